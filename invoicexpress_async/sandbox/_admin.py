@@ -1,0 +1,83 @@
+"""The routes under `/_sandbox/`: for people, scripts and oracles, never counted as API calls."""
+
+import ipaddress
+import json
+from typing import cast
+
+from invoicexpress_async.sandbox._accounts import SandboxAccount, make_account
+from invoicexpress_async.sandbox._answers import Answer, json_answer, page_answer
+from invoicexpress_async.sandbox._engine import Engine
+from invoicexpress_async.sandbox._families import SandboxSequence
+
+PREFIX = "/_sandbox/"
+
+
+def answer_admin(engine: Engine, *, method: str, path: str, body: bytes, remote: str) -> Answer:
+    match method, path.removeprefix(PREFIX):
+        case "GET", "state.json":
+            return json_answer(200, _state(engine))
+        case "GET", "login.html":
+            return page_answer(200, "Login")
+        case (("GET" | "POST"), "accounts.json") if not _is_loopback(remote):
+            return json_answer(403, {"error": "keys are shown on the sandbox's own machine only"})
+        case "GET", "accounts.json":
+            return json_answer(200, _keys(*engine.accounts.values()))
+        case "POST", "accounts.json":
+            return _create_accounts(engine, body)
+        case _:
+            return json_answer(404, {"error": "the sandbox has no such page"})
+
+
+def _is_loopback(remote: str) -> bool:
+    try:
+        return ipaddress.ip_address(remote).is_loopback
+    except ValueError:
+        return False
+
+
+def _state(engine: Engine) -> dict[str, object]:
+    counts = engine.log.by_account()
+    accounts = {
+        name: {
+            "sequences": [_sequence(row) for row in engine.sequences(name)],
+            "requests": counts.get(name, {}),
+        }
+        for name in engine.accounts
+    }
+    return {"accounts": accounts, "requests": len(engine.log.records)}
+
+
+def _sequence(row: SandboxSequence) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "serie": row.serie,
+        "is_default": row.is_default,
+        "is_registering": row.is_registering,
+        "is_registered": row.is_registered,
+        "sequence_ids": dict(row.sequence_ids),
+        "validation_codes": dict(row.validation_codes),
+        "numbers": dict(row.numbers),
+    }
+
+
+def _keys(*accounts: SandboxAccount) -> dict[str, object]:
+    return {"accounts": [{"name": one.name, "api_key": one.api_key} for one in accounts]}
+
+
+def _create_accounts(engine: Engine, body: bytes) -> Answer:
+    try:
+        document = cast("dict[str, list[dict[str, object]]]", json.loads(body))
+        accounts = [make_account(settings) for settings in document["accounts"]]
+        _check_new(engine, accounts)
+    except (KeyError, TypeError, ValueError) as error:
+        return json_answer(400, {"error": f"nothing was created: {error}"})
+    for account in accounts:
+        engine.add_account(account)
+    return json_answer(201, _keys(*accounts))
+
+
+def _check_new(engine: Engine, accounts: list[SandboxAccount]) -> None:
+    names = [account.name for account in accounts]
+    taken = sorted({name for name in names if name in engine.ledgers or names.count(name) > 1})
+    if taken:
+        raise ValueError(f"taken: {', '.join(taken)}")

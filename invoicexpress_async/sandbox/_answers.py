@@ -1,0 +1,182 @@
+"""What goes over the wire: statuses, headers, rows and every seen shape of a refusal."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from invoicexpress_async.sandbox._behaviour import ErrorShape, SandboxBehaviour
+from invoicexpress_async.sandbox._families import Family
+
+# Where an unknown route is redirected to; the server has such a page.
+LOGIN_PAGE = "/_sandbox/login.html"
+
+_JSON = "application/json; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
+_TEXT = "text/plain; charset=utf-8"
+
+# The one text of a 401 that was recorded; it was English in a Portuguese account too.
+_INVALID_KEY = {"errors": [{"error": "Invalid API key"}]}
+
+_MESSAGES = {
+    "pt": {
+        "000": "Erro desconhecido",
+        "001": "O nome da série não é permitido",
+        "002": "A série já existe",
+        "003": "Série inválida",
+        "004": "As credenciais da Autoridade Tributária são inválidas",
+        "005": "O NIF da conta não tem atividade aberta na Autoridade Tributária",
+        "006": "A série já está a ser registada",
+        "007": "Todas as séries estão registadas na AT",
+        "429": "Demasiados pedidos",
+        "": "Não foi possível executar o pedido",
+    },
+    "en": {
+        "000": "Unknown error",
+        "001": "Sequence name not allowed",
+        "002": "Sequence already exists",
+        "003": "Invalid sequence",
+        "004": "Invalid tax authority credentials",
+        "005": "The account's fiscal ID has no open activity at the tax authority",
+        "006": "The sequence is already being registered",
+        "007": "All sequences are registered in AT",
+        "429": "Too many requests",
+        "": "The request could not be carried out",
+    },
+}
+
+_FLAGS: Mapping[str, tuple[object, object]] = {
+    "integer": (0, 1),
+    "boolean": (False, True),
+    "string": ("0", "1"),
+    "word": ("false", "true"),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """A complete answer but for what its server adds (Content-Length, Date)."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class RefusedError(Exception):
+    """A request that has no effect, or not the one it asked for."""
+
+    def __init__(self, status: int, code: str = "") -> None:
+        super().__init__(status, code)
+        self.status = status
+        self.code = code
+
+
+def json_answer(status: int, value: object) -> Answer:
+    return _answer(status, _JSON, json.dumps(value, ensure_ascii=False))
+
+
+def page_answer(status: int, title: str) -> Answer:
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
+    return _answer(status, _HTML, page)
+
+
+def empty_answer(behaviour: SandboxBehaviour) -> Answer:
+    # "Empty" is one space as often as zero bytes, and says it is JSON either way.
+    return _answer(200, _JSON, " " if behaviour.empty_body == "space" else "")
+
+
+def refusal_answer(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+    special = {302: _redirect, 401: _unauthorized, 404: _not_found, 429: _too_many}
+    return special.get(refused.status, _shaped)(behaviour, refused)
+
+
+def row(behaviour: SandboxBehaviour, family: Family, *, has_codes: bool) -> dict[str, object]:
+    number: Callable[[int], object] = str if behaviour.number_form == "string" else int
+    wire: dict[str, object] = {
+        "id": number(family.id),
+        "serie": family.serie,
+        "default_sequence": _FLAGS[behaviour.flag_form][family.is_default],
+    }
+    for name, sequence_id in family.sequence_ids.items():
+        wire[f"current_{name}_number"] = number(family.numbers[name])
+        wire[f"current_{name}_sequence_id"] = number(sequence_id)
+        if has_codes:
+            wire[f"current_{name}_validation_code"] = family.codes[name]
+    return wire
+
+
+def _answer(status: int, content_type: str, body: str) -> Answer:
+    return Answer(status=status, headers=(("Content-Type", content_type),), body=body.encode())
+
+
+def _redirect(_behaviour: SandboxBehaviour, _refused: RefusedError) -> Answer:
+    page = page_answer(302, "You are being redirected")
+    return attrs.evolve(page, headers=(*page.headers, ("Location", LOGIN_PAGE)))
+
+
+def _unauthorized(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+    if behaviour.unauthorized_body == "empty":
+        return _answer(refused.status, _JSON, "")
+    return json_answer(refused.status, _INVALID_KEY)
+
+
+def _not_found(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+    if behaviour.not_found_body == "html":
+        return page_answer(refused.status, "404")
+    return _answer(refused.status, _JSON, " " if behaviour.not_found_body == "space" else "")
+
+
+def _too_many(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+    answer = _shaped(behaviour, refused)
+    if behaviour.retry_after is None:
+        return answer
+    return attrs.evolve(answer, headers=(*answer.headers, ("Retry-After", behaviour.retry_after)))
+
+
+def _shaped(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+    messages = _MESSAGES[behaviour.language]
+    message = messages.get(refused.code or str(refused.status), messages[""])
+    match behaviour.error_shape:
+        case ErrorShape.EMPTY:
+            return _answer(refused.status, _JSON, "")
+        case ErrorShape.SPACE:
+            return _answer(refused.status, _JSON, " ")
+        case ErrorShape.HTML:
+            return page_answer(refused.status, message)
+        case ErrorShape.TEXT:
+            return _answer(refused.status, _TEXT, message)
+        case ErrorShape.SUCCESS_FALSE | ErrorShape.SUCCESS_FALSE_TEXT as shape:
+            return json_answer(200, _error_value(shape, _code(behaviour, refused), message))
+        case shape:
+            value = _error_value(shape, _code(behaviour, refused), message)
+            return json_answer(refused.status, value)
+
+
+def _code(behaviour: SandboxBehaviour, refused: RefusedError) -> dict[str, object]:
+    if not refused.code:
+        return {}
+    if behaviour.code_form == "padded" or not refused.code.isdecimal():
+        return {"code": refused.code}
+    bare = int(refused.code)
+    return {"code": bare if behaviour.code_form == "integer" else str(bare)}
+
+
+def _error_value(shape: ErrorShape, code: dict[str, object], message: str) -> object:
+    inner = {**code, "message": message}
+    values: dict[ErrorShape, object] = {
+        ErrorShape.CODE_MESSAGE: inner,
+        ErrorShape.ERRORS_CODE_MESSAGE: {"errors": inner},
+        ErrorShape.ERRORS_ERROR: {"errors": {"error": message}},
+        ErrorShape.ERRORS_LIST_ERROR: {"errors": [{"error": message}]},
+        ErrorShape.ERRORS_LIST_TEXT: {"errors": [message]},
+        ErrorShape.ERRORS_TEXT: {"errors": message},
+        ErrorShape.ERRORS_FIELD: {"errors": {"serie": [message]}},
+        ErrorShape.FIELD: {"serie": [message]},
+        ErrorShape.ERROR: {"error": message},
+        ErrorShape.MESSAGE: {"message": message},
+        ErrorShape.PAIRS: [["serie", message]],
+        ErrorShape.NESTED_CODE_WINS: {"code": "999", "message": message, "errors": inner},
+        ErrorShape.SUCCESS_FALSE: {"success": False, "errors": inner},
+        ErrorShape.SUCCESS_FALSE_TEXT: {"success": "false", "errors": inner},
+    }
+    return values[shape]

@@ -1,0 +1,102 @@
+"""The knobs: what is unknown of the real server, or was seen in more than one form."""
+
+from collections.abc import Collection
+from enum import StrEnum
+from typing import Literal
+
+import attrs
+
+Language = Literal["pt", "en"]
+WindowKind = Literal["sliding", "fixed", "token_bucket"]
+CodeForm = Literal["padded", "bare", "integer"]
+Envelope = Literal["sequence", "sequences"]
+EmptyBody = Literal["space", "empty"]
+NotFoundBody = Literal["space", "empty", "html"]
+UnauthorizedBody = Literal["message", "empty"]
+NumberForm = Literal["integer", "string"]
+FlagForm = Literal["integer", "boolean", "string", "word"]
+ListForm = Literal["array", "object_when_single"]
+
+
+class ErrorShape(StrEnum):
+    """The bodies in which the real server was seen to refuse.
+
+    The last three are the traps: a top-level code that a nested one overrules, and refusals
+    that arrive with status 200.
+    """
+
+    EMPTY = "empty"
+    SPACE = "space"
+    CODE_MESSAGE = "code_message"
+    ERRORS_CODE_MESSAGE = "errors_code_message"
+    ERRORS_ERROR = "errors_error"
+    ERRORS_LIST_ERROR = "errors_list_error"
+    ERRORS_LIST_TEXT = "errors_list_text"
+    ERRORS_TEXT = "errors_text"
+    ERRORS_FIELD = "errors_field"
+    FIELD = "field"
+    ERROR = "error"
+    MESSAGE = "message"
+    PAIRS = "pairs"
+    HTML = "html"
+    TEXT = "text"
+    NESTED_CODE_WINS = "nested_code_wins"
+    SUCCESS_FALSE = "success_false"
+    SUCCESS_FALSE_TEXT = "success_false_text"
+
+
+@attrs.define(kw_only=True, eq=False)
+class SandboxBehaviour:
+    """How the server answers, for all its accounts; may be changed while it runs.
+
+    Args:
+        language: Of the messages; the real ones are Portuguese or English.
+        requests_per_minute: Per account, over any key; None switches the limit off.
+        window: How the minute is counted; nobody knows the real one.
+        retry_after: Sent verbatim with a 429, so that any nonsense can be tried. The real
+            server was never seen to send one.
+        error_shape: The body of 403, 409, 422, 429 and 5xx.
+        code_form: `"006"`, `"6"` or `6`.
+        envelope: The key around the object that create and get answer.
+        empty_body: What a 200 without content carries.
+        not_found_body: What a 404 carries.
+        unauthorized_body: The recorded `Invalid API key`, or nothing as in the documentation.
+        number_form: Numbers and ids as integers or as digit strings.
+        flag_form: `default_sequence` as `1`, `true`, `"1"` or `"true"`.
+        list_form: Whether a single row is listed as an object in place of a list.
+        refused_names: Series refused with 422/001, beside those that are too long.
+        is_name_check_atomic: When False the name is checked as the request arrives and not
+            as it takes effect: two overlapping creates then make a duplicate.
+        registration_seconds: How long the tax authority takes. Until then the serie answers
+            409/006, to the create that started it too.
+        may_answer_before_registered: The create or register that starts a registration
+            succeeds at once, with codes still `N/D`, instead of answering 409/006.
+        is_listed_while_registering: Whether a serie created a moment ago is listed while it
+            answers 409/006.
+        list_lag_seconds: How long a listing lags behind a create.
+        has_row_after_refusal: Whether a create refused for the tax authority's sake leaves
+            an unregistered row behind.
+    """
+
+    language: Language = "pt"
+    requests_per_minute: int | None = 780
+    window: WindowKind = "sliding"
+    retry_after: str | None = None
+    error_shape: ErrorShape = attrs.field(
+        default=ErrorShape.ERRORS_CODE_MESSAGE, converter=ErrorShape
+    )
+    code_form: CodeForm = "padded"
+    envelope: Envelope = "sequence"
+    empty_body: EmptyBody = "space"
+    not_found_body: NotFoundBody = "space"
+    unauthorized_body: UnauthorizedBody = "message"
+    number_form: NumberForm = "integer"
+    flag_form: FlagForm = "integer"
+    list_form: ListForm = "array"
+    refused_names: Collection[str] = ()
+    is_name_check_atomic: bool = True
+    registration_seconds: float = 0.0
+    may_answer_before_registered: bool = False
+    is_listed_while_registering: bool = False
+    list_lag_seconds: float = 0.0
+    has_row_after_refusal: bool = False

@@ -1,0 +1,71 @@
+"""What the server receives, and what it remembers of it."""
+
+from collections import Counter
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """A request read to its end; `path` is without the account, and raw as the query is."""
+
+    method: str
+    path: str
+    account: str
+    query: str = attrs.field(default="", repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+    content_type: str = "application/json"
+    has_cookie: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RecordedRequest:
+    """A request that was read to its end.
+
+    `path` has neither the account nor the query, where the key is. `received_at` is on the
+    sandbox's clock. `status` is None as long as the request has not taken effect.
+    """
+
+    method: str
+    path: str
+    account: str
+    body: bytes = attrs.field(repr=False)
+    status: int | None
+    received_at: float
+    has_cookie: bool = False
+
+
+@attrs.define(eq=False)
+class RequestLog:
+    records: list[RecordedRequest] = attrs.field(factory=list[RecordedRequest], init=False)
+    _counts: Counter[tuple[str, str, str]] = attrs.field(
+        factory=Counter[tuple[str, str, str]], init=False
+    )
+
+    def add(self, request: Request, *, received_at: float) -> int:
+        record = RecordedRequest(
+            method=request.method,
+            path=request.path,
+            account=request.account,
+            body=request.body,
+            status=None,
+            received_at=received_at,
+            has_cookie=request.has_cookie,
+        )
+        self.records.append(record)
+        self._counts[request.account, request.method, request.path] += 1
+        return len(self.records) - 1
+
+    def settle(self, index: int, *, status: int) -> None:
+        self.records[index] = attrs.evolve(self.records[index], status=status)
+
+    def count(self, method: str, path: str, *, account: str | None) -> int:
+        if account is not None:
+            return self._counts[account, method, path]
+        return sum(n for (_, *route), n in self._counts.items() if route == [method, path])
+
+    def by_account(self) -> dict[str, dict[str, int]]:
+        counts: dict[str, dict[str, int]] = {}
+        for (account, method, path), number in self._counts.items():
+            counts.setdefault(account, {})[f"{method} {path}"] = number
+        return counts
