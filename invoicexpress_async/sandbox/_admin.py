@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections import Counter
 from typing import cast
 
 from invoicexpress_async.sandbox._accounts import SandboxAccount, make_account
@@ -77,7 +78,7 @@ def _create_accounts(engine: Engine, body: bytes) -> Answer:
 
 
 def _check_new(engine: Engine, accounts: list[SandboxAccount]) -> None:
-    names = [account.name for account in accounts]
-    taken = sorted({name for name in names if name in engine.ledgers or names.count(name) > 1})
+    names = Counter(account.name for account in accounts)
+    taken = [name for name, number in names.items() if number > 1 or name in engine.ledgers]
     if taken:
         raise ValueError(f"taken: {', '.join(taken)}")

@@ -18,6 +18,8 @@ _TEXT = "text/plain; charset=utf-8"
 # The one text of a 401 that was recorded; it was English in a Portuguese account too.
 _INVALID_KEY = {"errors": [{"error": "Invalid API key"}]}
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 _MESSAGES = {
     "pt": {
         "000": "Erro desconhecido",
@@ -72,7 +74,7 @@ class RefusedError(Exception):
 
 
 def json_answer(status: int, value: object) -> Answer:
-    return _answer(status, _JSON, json.dumps(value, ensure_ascii=False))
+    return _answer(status, _JSON, _encode(value))
 
 
 def page_answer(status: int, title: str) -> Answer:

@@ -32,6 +32,7 @@ DOCUMENT_TYPES = (
 # taken as not relevant: its real code was never seen.
 _ATCUD_RELEVANT = frozenset(DOCUMENT_TYPES[:11])
 
+_LETTER_PAIRS = [a + b for a in string.ascii_uppercase for b in string.ascii_uppercase]
 _CODE_SPACE = 26**4 * 10**4
 # Coprime with the space: walking by it meets every code once before it meets one again.
 _CODE_STEP = 2_654_435_761
@@ -130,8 +131,5 @@ class Mint:
     def _code(self) -> str:
         self.next_code = (self.next_code + _CODE_STEP) % _CODE_SPACE
         letters, digits = divmod(self.next_code, 10**4)
-        text = ""
-        for _ in range(4):
-            letters, letter = divmod(letters, 26)
-            text += string.ascii_uppercase[letter]
-        return f"{text}{digits:04}"
+        first, second = divmod(letters, len(_LETTER_PAIRS))
+        return f"{_LETTER_PAIRS[first]}{_LETTER_PAIRS[second]}{digits:04}"

@@ -155,8 +155,9 @@ class Sandbox(SandboxBehaviour):
         """
         # Below the application level: no routing, no middleware, no access log per request.
         # A sandbox never makes a request wait, so that closing has little to wait for.
-        server = web.Server(self._answer)
-        runner = web.ServerRunner(server, access_log=None, shutdown_timeout=1.0)
+        # That log would show the keys as well.
+        server = web.Server(self._answer, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self.host, self.port, backlog=1024).start()
@@ -182,7 +183,11 @@ class Sandbox(SandboxBehaviour):
             await store.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        body = await request.content.read()
+        try:
+            body = await request.content.read()
+        except (ConnectionError, web.RequestPayloadError):
+            # Cut short: never received, so that it is not counted either.
+            return web.Response(status=400)
         target, _, query = request.raw_path.partition("?")
         if target.startswith(PREFIX):
             answer = answer_admin(
