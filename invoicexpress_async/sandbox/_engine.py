@@ -123,11 +123,11 @@ class Engine:
             answer = self._apply(pending)
         except RefusedError as refused:
             answer = refusal_answer(self.behaviour, refused)
-        self.log.settle(pending.index, status=answer.status)
+        self.log.settle(pending.index, pending.request, status=answer.status)
         # One session cookie for the domain that all accounts share.
         cookie = f"_session={pending.request.account}-{pending.index:x}"
         cookie += "; domain=.app.invoicexpress.com; path=/; HttpOnly"
-        return attrs.evolve(answer, headers=(*answer.headers, ("Set-Cookie", cookie)))
+        return answer.with_header("Set-Cookie", cookie)
 
     def _apply(self, pending: Pending) -> Answer:
         if isinstance(pending.order, RefusedError):

@@ -38,7 +38,7 @@ class SequenceDesk:
             raise RefusedError(422, "001")
         if not self._behaviour.is_name_check_atomic:
             self._check_name_is_free(ledger, new)
-        return attrs.evolve(order, new=new)
+        return Order(operation="create", new=new)
 
     def commit(self, ledger: Ledger, order: Order) -> Answer:
         ledger.settle(self._mint, now=self._clock())
