@@ -1,0 +1,266 @@
+"""One call under one deadline: limiter, attempt, evidence, decision, back-off."""
+
+import itertools
+import random
+import time
+from collections.abc import Coroutine
+from typing import Generic, TypeVar
+
+import attrs
+
+from invoicexpress_async._clock import Clock
+from invoicexpress_async._credentials import KeySource
+from invoicexpress_async._life import LifeGuard
+from invoicexpress_async._transport import Address, Attempt, Transport
+from invoicexpress_async._wire import Request, decipher
+from invoicexpress_async.errors import (
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    SessionClosedError,
+    TransportError,
+)
+from invoicexpress_async.models import Intent
+from invoicexpress_async.ratelimit import LimiterRegistry
+from invoicexpress_async.retry import (
+    Action,
+    Decision,
+    Evidence,
+    RetryPolicy,
+    RetryQuota,
+    classify,
+    decide,
+)
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Link:
+    """An account as a call sees it."""
+
+    address: Address
+    keys: KeySource
+    total_seconds: float
+    policy: RetryPolicy
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self.address.account
+
+
+@attrs.define(kw_only=True)
+class Call:
+    """One call of the user's: its budget, and what it has done so far.
+
+    Attributes:
+        deadline: On the monotonic clock; None until `Dispatcher.run` starts it.
+        attempts: The requests begun.
+        is_in_doubt: Whether a request with an effect may have reached the server and its outcome
+            is not known.
+        intent: What can be resumed if the call ends in doubt.
+        leader: The call that does the work, when this one only waits for it.
+    """
+
+    link: Link
+    operation: str
+    subject: str | None = None
+    timeout_seconds: float | None = None
+    deadline: float = float("inf")
+    attempts: int = 0
+    is_in_doubt: bool = False
+    intent: Intent | None = None
+    leader: "Call | None" = None
+
+    @property
+    def doing(self) -> "Call":
+        """The call that does the work: this one, unless it follows another."""
+        return self.leader or self
+
+    def sign(self, error: InvoiceXpressError) -> InvoiceXpressError:
+        """Write into the error which call it belongs to."""
+        error.operation = self.operation
+        error.subject = self.subject
+        error.account = self.link.account
+        error.attempts = self.doing.attempts
+        error.may_have_been_processed |= self.doing.is_in_doubt
+        return error
+
+    def outcome_unknown(self, why: str) -> InvoiceXpressError:
+        """Return the error for a call that ends in doubt."""
+        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
+
+    def expired(self, *, is_closed: bool) -> InvoiceXpressError:
+        """Return the error for a deadline that has passed, or a manager that was closed."""
+        if self.doing.is_in_doubt and self.doing.intent is not None:
+            end = "manager was closed" if is_closed else "deadline came"
+            why = f"the {end} before its outcome was known"
+            return self.sign(self.doing.outcome_unknown(why))
+        if is_closed:
+            return self.sign(SessionClosedError("The manager was closed during the call."))
+        return self.sign(DeadlineExceededError("The deadline of the call has passed."))
+
+
+@attrs.frozen(kw_only=True)
+class Outcome(Generic[T]):
+    """How a request ended: `error` is None exactly when `value` is the answer asked for."""
+
+    action: Action
+    evidence: Evidence
+    value: T | None = None
+    error: InvoiceXpressError | None = None
+
+    def result(self) -> T:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # without an error it is the answer, which may be None
+
+
+class Dispatcher:
+    """Carries calls out over one transport."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        limiters: LimiterRegistry,
+        quota: RetryQuota,
+        clock: Clock,
+        guard: LifeGuard,
+    ) -> None:
+        self.clock = clock
+        self._guard = guard
+        self._transport = transport
+        self._limiters = limiters
+        self._quota = quota
+        self._random = random.Random()  # noqa: S311  # jitter, not cryptography
+        self._unresolved: dict[tuple[object, ...], Intent] = {}
+
+    async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
+        """Await `work` under the call's deadline.
+
+        Raises:
+            DeadlineExceededError: the deadline passed and nothing is in doubt.
+            OutcomeUnknownError: it passed after a send whose outcome is not known.
+            SessionClosedError: the manager is closed, or was closed meanwhile.
+        """
+        try:
+            self._guard.check()
+        except SessionClosedError:
+            work.close()
+            raise
+        total = call.timeout_seconds or call.link.total_seconds
+        call.deadline = self.clock.now() + total
+        scope = self.clock.timeout_at(call.deadline)
+        self._guard.enter(scope)
+        try:
+            async with scope:
+                return await work
+        except InvoiceXpressError as error:
+            call.sign(error)
+            raise
+        except TimeoutError:
+            if not scope.expired():
+                raise  # a key callable's own
+        finally:
+            self._guard.leave(scope)
+            # However it ended, cancelled too: what is in doubt is not sent a second time.
+            if call.doing.is_in_doubt and call.doing.intent is not None:
+                self._unresolved[_identity(call.doing.intent)] = call.doing.intent
+        raise call.expired(is_closed=self._guard.is_aborting)
+
+    async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
+        """Send, again where the decision table allows it, until it is accepted or decided."""
+        self._quota.earn()
+        for number in itertools.count(1):
+            evidence, value, error = await self._attempt(call, request)
+            decision = decide(
+                request.operation,
+                evidence,
+                error,
+                attempt=number,
+                seconds_left=call.deadline - self.clock.now(),
+                policy=call.link.policy,
+                jitter=self._random.random(),
+            )
+            if decision.action is not Action.RETRY:
+                break
+            if not self._quota.spend():
+                decision = Decision(action=Action.RAISE)
+                break
+            await self._wait(call, decision.after_seconds, error)
+        return Outcome(action=decision.action, evidence=evidence, value=value, error=error)
+
+    async def fetch(self, call: Call, request: Request[T]) -> T:
+        """Send a request that nothing needs to be read for, and return its value or raise."""
+        return (await self.send(call, request)).result()
+
+    def unresolved(self, account: str) -> tuple[Intent, ...]:
+        """Return the intents of this process's calls that ended in doubt and are so still."""
+        return tuple(
+            intent for intent in self._unresolved.values() if intent["account"] == account
+        )
+
+    def pending(self, intent: Intent) -> Intent | None:
+        """Return the intent of an earlier call in doubt that asked for the same."""
+        return self._unresolved.get(_identity(intent))
+
+    def resolve(self, call: Call, intent: Intent | None = None) -> None:
+        """Note that the outcome of the call's intent, or of `intent`, is known."""
+        known = intent or call.intent
+        if known is not None:
+            self._unresolved.pop(_identity(known), None)
+        call.intent, call.is_in_doubt = None, False
+
+    async def _attempt(
+        self, call: Call, request: Request[T]
+    ) -> tuple[Evidence, T | None, InvoiceXpressError | None]:
+        attempt = await self._exchange(call, request)
+        value: T | None = None
+        error: InvoiceXpressError | None = None
+        if attempt.answer is None:
+            error = _no_answer(attempt, call.link)
+        else:
+            try:
+                value = decipher(request, attempt.answer, wall_seconds=time.time())
+            except InvoiceXpressError as refusal:
+                error = refusal
+        evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
+        if request.operation.has_effect:
+            call.is_in_doubt = evidence is Evidence.UNKNOWN
+        return evidence, value, error
+
+    async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
+        key = await call.link.keys.get()
+        limiter = self._limiters.of(call.link.account)
+        attempt = Attempt()
+        if limiter is not None:
+            await limiter.acquire()
+        try:
+            await self._transport.attempt(call.link.address, request, key, attempt)
+        finally:
+            call.attempts += attempt.is_begun
+            # Also when cancelled: from here on the outcome is in doubt until it is deciphered.
+            call.is_in_doubt |= request.operation.has_effect and attempt.is_sent
+            if limiter is not None:
+                (limiter.release if attempt.is_begun else limiter.give_back)()
+        return attempt
+
+    async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
+        limiter = self._limiters.of(call.link.account)
+        if isinstance(error, RateLimitedError) and limiter is not None:
+            limiter.pause(seconds)  # the whole account waits, in the limiter's queue
+        else:
+            await self.clock.sleep(seconds)
+
+
+def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
+    text = f"No answer from {link.address.origin}: {attempt.failure}."
+    return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
+
+
+def _identity(intent: Intent) -> tuple[object, ...]:
+    return intent["account"], intent["operation"], intent["serie"], intent["sequence_id"]

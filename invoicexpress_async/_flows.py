@@ -1,0 +1,198 @@
+"""What the verbs of sequences do: send at most once, read for the rest."""
+
+import time
+from typing import Literal
+
+from invoicexpress_async._dispatch import Call, Dispatcher, Outcome
+from invoicexpress_async._reconcile import Listing, Reconciler, partial
+from invoicexpress_async._requests import SequenceRequests
+from invoicexpress_async.converters import malformed
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+)
+from invoicexpress_async.models import Ensured, Intent, Registration, Sequence, Via
+from invoicexpress_async.retry import Action
+
+_INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
+
+
+class SequenceFlows:
+    """The work behind `SequenceService`, run under a deadline by the dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
+        self._dispatcher = dispatcher
+        self._requests = requests
+        self._reconciler = Reconciler(dispatcher, requests)
+
+    async def list(self, call: Call) -> Listing:
+        """Read all sequences."""
+        return await self._reconciler.list(call)
+
+    async def find(self, call: Call, serie: str) -> Sequence | None:
+        """Read the sequence of exactly this name."""
+        return (await self.list(call)).find(serie)
+
+    async def get(self, call: Call, sequence_id: int) -> Sequence:
+        """Read one sequence."""
+        return await self._dispatcher.fetch(call, self._requests.get(sequence_id))
+
+    async def create(
+        self, call: Call, serie: str, *, default: bool, had_sequences: bool | None = None
+    ) -> tuple[Sequence, Via]:
+        """Send a create, or read for one that this process sent and lost sight of."""
+        intent = _intent(
+            call, "create", serie=serie, is_default=default, had_sequences=had_sequences
+        )
+        if pending := self._dispatcher.pending(intent):
+            return await self._resume_create(call, pending), Via.OBSERVED
+        call.intent = intent
+        outcome = await self._dispatcher.send(call, self._requests.create(serie, default=default))
+        sequence = await self._created(call, serie, outcome)
+        self._dispatcher.resolve(call)
+        if outcome.action is Action.ACCEPT:
+            return sequence, Via.ANSWERED
+        is_of_another = isinstance(outcome.error, SequenceBeingRegisteredError)
+        return sequence, Via.LISTED if is_of_another else Via.OBSERVED
+
+    async def register(self, call: Call, sequence_id: int) -> Sequence:
+        """Send a registration, or read for one that this process sent and lost sight of."""
+        intent = _intent(call, "register", sequence_id=sequence_id)
+        if pending := self._dispatcher.pending(intent):
+            return await self._resume_register(call, pending)
+        call.intent = intent
+        outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
+        sequence = await self._registered(call, sequence_id, outcome)
+        self._dispatcher.resolve(call)
+        if sequence.registration in _INCOMPLETE:
+            raise partial(sequence)
+        return sequence
+
+    async def set_current(self, call: Call, sequence_id: int) -> None:
+        """Make it the default: sent again only when a read shows that it is still wanted."""
+        request = self._requests.set_current(sequence_id)
+        outcome = await self._dispatcher.send(call, request)
+        for _ in range(call.link.policy.attempts - 1):
+            if outcome.action is not Action.READ:
+                break
+            sequence = await self.get(call, sequence_id)
+            call.is_in_doubt = False
+            if sequence.is_default:
+                return
+            outcome = await self._dispatcher.send(call, request)
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
+        """Bring the sequence about, registered and default as asked, whatever is there."""
+        listing = await self.list(call)
+        sequence = listing.find(serie)
+        via = Via.LISTED
+        if sequence is None:
+            sequence, via = await self._create_absent(call, serie, listing, default=default)
+        else:
+            self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
+        if registered:
+            sequence = await self._repair_registration(call, sequence)
+        if default and not sequence.is_default:
+            sequence = await self._repair_default(call, sequence)
+        return Ensured(sequence=sequence, created=via is not Via.LISTED, via=via)
+
+    async def resume(self, call: Call, intent: Intent) -> Sequence:
+        """Read until the outcome of an earlier send is known."""
+        if intent["operation"] == "create":
+            return await self._resume_create(call, intent)
+        return await self._resume_register(call, intent)
+
+    async def _create_absent(
+        self, call: Call, serie: str, listing: Listing, *, default: bool
+    ) -> tuple[Sequence, Via]:
+        if similar := listing.find_similar(serie):
+            raise ConfigurationError(
+                f"The account has {similar.serie!r}, which differs from {serie!r} in case or "
+                "spaces only, and a sequence can never be deleted: use that spelling or another "
+                "name, or call create() if you do want both."
+            )
+        try:
+            return await self.create(
+                call, serie, default=default, had_sequences=bool(listing.sequences)
+            )
+        except SequenceAlreadyExistsError as error:
+            refusal = error
+        # Somebody else was faster than our create: theirs is the one.
+        existing = (await self.list(call)).find(serie)
+        if existing is None:
+            raise refusal
+        return existing, Via.LISTED
+
+    async def _created(self, call: Call, serie: str, outcome: Outcome[Sequence]) -> Sequence:
+        if outcome.action is Action.READ:
+            return await self._reconciler.after_create(call, serie, outcome.error)
+        if outcome.action is Action.READ_ONCE and outcome.error is not None:
+            raise await self._reconciler.left_behind(call, serie, outcome.error)
+        return outcome.result()
+
+    async def _registered(
+        self, call: Call, sequence_id: int, outcome: Outcome[Sequence]
+    ) -> Sequence:
+        if outcome.action is Action.READ:
+            return await self._reconciler.after_register(call, sequence_id, outcome.error)
+        # 422/004 and 005 leave nothing behind here: the row was there before.
+        call.is_in_doubt = False
+        return outcome.result()
+
+    async def _resume_create(self, call: Call, intent: Intent) -> Sequence:
+        call.intent, call.is_in_doubt = intent, True
+        serie = intent["serie"] or ""
+        sequence = await self._reconciler.after_create(call, serie, None, now=True)
+        self._dispatcher.resolve(call)
+        return sequence
+
+    async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
+        call.intent, call.is_in_doubt = intent, True
+        sequence_id = intent["sequence_id"] or 0
+        sequence = await self._reconciler.after_register(call, sequence_id, None, now=True)
+        self._dispatcher.resolve(call)
+        return sequence
+
+    async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
+        if sequence.registration is Registration.NOT_REGISTERED:
+            try:
+                sequence = await self.register(call, sequence.id)
+            except SequenceAlreadyRegisteredError:
+                sequence = await self.get(call, sequence.id)
+        if sequence.registration in {Registration.REGISTERED, Registration.NOT_APPLICABLE}:
+            return sequence
+        # Whether a partial one can be registered again is unknown, and so is one without codes.
+        raise partial(sequence)
+
+    async def _repair_default(self, call: Call, sequence: Sequence) -> Sequence:
+        await self.set_current(call, sequence.id)
+        sequence = await self.get(call, sequence.id)
+        if not sequence.is_default:
+            raise malformed("sequence.default_sequence: not set although set_current succeeded")
+        return sequence
+
+
+def _intent(  # noqa: PLR0913  # the fields of an intent
+    call: Call,
+    operation: Literal["create", "register"],
+    *,
+    serie: str | None = None,
+    sequence_id: int | None = None,
+    is_default: bool = False,
+    had_sequences: bool | None = None,
+) -> Intent:
+    return Intent(
+        version=1,
+        operation=operation,
+        account=call.link.account,
+        serie=serie,
+        sequence_id=sequence_id,
+        is_default=is_default,
+        had_sequences=had_sequences,
+        sent_at=time.time(),
+    )
+

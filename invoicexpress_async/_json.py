@@ -1,0 +1,49 @@
+"""JSON bytes to plain values: strict, and never with the document inside an exception."""
+
+import json
+from typing import TypeAlias
+
+try:
+    import orjson
+except ImportError:  # the extra `speed` is not installed
+    orjson = None  # type: ignore[assignment]  # the name stays, its absence is tested below
+
+JsonValue: TypeAlias = (
+    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+)
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class NotJsonError(ValueError):
+    """The bytes are not one JSON document. Carries no part of them."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _loads(body: bytes) -> JsonValue:
+    if orjson is not None:
+        return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
+    # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
+    return json.loads(body.decode(), parse_constant=_refuse_constant)  # type: ignore[no-any-return]  # json's stub says Any
+
+
+def loads(body: bytes) -> JsonValue:
+    """Parse UTF-8 JSON, with or without a byte-order mark.
+
+    Raises:
+        NotJsonError: invalid UTF-8 or JSON, NaN or Infinity, an integer of thousands of
+            digits, or nesting deeper than the parser goes.
+    """
+    try:
+        return _loads(body.removeprefix(_BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
+        pass  # the parser's error holds the document: leave the block before raising
+    raise NotJsonError("the body is not valid JSON")
+
+
+def dumps(value: JsonValue) -> bytes:
+    """Write compact UTF-8 JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

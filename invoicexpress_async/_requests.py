@@ -1,0 +1,106 @@
+"""The requests of the sequences resource, each with what its answer must be."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import attrs
+import cattrs
+
+from invoicexpress_async._json import JsonValue, dumps
+from invoicexpress_async._wire import Request
+from invoicexpress_async.converters import (
+    malformed,
+    next_page,
+    sequence_body,
+    structure_many,
+    structure_one,
+)
+from invoicexpress_async.models import Sequence
+from invoicexpress_async.retry import Operation
+
+T = TypeVar("T")
+
+_COLLECTION: Final = "/sequences.json"
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """One answer of a list, and the number of the page after it, if there is one."""
+
+    sequences: tuple[Sequence, ...]
+    next: int | None
+
+
+class SequenceRequests:
+    """Builds requests; holds the converter that reads their answers."""
+
+    def __init__(self, converter: cattrs.Converter) -> None:
+        self._converter = converter
+
+    def list(self, page: int = 1) -> Request[Page]:
+        """GET the sequences. The first page is asked for without a number, as documented."""
+        return Request(
+            operation=Operation.LIST,
+            method="GET",
+            path=_COLLECTION,
+            query="" if page == 1 else f"page={page}",
+            structure=self._page,
+        )
+
+    def get(self, sequence_id: int) -> Request[Sequence]:
+        """GET one sequence."""
+        return Request(
+            operation=Operation.GET,
+            method="GET",
+            path=f"/sequences/{sequence_id}.json",
+            subject=f"sequence {sequence_id}",
+            structure=self._expecting("id", sequence_id),
+        )
+
+    def create(self, serie: str, *, default: bool) -> Request[Sequence]:
+        """POST a new sequence."""
+        return Request(
+            operation=Operation.CREATE,
+            method="POST",
+            path=_COLLECTION,
+            body=dumps(sequence_body(serie, default=default)),
+            subject=f"sequence {serie!r}",
+            structure=self._expecting("serie", serie),
+        )
+
+    def register(self, sequence_id: int) -> Request[Sequence]:
+        """PUT the registration of one sequence with the tax authority."""
+        return Request(
+            operation=Operation.REGISTER,
+            method="PUT",
+            path=f"/sequences/{sequence_id}/register.json",
+            subject=f"sequence {sequence_id}",
+            structure=self._expecting("id", sequence_id),
+        )
+
+    def set_current(self, sequence_id: int) -> Request[None]:
+        """PUT one sequence as the default."""
+        return Request(
+            operation=Operation.SET_CURRENT,
+            method="PUT",
+            path=f"/sequences/{sequence_id}/set_current.json",
+            subject=f"sequence {sequence_id}",
+            structure=_nothing,
+        )
+
+    def _page(self, payload: JsonValue) -> Page:
+        return Page(sequences=structure_many(payload, self._converter), next=next_page(payload))
+
+    def _expecting(self, field: str, wanted: int | str) -> Callable[[JsonValue], Sequence]:
+        def structure(payload: JsonValue) -> Sequence:
+            sequence = structure_one(payload, self._converter)
+            if getattr(sequence, field) != wanted:
+                raise malformed(f"sequence.{field}: not the one that was asked for")
+            return sequence
+
+        return structure
+
+
+def _nothing(payload: JsonValue) -> None:
+    if isinstance(payload, dict) and ("errors" in payload or "error" in payload):
+        raise malformed("the answer: a success with an error inside")

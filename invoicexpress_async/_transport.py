@@ -1,0 +1,339 @@
+"""One attempt and its evidence. The only importer of aiohttp's client.
+
+aiohttp's own conveniences that would break a promise are off: cookies, redirects, environment
+proxies, the hidden second send of a GET or PUT, unbounded bodies.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from ssl import SSLContext
+from types import SimpleNamespace
+from typing import Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from invoicexpress_async._clock import Clock
+from invoicexpress_async._lanes import LanePool
+from invoicexpress_async._wire import MOST_BODY_BYTES, Answer, Request
+from invoicexpress_async.config import Secret, Timeouts
+
+T = TypeVar("T")
+
+_JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+# The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
+# which some servers send under the same name, do not.
+_ZLIB_METHOD: Final = 8
+_LOW_HALF: Final = 0x0F
+
+
+class KeyedUrl:
+    """A URL that shows the key on the wire only.
+
+    aiohttp takes the request line from `raw_path_qs`, and everything that people see (trace
+    hooks, spans, `response.url`, `request_info`, its own error texts) from the rest. All but
+    that one attribute is the clean URL.
+    """
+
+    __slots__ = ("_clean", "_target")
+
+    def __init__(self, clean: URL, target: Secret) -> None:
+        self._clean = clean
+        self._target = target
+
+    @property
+    def raw_path_qs(self) -> str:
+        """The path and query to send, the key in it."""
+        return self._target.reveal()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._clean, name)
+
+    def __str__(self) -> str:
+        return str(self._clean)
+
+    def __repr__(self) -> str:
+        return repr(self._clean)
+
+    def __eq__(self, other: object) -> bool:
+        return self._clean == (other._clean if isinstance(other, KeyedUrl) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._clean)
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """Where one account is reached.
+
+    Attributes:
+        account: The account's name.
+        base: Its URL without a trailing slash.
+        origin: Scheme, host and port: the key is added for this one only.
+    """
+
+    account: str
+    base: str
+    origin: str
+
+    @classmethod
+    def of(cls, account: str, base: str) -> "Address":
+        """Split the account's URL."""
+        parts = urlsplit(base)
+        return cls(account=account, base=base, origin=f"{parts.scheme}://{parts.netloc}")
+
+    def target(self, request: Request[T], key: Secret) -> Secret:
+        """Return the path and query to send. The key arrives byte for byte."""
+        path = self.base.removeprefix(self.origin) + request.path
+        more = f"&{request.query}" if request.query else ""
+        return Secret(f"{path}?api_key={quote(key.reveal(), safe='')}{more}")
+
+
+@attrs.define
+class Attempt:
+    """What became of one request. Written as it goes, so that a cancelled one tells too.
+
+    Attributes:
+        is_begun: Whether a connection was asked for.
+        is_sent: Whether a byte of it may have left: the hook that runs before the first byte.
+        is_untrusted: Whether the server's certificate or TLS was wrong.
+        failure: Why there is no complete answer, without a URL; None when there is one.
+        answer: The complete answer.
+    """
+
+    is_begun: bool = False
+    is_sent: bool = False
+    is_untrusted: bool = False
+    failure: str | None = None
+    answer: Answer | None = None
+
+
+class _AttemptFailedError(Exception):
+    """Stands in for aiohttp's errors below the session: it sends nothing again for this one."""
+
+
+@attrs.frozen(kw_only=True)
+class TransportOptions:
+    """What every lane is made with."""
+
+    timeouts: Timeouts
+    user_agent: str
+    ssl_context: SSLContext | None = None
+    proxy: Secret | None = None
+    trace_configs: tuple[aiohttp.TraceConfig, ...] = ()
+    resolver: AbstractResolver | None = None
+
+
+async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+    attempt = context.trace_request_ctx
+    if isinstance(attempt, Attempt):
+        attempt.is_sent = True
+
+
+def _evidence_trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(_note_sent)
+    return trace
+
+
+class HttpLane:
+    """One connection to one origin, through a session and a connector of its own."""
+
+    def __init__(self, origin: str, options: TransportOptions) -> None:
+        self.origin = origin
+        self._options = options
+        self._attempt = Attempt()
+        self._target = Secret("")
+        timeouts = options.timeouts
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=1,
+                ssl=options.ssl_context or True,
+                resolver=options.resolver,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": options.user_agent,
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=timeouts.attempt_seconds,
+                connect=timeouts.connect_seconds,
+                sock_connect=timeouts.connect_seconds,
+            ),
+            middlewares=(self._send,),
+            trace_configs=[_evidence_trace(), *options.trace_configs],
+            trust_env=False,
+            # Inflated here, in pieces and with a cap.
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._session.close()
+
+    async def exchange(
+        self, address: Address, request: Request[T], key: Secret, attempt: Attempt
+    ) -> None:
+        """Send one request and read its answer into `attempt`. Raises nothing but cancellation."""
+        self._attempt = attempt
+        self._target = address.target(request, key)
+        attempt.is_begun = True
+        try:
+            async with self._session.request(
+                request.method,
+                URL(address.base + request.path, encoded=True),
+                data=request.body or None,
+                headers=_NO_HEADERS if request.method == "GET" else _JSON_HEADERS,
+                allow_redirects=False,
+                proxy=self._options.proxy.reveal() if self._options.proxy else None,
+                trace_request_ctx=attempt,
+            ) as response:
+                attempt.answer = await _read(response, key)
+        except _AttemptFailedError:
+            pass  # `_send` has written what it was
+        except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
+            _record(attempt, error)
+
+    async def _send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Add the key, for the account's own origin only, and keep aiohttp's errors down here."""
+        if str(request.url.origin()) == self.origin:
+            request.url = KeyedUrl(request.url, self._target)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  # as in exchange
+            _record(self._attempt, error)
+        raise _AttemptFailedError
+
+
+def _record(attempt: Attempt, error: Exception) -> None:
+    """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
+    attempt.is_untrusted = not attempt.is_sent and isinstance(
+        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError
+    )
+    attempt.failure = _describe(attempt, error)
+
+
+def _describe(attempt: Attempt, error: Exception) -> str:
+    if attempt.is_untrusted:
+        return "its TLS or certificate is wrong"
+    if isinstance(error, TimeoutError):
+        return "no answer came in time" if attempt.is_sent else "no connection was made in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name was not found"
+    if not attempt.is_sent:
+        return f"no connection could be made ({type(error).__name__})"
+    return f"the connection broke before a complete answer ({type(error).__name__})"
+
+
+async def _read(response: aiohttp.ClientResponse, key: Secret) -> Answer:
+    """Read the body in pieces up to the cap, and redact the key in all that is kept."""
+    body, problem = await _read_body(response)
+    if problem is not None:
+        response.close()  # the rest is not wanted, nor is the connection
+    location = response.headers.get("Location")
+    return Answer(
+        status=response.status,
+        body=key.redact(body),
+        content_type=response.headers.get("Content-Type", ""),
+        retry_after=response.headers.get("Retry-After"),
+        location=None if location is None else _redact_text(location, key),
+        problem=problem,
+    )
+
+
+def _redact_text(text: str, key: Secret) -> str:
+    return key.redact(text.encode(errors="replace")).decode()
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
+    if (response.content_length or 0) > MOST_BODY_BYTES:
+        return b"", _OVERSIZED
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _ENCODINGS:
+        return b"", "its Content-Encoding was not asked for"
+    inflater = Inflater(encoding) if encoding not in _PLAIN else None
+    pieces: list[bytes] = []
+    size = 0
+    async for raw in response.content.iter_any():
+        try:
+            piece = raw if inflater is None else inflater.inflate(raw, MOST_BODY_BYTES - size)
+        except zlib.error:
+            return b"", "its compression is broken"
+        size += len(piece)
+        if size > MOST_BODY_BYTES:
+            return b"", _OVERSIZED
+        pieces.append(piece)
+    if inflater is not None and not inflater.is_complete:
+        return b"", "its compressed body was cut"
+    return b"".join(pieces), None
+
+
+_OVERSIZED: Final = f"it is over {MOST_BODY_BYTES // 1024**2} MiB"
+_PLAIN: Final = frozenset({"", "identity"})
+_ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
+
+
+class Inflater:
+    """Inflates piece by piece, never much further than asked."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._stream: "zlib._Decompress | None" = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream has come to its own end; an empty body is complete too."""
+        return self._stream is None or self._stream.eof
+
+    def inflate(self, piece: bytes, most: int) -> bytes:
+        """Return at most `most` + 1 bytes more: the one too many tells that the cap is passed."""
+        if not piece:
+            return b""
+        if self._stream is None:
+            self._stream = zlib.decompressobj(wbits=self._window_bits(piece))
+        if self._stream.eof:
+            return b""
+        return self._stream.decompress(piece, most + 1)
+
+    def _window_bits(self, piece: bytes) -> int:
+        if self._encoding != "deflate":
+            return zlib.MAX_WBITS | 16
+        return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+
+
+class Transport:
+    """The connections of one manager."""
+
+    def __init__(
+        self, options: TransportOptions, *, max_connections: int, clock: Clock
+    ) -> None:
+        self._lanes = LanePool(
+            lambda origin: HttpLane(origin, options), size=max_connections, clock=clock
+        )
+
+    @property
+    def connection_count(self) -> int:
+        """The connections there are at the most, busy or idle."""
+        return self._lanes.count
+
+    async def attempt(
+        self, address: Address, request: Request[T], key: Secret, attempt: Attempt
+    ) -> None:
+        """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
+        lane = await self._lanes.take(address.origin, address.account)
+        try:
+            await lane.exchange(address, request, key, attempt)
+        finally:
+            self._lanes.give(lane)
+
+    async def close(self) -> None:
+        """Close all connections; every attempt must have ended."""
+        await self._lanes.close()

@@ -1,0 +1,226 @@
+"""Sans-I/O: what a request looks like, and what an answer means."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from invoicexpress_async._json import JsonValue, NotJsonError, loads
+from invoicexpress_async.errors import (
+    KNOWN_CODES,
+    InvoiceXpressError,
+    MalformedResponseError,
+    StatusError,
+    UnexpectedRedirectError,
+    status_error_class,
+)
+from invoicexpress_async.retry import Operation, parse_retry_after
+
+T = TypeVar("T")
+
+MOST_BODY_BYTES: Final = 8 * 1024 * 1024
+"""A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not an answer."""
+
+_MOST_EXCERPT_BYTES: Final = 512
+_MOST_MESSAGES: Final = 20
+_MOST_MESSAGE_CHARACTERS: Final = 512
+_DEEPEST_MESSAGE: Final = 4
+_DIGITS_OF_A_CODE: Final = 3
+_CONTAINERS: Final = ("errors", "error")
+_TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
+_SILENT_KEYS: Final = frozenset({"code", "success", "status"})
+
+
+@attrs.frozen(kw_only=True)
+class Request(Generic[T]):
+    """One request, without the account and its key.
+
+    Attributes:
+        operation: Its row of the decision table.
+        method: GET, POST or PUT.
+        path: From the account's root, with its leading slash and without a query.
+        query: Further parameters, already escaped, such as "page=2".
+        body: JSON bytes; empty for none.
+        subject: What it is about, for people.
+        structure: Turns the answer's JSON (None for an empty body) into the result, or raises
+            MalformedResponseError.
+    """
+
+    operation: Operation
+    method: str
+    path: str
+    structure: Callable[[JsonValue], T]
+    query: str = ""
+    body: bytes = b""
+    subject: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """One complete answer, secrets redacted.
+
+    Attributes:
+        body: At most `MOST_BODY_BYTES`, decompressed.
+        problem: Why the body is not to be read, such as "it is over 8 MiB"; None when it is.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    retry_after: str | None = None
+    location: str | None = None
+    problem: str | None = None
+
+
+def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
+    """Return the result, or raise what the answer means.
+
+    Raises:
+        StatusError: a refusal, by its status and code.
+        UnexpectedRedirectError: a 3xx.
+        MalformedResponseError: a 2xx that is not what was asked for.
+    """
+    if _is_redirect(answer.status):
+        raise _redirect(answer)
+    if not _is_success(answer.status):
+        raise _refusal(answer, wall_seconds=wall_seconds)
+    payload = _payload(answer)
+    if isinstance(payload, dict) and _says_failure(payload.get("success")):
+        raise _status_error(answer, payload, None)
+    try:
+        return request.structure(payload)
+    except MalformedResponseError as malformed:
+        error = malformed
+    error.excerpt = _excerpt(answer.body)
+    raise error
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004  # the class of statuses, as HTTP defines it
+
+
+def _is_redirect(status: int) -> bool:
+    return 300 <= status < 400  # noqa: PLR2004  # as above
+
+
+def _says_failure(success: JsonValue) -> bool:
+    return success is False or success == "false"
+
+
+def _redirect(answer: Answer) -> UnexpectedRedirectError:
+    try:
+        host = urlsplit(answer.location or "").hostname
+    except ValueError:
+        host = None
+    return UnexpectedRedirectError(
+        f"The server redirected (HTTP {answer.status}) to {host or 'a page of its own'}.",
+        location_host=host,
+    )
+
+
+def _payload(answer: Answer) -> JsonValue:
+    """Return the JSON of a 2xx; None for the empty and one-space bodies that were recorded."""
+    if answer.problem:
+        raise _unreadable(answer, answer.problem)
+    if not answer.body.strip():
+        return None
+    if _is_html(answer):
+        raise _unreadable(answer, "it is a web page")
+    try:
+        return loads(answer.body)
+    except NotJsonError:
+        pass
+    raise _unreadable(answer, "it is not valid JSON")
+
+
+def _is_html(answer: Answer) -> bool:
+    return "html" in answer.content_type.lower() or answer.body.lstrip()[:1] == b"<"
+
+
+def _unreadable(answer: Answer, problem: str) -> MalformedResponseError:
+    return MalformedResponseError(
+        f"The answer (HTTP {answer.status}) cannot be read: {problem}.",
+        problems=(f"the answer: {problem}",),
+        excerpt=_excerpt(answer.body),
+        is_html=_is_html(answer),
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:_MOST_EXCERPT_BYTES].decode(errors="replace")
+
+
+def _refusal(answer: Answer, *, wall_seconds: float) -> StatusError:
+    payload: JsonValue = None
+    # Some 404s are whole HTML pages: nothing in them is worth a parser.
+    if not answer.problem and answer.body.strip() and not _is_html(answer):
+        try:
+            payload = loads(answer.body)
+        except NotJsonError:
+            payload = _excerpt(answer.body)
+    wait = parse_retry_after(answer.retry_after, wall_seconds=wall_seconds)
+    return _status_error(answer, payload, wait)
+
+
+def _status_error(answer: Answer, payload: JsonValue, wait: float | None) -> StatusError:
+    code, messages = _code(payload), tuple(_messages(payload))[:_MOST_MESSAGES]
+    name = f"HTTP {answer.status}" + (f", code {code:.40}" if code is not None else "")
+    said = f": {messages[0]}" if messages else ""
+    return status_error_class(answer.status, code)(
+        f"The server refused ({name}){said}.",
+        status=answer.status,
+        code=code,
+        messages=messages,
+        retry_after_seconds=wait,
+    )
+
+
+def _code(payload: JsonValue) -> str | None:
+    """Find the code: a nested one wins over the one at the top."""
+    if not isinstance(payload, dict):
+        return None
+    for container in _CONTAINERS:
+        inner = payload.get(container)
+        for candidate in inner if isinstance(inner, list) else [inner]:
+            if isinstance(candidate, dict) and (code := _as_code(candidate.get("code"))):
+                return code
+    return _as_code(payload.get("code"))
+
+
+def _as_code(value: JsonValue) -> str | None:
+    """Return "006" for "006", "6" and 6 alike; an unknown code as it came."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        return None
+    text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
+    if text.isascii() and text.isdecimal():
+        padded = text.zfill(_DIGITS_OF_A_CODE)
+        return padded if padded in KNOWN_CODES else text
+    return text[:_MOST_MESSAGE_CHARACTERS] or None
+
+
+def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:
+    """Walk any of the recorded shapes of an error body for its texts, fields named."""
+    if isinstance(payload, str):
+        if text := _printable(payload):
+            yield f"{label}{text}"
+    elif depth >= _DEEPEST_MESSAGE:
+        return
+    elif isinstance(payload, list):
+        for item in payload:
+            if depth == 0 and isinstance(item, list) and item and isinstance(item[0], str):
+                yield from _messages(item[1:], f"{_printable(item[0])}: ", depth + 1)
+            else:
+                yield from _messages(item, label, depth + 1)
+    elif isinstance(payload, dict):
+        for key, value in payload.items():
+            if key not in _SILENT_KEYS:
+                inner = label if key in _TEXT_KEYS else f"{label}{_printable(key)}: "
+                yield from _messages(value, inner, depth + 1)
+
+
+def _printable(text: str) -> str:
+    # A server's text goes to logs and terminals: no control characters, no endless lines.
+    shortened = text[:_MOST_MESSAGE_CHARACTERS]
+    return re.sub(r"[^\w\s.,;:!?'\"()\[\]{}<>@#%&*+/=\\|$€~^`´ºª_-]|[\x00-\x1f\x7f]+", " ", shortened).strip()

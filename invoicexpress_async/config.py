@@ -1,0 +1,273 @@
+"""Settings and secrets, checked before any name is resolved."""
+
+import base64
+import ipaddress
+import json
+import math
+import re
+import unicodedata
+from typing import Final, NoReturn
+from urllib.parse import quote, quote_plus, urlsplit
+
+import attrs
+
+from invoicexpress_async.errors import ConfigurationError
+
+DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
+"""One sub-domain per account; without `.app.` the name does not resolve (contract, [live])."""
+
+ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
+API_KEY_VARIABLE: Final = "INVOICEXPRESS_API_KEY"
+BASE_URL_VARIABLE: Final = "INVOICEXPRESS_BASE_URL"
+TIMEOUT_VARIABLE: Final = "INVOICEXPRESS_TIMEOUT_SECONDS"
+MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
+
+_PLACEHOLDER: Final = "{account}"
+# One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
+_ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/?)*")
+_MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
+_REDACTED: Final = "[redacted]"
+# Below this a key could be part of an ordinary answer, and hiding it would corrupt the data.
+_FEWEST_REDACTABLE_CHARACTERS: Final = 8
+
+
+class Secret:
+    """A string that shows itself to `reveal()` only.
+
+    It has no `__dict__`, does not pickle, and a copy is itself, so that `attrs.asdict`, cattrs,
+    `deepcopy` and a traceback that prints locals hold this object and never the text.
+    """
+
+    __slots__ = ("_forms", "_value")
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+        self._forms: tuple[bytes, ...] | None = None
+
+    def reveal(self) -> str:
+        """Return the text. Keep it out of local variables that outlive the line."""
+        return self._value
+
+    def redact(self, text: bytes) -> bytes:
+        """Replace the secret in `text`, also percent-, JSON- and base64-escaped."""
+        if self._forms is None:
+            self._forms = self._escaped_forms()
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, _REDACTED.encode())
+        return text
+
+    def _escaped_forms(self) -> tuple[bytes, ...]:
+        if len(self._value) < _FEWEST_REDACTABLE_CHARACTERS:
+            return ()
+        forms = {
+            self._value,
+            quote(self._value, safe=""),
+            quote_plus(self._value),
+            json.dumps(self._value)[1:-1],
+            base64.b64encode(self._value.encode()).decode(),
+        }
+        return tuple(form.encode() for form in sorted(forms, key=len, reverse=True))
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A Secret is not pickled: pass the key itself by a safe way.")
+
+
+def check_api_key(key: Secret) -> Secret:
+    """Refuse a key that cannot be one: empty, or with control characters in it.
+
+    Raises:
+        ConfigurationError: it cannot be a key. The text does not show it.
+    """
+    if problem := _key_problem(key):
+        raise ConfigurationError(f"The API key {problem}.")
+    return key
+
+
+def _key_problem(key: Secret) -> str | None:
+    value: object = key.reveal()
+    if not isinstance(value, str):
+        return "is not a str"
+    if not value or value.isspace():
+        return "is empty"
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        return "has a control character in it"
+    return None
+
+
+def check_account_name(name: object) -> str:
+    """Return the account's name in lower case, when it is one DNS label.
+
+    Raises:
+        ConfigurationError: anything that could leave the domain or mean another account.
+    """
+    if not isinstance(name, str) or not name.isascii():
+        raise ConfigurationError(f"The account name {name!r:.80} is not an ASCII str.")
+    lowered = name.lower()
+    if not _ACCOUNT_NAME.fullmatch(lowered) or lowered.startswith("xn--"):
+        raise ConfigurationError(
+            f"The account name {name!r:.80} is not one DNS label: letters, digits and hyphens, "
+            "at most 63, as in the https://NAME.app.invoicexpress.com of your account."
+        )
+    return lowered
+
+
+def check_serie(serie: object) -> str:
+    """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
+
+    Raises:
+        ConfigurationError: not a str, empty, blank, over 35 characters, or with control
+            characters in it.
+    """
+    if not isinstance(serie, str):
+        raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
+    if not serie or serie.isspace():
+        raise ConfigurationError("The serie is empty.")
+    if len(serie) > _MOST_SERIE_CHARACTERS:
+        raise ConfigurationError(
+            f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
+            f"{_MOST_SERIE_CHARACTERS}."
+        )
+    # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in serie):
+        raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
+    return serie
+
+
+def check_id(value: object) -> int:
+    """Return the id when it is a positive integer.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"The id {value!r:.80} is not a positive integer.")
+    return value
+
+
+def check_path(path: object) -> str:
+    """Return a path below the account's root when it can be nothing else.
+
+    Raises:
+        ConfigurationError: no leading slash, dot segments, a query, a fragment, or characters
+            that a URL cannot have.
+    """
+    if (
+        not isinstance(path, str)
+        or not _PATH.fullmatch(path)
+        or any(part in {".", ".."} for part in path.split("/"))
+    ):
+        raise ConfigurationError(
+            f"The path {path!r:.200} is not one of the API: it starts with one slash and has no "
+            "dot segments, query or fragment, such as /sequences.json."
+        )
+    return path
+
+
+def check_seconds(name: str, value: object) -> float:
+    """Return the duration in seconds when it is a finite, positive number.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"{name} is {value!r:.80}, not a number of seconds.")
+    if not math.isfinite(value) or value <= 0:
+        raise ConfigurationError(f"{name} is {value}: give a finite number of seconds above 0.")
+    return float(value)
+
+
+def _positive_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    check_seconds(attribute.name, value)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """The time budgets of a call, in seconds.
+
+    Attributes:
+        total_seconds: The deadline of one call with all that it does: limiter, pool, retries,
+            back-off and reading after a lost answer. The default holds one full attempt and the
+            whole schedule of reads after it.
+        attempt_seconds: One request, from connecting to the last byte. A create calls the tax
+            authority for about 11 document types; its own budget is unknown, so 60 s and more.
+        connect_seconds: Name, TCP and TLS of one attempt.
+    """
+
+    total_seconds: float = attrs.field(default=180.0, validator=_positive_seconds)
+    attempt_seconds: float = attrs.field(default=75.0, validator=_positive_seconds)
+    connect_seconds: float = attrs.field(default=10.0, validator=_positive_seconds)
+
+
+@attrs.frozen(kw_only=True)
+class BaseUrl:
+    """A checked template of the API's address, with `{account}` in its host or path."""
+
+    template: str
+
+    @classmethod
+    def parse(cls, template: object) -> "BaseUrl":
+        """Check a template.
+
+        Raises:
+            ConfigurationError: not a str, no `{account}`, plain http to anything but this
+                machine, or more than scheme, host, port and path.
+        """
+        if not isinstance(template, str) or template.count(_PLACEHOLDER) != 1:
+            raise ConfigurationError(
+                f"base_url {template!r:.200} must hold {_PLACEHOLDER} once, such as "
+                f"{DEFAULT_BASE_URL}."
+            )
+        problem = _url_problem(template.replace(_PLACEHOLDER, "account"))
+        if problem:
+            # The template itself may hold a password: it is not shown.
+            raise ConfigurationError(f"base_url {problem}.")
+        return cls(template=template.rstrip("/"))
+
+    def for_account(self, name: str) -> str:
+        """Return the address of one account, without a trailing slash."""
+        return self.template.replace(_PLACEHOLDER, name)
+
+
+def _url_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return "has characters that a URL cannot have"
+    if parts.username is not None or parts.password is not None:
+        return "must not hold a user or a password"
+    if parts.query or parts.fragment or "?" in url or "#" in url:
+        return "must end with its path"
+    if not host or port == 0:
+        return "has no host, or port 0"
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return None
+    return "must be https; http is for this machine only, as the key travels in the URL"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

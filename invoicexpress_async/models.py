@@ -1,0 +1,247 @@
+"""The values of the field: document types, their states, and the sequence that holds them."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, TypedDict
+
+import attrs
+
+from invoicexpress_async._json import JsonValue
+from invoicexpress_async.errors import ConfigurationError
+
+# What the server writes where a code would stand (the provider's own page).
+_NOT_REGISTERED_CODE = "N/D"
+_NOT_APPLICABLE_CODE = "N/A"
+
+
+class DocumentType(StrEnum):
+    """The document types seen so far.
+
+    The first 15 are in the provider's sample; `PURCHASE_ORDER` was recorded in live traffic.
+    The set is open: a type that is not named here is kept under its plain `str` name.
+    """
+
+    INVOICE = "invoice"
+    INVOICE_RECEIPT = "invoice_receipt"
+    SIMPLIFIED_INVOICE = "simplified_invoice"
+    CREDIT_NOTE = "credit_note"
+    DEBIT_NOTE = "debit_note"
+    RECEIPT = "receipt"
+    SHIPPING = "shipping"
+    TRANSPORT = "transport"
+    DEVOLUTION = "devolution"
+    PROFORMA = "proforma"
+    QUOTE = "quote"
+    FEES_NOTE = "fees_note"
+    VAT_MOSS_INVOICE = "vat_moss_invoice"
+    VAT_MOSS_CREDIT_NOTE = "vat_moss_credit_note"
+    VAT_MOSS_RECEIPT = "vat_moss_receipt"
+    PURCHASE_ORDER = "purchase_order"
+
+
+class Registration(StrEnum):
+    """How far a sequence, or one document type of it, is registered with the tax authority."""
+
+    REGISTERED = "registered"
+    """It has a validation code; of a sequence: every type that needs one has one."""
+    PARTIAL = "partial"
+    """Some types have a code and others have none. Such a sequence must not be used."""
+    NOT_REGISTERED = "not_registered"
+    """A code is needed and there is none."""
+    NOT_APPLICABLE = "not_applicable"
+    """No code is needed."""
+    UNKNOWN = "unknown"
+    """The answer did not say: old and lean answers carry no codes at all."""
+
+
+@attrs.frozen(kw_only=True)
+class DocumentSequenceState:
+    """Where one document type stands in a sequence.
+
+    Attributes:
+        number: The last number used, 0 on a new sequence, None when the server did not say.
+        sequence_id: The id that documents of this type must name. It is near the id of the
+            sequence but at no fixed offset, so it is never computed. None or 0: the type is
+            not configured on the account.
+        validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
+            needed), or None when the answer had none. Official samples have codes of 7
+            characters although the law says 8, so the length is not checked.
+    """
+
+    number: int | None = None
+    sequence_id: int | None = None
+    validation_code: str | None = None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the account can issue documents of this type."""
+        return bool(self.sequence_id)
+
+    @property
+    def registration(self) -> Registration:
+        """The state that the validation code tells. An absent code is not "N/A"."""
+        if not self.validation_code or self.validation_code.isspace():
+            return Registration.UNKNOWN
+        if self.validation_code == _NOT_REGISTERED_CODE:
+            return Registration.NOT_REGISTERED
+        if self.validation_code == _NOT_APPLICABLE_CODE:
+            return Registration.NOT_APPLICABLE
+        return Registration.REGISTERED
+
+    @property
+    def next_number(self) -> int | None:
+        """The number after the last one used, or None when that is not known."""
+        return None if self.number is None else self.number + 1
+
+    def atcud(self, number: int | None) -> str:
+        """Return the ATCUD of document `number`: its code, a hyphen, the number.
+
+        Portaria 195/2020, article 3: it is printed on every document of a registered type.
+
+        Raises:
+            ConfigurationError: the type has no validation code, or the number is not a
+                positive integer.
+        """
+        if self.registration is not Registration.REGISTERED:
+            raise ConfigurationError(
+                f"This document type has no validation code (it says {self.validation_code!r}), "
+                "so its documents have no ATCUD. Register the sequence first."
+            )
+        if type(number) is not int or number < 1:
+            raise ConfigurationError("The number of a document is a positive integer.")
+        return f"{self.validation_code}-{number}"
+
+
+def _read_only_documents(
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+) -> Mapping[DocumentType | str, DocumentSequenceState]:
+    return MappingProxyType(dict(documents))
+
+
+def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return MappingProxyType(dict(extra))
+
+
+@attrs.frozen(kw_only=True)
+class Sequence:
+    """A document series: a family of one counter and one validation code per document type.
+
+    It can never be deleted or renamed.
+
+    Attributes:
+        id: The id of the family, positive.
+        serie: The name printed on documents, such as "2027".
+        is_default: Whether documents that name no sequence are numbered in this one.
+        documents: The state by document type. `documents["invoice"]` and
+            `documents[DocumentType.INVOICE]` are the same entry.
+        extra: Fields of the answer that this version does not know, as they came.
+    """
+
+    id: int
+    serie: str
+    is_default: bool
+    documents: Mapping[DocumentType | str, DocumentSequenceState] = attrs.field(
+        converter=_read_only_documents, hash=False
+    )
+    extra: Mapping[str, JsonValue] = attrs.field(
+        factory=dict, converter=_read_only_extra, hash=False
+    )
+
+    @property
+    def registration(self) -> Registration:
+        """The registration of the family, judged over its configured types.
+
+        Pessimistic: a code that is missing beside real ones makes it PARTIAL.
+        """
+        states = {
+            state.registration for state in self.documents.values() if state.is_configured
+        }
+        needed = states - {Registration.NOT_APPLICABLE}
+        if not needed:
+            return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN
+        if len(needed) == 1:
+            return needed.pop()
+        if Registration.REGISTERED in needed:
+            return Registration.PARTIAL
+        return Registration.NOT_REGISTERED
+
+    @property
+    def unregistered(self) -> tuple[DocumentType | str, ...]:
+        """The configured types without a code that are not known to need none."""
+        fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
+        return tuple(
+            name
+            for name, state in self.documents.items()
+            if state.is_configured and state.registration not in fine
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A read-only mapping does not pickle; its contents do.
+        fields = (self.id, self.serie, self.is_default, dict(self.documents), dict(self.extra))
+        return _restore_sequence, fields
+
+
+def _restore_sequence(
+    id: int,  # noqa: A002  # the field's own name
+    serie: str,
+    is_default: bool,  # noqa: FBT001  # called by pickle, positionally
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+    extra: Mapping[str, JsonValue],
+) -> Sequence:
+    return Sequence(
+        id=id, serie=serie, is_default=is_default, documents=documents, extra=extra
+    )
+
+
+class Via(StrEnum):
+    """How `ensure` came to know the sequence it returns."""
+
+    LISTED = "listed"
+    """It was there already."""
+    ANSWERED = "answered"
+    """This call created it, and the server's answer said so."""
+    OBSERVED = "observed"
+    """This call sent the create, the answer was lost, and a later read found the sequence."""
+
+
+@attrs.frozen(kw_only=True)
+class Ensured:
+    """The result of `SequenceService.ensure`.
+
+    Attributes:
+        sequence: The sequence as last read.
+        created: Whether this call sent the create that made it.
+        via: How it became known.
+    """
+
+    sequence: Sequence
+    created: bool
+    via: Via
+
+
+class Intent(TypedDict):
+    """A request whose outcome is not known: plain data for `SequenceService.resume`.
+
+    It survives `json.dumps`, holds no secret, and may be resumed in another process.
+
+    Attributes:
+        version: Of this layout, 1.
+        operation: "create" or "register".
+        account: The account's name.
+        serie: The name of the sequence, as it was sent; None for a register.
+        sequence_id: The id of the sequence to register; None for a create.
+        is_default: Whether the sequence was to become the default.
+        had_sequences: Whether a list before the send was non-empty; None when there was none.
+        sent_at: Wall-clock seconds since the epoch of the send, for people and for
+            `resend_absent_after`.
+    """
+
+    version: Literal[1]
+    operation: Literal["create", "register"]
+    account: str
+    serie: str | None
+    sequence_id: int | None
+    is_default: bool
+    had_sequences: bool | None
+    sent_at: float

@@ -1,0 +1,177 @@
+"""The limit of one account: a slot is taken at the send and freed a minute after the answer."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import attrs
+
+from invoicexpress_async._clock import Clock
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ConfigurationError
+
+# Two machines' clocks do not run alike: 0.05 s in a minute is 800 parts in a million, far over
+# what a quartz drifts, and costs less than a thousandth of the throughput.
+_DRIFT_SECONDS: Final = 0.05
+
+
+def _positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
+
+
+def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    check_seconds(attribute.name, value)
+
+
+def _fraction(_: object, __: object, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ConfigurationError(f"share is {value!r}: give a part of the limit, over 0 up to 1.")
+
+
+@attrs.frozen
+class RateLimit:
+    """How many requests of one account this process may make.
+
+    The provider allows 780 a minute for each account; what its window is, nobody knows, so no
+    window of any kind is ever given more.
+
+    Attributes:
+        requests: The number allowed in each `per_seconds`.
+        per_seconds: The length of the window.
+        share: The part of it that is for this process, when several use the same account.
+    """
+
+    requests: int = attrs.field(default=780, validator=_positive_int)
+    per_seconds: float = attrs.field(default=60.0, kw_only=True, validator=_some_seconds)
+    share: float = attrs.field(default=1.0, kw_only=True, validator=_fraction)
+
+    @property
+    def allowed(self) -> int:
+        """The requests of this process in one window, at least 1."""
+        return max(1, int(self.requests * self.share))
+
+
+class AccountLimiter:
+    """The slots of one account, handed out first come, first served.
+
+    The server counts a request somewhere between its send and its answer, so a slot that is
+    freed `per_seconds` after the answer keeps every window of the server within the limit,
+    whatever the network delays. Nothing is spread out: a full burst goes at once.
+    """
+
+    def __init__(self, limit: RateLimit, clock: Clock) -> None:
+        self._allowed = limit.allowed
+        self._held_seconds = limit.per_seconds + _DRIFT_SECONDS
+        self._clock = clock
+        self._in_flight = 0
+        self._freed_at: deque[float] = deque()
+        self._paused_until = float("-inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._answered: asyncio.Future[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it knows nothing that a new limiter would not."""
+        now = self._clock.now()
+        self._drop_expired(now)
+        return not (self._in_flight or self._waiting or self._freed_at or now < self._paused_until)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a 429 holds the account back."""
+        return self._clock.now() < self._paused_until
+
+    async def acquire(self) -> None:
+        """Wait for a slot and take it. Cancelling gives the turn to the next."""
+        if self._waiting or not self._has_room():
+            await self._queue()
+        self._in_flight += 1
+
+    def release(self) -> None:
+        """Say that the request was answered or has failed: its slot is freed a window later."""
+        self._freed_at.append(self._clock.now() + self._held_seconds)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Free a slot at once: its request was never even attempted."""
+        self._in_flight -= 1
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def pause(self, seconds: float) -> None:
+        """Hold the whole account back, as after a 429."""
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+
+    async def _queue(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            if self._waiting[0] is not turn:
+                await turn
+            while not self._has_room():
+                await self._wait_for_room()
+        finally:
+            self._waiting.remove(turn)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        if self._waiting and not self._waiting[0].done():
+            self._waiting[0].set_result(None)
+
+    def _has_room(self) -> bool:
+        now = self._clock.now()
+        if now < self._paused_until:
+            return False
+        self._drop_expired(now)
+        return self._in_flight + len(self._freed_at) < self._allowed
+
+    def _drop_expired(self, now: float) -> None:
+        while self._freed_at and self._freed_at[0] <= now:
+            self._freed_at.popleft()
+
+    async def _wait_for_room(self) -> None:
+        now = self._clock.now()
+        if now < self._paused_until:
+            await self._clock.sleep(self._paused_until - now)
+        elif self._freed_at:
+            await self._clock.sleep(self._freed_at[0] - now)
+        else:
+            # Every slot is in flight: the next date is known only when one is answered.
+            self._answered = asyncio.get_running_loop().create_future()
+            await self._answered
+
+
+class LimiterRegistry:
+    """The limiters of all accounts: the same account, the same limiter."""
+
+    _FIRST_SWEEP: Final = 1_000
+
+    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._by_account: dict[str, AccountLimiter] = {}
+        self._next_sweep = self._FIRST_SWEEP
+
+    def of(self, account: str) -> AccountLimiter | None:
+        """Return the account's limiter, or None when pacing is switched off."""
+        if self._limit is None:
+            return None
+        limiter = self._by_account.get(account)
+        if limiter is None:
+            self._sweep()
+            limiter = self._by_account[account] = AccountLimiter(self._limit, self._clock)
+        return limiter
+
+    def count_paused(self) -> int:
+        """Count the accounts that a 429 holds back."""
+        return sum(limiter.is_paused for limiter in self._by_account.values())
+
+    def _sweep(self) -> None:
+        # Doubling the mark keeps the cost of sweeping constant per account.
+        if len(self._by_account) < self._next_sweep:
+            return
+        self._by_account = {
+            name: limiter for name, limiter in self._by_account.items() if not limiter.is_idle
+        }
+        self._next_sweep = max(self._FIRST_SWEEP, 2 * len(self._by_account))

@@ -1,0 +1,343 @@
+"""`SessionManager`, the owner of all connections, and `AccountSession`, a light handle on it."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from ssl import SSLContext
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractResolver
+
+from invoicexpress_async._clock import Clock, MonotonicClock
+from invoicexpress_async._credentials import KeyCallable, KeySource
+from invoicexpress_async._dispatch import Call, Dispatcher, Link
+from invoicexpress_async._flows import SequenceFlows
+from invoicexpress_async._life import LifeGuard
+from invoicexpress_async._json import JsonValue, dumps
+from invoicexpress_async._requests import SequenceRequests
+from invoicexpress_async._single_flight import SingleFlight
+from invoicexpress_async._transport import Address, Transport, TransportOptions
+from invoicexpress_async._wire import Request
+from invoicexpress_async.config import (
+    ACCOUNT_VARIABLE,
+    API_KEY_VARIABLE,
+    BASE_URL_VARIABLE,
+    DEFAULT_BASE_URL,
+    MAX_CONNECTIONS_VARIABLE,
+    TIMEOUT_VARIABLE,
+    BaseUrl,
+    Secret,
+    Timeouts,
+    check_account_name,
+    check_path,
+    check_seconds,
+)
+from invoicexpress_async.converters import make_converter
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
+from invoicexpress_async.retry import Operation, RetryPolicy, RetryQuota
+from invoicexpress_async.sequences import SequenceMachinery, SequenceService
+
+_VERSION: Final = version("invoicexpress-async")
+_DEFAULT_MAX_CONNECTIONS: Final = 100
+_DEFAULT_GRACE_SECONDS: Final = 10.0
+_METHODS: Final = frozenset({"GET", "POST", "PUT"})
+
+
+class SessionManager:
+    """The connections, limits and retries that all accounts of one process share.
+
+    Open one per process and event loop, with `async with` or `close()` in the end. It holds at
+    most `max_connections` sockets, however many accounts there are, and sends no telemetry.
+
+    Args:
+        base_url: A template with `{account}` in its host or path. By default
+            `INVOICEXPRESS_BASE_URL`, else the provider's own. Plain http is for this machine only.
+        timeouts: The time budgets of every call.
+        retry: How what may be sent again is sent again.
+        rate_limit: The limit of each account, 780 requests a minute; None switches pacing off.
+        max_connections: The most sockets at a time, over all accounts.
+        ssl_context: Instead of the system's trust store.
+        proxy: The URL of a proxy; those of the environment are ignored.
+        trace_configs: aiohttp's; the URLs they see never hold a key.
+        app_name: Put before this package's name in the User-Agent.
+        resolver: aiohttp's, instead of the system's names; it is not closed here.
+        clock: Instead of the monotonic clock, in tests.
+
+    Raises:
+        ConfigurationError: an argument that cannot be right.
+    """
+
+    def __init__(  # noqa: PLR0913  # keyword-only settings, each with a default
+        self,
+        *,
+        base_url: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = RateLimit(),  # noqa: B008  # frozen
+        max_connections: int = _DEFAULT_MAX_CONNECTIONS,
+        ssl_context: SSLContext | None = None,
+        proxy: str | None = None,
+        trace_configs: Iterable[aiohttp.TraceConfig] = (),
+        app_name: str | None = None,
+        resolver: AbstractResolver | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._guard = LifeGuard()
+        self._base_url = BaseUrl.parse(
+            base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+        )
+        self._timeouts = timeouts or Timeouts()
+        self._retry = retry or RetryPolicy()
+        clock = clock or MonotonicClock()
+        self._limiters = LimiterRegistry(rate_limit, clock)
+        self._transport = Transport(
+            TransportOptions(
+                timeouts=self._timeouts,
+                user_agent=_user_agent(app_name),
+                ssl_context=ssl_context,
+                proxy=_proxy(proxy, self._base_url),
+                trace_configs=tuple(trace_configs),
+                resolver=resolver,
+            ),
+            max_connections=_positive("max_connections", max_connections),
+            clock=clock,
+        )
+        converter = make_converter()
+        dispatcher = Dispatcher(
+            self._transport, self._limiters, RetryQuota(), clock, self._guard
+        )
+        self._machinery = SequenceMachinery(
+            dispatcher=dispatcher,
+            flows=SequenceFlows(dispatcher, SequenceRequests(converter)),
+            flights=SingleFlight(),
+            converter=converter,
+        )
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Return a manager that is set up by the environment alone.
+
+        `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
+        `INVOICEXPRESS_TIMEOUT_SECONDS` and `INVOICEXPRESS_MAX_CONNECTIONS`.
+
+        Raises:
+            ConfigurationError: a variable that cannot be right.
+        """
+        settings = os.environ
+        timeouts = Timeouts()
+        if text := settings.get(TIMEOUT_VARIABLE):
+            timeouts = attrs.evolve(timeouts, total_seconds=_number(TIMEOUT_VARIABLE, text, float))
+        connections = _DEFAULT_MAX_CONNECTIONS
+        if text := settings.get(MAX_CONNECTIONS_VARIABLE):
+            connections = _number(MAX_CONNECTIONS_VARIABLE, text, int)
+        return cls(timeouts=timeouts, max_connections=connections)
+
+    def account(
+        self, name: str | None = None, api_key: str | KeyCallable | None = None
+    ) -> "AccountSession":
+        """Return a light handle on one account. No I/O; make one per request if you like.
+
+        Args:
+            name: As in `https://NAME.app.invoicexpress.com`; upper case is lowered. By default
+                `INVOICEXPRESS_ACCOUNT`.
+            api_key: The key, or an async callable that returns it, awaited at the first call of
+                this handle. By default `INVOICEXPRESS_API_KEY`.
+
+        Raises:
+            ConfigurationError: a name or key that cannot be right.
+        """
+        if api_key is None:
+            api_key = os.environ.get(API_KEY_VARIABLE)
+        source = Secret(api_key) if isinstance(api_key, str) else api_key
+        del api_key  # from here on no local variable holds the text
+        if source is None:
+            raise ConfigurationError(f"No API key: give one, or set {API_KEY_VARIABLE}.")
+        if not isinstance(source, Secret) and not callable(source):
+            raise ConfigurationError("The API key is neither a str nor an async callable.")
+        if name is None:
+            name = os.environ.get(ACCOUNT_VARIABLE)
+        if name is None:
+            raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
+        checked = check_account_name(name)
+        link = Link(
+            address=Address.of(checked, self._base_url.for_account(checked)),
+            keys=KeySource(source),
+            total_seconds=self._timeouts.total_seconds,
+            policy=self._retry,
+        )
+        return AccountSession(self._machinery, link)
+
+    def health(self) -> Mapping[str, int | bool]:
+        """Return counters for a readiness page; nothing in them is secret or names an account."""
+        return {
+            "is_open": not self._guard.is_closing,
+            "calls_in_flight": self._guard.in_flight,
+            "connections": self._transport.connection_count,
+            "accounts_slowed": self._limiters.count_paused(),
+        }
+
+    async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
+        """Close in bounded time. Closing again does nothing.
+
+        New calls are refused at once. Those in flight have `grace_seconds` to end; then they
+        raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
+        sent twice.
+        """
+        await self._guard.drain(grace_seconds)
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        self._guard.check()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        guard: LifeGuard | None = getattr(self, "_guard", None)
+        if guard is not None and not guard.is_closing and self._transport.connection_count:
+            warnings.warn(
+                "A SessionManager was never closed: use `async with` or await its close().",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+
+class AccountSession:
+    """One account through a manager: a handle that costs nothing and holds no connection."""
+
+    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
+        self._machinery = machinery
+        self._link = link
+        self._sequences = SequenceService(machinery, link)
+
+    @property
+    def name(self) -> str:
+        """The account's name, in lower case."""
+        return self._link.account
+
+    @property
+    def sequences(self) -> SequenceService:
+        """The account's document sequences."""
+        return self._sequences
+
+    def with_options(
+        self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None
+    ) -> "AccountSession":
+        """Return a handle on the same account with other defaults; what is None stays.
+
+        Raises:
+            ConfigurationError: a timeout that is not a finite number above 0.
+        """
+        link = self._link
+        if timeout_seconds is not None:
+            total = check_seconds("timeout_seconds", timeout_seconds)
+            link = attrs.evolve(link, total_seconds=total)
+        if retry is not None:
+            link = attrs.evolve(link, policy=retry)
+        return AccountSession(self._machinery, link)
+
+    async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
+        """Read something harmless to see that name and key belong together.
+
+        Raises:
+            AuthenticationError: they do not: an unknown name answers 401 like a wrong key.
+            InvoiceXpressError: as for every coroutine of `sequences`.
+        """
+        await self._sequences.list(timeout_seconds=timeout_seconds)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        json: JsonValue = None,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> JsonValue:
+        """Call an operation that has no method here, with the same limits, secrets and errors.
+
+        A GET is sent again as the retry table says. Anything else is never sent again once it
+        may have reached the server: then `may_have_been_processed` of the error is True.
+
+        Args:
+            method: GET, POST or PUT.
+            path: Below the account's root, such as "/sequences.json", without a query.
+            json: The body; None for none.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Returns:
+            The answer's JSON; None for an empty one.
+
+        Raises:
+            InvoiceXpressError: as for every coroutine of `sequences`.
+        """
+        if method not in _METHODS:
+            raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
+        request = Request(
+            operation=Operation.GET if method == "GET" else Operation.WRITE,
+            method=method,
+            path=check_path(path),
+            body=b"" if json is None else dumps(json),
+            subject=path,
+            structure=_as_it_is,
+        )
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        call = Call(
+            link=self._link,
+            operation=f"{method} request",
+            subject=path,
+            timeout_seconds=timeout_seconds,
+        )
+        dispatcher = self._machinery.dispatcher
+        return await dispatcher.run(call, dispatcher.fetch(call, request))
+
+
+def _as_it_is(payload: JsonValue) -> JsonValue:
+    return payload
+
+
+def _user_agent(app_name: str | None) -> str:
+    own = f"invoicexpress-async/{_VERSION}"
+    if app_name is None:
+        return own
+    if not app_name.isascii() or not app_name.isprintable() or not app_name.strip():
+        raise ConfigurationError("app_name must be printable ASCII: it goes into a header.")
+    return f"{app_name} {own}"
+
+
+def _proxy(proxy: str | None, base_url: BaseUrl) -> Secret | None:
+    if proxy is None:
+        return None
+    if not base_url.template.startswith("https://"):
+        # A plain-http proxy request line would be a URL, and the key would have to be in it.
+        raise ConfigurationError("A proxy is for https only; base_url is on this machine.")
+    return Secret(proxy)
+
+
+def _positive(name: str, value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"{name} is {value!r:.40}: give an integer of 1 or more.")
+    return value
+
+
+N = TypeVar("N", int, float)
+
+
+def _number(variable: str, text: str, kind: type[N]) -> N:
+    try:
+        return kind(text)
+    except ValueError:
+        pass
+    raise ConfigurationError(f"{variable} is {text!r:.40}, which is not a number.")
