@@ -26,7 +26,6 @@ from invoicexpress_async.models import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry
 from invoicexpress_async.retry import (
     Action,
-    Decision,
     Evidence,
     RetryPolicy,
     RetryQuota,
@@ -104,12 +103,12 @@ class Call:
         return self.sign(DeadlineExceededError("The deadline of the call has passed."))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Outcome(Generic[T]):
     """How a request ended: `error` is None exactly when `value` is the answer asked for."""
 
-    action: Action
     evidence: Evidence
+    action: Action = Action.RAISE
     value: T | None = None
     error: InvoiceXpressError | None = None
 
@@ -176,23 +175,23 @@ class Dispatcher:
         """Send, again where the decision table allows it, until it is accepted or decided."""
         self._quota.earn()
         for number in itertools.count(1):
-            evidence, value, error = await self._attempt(call, request)
+            outcome = await self._attempt(call, request)
             decision = decide(
                 request.operation,
-                evidence,
-                error,
+                outcome.evidence,
+                outcome.error,
                 attempt=number,
                 seconds_left=call.deadline - self.clock.now(),
                 policy=call.link.policy,
                 jitter=self._random.random(),
             )
             if decision.action is not Action.RETRY:
-                break
+                outcome.action = decision.action
+                return outcome
             if not self._quota.spend():
-                decision = Decision(action=Action.RAISE)
-                break
-            await self._wait(call, decision.after_seconds, error)
-        return Outcome(action=decision.action, evidence=evidence, value=value, error=error)
+                return outcome
+            await self._wait(call, decision.after_seconds, outcome.error)
+        raise AssertionError("count() does not end")
 
     async def fetch(self, call: Call, request: Request[T]) -> T:
         """Send a request that nothing needs to be read for, and return its value or raise."""
@@ -200,9 +199,7 @@ class Dispatcher:
 
     def unresolved(self, account: str) -> tuple[Intent, ...]:
         """Return the intents of this process's calls that ended in doubt and are so still."""
-        return tuple(
-            intent for intent in self._unresolved.values() if intent["account"] == account
-        )
+        return tuple(intent for intent in self._unresolved.values() if intent["account"] == account)
 
     def pending(self, intent: Intent) -> Intent | None:
         """Return the intent of an earlier call in doubt that asked for the same."""
@@ -215,9 +212,7 @@ class Dispatcher:
             self._unresolved.pop(_identity(known), None)
         call.intent, call.is_in_doubt = None, False
 
-    async def _attempt(
-        self, call: Call, request: Request[T]
-    ) -> tuple[Evidence, T | None, InvoiceXpressError | None]:
+    async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
@@ -231,7 +226,7 @@ class Dispatcher:
         evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
         if request.operation.has_effect:
             call.is_in_doubt = evidence is Evidence.UNKNOWN
-        return evidence, value, error
+        return Outcome(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
         key = await call.link.keys.get()

@@ -195,4 +195,3 @@ def _intent(  # noqa: PLR0913  # the fields of an intent
         had_sequences=had_sequences,
         sent_at=time.time(),
     )
-

@@ -8,9 +8,7 @@ try:
 except ImportError:  # the extra `speed` is not installed
     orjson = None  # type: ignore[assignment]  # the name stays, its absence is tested below
 
-JsonValue: TypeAlias = (
-    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-)
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -27,7 +25,7 @@ def _loads(body: bytes) -> JsonValue:
     if orjson is not None:
         return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
     # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
-    return json.loads(body.decode(), parse_constant=_refuse_constant)  # type: ignore[no-any-return]  # json's stub says Any
+    return json.loads(body.decode(), parse_constant=_refuse_constant)
 
 
 def loads(body: bytes) -> JsonValue:

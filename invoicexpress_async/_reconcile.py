@@ -60,9 +60,7 @@ class Listing:
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
-        return (
-            f"there is {similar.serie!r} (id {similar.id}), which differs in case or spaces only"
-        )
+        return f"there is {similar.serie!r} (id {similar.id}), which differs in case or spaces only"
 
 
 def _fold(serie: str) -> str:

@@ -5,7 +5,7 @@ proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ssl import SSLContext
 from types import SimpleNamespace
 from typing import Final, TypeVar
@@ -286,7 +286,7 @@ class Inflater:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._stream: "zlib._Decompress | None" = None
+        self._stream: zlib._Decompress | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -312,9 +312,7 @@ class Inflater:
 class Transport:
     """The connections of one manager."""
 
-    def __init__(
-        self, options: TransportOptions, *, max_connections: int, clock: Clock
-    ) -> None:
+    def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
         self._lanes = LanePool(
             lambda origin: HttpLane(origin, options), size=max_connections, clock=clock
         )

@@ -1,6 +1,5 @@
 """Sans-I/O: what a request looks like, and what an answer means."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -10,7 +9,6 @@ import attrs
 from invoicexpress_async._json import JsonValue, NotJsonError, loads
 from invoicexpress_async.errors import (
     KNOWN_CODES,
-    InvoiceXpressError,
     MalformedResponseError,
     StatusError,
     UnexpectedRedirectError,
@@ -223,4 +221,4 @@ def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[s
 def _printable(text: str) -> str:
     # A server's text goes to logs and terminals: no control characters, no endless lines.
     shortened = text[:_MOST_MESSAGE_CHARACTERS]
-    return re.sub(r"[^\w\s.,;:!?'\"()\[\]{}<>@#%&*+/=\\|$€~^`´ºª_-]|[\x00-\x1f\x7f]+", " ", shortened).strip()
+    return "".join(character if character.isprintable() else " " for character in shortened).strip()

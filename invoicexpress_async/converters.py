@@ -46,7 +46,12 @@ def structure_count(value: object, path: str) -> int | None:
     """Read a counter or an id: an integer, a string of digits, or null (recorded in all three)."""
     if value is None:
         return None
-    if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii() and value.isdecimal():
+    if (
+        isinstance(value, str)
+        and len(value) <= _MOST_DIGITS
+        and value.isascii()
+        and value.isdecimal()
+    ):
         return int(value)
     if type(value) is int and 0 <= value < 10**_MOST_DIGITS:
         return value
@@ -215,9 +220,7 @@ class Problems:
         if len(self._texts) < _MOST_PROBLEMS:
             self._texts.append(f"sequence.{problem}")
 
-    def collect(
-        self, structure: Callable[[object, str], T], value: object, path: str
-    ) -> T | None:
+    def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
         """Structure one field, or note its problem and return None."""
         try:
             return structure(value, path)

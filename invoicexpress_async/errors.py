@@ -52,7 +52,7 @@ class InvoiceXpressError(Exception):
 
     cure: ClassVar[str] = "Read the text above, and report it if it does not help."
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the context that every error can carry
         self,
         message: str = "",
         *,
@@ -76,11 +76,7 @@ class InvoiceXpressError(Exception):
     def _context(self) -> str:
         if self.operation is None:
             return ""
-        effect = (
-            "it may have taken effect"
-            if self.may_have_been_processed
-            else "it had no effect"
-        )
+        effect = "it may have taken effect" if self.may_have_been_processed else "it had no effect"
         what = f"{self.operation} of {self.subject}" if self.subject else self.operation
         return f"[{what} on account {self.account}: {effect}]"
 

@@ -154,9 +154,7 @@ class Sequence:
 
         Pessimistic: a code that is missing beside real ones makes it PARTIAL.
         """
-        states = {
-            state.registration for state in self.documents.values() if state.is_configured
-        }
+        states = {state.registration for state in self.documents.values() if state.is_configured}
         needed = states - {Registration.NOT_APPLICABLE}
         if not needed:
             return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN
@@ -189,9 +187,7 @@ def _restore_sequence(
     documents: Mapping[DocumentType | str, DocumentSequenceState],
     extra: Mapping[str, JsonValue],
 ) -> Sequence:
-    return Sequence(
-        id=id, serie=serie, is_default=is_default, documents=documents, extra=extra
-    )
+    return Sequence(id=id, serie=serie, is_default=is_default, documents=documents, extra=extra)
 
 
 class Via(StrEnum):

@@ -177,9 +177,7 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     return Decision(action=Action.RETRY, after_seconds=wait)
 
 
-def _action(
-    operation: Operation, evidence: Evidence, error: InvoiceXpressError | None
-) -> Action:
+def _action(operation: Operation, evidence: Evidence, error: InvoiceXpressError | None) -> Action:
     match evidence:
         case Evidence.APPLIED:
             return Action.ACCEPT
@@ -189,7 +187,9 @@ def _action(
             return Action.RAISE
         case Evidence.REFUSED:
             is_limited = isinstance(error, RateLimitedError)
-            return Action.RETRY if is_limited and operation is not Operation.REGISTER else Action.RAISE
+            return (
+                Action.RETRY if is_limited and operation is not Operation.REGISTER else Action.RAISE
+            )
         case Evidence.UNKNOWN:
             return _action_on_unknown(operation, error)
 

@@ -16,8 +16,8 @@ from invoicexpress_async._clock import Clock, MonotonicClock
 from invoicexpress_async._credentials import KeyCallable, KeySource
 from invoicexpress_async._dispatch import Call, Dispatcher, Link
 from invoicexpress_async._flows import SequenceFlows
-from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._json import JsonValue, dumps
+from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async._transport import Address, Transport, TransportOptions
@@ -108,9 +108,7 @@ class SessionManager:
             clock=clock,
         )
         converter = make_converter()
-        dispatcher = Dispatcher(
-            self._transport, self._limiters, RetryQuota(), clock, self._guard
-        )
+        dispatcher = Dispatcher(self._transport, self._limiters, RetryQuota(), clock, self._guard)
         self._machinery = SequenceMachinery(
             dispatcher=dispatcher,
             flows=SequenceFlows(dispatcher, SequenceRequests(converter)),
