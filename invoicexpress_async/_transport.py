@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from ssl import SSLContext
 from types import SimpleNamespace
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -281,12 +281,18 @@ _PLAIN: Final = frozenset({"", "identity"})
 _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 
 
+class _ZlibStream(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
 class Inflater:
     """Inflates piece by piece, never much further than asked."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._stream: zlib._Decompress | None = None
+        self._stream: _ZlibStream | None = None
 
     @property
     def is_complete(self) -> bool:

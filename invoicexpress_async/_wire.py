@@ -8,11 +8,24 @@ import attrs
 
 from invoicexpress_async._json import JsonValue, NotJsonError, loads
 from invoicexpress_async.errors import (
-    KNOWN_CODES,
+    AuthenticationError,
+    ConflictError,
+    InvalidSequenceError,
     MalformedResponseError,
+    NoOpenActivityError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    SequenceNameNotAllowedError,
+    ServerError,
     StatusError,
+    TaxAuthorityCredentialsError,
     UnexpectedRedirectError,
-    status_error_class,
+    UnknownSequenceError,
+    UnprocessableError,
 )
 from invoicexpress_async.retry import Operation, parse_retry_after
 
@@ -29,6 +42,41 @@ _DIGITS_OF_A_CODE: Final = 3
 _CONTAINERS: Final = ("errors", "error")
 _TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
 _SILENT_KEYS: Final = frozenset({"code", "success", "status"})
+
+
+_BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
+    (409, "006"): SequenceBeingRegisteredError,
+    (409, "007"): SequenceAlreadyRegisteredError,
+    (422, "000"): UnknownSequenceError,
+    (422, "001"): SequenceNameNotAllowedError,
+    (422, "002"): SequenceAlreadyExistsError,
+    (422, "003"): InvalidSequenceError,
+    (422, "004"): TaxAuthorityCredentialsError,
+    (422, "005"): NoOpenActivityError,
+}
+
+_BY_STATUS: Final[dict[int, type[StatusError]]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableError,
+    429: RateLimitedError,
+}
+
+# The codes the provider documents; the set is open.
+_KNOWN_CODES: Final = frozenset(code for _, code in _BY_CODE)
+
+_FIRST_SERVER_ERROR: Final = 500
+
+
+def _status_error_class(status: int, code: str | None) -> type[StatusError]:
+    """Choose the class for an answer, by status and code only."""
+    if code is not None and (status, code) in _BY_CODE:
+        return _BY_CODE[status, code]
+    if status >= _FIRST_SERVER_ERROR:
+        return ServerError
+    return _BY_STATUS.get(status, StatusError)
 
 
 @attrs.frozen(kw_only=True)
@@ -166,7 +214,7 @@ def _status_error(answer: Answer, payload: JsonValue, wait: float | None) -> Sta
     code, messages = _code(payload), tuple(_messages(payload))[:_MOST_MESSAGES]
     name = f"HTTP {answer.status}" + (f", code {code:.40}" if code is not None else "")
     said = f": {messages[0]}" if messages else ""
-    return status_error_class(answer.status, code)(
+    return _status_error_class(answer.status, code)(
         f"The server refused ({name}){said}.",
         status=answer.status,
         code=code,
@@ -194,7 +242,7 @@ def _as_code(value: JsonValue) -> str | None:
     text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
     if text.isascii() and text.isdecimal():
         padded = text.zfill(_DIGITS_OF_A_CODE)
-        return padded if padded in KNOWN_CODES else text
+        return padded if padded in _KNOWN_CODES else text
     return text[:_MOST_MESSAGE_CHARACTERS] or None
 
 

@@ -101,9 +101,7 @@ def check_api_key(key: Secret) -> Secret:
 
 
 def _key_problem(key: Secret) -> str | None:
-    value: object = key.reveal()
-    if not isinstance(value, str):
-        return "is not a str"
+    value = key.reveal()
     if not value or value.isspace():
         return "is empty"
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):

@@ -38,8 +38,16 @@ def _kind(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "a boolean"
-    kinds = {int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return kinds.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def structure_count(value: object, path: str) -> int | None:
@@ -114,7 +122,7 @@ class SequenceHooks:
     def __init__(self) -> None:
         self._splits: dict[str, tuple[DocumentType | str, str] | None] = {}
 
-    def structure(self, row: object, _: object = None) -> Sequence:
+    def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row.
 
         Raises:

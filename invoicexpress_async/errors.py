@@ -22,7 +22,7 @@ Codes and their meanings are the provider's own; they decide, never the localise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from invoicexpress_async.models import Intent, Sequence
@@ -351,38 +351,3 @@ class NoOpenActivityError(UnprocessableError):
     """422/005. The account's fiscal number has no open activity at the tax authority."""
 
     cure = "Have the activity opened at the tax authority first."
-
-
-_BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
-    (409, "006"): SequenceBeingRegisteredError,
-    (409, "007"): SequenceAlreadyRegisteredError,
-    (422, "000"): UnknownSequenceError,
-    (422, "001"): SequenceNameNotAllowedError,
-    (422, "002"): SequenceAlreadyExistsError,
-    (422, "003"): InvalidSequenceError,
-    (422, "004"): TaxAuthorityCredentialsError,
-    (422, "005"): NoOpenActivityError,
-}
-
-_BY_STATUS: Final[dict[int, type[StatusError]]] = {
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableError,
-    429: RateLimitedError,
-}
-
-KNOWN_CODES: Final = frozenset(code for _, code in _BY_CODE)
-"""The codes the provider documents; the set is open."""
-
-_FIRST_SERVER_ERROR: Final = 500
-
-
-def status_error_class(status: int, code: str | None) -> type[StatusError]:
-    """Choose the class for an answer, by status and code only."""
-    if code is not None and (status, code) in _BY_CODE:
-        return _BY_CODE[status, code]
-    if status >= _FIRST_SERVER_ERROR:
-        return ServerError
-    return _BY_STATUS.get(status, StatusError)

@@ -119,6 +119,10 @@ def _read_only_documents(
     return MappingProxyType(dict(documents))
 
 
+def _no_extra() -> Mapping[str, JsonValue]:
+    return {}
+
+
 def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return MappingProxyType(dict(extra))
 
@@ -145,7 +149,7 @@ class Sequence:
         converter=_read_only_documents, hash=False
     )
     extra: Mapping[str, JsonValue] = attrs.field(
-        factory=dict, converter=_read_only_extra, hash=False
+        factory=_no_extra, converter=_read_only_extra, hash=False
     )
 
     @property
