@@ -163,6 +163,9 @@ class LimiterRegistry:
             limiter = self._by_account[account] = AccountLimiter(self._limit, self._clock)
         return limiter
 
+    def __len__(self) -> int:
+        return len(self._by_account)
+
     def count_paused(self) -> int:
         """Count the accounts that a 429 holds back."""
         return sum(limiter.is_paused for limiter in self._by_account.values())

@@ -203,7 +203,7 @@ def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -
         # 404, 401 and the like were weighed as REFUSED; a conflict is the server's last word.
         return Action.RAISE if isinstance(error, SequenceBeingRegisteredError) else Action.READ
     if isinstance(error, TaxAuthorityCredentialsError | NoOpenActivityError):
-        return Action.READ_ONCE
+        return Action.READ_ONCE if operation is Operation.CREATE else Action.RAISE
     return Action.READ
 
 

@@ -1,0 +1,61 @@
+"""A clock for tests: time passes when somebody sleeps and nothing else happens, or when told."""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+
+_QUIET_ROUNDS = 25
+
+
+class FakeClock:
+    """Virtual seconds for the package and the sandbox alike."""
+
+    def __init__(self, start: float = 1_000.0) -> None:
+        self._now = start
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._timeouts: list[tuple[float, int, asyncio.Timeout]] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
+        if self._ticker is None:
+            self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        await future
+
+    def timeout_at(self, when: float) -> asyncio.Timeout:
+        timeout = asyncio.timeout(None)
+        heapq.heappush(self._timeouts, (when, next(self._order), timeout))
+        return timeout
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._move_to(self._now + seconds)
+
+    def _move_to(self, when: float) -> None:
+        self._now = max(self._now, when)
+        while self._timeouts and self._timeouts[0][0] <= self._now:
+            timeout = heapq.heappop(self._timeouts)[2]
+            with contextlib.suppress(RuntimeError):  # its block has ended already
+                timeout.reschedule(asyncio.get_running_loop().time())
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            future = heapq.heappop(self._sleepers)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def _tick(self) -> None:
+        try:
+            while self._sleepers:
+                for _ in range(_QUIET_ROUNDS):
+                    await asyncio.sleep(0)
+                if self._sleepers:
+                    self._move_to(self._sleepers[0][0])
+        finally:
+            self._ticker = None
