@@ -7,15 +7,28 @@ a name misread by the client cannot agree with itself.
 from invoicexpress_async.sandbox._accounts import SandboxAccount
 from invoicexpress_async.sandbox._behaviour import ErrorShape, SandboxBehaviour
 from invoicexpress_async.sandbox._families import SandboxSequence
+from invoicexpress_async.sandbox._fault import Fault
+from invoicexpress_async.sandbox._fault_plan import FaultPlan
+from invoicexpress_async.sandbox._fault_registry import FAULT_NAMES, make_fault
+from invoicexpress_async.sandbox._fault_server import FaultServer
+from invoicexpress_async.sandbox._oracle import Duplicate, Oracle, PartialRequest
 from invoicexpress_async.sandbox._requests import RecordedRequest
 from invoicexpress_async.sandbox._server import Sandbox, serve
 
 __all__ = [
+    "FAULT_NAMES",
+    "Duplicate",
     "ErrorShape",
+    "Fault",
+    "FaultPlan",
+    "FaultServer",
+    "Oracle",
+    "PartialRequest",
     "RecordedRequest",
     "Sandbox",
     "SandboxAccount",
     "SandboxBehaviour",
     "SandboxSequence",
+    "make_fault",
     "serve",
 ]

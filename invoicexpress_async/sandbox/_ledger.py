@@ -22,6 +22,10 @@ class Ledger:
     def families(self) -> tuple[Family, ...]:
         return tuple(self._families.values())
 
+    @property
+    def size(self) -> int:
+        return len(self._families)
+
     def by_id(self, family_id: str) -> Family | None:
         return self._families.get(family_id)
 

@@ -4,6 +4,8 @@ from collections import Counter
 
 import attrs
 
+_HOST_SUFFIXES = (".app.invoicexpress.com", ".localhost")
+
 
 @attrs.frozen(kw_only=True)
 class Request:
@@ -72,3 +74,13 @@ def _record(request: Request, received_at: float, status: int | None) -> Recorde
         received_at=received_at,
         has_cookie=request.has_cookie,
     )
+
+
+def split_account(host: str, target: str) -> tuple[str, str]:
+    """Return the account and the path, from the host's first label or the path's first part."""
+    name = host.partition(":")[0].lower()
+    for suffix in _HOST_SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), target
+    account, _, path = target.removeprefix("/").partition("/")
+    return account.lower(), f"/{path}"

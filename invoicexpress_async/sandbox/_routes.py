@@ -37,12 +37,19 @@ class Order:
     new: NewSequence | None = None
 
 
-def read_order(request: Request) -> Order:
-    for method, pattern, operation in _ROUTES:
-        match = pattern.fullmatch(request.path) if method == request.method else None
+def find_order(method: str, path: str) -> Order | None:
+    for verb, pattern, operation in _ROUTES:
+        match = pattern.fullmatch(path) if verb == method else None
         if match is not None:
             return Order(operation=operation, id=match.groupdict().get("id", ""))
-    raise RefusedError(302)
+    return None
+
+
+def read_order(request: Request) -> Order:
+    order = find_order(request.method, request.path)
+    if order is None:
+        raise RefusedError(302)
+    return order
 
 
 def query_key(query: str) -> bytes:
