@@ -24,6 +24,10 @@ class Lane(Protocol):
         """Close the connection at once."""
         ...
 
+    def abandon(self) -> None:
+        """Close it without waiting: nobody is left to wait."""
+        ...
+
 
 L = TypeVar("L", bound=Lane)
 
@@ -75,6 +79,14 @@ class LanePool(Generic[L]):
         if self._sweeping is not None:
             await self._sweeping
         await self.close_idle(0.0)
+
+    def abandon(self) -> None:
+        """Let go of all idle lanes at once, as when their owner was forgotten."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while self._idle:
+            self._pop_oldest().abandon()
+            self._count -= 1
 
     async def close_idle(self, seconds: float) -> None:
         """Close the lanes that have been idle for `seconds` or more."""

@@ -4,6 +4,7 @@ aiohttp's own conveniences that would break a promise are off: cookies, redirect
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
+import contextlib
 import zlib
 from collections.abc import Mapping
 from ssl import SSLContext
@@ -177,6 +178,17 @@ class HttpLane:
         """Close the connection."""
         await self._session.close()
 
+    def abandon(self) -> None:
+        """Close the connection without waiting, and without aiohttp's own warnings."""
+        connector = self._session.connector
+        self._session.detach()
+        if connector is not None:
+            # Its first step closes the connection; all that follows is waiting.
+            closing = connector.close()
+            with contextlib.suppress(StopIteration):
+                closing.send(None)
+            closing.close()
+
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
@@ -337,6 +349,10 @@ class Transport:
             await lane.exchange(address, request, key, attempt)
         finally:
             self._lanes.give(lane)
+
+    def abandon(self) -> None:
+        """Let go of the idle connections without waiting."""
+        self._lanes.abandon()
 
     async def close(self) -> None:
         """Close all connections; every attempt must have ended."""

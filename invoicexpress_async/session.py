@@ -202,14 +202,16 @@ class SessionManager:
         await self.close()
 
     def __del__(self) -> None:
-        guard: LifeGuard | None = getattr(self, "_guard", None)
-        if guard is not None and not guard.is_closing and self._transport.connection_count:
+        # Absent when the constructor refused an argument.
+        transport: Transport | None = getattr(self, "_transport", None)
+        if transport is not None and transport.connection_count and not self._guard.is_closing:
             warnings.warn(
                 "A SessionManager was never closed: use `async with` or await its close().",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
             )
+            transport.abandon()
 
 
 class AccountSession:

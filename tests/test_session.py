@@ -1,0 +1,311 @@
+import asyncio
+import gc
+import pickle
+import warnings
+from typing import Any
+
+import pytest
+from conftest import ACCOUNT, API_KEY
+from fakes import FakeClock
+
+from invoicexpress_async import (
+    AccountSession,
+    ConfigurationError,
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    RateLimit,
+    RetryPolicy,
+    SessionClosedError,
+    SessionManager,
+)
+from invoicexpress_async.sandbox import Sandbox
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class Silent:
+    """A server that reads and never answers."""
+
+    def __init__(self) -> None:
+        self.requests: list[bytes] = []
+        self.base_url = ""
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> "Silent":
+        self._server = await asyncio.start_server(self._read, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{port}/{{account}}"
+        return self
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        while data := await reader.read(65_536):
+            self.requests.append(data)
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+            await writer.wait_closed()
+        await self._server.wait_closed()
+
+
+async def test_a_handle_costs_no_request_and_no_connection(
+    manager: SessionManager, sandbox: Sandbox
+) -> None:
+    account = manager.account("ACME", API_KEY)
+
+    assert account.name == "acme"
+    assert manager.health()["connections"] == 0
+    assert sandbox.requests == []
+
+
+async def test_name_key_and_base_url_come_from_the_environment(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INVOICEXPRESS_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("INVOICEXPRESS_API_KEY", API_KEY)
+    monkeypatch.setenv("INVOICEXPRESS_BASE_URL", sandbox.base_url)
+
+    async with SessionManager() as manager:
+        assert await manager.account().sequences.list() == ()
+
+
+async def test_from_env_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVOICEXPRESS_TIMEOUT_SECONDS", "soon")
+    with pytest.raises(ConfigurationError, match="INVOICEXPRESS_TIMEOUT_SECONDS is 'soon'"):
+        SessionManager.from_env()
+
+    monkeypatch.setenv("INVOICEXPRESS_TIMEOUT_SECONDS", "0.05")
+    monkeypatch.setenv("INVOICEXPRESS_MAX_CONNECTIONS", "7")
+    async with Silent() as silent:
+        monkeypatch.setenv("INVOICEXPRESS_BASE_URL", silent.base_url)
+        async with SessionManager.from_env() as manager:
+            with pytest.raises(DeadlineExceededError, match="deadline"):
+                await manager.account(ACCOUNT, API_KEY).sequences.list()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "text"),
+    [(None, API_KEY, "No account"), (ACCOUNT, None, "No API key"), (ACCOUNT, 7, "neither")],
+)
+async def test_what_is_missing_is_named(
+    name: Any, key: Any, text: str, manager: SessionManager
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        manager.account(name, key)
+
+
+async def test_a_key_may_come_from_an_async_callable_awaited_when_first_needed(
+    manager: SessionManager,
+) -> None:
+    asked = 0
+
+    async def vault() -> str:
+        nonlocal asked
+        asked += 1
+        return API_KEY
+
+    account = manager.account(ACCOUNT, vault)
+    assert asked == 0
+    await account.sequences.list()
+    await account.sequences.list()
+
+    assert asked == 1
+
+
+async def test_an_error_of_a_key_callable_is_the_callers_own(manager: SessionManager) -> None:
+    async def vault() -> str:
+        raise TimeoutError("the vault is slow")
+
+    with pytest.raises(TimeoutError, match="the vault is slow"):
+        await manager.account(ACCOUNT, vault).sequences.list()
+
+
+async def test_a_key_callable_that_returns_no_key_is_a_configuration_error(
+    manager: SessionManager,
+) -> None:
+    async def vault() -> str:
+        return ""
+
+    with pytest.raises(ConfigurationError, match="API key is empty"):
+        await manager.account(ACCOUNT, vault).sequences.list()
+
+
+async def test_options_change_a_copy_of_the_handle(account: AccountSession) -> None:
+    async with Silent() as silent, SessionManager(base_url=silent.base_url) as manager:
+        slow = manager.account(ACCOUNT, API_KEY)
+        quick = slow.with_options(timeout_seconds=0.05, retry=RetryPolicy(attempts=1))
+
+        with pytest.raises(DeadlineExceededError, match="had no effect"):
+            await quick.sequences.list()
+
+    with pytest.raises(ConfigurationError, match="timeout_seconds"):
+        account.with_options(timeout_seconds=-1)
+
+
+async def test_the_deadline_of_a_create_that_was_sent_leaves_an_intent() -> None:
+    async with Silent() as silent, SessionManager(base_url=silent.base_url) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+
+        with pytest.raises(OutcomeUnknownError, match="deadline came") as caught:
+            await sequences.create("2027", timeout_seconds=0.1)
+
+        assert caught.value.may_have_been_processed
+        assert caught.value.attempts == 1
+        assert sequences.unresolved() == (caught.value.intent,)
+        assert pickle.loads(pickle.dumps(caught.value)).intent == caught.value.intent
+    assert len([data for data in silent.requests if data.startswith(b"POST")]) == 1
+
+
+@pytest.mark.parametrize("verb", ["create", "ensure"])
+async def test_a_timeout_from_outside_leaves_an_intent_and_the_next_call_sends_nothing(
+    verb: str, sandbox: Sandbox
+) -> None:
+    async with Silent() as silent:
+        async with SessionManager(base_url=silent.base_url) as manager:
+            sequences = manager.account(ACCOUNT, API_KEY).sequences
+            task = asyncio.create_task(sequences.create("2027"))
+            await until(lambda: silent.requests)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            (intent,) = sequences.unresolved()
+
+            with pytest.raises((OutcomeUnknownError, DeadlineExceededError)):
+                await getattr(sequences, verb)("2027", timeout_seconds=0.1)
+
+        assert len([data for data in silent.requests if data.startswith(b"POST")]) == 1
+    async with SessionManager(base_url=sandbox.base_url) as manager:
+        made = sandbox.add_sequence(ACCOUNT, "2027")
+        found = await manager.account(ACCOUNT, API_KEY).sequences.resume(intent)
+    assert found.id == made.id
+
+
+async def test_an_intent_of_another_account_is_refused(manager: SessionManager) -> None:
+    async with Silent() as silent, SessionManager(base_url=silent.base_url) as other:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await other.account("beta", API_KEY).sequences.create("2027", timeout_seconds=0.1)
+    assert caught.value.intent is not None
+
+    with pytest.raises(ConfigurationError, match="of account beta, not acme"):
+        await manager.account(ACCOUNT, API_KEY).sequences.resume(caught.value.intent)
+
+
+async def test_after_close_every_call_is_refused_and_closing_again_does_nothing(
+    sandbox: Sandbox,
+) -> None:
+    manager = SessionManager(base_url=sandbox.base_url)
+    account = manager.account(ACCOUNT, API_KEY)
+    await account.sequences.list()
+
+    await manager.close()
+    await manager.close()
+
+    with pytest.raises(SessionClosedError, match="closed"):
+        await account.sequences.list()
+    with pytest.raises(SessionClosedError, match="closed"):
+        await account.sequences.ensure("2027")
+    assert manager.health() == {
+        "is_open": False,
+        "calls_in_flight": 0,
+        "connections": 0,
+        "accounts_slowed": 0,
+    }
+
+
+async def test_closing_lets_a_call_in_flight_end(sandbox: Sandbox) -> None:
+    manager = SessionManager(base_url=sandbox.base_url)
+    task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.ensure("2027"))
+    await until(lambda: manager.health()["calls_in_flight"])
+
+    await manager.close(grace_seconds=5.0)
+
+    assert (await task).created
+
+
+async def test_closing_ends_what_does_not_end_and_says_what_may_have_happened() -> None:
+    async with Silent() as silent:
+        manager = SessionManager(base_url=silent.base_url)
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+        tasks = [
+            asyncio.create_task(sequences.list()),
+            asyncio.create_task(sequences.create("2027")),
+        ]
+        await until(lambda: len(silent.requests) == 2)
+
+        async with asyncio.timeout(5):
+            await manager.close(grace_seconds=0.01)
+
+        read, created = await asyncio.gather(*tasks, return_exceptions=True)
+        assert type(read) is SessionClosedError
+        assert type(created) is OutcomeUnknownError
+        assert "manager was closed" in str(created)
+        assert manager.health()["connections"] == 0
+
+
+def test_a_second_event_loop_is_refused_with_a_clear_error() -> None:
+    manager = SessionManager(base_url="http://127.0.0.1:9/{account}")
+    account = manager.account(ACCOUNT, API_KEY)
+
+    async def call() -> None:
+        with pytest.raises(Exception, match="No answer|another event loop"):
+            await account.sequences.list()
+        await account.sequences.list()
+
+    with pytest.raises(OSError, match="No answer"):
+        asyncio.run(call())
+    with pytest.raises(SessionClosedError, match="another event loop"):
+        asyncio.run(account.sequences.list())
+    asyncio.run(manager.close())
+
+
+async def test_a_manager_that_was_never_closed_warns_once(sandbox: Sandbox) -> None:
+    manager = SessionManager(base_url=sandbox.base_url)
+    account = manager.account(ACCOUNT, API_KEY)
+    await account.sequences.list()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del manager, account
+        gc.collect()
+
+    ours = [str(one.message) for one in caught if "SessionManager" in str(one.message)]
+    assert len(ours) == 1
+    assert "async with" in ours[0]
+
+
+async def test_pacing_holds_a_burst_to_the_limit(sandbox: Sandbox, clock: FakeClock) -> None:
+    limit = RateLimit(5, per_seconds=60.0)
+    async with SessionManager(base_url=sandbox.base_url, clock=clock, rate_limit=limit) as manager:
+        account = manager.account(ACCOUNT, API_KEY).with_options(timeout_seconds=10_000)
+        started = clock.now()
+
+        await asyncio.gather(*(account.sequences.list() for _ in range(12)))
+
+    assert 120.0 <= clock.now() - started <= 122.0
+
+
+async def test_without_pacing_the_servers_429_slows_the_whole_account_and_no_other(
+    sandbox: Sandbox, clock: FakeClock
+) -> None:
+    sandbox.requests_per_minute = 5
+    sandbox.add_account("other")
+    async with SessionManager(base_url=sandbox.base_url, clock=clock) as manager:
+        account = manager.account(ACCOUNT, API_KEY)
+        other = manager.account("other", sandbox.accounts["other"].api_key)
+
+        for _ in range(6):
+            await account.sequences.list()
+        waited = clock.now() - 1_000.0
+        await other.sequences.list()
+
+    assert waited >= 60.0 - 1.0
+    assert [request.status for request in sandbox.requests].count(429) <= 5
+    assert sandbox.requests[-1].status == 200
