@@ -1,0 +1,71 @@
+"""The cyclopts application, and what becomes of a wrong usage."""
+
+import io
+import os
+import sys
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from invoicexpress_async.cli._commands import COMMANDS
+from invoicexpress_async.cli._entry import overview
+from invoicexpress_async.cli._exit_codes import INTERRUPTED
+from invoicexpress_async.cli._failures import print_failure, show_error
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+
+_KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
+
+
+def build() -> App:
+    """Return the application; its commands are imported when they are called."""
+    app = App(
+        name="invoicexpress",
+        help=overview(),
+        help_format="plaintext",  # the other formats import a Markdown parser
+        version_flags=(),
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+    )
+    for command in COMMANDS:
+        app.command(command.import_path, name=command.name)
+    return app
+
+
+def dispatch(tokens: list[str]) -> int:
+    """Run the command and return its exit code; no error of this package gets out."""
+    as_json = "--json" in tokens
+    _survive_narrow_encodings()
+    error: InvoiceXpressError
+    try:
+        _refuse_key(tokens)
+        result: object = build()(tokens)
+        return result if isinstance(result, int) else 0
+    except CycloptsError as usage:
+        error = ConfigurationError(str(usage))
+    except InvoiceXpressError as failure:
+        error = failure
+    except KeyboardInterrupt:
+        print_failure("Interrupted.", as_json=as_json)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; Python would say so once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    return show_error(error, as_json=as_json)
+
+
+def _refuse_key(tokens: list[str]) -> None:
+    # Before anything could print the arguments: this one may hold the key.
+    if any(token.partition("=")[0] in _KEY_OPTIONS for token in tokens):
+        raise ConfigurationError(
+            "A key is never an argument: the process list would show it. Put it into "
+            "INVOICEXPRESS_API_KEY, or into a file that --api-key-file names."
+        )
+
+
+def _survive_narrow_encodings() -> None:
+    # A pipe on Windows, or an old locale, has no check marks: better a "?" than a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

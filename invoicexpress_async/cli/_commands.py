@@ -1,0 +1,29 @@
+"""The commands: where each is, and its line in the help."""
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A command that is imported only when it is asked for."""
+
+    name: str
+    import_path: str
+    summary: str
+
+
+_PACKAGE: Final = "invoicexpress_async.cli"
+
+COMMANDS: Final = (
+    Command("demo", f"{_PACKAGE}.demo:demo", "See it work on 300 made-up accounts; no network."),
+    Command(
+        "sandbox", f"{_PACKAGE}.sandbox:sandbox", "Run a local InvoiceXpress to try things on."
+    ),
+    Command(
+        "sequences",
+        f"{_PACKAGE}.sequences:app",
+        "One account's sequences: list, get, create, ensure, register, set-current.",
+    ),
+    Command(
+        "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
+    ),
+)

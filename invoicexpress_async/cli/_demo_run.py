@@ -1,0 +1,92 @@
+"""What `invoicexpress demo` does."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import as_file, files
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.cli._bulk import run_plan
+from invoicexpress_async.cli._exit_codes import DONE
+from invoicexpress_async.cli._signals import run_until_signal
+from invoicexpress_async.cli._text import next_year
+from invoicexpress_async.config import Secret
+from invoicexpress_async.provisioning import Plan
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount
+
+_CONCURRENCY: Final = 50
+
+
+@attrs.frozen(kw_only=True)
+class _Flaw:
+    """How an account is set up wrongly."""
+
+    has_at_credentials: bool = True
+    has_open_activity: bool = True
+    refused_document_types: tuple[str, ...] = ()
+
+
+# Every fiftieth or so: few enough to look at, and one of each kind that customers meet.
+_FLAWS: Final[Mapping[int, _Flaw]] = {
+    46: _Flaw(has_at_credentials=False),
+    111: _Flaw(refused_document_types=("transport", "devolution")),
+    175: _Flaw(has_open_activity=False),
+    238: _Flaw(has_at_credentials=False),
+}
+
+
+def run() -> int:
+    """Run it, and return 0 whatever the accounts with flaws answer."""
+    serie = next_year()
+    with as_file(files("invoicexpress_async") / "data" / "demo_accounts.csv") as path:
+        plan = Plan.from_csv(path, serie=serie, default=True)
+    sys.stdout.write(
+        f"A sandbox in this process plays InvoiceXpress. Serie {serie}, as the default, on "
+        f"{len(plan.rows)} made-up accounts:\n\n"
+    )
+    sys.stdout.flush()
+    run_until_signal(_run(plan))
+    sys.stdout.write(_ending(serie))
+    return DONE
+
+
+async def _run(plan: Plan) -> None:
+    async with (
+        Sandbox(accounts=_accounts(plan)) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+    ):
+        await run_plan(manager, plan, concurrency=_CONCURRENCY)
+
+
+def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
+    for row in plan.rows:
+        if isinstance(row.api_key, Secret):
+            flaw = _FLAWS.get(row.line, _Flaw())
+            yield SandboxAccount(
+                name=row.account,
+                api_key=row.api_key.reveal(),
+                has_at_credentials=flaw.has_at_credentials,
+                has_open_activity=flaw.has_open_activity,
+                refused_document_types=flaw.refused_document_types,
+            )
+
+
+def _ending(serie: str) -> str:
+    return f"""
+The {len(_FLAWS)} that are not done are so on purpose: this is how they look, with what to do.
+
+Now your own account (look first, nothing is changed):
+
+  export INVOICEXPRESS_ACCOUNT=acme            # of https://acme.app.invoicexpress.com
+  export INVOICEXPRESS_API_KEY=...             # Account > API, in InvoiceXpress
+  invoicexpress sequences list
+
+then, for one account, and for all of a CSV with the columns account,api_key:
+
+  invoicexpress sequences ensure {serie} --default
+  invoicexpress provision accounts.csv --serie {serie} --default --dry-run
+
+or a server to try on:  invoicexpress sandbox
+"""

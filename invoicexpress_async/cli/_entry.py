@@ -1,0 +1,48 @@
+"""From the arguments to a command. Help and version cost no import of cyclopts or rich."""
+
+import sys
+from importlib.metadata import version
+
+from invoicexpress_async.cli._commands import COMMANDS
+from invoicexpress_async.cli._exit_codes import DONE, MEANINGS
+
+
+def run(tokens: list[str]) -> int:
+    """Run the command that the arguments name and return its exit code."""
+    if not tokens or tokens in (["--help"], ["-h"]):
+        sys.stdout.write(overview())
+        return DONE
+    if tokens == ["--version"]:
+        sys.stdout.write(f"invoicexpress-async {version('invoicexpress-async')}\n")
+        return DONE
+    from invoicexpress_async.cli._app import dispatch  # noqa: PLC0415  # not for the help
+
+    return dispatch(tokens)
+
+
+def overview() -> str:
+    """Return the help of the whole program."""
+    commands = "\n".join(f"  {one.name:<10} {one.summary}" for one in COMMANDS)
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+    return f"""\
+Usage: invoicexpress COMMAND [OPTIONS]
+
+Document sequences (séries) of InvoiceXpress accounts: created and registered once, on one account
+or on thousands. Begin with: invoicexpress demo
+
+Commands:
+{commands}
+
+  --help     This text; after a command, that command's.
+  --version  The version.
+
+Options of sequences and provision:
+  --base-url URL       The API's address with {{account}} in it.   INVOICEXPRESS_BASE_URL
+  --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
+  --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
+  --timeout SECONDS    The deadline of each call.                INVOICEXPRESS_TIMEOUT_SECONDS
+  --json               JSON on stdout, errors as JSON on stderr.
+
+Exit codes:
+{codes}
+"""

@@ -1,0 +1,96 @@
+"""Errors for people, as one block, and for machines, as one JSON object; both on stderr."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from invoicexpress_async.cli._exit_codes import FAILED, UNKNOWN, USAGE
+from invoicexpress_async.cli._text import plain
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    SequenceAlreadyExistsError,
+    StatusError,
+)
+
+# Where the library's cure names Python, the one that a shell user can follow.
+_CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
+    DeadlineExceededError: "Give it more time with --timeout.",
+    OutcomeUnknownError: (
+        "Do not send it again. Look with `invoicexpress sequences list` in a few minutes, and "
+        "again later: the server may still carry it out."
+    ),
+    PartialRegistrationError: (
+        "Do not use the sequence yet: check the account's tax-authority set-up, then run "
+        "`invoicexpress sequences register ID`."
+    ),
+    SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
+}
+
+
+def cure_of(error: InvoiceXpressError) -> str:
+    """Return what a user of the command line can do."""
+    return _CURES.get(type(error), error.cure)
+
+
+def message_of(error: InvoiceXpressError) -> str:
+    """Return what happened, without context and cure."""
+    return str(error.args[0]).strip() if error.args else ""
+
+
+def exit_code_of(error: InvoiceXpressError) -> int:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, ConfigurationError):
+        return USAGE
+    is_known = isinstance(error, PartialRegistrationError) or bool(getattr(error, "sequence", None))
+    return UNKNOWN if error.may_have_been_processed and not is_known else FAILED
+
+
+def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
+    """Print an error and return the exit code."""
+    if as_json:
+        sys.stderr.write(json.dumps(error_object(error)) + "\n")
+    else:
+        sys.stderr.write("\n".join(plain(line) for line in _block(error)) + "\n")
+    return exit_code_of(error)
+
+
+def print_failure(text: str, *, as_json: bool) -> None:
+    """Print what ended a command and is not one of the package's errors."""
+    line = json.dumps({"error": None, "message": text}) if as_json else plain(text)
+    sys.stderr.write(line + "\n")
+
+
+def error_object(error: InvoiceXpressError) -> dict[str, object]:
+    """Return an error as plain data."""
+    found: dict[str, object] = {
+        "error": type(error).__name__,
+        "message": message_of(error),
+        "operation": error.operation,
+        "subject": error.subject,
+        "account": error.account,
+        "may_have_been_processed": error.may_have_been_processed,
+        "cure": cure_of(error),
+    }
+    if isinstance(error, StatusError):
+        found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
+    if isinstance(error, OutcomeUnknownError):
+        found["intent"] = error.intent
+    return found
+
+
+def _block(error: InvoiceXpressError) -> list[str]:
+    first, *others = message_of(error).splitlines() or [type(error).__name__]
+    lines = [f"error: {first}", *others]
+    if error.operation is not None:
+        what = f"{error.operation} of {error.subject}" if error.subject else error.operation
+        effect = "it may have taken effect" if error.may_have_been_processed else "no effect"
+        lines.append(f"  what: {what}, account {error.account}; {effect}")
+    if isinstance(error, OutcomeUnknownError) and error.intent is not None:
+        lines.append(f"  keep: {json.dumps(error.intent)}")
+    lines.append(f"  cure: {cure_of(error)}")
+    return lines

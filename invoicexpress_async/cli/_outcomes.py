@@ -1,0 +1,179 @@
+"""The outcomes of a run as JSON and as tables."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from invoicexpress_async import DocumentSequenceState, DocumentType, Registration
+from invoicexpress_async.cli._failures import cure_of, error_object
+from invoicexpress_async.cli._output import cell, data_console, new_table, sequence_object
+from invoicexpress_async.cli._text import plain
+from invoicexpress_async.provisioning import RowOutcome, RowState
+
+_MOST_ROWS: Final = 20
+_ACCOUNT_WIDTH: Final = 22
+_STATE_STYLES: Final = {
+    RowState.DONE: "green",
+    RowState.REFUSED: "red",
+    RowState.PARTIAL: "yellow",
+    RowState.UNKNOWN: "bold magenta",
+    RowState.FAILED: "red",
+}
+_MARKS: Final = {
+    Registration.REGISTERED: ("✓", "green"),
+    Registration.PARTIAL: ("?", "yellow"),
+    Registration.NOT_REGISTERED: ("✗", "bold red"),
+    Registration.NOT_APPLICABLE: ("·", "dim"),
+    Registration.UNKNOWN: ("?", "yellow"),
+}
+# As printed on Portuguese documents; the others are this program's own.
+_INITIALS: Final[dict[str, str]] = {
+    DocumentType.INVOICE: "FT",
+    DocumentType.INVOICE_RECEIPT: "FR",
+    DocumentType.SIMPLIFIED_INVOICE: "FS",
+    DocumentType.CREDIT_NOTE: "NC",
+    DocumentType.DEBIT_NOTE: "ND",
+    DocumentType.RECEIPT: "RC",
+    DocumentType.SHIPPING: "GR",
+    DocumentType.TRANSPORT: "GT",
+    DocumentType.DEVOLUTION: "GD",
+    DocumentType.PROFORMA: "PF",
+    DocumentType.QUOTE: "OR",
+    DocumentType.FEES_NOTE: "FN",
+    DocumentType.VAT_MOSS_INVOICE: "VI",
+    DocumentType.VAT_MOSS_CREDIT_NOTE: "VC",
+    DocumentType.VAT_MOSS_RECEIPT: "VR",
+    DocumentType.PURCHASE_ORDER: "PO",
+}
+
+
+def outcome_object(outcome: RowOutcome) -> dict[str, object]:
+    """Return an outcome as plain data."""
+    return {
+        "type": "outcome",
+        "line": outcome.row.line,
+        "account": outcome.row.account,
+        "serie": outcome.row.serie,
+        "state": outcome.state,
+        "created": outcome.created,
+        "seconds": round(outcome.seconds, 3),
+        "sequence": outcome.sequence and sequence_object(outcome.sequence),
+        "failure": outcome.error and error_object(outcome.error),
+    }
+
+
+def summary_object(
+    outcomes: Sequence[RowOutcome], *, total: int, seconds: float
+) -> dict[str, object]:
+    """Return the counts as plain data; `total` is more than their sum after an interruption."""
+    counts = Counter(outcome.state for outcome in outcomes)
+    return {
+        "type": "summary",
+        "rows": total,
+        "counts": {state: counts[state] for state in RowState},
+        "created": sum(outcome.created is True for outcome in outcomes),
+        "not_run": total - len(outcomes),
+        "seconds": round(seconds, 3),
+        "is_complete": counts[RowState.DONE] == total,
+    }
+
+
+def show_outcomes(outcomes: Sequence[RowOutcome], *, total: int, seconds: float) -> None:
+    """Show a table by account and document type, then what to do, then the counts."""
+    console = data_console()
+    # What needs a person first: of thousands of rows only the first are shown.
+    ranked = sorted(
+        outcomes, key=lambda outcome: (outcome.state is RowState.DONE, outcome.row.line)
+    )
+    if ranked:
+        shown = ranked[:_MOST_ROWS]
+        types = list(dict.fromkeys(name for one in shown for name in _documents(one)))
+        console.print(_account_table(shown, types))
+        if len(ranked) > _MOST_ROWS:
+            console.print(
+                f"… {len(ranked) - _MOST_ROWS} more accounts: use --json or --report FILE.csv",
+                style="dim",
+            )
+        console.print(_legend(types), style="dim")
+    if any(outcome.error for outcome in outcomes):
+        console.print(_failure_table(ranked))
+    console.print(_summary(outcomes, total=total, seconds=seconds))
+
+
+def _documents(outcome: RowOutcome) -> dict[str, DocumentSequenceState]:
+    if outcome.sequence is None:
+        return {}
+    return {str(name): state for name, state in outcome.sequence.documents.items()}
+
+
+def _account_table(outcomes: Iterable[RowOutcome], types: Sequence[str]) -> Table:
+    table = new_table("account", "state", "id", "FT code", numbers=("id",))
+    table.padding = (0, 0)
+    table.columns[0].max_width = _ACCOUNT_WIDTH
+    for column in table.columns:
+        column.no_wrap = True
+    for name in types:
+        table.add_column(_initials(name), justify="center", no_wrap=True)
+    for outcome in outcomes:
+        documents = _documents(outcome)
+        invoice = documents.get(DocumentType.INVOICE)
+        table.add_row(
+            cell(outcome.row.account),
+            Text(outcome.state, _STATE_STYLES[outcome.state]),
+            cell(outcome.sequence and outcome.sequence.id),
+            cell(invoice and invoice.validation_code),
+            *(_mark(documents.get(name)) for name in types),
+        )
+    return table
+
+
+def _mark(state: DocumentSequenceState | None) -> Text:
+    return Text(*_MARKS[state.registration]) if state is not None else Text("")
+
+
+def _initials(name: str) -> str:
+    return _INITIALS.get(name, plain(name[:2].upper()))
+
+
+def _legend(types: Iterable[str]) -> str:
+    names = ", ".join(f"{_initials(name)} {plain(name)}" for name in types)
+    return f"✓ has a code  ✗ needs one and has none  · needs none\n{names}\n"
+
+
+def _failure_table(outcomes: Iterable[RowOutcome]) -> Table:
+    table = new_table("state", "code", "rows", "such as", "what to do", numbers=("rows",))
+    groups: dict[tuple[str, ...], list[RowOutcome]] = {}
+    for outcome in outcomes:
+        if outcome.error is not None:
+            kind = outcome.state, _code(outcome), cure_of(outcome.error)
+            groups.setdefault(kind, []).append(outcome)
+    for (state, code, cure), members in groups.items():
+        table.add_row(
+            Text(state, _STATE_STYLES[RowState(state)]),
+            cell(code),
+            cell(len(members)),
+            cell(members[0].row.account),
+            cell(cure),
+        )
+    return table
+
+
+def _code(outcome: RowOutcome) -> str:
+    parts = (str(outcome.status) if outcome.status else None, outcome.code)
+    return "/".join(part for part in parts if part) or (outcome.error_name or "")
+
+
+def _summary(outcomes: Sequence[RowOutcome], *, total: int, seconds: float) -> Text:
+    counts = Counter(outcome.state for outcome in outcomes)
+    created = sum(outcome.created is True for outcome in outcomes)
+    text = Text()
+    for state in RowState:
+        if counts[state]:
+            text.append(f"{counts[state]} {state}", _STATE_STYLES[state])
+            text.append(f" ({created} created)  " if state is RowState.DONE else "  ")
+    if total > len(outcomes):
+        text.append(f"{total - len(outcomes)} not run or cut off  ", "bold red")
+    return text.append(f"of {total} rows in {seconds:.1f} s")

@@ -1,0 +1,118 @@
+"""What `invoicexpress sandbox` does."""
+
+import asyncio
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+
+from invoicexpress_async.cli._exit_codes import DONE
+from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli._signals import run_until_signal
+from invoicexpress_async.cli._text import next_year
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning import Plan
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
+
+_MOST_ACCOUNTS_SHOWN: Final = 5
+_MOST_PORT: Final = 65535
+
+
+@attrs.frozen(kw_only=True)
+class Setup:
+    """What was asked for."""
+
+    count: int
+    accounts_csv: Path | None
+    port: int
+    state: Path | None
+    language: Literal["pt", "en"]
+    write_accounts: Path | None
+    as_json: bool
+
+
+def run(setup: Setup) -> int:
+    """Serve until a signal, and return 0 then."""
+    if setup.count < 1 or not 0 <= setup.port <= _MOST_PORT:
+        raise ConfigurationError(f"Give 1 account or more, and a port from 0 to {_MOST_PORT}.")
+    problem = ""
+    try:
+        run_until_signal(serve(_sandbox(setup), on_start=lambda one: _announce(one, setup)))
+    except KeyboardInterrupt:
+        sys.stderr.write("The sandbox has ended.\n")
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    if problem:
+        raise ConfigurationError(f"The sandbox cannot run: {problem}")
+    return DONE
+
+
+def _sandbox(setup: Setup) -> Sandbox:
+    return Sandbox(
+        accounts=_accounts(setup),
+        port=setup.port,
+        state_file=setup.state,
+        language=setup.language,
+    )
+
+
+def _accounts(setup: Setup) -> list[SandboxAccount | str]:
+    if setup.accounts_csv is None:
+        # By name alone, so that one that is in the state file keeps its key.
+        return [f"sandbox-{number}" for number in range(1, setup.count + 1)]
+    # The serie is of no use here, but a plan has one.
+    plan = Plan.from_csv(setup.accounts_csv, serie=next_year())
+    keys = {row.account: row.api_key for row in plan.rows}
+    return [
+        SandboxAccount(
+            name=name,
+            api_key=key.reveal() if isinstance(key, Secret) else asyncio.run(key.read()),
+        )
+        for name, key in keys.items()
+    ]
+
+
+def _announce(sandbox: Sandbox, setup: Setup) -> None:
+    accounts = list(sandbox.accounts.values())
+    if setup.write_accounts is not None:
+        _write_accounts(setup.write_accounts, accounts)
+    if setup.as_json:
+        keys = [{"account": one.name, "api_key": one.api_key} for one in accounts]
+        write_json({"base_url": sandbox.base_url, "accounts": keys})
+        return
+    table = new_table("account", "key")
+    for one in accounts[:_MOST_ACCOUNTS_SHOWN]:
+        table.add_row(cell(one.name), cell(one.api_key))
+    console = data_console()
+    console.print(f"InvoiceXpress sandbox at {sandbox.base_url}", table)
+    if len(accounts) > _MOST_ACCOUNTS_SHOWN:
+        where = setup.write_accounts or "--write-accounts FILE.csv"
+        console.print(f"… {len(accounts) - _MOST_ACCOUNTS_SHOWN} more: {where}")
+    sys.stdout.write(_next_steps(sandbox.base_url, accounts[0]))
+    sys.stdout.flush()
+
+
+def _next_steps(base_url: str, account: SandboxAccount) -> str:
+    return f"""\
+In another terminal:
+
+  export INVOICEXPRESS_BASE_URL='{base_url}'
+  export INVOICEXPRESS_ACCOUNT={account.name}
+  export INVOICEXPRESS_API_KEY={account.api_key}
+  invoicexpress sequences ensure {next_year()} --default
+
+Ctrl-C ends it.
+"""
+
+
+def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
+    # Only for the user's eyes, like a file of real keys: it is what they will copy.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("account", "api_key"))
+        writer.writerows((one.name, one.api_key) for one in accounts)

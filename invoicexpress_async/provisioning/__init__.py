@@ -1,0 +1,16 @@
+"""Ensure sequences on many accounts at once: a plan, a run, a report."""
+
+from invoicexpress_async.provisioning.plan import KeyReference, Plan, PlanRow
+from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome, RowState
+from invoicexpress_async.provisioning.run import iter_outcomes, provision
+
+__all__ = [
+    "KeyReference",
+    "Plan",
+    "PlanRow",
+    "ProvisioningReport",
+    "RowOutcome",
+    "RowState",
+    "iter_outcomes",
+    "provision",
+]
