@@ -9,7 +9,7 @@ from invoicexpress_async.sandbox._behaviour import ErrorShape, SandboxBehaviour
 from invoicexpress_async.sandbox._families import SandboxSequence
 from invoicexpress_async.sandbox._fault import Fault
 from invoicexpress_async.sandbox._fault_plan import FaultPlan
-from invoicexpress_async.sandbox._fault_registry import FAULT_NAMES, make_fault
+from invoicexpress_async.sandbox._fault_registry import FAULT_NAMES, describe_fault, make_fault
 from invoicexpress_async.sandbox._fault_server import FaultServer
 from invoicexpress_async.sandbox._oracle import Duplicate, Oracle, PartialRequest
 from invoicexpress_async.sandbox._requests import RecordedRequest
@@ -29,6 +29,7 @@ __all__ = [
     "SandboxAccount",
     "SandboxBehaviour",
     "SandboxSequence",
+    "describe_fault",
     "make_fault",
     "serve",
 ]

@@ -73,7 +73,7 @@ def _check_commits(_fault: object, _field: object, commits: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class ReadFault(ExchangeFault):
-    """Is done when the request was read to its end.
+    """It is done when the request was read to its end.
 
     Args:
         commits: Whether the request takes effect before the fault begins. "late" lets it take
