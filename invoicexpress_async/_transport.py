@@ -4,7 +4,6 @@ aiohttp's own conveniences that would break a promise are off: cookies, redirect
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
-import contextlib
 import zlib
 from collections.abc import Mapping
 from ssl import SSLContext
@@ -184,9 +183,8 @@ class HttpLane:
         self._session.detach()
         if connector is not None:
             # Its first step closes the connection; all that follows is waiting.
-            closing = connector.close()
-            with contextlib.suppress(StopIteration):
-                closing.send(None)
+            closing = connector.close().__await__()
+            next(closing, None)
             closing.close()
 
     async def exchange(

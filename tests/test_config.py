@@ -192,7 +192,8 @@ def test_a_refused_base_url_does_not_show_a_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "sequences.json", "//evil.test", "/../x", "/a/./b", "/a?b", "/a#b", "/a b", "/é", 7]
+    "path",
+    ["", "sequences.json", "//evil.test", "/../x", "/a/./b", "/a?b", "/a#b", "/a b", "/é", 7],
 )
 def test_a_path_that_could_leave_the_account_is_refused(path: Any) -> None:
     with pytest.raises(ConfigurationError, match="path"):

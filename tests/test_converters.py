@@ -82,9 +82,7 @@ def test_the_flag_is_read_in_every_recorded_form(
 
 
 @pytest.mark.parametrize("flag", [2, -1, "yes", "", "True", "TRUE", "N/A", 1.0, [], {}, [1]])
-def test_any_other_flag_is_malformed_and_never_true(
-    flag: Any, converter: cattrs.Converter
-) -> None:
+def test_any_other_flag_is_malformed_and_never_true(flag: Any, converter: cattrs.Converter) -> None:
     with pytest.raises(MalformedResponseError, match=r"sequence\.default_sequence") as caught:
         read(converter, default_sequence=flag)
 
@@ -121,7 +119,9 @@ def test_a_number_may_be_digits_or_null(
     assert sequence.documents["invoice"].number == number
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "1.5", "-1", "", "x", "٣", True, [], {}, 10**18, "9" * 19])
+@pytest.mark.parametrize(
+    "value", [-1, 1.5, "1.5", "-1", "", "x", "٣", True, [], {}, 10**18, "9" * 19]
+)
 def test_anything_else_is_not_a_number(value: Any, converter: cattrs.Converter) -> None:
     with pytest.raises(MalformedResponseError, match="current_invoice_number"):
         read(converter, current_invoice_number=value)
@@ -314,7 +314,9 @@ def test_every_sequence_survives_the_way_to_the_wire_and_back(sequence: Sequence
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 row_keys = st.sampled_from([*ROW, "current_x_number", "current_x_sequence_id", "pagination"])
@@ -324,7 +326,8 @@ row_keys = st.sampled_from([*ROW, "current_x_number", "current_x_sequence_id", "
 def test_any_json_is_a_sequence_or_malformed_and_nothing_else(row: Any) -> None:
     converter = make_converter()
 
-    for payload in (row, {"sequence": row}, {"sequences": [row]}):
+    payloads: list[Any] = [row, {"sequence": row}, {"sequences": [row]}]
+    for payload in payloads:
         try:
             sequence = structure_one(payload, converter)
         except MalformedResponseError as error:

@@ -17,7 +17,9 @@ def state(code: str | None, *, sequence_id: int | None = 7) -> DocumentSequenceS
 
 def sequence(*codes: str | None) -> Sequence:
     types = list(DocumentType)[: len(codes)]
-    documents = {name: state(code) for name, code in zip(types, codes, strict=True)}
+    documents: dict[DocumentType | str, DocumentSequenceState] = {
+        name: state(code) for name, code in zip(types, codes, strict=True)
+    }
     return Sequence(id=1, serie="2027", is_default=False, documents=documents)
 
 

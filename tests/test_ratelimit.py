@@ -162,9 +162,7 @@ async def test_limiters_that_know_nothing_are_forgotten(clock: FakeClock) -> Non
     assert len(registry) < 2_100
 
 
-@pytest.mark.parametrize(
-    ("share", "allowed"), [(1.0, 780), (0.5, 390), (0.001, 1), (0.333, 259)]
-)
+@pytest.mark.parametrize(("share", "allowed"), [(1.0, 780), (0.5, 390), (0.001, 1), (0.333, 259)])
 def test_a_share_leaves_room_for_other_processes(share: float, allowed: int) -> None:
     assert RateLimit(780, share=share).allowed == allowed
 

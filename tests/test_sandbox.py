@@ -60,7 +60,7 @@ class Reply:
         return self.status, cast("Json", self.json["errors"])["code"]
 
 
-async def call(  # noqa: PLR0913 - the parts of a request
+async def call(
     sandbox: Sandbox,
     method: str,
     path: str,

@@ -105,7 +105,7 @@ def test_a_create_whose_body_was_not_read_is_invalid() -> None:
 def test_no_minute_admits_more_than_its_kind_allows(
     window: Callable[[int], Window], most: int
 ) -> None:
-    steps = random.Random(1)  # noqa: S311 - reproducible
+    steps = random.Random(1)
     limiter, now = window(50), 0.0
     admitted: list[float] = []
 

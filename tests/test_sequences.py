@@ -126,7 +126,9 @@ async def test_a_name_that_exists_is_refused_by_create(account: AccountSession) 
         await account.sequences.create("2027")
 
 
-async def test_a_name_that_is_not_allowed_is_refused(sandbox: Sandbox, account: AccountSession) -> None:
+async def test_a_name_that_is_not_allowed_is_refused(
+    sandbox: Sandbox, account: AccountSession
+) -> None:
     sandbox.refused_names = ("bad",)
 
     with pytest.raises(SequenceNameNotAllowedError, match="001"):

@@ -2,7 +2,7 @@ import asyncio
 import gc
 import pickle
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from conftest import ACCOUNT, API_KEY
@@ -23,7 +23,7 @@ from invoicexpress_async.sandbox import Sandbox
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # what it waits for has no event
             await asyncio.sleep(0.001)
 
 
@@ -36,7 +36,7 @@ class Silent:
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self) -> "Silent":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._read, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         self.base_url = f"http://127.0.0.1:{port}/{{account}}"
@@ -255,7 +255,7 @@ def test_a_second_event_loop_is_refused_with_a_clear_error() -> None:
     account = manager.account(ACCOUNT, API_KEY)
 
     async def call() -> None:
-        with pytest.raises(Exception, match="No answer|another event loop"):
+        with pytest.raises(Exception, match="No answer"):
             await account.sequences.list()
         await account.sequences.list()
 

@@ -233,7 +233,12 @@ def test_a_body_that_cannot_be_kept_is_malformed() -> None:
 @pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 308])
 @pytest.mark.parametrize(
     ("location", "host"),
-    [("https://evil.test/x?api_key=canary", "evil.test"), ("/login", None), (None, None), ("http://[", None)],
+    [
+        ("https://evil.test/x?api_key=canary", "evil.test"),
+        ("/login", None),
+        (None, None),
+        ("http://[", None),
+    ],
 )
 def test_a_redirect_is_refused_and_only_its_host_is_told(
     status: int, location: str | None, host: str | None

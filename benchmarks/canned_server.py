@@ -1,0 +1,70 @@
+"""A server that costs nearly nothing: one canned answer, from a process of its own.
+
+`python benchmarks/canned_server.py` prints its port, and ends when its standard input closes.
+"""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "create_201.json"
+
+
+def _answer(status: str, body: bytes) -> bytes:
+    lines = (f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+class _Canned(asyncio.Protocol):
+    def __init__(self, created: bytes, listed: bytes) -> None:
+        self._created, self._listed = created, listed
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, separator, body = self._buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        is_post = head.startswith(b"POST")
+        if is_post and b"}" not in body[-2:]:
+            return  # the rest of the body is still on its way
+        self._buffer = b""
+        self._transport.write(self._created if is_post else self._listed)
+
+
+async def _serve() -> None:
+    document = json.loads(_SAMPLE.read_text())
+    created = _answer("201 Created", json.dumps(document).encode())
+    listed = _answer("200 OK", json.dumps({"sequences": [document["sequence"]]}).encode())
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Canned(created, listed), "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    server.close()
+
+
+@contextlib.contextmanager
+def canned_server() -> Iterator[int]:
+    """Yield the port of a server in a process of its own."""
+    with subprocess.Popen(  # noqa: S603  # this very file
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

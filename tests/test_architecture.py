@@ -1,0 +1,100 @@
+"""Imports go down only, as the layers of the design say."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "invoicexpress_async"
+NAME = PACKAGE.name
+
+# A module may import from lower levels only, and from its own where it says so.
+LEVELS: dict[str, int] = {
+    "_json": 0, "_clock": 0, "errors": 0, "models": 1,
+    "config": 2, "converters": 2, "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
+    "_life": 3, "_wire": 4, "_requests": 5, "_lanes": 4, "_transport": 5,
+    "_dispatch": 6, "_single_flight": 7, "_reconcile": 7, "_flows": 8,
+    "sequences": 9, "session": 10, "__init__": 11, "provisioning": 12,
+    "sandbox": 0, "cli": 13, "__main__": 14,
+}  # fmt: skip
+CLIENT_IMPORTERS = {"_transport", "session"}  # session for the types of its settings only
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """All modules named in import statements, those for type checkers only left out."""
+    names: set[str] = set()
+    for node in _runtime_nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            names.add(node.module or "")
+    return names
+
+
+def _runtime_nodes(tree: ast.AST) -> list[ast.AST]:
+    nodes: list[ast.AST] = []
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        nodes += [child, *_runtime_nodes(child)]
+    return nodes
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path: Path) -> None:
+    room = room_of(path)
+
+    for imported in imports_of(path):
+        if imported.split(".")[0] != NAME:
+            continue
+        target = ([*imported.split("."), "__init__"])[1]
+        assert target == room or LEVELS[target] < LEVELS[room], f"{room} imports {target}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "sandbox").glob("*.py")), ids=lambda path: path.name
+)
+def test_the_sandbox_imports_nothing_of_ours(path: Path) -> None:
+    ours = {name for name in imports_of(path) if name.split(".")[0] == NAME}
+
+    assert all(name.startswith(f"{NAME}.sandbox") for name in ours)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_aiohttps_client_is_imported_in_one_place(path: Path) -> None:
+    room = room_of(path)
+    if room in CLIENT_IMPORTERS | {"sandbox"}:
+        return
+
+    assert not {name for name in imports_of(path) if name.split(".")[0] == "aiohttp"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nobody_imports_another_modules_private_names(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME):
+            folder = PACKAGE.parent / (node.module or "").replace(".", "/")
+            names = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert not [name for name in names if not (folder / f"{name}.py").exists()]
+
+
+def test_wire_names_stand_in_converters_only() -> None:
+    elsewhere = [
+        path.name
+        for path in MODULES
+        if room_of(path) not in {"converters", "sandbox"}
+        and any(
+            isinstance(node, ast.Constant) and node.value in {"default_sequence", "serie_number"}
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+    ]
+
+    assert elsewhere == []

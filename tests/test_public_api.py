@@ -1,0 +1,54 @@
+import inspect
+
+import pytest
+
+import invoicexpress_async
+from invoicexpress_async import SequenceService, SessionManager
+
+PROMISED = {
+    "AccountSession", "DocumentSequenceState", "DocumentType", "Ensured", "Sequence",
+    "SequenceService", "SessionManager",
+    "InvoiceXpressError", "ConfigurationError", "SessionClosedError", "TransportError",
+    "ConnectionFailedError", "DeadlineExceededError", "OutcomeUnknownError",
+    "MalformedResponseError", "UnexpectedRedirectError", "PartialRegistrationError",
+    "StatusError", "AuthenticationError", "PermissionDeniedError", "NotFoundError",
+    "RateLimitedError", "ServerError", "ConflictError", "SequenceBeingRegisteredError",
+    "SequenceAlreadyRegisteredError", "UnprocessableError", "UnknownSequenceError",
+    "SequenceNameNotAllowedError", "SequenceAlreadyExistsError", "InvalidSequenceError",
+    "TaxAuthorityCredentialsError", "NoOpenActivityError",
+}  # fmt: skip
+ADDED = {"Intent", "RateLimit", "Registration", "RetryPolicy", "Timeouts", "Via"}
+
+
+def test_the_names_exported_are_the_names_promised() -> None:
+    assert set(invoicexpress_async.__all__) == PROMISED | ADDED
+    assert invoicexpress_async.__all__ == sorted(invoicexpress_async.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED | ADDED))
+def test_every_exported_name_is_there_and_documented(name: str) -> None:
+    value = getattr(invoicexpress_async, name)
+
+    assert inspect.getdoc(value)
+
+
+COROUTINES = {
+    "create", "list", "get", "find", "set_current", "register", "ensure", "resume",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(COROUTINES))
+def test_every_coroutine_takes_a_timeout_and_says_what_it_raises(name: str) -> None:
+    method = getattr(SequenceService, name)
+
+    assert inspect.iscoroutinefunction(method)
+    assert "timeout_seconds" in inspect.signature(method).parameters
+    assert "Raises:" in (inspect.getdoc(method) or "")
+
+
+def test_the_managers_settings_are_keyword_only() -> None:
+    parameters = list(inspect.signature(SessionManager).parameters.values())
+
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {"base_url", "timeouts", "retry", "rate_limit", "max_connections", "ssl_context",
+            "proxy", "trace_configs", "app_name"} <= {one.name for one in parameters}  # fmt: skip
