@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import attrs
 
 from invoicexpress_async.sandbox._admin import answer_admin
-from invoicexpress_async.sandbox._answers import Answer, json_answer
+from invoicexpress_async.sandbox._answers import Answer, empty_answer, json_answer
 from invoicexpress_async.sandbox._engine import Engine, Pending
 from invoicexpress_async.sandbox._fault import Commits
 from invoicexpress_async.sandbox._fault_plan import FaultPlan
@@ -61,7 +61,7 @@ class Backend:
             self._late[pending.index] = pending
             if late_seconds is not None:
                 _ = self.spawn(self._commit_after(pending, late_seconds))
-        return _promise(pending)
+        return self._promise(pending)
 
     def commit_late(self) -> int:
         late, self._late = self._late, {}
@@ -82,6 +82,19 @@ class Backend:
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
 
+    def _promise(self, pending: Pending) -> Answer:
+        """Return what a server answers that thinks it has done what it has not."""
+        match pending.order:
+            case Order(operation="create"):
+                row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
+                return json_answer(201, {"sequence": row})
+            case Order(operation="register", id=id_):
+                family = self.engine.ledgers[pending.request.account].by_id(id_)
+                serie = family.serie if family is not None else ""
+                return json_answer(200, {"sequences": [{"id": id_, "serie": serie}]})
+            case _:
+                return empty_answer(self.engine.behaviour)
+
     async def _commit_after(self, pending: Pending, seconds: float) -> None:
         await self.sleep(seconds)
         if self._late.pop(pending.index, None) is not None:
@@ -90,11 +103,3 @@ class Backend:
 
 def _has_effect(pending: Pending) -> bool:
     return isinstance(pending.order, Order) and pending.order.operation not in ("list", "get")
-
-
-def _promise(pending: Pending) -> Answer:
-    """Return what a server answers that thinks it has done what it has not."""
-    if pending.request.method != "POST":
-        return json_answer(200, {})
-    row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
-    return json_answer(201, {"sequence": row})

@@ -1,6 +1,7 @@
 """One connection: requests in, answers out, and a fault between them when one is planned."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from typing import TYPE_CHECKING, cast
@@ -229,4 +230,6 @@ class Connection(asyncio.Protocol):
 
 
 def reset_on_close(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
+    # It may have been reset by its peer already.
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)

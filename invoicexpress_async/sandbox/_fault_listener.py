@@ -3,10 +3,10 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 
 import attrs
 
-from invoicexpress_async.sandbox._fault import ArrivalFault
 from invoicexpress_async.sandbox._fault_backend import Backend
 from invoicexpress_async.sandbox._fault_connection import Connection, reset_on_close
 
@@ -14,6 +14,7 @@ _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 60.0
 _CLOSE_NOTIFY_SECONDS = 1.0
 _BREATH_SECONDS = 0.01
+_TURNS = 10
 
 
 class _Sink(asyncio.Protocol):
@@ -64,6 +65,7 @@ class Listener:
     _ssl_context: ssl.SSLContext | None
     _socket: socket.socket | None = attrs.field(default=None, init=False)
     _accepting: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _arriving: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     _connections: set[Connection] = attrs.field(factory=set[Connection], init=False)
 
     async def bind(self, host: str, port: int) -> int:
@@ -97,10 +99,13 @@ class Listener:
             self._socket = None
 
     async def drop_connections(self) -> None:
+        """End every connection, also those that are still shaking hands or hanging."""
+        for arriving in tuple(self._arriving):
+            arriving.cancel()
         for connection in tuple(self._connections):
             connection.abort()
         # An aborted transport closes its socket in one of the loop's next turns.
-        for _ in range(3):
+        for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     async def _accept(self, listening: socket.socket) -> None:
@@ -111,36 +116,48 @@ class Listener:
             except OSError:
                 # Out of file descriptors, or gone before it was accepted.
                 await asyncio.sleep(_BREATH_SECONDS)
-                continue
-            self._backend.oracle.note_connected()
-            fault = self._backend.plan.for_arrival()
-            work = self._serve(accepted) if fault is None else self._meet(fault, accepted)
-            _ = self._backend.spawn(work)
-
-    async def _serve(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        connection = Connection(self._backend, self._connections)
-        try:
-            if self._ssl_context is None:
-                await loop.connect_accepted_socket(lambda: connection, accepted)
             else:
-                await loop.connect_accepted_socket(
-                    lambda: connection,
-                    accepted,
-                    ssl=self._ssl_context,
-                    ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                    ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
-                )
+                self._admit(accepted)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        self._backend.oracle.note_connected()
+        fault = self._backend.plan.for_arrival()
+        if fault is not None:
+            self._backend.oracle.note_fault(fault.name)
+            work = fault.meet(_RawArrival(accepted, self._backend))
+            self._start(work, lambda: self._forget(accepted))
+        else:
+            connection = Connection(self._backend, self._connections)
+            work = self._serve(connection, accepted)
+            self._start(work, lambda: self._served(connection, accepted))
+
+    def _start(self, work: Coroutine[object, object, None], end: Callable[[], None]) -> None:
+        arriving = self._backend.spawn(work)
+        self._arriving.add(arriving)
+        arriving.add_done_callback(self._arriving.discard)
+        # Not in the work's own `finally`: cancelled before it begins, it has none.
+        arriving.add_done_callback(lambda _: end())
+
+    def _served(self, connection: Connection, accepted: socket.socket) -> None:
+        if not connection.is_made:
+            self._forget(accepted)
+
+    def _forget(self, accepted: socket.socket) -> None:
+        accepted.close()
+        self._backend.oracle.note_disconnected()
+
+    async def _serve(self, connection: Connection, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        if self._ssl_context is None:
+            await loop.connect_accepted_socket(lambda: connection, accepted)
+            return
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
+            )
         except OSError:
             self._backend.oracle.handshake_failures += 1
-        finally:
-            if not connection.is_made:
-                self._backend.oracle.note_disconnected()
-
-    async def _meet(self, fault: ArrivalFault, accepted: socket.socket) -> None:
-        self._backend.oracle.note_fault(fault.name)
-        try:
-            await fault.meet(_RawArrival(accepted, self._backend))
-        finally:
-            accepted.close()
-            self._backend.oracle.note_disconnected()

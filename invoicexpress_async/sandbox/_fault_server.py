@@ -98,5 +98,5 @@ class FaultServer(LocalServer):
         listener, self._listener = self._listener, None
         if listener is not None:
             await listener.release()
-            await self._backend.close()
             await listener.drop_connections()
+            await self._backend.close()

@@ -34,7 +34,7 @@ class HangOnAccept(ArrivalFault):
     """Accept a connection and say nothing: over TLS, the handshake never ends.
 
     Args:
-        seconds: Then reset it; None waits until the peer leaves.
+        seconds: Then close it; None waits until the peer leaves.
     """
 
     seconds: float | None = None

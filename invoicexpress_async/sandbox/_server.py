@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 from aiohttp import web
@@ -10,6 +11,8 @@ from invoicexpress_async.sandbox._admin import PREFIX, answer_admin
 from invoicexpress_async.sandbox._answers import Answer
 from invoicexpress_async.sandbox._local_server import LocalServer
 from invoicexpress_async.sandbox._requests import Request, split_account
+
+_S = TypeVar("_S", bound=LocalServer)
 
 
 @attrs.define(kw_only=True, eq=False, repr=False)
@@ -90,8 +93,8 @@ class Sandbox(LocalServer):
         )
 
 
-async def serve(sandbox: Sandbox, *, on_start: Callable[[Sandbox], None] | None = None) -> None:
-    """Run a sandbox until cancelled; `on_start` is called once its address is known.
+async def serve(sandbox: _S, *, on_start: Callable[[_S], None] | None = None) -> None:
+    """Run a local server until cancelled; `on_start` is called once its address is known.
 
     Raises:
         OSError: The port is taken, or the state could not be saved.
