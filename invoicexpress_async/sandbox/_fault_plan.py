@@ -30,7 +30,7 @@ class _Lottery(Generic[_F]):
 
     share: float
     weights: Mapping[_F, float]
-    operations: Collection[Operation] | None = None
+    operations: Collection[str] | None = None
 
     def draw(self, dice: random.Random) -> _F | None:
         if not self.weights or dice.random() >= self.share:
@@ -96,7 +96,7 @@ class FaultPlan:
         weights: Mapping[str, float] | Mapping[Fault, float],
         *,
         share: float,
-        operations: Collection[Operation] | None = None,
+        operations: Collection[str] | None = None,
     ) -> None:
         """Do faults to a share of all requests, drawn by their weights, until `clear()`.
 
