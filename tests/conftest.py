@@ -1,6 +1,9 @@
 """Fixtures: a sandbox on loopback, a manager on it, and a clock."""
 
+import asyncio
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,11 @@ import aiohttp
 import aioresponses
 import aioresponses.core
 import pytest
+import trustme
 from fakes import FakeClock
 
 from invoicexpress_async import AccountSession, SessionManager
-from invoicexpress_async.sandbox import Sandbox
+from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
 DATA = Path(__file__).parent / "data"
 ACCOUNT = "acme"
@@ -48,9 +52,7 @@ def account(manager: SessionManager) -> AccountSession:
     return manager.account(ACCOUNT, API_KEY)
 
 
-def account_of(name: str, **settings: Any) -> Any:
-    from invoicexpress_async.sandbox import SandboxAccount  # noqa: PLC0415
-
+def account_of(name: str, **settings: Any) -> SandboxAccount:
     return SandboxAccount(name=name, api_key=API_KEY, **settings)
 
 
@@ -78,3 +80,90 @@ def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aioresponse
     monkeypatch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
     with aioresponses.aioresponses() as mock:
         yield mock
+
+
+class LoopbackResolver(aiohttp.abc.AbstractResolver):
+    """Every name is this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": family,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """A client's trust in the tests' own authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+async def faulty(clock: FakeClock) -> AsyncIterator[FaultServer]:
+    """A server that fails on demand, on the tests' clock; nothing of it outlives the test."""
+    before = asyncio.all_tasks()
+    server = FaultServer(accounts=[account_of(ACCOUNT)], clock=clock.now, sleep=clock.sleep)
+    async with server:
+        yield server
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before == {asyncio.current_task()}
+    assert server.oracle.duplicates() == ()
+
+
+@pytest.fixture
+async def faulty_manager(faulty: FaultServer, clock: FakeClock) -> AsyncIterator[SessionManager]:
+    async with SessionManager(base_url=faulty.base_url, clock=clock) as session_manager:
+        yield session_manager
+        assert session_manager.health()["calls_in_flight"] == 0
+
+
+@pytest.fixture
+def faulty_account(faulty_manager: SessionManager) -> AccountSession:
+    return faulty_manager.account(ACCOUNT, API_KEY)
+
+
+_covered: dict[int, int] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "fault(*lines): the test shows what these lines of the list of faults promise"
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        for line in dict(report.user_properties).get("fault_lines", ()):
+            _covered[line] = _covered.get(line, 0) + 1
+
+
+@pytest.fixture(autouse=True)
+def _note_fault_lines(request: pytest.FixtureRequest) -> None:
+    lines = tuple(line for mark in request.node.iter_markers("fault") for line in mark.args)
+    if lines:
+        request.node.user_properties.append(("fault_lines", lines))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print which lines of the list of faults were shown, by how many tests each."""
+    if _covered:
+        shown = " ".join(f"{line}({_covered[line]})" for line in sorted(_covered))
+        terminalreporter.write_line(f"fault lines shown, with the number of tests: {shown}")
