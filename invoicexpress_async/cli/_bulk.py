@@ -7,9 +7,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from invoicexpress_async import SessionManager
+from invoicexpress_async import Intent, SessionManager
 from invoicexpress_async.cli._exit_codes import DONE, FAILED, UNKNOWN
-from invoicexpress_async.cli._outcomes import outcome_object, show_outcomes, summary_object
+from invoicexpress_async.cli._outcome_objects import outcome_object, summary_object
+from invoicexpress_async.cli._outcomes import show_outcomes
 from invoicexpress_async.cli._output import write_json
 from invoicexpress_async.cli._progress import open_progress
 from invoicexpress_async.cli._report_file import ReportFile
@@ -57,6 +58,9 @@ def _show(outcomes: list[RowOutcome], plan: Plan, *, started: float, as_json: bo
         write_json(summary_object(outcomes, total=total, seconds=seconds))
     else:
         show_outcomes(outcomes, total=total, seconds=seconds)
+        for outcome in outcomes:
+            if outcome.intent is not None:
+                _keep(outcome.intent)
 
 
 def _show_unresolved(manager: SessionManager, plan: Plan, outcomes: list[RowOutcome]) -> None:
@@ -65,7 +69,11 @@ def _show_unresolved(manager: SessionManager, plan: Plan, outcomes: list[RowOutc
     for row in plan.rows:
         if (row.account, row.serie) not in known:
             for intent in manager.account(row.account, "unused").sequences.unresolved():
-                sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")
+                _keep(intent)
+
+
+def _keep(intent: Intent) -> None:
+    sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")
 
 
 def _exit_code(outcomes: list[RowOutcome]) -> int:

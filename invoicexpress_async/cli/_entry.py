@@ -1,7 +1,6 @@
 """From the arguments to a command. Help and version cost no import of cyclopts or rich."""
 
 import sys
-from importlib.metadata import version
 
 from invoicexpress_async.cli._commands import COMMANDS
 from invoicexpress_async.cli._exit_codes import DONE, MEANINGS
@@ -13,6 +12,8 @@ def run(tokens: list[str]) -> int:
         sys.stdout.write(overview())
         return DONE
     if tokens == ["--version"]:
+        from importlib.metadata import version  # noqa: PLC0415  # a third of the help's time
+
         sys.stdout.write(f"invoicexpress-async {version('invoicexpress-async')}\n")
         return DONE
     from invoicexpress_async.cli._app import dispatch  # noqa: PLC0415  # not for the help

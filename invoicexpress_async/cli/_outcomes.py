@@ -1,4 +1,4 @@
-"""The outcomes of a run as JSON and as tables."""
+"""The outcomes of a run as tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration
-from invoicexpress_async.cli._failures import cure_of, error_object
-from invoicexpress_async.cli._output import cell, data_console, new_table, sequence_object
+from invoicexpress_async.cli._failures import cure_of
+from invoicexpress_async.cli._output import cell, data_console, new_table
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.provisioning import RowOutcome, RowState
 
@@ -50,37 +50,6 @@ _INITIALS: Final[dict[str, str]] = {
 }
 
 
-def outcome_object(outcome: RowOutcome) -> dict[str, object]:
-    """Return an outcome as plain data."""
-    return {
-        "type": "outcome",
-        "line": outcome.row.line,
-        "account": outcome.row.account,
-        "serie": outcome.row.serie,
-        "state": outcome.state,
-        "created": outcome.created,
-        "seconds": round(outcome.seconds, 3),
-        "sequence": outcome.sequence and sequence_object(outcome.sequence),
-        "failure": outcome.error and error_object(outcome.error),
-    }
-
-
-def summary_object(
-    outcomes: Sequence[RowOutcome], *, total: int, seconds: float
-) -> dict[str, object]:
-    """Return the counts as plain data; `total` is more than their sum after an interruption."""
-    counts = Counter(outcome.state for outcome in outcomes)
-    return {
-        "type": "summary",
-        "rows": total,
-        "counts": {state: counts[state] for state in RowState},
-        "created": sum(outcome.created is True for outcome in outcomes),
-        "not_run": total - len(outcomes),
-        "seconds": round(seconds, 3),
-        "is_complete": counts[RowState.DONE] == total,
-    }
-
-
 def show_outcomes(outcomes: Sequence[RowOutcome], *, total: int, seconds: float) -> None:
     """Show a table by account and document type, then what to do, then the counts."""
     console = data_console()
@@ -94,7 +63,7 @@ def show_outcomes(outcomes: Sequence[RowOutcome], *, total: int, seconds: float)
         console.print(_account_table(shown, types))
         if len(ranked) > _MOST_ROWS:
             console.print(
-                f"… {len(ranked) - _MOST_ROWS} more accounts: use --json or --report FILE.csv",
+                f"… {len(ranked) - _MOST_ROWS} more: `provision` has --json and --report for all",
                 style="dim",
             )
         console.print(_legend(types), style="dim")
@@ -162,8 +131,11 @@ def _failure_table(outcomes: Iterable[RowOutcome]) -> Table:
 
 
 def _code(outcome: RowOutcome) -> str:
-    parts = (str(outcome.status) if outcome.status else None, outcome.code)
-    return "/".join(part for part in parts if part) or (outcome.error_name or "")
+    if outcome.status is None:
+        # Without an answer the class says it, unless the state does.
+        is_told = outcome.state in {RowState.PARTIAL, RowState.UNKNOWN}
+        return "-" if is_told else (outcome.error_name or "").removesuffix("Error")
+    return f"{outcome.status}/{outcome.code}" if outcome.code else str(outcome.status)
 
 
 def _summary(outcomes: Sequence[RowOutcome], *, total: int, seconds: float) -> Text:

@@ -14,6 +14,7 @@ from invoicexpress_async.cli._options import ConnectionOptions
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import plain
+from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import Plan
 
 _MOST_SERIES_NAMED = 3
@@ -38,6 +39,8 @@ def carry_out(
     default: bool,
 ) -> int:
     """Read the plan, say what it is, ask, run."""
+    if wishes.concurrency < 1:
+        raise ConfigurationError("Give a --concurrency of 1 or more.")
     base_url = base_url_of(options)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     if plan.ignored_columns:

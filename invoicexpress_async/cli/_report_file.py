@@ -1,6 +1,7 @@
 """The report in a file: one row for each account, serie and document type."""
 
 import csv
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +19,7 @@ _COLUMNS: Final = (
     "error",
     "code",
     "cure",
+    "intent",
     "id",
     "document_type",
     "document_sequence_id",
@@ -50,6 +52,7 @@ class ReportFile:
         start = [row.line or None, row.account, row.serie, outcome.state, outcome.created]
         start += [outcome.error_name, outcome.code]
         start += [cure_of(outcome.error) if outcome.error else None]
+        start += [json.dumps(outcome.intent) if outcome.intent else None]
         if outcome.sequence is None:
             self._writer.writerow(start)
             return

@@ -23,6 +23,7 @@ def run_until_signal(work: Coroutine[object, object, T]) -> T:
 async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
     task = asyncio.current_task()
     if task is not None:
-        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+        # Windows has no such handlers, and a thread that is not the main one may set none.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await work

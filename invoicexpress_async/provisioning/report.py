@@ -15,7 +15,7 @@ from invoicexpress_async.errors import (
     UnprocessableError,
 )
 from invoicexpress_async.models import Ensured, Intent, Sequence
-from invoicexpress_async.provisioning.plan import PlanRow
+from invoicexpress_async.provisioning.row import PlanRow
 
 
 class RowState(StrEnum):

@@ -8,8 +8,9 @@ from typing import Final
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.provisioning.plan import Plan, PlanRow
+from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
+from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.session import AccountSession, SessionManager
 
 # Half of a manager's connections: a web service beside it is not starved.
