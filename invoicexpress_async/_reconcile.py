@@ -178,6 +178,7 @@ class Reconciler:
         call.is_in_doubt = False
         if isinstance(said, UnknownSequenceError) and not _is_settled(found):
             said.sequence = found
+            said.may_have_been_processed = True
             raise said
         return found
 

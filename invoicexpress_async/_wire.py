@@ -174,11 +174,19 @@ def _payload(answer: Answer) -> JsonValue:
         return None
     if _is_html(answer):
         raise _unreadable(answer, "it is a web page")
+    if not _is_utf8(answer.content_type):
+        raise _unreadable(answer, "its charset is not UTF-8")
     try:
         return loads(answer.body)
     except NotJsonError:
         pass
     raise _unreadable(answer, "it is not valid JSON")
+
+
+def _is_utf8(content_type: str) -> bool:
+    """JSON is UTF-8 and needs no charset; an answer that names another is not to be guessed at."""
+    _, _, charset = content_type.lower().partition("charset=")
+    return charset.strip(' "\';') in {"", "utf-8", "utf8", "us-ascii"}
 
 
 def _is_html(answer: Answer) -> bool:

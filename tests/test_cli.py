@@ -204,6 +204,8 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
     ("arguments", "message"),
     [
         pytest.param(("nonsense",), "nonsense", id="command"),
+        pytest.param(("--timeout", "9", "sequences", "list"), "after the command", id="leading"),
+        pytest.param(("sequences", "list", KEY), "more arguments", id="unused"),
         pytest.param(("sequences", "get"), "SEQUENCE_ID", id="missing argument"),
         pytest.param(("sequences", "get", "x"), "int", id="not an id"),
         pytest.param(("sequences", "get", "-- -1"), "", id="negative id"),
@@ -552,6 +554,29 @@ async def test_on_a_terminal_it_asks_and_anything_but_yes_sends_nothing(
     assert code == 1
     assert "https://acme.app.invoicexpress.invalid" in shown
     assert "Nothing was sent." in shown
+
+
+async def test_a_reader_that_goes_away_ends_it_without_a_traceback(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = accounts_file(tmp_path, sandbox, 60)
+    arguments = ("provision", path, "--serie", "2027", "--json", "--base-url", sandbox.base_url)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *map(str, arguments),
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    os.close(writing)
+
+    _, err = await process.communicate()
+
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert b"Exception ignored" not in err
 
 
 # The sandbox

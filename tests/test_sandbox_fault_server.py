@@ -3,6 +3,8 @@ import contextlib
 import gc
 import json
 import logging
+import resource
+import socket
 import ssl
 import time
 import warnings
@@ -19,6 +21,7 @@ HOST = "acme.app.invoicexpress.com"
 GET = b"GET /acme/sequences.json?api_key=canary HTTP/1.1\r\nHost: x\r\n"
 LAST = b"Connection: close\r\n\r\n"
 POST = b"POST /acme/sequences.json?api_key=canary HTTP/1.1\r\nHost: x\r\n"
+TYPED = b"Content-Type: application/json\r\nContent-Length: 31\r\n\r\n"
 BODY = b'{"sequence": {"serie": "2027"}}'
 
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
@@ -69,7 +72,7 @@ async def test_a_client_of_aiohttp_is_served_on_one_connection() -> None:
 
 
 async def test_requests_in_a_row_and_in_pieces_are_all_read() -> None:
-    post = POST + b"Content-Type: application/json\r\nContent-Length: 31\r\n\r\n" + BODY
+    post = POST + TYPED + BODY
     everything = post + GET + b"\r\n" + post + GET + LAST
     async with FaultServer(accounts=[ACME]) as server:
         at_once = await talk(server, everything)
@@ -138,12 +141,13 @@ async def test_the_admin_pages_are_there_and_never_faulty() -> None:
         answer = await talk(server, b"GET /_sandbox/state.json HTTP/1.1\r\n" + LAST)
         created = await talk(
             server,
-            b"POST /_sandbox/accounts.json HTTP/1.1\r\nContent-Length: 31\r\n"
-            b'Connection: close\r\n\r\n{"accounts": [{"name": "beta"}]}'[:-1],
+            b"POST /_sandbox/accounts.json HTTP/1.1\r\nContent-Length: 32\r\n"
+            b'Connection: close\r\n\r\n{"accounts": [{"name": "beta"}]}',
         )
 
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["requests"] == 0
-    assert created.startswith(b"HTTP/1.1 400 ")
+    assert created.startswith(b"HTTP/1.1 201 ")
+    assert set(server.accounts) == {"acme", "beta"}
 
 
 async def test_a_port_goes_down_and_comes_up_again() -> None:
@@ -214,7 +218,52 @@ async def test_it_serves_until_it_is_cancelled() -> None:
         await task
 
 
-HANGS = ["hang_on_accept", "hang_unread", "timeout", "latency", "slicer", "slow_close", "big_body"]
+async def test_it_serves_again_when_file_descriptors_are_freed() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with FaultServer(accounts=[ACME]) as server:
+        with socket.create_connection((server.host, server.port)) as client:
+            # Accepted by the kernel, not yet by the server: its socket needs a number more.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+            try:
+                await asyncio.sleep(0.02)
+                refused = server.oracle.connections_total
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, GET + LAST)
+            answer = await loop.sock_recv(client, 1000)
+
+    assert refused == 0
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_fault_that_goes_wrong_itself_is_reported() -> None:
+    async def sleep(seconds: float) -> None:
+        raise ZeroDivisionError(seconds)
+
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with FaultServer(accounts=[ACME], sleep=sleep) as server:
+        server.faults.next("latency")
+        answer = await talk(server, GET + LAST)
+        again = await talk(server, GET + LAST)
+
+    assert answer == b""
+    assert again.startswith(b"HTTP/1.1 200 ")
+    assert [type(one["exception"]) for one in reported] == [ZeroDivisionError]
+
+
+HANGS = [
+    "hang_on_accept",
+    "hang_unread",
+    "timeout",
+    "latency",
+    "slicer",
+    "slow_close",
+    "big_body",
+    "stall",
+]
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
@@ -230,10 +279,10 @@ async def test_closing_ends_everything_in_bounded_time(
             await asyncio.sleep(0.01)
             for name in HANGS:
                 server.faults.next(name)
-            server.faults.next("status", commits="late", late_seconds=3600.0)
+            server.faults.next("status", operation="create", commits="late", late_seconds=3600.0)
             talks = [
-                asyncio.create_task(talk(server, GET + LAST, context=client_context))
-                for _ in range(len(HANGS) + 1)
+                asyncio.create_task(talk(server, sent, context=client_context))
+                for sent in [*[GET + LAST] * len(HANGS), POST + TYPED + BODY]
             ]
             await until_met(server, len(HANGS) + 1)
             started = time.monotonic()

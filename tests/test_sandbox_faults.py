@@ -155,7 +155,7 @@ async def test_a_silence_ends_as_its_name_says(
     assert server.oracle.rows("acme", "2027") == posts
 
 
-@pytest.mark.parametrize("name", ["hang_on_accept", "hang_unread", "timeout"])
+@pytest.mark.parametrize("name", ["hang_on_accept", "hang_unread", "timeout", "stall"])
 async def test_a_hang_ends_when_the_peer_leaves(name: str) -> None:
     async with FaultServer(accounts=[ACME]) as server:
         server.faults.next(name)
@@ -165,7 +165,7 @@ async def test_a_hang_ends_when_the_peer_leaves(name: str) -> None:
 
         await settled(server)
 
-    assert server.oracle.posts("acme") == (name == "timeout")
+    assert server.oracle.posts("acme") == (name in {"timeout", "stall"})
 
 
 Check = Callable[[Reply], bool]
@@ -229,6 +229,8 @@ ANSWERS = [
     pytest.param("limit_data", {}, lambda r: len(r.body) == r.length // 2),
     pytest.param("limit_data", {"size": 7}, lambda r: len(r.body) == 7 < r.length),
     pytest.param("limit_data", {"resets": True}, lambda r: r.is_reset),
+    pytest.param("stall", {"seconds": 5.0}, lambda r: len(r.body) == r.length // 2),
+    pytest.param("stall", {"size": 7, "seconds": 5.0}, lambda r: len(r.body) == 7),
     pytest.param("cut_chunk", {}, header(b"Transfer-Encoding", b"chunked")),
     pytest.param("bad_chunk", {}, lambda r: r.body.startswith(b"zz\r\n")),
     pytest.param("cut_without_length", {}, lambda r: b"Content-Length" not in r.headers),
@@ -320,6 +322,7 @@ def test_every_fault_is_tested_and_described() -> None:
 # What would take long, or for ever.
 OPTIONS_WHEN_MANY: Mapping[str, Mapping[str, object]] = {
     "timeout": {"seconds": 1.0},
+    "stall": {"seconds": 1.0},
     "gzip_bomb": {"size": 1_000_000},
     "deflate_bomb": {"size": 1_000_000},
     "big_body": {"size": 1000},
@@ -389,6 +392,7 @@ async def test_lists_of_rows_are_altered_too() -> None:
         pytest.param("bandwidth", {"bytes_per_second": 2}, {0.5}),
         pytest.param("reset_peer", {"seconds": 5.0}, {5.0}),
         pytest.param("timeout", {"seconds": 6.0}, {6.0}),
+        pytest.param("stall", {"seconds": 8.0}, {8.0}),
     ],
 )
 async def test_delays_are_those_asked_for(
@@ -422,6 +426,38 @@ async def test_a_big_body_is_not_made_before_it_is_taken() -> None:
             assert len(reply.raw) >= 300_000
 
     assert server.oracle.faults.keys() >= {"big_body", "endless_head"}
+
+
+async def test_a_big_body_comes_whole_to_whoever_takes_it() -> None:
+    async with FaultServer(accounts=[ACME]) as server:
+        server.faults.next("big_body", size=20_000_000)
+        reply = await talk(server, LISTING, most=100_000_000)
+
+    assert len(reply.body) == reply.length == 20_000_000
+    assert json.loads(reply.body) == {"sequences": []}
+
+
+@pytest.mark.parametrize("name", ["reset_half_body", "early_answer"])
+async def test_an_early_fault_waits_for_as_much_of_the_body_as_it_takes(name: str) -> None:
+    whole = request()
+    async with FaultServer(accounts=[ACME]) as server:
+        server.faults.next(name)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(whole[: -len(BODY)])
+        if name == "early_answer":
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        while not server.oracle.faults:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0)
+        for index in range(len(BODY)):
+            assert server.oracle.partial == [] or index >= len(BODY) // 2
+            writer.write(BODY[index : index + 1])
+            await asyncio.sleep(0.001)
+        await settled(server)
+        writer.transport.abort()
+
+    (partial,) = server.oracle.partial
+    assert partial.bytes_received in range(len(BODY) // 2, len(BODY) + 1)
+    assert server.oracle.posts("acme") == 0
 
 
 async def test_a_stale_connection_closes_as_its_next_request_comes() -> None:

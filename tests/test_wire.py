@@ -225,6 +225,25 @@ def test_an_integer_of_thousands_of_digits_is_never_an_id() -> None:
     assert isinstance(payload["a"], float)  # orjson reads it so, and a float is no id
 
 
+@pytest.mark.parametrize(
+    ("content_type", "is_read"),
+    [
+        ("application/json; charset=utf-8", True),
+        ('application/json; charset="UTF-8"', True),
+        ("application/json", True),
+        ("", True),
+        ("application/json; charset=klingon-8", False),
+        ("application/json; charset=iso-8859-1", False),
+    ],
+)
+def test_json_is_read_as_utf8_or_not_at_all(content_type: str, is_read: bool) -> None:
+    if is_read:
+        assert answered(200, b"{}", content_type=content_type) == {}
+    else:
+        with pytest.raises(MalformedResponseError, match="charset"):
+            answered(200, b"{}", content_type=content_type)
+
+
 def test_a_body_that_cannot_be_kept_is_malformed() -> None:
     with pytest.raises(MalformedResponseError, match="it is over 8 MiB"):
         answered(200, b"", problem="it is over 8 MiB")
