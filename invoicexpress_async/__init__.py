@@ -1,47 +1,115 @@
 """Asynchronous client for the document sequences of InvoiceXpress."""
 
-from invoicexpress_async.config import Timeouts
-from invoicexpress_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConflictError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    InvalidSequenceError,
-    InvoiceXpressError,
-    MalformedResponseError,
-    NoOpenActivityError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PartialRegistrationError,
-    PermissionDeniedError,
-    RateLimitedError,
-    SequenceAlreadyExistsError,
-    SequenceAlreadyRegisteredError,
-    SequenceBeingRegisteredError,
-    SequenceNameNotAllowedError,
-    ServerError,
-    SessionClosedError,
-    StatusError,
-    TaxAuthorityCredentialsError,
-    TransportError,
-    UnexpectedRedirectError,
-    UnknownSequenceError,
-    UnprocessableError,
-)
-from invoicexpress_async.models import (
-    DocumentSequenceState,
-    DocumentType,
-    Ensured,
-    Intent,
-    Registration,
-    Sequence,
-    Via,
-)
-from invoicexpress_async.ratelimit import RateLimit
-from invoicexpress_async.retry import RetryPolicy
-from invoicexpress_async.sequences import SequenceService
-from invoicexpress_async.session import AccountSession, SessionManager
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from invoicexpress_async.config import Timeouts
+    from invoicexpress_async.errors import (
+        AuthenticationError,
+        ConfigurationError,
+        ConflictError,
+        ConnectionFailedError,
+        DeadlineExceededError,
+        InvalidSequenceError,
+        InvoiceXpressError,
+        MalformedResponseError,
+        NoOpenActivityError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PartialRegistrationError,
+        PermissionDeniedError,
+        RateLimitedError,
+        SequenceAlreadyExistsError,
+        SequenceAlreadyRegisteredError,
+        SequenceBeingRegisteredError,
+        SequenceNameNotAllowedError,
+        ServerError,
+        SessionClosedError,
+        StatusError,
+        TaxAuthorityCredentialsError,
+        TransportError,
+        UnexpectedRedirectError,
+        UnknownSequenceError,
+        UnprocessableError,
+    )
+    from invoicexpress_async.models import (
+        DocumentSequenceState,
+        DocumentType,
+        Ensured,
+        Intent,
+        Registration,
+        Sequence,
+        Via,
+    )
+    from invoicexpress_async.ratelimit import RateLimit
+    from invoicexpress_async.retry import RetryPolicy
+    from invoicexpress_async.sequences import SequenceService
+    from invoicexpress_async.session import AccountSession, SessionManager
+
+# Imported when first used: what needs no connection, such as the help of the command line, does
+# not wait for aiohttp, which is nine tenths of the import.
+_HOMES: Final = {
+    "config": ("Timeouts",),
+    "errors": (
+        "AuthenticationError",
+        "ConfigurationError",
+        "ConflictError",
+        "ConnectionFailedError",
+        "DeadlineExceededError",
+        "InvalidSequenceError",
+        "InvoiceXpressError",
+        "MalformedResponseError",
+        "NoOpenActivityError",
+        "NotFoundError",
+        "OutcomeUnknownError",
+        "PartialRegistrationError",
+        "PermissionDeniedError",
+        "RateLimitedError",
+        "SequenceAlreadyExistsError",
+        "SequenceAlreadyRegisteredError",
+        "SequenceBeingRegisteredError",
+        "SequenceNameNotAllowedError",
+        "ServerError",
+        "SessionClosedError",
+        "StatusError",
+        "TaxAuthorityCredentialsError",
+        "TransportError",
+        "UnexpectedRedirectError",
+        "UnknownSequenceError",
+        "UnprocessableError",
+    ),
+    "models": (
+        "DocumentSequenceState",
+        "DocumentType",
+        "Ensured",
+        "Intent",
+        "Registration",
+        "Sequence",
+        "Via",
+    ),
+    "ratelimit": ("RateLimit",),
+    "retry": ("RetryPolicy",),
+    "sequences": ("SequenceService",),
+    "session": (
+        "AccountSession",
+        "SessionManager",
+    ),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 __all__ = [
     "AccountSession",

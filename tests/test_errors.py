@@ -19,7 +19,7 @@ from invoicexpress_async import (
 ERRORS = sorted(
     (
         value
-        for value in vars(invoicexpress_async).values()
+        for value in (getattr(invoicexpress_async, name) for name in invoicexpress_async.__all__)
         if inspect.isclass(value) and issubclass(value, InvoiceXpressError)
     ),
     key=lambda one: one.__name__,

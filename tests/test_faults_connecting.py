@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import resource
 import socket
 import ssl
@@ -79,7 +79,7 @@ async def test_a_slow_resolver_costs_the_connect_time_only(clock: FakeClock) -> 
 
 
 def _expired(authority: trustme.CA) -> ssl.SSLContext:
-    long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
+    long_ago = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
     certificate = authority.issue_cert("*.app.invoicexpress.com", not_after=long_ago)
     return _context(certificate)
 

@@ -179,7 +179,7 @@ async def test_many_callers_on_one_account_never_pass_its_limit(
 
 
 def _stages() -> Iterator[Any]:
-    yield pytest.param(None, lambda s: True, id="at once")
+    yield pytest.param(None, lambda _: True, id="at once")
     yield pytest.param("hang_on_accept", lambda s: s.oracle.connections_total, id="unread")
     yield pytest.param("timeout", lambda s: s.oracle.posts(ACCOUNT), id="waiting")
     yield pytest.param("slow_close", lambda s: s.oracle.posts(ACCOUNT), id="reading the body")

@@ -1,4 +1,6 @@
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +32,23 @@ def test_every_exported_name_is_there_and_documented(name: str) -> None:
     value = getattr(invoicexpress_async, name)
 
     assert inspect.getdoc(value)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Invoice'"):
+        _ = invoicexpress_async.Invoice  # type: ignore[attr-defined]  # the point
+
+    assert set(dir(invoicexpress_async)) == set(invoicexpress_async.__all__)
+
+
+def test_importing_the_package_alone_imports_no_library() -> None:
+    code = "import sys, invoicexpress_async; print({'aiohttp', 'cattrs', 'attrs'} & {*sys.modules})"
+
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert process.stdout == "set()\n"
 
 
 COROUTINES = {
