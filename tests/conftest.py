@@ -151,15 +151,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
-        for line in dict(report.user_properties).get("fault_lines", ()):
-            _covered[line] = _covered.get(line, 0) + 1
+        for name, line in report.user_properties:
+            if name == "fault" and isinstance(line, int):
+                _covered[line] = _covered.get(line, 0) + 1
 
 
 @pytest.fixture(autouse=True)
 def _note_fault_lines(request: pytest.FixtureRequest) -> None:
-    lines = tuple(line for mark in request.node.iter_markers("fault") for line in mark.args)
-    if lines:
-        request.node.user_properties.append(("fault_lines", lines))
+    for mark in request.node.iter_markers("fault"):
+        request.node.user_properties += [("fault", line) for line in mark.args]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

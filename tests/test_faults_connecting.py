@@ -67,7 +67,8 @@ async def test_a_name_that_is_not_found_is_a_failed_connection(clock: FakeClock)
 
 class SlowResolver(LoopbackResolver):
     async def resolve(self, *_: object, **__: object) -> list[aiohttp.abc.ResolveResult]:
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.get_running_loop().create_future()
+        return []
 
 
 @pytest.mark.fault(3)

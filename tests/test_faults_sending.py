@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from conftest import ACCOUNT, API_KEY
@@ -292,8 +292,10 @@ ON_ACCEPT = frozenset(name for name in FAULT_NAMES if name.endswith("on_accept")
 async def test_whatever_happens_to_a_create_the_answer_is_true(
     name: str, commits: bool, faulty: FaultServer, impatient: AccountSession
 ) -> None:
-    options = {"commits": commits} if "commits" in describe_fault(name).split("\n")[0] else {}
-    operation = None if name in ON_ACCEPT else "create"
+    options: dict[str, Any] = (
+        {"commits": commits} if "commits" in describe_fault(name).split("\n")[0] else {}
+    )
+    operation: Literal["create"] | None = None if name in ON_ACCEPT else "create"
     faulty.faults.next(name, operation=operation, **options)
 
     result: object
