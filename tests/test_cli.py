@@ -299,6 +299,28 @@ async def test_the_sequences_of_an_account_from_create_to_default(
     assert len(sandbox.sequences("acme")) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("create", "2027"), "Created.\n2027 (id ", id="create"),
+        pytest.param(("ensure", "2026"), "It was there already.\n2026 (id ", id="ensure"),
+        pytest.param(
+            ("register", "{id}"), "Registered.\n2026 (id {id}): registered", id="register"
+        ),
+        pytest.param(("set-current", "{id}"), "Sequence {id} is the default", id="set-current"),
+    ],
+)
+async def test_each_change_says_to_people_what_it_did(
+    run: Run, acme: dict[str, str], sandbox: Sandbox, arguments: tuple[str, ...], said: str
+) -> None:
+    identity = sandbox.add_sequence("acme", "2026", is_registered=False).id
+
+    ended = await run("sequences", *(one.format(id=identity) for one in arguments), **acme)
+
+    assert ended.code == 0
+    assert said.format(id=identity) in ended.out
+
+
 async def test_register_gives_an_unregistered_sequence_its_codes(
     run: Run, acme: dict[str, str], sandbox: Sandbox
 ) -> None:
@@ -493,7 +515,9 @@ async def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(
 # On a terminal
 
 
-def on_terminal(*arguments: object, answer: str = "", **variables: str) -> tuple[int, str]:
+def on_terminal(
+    *arguments: object, question: str = "[y/N]", answer: str = "", **variables: str
+) -> tuple[int, str]:
     """Run with a pseudo-terminal of 100 columns as stdin, stdout and stderr."""
     child, terminal = pty.fork()
     if child == 0:
@@ -501,7 +525,7 @@ def on_terminal(*arguments: object, answer: str = "", **variables: str) -> tuple
         os.execvpe(command[0], command, environment(TERM="xterm", **variables))  # noqa: S606 - ours
     shown = b""
     if answer:
-        while b"[y/N]" not in shown:
+        while question.encode() not in shown:
             shown += os.read(terminal, 4096)
         os.write(terminal, answer.encode())
     for piece in _pieces(terminal):
@@ -579,6 +603,18 @@ async def test_a_reader_that_goes_away_ends_it_without_a_traceback(
     assert b"Exception ignored" not in err
 
 
+async def test_on_a_terminal_the_key_is_asked_for_and_not_shown(acme: dict[str, str]) -> None:
+    del acme["INVOICEXPRESS_API_KEY"]
+
+    code, shown = await asyncio.to_thread(
+        on_terminal, "sequences", "list", question="shown)", answer=f"{KEY}\n", **acme
+    )
+
+    assert code == 0
+    assert "no sequences" in shown
+    assert KEY not in shown
+
+
 # The sandbox
 
 
@@ -645,6 +681,29 @@ async def test_a_port_that_is_taken_is_told_in_one_block(run: Run, sandbox: Sand
 
 
 # Interruption
+
+
+async def test_ctrl_c_during_create_hands_over_what_was_sent(
+    acme: dict[str, str], sandbox: Sandbox
+) -> None:
+    sandbox.update_account(SandboxAccount(name="acme", api_key=KEY, registration_seconds=60.0))
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        *("sequences", "create", "2027"),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(**acme),
+    )
+    # The first read after the send: by then the other process knows that it does not know.
+    while not sandbox.count("GET", "/sequences.json"):  # noqa: ASYNC110 - the sandbox has no event
+        await asyncio.sleep(0.01)
+
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    intent = json.loads(err.splitlines()[0].partition(b"keep this: ")[2])
+    assert (intent["account"], intent["serie"]) == ("acme", "2027")
 
 
 async def test_ctrl_c_during_provision_shows_what_was_done_and_ends_with_130(

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from invoicexpress_async.cli._commands import COMMANDS
 from invoicexpress_async.cli._entry import overview
@@ -39,8 +39,12 @@ def dispatch(tokens: list[str]) -> int:
     error: InvoiceXpressError
     try:
         _refuse_key(tokens)
+        _refuse_leading_option(tokens)
         result: object = build()(tokens)
         return result if isinstance(result, int) else 0
+    except UnusedCliTokensError:
+        # Its own text repeats them, and one may be a key.
+        error = ConfigurationError("There are more arguments than the command takes.")
     except CycloptsError as usage:
         error = ConfigurationError(str(usage))
     except InvoiceXpressError as failure:
@@ -61,6 +65,13 @@ def _refuse_key(tokens: list[str]) -> None:
         raise ConfigurationError(
             "A key is never an argument: the process list would show it. Put it into "
             "INVOICEXPRESS_API_KEY, or into a file that --api-key-file names."
+        )
+
+
+def _refuse_leading_option(tokens: list[str]) -> None:
+    if tokens[0].startswith("-"):
+        raise ConfigurationError(
+            "Options stand after the command, as in: invoicexpress sequences list --json."
         )
 
 

@@ -44,6 +44,9 @@ async def run_plan(
                     write_json(outcome_object(outcome))
 
             await provision(manager, plan, concurrency=concurrency, on_outcome=note)
+    except BrokenPipeError:
+        _show_unresolved(manager, plan, outcomes)
+        raise
     except asyncio.CancelledError:
         _show(outcomes, plan, started=started, as_json=as_json)
         _show_unresolved(manager, plan, outcomes)

@@ -44,6 +44,8 @@ def run(setup: Setup) -> int:
         run_until_signal(serve(_sandbox(setup), on_start=lambda one: _announce(one, setup)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         problem = str(error)
     if problem:
