@@ -7,7 +7,6 @@ import attrs
 
 from invoicexpress_async.sandbox._answers import Answer
 from invoicexpress_async.sandbox._http import Head
-from invoicexpress_async.sandbox._requests import Request
 
 Commits = bool | Literal["late"]
 
@@ -25,8 +24,6 @@ class Exchange(Protocol):
 
     @property
     def head(self) -> Head: ...
-    @property
-    def request(self) -> Request: ...
     async def write(self, data: bytes) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
     async def hang(self) -> None: ...

@@ -20,7 +20,6 @@ from invoicexpress_async.sandbox._http import (
     make_request,
     parse_head,
 )
-from invoicexpress_async.sandbox._requests import Request
 
 if TYPE_CHECKING:
     from invoicexpress_async.sandbox._engine import Pending
@@ -58,12 +57,6 @@ class Connection(asyncio.Protocol):
         if self._head is None:
             raise RuntimeError("no request is being served")
         return self._head
-
-    @property
-    def request(self) -> Request:
-        if self._pending is None:
-            raise RuntimeError("the request was not read")
-        return self._pending.request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

@@ -49,12 +49,29 @@ class LimitData(_CutFault):
     size: int | None = None
 
     async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        size = len(answer.body) // 2 if self.size is None else self.size
-        # One more than there is, so that an empty body is cut as well.
-        length = max(len(answer.body), size + 1)
-        head = encode_head(answer, ("Content-Length", str(length)))
-        await exchange.write(head + answer.body[:size])
+        await exchange.write(_short(answer, self.size))
         self.end(exchange)
+
+
+@attrs.frozen(kw_only=True)
+class Stall(AnswerFault):
+    """Send less of the body than Content-Length says, and then nothing.
+
+    Args:
+        size: How many bytes of it; None is half.
+        seconds: Then close; None waits until the peer leaves.
+    """
+
+    size: int | None = None
+    seconds: float | None = None
+
+    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
+        await exchange.write(_short(answer, self.size))
+        if self.seconds is None:
+            await exchange.hang()
+        else:
+            await exchange.sleep(self.seconds)
+            exchange.close()
 
 
 @attrs.frozen(kw_only=True)
@@ -148,3 +165,10 @@ class TwoLengths(AnswerFault):
         wrong = ("Content-Length", str(len(answer.body) + 1))
         await exchange.write(encode_answer(answer.with_header(*wrong)))
         exchange.close()
+
+
+def _short(answer: Answer, size: int | None) -> bytes:
+    size = len(answer.body) // 2 if size is None else size
+    # One more than there is, so that an empty body is cut as well.
+    length = max(len(answer.body), size + 1)
+    return encode_head(answer, ("Content-Length", str(length))) + answer.body[:size]

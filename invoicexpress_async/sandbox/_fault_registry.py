@@ -85,6 +85,7 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "echo_key": _Kind(answers.EchoKey),
         "status_line_only": _Kind(malformed.StatusLineOnly),
         "limit_data": _Kind(malformed.LimitData),
+        "stall": _Kind(malformed.Stall),
         "cut_chunk": _Kind(malformed.CutChunk),
         "bad_chunk": _Kind(malformed.BadChunk),
         "cut_without_length": _Kind(malformed.CutWithoutLength),

@@ -13,6 +13,10 @@ from invoicexpress_async.sandbox._http import Head
 from invoicexpress_async.sandbox._routes import Order, read_new_sequence
 
 
+def _counters() -> defaultdict[str, Counter[str]]:
+    return defaultdict(Counter)
+
+
 @attrs.frozen(kw_only=True)
 class PartialRequest:
     """A request of which only a part was read, so that it cannot have had an effect.
@@ -61,8 +65,8 @@ class Oracle:
     bytes_unread: int = attrs.field(default=0, init=False)
     partial: list[PartialRequest] = attrs.field(factory=list[PartialRequest], init=False)
     _faults: Counter[str] = attrs.field(factory=Counter[str], init=False)
-    _posts: Counter[tuple[str, str]] = attrs.field(factory=Counter[tuple[str, str]], init=False)
-    _commits: Counter[tuple[str, str]] = attrs.field(factory=Counter[tuple[str, str]], init=False)
+    _posts: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
+    _commits: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
     _puts: Counter[tuple[str, str, str]] = attrs.field(
         factory=Counter[tuple[str, str, str]], init=False
     )
@@ -144,12 +148,12 @@ class Oracle:
         if head.order is None:
             return
         if head.order.operation == "create":
-            self._posts[head.account, serie_of(pending)] += 1
+            self._posts[head.account][serie_of(pending)] += 1
         elif head.method == "PUT":
             self._puts[head.account, head.order.id, head.order.operation] += 1
 
     def note_commit(self, pending: Pending, *, rows: int) -> None:
-        self._commits[pending.request.account, serie_of(pending)] += rows
+        self._commits[pending.request.account][serie_of(pending)] += rows
 
     def _duplicates(self) -> Iterator[Duplicate]:
         for account, ledger in self._engine.ledgers.items():
@@ -169,7 +173,6 @@ def serie_of(pending: Pending) -> str:
         return ""
 
 
-def _count(counts: Mapping[tuple[str, str], int], account: str, serie: str | int | None) -> int:
-    if serie is not None:
-        return counts.get((account, str(serie)), 0)
-    return sum(number for (name, _), number in counts.items() if name == account)
+def _count(counts: Mapping[str, Counter[str]], account: str, serie: str | int | None) -> int:
+    of_account = counts.get(account, Counter[str]())
+    return of_account.total() if serie is None else of_account[str(serie)]
