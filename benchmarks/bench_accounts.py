@@ -9,7 +9,6 @@ contestant runs in a process of its own, against a server in another.
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import socket
 import ssl
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import aiohttp
@@ -31,7 +30,7 @@ _KEY = "benchmark-key-0123456789"
 _CONNECTIONS = 100
 _CONTESTANTS = ("ours", "bare aiohttp", "aiohttp + semaphore")
 
-Call = Callable[[str], Awaitable[object]]
+Call = Callable[[str], Coroutine[object, object, object]]
 
 
 class _Loopback(AbstractResolver):
@@ -54,7 +53,6 @@ async def _serve(folder: Path, accounts: int) -> None:
     async with FaultServer(accounts=names, ssl_context=context) as server:
         print(server.base_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        print(json.dumps({"peak": server.oracle.connections_peak}), flush=True)
 
 
 @contextlib.asynccontextmanager
@@ -90,21 +88,15 @@ async def _watch(lags: list[float], sockets: list[int]) -> None:
         lags.append(time.perf_counter() - started - 0.01)
         turn += 1
         if turn % 20 == 0:  # reading /proc costs more than the lag that is measured
-            links = (os.readlink(entry.path) for entry in _descriptors())
-            sockets.append(sum(link.startswith("socket:") for link in links))
+            sockets.append(_count_sockets())
 
 
-def _descriptors() -> list[os.DirEntry[str]]:
-    with os.scandir("/proc/self/fd") as entries:
-        return [entry for entry in entries if os.path.islink(entry.path) and _exists(entry)]
-
-
-def _exists(entry: os.DirEntry[str]) -> bool:
-    try:
-        os.readlink(entry.path)
-    except OSError:
-        return False
-    return True
+def _count_sockets() -> int:
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            count += str(entry.readlink()).startswith("socket:")
+    return count
 
 
 async def _contest(kind: str, base_url: str, folder: Path, accounts: int) -> None:
@@ -144,7 +136,10 @@ def main(accounts: int) -> None:
     print(f"{'':22}{'s':>7}{'ratio':>7}{'CPU s':>7}{'sockets':>9}{'+MiB':>7}{'lag p99 ms':>12}")
     ours = 0.0
     for kind in _CONTESTANTS:
-        with tempfile.TemporaryDirectory() as folder, _start("serve", folder, str(accounts)) as server:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _start("serve", folder, str(accounts)) as server,
+        ):
             assert server.stdout is not None
             assert server.stdin is not None
             base_url = server.stdout.readline().strip()

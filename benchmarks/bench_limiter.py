@@ -88,5 +88,6 @@ async def main(minutes: int, seconds: float) -> None:
 
 if __name__ == "__main__":
     given = [float(argument) for argument in sys.argv[1:]]
-    minutes, seconds = (*given, *(4, 2.5)[len(given) :])
-    asyncio.run(main(int(minutes), seconds))
+    how_many = given[0] if given else 4
+    how_long = given[1] if given[1:] else 2.5
+    asyncio.run(main(int(how_many), how_long))

@@ -28,7 +28,7 @@ from invoicexpress_async import (
     SessionManager,
     Timeouts,
 )
-from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
+from invoicexpress_async.sandbox import Fault, FaultServer, SandboxAccount, make_fault
 
 _KEY = "soak-key-0123456789"
 _ACCOUNTS = 500
@@ -70,7 +70,7 @@ class Tally:
 
 
 def _plan(server: FaultServer) -> None:
-    faults: dict[object, float] = {make_fault(name): 1.0 for name in (*_ANSWERS, *_UNREAD)}
+    faults: dict[Fault, float] = {make_fault(name): 1.0 for name in (*_ANSWERS, *_UNREAD)}
     for name in _SILENCES:
         for commits in (True, False):
             faults[make_fault(name, commits=commits)] = 2.0
@@ -84,7 +84,9 @@ def _plan(server: FaultServer) -> None:
     server.faults.randomly(faults, share=_SHARE, operations=("create", "list"))
 
 
-async def _create(account: AccountSession, serie: str, tally: Tally) -> Sequence | InvoiceXpressError:
+async def _create(
+    account: AccountSession, serie: str, tally: Tally
+) -> Sequence | InvoiceXpressError:
     try:
         result: Sequence | InvoiceXpressError = await account.sequences.create(serie)
         tally.answered += 1
@@ -112,12 +114,15 @@ async def soak(creates: int, *, seed: int, is_name_check_atomic: bool) -> Tally:
     )
     numbers = iter(range(creates))
     results: dict[tuple[str, str], Sequence | InvoiceXpressError] = {}
-    async with server, SessionManager(
-        base_url=server.base_url,
-        clock=clock,
-        rate_limit=None,
-        timeouts=Timeouts(total_seconds=10_000),
-    ) as manager:
+    async with (
+        server,
+        SessionManager(
+            base_url=server.base_url,
+            clock=clock,
+            rate_limit=None,
+            timeouts=Timeouts(total_seconds=10_000),
+        ) as manager,
+    ):
         _plan(server)
 
         async def work() -> None:
@@ -187,4 +192,4 @@ def main(creates: int, seed: int) -> int:
 
 if __name__ == "__main__":
     given = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*given, *(100_000, 1)[len(given) :]))
+    sys.exit(main(given[0] if given else 100_000, given[1] if given[1:] else 1))

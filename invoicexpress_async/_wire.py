@@ -186,7 +186,7 @@ def _payload(answer: Answer) -> JsonValue:
 def _is_utf8(content_type: str) -> bool:
     """JSON is UTF-8 and needs no charset; an answer that names another is not to be guessed at."""
     _, _, charset = content_type.lower().partition("charset=")
-    return charset.strip(' "\';') in {"", "utf-8", "utf8", "us-ascii"}
+    return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
 
 
 def _is_html(answer: Answer) -> bool:
