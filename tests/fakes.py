@@ -16,7 +16,7 @@ class FakeClock:
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._timeouts: list[tuple[float, int, asyncio.Timeout]] = []
-        self._ticker: asyncio.Task[None] | None = None
+        self.ticker: asyncio.Task[None] | None = None
         self.slept: list[float] = []
 
     def now(self) -> float:
@@ -26,8 +26,8 @@ class FakeClock:
         self.slept.append(seconds)
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
-        if self._ticker is None:
-            self._ticker = asyncio.get_running_loop().create_task(self._tick())
+        if self.ticker is None:
+            self.ticker = asyncio.get_running_loop().create_task(self._tick())
         await future
 
     def timeout_at(self, when: float) -> asyncio.Timeout:
@@ -58,4 +58,4 @@ class FakeClock:
                 if self._sleepers:
                     self._move_to(self._sleepers[0][0])
         finally:
-            self._ticker = None
+            self.ticker = None
