@@ -30,6 +30,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.retry import Operation, parse_retry_after
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
 """A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not an answer."""
@@ -80,7 +81,7 @@ def _status_error_class(status: int, code: str | None) -> type[StatusError]:
 
 
 @attrs.frozen(kw_only=True)
-class Request(Generic[T]):
+class Request(Generic[T_co]):
     """One request, without the account and its key.
 
     Attributes:
@@ -97,7 +98,7 @@ class Request(Generic[T]):
     operation: Operation
     method: str
     path: str
-    structure: Callable[[JsonValue], T]
+    structure: Callable[[JsonValue], T_co]
     query: str = ""
     body: bytes = b""
     subject: str | None = None

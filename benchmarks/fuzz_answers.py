@@ -1,0 +1,76 @@
+"""A coverage-guided fuzzer over the answers: a value or one of our errors, and nothing else.
+
+`pip install atheris`, then `python benchmarks/fuzz_answers.py -max_total_time=300`. The first
+byte chooses the request, the second the status, the third the encoding; the rest is the body.
+"""
+
+import sys
+from pathlib import Path
+
+import atheris  # type: ignore[import-untyped]  # a tool for this file alone
+
+with atheris.instrument_imports(include=["invoicexpress_async"]):
+    from invoicexpress_async import InvoiceXpressError
+    from invoicexpress_async._requests import SequenceRequests
+    from invoicexpress_async._transport import Inflater
+    from invoicexpress_async._wire import Answer, Request, decipher
+    from invoicexpress_async.converters import make_converter
+
+import zlib
+
+_DATA = Path(__file__).parents[1] / "tests" / "data"
+_REQUESTS = SequenceRequests(make_converter())
+_KINDS: tuple[Request[object], ...] = (
+    _REQUESTS.create("2023", default=True),
+    _REQUESTS.get(146_090),
+    _REQUESTS.list(),
+    _REQUESTS.set_current(7),
+)
+_STATUSES = (200, 201, 302, 401, 404, 409, 422, 429, 500)
+_CONTENT_TYPES = ("application/json", "text/html", "application/json; charset=x", "")
+_MOST = 1 << 16
+
+
+def fuzz(data: bytes) -> None:
+    """Decipher one answer."""
+    choice = (*data[:4], 0, 0, 0, 0)
+    body = data[4:]
+    if choice[2] % 4 == 1:
+        try:
+            body = Inflater("deflate").inflate(body, _MOST)
+        except zlib.error:
+            return
+        if len(body) > _MOST + 1:
+            raise AssertionError("inflated past the cap")
+    answer = Answer(
+        status=_STATUSES[choice[1] % len(_STATUSES)],
+        body=body,
+        content_type=_CONTENT_TYPES[choice[3] % len(_CONTENT_TYPES)],
+        retry_after=body[:20].decode(errors="replace"),
+        location=body[:40].decode(errors="replace"),
+    )
+    request = _KINDS[choice[0] % len(_KINDS)]
+    try:
+        decipher(request, answer, wall_seconds=0.0)
+    except InvoiceXpressError as error:
+        if error.__context__ is not None:
+            raise AssertionError("something hangs on the error") from None
+        str(error)
+
+
+def main() -> None:
+    """Fuzz from the recorded samples on."""
+    corpus = Path(sys.argv.pop()) if not sys.argv[-1].startswith("-") else None
+    arguments = [*sys.argv, *([str(corpus)] if corpus else [])]
+    if corpus is not None:
+        corpus.mkdir(exist_ok=True)
+        for kind in range(len(_KINDS)):
+            for path in _DATA.glob("*.json"):
+                seed = bytes([kind, 0, 0, 0]) + path.read_bytes()
+                (corpus / f"{path.stem}-{kind}").write_bytes(seed)
+    atheris.Setup(arguments, fuzz)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
