@@ -51,7 +51,7 @@ def test_a_mutated_body_is_a_value_or_one_of_our_errors(
     answer = Answer(status=status, body=mutate(body, changes))
 
     try:
-        result: object = decipher(KINDS[kind], answer, wall_seconds=0.0)  # type: ignore[arg-type]  # of any kind
+        result: object = decipher(KINDS[kind], answer, wall_seconds=0.0)
     except InvoiceXpressError as error:
         assert str(error)
         assert error.__context__ is None
