@@ -1,0 +1,50 @@
+"""A short run of each soak and benchmark: what it counts must hold at any size."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, *arguments],
+        cwd=BENCHMARKS,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+
+@pytest.mark.fault(9, 10, 11, 18, 31)
+async def test_a_short_soak_has_no_duplicate_none_lost_and_no_false_success() -> None:
+    process = await run("soak_faults.py", "3000", "7")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = [line.split() for line in process.stdout.splitlines() if line.startswith("  ")]
+    for name in ("duplicates", "posted_twice", "lost", "false_successes"):
+        assert [value for key, value in counts if key == name] == ["0", "0"]
+    faulty = [float(value.rstrip("%")) for key, value in counts if key == "faulty"]
+    assert min(faulty) >= 10
+    assert all(int(value) > 0 for key, value in counts if key in {"unknown", "resumed"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(("bench_call.py", "3"), "niquests by hand", id="call"),
+        pytest.param(("bench_limiter.py", "1", "0.3"), "token_bucket", id="limiter"),
+        pytest.param(("bench_accounts.py", "20"), "aiohttp + semaphore", id="accounts"),
+    ],
+)
+async def test_a_benchmark_runs_to_its_last_row(arguments: tuple[str, ...], says: str) -> None:
+    process = await run(*arguments)
+
+    assert process.returncode == 0, process.stderr
+    assert says in process.stdout
