@@ -4,6 +4,7 @@ aiohttp's own conveniences that would break a promise are off: cookies, redirect
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
+import asyncio
 import zlib
 from collections.abc import Mapping
 from ssl import SSLContext
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_OPENED_AT_ONCE: Final = 16
+_LONGEST_TURN_SECONDS: Final = 0.25
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
 _ZLIB_METHOD: Final = 8
@@ -103,6 +106,7 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong.
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
+        opening: The turn to open a connection, while one is being opened for it.
     """
 
     is_begun: bool = False
@@ -110,6 +114,7 @@ class Attempt:
     is_untrusted: bool = False
     failure: str | None = None
     answer: Answer | None = None
+    opening: "Opening | None" = None
 
 
 class _AttemptFailedError(Exception):
@@ -134,8 +139,55 @@ async def _note_sent(_session: object, context: SimpleNamespace, _params: object
         attempt.is_sent = True
 
 
-def _evidence_trace() -> aiohttp.TraceConfig:
+class Openings:
+    """Lets few connections be opened at a time.
+
+    A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
+    a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
+    so that it holds nobody else up.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._turns = asyncio.Semaphore(size)
+
+    async def begin(self, attempt: Attempt) -> None:
+        """Wait for a turn and take it for `attempt`."""
+        await self._turns.acquire()
+        loop = asyncio.get_running_loop()
+        turn = attempt.opening = Opening(self._turns)
+        turn.limit = loop.call_later(_LONGEST_TURN_SECONDS, turn.end)
+
+
+class Opening:
+    """One turn, ended once: by the connection, by its failure, or by the clock."""
+
+    __slots__ = ("_turns", "limit")
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns: asyncio.Semaphore | None = turns
+        self.limit: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        """Give the turn to the next."""
+        if self.limit is not None:
+            self.limit.cancel()
+        if self._turns is not None:
+            self._turns.release()
+            self._turns = None
+
+
+def _evidence_trace(openings: Openings) -> aiohttp.TraceConfig:
+    """Return the hooks of an attempt; one configuration serves all lanes."""
+
+    async def begin_opening(_: object, context: SimpleNamespace, __: object) -> None:
+        await openings.begin(context.trace_request_ctx)
+
+    async def end_opening(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.opening.end()
+
     trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(begin_opening)
+    trace.on_connection_create_end.append(end_opening)
     trace.on_request_headers_sent.append(_note_sent)
     return trace
 
@@ -143,7 +195,9 @@ def _evidence_trace() -> aiohttp.TraceConfig:
 class HttpLane:
     """One connection to one origin, through a session and a connector of its own."""
 
-    def __init__(self, origin: str, options: TransportOptions) -> None:
+    def __init__(
+        self, origin: str, options: TransportOptions, evidence: aiohttp.TraceConfig
+    ) -> None:
         self.origin = origin
         self._options = options
         self._attempt = Attempt()
@@ -167,7 +221,7 @@ class HttpLane:
                 sock_connect=timeouts.connect_seconds,
             ),
             middlewares=(self._send,),
-            trace_configs=[_evidence_trace(), *options.trace_configs],
+            trace_configs=[evidence, *options.trace_configs],
             trust_env=False,
             # Inflated here, in pieces and with a cap.
             auto_decompress=False,
@@ -209,6 +263,9 @@ class HttpLane:
             pass  # `_send` has written what it was
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             _record(attempt, error)
+        finally:
+            if attempt.opening is not None:
+                attempt.opening.end()
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -329,8 +386,9 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
+        evidence = _evidence_trace(Openings(_OPENED_AT_ONCE))
         self._lanes = LanePool(
-            lambda origin: HttpLane(origin, options), size=max_connections, clock=clock
+            lambda origin: HttpLane(origin, options, evidence), size=max_connections, clock=clock
         )
 
     @property
