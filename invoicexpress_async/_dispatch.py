@@ -166,9 +166,7 @@ class Dispatcher:
                 raise  # a key callable's own
         finally:
             self._guard.leave(scope)
-            # However it ended, cancelled too: what is in doubt is not sent a second time.
-            if call.doing.is_in_doubt and call.doing.intent is not None:
-                self._unresolved[_identity(call.doing.intent)] = call.doing.intent
+            self._note_doubt(call.doing)
         raise call.expired(is_closed=self._guard.is_aborting)
 
     async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
@@ -212,6 +210,15 @@ class Dispatcher:
             self._unresolved.pop(_identity(known), None)
         call.intent, call.is_in_doubt = None, False
 
+    def _note_doubt(self, call: Call) -> None:
+        """Keep on record what is in doubt, from the moment of the send until it is known."""
+        if call.intent is None:
+            return
+        if call.is_in_doubt:
+            self._unresolved[_identity(call.intent)] = call.intent
+        else:
+            self._unresolved.pop(_identity(call.intent), None)
+
     async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
         attempt = await self._exchange(call, request)
         value: T | None = None
@@ -226,6 +233,7 @@ class Dispatcher:
         evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
         if request.operation.has_effect:
             call.is_in_doubt = evidence is Evidence.UNKNOWN
+            self._note_doubt(call)
         return Outcome(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
@@ -239,7 +247,9 @@ class Dispatcher:
         finally:
             call.attempts += attempt.is_begun
             # Also when cancelled: from here on the outcome is in doubt until it is deciphered.
-            call.is_in_doubt |= request.operation.has_effect and attempt.is_sent
+            if request.operation.has_effect and attempt.is_sent:
+                call.is_in_doubt = True
+                self._note_doubt(call)
             if limiter is not None:
                 (limiter.release if attempt.is_begun else limiter.give_back)()
         return attempt

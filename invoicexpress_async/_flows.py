@@ -4,6 +4,7 @@ import time
 from typing import Literal
 
 from invoicexpress_async._dispatch import Call, Dispatcher, Outcome
+from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._reconcile import Listing, Reconciler, partial
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async.converters import malformed
@@ -26,6 +27,7 @@ class SequenceFlows:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
+        self._sending = KeyedLock()
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -46,12 +48,15 @@ class SequenceFlows:
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
-        if pending := self._dispatcher.pending(intent):
-            return await self._resume_create(call, pending), Via.OBSERVED
-        call.intent = intent
-        outcome = await self._dispatcher.send(call, self._requests.create(serie, default=default))
-        sequence = await self._created(call, serie, outcome)
-        self._dispatcher.resolve(call)
+        # One at a time: the next may send only when it is known what became of this one.
+        async with self._sending.hold((call.link.account, serie)):
+            if pending := self._dispatcher.pending(intent):
+                return await self._resume_create(call, pending), Via.OBSERVED
+            call.intent = intent
+            request = self._requests.create(serie, default=default)
+            outcome = await self._dispatcher.send(call, request)
+            sequence = await self._created(call, serie, outcome)
+            self._dispatcher.resolve(call)
         if outcome.action is Action.ACCEPT:
             return sequence, Via.ANSWERED
         is_of_another = isinstance(outcome.error, SequenceBeingRegisteredError)
@@ -60,12 +65,13 @@ class SequenceFlows:
     async def register(self, call: Call, sequence_id: int) -> Sequence:
         """Send a registration, or read for one that this process sent and lost sight of."""
         intent = _intent(call, "register", sequence_id=sequence_id)
-        if pending := self._dispatcher.pending(intent):
-            return await self._resume_register(call, pending)
-        call.intent = intent
-        outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
-        sequence = await self._registered(call, sequence_id, outcome)
-        self._dispatcher.resolve(call)
+        async with self._sending.hold((call.link.account, sequence_id)):
+            if pending := self._dispatcher.pending(intent):
+                return await self._resume_register(call, pending)
+            call.intent = intent
+            outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
+            sequence = await self._registered(call, sequence_id, outcome)
+            self._dispatcher.resolve(call)
         if sequence.registration in _INCOMPLETE:
             raise partial(sequence)
         return sequence

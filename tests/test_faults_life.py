@@ -390,3 +390,39 @@ async def test_a_key_callable_that_raises_leaves_the_next_call_well(
 
     assert (await account.sequences.create("2027")).serie == "2027"
     assert faulty_manager.health()["calls_in_flight"] == 0
+
+
+@pytest.mark.fault(38)
+@pytest.mark.parametrize(
+    "verbs", [("create", "ensure"), ("ensure", "create"), ("create", "create")]
+)
+async def test_a_create_and_an_ensure_of_one_name_make_one_row_on_a_server_that_would_make_two(
+    verbs: tuple[str, str], faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    faulty.is_name_check_atomic = False
+    faulty.faults.next("latency", operation="create", seconds=5.0)
+
+    await asyncio.gather(
+        *(getattr(faulty_account.sequences, verb)("2027") for verb in verbs),
+        return_exceptions=True,
+    )
+
+    assert faulty.oracle.rows(ACCOUNT, "2027") == 1
+
+
+@pytest.mark.fault(38, 41)
+async def test_a_create_that_waits_for_another_reads_when_that_one_was_cancelled_in_doubt(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    faulty.faults.next("timeout", operation="create", commits="late")
+    first = asyncio.create_task(faulty_account.sequences.ensure("2027"))
+    await until(lambda: faulty.oracle.posts(ACCOUNT))
+    second = asyncio.create_task(faulty_account.sequences.create("2027"))
+    await asyncio.sleep(0)
+
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await faulty.commit_late()
+
+    assert (await second).serie == "2027"
+    assert faulty.oracle.posts(ACCOUNT) == 1

@@ -1,0 +1,26 @@
+"""A lock for each key, there only while somebody holds it or waits for it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Hashable
+
+
+class KeyedLock:
+    """Lets one holder of a key go at a time, first come first served."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        """Hold the lock of `key` for the length of the block."""
+        lock, users = self._locks.get(key, (None, 0))
+        lock = lock or asyncio.Lock()
+        self._locks[key] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(key)
+            if users > 1:
+                self._locks[key] = lock, users - 1
