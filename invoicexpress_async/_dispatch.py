@@ -195,9 +195,9 @@ class Dispatcher:
         """Send a request that nothing needs to be read for, and return its value or raise."""
         return (await self.send(call, request)).result()
 
-    def unresolved(self, account: str) -> tuple[Intent, ...]:
-        """Return the intents of this process's calls that ended in doubt and are so still."""
-        return tuple(intent for intent in self._unresolved.values() if intent["account"] == account)
+    def unresolved(self) -> tuple[Intent, ...]:
+        """Return the intents of this process that are in doubt."""
+        return tuple(self._unresolved.values())
 
     def pending(self, intent: Intent) -> Intent | None:
         """Return the intent of an earlier call in doubt that asked for the same."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncGenerator, Hashable
 
 
 class KeyedLock:
@@ -12,7 +12,7 @@ class KeyedLock:
         self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
 
     @contextlib.asynccontextmanager
-    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+    async def hold(self, key: Hashable) -> AsyncGenerator[None]:
         """Hold the lock of `key` for the length of the block."""
         lock, users = self._locks.get(key, (None, 0))
         lock = lock or asyncio.Lock()

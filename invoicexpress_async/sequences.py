@@ -190,7 +190,8 @@ class SequenceService:
         Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
         `ensure` or `create` of the same finds the sequence.
         """
-        return self._dispatcher.unresolved(self._link.account)
+        mine = self._link.account
+        return tuple(one for one in self._dispatcher.unresolved() if one["account"] == mine)
 
     def _call(
         self,

@@ -38,6 +38,7 @@ from invoicexpress_async.config import (
 )
 from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
 from invoicexpress_async.retry import Operation, RetryPolicy, RetryQuota
 from invoicexpress_async.sequences import SequenceMachinery, SequenceService
@@ -178,6 +179,13 @@ class SessionManager:
             "connections": self._transport.connection_count,
             "accounts_slowed": self._limiters.count_paused(),
         }
+
+    def unresolved(self) -> tuple[Intent, ...]:
+        """Return what this process sent for any account and does not know the outcome of.
+
+        To be stored on the way out: `SequenceService.resume` takes each, in any process.
+        """
+        return self._machinery.dispatcher.unresolved()
 
     async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
         """Close in bounded time. Closing again does nothing.

@@ -106,7 +106,7 @@ async def test_a_name_that_is_only_similar_is_never_taken_for_ours(
     faulty.add_sequence(ACCOUNT, "fr 2027")
     lost(faulty)
 
-    with pytest.raises(OutcomeUnknownError, match="there is 'fr 2027' .* case or spaces only"):
+    with pytest.raises(OutcomeUnknownError, match=r"there is 'fr 2027' .* case or spaces only"):
         await faulty_account.sequences.create("FR2027")
 
 

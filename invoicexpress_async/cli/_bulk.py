@@ -45,11 +45,11 @@ async def run_plan(
 
             await provision(manager, plan, concurrency=concurrency, on_outcome=note)
     except BrokenPipeError:
-        _show_unresolved(manager, plan, outcomes)
+        _show_unresolved(manager, outcomes)
         raise
     except asyncio.CancelledError:
         _show(outcomes, plan, started=started, as_json=as_json)
-        _show_unresolved(manager, plan, outcomes)
+        _show_unresolved(manager, outcomes)
         raise
     _show(outcomes, plan, started=started, as_json=as_json)
     return _exit_code(outcomes)
@@ -66,13 +66,12 @@ def _show(outcomes: list[RowOutcome], plan: Plan, *, started: float, as_json: bo
                 _keep(outcome.intent)
 
 
-def _show_unresolved(manager: SessionManager, plan: Plan, outcomes: list[RowOutcome]) -> None:
+def _show_unresolved(manager: SessionManager, outcomes: list[RowOutcome]) -> None:
     """Tell of the rows that were cut off after a send."""
     known = {(outcome.row.account, outcome.row.serie) for outcome in outcomes}
-    for row in plan.rows:
-        if (row.account, row.serie) not in known:
-            for intent in manager.account(row.account, "unused").sequences.unresolved():
-                _keep(intent)
+    for intent in manager.unresolved():
+        if (intent["account"], intent["serie"]) not in known:
+            _keep(intent)
 
 
 def _keep(intent: Intent) -> None:
