@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from invoicexpress_async.account_session import AccountSession
     from invoicexpress_async.config import Timeouts
     from invoicexpress_async.errors import (
         AuthenticationError,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.ratelimit import RateLimit
     from invoicexpress_async.retry import RetryPolicy
     from invoicexpress_async.sequences import SequenceService
-    from invoicexpress_async.session import AccountSession, SessionManager
+    from invoicexpress_async.session import SessionManager
 
 # Imported when first used: what needs no connection, such as the help of the command line, does
 # not wait for aiohttp, which is nine tenths of the import.
@@ -91,10 +92,8 @@ _HOMES: Final = {
     "ratelimit": ("RateLimit",),
     "retry": ("RetryPolicy",),
     "sequences": ("SequenceService",),
-    "session": (
-        "AccountSession",
-        "SessionManager",
-    ),
+    "account_session": ("AccountSession",),
+    "session": ("SessionManager",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

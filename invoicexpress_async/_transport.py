@@ -4,12 +4,10 @@ aiohttp's own conveniences that would break a promise are off: cookies, redirect
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
-import asyncio
-import zlib
 from collections.abc import Mapping
 from ssl import SSLContext
 from types import SimpleNamespace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -17,21 +15,17 @@ import attrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from invoicexpress_async._body import read_body
 from invoicexpress_async._clock import Clock
 from invoicexpress_async._lanes import LanePool
-from invoicexpress_async._wire import MOST_BODY_BYTES, Answer, Request
+from invoicexpress_async._openings import Opening, Openings
+from invoicexpress_async._wire import Answer, Request
 from invoicexpress_async.config import Secret, Timeouts
 
 T = TypeVar("T")
 
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-_OPENED_AT_ONCE: Final = 16
-_LONGEST_TURN_SECONDS: Final = 0.25
-# The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
-# which some servers send under the same name, do not.
-_ZLIB_METHOD: Final = 8
-_LOW_HALF: Final = 0x0F
 
 
 class KeyedUrl:
@@ -114,7 +108,7 @@ class Attempt:
     is_untrusted: bool = False
     failure: str | None = None
     answer: Answer | None = None
-    opening: "Opening | None" = None
+    opening: Opening | None = None
 
 
 class _AttemptFailedError(Exception):
@@ -139,48 +133,11 @@ async def _note_sent(_session: object, context: SimpleNamespace, _params: object
         attempt.is_sent = True
 
 
-class Openings:
-    """Lets few connections be opened at a time.
-
-    A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
-    a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
-    so that it holds nobody else up.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._turns = asyncio.Semaphore(size)
-
-    async def begin(self, attempt: Attempt) -> None:
-        """Wait for a turn and take it for `attempt`."""
-        await self._turns.acquire()
-        loop = asyncio.get_running_loop()
-        turn = attempt.opening = Opening(self._turns)
-        turn.limit = loop.call_later(_LONGEST_TURN_SECONDS, turn.end)
-
-
-class Opening:
-    """One turn, ended once: by the connection, by its failure, or by the clock."""
-
-    __slots__ = ("_turns", "limit")
-
-    def __init__(self, turns: asyncio.Semaphore) -> None:
-        self._turns: asyncio.Semaphore | None = turns
-        self.limit: asyncio.TimerHandle | None = None
-
-    def end(self) -> None:
-        """Give the turn to the next."""
-        if self.limit is not None:
-            self.limit.cancel()
-        if self._turns is not None:
-            self._turns.release()
-            self._turns = None
-
-
 def _evidence_trace(openings: Openings) -> aiohttp.TraceConfig:
     """Return the hooks of an attempt; one configuration serves all lanes."""
 
     async def begin_opening(_: object, context: SimpleNamespace, __: object) -> None:
-        await openings.begin(context.trace_request_ctx)
+        context.trace_request_ctx.opening = await openings.begin()
 
     async def end_opening(_: object, context: SimpleNamespace, __: object) -> None:
         context.trace_request_ctx.opening.end()
@@ -302,7 +259,11 @@ def _describe(attempt: Attempt, error: Exception) -> str:
 
 async def _read(response: aiohttp.ClientResponse, key: Secret) -> Answer:
     """Read the body in pieces up to the cap, and redact the key in all that is kept."""
-    body, problem = await _read_body(response)
+    body, problem = await read_body(
+        response.content.iter_any(),
+        length=response.content_length,
+        encoding=response.headers.get("Content-Encoding", ""),
+    )
     if problem is not None:
         response.close()  # the rest is not wanted, nor is the connection
     location = response.headers.get("Location")
@@ -320,73 +281,11 @@ def _redact_text(text: str, key: Secret) -> str:
     return key.redact(text.encode(errors="replace")).decode()
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
-    if (response.content_length or 0) > MOST_BODY_BYTES:
-        return b"", _OVERSIZED
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in _ENCODINGS:
-        return b"", "its Content-Encoding was not asked for"
-    inflater = Inflater(encoding) if encoding not in _PLAIN else None
-    pieces: list[bytes] = []
-    size = 0
-    async for raw in response.content.iter_any():
-        try:
-            piece = raw if inflater is None else inflater.inflate(raw, MOST_BODY_BYTES - size)
-        except zlib.error:
-            return b"", "its compression is broken"
-        size += len(piece)
-        if size > MOST_BODY_BYTES:
-            return b"", _OVERSIZED
-        pieces.append(piece)
-    if inflater is not None and not inflater.is_complete:
-        return b"", "its compressed body was cut"
-    return b"".join(pieces), None
-
-
-_OVERSIZED: Final = f"it is over {MOST_BODY_BYTES // 1024**2} MiB"
-_PLAIN: Final = frozenset({"", "identity"})
-_ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
-
-
-class _ZlibStream(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
-
-
-class Inflater:
-    """Inflates piece by piece, never much further than asked."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._stream: _ZlibStream | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the stream has come to its own end; an empty body is complete too."""
-        return self._stream is None or self._stream.eof
-
-    def inflate(self, piece: bytes, most: int) -> bytes:
-        """Return at most `most` + 1 bytes more: the one too many tells that the cap is passed."""
-        if not piece:
-            return b""
-        if self._stream is None:
-            self._stream = zlib.decompressobj(wbits=self._window_bits(piece))
-        if self._stream.eof:
-            return b""
-        return self._stream.decompress(piece, most + 1)
-
-    def _window_bits(self, piece: bytes) -> int:
-        if self._encoding != "deflate":
-            return zlib.MAX_WBITS | 16
-        return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
-
-
 class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        evidence = _evidence_trace(Openings(_OPENED_AT_ONCE))
+        evidence = _evidence_trace(Openings())
         self._lanes = LanePool(
             lambda origin: HttpLane(origin, options, evidence), size=max_connections, clock=clock
         )

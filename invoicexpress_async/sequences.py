@@ -1,5 +1,7 @@
 """`SequenceService`: the coroutines of one account's sequences."""
 
+from typing import NoReturn
+
 import attrs
 import cattrs
 
@@ -40,6 +42,9 @@ class SequenceService:
         self._dispatcher = machinery.dispatcher
         self._flows = machinery.flows
         self._link = link
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A SequenceService is not pickled: it goes with its SessionManager.")
 
     async def create(
         self, serie: str, *, default: bool = False, timeout_seconds: float | None = None

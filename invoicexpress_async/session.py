@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -14,14 +14,13 @@ from aiohttp.abc import AbstractResolver
 
 from invoicexpress_async._clock import Clock, MonotonicClock
 from invoicexpress_async._credentials import KeyCallable, KeySource
-from invoicexpress_async._dispatch import Call, Dispatcher, Link
+from invoicexpress_async._dispatch import Dispatcher, Link
 from invoicexpress_async._flows import SequenceFlows
-from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async._transport import Address, Transport, TransportOptions
-from invoicexpress_async._wire import Request
+from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
@@ -33,20 +32,17 @@ from invoicexpress_async.config import (
     Secret,
     Timeouts,
     check_account_name,
-    check_path,
-    check_seconds,
 )
 from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
-from invoicexpress_async.retry import Operation, RetryPolicy, RetryQuota
-from invoicexpress_async.sequences import SequenceMachinery, SequenceService
+from invoicexpress_async.retry import RetryPolicy, RetryQuota
+from invoicexpress_async.sequences import SequenceMachinery
 
 _VERSION: Final = version("invoicexpress-async")
 _DEFAULT_MAX_CONNECTIONS: Final = 100
 _DEFAULT_GRACE_SECONDS: Final = 10.0
-_METHODS: Final = frozenset({"GET", "POST", "PUT"})
 
 
 class SessionManager:
@@ -138,7 +134,7 @@ class SessionManager:
 
     def account(
         self, name: str | None = None, api_key: str | KeyCallable | None = None
-    ) -> "AccountSession":
+    ) -> AccountSession:
         """Return a light handle on one account. No I/O; make one per request if you like.
 
         Args:
@@ -209,6 +205,9 @@ class SessionManager:
     ) -> None:
         await self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A SessionManager is not pickled: open one in each process.")
+
     def __del__(self) -> None:
         # Absent when the constructor refused an argument.
         transport: Transport | None = getattr(self, "_transport", None)
@@ -220,100 +219,6 @@ class SessionManager:
                 stacklevel=2,
             )
             transport.abandon()
-
-
-class AccountSession:
-    """One account through a manager: a handle that costs nothing and holds no connection."""
-
-    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
-        self._machinery = machinery
-        self._link = link
-        self._sequences = SequenceService(machinery, link)
-
-    @property
-    def name(self) -> str:
-        """The account's name, in lower case."""
-        return self._link.account
-
-    @property
-    def sequences(self) -> SequenceService:
-        """The account's document sequences."""
-        return self._sequences
-
-    def with_options(
-        self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None
-    ) -> "AccountSession":
-        """Return a handle on the same account with other defaults; what is None stays.
-
-        Raises:
-            ConfigurationError: a timeout that is not a finite number above 0.
-        """
-        link = self._link
-        if timeout_seconds is not None:
-            total = check_seconds("timeout_seconds", timeout_seconds)
-            link = attrs.evolve(link, total_seconds=total)
-        if retry is not None:
-            link = attrs.evolve(link, policy=retry)
-        return AccountSession(self._machinery, link)
-
-    async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
-        """Read something harmless to see that name and key belong together.
-
-        Raises:
-            AuthenticationError: they do not: an unknown name answers 401 like a wrong key.
-            InvoiceXpressError: as for every coroutine of `sequences`.
-        """
-        await self._sequences.list(timeout_seconds=timeout_seconds)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        json: JsonValue = None,
-        *,
-        timeout_seconds: float | None = None,
-    ) -> JsonValue:
-        """Call an operation that has no method here, with the same limits, secrets and errors.
-
-        A GET is sent again as the retry table says. Anything else is never sent again once it
-        may have reached the server: then `may_have_been_processed` of the error is True.
-
-        Args:
-            method: GET, POST or PUT.
-            path: Below the account's root, such as "/sequences.json", without a query.
-            json: The body; None for none.
-            timeout_seconds: The deadline of the call; the manager's by default.
-
-        Returns:
-            The answer's JSON; None for an empty one.
-
-        Raises:
-            InvoiceXpressError: as for every coroutine of `sequences`.
-        """
-        if method not in _METHODS:
-            raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
-        request = Request(
-            operation=Operation.GET if method == "GET" else Operation.WRITE,
-            method=method,
-            path=check_path(path),
-            body=b"" if json is None else dumps(json),
-            subject=path,
-            structure=_as_it_is,
-        )
-        if timeout_seconds is not None:
-            check_seconds("timeout_seconds", timeout_seconds)
-        call = Call(
-            link=self._link,
-            operation=f"{method} request",
-            subject=path,
-            timeout_seconds=timeout_seconds,
-        )
-        dispatcher = self._machinery.dispatcher
-        return await dispatcher.run(call, dispatcher.fetch(call, request))
-
-
-def _as_it_is(payload: JsonValue) -> JsonValue:
-    return payload
 
 
 def _user_agent(app_name: str | None) -> str:

@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import Final
 
+from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.session import AccountSession, SessionManager
+from invoicexpress_async.session import SessionManager
 
 # Half of a manager's connections: a web service beside it is not starved.
 _DEFAULT_CONCURRENCY: Final = 50
