@@ -23,6 +23,9 @@ class AccountSession:
         self._link = link
         self._sequences = SequenceService(machinery, link)
 
+    def __repr__(self) -> str:
+        return f"AccountSession({self.name!r})"
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("An AccountSession is not pickled: it goes with its SessionManager.")
 

@@ -129,7 +129,17 @@ class OutcomeUnknownError(InvoiceXpressError):
     ) -> None:
         context.setdefault("may_have_been_processed", True)
         super().__init__(message, **context)
-        self.intent = intent
+        # Always set where this is raised; the default is for pickle, which restores it after.
+        self.intent: Intent = intent or {
+            "version": 1,
+            "operation": "create",
+            "account": self.account or "",
+            "serie": None,
+            "sequence_id": None,
+            "is_default": False,
+            "had_sequences": None,
+            "sent_at": 0.0,
+        }
 
 
 class MalformedResponseError(InvoiceXpressError):

@@ -200,9 +200,9 @@ class Via(StrEnum):
     LISTED = "listed"
     """It was there already."""
     ANSWERED = "answered"
-    """This call created it, and the server's answer said so."""
+    """It was created now, and the server's answer said so."""
     OBSERVED = "observed"
-    """This call sent the create, the answer was lost, and a later read found the sequence."""
+    """It was created now, the answer was lost, and a later read found the sequence."""
 
 
 @attrs.frozen(kw_only=True)
@@ -211,7 +211,8 @@ class Ensured:
 
     Attributes:
         sequence: The sequence as last read.
-        created: Whether this call sent the create that made it.
+        created: Whether a create of this process made it, sent by this call or by one that asked
+            for the same at the same time.
         via: How it became known.
     """
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,25 @@ def test_every_link_inside_the_readme_has_its_heading(anchor: str) -> None:
 
     slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert anchor in slugs
+
+
+async def test_every_python_block_passes_the_type_checker(tmp_path: Path) -> None:
+    head = "from typing import Any\nfrom invoicexpress_async import AccountSession\n"
+    names = "account: AccountSession, api_key: str, api_keys: dict[str, str], app: Any"
+    blocks = [
+        f"async def block_{number}({names}) -> None:\n{textwrap.indent(code, '    ')}"
+        for number, code in enumerate(PYTHON)
+    ]
+    file = tmp_path / "readme_blocks.py"
+    file.write_text(head + "\n".join(blocks))
+    mypy = [sys.executable, "-m", "mypy", "--config-file=", "--check-untyped-defs"]
+
+    process = await asyncio.to_thread(
+        subprocess.run,
+        [*mypy, "--cache-dir", str(tmp_path), str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stdout
