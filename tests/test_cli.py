@@ -528,14 +528,14 @@ def on_terminal(
         while question.encode() not in shown:
             shown += os.read(terminal, 4096)
         os.write(terminal, answer.encode())
-    for piece in _pieces(terminal):
+    for piece in pieces(terminal):
         shown += piece
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode(errors="replace")
 
 
-def _pieces(terminal: int) -> Iterator[bytes]:
+def pieces(terminal: int) -> Iterator[bytes]:
     while select.select([terminal], [], [], 30.0)[0]:
         try:
             piece = os.read(terminal, 65536)

@@ -51,6 +51,9 @@ class Bar:
             _RateColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=Console(stderr=True),
+            # Rich would send what is written to stdout, our data, to this console instead.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task("", total=total, counts="")
 

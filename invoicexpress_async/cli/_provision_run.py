@@ -12,6 +12,7 @@ from invoicexpress_async.cli._connection import base_url_of, is_this_machine, op
 from invoicexpress_async.cli._exit_codes import DONE, FAILED
 from invoicexpress_async.cli._options import ConnectionOptions
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli._report_file import check_report
 from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import ConfigurationError
@@ -42,6 +43,8 @@ def carry_out(
     if wishes.concurrency < 1:
         raise ConfigurationError("Give a --concurrency of 1 or more.")
     base_url = base_url_of(options)
+    if wishes.report is not None:
+        check_report(wishes.report, accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     if plan.ignored_columns:
         names = plain(", ".join(plan.ignored_columns))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -32,13 +33,16 @@ class ReportFile:
     """A CSV that is opened before anything is sent and written as outcomes come.
 
     Raises:
-        ConfigurationError: the file cannot be written.
+        ConfigurationError: the file cannot be written, or must not be.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, accounts: Path | None = None) -> None:
+        check_report(path, accounts=accounts)
         problem = ""
         try:
-            self._file = path.open("w", encoding="utf-8", newline="")
+            # No key is in it, but who the customers are is nobody else's business.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         except OSError as error:
             problem = str(error.strerror)
         if problem:
@@ -70,3 +74,29 @@ class ReportFile:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def check_report(path: Path, *, accounts: Path | None = None) -> None:
+    """Refuse to write over anything but an earlier report.
+
+    Raises:
+        ConfigurationError: it is the file of the accounts, or another file that is there.
+    """
+    if not path.is_file():
+        return  # new, or a device
+    if accounts is not None and accounts.exists() and path.samefile(accounts):
+        raise ConfigurationError(f"The report {path} is the file of the accounts: name another.")
+    if not _is_report(path):
+        raise ConfigurationError(
+            f"{path} is there already and is not a report: it is kept. Name another file."
+        )
+
+
+def _is_report(path: Path) -> bool:
+    header = ",".join(_COLUMNS).encode()
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(header))
+    except OSError:
+        return False
+    return start in {b"", header}

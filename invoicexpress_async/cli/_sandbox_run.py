@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import io
 import os
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def run(setup: Setup) -> int:
         run_until_signal(serve(_sandbox(setup), on_start=lambda one: _announce(one, setup)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
-    except BrokenPipeError:
+    except (BrokenPipeError, ConfigurationError):
         raise
     except (OSError, ValueError) as error:
         problem = str(error)
@@ -112,9 +113,21 @@ Ctrl-C ends it.
 
 
 def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
-    # Only for the user's eyes, like a file of real keys: it is what they will copy.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("account", "api_key"))
-        writer.writerows((one.name, one.api_key) for one in accounts)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("account", "api_key"))
+    writer.writerows((one.name, one.api_key) for one in accounts)
+    if path.is_file() and path.read_bytes() == text.getvalue().encode():
+        return  # of the last time, with the same keys
+    problem = ""
+    try:
+        # Only for the user's eyes, like a file of real keys: it is what they will copy.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+    except FileExistsError:
+        problem = "is there already, and may hold real keys: it is kept. Name another file"
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}.")

@@ -1,0 +1,129 @@
+"""What the command line writes to, and what it must not write over."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+import test_cli
+from test_cli import KEY, PROGRAM, Run, accounts_file, environment
+
+from invoicexpress_async.sandbox import Sandbox
+
+bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
+
+REPORT_HEADER: Final = "line,account,serie,state,created,error,code,cure,intent,id,document_type,"
+
+
+def with_stderr_on_a_terminal(*arguments: object, out: Path) -> str:
+    """Run with stdout in a file and return what stderr, a pseudo-terminal, showed."""
+    ours, theirs = pty.openpty()
+    with out.open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [*PROGRAM, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=theirs,
+            env=environment(TERM="xterm"),
+        )
+    os.close(theirs)
+    shown = b"".join(test_cli.pieces(ours))
+    os.close(ours)
+    assert process.wait(30) == 0
+    return shown.decode(errors="replace")
+
+
+async def test_with_a_bar_on_the_terminal_every_row_goes_to_the_file(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path, out = accounts_file(tmp_path, sandbox, 30), tmp_path / "out.jsonl"
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url, "--json")
+
+    shown = await asyncio.to_thread(with_stderr_on_a_terminal, *arguments, out=out)
+
+    kinds = [json.loads(line)["type"] for line in out.read_text().splitlines()]
+    assert kinds == ["outcome"] * 30 + ["summary"]
+    assert "30/30" in shown
+    assert '"type"' not in shown
+
+
+@pytest.mark.parametrize("wish", ["--yes", "--dry-run"])
+@pytest.mark.parametrize("form", ["itself", "symlink", "hard link"])
+async def test_a_report_never_overwrites_the_accounts(
+    run: Run, sandbox: Sandbox, tmp_path: Path, wish: str, form: str
+) -> None:
+    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "report.csv"
+    before = path.read_text()
+    if form == "itself":
+        report = path
+    elif form == "symlink":
+        report.symlink_to(path)
+    else:
+        report.hardlink_to(path)
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    ended = await run(*arguments, wish, "--report", report)
+
+    assert ended.code == 2
+    assert "is the file of the accounts" in ended.err
+    assert path.read_text() == before
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("wish", ["--yes", "--dry-run"])
+async def test_a_report_never_overwrites_a_file_that_is_no_report(
+    run: Run, sandbox: Sandbox, tmp_path: Path, wish: str
+) -> None:
+    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "thesis.txt"
+    report.write_text("years of work")
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    ended = await run(*arguments, wish, "--report", report)
+
+    assert ended.code == 2
+    assert "is there already and is not a report" in ended.err
+    assert report.read_text() == "years of work"
+    assert sandbox.requests == []
+
+
+async def test_an_earlier_report_is_replaced_and_only_its_owner_may_read_it(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "report.csv"
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    codes = [(await run(*arguments, "--report", report)).code for _ in range(2)]
+
+    assert codes == [0, 0]
+    text = report.read_text()
+    assert text.startswith(REPORT_HEADER)
+    assert text.count("\n") == 1 + 2 * 15
+    assert report.stat().st_mode & 0o077 == 0
+
+
+async def test_a_dry_run_makes_no_report(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "report.csv"
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    ended = await run(*arguments, "--dry-run", "--report", report)
+
+    assert ended.code == 0
+    assert not report.exists()
+
+
+async def test_the_sandbox_never_overwrites_a_file_with_its_accounts(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "accounts.csv"
+    real = f"account,api_key\nacme,{KEY}\n"
+    path.write_text(real)
+
+    ended = await run("sandbox", "--port", "0", "--write-accounts", path)
+
+    assert ended.code == 2
+    assert f"{path} is there already" in ended.err
+    assert path.read_text() == real
