@@ -1,5 +1,6 @@
 """One call under one deadline: limiter, attempt, evidence, decision, back-off."""
 
+import functools
 import itertools
 import random
 import time
@@ -27,10 +28,12 @@ from invoicexpress_async.ratelimit import LimiterRegistry
 from invoicexpress_async.retry import (
     Action,
     Evidence,
+    Operation,
     RetryPolicy,
     RetryQuota,
     classify,
     decide,
+    pause_seconds,
 )
 
 T = TypeVar("T")
@@ -44,6 +47,8 @@ class Link:
     keys: KeySource
     total_seconds: float
     policy: RetryPolicy
+    owner: object = attrs.field(default=None, eq=False, repr=False)
+    """The manager, which a handle keeps alive."""
 
     @property
     def account(self) -> str:
@@ -60,6 +65,7 @@ class Call:
         attempts: The requests begun.
         is_in_doubt: Whether a request with an effect may have reached the server and its outcome
             is not known.
+        has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the call ends in doubt.
         leader: The call that does the work, when this one only waits for it.
     """
@@ -71,6 +77,7 @@ class Call:
     deadline: float = float("inf")
     attempts: int = 0
     is_in_doubt: bool = False
+    has_changed: bool = False
     intent: Intent | None = None
     leader: "Call | None" = None
 
@@ -85,7 +92,7 @@ class Call:
         error.subject = self.subject
         error.account = self.link.account
         error.attempts = self.doing.attempts
-        error.may_have_been_processed |= self.doing.is_in_doubt
+        error.may_have_been_processed |= self.doing.is_in_doubt or self.doing.has_changed
         return error
 
     def outcome_unknown(self, why: str) -> InvoiceXpressError:
@@ -166,7 +173,8 @@ class Dispatcher:
                 raise  # a key callable's own
         finally:
             self._guard.leave(scope)
-            self._note_doubt(call.doing)
+            if call.doing.is_in_doubt:
+                self._note_doubt(call.doing)
         raise call.expired(is_closed=self._guard.is_aborting)
 
     async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
@@ -183,10 +191,9 @@ class Dispatcher:
                 policy=call.link.policy,
                 jitter=self._random.random(),
             )
-            if decision.action is not Action.RETRY:
-                outcome.action = decision.action
-                return outcome
-            if not self._quota.spend():
+            if decision.action is not Action.RETRY or not self._quota.spend():
+                outcome.action = _without_retry(decision.action)
+                self._pause(call, outcome.error)
                 return outcome
             await self._wait(call, decision.after_seconds, outcome.error)
         raise AssertionError("count() does not end")
@@ -209,6 +216,11 @@ class Dispatcher:
         if known is not None:
             self._unresolved.pop(_identity(known), None)
         call.intent, call.is_in_doubt = None, False
+
+    def settle(self, call: Call) -> None:
+        """Let go of the call's intent unless its outcome is in doubt."""
+        if not call.is_in_doubt:
+            self.resolve(call)
 
     def _note_doubt(self, call: Call) -> None:
         """Keep on record what is in doubt, from the moment of the send until it is known."""
@@ -233,33 +245,50 @@ class Dispatcher:
         evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
         if request.operation.has_effect:
             call.is_in_doubt = evidence is Evidence.UNKNOWN
+            call.has_changed |= evidence is Evidence.APPLIED
             self._note_doubt(call)
         return Outcome(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
         key = await call.link.keys.get()
         limiter = self._limiters.of(call.link.account)
-        attempt = Attempt()
-        if limiter is not None:
-            await limiter.acquire()
+        attempt = Attempt(on_sent=functools.partial(self._begin_doubt, call, request.operation))
+        await limiter.acquire()
         try:
+            self._check_still_wanted(call)
             await self._transport.attempt(call.link.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
-            # Also when cancelled: from here on the outcome is in doubt until it is deciphered.
-            if request.operation.has_effect and attempt.is_sent:
-                call.is_in_doubt = True
-                self._note_doubt(call)
-            if limiter is not None:
-                (limiter.release if attempt.is_begun else limiter.give_back)()
+            (limiter.release if attempt.is_begun else limiter.give_back)()
         return attempt
 
+    def _begin_doubt(self, call: Call, operation: Operation) -> None:
+        """From the first byte until an answer is deciphered, the outcome is in doubt."""
+        if operation.has_effect:
+            call.is_in_doubt = True
+            self._note_doubt(call)
+
+    def _check_still_wanted(self, call: Call) -> None:
+        # A key callable may have swallowed the cancellation that the deadline or close() sent.
+        is_closed = self._guard.is_aborting
+        if is_closed or self.clock.now() >= call.deadline:
+            raise call.expired(is_closed=is_closed)
+
+    def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
+        """Slow the whole account down after a 429 that is told to the caller, too."""
+        if isinstance(error, RateLimitedError):
+            self._limiters.of(call.link.account).pause(pause_seconds(error))
+
     async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
-        limiter = self._limiters.of(call.link.account)
-        if isinstance(error, RateLimitedError) and limiter is not None:
-            limiter.pause(seconds)  # the whole account waits, in the limiter's queue
+        if isinstance(error, RateLimitedError):
+            # The whole account waits, in the limiter's queue.
+            self._limiters.of(call.link.account).pause(seconds)
         else:
             await self.clock.sleep(seconds)
+
+
+def _without_retry(action: Action) -> Action:
+    return Action.RAISE if action is Action.RETRY else action
 
 
 def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:

@@ -17,6 +17,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models import Ensured, Intent, Registration, Sequence, Via
 from invoicexpress_async.retry import Action
 
+_REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
 
 
@@ -48,15 +49,45 @@ class SequenceFlows:
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
+        await call.link.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
-        async with self._sending.hold((call.link.account, serie)):
+        async with self._sending.hold((call.link.account, serie)) as has_waited:
             if pending := self._dispatcher.pending(intent):
-                return await self._resume_create(call, pending), Via.OBSERVED
-            call.intent = intent
+                sequence, via = await self._resume_create(call, pending), Via.OBSERVED
+            else:
+                if has_waited:
+                    await self._check_still_absent(call, serie)
+                sequence, via = await self._send_create(call, intent, serie, default=default)
+        if default and not sequence.is_default:
+            sequence = await self._repair_default(call, sequence)
+        return sequence, via
+
+    async def _check_still_absent(self, call: Call, serie: str) -> None:
+        if (await self.list(call)).find(serie) is not None:
+            raise SequenceAlreadyExistsError(
+                "Another call of this process has just created it.",
+                status=422,  # what the server would answer
+                code="002",
+            )
+
+    async def _check_still_unregistered(self, call: Call, sequence_id: int) -> None:
+        if (await self.get(call, sequence_id)).registration in _REGISTERED:
+            raise SequenceAlreadyRegisteredError(
+                "Another call of this process has just registered it.",
+                status=409,  # what the server would answer
+                code="007",
+            )
+
+    async def _send_create(
+        self, call: Call, intent: Intent, serie: str, *, default: bool
+    ) -> tuple[Sequence, Via]:
+        call.intent = intent
+        try:
             request = self._requests.create(serie, default=default)
             outcome = await self._dispatcher.send(call, request)
             sequence = await self._created(call, serie, outcome)
-            self._dispatcher.resolve(call)
+        finally:
+            self._dispatcher.settle(call)
         if outcome.action is Action.ACCEPT:
             return sequence, Via.ANSWERED
         is_of_another = isinstance(outcome.error, SequenceBeingRegisteredError)
@@ -65,13 +96,18 @@ class SequenceFlows:
     async def register(self, call: Call, sequence_id: int) -> Sequence:
         """Send a registration, or read for one that this process sent and lost sight of."""
         intent = _intent(call, "register", sequence_id=sequence_id)
-        async with self._sending.hold((call.link.account, sequence_id)):
+        await call.link.keys.get()
+        async with self._sending.hold((call.link.account, sequence_id)) as has_waited:
             if pending := self._dispatcher.pending(intent):
                 return await self._resume_register(call, pending)
+            if has_waited:
+                await self._check_still_unregistered(call, sequence_id)
             call.intent = intent
-            outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
-            sequence = await self._registered(call, sequence_id, outcome)
-            self._dispatcher.resolve(call)
+            try:
+                outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
+                sequence = await self._registered(call, sequence_id, outcome)
+            finally:
+                self._dispatcher.settle(call)
         if sequence.registration in _INCOMPLETE:
             raise partial(sequence)
         return sequence
@@ -152,16 +188,18 @@ class SequenceFlows:
     async def _resume_create(self, call: Call, intent: Intent) -> Sequence:
         call.intent, call.is_in_doubt = intent, True
         serie = intent["serie"] or ""
-        sequence = await self._reconciler.after_create(call, serie, None, now=True)
-        self._dispatcher.resolve(call)
-        return sequence
+        try:
+            return await self._reconciler.after_create(call, serie, None, now=True)
+        finally:
+            self._dispatcher.settle(call)
 
     async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
         call.intent, call.is_in_doubt = intent, True
         sequence_id = intent["sequence_id"] or 0
-        sequence = await self._reconciler.after_register(call, sequence_id, None, now=True)
-        self._dispatcher.resolve(call)
-        return sequence
+        try:
+            return await self._reconciler.after_register(call, sequence_id, None, now=True)
+        finally:
+            self._dispatcher.settle(call)
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
         if sequence.registration is Registration.NOT_REGISTERED:
@@ -169,12 +207,14 @@ class SequenceFlows:
                 sequence = await self.register(call, sequence.id)
             except SequenceAlreadyRegisteredError:
                 sequence = await self.get(call, sequence.id)
-        if sequence.registration in {Registration.REGISTERED, Registration.NOT_APPLICABLE}:
+        if sequence.registration in _REGISTERED:
             return sequence
         # Whether a partial one can be registered again is unknown, and so is one without codes.
         raise partial(sequence)
 
     async def _repair_default(self, call: Call, sequence: Sequence) -> Sequence:
+        if sequence.registration is Registration.PARTIAL:
+            raise partial(sequence)  # it must not be used, so it is never made the default
         await self.set_current(call, sequence.id)
         sequence = await self.get(call, sequence.id)
         if not sequence.is_default:

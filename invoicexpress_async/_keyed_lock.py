@@ -12,14 +12,14 @@ class KeyedLock:
         self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
 
     @contextlib.asynccontextmanager
-    async def hold(self, key: Hashable) -> AsyncGenerator[None]:
-        """Hold the lock of `key` for the length of the block."""
+    async def hold(self, key: Hashable) -> AsyncGenerator[bool]:
+        """Hold the lock of `key` for the block; yield whether somebody else had it before."""
         lock, users = self._locks.get(key, (None, 0))
         lock = lock or asyncio.Lock()
         self._locks[key] = lock, users + 1
         try:
             async with lock:
-                yield
+                yield users > 0
         finally:
             lock, users = self._locks.pop(key)
             if users > 1:

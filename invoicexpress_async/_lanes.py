@@ -50,6 +50,7 @@ class LanePool(Generic[L]):
         self._idle_by_origin: dict[str, list[L]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @property
     def count(self) -> int:
@@ -67,13 +68,19 @@ class LanePool(Generic[L]):
 
     def give(self, lane: L) -> None:
         """Take a lane back: its request has ended, one way or another."""
+        if self._is_closed:
+            self._count -= 1
+            lane.abandon()
+            self._slots.release()
+            return
         self._idle[lane] = self._clock.now()
         self._idle_by_origin.setdefault(lane.origin, []).append(lane)
         self._slots.release()
         self._schedule_sweep()
 
     async def close(self) -> None:
-        """Close all idle lanes; the busy ones must have been given back."""
+        """Close all idle lanes, and the busy ones when they are given back."""
+        self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._sweeping is not None:
@@ -82,6 +89,7 @@ class LanePool(Generic[L]):
 
     def abandon(self) -> None:
         """Let go of all idle lanes at once, as when their owner was forgotten."""
+        self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         while self._idle:

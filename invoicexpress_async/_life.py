@@ -1,6 +1,7 @@
 """The life of a manager: which loop and process it belongs to, and what is in flight."""
 
 import asyncio
+import contextlib
 import os
 
 from invoicexpress_async.errors import SessionClosedError
@@ -22,6 +23,11 @@ class LifeGuard:
         """The calls under way."""
         return len(self._scopes)
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process is a child of the one that it belongs to."""
+        return self._pid != os.getpid()
+
     def check(self) -> None:
         """Refuse a call that cannot work here.
 
@@ -33,7 +39,7 @@ class LifeGuard:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
-        if self._pid != os.getpid():
+        if self.is_forked:
             raise SessionClosedError("The SessionManager belongs to the process before fork().")
         if self._loop is not loop:
             raise SessionClosedError("The SessionManager belongs to another event loop.")
@@ -58,12 +64,14 @@ class LifeGuard:
             await self._wait(grace_seconds)
         self.is_aborting = True
         for scope in self._scopes:
-            scope.reschedule(asyncio.get_running_loop().time())
+            with contextlib.suppress(RuntimeError):  # its deadline has fired, and it is unwinding
+                scope.reschedule(asyncio.get_running_loop().time())
         if self._scopes:
             # An ended call has only to unwind; a callable of the user's that will not be
             # cancelled must not hold the shutdown up for ever.
             await self._wait(1.0)
 
     async def _wait(self, seconds: float) -> None:
-        self._drained = asyncio.get_running_loop().create_future()
+        if self._drained is None or self._drained.done():
+            self._drained = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._drained], timeout=seconds)

@@ -16,6 +16,7 @@ from invoicexpress_async.errors import (
     InvoiceXpressError,
     MalformedResponseError,
     PartialRegistrationError,
+    SequenceAlreadyExistsError,
     SequenceBeingRegisteredError,
     UnknownSequenceError,
     UnprocessableError,
@@ -122,7 +123,11 @@ class Reconciler:
             if found is not None and not (is_being_registered and not _is_settled(found)):
                 return self._judge(call, found, said)
             why = listing.why_not_found(serie)
-        raise said if said is not None and is_being_registered else call.outcome_unknown(why)
+        if said is not None and is_being_registered:
+            raise said
+        raise call.outcome_unknown(
+            why if said is None else f"{why}; it had come to this: {said.args[0]}"
+        )
 
     async def after_register(
         self, call: Call, sequence_id: int, said: InvoiceXpressError | None, *, now: bool = False
@@ -145,11 +150,12 @@ class Reconciler:
             except InvoiceXpressError:
                 continue  # a failing read says nothing
             if _is_settled(last):
-                call.is_in_doubt = False
+                call.is_in_doubt, call.has_changed = False, True
                 return last
         if said is not None and is_being_registered:
             raise said
         if last is not None and last.registration is Registration.PARTIAL:
+            call.is_in_doubt, call.has_changed = False, True
             raise partial(last)
         raise call.outcome_unknown("no read has shown the sequence as registered")
 
@@ -175,7 +181,14 @@ class Reconciler:
         raise call.outcome_unknown(why)
 
     def _judge(self, call: Call, found: Sequence, said: InvoiceXpressError | None) -> Sequence:
-        call.is_in_doubt = False
+        had_before = call.intent is not None and call.intent["had_sequences"] is not None
+        if not had_before and any(state.number for state in found.documents.values()):
+            # A new sequence has used no number: this one was there before, so ours was refused.
+            call.is_in_doubt = False
+            raise SequenceAlreadyExistsError(
+                f"The create failed, and the sequence (id {found.id}) has documents already."
+            )
+        call.is_in_doubt, call.has_changed = False, True
         if isinstance(said, UnknownSequenceError) and not _is_settled(found):
             said.sequence = found
             said.may_have_been_processed = True

@@ -78,6 +78,11 @@ class SingleFlight(Generic[T]):
 async def _give_up(flight: _Flight[T]) -> None:
     flight.is_given_up = True
     flight.task.cancel()
+    flight.task.add_done_callback(_retrieve)
     await asyncio.wait([flight.task])
-    if not flight.task.cancelled():
-        flight.task.exception()  # retrieved: nobody is left to be told
+
+
+def _retrieve(task: "asyncio.Task[T]") -> None:
+    """Nobody is left to be told, and asyncio would complain of that."""
+    if not task.cancelled():
+        task.exception()

@@ -4,7 +4,9 @@ aiohttp's own conveniences that would break a promise are off: cookies, redirect
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
 from types import SimpleNamespace
 from typing import Final, TypeVar
@@ -13,10 +15,12 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
+from frozenlist import FrozenList
 from yarl import URL
 
 from invoicexpress_async._body import read_body
 from invoicexpress_async._clock import Clock
+from invoicexpress_async._json import NotJsonError, dumps, loads
 from invoicexpress_async._lanes import LanePool
 from invoicexpress_async._openings import Opening, Openings
 from invoicexpress_async._wire import Answer, Request
@@ -24,6 +28,7 @@ from invoicexpress_async.config import Secret, Timeouts
 
 T = TypeVar("T")
 
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -31,21 +36,22 @@ _NO_HEADERS: Final[Mapping[str, str]] = {}
 class KeyedUrl:
     """A URL that shows the key on the wire only.
 
-    aiohttp takes the request line from `raw_path_qs`, and everything that people see (trace
-    hooks, spans, `response.url`, `request_info`, its own error texts) from the rest. All but
-    that one attribute is the clean URL.
+    aiohttp takes the request line from `raw_path_qs`, once, and everything that people see (trace
+    hooks, spans, `response.url`, `request_info`, its own error texts) from the rest or later. All
+    but the first look at that one attribute is the clean URL.
     """
 
     __slots__ = ("_clean", "_target")
 
     def __init__(self, clean: URL, target: Secret) -> None:
         self._clean = clean
-        self._target = target
+        self._target: Secret | None = target
 
     @property
     def raw_path_qs(self) -> str:
-        """The path and query to send, the key in it."""
-        return self._target.reveal()
+        """The path and query to send, the key in it, for the first who looks."""
+        target, self._target = self._target, None
+        return self._clean.raw_path_qs if target is None else target.reveal()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._clean, name)
@@ -101,6 +107,7 @@ class Attempt:
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
         opening: The turn to open a connection, while one is being opened for it.
+        on_sent: Called as `is_sent` becomes true.
     """
 
     is_begun: bool = False
@@ -109,6 +116,11 @@ class Attempt:
     failure: str | None = None
     answer: Answer | None = None
     opening: Opening | None = None
+    on_sent: Callable[[], None] | None = None
+
+    def __deepcopy__(self, memo: object) -> "Attempt":
+        # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
+        return self
 
 
 class _AttemptFailedError(Exception):
@@ -131,6 +143,32 @@ async def _note_sent(_session: object, context: SimpleNamespace, _params: object
     attempt = context.trace_request_ctx
     if isinstance(attempt, Attempt):
         attempt.is_sent = True
+        if attempt.on_sent is not None:
+            attempt.on_sent()
+
+
+_Hook = Callable[..., Awaitable[None]]
+
+
+def shield_hooks(trace: aiohttp.TraceConfig) -> aiohttp.TraceConfig:
+    """Let no exception of a user's hook change the outcome of a request: it is logged apart."""
+    for name in dir(trace):
+        signal: FrozenList[_Hook] = getattr(trace, name) if name.startswith("on_") else FrozenList()
+        for index, hook in enumerate(signal):
+            if not isinstance(hook, _ShieldedHook) and not signal.frozen:
+                signal[index] = _ShieldedHook(hook)
+    return trace
+
+
+class _ShieldedHook:
+    def __init__(self, hook: _Hook) -> None:
+        self._hook = hook
+
+    async def __call__(self, session: object, context: object, params: object) -> None:
+        try:
+            await self._hook(session, context, params)
+        except Exception:
+            _LOGGER.exception("A trace hook raised; the request goes on without it.")
 
 
 def _evidence_trace(openings: Openings) -> aiohttp.TraceConfig:
@@ -157,8 +195,8 @@ class HttpLane:
     ) -> None:
         self.origin = origin
         self._options = options
-        self._attempt = Attempt()
-        self._target = Secret("")
+        self._attempt = self._nothing = Attempt()
+        self._target = self._nowhere = Secret("")
         timeouts = options.timeouts
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -205,6 +243,7 @@ class HttpLane:
         self._attempt = attempt
         self._target = address.target(request, key)
         attempt.is_begun = True
+        cancelled: tuple[object, ...] | None = None
         try:
             async with self._session.request(
                 request.method,
@@ -218,11 +257,18 @@ class HttpLane:
                 attempt.answer = await _read(response, key)
         except _AttemptFailedError:
             pass  # `_send` has written what it was
+        except asyncio.CancelledError as cancellation:
+            cancelled = cancellation.args
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             _record(attempt, error)
         finally:
+            # An idle lane holds on to nothing of its last call.
+            self._attempt, self._target = self._nothing, self._nowhere
             if attempt.opening is not None:
                 attempt.opening.end()
+        if cancelled is not None:
+            # Raised anew: the frames that it came through hold the request line, key and all.
+            raise asyncio.CancelledError(*cancelled)
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -266,19 +312,31 @@ async def _read(response: aiohttp.ClientResponse, key: Secret) -> Answer:
     )
     if problem is not None:
         response.close()  # the rest is not wanted, nor is the connection
-    location = response.headers.get("Location")
     return Answer(
         status=response.status,
-        body=key.redact(body),
-        content_type=response.headers.get("Content-Type", ""),
-        retry_after=response.headers.get("Retry-After"),
-        location=None if location is None else _redact_text(location, key),
+        body=_redact_json(body, key),
+        content_type=_header(response, "Content-Type", key) or "",
+        retry_after=_header(response, "Retry-After", key),
+        location=_header(response, "Location", key),
         problem=problem,
     )
 
 
-def _redact_text(text: str, key: Secret) -> str:
-    return key.redact(text.encode(errors="replace")).decode()
+def _header(response: aiohttp.ClientResponse, name: str, key: Secret) -> str | None:
+    text = response.headers.get(name)
+    return None if text is None else key.redact(text.encode(errors="replace")).decode()
+
+
+def _redact_json(body: bytes, key: Secret) -> bytes:
+    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
+    redacted = key.redact(body)
+    if b"\\" not in redacted:
+        return redacted
+    try:
+        plain = dumps(loads(redacted))
+    except NotJsonError:
+        return redacted
+    return redacted if key.redact(plain) == plain else key.redact(plain)
 
 
 class Transport:

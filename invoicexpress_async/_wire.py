@@ -134,8 +134,10 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     if not _is_success(answer.status):
         raise _refusal(answer, wall_seconds=wall_seconds)
     payload = _payload(answer)
-    if isinstance(payload, dict) and _says_failure(payload.get("success")):
+    if isinstance(payload, dict) and _says_failure(payload):
         raise _status_error(answer, payload, None)
+    if isinstance(payload, dict) and _holds_an_error(payload):
+        raise _unreadable(answer, "there is an error inside a success")
     try:
         return request.structure(payload)
     except MalformedResponseError as malformed:
@@ -152,8 +154,17 @@ def _is_redirect(status: int) -> bool:
     return 300 <= status < 400  # noqa: PLR2004  # as above
 
 
-def _says_failure(success: JsonValue) -> bool:
-    return success is False or success == "false"
+def _says_failure(payload: dict[str, JsonValue]) -> bool:
+    success = payload.get("success")
+    return success is False or (isinstance(success, str) and success.lower() == "false")
+
+
+def _holds_an_error(payload: dict[str, JsonValue]) -> bool:
+    return bool(
+        payload.get("errors")
+        or payload.get("error")
+        or (payload.get("code") and payload.get("message"))
+    )
 
 
 def _redirect(answer: Answer) -> UnexpectedRedirectError:
@@ -252,7 +263,7 @@ def _as_code(value: JsonValue) -> str | None:
     if text.isascii() and text.isdecimal():
         padded = text.zfill(_DIGITS_OF_A_CODE)
         return padded if padded in _KNOWN_CODES else text
-    return text[:_MOST_MESSAGE_CHARACTERS] or None
+    return _printable(text) or None
 
 
 def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:

@@ -25,7 +25,8 @@ MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
 _PLACEHOLDER: Final = "{account}"
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/?)*")
+# Each character has one way to match: no input makes it backtrack.
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
 _REDACTED: Final = "[redacted]"
 # Below this a key could be part of an ordinary answer, and hiding it would corrupt the data.

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import cattrs
 
 from invoicexpress_async._json import JsonValue
+from invoicexpress_async.config import check_id, check_serie
 from invoicexpress_async.errors import ConfigurationError, MalformedResponseError
 from invoicexpress_async.models import DocumentSequenceState, DocumentType, Intent, Sequence
 
@@ -284,26 +285,26 @@ def _open_envelope(payload: JsonValue) -> JsonValue:
     raise malformed(f"the answer: expected a sequence, got an object with {names}")
 
 
-def next_page(payload: JsonValue) -> int | None:
+def next_page(payload: JsonValue, *, asked: int) -> int | None:
     """Return the page to ask for next, when the answer says that there is one.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
     be taken for the whole, as what it does not show could be taken for absent.
 
     Raises:
-        MalformedResponseError: a pagination that cannot be followed.
+        MalformedResponseError: a pagination that cannot be followed, or not the page asked for.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
-    if pagination is None:
+    if pagination is None and asked == 1:
         return None
     if not isinstance(pagination, dict):
         raise malformed(str(ProblemError("pagination", "an object", pagination)))
     problems = Problems()
     page = problems.collect(structure_count, pagination.get("current_page"), "current_page")
     last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
-    if problems or page is None or last is None:
-        raise malformed("pagination: expected current_page and total_pages")
-    return page + 1 if page < last else None
+    if problems or last is None or page != asked:
+        raise malformed(f"pagination: expected page {asked} of a number of pages")
+    return asked + 1 if asked < last else None
 
 
 def sequence_body(serie: str, *, default: bool) -> dict[str, JsonValue]:
@@ -344,9 +345,15 @@ def structure_intent(data: object, converter: cattrs.Converter) -> Intent:
         ConfigurationError: it is not an intent of this version.
     """
     try:
-        return converter.structure(data, Intent)
+        intent = converter.structure(data, Intent)
+        if intent["operation"] == "create":
+            check_serie(intent["serie"])
+        else:
+            check_id(intent["sequence_id"])
     except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError, KeyError):
         pass  # cattrs prints the refused values: leave the block before raising
+    else:
+        return intent
     raise ConfigurationError(
         "This is not an intent: give resume() the `intent` of an OutcomeUnknownError, as it was."
     )

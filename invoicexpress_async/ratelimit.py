@@ -60,15 +60,16 @@ class AccountLimiter:
     whatever the network delays. Nothing is spread out: a full burst goes at once.
     """
 
-    def __init__(self, limit: RateLimit, clock: Clock) -> None:
-        self._allowed = limit.allowed
-        self._held_seconds = limit.per_seconds * (1 + _DRIFT)
+    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
+        # Without a limit it only pauses, after a 429.
+        self._allowed = float("inf") if limit is None else limit.allowed
+        self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
         self._clock = clock
         self._in_flight = 0
         self._freed_at: deque[float] = deque()
         self._paused_until = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._answered: asyncio.Future[None] | None = None
+        self._freed: asyncio.Future[None] | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -90,14 +91,15 @@ class AccountLimiter:
 
     def release(self) -> None:
         """Say that the request was answered or has failed: its slot is freed a window later."""
-        self._freed_at.append(self._clock.now() + self._held_seconds)
+        if self._held_seconds:
+            self._freed_at.append(self._clock.now() + self._held_seconds)
         self.give_back()
 
     def give_back(self) -> None:
         """Free a slot at once: its request was never even attempted."""
         self._in_flight -= 1
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(None)
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
 
     def pause(self, seconds: float) -> None:
         """Hold the whole account back, as after a 429."""
@@ -134,12 +136,18 @@ class AccountLimiter:
         now = self._clock.now()
         if now < self._paused_until:
             await self._clock.sleep(self._paused_until - now)
-        elif self._freed_at:
-            await self._clock.sleep(self._freed_at[0] - now)
-        else:
+            return
+        self._freed = asyncio.get_running_loop().create_future()
+        if not self._freed_at:
             # Every slot is in flight: the next date is known only when one is answered.
-            self._answered = asyncio.get_running_loop().create_future()
-            await self._answered
+            await self._freed
+            return
+        # A slot that is given back unused comes sooner than the next date.
+        sleeper = asyncio.ensure_future(self._clock.sleep(self._freed_at[0] - now))
+        try:
+            await asyncio.wait([sleeper, self._freed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
 
 
 class LimiterRegistry:
@@ -153,10 +161,8 @@ class LimiterRegistry:
         self._by_account: dict[str, AccountLimiter] = {}
         self._next_sweep = self._FIRST_SWEEP
 
-    def of(self, account: str) -> AccountLimiter | None:
-        """Return the account's limiter, or None when pacing is switched off."""
-        if self._limit is None:
-            return None
+    def of(self, account: str) -> AccountLimiter:
+        """Return the account's limiter."""
         limiter = self._by_account.get(account)
         if limiter is None:
             self._sweep()

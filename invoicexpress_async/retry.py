@@ -51,6 +51,8 @@ class Operation(StrEnum):
 
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
+# Not even after a 429: a caller's own request may be a registration.
+_NEVER_AGAIN: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
 class Evidence(StrEnum):
@@ -187,9 +189,7 @@ def _action(operation: Operation, evidence: Evidence, error: InvoiceXpressError 
             return Action.RAISE
         case Evidence.REFUSED:
             is_limited = isinstance(error, RateLimitedError)
-            return (
-                Action.RETRY if is_limited and operation is not Operation.REGISTER else Action.RAISE
-            )
+            return Action.RETRY if is_limited and operation not in _NEVER_AGAIN else Action.RAISE
         case Evidence.UNKNOWN:
             return _action_on_unknown(operation, error)
 
@@ -227,6 +227,14 @@ def _wait_seconds(
     if is_limited:
         return _BARE_LIMIT_SECONDS[min(attempt, len(_BARE_LIMIT_SECONDS)) - 1]
     return policy.back_off_seconds(attempt, jitter)
+
+
+def pause_seconds(error: RateLimitedError) -> float:
+    """Return how long the whole account waits after a 429 that is not retried."""
+    asked = error.retry_after_seconds
+    if asked is None:
+        return _BARE_LIMIT_SECONDS[0]
+    return min(max(asked, _SHORTEST_RETRY_AFTER_SECONDS), _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:

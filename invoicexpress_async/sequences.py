@@ -53,7 +53,11 @@ class SequenceService:
 
         Sent at most once: after a lost answer it is read for, at about 1, 4, 10, 30 and 75 s.
         The server calls the tax authority for about 11 document types, which can take a minute.
-        Look at `registration` of the result: some types may be left without a code.
+        Look at `registration` of the result: some types may be left without a code. With
+        `default`, the flag is checked, and set if the server has not done so.
+
+        A sequence that is found after a lost answer and has no documents yet is taken for the one
+        that was sent; `ensure` lists first, and so knows.
 
         Args:
             serie: The name, sent exactly as given: at most 35 characters; the provider advises
@@ -159,7 +163,7 @@ class SequenceService:
         call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
         default, registered = _flag("default", default), _flag("registered", registered)
         flight = self._machinery.flights.run(
-            (call.link.account, serie, default, registered),
+            (call.link.account, call.link.keys.identity, serie, default, registered),
             call,
             lambda leader: self._flows.ensure(
                 leader, serie, default=default, registered=registered

@@ -19,7 +19,7 @@ from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async._single_flight import SingleFlight
-from invoicexpress_async._transport import Address, Transport, TransportOptions
+from invoicexpress_async._transport import Address, Transport, TransportOptions, shield_hooks
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
@@ -98,7 +98,7 @@ class SessionManager:
                 user_agent=_user_agent(app_name),
                 ssl_context=ssl_context,
                 proxy=_proxy(proxy, self._base_url),
-                trace_configs=tuple(trace_configs),
+                trace_configs=tuple(shield_hooks(trace) for trace in trace_configs),
                 resolver=resolver,
             ),
             max_connections=_positive("max_connections", max_connections),
@@ -164,6 +164,7 @@ class SessionManager:
             keys=KeySource(source),
             total_seconds=self._timeouts.total_seconds,
             policy=self._retry,
+            owner=self,
         )
         return AccountSession(self._machinery, link)
 
@@ -190,8 +191,12 @@ class SessionManager:
         raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
         sent twice.
         """
-        await self._guard.drain(grace_seconds)
-        await self._transport.close()
+        try:
+            await self._guard.drain(grace_seconds)
+            await self._transport.close()
+        except BaseException:
+            self._transport.abandon()  # a shutdown that has no more time
+            raise
 
     async def __aenter__(self) -> Self:
         self._guard.check()
@@ -211,7 +216,9 @@ class SessionManager:
     def __del__(self) -> None:
         # Absent when the constructor refused an argument.
         transport: Transport | None = getattr(self, "_transport", None)
-        if transport is not None and transport.connection_count and not self._guard.is_closing:
+        if transport is None or self._guard.is_forked:
+            return  # in a child, the connections are the parent's
+        if transport.connection_count and not self._guard.is_closing:
             warnings.warn(
                 "A SessionManager was never closed: use `async with` or await its close().",
                 ResourceWarning,

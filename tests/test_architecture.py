@@ -11,7 +11,7 @@ NAME = PACKAGE.name
 # A module may import from lower levels only, and from its own where it says so.
 LEVELS: dict[str, int] = {
     "_json": 0, "_clock": 0, "errors": 0, "models": 1,
-    "config": 2, "converters": 2, "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
+    "config": 2, "converters": 3, "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
     "_keyed_lock": 0,
     "_life": 3, "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_openings": 0,
     "_transport": 6,

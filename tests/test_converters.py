@@ -222,22 +222,24 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
 
 
 @pytest.mark.parametrize(
-    ("pagination", "page"),
+    ("pagination", "asked", "page"),
     [
-        pytest.param(None, None, id="none"),
-        pytest.param({"current_page": 1, "total_pages": 1}, None, id="the only one"),
-        pytest.param({"current_page": "1", "total_pages": "3"}, 2, id="one of three"),
-        pytest.param({"current_page": 3, "total_pages": 3}, None, id="the last"),
+        pytest.param(None, 1, None, id="none"),
+        pytest.param({"current_page": 1, "total_pages": 1}, 1, None, id="the only one"),
+        pytest.param({"current_page": "1", "total_pages": "3"}, 1, 2, id="one of three"),
+        pytest.param({"current_page": 3, "total_pages": 3}, 3, None, id="the last"),
     ],
 )
-def test_a_pagination_is_followed_if_it_ever_comes(pagination: Any, page: int | None) -> None:
-    assert next_page({"sequences": [], "pagination": pagination}) == page
+def test_a_pagination_is_followed_if_it_ever_comes(
+    pagination: Any, asked: int, page: int | None
+) -> None:
+    assert next_page({"sequences": [], "pagination": pagination}, asked=asked) == page
 
 
 @pytest.mark.parametrize("pagination", [[], "x", {}, {"current_page": 1}, {"total_pages": "x"}])
 def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        next_page({"sequences": [], "pagination": pagination})
+        next_page({"sequences": [], "pagination": pagination}, asked=1)
 
 
 def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
@@ -245,6 +247,12 @@ def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
         "sequence": {"serie": "2027", "default_sequence": "1"}
     }
     assert sequence_body("2027", default=False) == {"sequence": {"serie": "2027"}}
+
+
+@pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
+def test_a_page_that_is_not_the_one_asked_for_is_malformed(pagination: Any) -> None:
+    with pytest.raises(MalformedResponseError, match="pagination"):
+        next_page({"sequences": [], "pagination": pagination}, asked=2)
 
 
 INTENT: Intent = {

@@ -146,7 +146,7 @@ def test_the_same_account_has_the_same_limiter(clock: FakeClock) -> None:
 
     assert registry.of("acme") is registry.of("acme")
     assert registry.of("acme") is not registry.of("beta")
-    assert LimiterRegistry(None, clock).of("acme") is None
+    assert not LimiterRegistry(None, clock).of("acme").is_paused
 
 
 async def test_limiters_that_know_nothing_are_forgotten(clock: FakeClock) -> None:

@@ -82,7 +82,7 @@ ROWS: list[tuple[str, InvoiceXpressError, Mapping[Operation, Action]]] = [
     ("404", NotFoundError("x"), same(RAISE)),
     ("422/001", SequenceNameNotAllowedError("x"), same(RAISE)),
     ("422/003", InvalidSequenceError("x"), same(RAISE)),
-    ("429", RateLimitedError("x"), same(RETRY) | {REGISTER: RAISE}),
+    ("429", RateLimitedError("x"), same(RETRY) | {REGISTER: RAISE, WRITE: RAISE}),
     (
         "409/006",
         SequenceBeingRegisteredError("x"),
