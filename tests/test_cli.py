@@ -8,8 +8,9 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, cast
 
 import attrs
@@ -55,6 +56,51 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach the programs started here, though the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Start(Protocol):
+    async def __call__(
+        self,
+        *arguments: object,
+        stdout: int = ...,
+        variables: Mapping[str, str] = ...,
+    ) -> asyncio.subprocess.Process: ...
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start the program beside the test; what still runs at its end is killed."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start_process(
+        *arguments: object,
+        stdout: int = asyncio.subprocess.PIPE,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *map(str, arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(**variables),
+        )
+        started.append(process)
+        return process
+
+    yield start_process
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 @pytest.fixture
@@ -451,12 +497,31 @@ async def test_what_is_unknown_is_handed_over_and_ends_with_3(
     ended = await run(*arguments, "--timeout", "0.9", "--report", report)
 
     assert ended.code == 3
-    assert re.search(r"unknown +- +1 +account-1 +Do not send it again", ended.out)
-    intent = json.loads(ended.err.splitlines()[-1].partition("keep this: ")[2])
-    assert (intent["account"], intent["serie"]) == ("account-1", "2027")
+    assert re.search(r"unknown +- +1 +account-1 +Wait some minutes", ended.out)
+    assert ended.err.splitlines()[-1] == f"1 outcome unknown: the intent is in {report}."
     with report.open(newline="") as file:
         kept = [row["intent"] for row in csv.DictReader(file) if row["intent"]]
-    assert [json.loads(text) for text in kept] == [intent]
+    told = [json.loads(text) for text in kept]
+    assert [(intent["account"], intent["serie"]) for intent in told] == [("account-1", "2027")]
+
+
+async def test_many_unknown_outcomes_are_told_in_few_lines(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = accounts_file(tmp_path, sandbox, 8)
+    for name in sandbox.accounts:
+        sandbox.update_account(
+            SandboxAccount(name=name, api_key=KEY, refusals={"create": (500, "")})
+        )
+    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
+    people = await run(*arguments, "--timeout", "0.9")
+    machines = await run(*arguments, "--timeout", "0.9", "--json")
+
+    assert (people.code, machines.code) == (3, 3)
+    assert "8 outcomes unknown; --report or --json keeps all intents:" in people.err
+    assert people.err.count("keep this: {") == 5
+    assert people.err.splitlines()[-1] == "  and 3 more"
+    assert machines.err.splitlines()[-1] == "8 outcomes unknown: the intents are on stdout."
 
 
 async def test_provision_names_bad_rows_and_sends_nothing(
@@ -580,29 +645,6 @@ async def test_on_a_terminal_it_asks_and_anything_but_yes_sends_nothing(
     assert "Nothing was sent." in shown
 
 
-async def test_a_reader_that_goes_away_ends_it_without_a_traceback(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    path = accounts_file(tmp_path, sandbox, 60)
-    arguments = ("provision", path, "--serie", "2027", "--json", "--base-url", sandbox.base_url)
-    reading, writing = os.pipe()
-    os.close(reading)
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *map(str, arguments),
-        stdout=writing,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    os.close(writing)
-
-    _, err = await process.communicate()
-
-    assert process.returncode == 130
-    assert b"Traceback" not in err
-    assert b"Exception ignored" not in err
-
-
 async def test_on_a_terminal_the_key_is_asked_for_and_not_shown(acme: dict[str, str]) -> None:
     del acme["INVOICEXPRESS_API_KEY"]
 
@@ -619,14 +661,11 @@ async def test_on_a_terminal_the_key_is_asked_for_and_not_shown(acme: dict[str, 
 
 
 async def test_the_sandbox_serves_until_a_signal_and_what_it_prints_can_be_used(
-    run: Run,
-    tmp_path: Path,
+    run: Run, start: Start, tmp_path: Path
 ) -> None:
     path = tmp_path / "accounts.csv"
     arguments = ("sandbox", "--port", "0", "--accounts", "7", "--write-accounts", str(path))
-    server = await asyncio.create_subprocess_exec(
-        *PROGRAM, *arguments, stdout=asyncio.subprocess.PIPE, env=environment()
-    )
+    server = await start(*arguments)
     assert server.stdout is not None
     printed = ""
     while "Ctrl-C" not in printed:
@@ -647,19 +686,13 @@ async def test_the_sandbox_serves_until_a_signal_and_what_it_prints_can_be_used(
 
 
 async def test_the_sandbox_takes_accounts_from_a_file_and_keeps_its_state(
-    run: Run, tmp_path: Path
+    run: Run, start: Start, tmp_path: Path
 ) -> None:
     path, state = tmp_path / "accounts.csv", tmp_path / "state.json"
     path.write_text("account,api_key\nacme,sandbox-key\n")
     arguments = ("sandbox", "--json", "--port", "0", "--state", state, "--accounts-csv", path)
     for is_first in (True, False):
-        server = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            *map(str, arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=environment(),
-        )
+        server = await start(*arguments)
         assert server.stdout is not None
         told = json.loads(await server.stdout.readline())
         ended = await run(
@@ -678,66 +711,3 @@ async def test_a_port_that_is_taken_is_told_in_one_block(run: Run, sandbox: Sand
 
     assert ended.code == 2
     assert ended.err.startswith("error: The sandbox cannot run: ")
-
-
-# Interruption
-
-
-async def test_ctrl_c_during_create_hands_over_what_was_sent(
-    acme: dict[str, str], sandbox: Sandbox
-) -> None:
-    sandbox.update_account(SandboxAccount(name="acme", api_key=KEY, registration_seconds=60.0))
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *("sequences", "create", "2027"),
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(**acme),
-    )
-    # The first read after the send: by then the other process knows that it does not know.
-    while not sandbox.count("GET", "/sequences.json"):  # noqa: ASYNC110 - the sandbox has no event
-        await asyncio.sleep(0.01)
-
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-
-    assert process.returncode == 130
-    assert b"Traceback" not in err
-    intent = json.loads(err.splitlines()[0].partition(b"keep this: ")[2])
-    assert (intent["account"], intent["serie"]) == ("acme", "2027")
-
-
-async def test_ctrl_c_during_provision_shows_what_was_done_and_ends_with_130(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    path = accounts_file(tmp_path, sandbox, 40)
-    for name in list(sandbox.accounts):
-        if name in {"account-7", "account-8"}:
-            slow = SandboxAccount(name=name, api_key=KEY, registration_seconds=60.0)
-            sandbox.update_account(slow)
-    arguments = ("provision", path, "--serie", "2027", "--json", "--base-url", sandbox.base_url)
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    assert process.stdout is not None
-    for _ in range(38):
-        await process.stdout.readline()
-
-    process.send_signal(signal.SIGINT)
-    out, err = await process.communicate()
-
-    summary = json.loads(out.splitlines()[-1])
-    assert process.returncode == 130
-    assert (summary["not_run"], summary["is_complete"]) == (2, False)
-    assert b"Traceback" not in err
-    assert KEY.encode() not in out + err
-    # What was sent and is not known is handed over, not lost.
-    kept = {
-        json.loads(line.split(b": ", 1)[1])["account"]
-        for line in err.splitlines()
-        if b"keep this" in line
-    }
-    assert kept == {"account-7", "account-8"}

@@ -1,8 +1,5 @@
 """The cyclopts application, and what becomes of a wrong usage."""
 
-import io
-import os
-import sys
 from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
@@ -35,7 +32,6 @@ def build() -> App:
 def dispatch(tokens: list[str]) -> int:
     """Run the command and return its exit code; no error of this package gets out."""
     as_json = "--json" in tokens
-    _survive_narrow_encodings()
     error: InvoiceXpressError
     try:
         _refuse_key(tokens)
@@ -51,10 +47,6 @@ def dispatch(tokens: list[str]) -> int:
         error = failure
     except KeyboardInterrupt:
         print_failure("Interrupted.", as_json=as_json)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does; Python would say so once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
     return show_error(error, as_json=as_json)
 
@@ -73,10 +65,3 @@ def _refuse_leading_option(tokens: list[str]) -> None:
         raise ConfigurationError(
             "Options stand after the command, as in: invoicexpress sequences list --json."
         )
-
-
-def _survive_narrow_encodings() -> None:
-    # A pipe on Windows, or an old locale, has no check marks: better a "?" than a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")

@@ -9,8 +9,8 @@ import attrs
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.cli._bulk import run_plan
-from invoicexpress_async.cli._exit_codes import DONE
-from invoicexpress_async.cli._signals import run_until_signal
+from invoicexpress_async.cli._exit_codes import DONE, INTERRUPTED
+from invoicexpress_async.cli._signals import run_to_its_end
 from invoicexpress_async.cli._text import next_year
 from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import Plan
@@ -47,17 +47,18 @@ def run() -> int:
         f"{len(plan.rows)} made-up accounts:\n\n"
     )
     sys.stdout.flush()
-    run_until_signal(_run(plan))
+    if run_to_its_end(_run(plan)) == INTERRUPTED:
+        return INTERRUPTED
     sys.stdout.write(_ending(serie))
     return DONE
 
 
-async def _run(plan: Plan) -> None:
+async def _run(plan: Plan) -> int:
     async with (
         Sandbox(accounts=_accounts(plan)) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
     ):
-        await run_plan(manager, plan, concurrency=_CONCURRENCY)
+        return await run_plan(manager, plan, concurrency=_CONCURRENCY)
 
 
 def _accounts(plan: Plan) -> Iterator[SandboxAccount]:

@@ -4,10 +4,15 @@ import sys
 
 from invoicexpress_async.cli._commands import COMMANDS
 from invoicexpress_async.cli._exit_codes import DONE, MEANINGS
+from invoicexpress_async.cli._stdout import guarded
 
 
 def run(tokens: list[str]) -> int:
     """Run the command that the arguments name and return its exit code."""
+    return guarded(lambda: _run(tokens))
+
+
+def _run(tokens: list[str]) -> int:
     if not tokens or tokens in (["--help"], ["-h"]):
         sys.stdout.write(overview())
         return DONE

@@ -21,8 +21,8 @@ from invoicexpress_async.errors import (
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     DeadlineExceededError: "Give it more time with --timeout.",
     OutcomeUnknownError: (
-        "Do not send it again. Look with `invoicexpress sequences list` in a few minutes, and "
-        "again later: the server may still carry it out."
+        "Do not send it again: the server may still carry it out. Give the line above to "
+        "`invoicexpress sequences resume -` in some minutes, and again later; it only reads."
     ),
     PartialRegistrationError: (
         "Do not use the sequence yet: check the account's tax-authority set-up, then run "
@@ -31,9 +31,17 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
 }
 
+# A new process that does not find it would send it, so it must have had the time to show.
+_CURE_OF_ENSURE: Final = (
+    "Wait some minutes, look with `invoicexpress sequences list`, then run the same command "
+    "again: it looks first."
+)
+
 
 def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
+    if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
+        return _CURE_OF_ENSURE
     return _CURES.get(type(error), error.cure)
 
 
@@ -90,7 +98,7 @@ def _block(error: InvoiceXpressError) -> list[str]:
         what = f"{error.operation} of {error.subject}" if error.subject else error.operation
         effect = "it may have taken effect" if error.may_have_been_processed else "no effect"
         lines.append(f"  what: {what}, account {error.account}; {effect}")
-    if isinstance(error, OutcomeUnknownError) and error.intent is not None:
+    if isinstance(error, OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
     lines.append(f"  cure: {cure_of(error)}")
     return lines

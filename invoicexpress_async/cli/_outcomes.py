@@ -147,5 +147,5 @@ def _summary(outcomes: Sequence[RowOutcome], *, total: int, seconds: float) -> T
             text.append(f"{counts[state]} {state}", _STATE_STYLES[state])
             text.append(f" ({created} created)  " if state is RowState.DONE else "  ")
     if total > len(outcomes):
-        text.append(f"{total - len(outcomes)} not run or cut off  ", "bold red")
+        text.append(f"{total - len(outcomes)} not started  ", "bold red")
     return text.append(f"of {total} rows in {seconds:.1f} s")

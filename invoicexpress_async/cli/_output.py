@@ -22,10 +22,15 @@ _STYLES = {
 }
 
 
+class _DataConsole(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # Rich's own ends the process with 1
+
+
 def data_console() -> Console:
     """Return the console for data; without a terminal it has a fixed width and no colour."""
     width = None if sys.stdout.isatty() else _WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return _DataConsole(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def write_json(value: object) -> None:

@@ -32,6 +32,10 @@ class ProgressView(Protocol):
         """Count one outcome."""
         ...
 
+    def say(self, text: str) -> None:
+        """Write a line."""
+        ...
+
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -62,6 +66,10 @@ class Bar:
         self._counts[outcome.state] += 1
         self._progress.update(self._task, advance=1, counts=count_text(self._counts))
 
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self
@@ -89,6 +97,11 @@ class Lines:
         self._counts[outcome.state] += 1
         if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
     def __enter__(self) -> Self:
         return self

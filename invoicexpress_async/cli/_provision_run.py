@@ -6,14 +6,14 @@ from pathlib import Path
 
 import attrs
 
-from invoicexpress_async.cli._bulk import run_plan
+from invoicexpress_async.cli._bulk import Views, run_plan
 from invoicexpress_async.cli._confirmation import confirm
 from invoicexpress_async.cli._connection import base_url_of, is_this_machine, open_manager
 from invoicexpress_async.cli._exit_codes import DONE, FAILED
 from invoicexpress_async.cli._options import ConnectionOptions
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli._report_file import check_report
-from invoicexpress_async.cli._signals import run_until_signal
+from invoicexpress_async.cli._signals import run_to_its_end
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import Plan
@@ -58,18 +58,13 @@ def carry_out(
     if not may_run and not confirm(f"About to ensure {what}."):
         return FAILED
     sys.stderr.write(f"Ensuring {what}.\n")
-    return run_until_signal(_run(plan, options, wishes))
+    views = Views(as_json=options.as_json, report=wishes.report, accounts=accounts)
+    return run_to_its_end(_run(plan, options, wishes.concurrency, views))
 
 
-async def _run(plan: Plan, options: ConnectionOptions, wishes: Wishes) -> int:
+async def _run(plan: Plan, options: ConnectionOptions, concurrency: int, views: Views) -> int:
     async with open_manager(options) as manager:
-        return await run_plan(
-            manager,
-            plan,
-            concurrency=wishes.concurrency,
-            as_json=options.as_json,
-            report=wishes.report,
-        )
+        return await run_plan(manager, plan, concurrency=concurrency, views=views)
 
 
 def _describe(plan: Plan) -> str:

@@ -4,8 +4,7 @@ import csv
 import json
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from invoicexpress_async.cli._failures import cure_of
 from invoicexpress_async.errors import ConfigurationError
@@ -64,15 +63,8 @@ class ReportFile:
             document = [name, state.sequence_id, state.validation_code, state.registration]
             self._writer.writerow([*start, outcome.sequence.id, *document])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Write the rest, and close."""
         self._file.close()
 
 

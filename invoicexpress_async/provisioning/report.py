@@ -123,6 +123,10 @@ def _as_outcomes(outcomes: Iterable[RowOutcome]) -> tuple[RowOutcome, ...]:
     return tuple(outcomes)
 
 
+def _as_rows(rows: Iterable[PlanRow]) -> tuple[PlanRow, ...]:
+    return tuple(rows)
+
+
 @attrs.frozen(kw_only=True)
 class ProvisioningReport:
     """How all rows of a plan ended.
@@ -130,10 +134,13 @@ class ProvisioningReport:
     Attributes:
         outcomes: In the order of the plan.
         seconds: How long the run took.
+        not_started: The rows that had not begun when the run was asked to stop: nothing of them
+            was sent.
     """
 
     outcomes: tuple[RowOutcome, ...] = attrs.field(converter=_as_outcomes)
     seconds: float
+    not_started: tuple[PlanRow, ...] = attrs.field(default=(), converter=_as_rows)
 
     @property
     def counts(self) -> Mapping[RowState, int]:
@@ -144,10 +151,12 @@ class ProvisioningReport:
     @property
     def is_complete(self) -> bool:
         """Whether every row is done."""
-        return all(outcome.state is RowState.DONE for outcome in self.outcomes)
+        return not self.not_started and all(
+            outcome.state is RowState.DONE for outcome in self.outcomes
+        )
 
     def raise_for_failures(self) -> None:
-        """Raise what the rows raised, when any did.
+        """Raise what the rows raised, when any did. Rows that were not started raise nothing.
 
         Raises:
             ExceptionGroup: of one error for each row that is not done.

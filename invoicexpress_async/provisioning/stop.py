@@ -1,0 +1,92 @@
+"""Ending a run before its last row, in bounded time and with every row accounted for."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, Unpack
+
+import attrs
+
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
+
+# What answers at all answers in this time; a service manager waits 10 s or more before it kills.
+_DEFAULT_DRAIN_SECONDS: Final = 8.0
+
+
+class RowCutOffError(InvoiceXpressError):
+    """A row had begun when the run was cut off, and no send of it is known to be in doubt."""
+
+    cure = "Run the plan again: it looks first, and creates only what is absent."
+
+    def __init__(self, message: str = "", **context: Unpack[ErrorContext]) -> None:
+        # A step of the row may have been carried out; which one, only a look can tell.
+        context.setdefault("may_have_been_processed", True)
+        super().__init__(message, **context)
+
+
+@attrs.define(eq=False)
+class RunStop:
+    """Ends a run early: no further row begins, and those in flight have bounded time to end.
+
+    Given to `provision` or `iter_outcomes`; asked from the run's event loop, as by a handler of
+    `loop.add_signal_handler`.
+    """
+
+    _deadline: float | None = attrs.field(default=None, init=False)
+    _scopes: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout], init=False)
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether no further row may begin."""
+        return self._deadline is not None
+
+    @property
+    def in_flight(self) -> int:
+        """The rows that have begun and not ended."""
+        return len(self._scopes)
+
+    def request(self, *, drain_seconds: float = _DEFAULT_DRAIN_SECONDS) -> None:
+        """Let no further row begin; cut off those that are in flight after `drain_seconds`.
+
+        Asking again can shorten the time and never lengthens it.
+
+        Raises:
+            ConfigurationError: it is not a finite number above 0.
+        """
+        self._end_at(
+            asyncio.get_running_loop().time() + check_seconds("drain_seconds", drain_seconds)
+        )
+
+    def cut_off(self) -> None:
+        """Let no further row begin, and end those in flight at once: their outcome is unknown."""
+        self._end_at(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def row(self) -> AsyncGenerator[None]:
+        """Hold while a row is in flight.
+
+        Raises:
+            RowCutOffError: its time was up.
+        """
+        scope = asyncio.timeout_at(self._deadline)
+        try:
+            async with scope:
+                self._scopes.add(scope)
+                yield
+        except InvoiceXpressError:
+            raise  # some are a TimeoutError too
+        except TimeoutError:
+            if not scope.expired():
+                raise  # a key callable's own
+        else:
+            return
+        finally:
+            self._scopes.discard(scope)
+        raise RowCutOffError("The run was stopped before the row had ended.")
+
+    def _end_at(self, when: float) -> None:
+        self._deadline = when if self._deadline is None else min(when, self._deadline)
+        for scope in self._scopes:
+            if not scope.expired():
+                scope.reschedule(self._deadline)
