@@ -134,7 +134,7 @@ async def test_a_second_ctrl_c_cuts_off_at_once_and_hands_over_every_intent(
     assert {row["account"]: json.loads(row["intent"]) for row in kept} == told.intents
 
 
-@pytest.mark.parametrize("posts", [1, 40, 120])
+@pytest.mark.parametrize("posts", [1, 15, 30])
 async def test_whenever_two_signals_come_no_row_goes_unmentioned(
     start: Start, sandbox: Sandbox, tmp_path: Path, posts: int
 ) -> None:

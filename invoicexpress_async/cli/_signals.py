@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import signal
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
@@ -47,7 +48,7 @@ async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
 
 @attrs.define(eq=False)
 class Interruption:
-    """SIGINT and SIGTERM during a run: the first asks it to stop, the next one cuts it off.
+    """SIGINT and SIGTERM during a run: the first asks it to stop, the next cuts it off.
 
     Attributes:
         stop: Of the run.
@@ -72,8 +73,12 @@ class Interruption:
     def catching(self) -> Generator[None]:
         """Take the two signals, as far as this thread may, inside a running event loop."""
         loop = asyncio.get_running_loop()
+        count = itertools.count()
 
         def note(_number: int, _frame: FrameType | None) -> None:
+            if next(count) > 1:
+                # A reader of stdout that does not read blocks the loop: then nothing else helps.
+                raise KeyboardInterrupt
             loop.call_soon_threadsafe(self)
 
         with contextlib.ExitStack() as stack:
