@@ -13,6 +13,7 @@ from invoicexpress_async.errors import (
     SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
     SequenceBeingRegisteredError,
+    UnprocessableError,
 )
 from invoicexpress_async.models import Ensured, Intent, Registration, Sequence, Via
 from invoicexpress_async.retry import Action
@@ -172,7 +173,7 @@ class SequenceFlows:
     async def _created(self, call: Call, serie: str, outcome: Outcome[Sequence]) -> Sequence:
         if outcome.action is Action.READ:
             return await self._reconciler.after_create(call, serie, outcome.error)
-        if outcome.action is Action.READ_ONCE and outcome.error is not None:
+        if outcome.action is Action.READ_ONCE and isinstance(outcome.error, UnprocessableError):
             raise await self._reconciler.left_behind(call, serie, outcome.error)
         return outcome.result()
 

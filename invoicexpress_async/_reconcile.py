@@ -160,8 +160,8 @@ class Reconciler:
         raise call.outcome_unknown("no read has shown the sequence as registered")
 
     async def left_behind(
-        self, call: Call, serie: str, refusal: InvoiceXpressError
-    ) -> InvoiceXpressError:
+        self, call: Call, serie: str, refusal: UnprocessableError
+    ) -> UnprocessableError:
         """Look once whether a refusal of the tax authority left a row; return the refusal."""
         try:
             found = (await self.list(call)).find(serie)
@@ -169,8 +169,7 @@ class Reconciler:
             return refusal  # it stays in doubt, and says so
         call.is_in_doubt = False
         refusal.may_have_been_processed = found is not None
-        if isinstance(refusal, UnprocessableError):
-            refusal.sequence = found
+        refusal.sequence = found
         return refusal
 
     def _match(self, call: Call, listing: Listing, serie: str) -> Sequence | None:

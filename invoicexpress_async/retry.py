@@ -180,18 +180,19 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
 
 
 def _action(operation: Operation, evidence: Evidence, error: InvoiceXpressError | None) -> Action:
-    match evidence:
-        case Evidence.APPLIED:
-            return Action.ACCEPT
-        case Evidence.NOT_SENT:
-            return Action.RETRY
-        case Evidence.UNTRUSTED:
-            return Action.RAISE
-        case Evidence.REFUSED:
-            is_limited = isinstance(error, RateLimitedError)
-            return Action.RETRY if is_limited and operation not in _NEVER_AGAIN else Action.RAISE
-        case Evidence.UNKNOWN:
-            return _action_on_unknown(operation, error)
+    if evidence is Evidence.UNKNOWN:
+        return _action_on_unknown(operation, error)
+    if evidence is Evidence.REFUSED:
+        is_limited = isinstance(error, RateLimitedError)
+        return Action.RETRY if is_limited and operation not in _NEVER_AGAIN else Action.RAISE
+    return _PLAIN_ACTIONS[evidence]
+
+
+_PLAIN_ACTIONS: Final = {
+    Evidence.APPLIED: Action.ACCEPT,
+    Evidence.NOT_SENT: Action.RETRY,
+    Evidence.UNTRUSTED: Action.RAISE,
+}
 
 
 def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -> Action:

@@ -13,6 +13,7 @@ from invoicexpress_async import (
     OutcomeUnknownError,
     PartialRegistrationError,
     Registration,
+    SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
     SequenceBeingRegisteredError,
     ServerError,
@@ -186,6 +187,20 @@ async def test_a_register_that_ends_partial_says_so(
         await sequences.register(row.id)
 
     assert faulty.oracle.puts("other", row.id, "register") == 2
+
+
+async def test_a_sequence_with_documents_is_never_taken_for_the_one_just_sent(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    lost(faulty)
+    row = {"id": 7, "serie": "2027", "current_invoice_number": 3, "current_invoice_sequence_id": 7}
+    body = json.dumps({"sequences": [row]})
+    faulty.faults.next("status", operation="list", status=200, body=body)
+
+    with pytest.raises(SequenceAlreadyExistsError, match="has documents already"):
+        await faulty_account.sequences.create("2027")
+
+    assert faulty_account.sequences.unresolved() == ()
 
 
 async def test_006_for_ever_on_register_ends_with_its_own_error(

@@ -39,6 +39,7 @@ from invoicexpress_async.retry import (
     classify,
     decide,
     parse_retry_after,
+    pause_seconds,
 )
 
 POLICY = RetryPolicy()
@@ -283,6 +284,15 @@ def test_an_outage_costs_at_most_a_tenth_more_requests() -> None:
     assert 1_000 <= spent <= 1_050
 
 
+def test_a_purse_is_spent_to_its_last_retry_and_earned_again_by_tenths() -> None:
+    quota = RetryQuota()
+
+    assert [quota.spend() for _ in range(51)] == [True] * 50 + [False]
+    for _ in range(11):
+        quota.earn()
+    assert [quota.spend() for _ in range(2)] == [True, False]
+
+
 def test_ordinary_trouble_does_not_empty_the_purse() -> None:
     quota = RetryQuota()
 
@@ -298,6 +308,37 @@ def test_ordinary_trouble_does_not_empty_the_purse() -> None:
 def test_a_policy_that_cannot_be_is_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         RetryPolicy(**settings)
+
+
+def test_the_smallest_policy_is_one_attempt() -> None:
+    policy = RetryPolicy(attempts=1)
+
+    decision = decide(
+        LIST,
+        Evidence.NOT_SENT,
+        TransportError("x"),
+        attempt=1,
+        seconds_left=1_000.0,
+        policy=policy,
+        jitter=0.0,
+    )
+
+    assert decision == Decision(action=RAISE, after_seconds=0.0)
+
+
+def test_a_wait_far_past_the_deadline_is_not_begun() -> None:
+    error = ServerError("x", retry_after_seconds=60.0)
+
+    assert look_up(LIST, Evidence.UNKNOWN, error, seconds_left=1.0).action is RAISE
+
+
+@pytest.mark.parametrize(
+    ("asked", "paused"), [(None, 5.0), (0.0, 0.5), (30.0, 30.0), (120.0, 120.0), (86_400.0, 120.0)]
+)
+def test_a_429_that_is_told_pauses_the_account_inside_the_clamp(
+    asked: float | None, paused: float
+) -> None:
+    assert pause_seconds(RateLimitedError("x", retry_after_seconds=asked)) == paused
 
 
 def test_every_pair_of_evidence_and_operation_has_an_action() -> None:

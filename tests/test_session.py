@@ -292,6 +292,22 @@ async def test_pacing_holds_a_burst_to_the_limit(sandbox: Sandbox, clock: FakeCl
     assert 120.0 <= clock.now() - started <= 122.0
 
 
+async def test_pacing_switched_off_slows_after_a_429_only(
+    sandbox: Sandbox, clock: FakeClock
+) -> None:
+    sandbox.requests_per_minute = 800
+    async with SessionManager(base_url=sandbox.base_url, clock=clock, rate_limit=None) as manager:
+        account = manager.account(ACCOUNT, API_KEY)
+        for _ in range(800):
+            await account.sequences.list()
+        assert clock.slept == []
+
+        await account.sequences.list()
+
+    assert clock.slept[0] == 5.0
+    assert sandbox.requests[-1].status == 200
+
+
 async def test_without_pacing_the_servers_429_slows_the_whole_account_and_no_other(
     sandbox: Sandbox, clock: FakeClock
 ) -> None:
