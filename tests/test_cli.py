@@ -619,7 +619,7 @@ async def test_the_demo_shows_a_bar_and_the_table_and_what_to_type_next() -> Non
     assert "300/300" in shown
     assert "296 done" in shown
     assert "on purpose" in shown
-    assert "invoicexpress provision accounts.csv" in shown
+    assert "invoicexpress_async provision accounts.csv" in shown
 
 
 async def test_the_demo_needs_no_terminal() -> None:
@@ -627,8 +627,9 @@ async def test_the_demo_needs_no_terminal() -> None:
 
     assert ended.code == 0
     assert "300/300 296 done, 3 refused, 1 partial" in ended.err
-    assert "export INVOICEXPRESS_ACCOUNT" in ended.out
-    assert max(map(len, ended.out.splitlines())) <= 100
+    table, _, next_steps = ended.out.partition("Now your own account")
+    assert "export INVOICEXPRESS_ACCOUNT" in next_steps
+    assert max(map(len, table.splitlines())) <= 100
 
 
 async def test_on_a_terminal_it_asks_and_anything_but_yes_sends_nothing(
@@ -679,6 +680,8 @@ async def test_the_sandbox_serves_until_a_signal_and_what_it_prints_can_be_used(
 
     assert await server.wait() == 0
     assert "… 2 more" in printed
+    assert f"provision {path} --serie" in printed
+    assert re.search(r"http://\S+:\d+/_sandbox/state.json\n", printed)
     assert ensured.lines[0]["created"] is True
     assert provisioned.code == 0
     assert "7 done (6 created)" in provisioned.out
@@ -710,4 +713,5 @@ async def test_a_port_that_is_taken_is_told_in_one_block(run: Run, sandbox: Sand
     ended = await run("sandbox", "--port", sandbox.port)
 
     assert ended.code == 2
-    assert ended.err.startswith("error: The sandbox cannot run: ")
+    assert f"error: The sandbox cannot run: port {sandbox.port} is in use" in ended.err
+    assert "--port 0" in ended.err

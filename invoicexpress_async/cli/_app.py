@@ -8,6 +8,7 @@ from invoicexpress_async.cli._commands import COMMANDS
 from invoicexpress_async.cli._entry import overview
 from invoicexpress_async.cli._exit_codes import INTERRUPTED
 from invoicexpress_async.cli._failures import print_failure, show_error
+from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
@@ -63,5 +64,5 @@ def _refuse_key(tokens: list[str]) -> None:
 def _refuse_leading_option(tokens: list[str]) -> None:
     if tokens[0].startswith("-"):
         raise ConfigurationError(
-            "Options stand after the command, as in: invoicexpress sequences list --json."
+            f"Options stand after the command, as in: {program()} sequences list --json."
         )

@@ -21,7 +21,7 @@ COMMANDS: Final = (
     Command(
         "sequences",
         f"{_PACKAGE}.sequences:app",
-        "One account's sequences: list, get, create, ensure, register, set-current.",
+        "One account's sequences: list, get, create, ensure, register, set-current, resume.",
     ),
     Command(
         "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."

@@ -10,6 +10,7 @@ import attrs
 from invoicexpress_async import SessionManager
 from invoicexpress_async.cli._bulk import run_plan
 from invoicexpress_async.cli._exit_codes import DONE, INTERRUPTED
+from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.cli._signals import run_to_its_end
 from invoicexpress_async.cli._text import next_year
 from invoicexpress_async.config import Secret
@@ -75,6 +76,7 @@ def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
 
 
 def _ending(serie: str) -> str:
+    called = program()
     return f"""
 The {len(_FLAWS)} that are not done are so on purpose: this is how they look, with what to do.
 
@@ -82,12 +84,12 @@ Now your own account (look first, nothing is changed):
 
   export INVOICEXPRESS_ACCOUNT=acme            # of https://acme.app.invoicexpress.com
   export INVOICEXPRESS_API_KEY=...             # Account > API, in InvoiceXpress
-  invoicexpress sequences list
+  {called} sequences list
 
 then, for one account, and for all of a CSV with the columns account,api_key:
 
-  invoicexpress sequences ensure {serie} --default
-  invoicexpress provision accounts.csv --serie {serie} --default --dry-run
+  {called} sequences ensure {serie} --default
+  {called} provision accounts.csv --serie {serie} --default --dry-run
 
-or a server to try on:  invoicexpress sandbox
+or a server to try on:  {called} sandbox
 """

@@ -4,6 +4,7 @@ import sys
 
 from invoicexpress_async.cli._commands import COMMANDS
 from invoicexpress_async.cli._exit_codes import DONE, MEANINGS
+from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.cli._stdout import guarded
 
 
@@ -30,11 +31,12 @@ def overview() -> str:
     """Return the help of the whole program."""
     commands = "\n".join(f"  {one.name:<10} {one.summary}" for one in COMMANDS)
     codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+    called = program()
     return f"""\
-Usage: invoicexpress COMMAND [OPTIONS]
+Usage: {called} COMMAND [OPTIONS]
 
 Document sequences (séries) of InvoiceXpress accounts: created and registered once, on one account
-or on thousands. Begin with: invoicexpress demo
+or on thousands. Begin with: {called} demo
 
 Commands:
 {commands}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from invoicexpress_async.cli._exit_codes import FAILED, UNKNOWN, USAGE
+from invoicexpress_async.cli._invocation import in_place
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import (
     ConfigurationError,
@@ -41,8 +42,8 @@ _CURE_OF_ENSURE: Final = (
 def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return _CURE_OF_ENSURE
-    return _CURES.get(type(error), error.cure)
+        return in_place(_CURE_OF_ENSURE)
+    return in_place(_CURES.get(type(error), error.cure))
 
 
 def message_of(error: InvoiceXpressError) -> str:

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +13,7 @@ from typing import Final, Literal
 import attrs
 
 from invoicexpress_async.cli._exit_codes import DONE
+from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import next_year
@@ -49,6 +52,8 @@ def run(setup: Setup) -> int:
         raise
     except (OSError, ValueError) as error:
         problem = str(error)
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            problem = f"port {setup.port} is in use. Take a free one with --port 0."
     if problem:
         raise ConfigurationError(f"The sandbox cannot run: {problem}")
     return DONE
@@ -95,19 +100,25 @@ def _announce(sandbox: Sandbox, setup: Setup) -> None:
     if len(accounts) > _MOST_ACCOUNTS_SHOWN:
         where = setup.write_accounts or "--write-accounts FILE.csv"
         console.print(f"… {len(accounts) - _MOST_ACCOUNTS_SHOWN} more: {where}")
-    sys.stdout.write(_next_steps(sandbox.base_url, accounts[0]))
+    sys.stdout.write(_next_steps(sandbox, accounts[0], setup.write_accounts))
     sys.stdout.flush()
 
 
-def _next_steps(base_url: str, account: SandboxAccount) -> str:
+def _next_steps(sandbox: Sandbox, account: SandboxAccount, written: Path | None) -> str:
+    root = sandbox.base_url.removesuffix("/{account}")
+    serie, called = next_year(), program()
+    file = shlex.quote(str(written))
+    of_all = f"  {called} provision {file} --serie {serie} --default\n" if written else ""
     return f"""\
+All that it holds, to look at: {root}/_sandbox/state.json
+
 In another terminal:
 
-  export INVOICEXPRESS_BASE_URL='{base_url}'
+  export INVOICEXPRESS_BASE_URL='{sandbox.base_url}'
   export INVOICEXPRESS_ACCOUNT={account.name}
   export INVOICEXPRESS_API_KEY={account.api_key}
-  invoicexpress sequences ensure {next_year()} --default
-
+  {called} sequences ensure {serie} --default
+{of_all}
 Ctrl-C ends it.
 """
 

@@ -1,14 +1,16 @@
 """`invoicexpress sequences`: the commands of one account, one request or few."""
 
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from invoicexpress_async.cli._options import AccountOptions
+from invoicexpress_async.cli._options import AccountOptions, ConnectionOptions
 
 app = App(name="sequences", help="The sequences (séries) of one account.")
 
 _NO_OPTIONS: Final = AccountOptions()
+_NO_CONNECTION_OPTIONS: Final = ConnectionOptions()
 Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
@@ -82,3 +84,27 @@ def set_current(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPT
     from invoicexpress_async.cli import _sequence_calls  # noqa: PLC0415  # not for the help
 
     return _sequence_calls.set_current(options, sequence_id)
+
+
+@app.command
+def resume(
+    intents: Annotated[
+        Path, Parameter(help="What was kept: intents as JSON lines, a report, or output of --json.")
+    ] = Path("-"),
+    /,
+    *,
+    accounts: Annotated[
+        Path | None, Parameter(help="Take the keys from this CSV, as `provision` does.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
+    ] = None,
+    options: ConnectionOptions = _NO_CONNECTION_OPTIONS,
+) -> int:
+    """Find out what became of sends whose outcome was not known. Only reads; - is stdin.
+
+    Each intent is resumed on the account that it names.
+    """
+    from invoicexpress_async.cli import _resume_run  # noqa: PLC0415  # not for the help
+
+    return _resume_run.resume(intents, options, api_key_file=api_key_file, accounts=accounts)
