@@ -4,8 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from invoicexpress_async.account_models import (
+        CreatedAccount,
+        Language,
+        NewAccount,
+        TaxCountry,
+    )
     from invoicexpress_async.account_session import AccountSession
-    from invoicexpress_async.config import Timeouts
+    from invoicexpress_async.accounts import AccountService
+    from invoicexpress_async.config import Secret, Timeouts
     from invoicexpress_async.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
 # Imported when first used: what needs no connection, such as the help of the command line, does
 # not wait for aiohttp, which is nine tenths of the import.
 _HOMES: Final = {
-    "config": ("Timeouts",),
+    "config": ("Secret", "Timeouts"),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -92,7 +99,9 @@ _HOMES: Final = {
     "ratelimit": ("RateLimit",),
     "retry": ("RetryPolicy",),
     "sequences": ("SequenceService",),
+    "account_models": ("CreatedAccount", "Language", "NewAccount", "TaxCountry"),
     "account_session": ("AccountSession",),
+    "accounts": ("AccountService",),
     "session": ("SessionManager",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
@@ -113,11 +122,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AccountService",
     "AccountSession",
     "AuthenticationError",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "CreatedAccount",
     "DeadlineExceededError",
     "DocumentSequenceState",
     "DocumentType",
@@ -125,7 +136,9 @@ __all__ = [
     "Intent",
     "InvalidSequenceError",
     "InvoiceXpressError",
+    "Language",
     "MalformedResponseError",
+    "NewAccount",
     "NoOpenActivityError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -135,6 +148,7 @@ __all__ = [
     "RateLimitedError",
     "Registration",
     "RetryPolicy",
+    "Secret",
     "Sequence",
     "SequenceAlreadyExistsError",
     "SequenceAlreadyRegisteredError",
@@ -146,6 +160,7 @@ __all__ = [
     "SessionManager",
     "StatusError",
     "TaxAuthorityCredentialsError",
+    "TaxCountry",
     "Timeouts",
     "TransportError",
     "UnexpectedRedirectError",

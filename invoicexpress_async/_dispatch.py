@@ -297,4 +297,10 @@ def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
 
 
 def _identity(intent: Intent) -> tuple[object, ...]:
-    return intent["account"], intent["operation"], intent["serie"], intent["sequence_id"]
+    return (
+        intent["account"],
+        intent["operation"],
+        intent["serie"],
+        intent["sequence_id"],
+        intent.get("email"),
+    )

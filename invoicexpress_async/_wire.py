@@ -91,6 +91,7 @@ class Request(Generic[T_co]):
         query: Further parameters, already escaped, such as "page=2".
         body: JSON bytes; empty for none.
         subject: What it is about, for people.
+        hides_answer: Whether the answer holds a secret, so that no part of it may be shown.
         structure: Turns the answer's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
     """
@@ -100,8 +101,9 @@ class Request(Generic[T_co]):
     path: str
     structure: Callable[[JsonValue], T_co]
     query: str = ""
-    body: bytes = b""
+    body: bytes = attrs.field(default=b"", repr=False)
     subject: str | None = None
+    hides_answer: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +116,7 @@ class Answer:
     """
 
     status: int
-    body: bytes = b""
+    body: bytes = attrs.field(default=b"", repr=False)
     content_type: str = ""
     retry_after: str | None = None
     location: str | None = None
@@ -134,6 +136,8 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     if not _is_success(answer.status):
         raise _refusal(answer, wall_seconds=wall_seconds)
     payload = _payload(answer)
+    if request.hides_answer:
+        answer = attrs.evolve(answer, body=b"")
     if isinstance(payload, dict) and _says_failure(payload):
         raise _status_error(answer, payload, None)
     if isinstance(payload, dict) and _holds_an_error(payload):
@@ -142,6 +146,9 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         return request.structure(payload)
     except MalformedResponseError as malformed:
         error = malformed
+    if request.hides_answer:
+        payload = None  # the frames of a traceback must not hold it either
+        raise error.with_traceback(None)
     error.excerpt = _excerpt(answer.body)
     raise error
 

@@ -7,6 +7,7 @@ import attrs
 from invoicexpress_async._dispatch import Call, Link
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
+from invoicexpress_async.accounts import AccountService
 from invoicexpress_async.config import check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.retry import Operation, RetryPolicy
@@ -38,6 +39,11 @@ class AccountSession:
     def sequences(self) -> SequenceService:
         """The account's document sequences."""
         return self._sequences
+
+    @property
+    def accounts(self) -> AccountService:
+        """The accounts that this one, a partner's, may create."""
+        return AccountService(self._machinery.dispatcher, self._link)
 
     def with_options(
         self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None

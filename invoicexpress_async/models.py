@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import attrs
 
@@ -228,21 +228,23 @@ class Intent(TypedDict):
 
     Attributes:
         version: Of this layout, 1.
-        operation: "create" or "register".
+        operation: "create", "register", or "create_account", which cannot be resumed by reading.
         account: The account's name.
         serie: The name of the sequence, as it was sent; None for a register.
         sequence_id: The id of the sequence to register; None for a create.
         is_default: Whether the sequence was to become the default.
         had_sequences: Whether a list before the send was non-empty; None when there was none.
+        email: Of the account to create: what to look for.
         sent_at: Wall-clock seconds since the epoch of the send, for people and for
             `resend_absent_after`.
     """
 
     version: Literal[1]
-    operation: Literal["create", "register"]
+    operation: Literal["create", "register", "create_account"]
     account: str
     serie: str | None
     sequence_id: int | None
     is_default: bool
     had_sequences: bool | None
     sent_at: float
+    email: NotRequired[str]

@@ -41,6 +41,7 @@ class Operation(StrEnum):
     SET_CURRENT = "set_current"
     REGISTER = "register"
     CREATE = "create"
+    ACCOUNT_CREATE = "account_create"
     WRITE = "request"
     """A request of the caller's own making, which may have any effect."""
 
@@ -53,6 +54,10 @@ class Operation(StrEnum):
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
 # Not even after a 429: a caller's own request may be a registration.
 _NEVER_AGAIN: Final = frozenset({Operation.REGISTER, Operation.WRITE})
+
+
+# What became of these cannot be found by reading.
+_NOT_READ_FOR: Final = frozenset({Operation.WRITE, Operation.ACCOUNT_CREATE})
 
 
 class Evidence(StrEnum):
@@ -198,7 +203,7 @@ _PLAIN_ACTIONS: Final = {
 def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -> Action:
     if operation in _READS:
         return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
-    if operation is Operation.WRITE:
+    if operation in _NOT_READ_FOR:
         return Action.RAISE
     if operation is Operation.SET_CURRENT:
         # 404, 401 and the like were weighed as REFUSED; a conflict is the server's last word.

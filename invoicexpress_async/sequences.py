@@ -184,6 +184,11 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         checked = structure_intent(intent, self._machinery.converter)
+        if checked["operation"] == "create_account":
+            raise ConfigurationError(
+                "An account create cannot be resumed by reading: look for the company's e-mail "
+                f"{checked.get('email')!r} among the partner's accounts."
+            )
         if checked["account"] != self._link.account:
             raise ConfigurationError(
                 f"The intent is of account {checked['account']}, not {self._link.account}."

@@ -19,7 +19,20 @@ PROMISED = {
     "SequenceNameNotAllowedError", "SequenceAlreadyExistsError", "InvalidSequenceError",
     "TaxAuthorityCredentialsError", "NoOpenActivityError",
 }  # fmt: skip
-ADDED = {"Intent", "RateLimit", "Registration", "RetryPolicy", "Timeouts", "Via"}
+ADDED = {
+    "AccountService",
+    "CreatedAccount",
+    "Language",
+    "NewAccount",
+    "Secret",
+    "TaxCountry",
+    "Intent",
+    "RateLimit",
+    "Registration",
+    "RetryPolicy",
+    "Timeouts",
+    "Via",
+}
 
 
 def test_the_names_exported_are_the_names_promised() -> None:

@@ -43,7 +43,7 @@ from invoicexpress_async.retry import (
 )
 
 POLICY = RetryPolicy()
-LIST, GET, SET_CURRENT, REGISTER, CREATE, WRITE = Operation
+LIST, GET, SET_CURRENT, REGISTER, CREATE, ACCOUNT_CREATE, WRITE = Operation
 RETRY, READ, READ_ONCE, RAISE = Action.RETRY, Action.READ, Action.READ_ONCE, Action.RAISE
 
 
@@ -72,7 +72,7 @@ def same(action: Action) -> dict[Operation, Action]:
 
 
 READS_RETRY = {
-    LIST: RETRY, GET: RETRY, SET_CURRENT: READ, REGISTER: READ, CREATE: READ, WRITE: RAISE,
+    LIST: RETRY, GET: RETRY, SET_CURRENT: READ, REGISTER: READ, CREATE: READ, WRITE: RAISE, ACCOUNT_CREATE: RAISE,
 }  # fmt: skip
 READS_RAISE = READS_RETRY | {LIST: RAISE, GET: RAISE}
 
@@ -152,7 +152,7 @@ def test_the_answer_that_was_asked_for_is_accepted(operation: Operation) -> None
 
 
 @given(
-    st.sampled_from([CREATE, REGISTER, WRITE]),
+    st.sampled_from([CREATE, REGISTER, ACCOUNT_CREATE, WRITE]),
     st.sampled_from([row[1] for row in ROWS if row[0] != "429"]),
     st.integers(1, 10),
     st.floats(0, 1e6),
