@@ -1,0 +1,168 @@
+"""Where a secret could still show: hooks, headers, other escapings, a vault's answer, a proxy."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from conftest import ACCOUNT, API_KEY
+from fakes import FakeClock
+from test_secrets import seen_in
+
+from invoicexpress_async import (
+    AccountSession,
+    AuthenticationError,
+    ConfigurationError,
+    InvoiceXpressError,
+    SessionManager,
+)
+from invoicexpress_async.sandbox import FaultServer, SandboxAccount
+
+
+@pytest.mark.fault(41, 42, 55)
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+async def test_a_cancellation_inside_a_users_hook_does_not_carry_the_key(
+    how: str, faulty: FaultServer, clock: FakeClock
+) -> None:
+    trace = aiohttp.TraceConfig()
+    is_inside = asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        is_inside.set()
+        await asyncio.Event().wait()
+
+    trace.on_request_headers_sent.append(endless)
+    scope = asyncio.timeout(None)
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, trace_configs=[trace]
+    ) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+
+        async def list_in_time() -> None:
+            async with scope:
+                await sequences.list()
+
+        task = asyncio.create_task(list_in_time())
+        await is_inside.wait()
+        if how == "cancel":
+            task.cancel()
+        else:
+            scope.reschedule(asyncio.get_running_loop().time())
+        with pytest.raises((asyncio.CancelledError, TimeoutError)) as caught:
+            await task
+
+    assert API_KEY not in seen_in(caught.value)
+
+
+@pytest.mark.fault(55)
+async def test_a_users_hook_does_not_see_the_key_in_the_url(
+    faulty: FaultServer, clock: FakeClock
+) -> None:
+    seen: list[str] = []
+    trace = aiohttp.TraceConfig()
+
+    async def note(_session: object, _context: object, params: object) -> None:
+        url = getattr(params, "url", None)
+        if url is not None:
+            seen.extend([str(url), url.path_qs, url.raw_path_qs, url.raw_query_string])
+
+    for name in dir(trace):
+        if name.startswith("on_"):
+            getattr(trace, name).append(note)
+
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, trace_configs=[trace]
+    ) as manager:
+        await manager.account(ACCOUNT, API_KEY).sequences.list()
+
+    assert seen
+    assert API_KEY not in "\n".join(seen)
+
+
+@pytest.mark.fault(56)
+@pytest.mark.parametrize("header", ["Content-Type", "Retry-After"])
+async def test_an_echo_in_a_header_is_not_in_the_locals_of_the_traceback(
+    header: str, faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    faulty.faults.next("status", status=403, headers=[(header, f"text/plain; k={API_KEY}")])
+
+    with pytest.raises(InvoiceXpressError, match="403") as caught:
+        await faulty_account.sequences.list()
+
+    assert API_KEY not in seen_in(caught.value)
+
+
+KEY_TO_ESCAPE = "canary&/é<0123456789"
+KEY_AS_JSON = json.dumps(KEY_TO_ESCAPE)[1:-1]
+
+
+@pytest.mark.fault(35, 56)
+@pytest.mark.parametrize(
+    "escaped",
+    [
+        pytest.param(KEY_AS_JSON.replace("&", "\\u0026").replace("<", "\\u003c"), id="as Rails"),
+        pytest.param(KEY_AS_JSON.replace("/", "\\/"), id="slash"),
+        pytest.param(KEY_AS_JSON.replace("\\u00e9", "\\u00E9"), id="upper case"),
+        pytest.param("".join(f"\\u{ord(one):04x}" for one in KEY_TO_ESCAPE), id="all"),
+    ],
+)
+async def test_an_echo_in_another_escaping_of_json_is_redacted(
+    escaped: str, faulty: FaultServer, faulty_manager: SessionManager
+) -> None:
+    faulty.add_account(SandboxAccount(name="other", api_key=KEY_TO_ESCAPE))
+    body = '{"errors":{"error":"bad key ' + escaped + '"}}'
+    assert json.loads(body)["errors"]["error"].endswith(KEY_TO_ESCAPE)
+    faulty.faults.next("status", status=401, body=body)
+
+    with pytest.raises(AuthenticationError, match="bad key") as caught:
+        await faulty_manager.account("other", KEY_TO_ESCAPE).sequences.list()
+
+    assert KEY_TO_ESCAPE not in str(caught.value)
+
+
+@pytest.mark.fault(45, 55)
+async def test_a_key_callable_that_returns_bytes_is_a_configuration_error_without_the_key(
+    faulty_manager: SessionManager,
+) -> None:
+    async def vault() -> Any:
+        return API_KEY.encode()
+
+    with pytest.raises(ConfigurationError, match="did not return a str") as caught:
+        await faulty_manager.account(ACCOUNT, vault).sequences.list()
+
+    assert API_KEY not in seen_in(caught.value)
+
+
+@pytest.mark.fault(41, 55)
+async def test_a_cancellation_does_not_carry_the_proxys_password() -> None:
+    is_asked = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        is_asked.set()
+        await reader.read()
+        writer.close()
+
+    proxy = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://user:canary-password@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with proxy, SessionManager(proxy=url) as manager:
+        task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
+        await is_asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+    assert "canary-password" not in seen_in(caught.value)
+
+
+async def test_a_code_with_control_characters_is_cleaned(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    body = json.dumps({"errors": {"code": "\x1b[2J\nFAKE LOG", "message": "x"}})
+    faulty.faults.next("status", status=403, body=body)
+
+    with pytest.raises(InvoiceXpressError, match="403") as caught:
+        await faulty_account.sequences.list()
+
+    assert str(caught.value).isprintable()
