@@ -100,8 +100,30 @@ def test_only_the_first_problems_of_many_are_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="1000 problems") as caught:
         Plan.from_csv(write(tmp_path, "account,api_key\n" + rows), serie="2027")
 
-    assert str(caught.value).count("line ") == 20
-    assert "… and 980 more" in str(caught.value)
+    assert "1000 rows, lines 2, 3, 4, …: account is not one DNS label" in str(caught.value)
+    assert str(caught.value).count("\n") < 4
+
+
+def test_a_serie_that_is_missing_everywhere_is_told_once(tmp_path: Path) -> None:
+    rows = "".join(f"a{number},k\n" for number in range(50))
+
+    with pytest.raises(ConfigurationError, match="50 rows, lines 2, 3, 4, …: no serie"):
+        Plan.from_csv(write(tmp_path, "account,api_key\n" + rows))
+
+
+@pytest.mark.parametrize("column", ["defualt", "series", "Deafult", "default_"])
+def test_a_column_that_is_nearly_one_of_ours_is_refused(tmp_path: Path, column: str) -> None:
+    path = write(tmp_path, f"account,api_key,{column}\nacme,k,1\n")
+
+    with pytest.raises(ConfigurationError, match="spelt"):
+        Plan.from_csv(path, serie="2027")
+
+
+@pytest.mark.parametrize("column", ["note", "nif", "customer", "date"])
+def test_a_column_of_the_users_own_is_ignored(tmp_path: Path, column: str) -> None:
+    path = write(tmp_path, f"account,api_key,{column}\nacme,k,1\n")
+
+    assert Plan.from_csv(path, serie="2027").ignored_columns == (column,)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,10 @@ def dispatch(tokens: list[str]) -> int:
         error = ConfigurationError(str(usage))
     except InvoiceXpressError as failure:
         error = failure
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # cyclopts makes the one into the other.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print_failure("Interrupted.", as_json=as_json)
         return INTERRUPTED
     return show_error(error, as_json=as_json)

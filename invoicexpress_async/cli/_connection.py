@@ -1,6 +1,7 @@
 """From options to a manager and an account."""
 
 import getpass
+import math
 import os
 import stat
 import sys
@@ -46,6 +47,8 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
     """
     timeouts = Timeouts()
     if options.timeout is not None:
+        if not (math.isfinite(options.timeout) and options.timeout > 0):
+            raise ConfigurationError(f"--timeout is {options.timeout:g}: give seconds above 0.")
         timeouts = attrs.evolve(timeouts, total_seconds=options.timeout)
     return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
 
@@ -61,10 +64,20 @@ def read_key(api_key_file: Path | None) -> Secret:
     if os.environ.get(API_KEY_VARIABLE):
         return check_api_key(Secret(os.environ[API_KEY_VARIABLE]))
     if sys.stdin.isatty():
-        return check_api_key(Secret(getpass.getpass("API key (not shown): ").strip()))
+        return check_api_key(Secret(_asked_for()))
     raise ConfigurationError(
         f"No API key: set {API_KEY_VARIABLE}, or name a file that holds it with --api-key-file."
     )
+
+
+def _asked_for() -> str:
+    try:
+        return getpass.getpass("API key (not shown): ").strip()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nNothing was sent. ")
+        raise
+    except EOFError:
+        return ""
 
 
 def _from_file(path: Path) -> Secret:

@@ -101,5 +101,7 @@ def _block(error: InvoiceXpressError) -> list[str]:
         lines.append(f"  what: {what}, account {error.account}; {effect}")
     if isinstance(error, OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
-    lines.append(f"  cure: {cure_of(error)}")
+    if others or not isinstance(error, ConfigurationError):
+        # The text of a wrong usage is its own cure.
+        lines.append(f"  cure: {cure_of(error)}")
     return lines

@@ -15,6 +15,7 @@ from invoicexpress_async.provisioning import RowOutcome, RowState
 
 _MOST_ROWS: Final = 20
 _ACCOUNT_WIDTH: Final = 22
+_WIDEST: Final = 1_000  # what no table needs, so that it is measured as it would like to be
 _STATE_STYLES: Final = {
     RowState.DONE: "green",
     RowState.REFUSED: "red",
@@ -60,13 +61,19 @@ def show_outcomes(outcomes: Sequence[RowOutcome], *, total: int, seconds: float)
     if ranked:
         shown = ranked[:_MOST_ROWS]
         types = list(dict.fromkeys(name for one in shown for name in _documents(one)))
-        console.print(_account_table(shown, types))
+        table = _account_table(shown, types)
+        wide = console.options.update(width=_WIDEST)
+        if console.measure(table, options=wide).maximum > console.width:
+            types = list[str]()  # the codes themselves come first; --report has them all
+            table = _account_table(shown, types)
+        console.print(table)
         if len(ranked) > _MOST_ROWS:
             console.print(
                 f"… {len(ranked) - _MOST_ROWS} more: `provision` has --json and --report for all",
                 style="dim",
             )
-        console.print(_legend(types), style="dim")
+        if types:
+            console.print(_legend(types), style="dim")
     if any(outcome.error for outcome in outcomes):
         console.print(_failure_table(ranked))
     console.print(_summary(outcomes, total=total, seconds=seconds))
@@ -82,6 +89,7 @@ def _account_table(outcomes: Iterable[RowOutcome], types: Sequence[str]) -> Tabl
     table = new_table("account", "state", "id", "FT code", numbers=("id",))
     table.padding = (0, 0)
     table.columns[0].max_width = _ACCOUNT_WIDTH
+    table.columns[0].overflow = "ellipsis"
     for column in table.columns:
         column.no_wrap = True
     for name in types:

@@ -43,7 +43,8 @@ def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     """Return a table in the house's form; the columns in `numbers` are set to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        # A narrow terminal breaks an id or a code into lines: cut, it would be a wrong one.
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 
 from invoicexpress_async.cli._bulk import Views, run_plan
-from invoicexpress_async.cli._confirmation import confirm
+from invoicexpress_async.cli._confirmation import confirm, warn_of_spaces
 from invoicexpress_async.cli._connection import base_url_of, is_this_machine, open_manager
 from invoicexpress_async.cli._exit_codes import DONE, FAILED
 from invoicexpress_async.cli._options import ConnectionOptions
@@ -19,6 +19,7 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import Plan
 
 _MOST_SERIES_NAMED = 3
+_MOST_ROWS_SHOWN = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -49,10 +50,11 @@ def carry_out(
     if plan.ignored_columns:
         names = plain(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_spaces(dict.fromkeys(row.serie for row in plan.rows))
     what = f"{_describe(plan)} at {base_url.template}"
     if wishes.is_dry_run:
         _show_plan(plan, as_json=options.as_json)
-        sys.stderr.write(f"Would ensure {what}. Nothing was sent.\n")
+        sys.stderr.write(f"Would ensure {what}. What exists was not looked at; nothing was sent.\n")
         return DONE
     may_run = wishes.may_skip_asking or is_this_machine(base_url)
     if not may_run and not confirm(f"About to ensure {what}."):
@@ -93,7 +95,10 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
             )
         return
     table = new_table("line", "account", "serie", "default", numbers=("line",))
-    for row in plan.rows:
+    for row in plan.rows[:_MOST_ROWS_SHOWN]:
         default = "yes" if row.is_default else None
         table.add_row(cell(row.line), cell(row.account), cell(row.serie), cell(default))
-    data_console().print(table)
+    console = data_console()
+    console.print(table)
+    if len(plan.rows) > _MOST_ROWS_SHOWN:
+        console.print(f"… {len(plan.rows) - _MOST_ROWS_SHOWN} more: --json shows all", style="dim")

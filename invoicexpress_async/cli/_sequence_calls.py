@@ -1,13 +1,12 @@
 """What the commands of `invoicexpress sequences` do."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from invoicexpress_async import AccountSession, Sequence, SequenceService
-from invoicexpress_async.cli._confirmation import confirm
+from invoicexpress_async.cli._confirmation import confirm, warn_of_spaces
 from invoicexpress_async.cli._connection import (
     base_url_of,
     is_this_machine,
@@ -23,6 +22,7 @@ from invoicexpress_async.cli._output import (
     write_json,
 )
 from invoicexpress_async.cli._signals import run_until_signal
+from invoicexpress_async.cli._unknown import show_intent
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
     Secret,
@@ -51,7 +51,7 @@ def get(options: AccountOptions, sequence_id: int) -> int:
 
 def create(options: AccountOptions, serie: str, *, default: bool, yes: bool) -> int:
     """Create one, if it is confirmed."""
-    check_serie(serie)
+    warn_of_spaces([check_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created", yes=yes):
         return FAILED
     sequence = _run(options, lambda service: service.create(serie, default=default))
@@ -60,7 +60,7 @@ def create(options: AccountOptions, serie: str, *, default: bool, yes: bool) -> 
 
 def ensure(options: AccountOptions, serie: str, *, default: bool, yes: bool) -> int:
     """Create one unless it is there, if it is confirmed."""
-    check_serie(serie)
+    warn_of_spaces([check_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created unless it is there", yes=yes):
         return FAILED
     ensured = _run(options, lambda service: service.ensure(serie, default=default))
@@ -136,4 +136,4 @@ async def _call(
 
 def _show_unresolved(account: AccountSession) -> None:
     for intent in account.sequences.unresolved():
-        sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")
+        show_intent(intent)

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import difflib
 import io
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
@@ -20,6 +21,9 @@ _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MOST_PROBLEMS_SHOWN: Final = 20
+_MOST_LINES_NAMED: Final = 3
+# A letter or two are wrong; what is less like a column is a column of the user's own.
+_LIKENESS: Final = 0.75
 
 
 @attrs.frozen(kw_only=True)
@@ -38,14 +42,13 @@ class Problems:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._shown: list[str] = []
+        self._lines: dict[str, list[int]] = {}
         self._count = 0
 
     def add(self, line: int, text: str) -> None:
         """Note one problem."""
         self._count += 1
-        if self._count <= _MOST_PROBLEMS_SHOWN:
-            self._shown.append(f"  line {line}: {text}")
+        self._lines.setdefault(text, []).append(line)
 
     def check(self) -> None:
         """Raise when there are any.
@@ -56,10 +59,18 @@ class Problems:
         if not self._count:
             return
         lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
-        lines += self._shown
-        if self._count > len(self._shown):
-            lines.append(f"  … and {self._count - len(self._shown)} more")
+        kinds = list(self._lines.items())
+        lines += (_told(text, where) for text, where in kinds[:_MOST_PROBLEMS_SHOWN])
+        if left := sum(len(where) for _, where in kinds[_MOST_PROBLEMS_SHOWN:]):
+            lines.append(f"  … and {left} more")
         raise ConfigurationError("\n".join(lines) + "\n")
+
+
+def _told(text: str, lines: list[int]) -> str:
+    if len(lines) <= _MOST_LINES_NAMED:
+        return "\n".join(f"  line {line}: {text}" for line in lines)
+    named = ", ".join(map(str, lines[:_MOST_LINES_NAMED]))
+    return f"  {len(lines)} rows, lines {named}, …: {text}"
 
 
 @attrs.define(kw_only=True)
@@ -134,8 +145,20 @@ class Table:
         twice = {name for name in known if known.count(name) > 1}
         if twice:
             raise ConfigurationError(f"{self.path} has two columns {' and '.join(sorted(twice))}.")
+        self._refuse_misspelt(columns)
         self.ignored = tuple(name for name in columns if name and name not in known)
         return columns
+
+    def _refuse_misspelt(self, columns: list[str]) -> None:
+        names = [*self.required, *self.optional]
+        for column in columns:
+            absent = [name for name in names if name not in columns]
+            like = difflib.get_close_matches(column, absent, n=1, cutoff=_LIKENESS)
+            if column and column not in names and like:
+                raise ConfigurationError(
+                    f"{self.path} has a column that is like {like[0]!r} and is not spelt so: "
+                    "correct it, or rename it if it is something else."
+                )
 
     def _record(self, line: int, columns: list[str], cells: list[str]) -> Record | None:
         values = [cell.strip() for cell in cells]
