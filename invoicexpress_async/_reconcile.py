@@ -83,12 +83,10 @@ class Reconciler:
             InvoiceXpressError: whatever kept the list from being read to its end.
         """
         sequences: list[Sequence] = []
-        page: int | None = 1
-        for _ in range(_MOST_PAGES):
-            answer = await self._dispatcher.fetch(call, self._requests.list(page or 1))
+        for page in range(1, _MOST_PAGES + 1):
+            answer = await self._dispatcher.fetch(call, self._requests.list(page))
             sequences += answer.sequences
-            page = answer.next
-            if page is None:
+            if answer.is_last:
                 return Listing(sequences=tuple(sequences))
         raise malformed(f"pagination: more than {_MOST_PAGES} pages")
 
@@ -125,9 +123,9 @@ class Reconciler:
             why = listing.why_not_found(serie)
         if said is not None and is_being_registered:
             raise said
-        raise call.outcome_unknown(
-            why if said is None else f"{why}; it had come to this: {said.args[0]}"
-        )
+        if said is not None:
+            why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
+        raise call.outcome_unknown(why)
 
     async def after_register(
         self, call: Call, sequence_id: int, said: InvoiceXpressError | None, *, now: bool = False

@@ -10,8 +10,8 @@ import cattrs
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
 from invoicexpress_async.converters import (
+    is_last_page,
     malformed,
-    next_page,
     sequence_body,
     structure_many,
     structure_one,
@@ -26,10 +26,10 @@ _COLLECTION: Final = "/sequences.json"
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """One answer of a list, and the number of the page after it, if there is one."""
+    """One answer of a list, and whether no other page follows."""
 
     sequences: tuple[Sequence, ...]
-    next: int | None
+    is_last: bool
 
 
 class SequenceRequests:
@@ -91,7 +91,7 @@ class SequenceRequests:
 
     def _page(self, asked: int, payload: JsonValue) -> Page:
         sequences = structure_many(payload, self._converter)
-        return Page(sequences=sequences, next=next_page(payload, asked=asked))
+        return Page(sequences=sequences, is_last=is_last_page(payload, asked=asked))
 
     def _expecting(self, field: str, wanted: int | str) -> Callable[[JsonValue], Sequence]:
         def structure(payload: JsonValue) -> Sequence:

@@ -60,8 +60,8 @@ class AccountService:
         call.intent = intent
         outcome = await self._dispatcher.send(call, _request(account))
         if outcome.evidence is Evidence.UNKNOWN and not _is_refusal(outcome.error):
-            said = "" if outcome.error is None else f": {outcome.error.args[0]}"
-            raise call.outcome_unknown(f"no usable answer came{said} A new key would be lost")
+            said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
+            raise call.outcome_unknown(f"no usable answer came: {said}. A new key would be lost")
         self._dispatcher.resolve(call)
         return outcome.result()
 

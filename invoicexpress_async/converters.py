@@ -286,8 +286,8 @@ def _open_envelope(payload: JsonValue) -> JsonValue:
     raise malformed(f"the answer: expected a sequence, got an object with {names}")
 
 
-def next_page(payload: JsonValue, *, asked: int) -> int | None:
-    """Return the page to ask for next, when the answer says that there is one.
+def is_last_page(payload: JsonValue, *, asked: int) -> bool:
+    """Return whether no page follows the one that was asked for.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
     be taken for the whole, as what it does not show could be taken for absent.
@@ -297,7 +297,7 @@ def next_page(payload: JsonValue, *, asked: int) -> int | None:
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
     if pagination is None and asked == 1:
-        return None
+        return True
     if not isinstance(pagination, dict):
         raise malformed(str(ProblemError("pagination", "an object", pagination)))
     problems = Problems()
@@ -305,7 +305,7 @@ def next_page(payload: JsonValue, *, asked: int) -> int | None:
     last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
     if problems or last is None or page != asked:
         raise malformed(f"pagination: expected page {asked} of a number of pages")
-    return asked + 1 if asked < last else None
+    return asked >= last
 
 
 def sequence_body(serie: str, *, default: bool) -> dict[str, JsonValue]:

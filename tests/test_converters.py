@@ -15,8 +15,8 @@ from invoicexpress_async import (
     Sequence,
 )
 from invoicexpress_async.converters import (
+    is_last_page,
     make_converter,
-    next_page,
     sequence_body,
     structure_intent,
     structure_many,
@@ -222,24 +222,25 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
 
 
 @pytest.mark.parametrize(
-    ("pagination", "asked", "page"),
+    ("pagination", "asked", "is_last"),
     [
-        pytest.param(None, 1, None, id="none"),
-        pytest.param({"current_page": 1, "total_pages": 1}, 1, None, id="the only one"),
-        pytest.param({"current_page": "1", "total_pages": "3"}, 1, 2, id="one of three"),
-        pytest.param({"current_page": 3, "total_pages": 3}, 3, None, id="the last"),
+        pytest.param(None, 1, True, id="none"),
+        pytest.param({"current_page": 1, "total_pages": 1}, 1, True, id="the only one"),
+        pytest.param({"current_page": "1", "total_pages": "3"}, 1, False, id="one of three"),
+        pytest.param({"current_page": 3, "total_pages": 3}, 3, True, id="the last"),
+        pytest.param({"current_page": 1, "total_pages": 0}, 1, True, id="none at all"),
     ],
 )
 def test_a_pagination_is_followed_if_it_ever_comes(
-    pagination: Any, asked: int, page: int | None
+    pagination: Any, asked: int, is_last: bool
 ) -> None:
-    assert next_page({"sequences": [], "pagination": pagination}, asked=asked) == page
+    assert is_last_page({"sequences": [], "pagination": pagination}, asked=asked) is is_last
 
 
 @pytest.mark.parametrize("pagination", [[], "x", {}, {"current_page": 1}, {"total_pages": "x"}])
 def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        next_page({"sequences": [], "pagination": pagination}, asked=1)
+        is_last_page({"sequences": [], "pagination": pagination}, asked=1)
 
 
 def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
@@ -252,7 +253,7 @@ def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
 @pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
 def test_a_page_that_is_not_the_one_asked_for_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        next_page({"sequences": [], "pagination": pagination}, asked=2)
+        is_last_page({"sequences": [], "pagination": pagination}, asked=2)
 
 
 INTENT: Intent = {

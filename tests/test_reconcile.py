@@ -12,20 +12,42 @@ from invoicexpress_async import (
     AccountSession,
     OutcomeUnknownError,
     PartialRegistrationError,
+    PermissionDeniedError,
     Registration,
+    Sequence,
     SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
     SequenceBeingRegisteredError,
     ServerError,
     SessionManager,
     TaxAuthorityCredentialsError,
+    UnknownSequenceError,
     Via,
 )
+from invoicexpress_async._reconcile import Listing
 from invoicexpress_async.sandbox import FaultServer
 
 
 def lost(server: FaultServer, operation: str = "create", *, commits: Any = False) -> None:
     server.faults.next("reset_peer", operation=operation, commits=commits)  # type: ignore[arg-type]  # of any operation
+
+
+def test_a_listing_finds_the_exact_name_among_others() -> None:
+    series = ("2026", "2027", "2028", "2027 ")
+    listing = Listing(
+        sequences=tuple(
+            Sequence(id=number, serie=serie, is_default=False, documents={})
+            for number, serie in enumerate(series, 1)
+        )
+    )
+
+    assert [getattr(listing.find(serie), "id", None) for serie in ("2026", "2027", "2025")] == [
+        1, 2, None,
+    ]  # fmt: skip
+    similar = listing.find_similar("2 027")
+    assert similar is not None
+    assert similar.id == 2
+    assert listing.find_similar("2029") is None
 
 
 async def test_reads_fall_on_the_schedule(
@@ -124,6 +146,81 @@ async def test_an_answer_that_the_contract_does_not_know_is_read_for(
     assert faulty.oracle.posts(ACCOUNT) == 1
 
 
+async def test_what_the_server_had_said_stands_in_the_text_of_an_unknown_outcome(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    body = '{"errors":{"code":"017","message":"Plano expirado"}}'
+    faulty.faults.next("status", operation="create", status=422, body=body, commits=False)
+
+    with pytest.raises(OutcomeUnknownError, match=r"shown the sequence, and all .*Plano expirado"):
+        await faulty_account.sequences.create("2027")
+
+
+async def test_a_resume_that_finds_nothing_says_only_that(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    lost(faulty)
+    with pytest.raises(OutcomeUnknownError, match="and all that had come was: No answer") as caught:
+        await faulty_account.sequences.create("2027")
+
+    with pytest.raises(OutcomeUnknownError, match=r"Sent once; no list has shown the sequence\. "):
+        await faulty_account.sequences.resume(caught.value.intent)
+
+
+async def test_000_with_a_registered_row_is_a_success(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    body = '{"errors":{"code":"000"}}'
+    faulty.faults.next("status", operation="create", status=422, body=body)
+
+    sequence = await faulty_account.sequences.create("2027")
+
+    assert sequence.registration is Registration.REGISTERED
+    assert faulty_account.sequences.unresolved() == ()
+
+
+async def test_000_with_an_unregistered_row_is_told_with_it(
+    faulty: FaultServer, faulty_manager: SessionManager
+) -> None:
+    faulty.has_row_after_refusal = True
+    faulty.add_account(account_of("other", refusals={"create": (422, "000")}))
+    sequences = faulty_manager.account("other", API_KEY).sequences
+
+    with pytest.raises(UnknownSequenceError, match="may have taken effect") as caught:
+        await sequences.create("2027")
+
+    assert caught.value.sequence is not None
+    assert sequences.unresolved() == ()
+
+
+async def test_a_registration_that_was_found_counts_as_an_effect_of_the_call(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
+    lost(faulty, "register", commits=True)
+    faulty.faults.next("status", operation="set_current", status=403, commits=False)
+
+    with pytest.raises(PermissionDeniedError, match="may have taken effect"):
+        await faulty_account.sequences.ensure("2027", default=True)
+
+    assert faulty_account.sequences.unresolved() == ()
+
+
+async def test_a_create_that_was_found_counts_as_an_effect_of_the_call(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    lost(faulty, commits="late")
+    with pytest.raises(OutcomeUnknownError):
+        await faulty_account.sequences.create("2027")
+    await faulty.commit_late()
+    faulty.faults.next("status", operation="set_current", status=403, commits=False)
+
+    with pytest.raises(PermissionDeniedError, match="may have taken effect"):
+        await faulty_account.sequences.create("2027", default=True)
+
+    assert faulty_account.sequences.unresolved() == ()
+
+
 async def test_006_of_somebody_elses_create_is_not_called_ours(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
@@ -183,10 +280,11 @@ async def test_a_register_that_ends_partial_says_so(
     with pytest.raises(PartialRegistrationError, match="receipt"):
         await sequences.register(row.id)
     lost(faulty, "register", commits=True)
-    with pytest.raises(PartialRegistrationError, match="receipt"):
+    with pytest.raises(PartialRegistrationError, match="may have taken effect"):
         await sequences.register(row.id)
 
     assert faulty.oracle.puts("other", row.id, "register") == 2
+    assert sequences.unresolved() == ()
 
 
 async def test_a_sequence_with_documents_is_never_taken_for_the_one_just_sent(
@@ -213,6 +311,18 @@ async def test_006_for_ever_on_register_ends_with_its_own_error(
         await faulty_account.sequences.register(row.id)
 
     assert faulty.oracle.puts(ACCOUNT, row.id, "register") == 1
+
+
+async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in_doubt(
+    faulty: FaultServer, faulty_manager: SessionManager
+) -> None:
+    faulty.add_account(account_of("other", has_at_credentials=False))
+    sequences = faulty_manager.account("other", API_KEY).sequences
+
+    with pytest.raises(TaxAuthorityCredentialsError, match="it had no effect"):
+        await sequences.create("2027")
+
+    assert sequences.unresolved() == ()
 
 
 async def test_a_refused_register_leaves_nothing_in_doubt(
