@@ -54,7 +54,7 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let the programs started here share their compiled modules, whatever the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "bytecode"))
         yield
 
 
