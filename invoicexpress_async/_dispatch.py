@@ -9,10 +9,11 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from invoicexpress_async._address import Address
 from invoicexpress_async._clock import Clock
 from invoicexpress_async._credentials import KeySource
 from invoicexpress_async._life import LifeGuard
-from invoicexpress_async._transport import Address, Attempt, Transport
+from invoicexpress_async._transport import Attempt, Transport
 from invoicexpress_async._wire import Request, decipher
 from invoicexpress_async.errors import (
     ConnectionFailedError,

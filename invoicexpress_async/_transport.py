@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
 from types import SimpleNamespace
 from typing import Final, TypeVar
-from urllib.parse import quote, urlsplit
 
 import aiohttp
 import attrs
@@ -18,6 +17,7 @@ from aiohttp.abc import AbstractResolver
 from frozenlist import FrozenList
 from yarl import URL
 
+from invoicexpress_async._address import Address, KeyedUrl
 from invoicexpress_async._body import read_body
 from invoicexpress_async._clock import Clock
 from invoicexpress_async._json import NotJsonError, dumps, loads
@@ -31,69 +31,6 @@ T = TypeVar("T")
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-
-
-class KeyedUrl:
-    """A URL that shows the key on the wire only.
-
-    aiohttp takes the request line from `raw_path_qs`, once, and everything that people see (trace
-    hooks, spans, `response.url`, `request_info`, its own error texts) from the rest or later. All
-    but the first look at that one attribute is the clean URL.
-    """
-
-    __slots__ = ("_clean", "_target")
-
-    def __init__(self, clean: URL, target: Secret) -> None:
-        self._clean = clean
-        self._target: Secret | None = target
-
-    @property
-    def raw_path_qs(self) -> str:
-        """The path and query to send, the key in it, for the first who looks."""
-        target, self._target = self._target, None
-        return self._clean.raw_path_qs if target is None else target.reveal()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._clean, name)
-
-    def __str__(self) -> str:
-        return str(self._clean)
-
-    def __repr__(self) -> str:
-        return repr(self._clean)
-
-    def __eq__(self, other: object) -> bool:
-        return self._clean == (other._clean if isinstance(other, KeyedUrl) else other)
-
-    def __hash__(self) -> int:
-        return hash(self._clean)
-
-
-@attrs.frozen(kw_only=True)
-class Address:
-    """Where one account is reached.
-
-    Attributes:
-        account: The account's name.
-        base: Its URL without a trailing slash.
-        origin: Scheme, host and port: the key is added for this one only.
-    """
-
-    account: str
-    base: str
-    origin: str
-
-    @classmethod
-    def of(cls, account: str, base: str) -> "Address":
-        """Split the account's URL."""
-        parts = urlsplit(base)
-        return cls(account=account, base=base, origin=f"{parts.scheme}://{parts.netloc}")
-
-    def target(self, request: Request[T], key: Secret) -> Secret:
-        """Return the path and query to send. The key arrives byte for byte."""
-        path = self.base.removeprefix(self.origin) + request.path
-        more = f"&{request.query}" if request.query else ""
-        return Secret(f"{path}?api_key={quote(key.reveal(), safe='')}{more}")
 
 
 @attrs.define
@@ -299,7 +236,8 @@ def _describe(attempt: Attempt, error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name was not found"
     if not attempt.is_sent:
-        return f"no connection could be made ({type(error).__name__})"
+        cause = getattr(error, "os_error", error)
+        return f"no connection could be made ({type(cause).__name__})"
     return f"the connection broke before a complete answer ({type(error).__name__})"
 
 

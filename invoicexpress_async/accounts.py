@@ -5,9 +5,9 @@ import time
 from invoicexpress_async._dispatch import Call, Dispatcher, Link
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
+from invoicexpress_async.account_converters import account_body, structure_created_account
 from invoicexpress_async.account_models import CreatedAccount, NewAccount
 from invoicexpress_async.config import check_seconds
-from invoicexpress_async.converters import account_body, structure_created_account
 from invoicexpress_async.errors import InvoiceXpressError, StatusError, UnknownSequenceError
 from invoicexpress_async.models import Intent
 from invoicexpress_async.retry import Evidence, Operation

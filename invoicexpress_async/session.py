@@ -12,6 +12,7 @@ import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
+from invoicexpress_async._address import Address
 from invoicexpress_async._clock import Clock, MonotonicClock
 from invoicexpress_async._credentials import KeyCallable, KeySource
 from invoicexpress_async._dispatch import Dispatcher, Link
@@ -19,7 +20,7 @@ from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async._single_flight import SingleFlight
-from invoicexpress_async._transport import Address, Transport, TransportOptions, shield_hooks
+from invoicexpress_async._transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,

@@ -25,7 +25,7 @@ from invoicexpress_async import (
     Timeouts,
     UnexpectedRedirectError,
 )
-from invoicexpress_async._transport import KeyedUrl
+from invoicexpress_async._address import KeyedUrl
 from invoicexpress_async.config import Secret
 
 if TYPE_CHECKING:
