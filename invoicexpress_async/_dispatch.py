@@ -12,6 +12,7 @@ import attrs
 from invoicexpress_async._address import Address
 from invoicexpress_async._clock import Clock
 from invoicexpress_async._credentials import KeySource
+from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._transport import Attempt, Transport
 from invoicexpress_async._wire import Request, decipher
@@ -139,6 +140,8 @@ class Dispatcher:
         guard: LifeGuard,
     ) -> None:
         self.clock = clock
+        self.sending = KeyedLock()
+        """Held over each request that is sent at most once, by account and subject."""
         self._guard = guard
         self._transport = transport
         self._limiters = limiters

@@ -4,7 +4,6 @@ import time
 from typing import Literal
 
 from invoicexpress_async._dispatch import Call, Dispatcher, Outcome
-from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._reconcile import Listing, Reconciler, partial
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async.converters import malformed
@@ -29,7 +28,6 @@ class SequenceFlows:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
-        self._sending = KeyedLock()
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -52,7 +50,7 @@ class SequenceFlows:
         )
         await call.link.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
-        async with self._sending.hold((call.link.account, serie)) as has_waited:
+        async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
             if pending := self._dispatcher.pending(intent):
                 sequence, via = await self._resume_create(call, pending), Via.OBSERVED
             else:
@@ -98,7 +96,7 @@ class SequenceFlows:
         """Send a registration, or read for one that this process sent and lost sight of."""
         intent = _intent(call, "register", sequence_id=sequence_id)
         await call.link.keys.get()
-        async with self._sending.hold((call.link.account, sequence_id)) as has_waited:
+        async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
             if pending := self._dispatcher.pending(intent):
                 return await self._resume_register(call, pending)
             if has_waited:

@@ -53,6 +53,10 @@ class AccountService:
         return await self._dispatcher.run(call, self._create(call, account))
 
     async def _create(self, call: Call, account: NewAccount) -> CreatedAccount:
+        async with self._dispatcher.sending.hold((call.link.account, account.email)):
+            return await self._create_alone(call, account)
+
+    async def _create_alone(self, call: Call, account: NewAccount) -> CreatedAccount:
         intent = _intent(call, account)
         if self._dispatcher.pending(intent):
             call.intent, call.is_in_doubt = intent, True

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -157,6 +158,17 @@ async def test_a_create_without_a_usable_answer_is_unknown_and_never_sent_again(
     assert PASSWORD not in seen
     assert NEW_KEY not in seen
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+async def test_two_creates_of_one_email_at_once_are_never_both_in_doubt(partner: Partner) -> None:
+    partner.says(500, {})
+
+    results = await asyncio.gather(
+        *(partner.service.create(NewAccount(**COMPANY)) for _ in range(3)), return_exceptions=True
+    )
+
+    assert {type(result) for result in results} == {OutcomeUnknownError}
+    assert len(partner.bodies) == 1
 
 
 async def test_a_lost_connection_is_unknown(partner: Partner) -> None:
