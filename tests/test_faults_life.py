@@ -245,7 +245,7 @@ async def test_a_timeout_from_outside_after_the_send_can_be_resumed(
 ) -> None:
     faulty.faults.next("timeout", operation="create", commits="late")
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(0.7):
             await faulty_account.sequences.ensure("2027")
 
     (intent,) = faulty_account.sequences.unresolved()

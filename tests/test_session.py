@@ -155,7 +155,7 @@ async def test_the_deadline_of_a_create_that_was_sent_leaves_an_intent() -> None
         sequences = manager.account(ACCOUNT, API_KEY).sequences
 
         with pytest.raises(OutcomeUnknownError, match="deadline came") as caught:
-            await sequences.create("2027", timeout_seconds=0.1)
+            await sequences.create("2027", timeout_seconds=0.7)
 
         assert caught.value.may_have_been_processed
         assert caught.value.attempts == 1
@@ -191,7 +191,7 @@ async def test_a_timeout_from_outside_leaves_an_intent_and_the_next_call_sends_n
 async def test_an_intent_of_another_account_is_refused(manager: SessionManager) -> None:
     async with Silent() as silent, SessionManager(base_url=silent.base_url) as other:
         with pytest.raises(OutcomeUnknownError) as caught:
-            await other.account("beta", API_KEY).sequences.create("2027", timeout_seconds=0.1)
+            await other.account("beta", API_KEY).sequences.create("2027", timeout_seconds=0.7)
     assert caught.value.intent is not None
 
     with pytest.raises(ConfigurationError, match="of account beta, not acme"):
