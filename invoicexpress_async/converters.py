@@ -10,9 +10,8 @@ from typing import Final, TypeVar
 import cattrs
 
 from invoicexpress_async._json import JsonValue
-from invoicexpress_async.config import check_id, check_serie
-from invoicexpress_async.errors import ConfigurationError, MalformedResponseError
-from invoicexpress_async.models import DocumentSequenceState, DocumentType, Intent, Sequence
+from invoicexpress_async.errors import MalformedResponseError
+from invoicexpress_async.models import DocumentSequenceState, DocumentType, Sequence
 
 T = TypeVar("T")
 
@@ -336,24 +335,3 @@ def make_converter() -> cattrs.Converter:
     converter.register_structure_hook(Sequence, hooks.structure)
     converter.register_unstructure_hook(Sequence, hooks.unstructure)
     return converter
-
-
-def structure_intent(data: object, converter: cattrs.Converter) -> Intent:
-    """Check an intent that comes back from outside.
-
-    Raises:
-        ConfigurationError: it is not an intent of this version.
-    """
-    try:
-        intent = converter.structure(data, Intent)
-        if intent["operation"] == "create":
-            check_serie(intent["serie"])
-        elif intent["operation"] == "register":
-            check_id(intent["sequence_id"])
-    except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError, KeyError):
-        pass  # cattrs prints the refused values: leave the block before raising
-    else:
-        return intent
-    raise ConfigurationError(
-        "This is not an intent: give resume() the `intent` of an OutcomeUnknownError, as it was."
-    )

@@ -9,8 +9,8 @@ from invoicexpress_async._dispatch import Call, Dispatcher, Link
 from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async.config import check_id, check_seconds, check_serie
-from invoicexpress_async.converters import structure_intent
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.intent_converter import structure_intent
 from invoicexpress_async.models import Ensured, Intent, Sequence
 
 

@@ -17,7 +17,7 @@ LEVELS: dict[str, int] = {
     "_life": 3, "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_address": 5, "_openings": 0,
     "_transport": 6,
     "_dispatch": 7, "_single_flight": 8, "_reconcile": 8, "_flows": 9,
-    "sequences": 10, "account_converters": 5, "accounts": 10,
+    "sequences": 10, "account_converters": 5, "intent_converter": 3, "accounts": 10,
     "account_session": 11, "session": 12, "__init__": 13, "provisioning": 14,
     "sandbox": 0, "cli": 15, "__main__": 16,
 }  # fmt: skip

@@ -18,10 +18,10 @@ from invoicexpress_async.converters import (
     is_last_page,
     make_converter,
     sequence_body,
-    structure_intent,
     structure_many,
     structure_one,
 )
+from invoicexpress_async.intent_converter import structure_intent
 
 ROW: dict[str, Any] = {
     "id": 10,

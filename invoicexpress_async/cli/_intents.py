@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from invoicexpress_async import Intent
-from invoicexpress_async.converters import make_converter, structure_intent
+from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.intent_converter import structure_intent
 
 _REPORT_START: Final = "line,account,"
 _MOST_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
