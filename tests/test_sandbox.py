@@ -857,7 +857,7 @@ async def test_the_state_is_dumped_with_rows_and_counts() -> None:
         ("2027", False),
     ]
     assert cast("Json", duplicates[0]["validation_codes"])["fees_note"] == "N/A"
-    assert accounts["beta"] == {"sequences": [], "requests": {}}
+    assert (accounts["beta"]["sequences"], accounts["beta"]["requests"]) == ([], {})
 
 
 async def test_accounts_are_created_and_shown_over_http() -> None:

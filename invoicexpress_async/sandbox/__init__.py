@@ -1,9 +1,10 @@
-"""A local InvoiceXpress: the sequence API on a real socket, with an oracle behind it.
+"""A local InvoiceXpress: series and accounts on a real socket, with an oracle behind it.
 
 It shares no code with the client, on purpose: every wire name is spelled by hand here, so that
 a name misread by the client cannot agree with itself.
 """
 
+from invoicexpress_async.sandbox._account_oracle import AccountOracle, DuplicateAccount
 from invoicexpress_async.sandbox._accounts import SandboxAccount
 from invoicexpress_async.sandbox._behaviour import ErrorShape, SandboxBehaviour
 from invoicexpress_async.sandbox._families import SandboxSequence
@@ -17,7 +18,9 @@ from invoicexpress_async.sandbox._server import Sandbox, serve
 
 __all__ = [
     "FAULT_NAMES",
+    "AccountOracle",
     "Duplicate",
+    "DuplicateAccount",
     "ErrorShape",
     "Fault",
     "FaultPlan",

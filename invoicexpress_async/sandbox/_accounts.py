@@ -10,7 +10,18 @@ import attrs
 
 from invoicexpress_async.sandbox._families import DOCUMENT_TYPES
 
-Operation = Literal["create", "list", "get", "set_current", "register"]
+SequenceOperation = Literal["create", "list", "get", "set_current", "register"]
+AccountOperation = Literal[
+    "account_create",
+    "account_create_already_user",
+    "account_get",
+    "account_update",
+    "at_communication",
+]
+Operation = Literal[SequenceOperation, AccountOperation]
+AccountLanguage = Literal["pt", "en", "es"]
+
+READ_OPERATIONS: frozenset[Operation] = frozenset({"list", "get", "account_get"})
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -26,6 +37,14 @@ def _as_refusals(
     for operation, (status, code) in refusals.items():
         pairs[operation] = int(status), str(code)
     return MappingProxyType(pairs)
+
+
+def _as_texts(values: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(values))
+
+
+def _as_counts(values: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType(dict(values))
 
 
 def _lower(name: str) -> str:
@@ -48,16 +67,28 @@ def _new_key() -> str:
 
 @attrs.frozen(kw_only=True)
 class SandboxAccount:
-    """An account: its key, and what decides how its series are registered.
+    """An account: its key, its company, and what decides how its series are registered.
 
     Args:
         name: The sub-domain, in lower case.
         api_key: Generated when it is not given.
+        is_partner: Whether it may create accounts; if not, 403.
+        id: What its owner asks for it by; one without an id cannot be asked for.
+        owner: The name of the partner's account whose key may get and update it.
+        organization_name: The company.
+        email: Of its user.
+        user_password: Of that user, who may be given further accounts with it. Nobody has an
+            empty one.
+        fiscal_id: Of the company; AT knows its sub-users by it.
+        state: As `get` answers it.
+        language: Of its messages, in place of the sandbox's.
+        details: The other fields that create and update take, by their wire names.
         has_at_credentials: Whether the tax authority (AT) sub-user is configured; if not, a
             Portuguese account answers 422/004.
         has_valid_at_credentials: Whether AT accepts that sub-user; if not, 422/004 too.
+        at_failures: Wrong passwords in a row, by sub-user; enough of them lock it.
         has_open_activity: Whether the fiscal id is active at AT; if not, 422/005.
-        is_trial: Create and register answer 401: a trial may not communicate with AT.
+        is_trial: What needs AT answers 401: a trial may not communicate with it.
         country: Accounts outside Portugal register nothing. What they really answer is
             unknown; here every code is `N/A`.
         document_types: The types of each row; they vary with the account's age and plan.
@@ -70,8 +101,19 @@ class SandboxAccount:
 
     name: str = attrs.field(converter=_lower, validator=_check_name)
     api_key: str = attrs.field(factory=_new_key, validator=_check_key, repr=False)
+    is_partner: bool = False
+    id: str = ""
+    owner: str = ""
+    organization_name: str = ""
+    email: str | None = None
+    user_password: str = attrs.field(default="", repr=False)
+    fiscal_id: str = ""
+    state: str = "active"
+    language: AccountLanguage | None = None
+    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_texts)
     has_at_credentials: bool = True
     has_valid_at_credentials: bool = True
+    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
     has_open_activity: bool = True
     is_trial: bool = False
     country: str = "PT"

@@ -40,12 +40,32 @@ def _state(engine: Engine) -> dict[str, object]:
     counts = engine.log.by_account()
     accounts = {
         name: {
+            "account": _account(ledger.account),
             "sequences": [_sequence(row) for row in engine.sequences(name)],
             "requests": counts.get(name, {}),
+            "at_communications": {str(outcome): n for outcome, n in ledger.at_outcomes.items()},
         }
-        for name in engine.accounts
+        for name, ledger in engine.ledgers.items()
     }
     return {"accounts": accounts, "requests": len(engine.log.records)}
+
+
+def _account(account: SandboxAccount) -> dict[str, object]:
+    """Return what may be shown to anybody: neither its key nor a password."""
+    return {
+        "id": account.id,
+        "owner": account.owner,
+        "organization_name": account.organization_name,
+        "email": account.email,
+        "fiscal_id": account.fiscal_id,
+        "state": account.state,
+        "is_partner": account.is_partner,
+        "is_trial": account.is_trial,
+        "has_at_credentials": account.has_at_credentials,
+        "has_open_activity": account.has_open_activity,
+        "at_failures": dict(account.at_failures),
+        "details": dict(account.details),
+    }
 
 
 def _sequence(row: SandboxSequence) -> dict[str, object]:

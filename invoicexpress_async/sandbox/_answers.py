@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from invoicexpress_async.sandbox._behaviour import ErrorShape, SandboxBehaviour
+from invoicexpress_async.sandbox._behaviour import ErrorShape, FlagForm, SandboxBehaviour
 from invoicexpress_async.sandbox._families import Family
+from invoicexpress_async.sandbox._messages import message
 
 # Where an unknown route is redirected to; the server has such a page.
 LOGIN_PAGE = "/_sandbox/login.html"
@@ -20,34 +21,7 @@ _INVALID_KEY = {"errors": [{"error": "Invalid API key"}]}
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
-_MESSAGES = {
-    "pt": {
-        "000": "Erro desconhecido",
-        "001": "O nome da série não é permitido",
-        "002": "A série já existe",
-        "003": "Série inválida",
-        "004": "As credenciais da Autoridade Tributária são inválidas",
-        "005": "O NIF da conta não tem atividade aberta na Autoridade Tributária",
-        "006": "A série já está a ser registada",
-        "007": "Todas as séries estão registadas na AT",
-        "429": "Demasiados pedidos",
-        "": "Não foi possível executar o pedido",
-    },
-    "en": {
-        "000": "Unknown error",
-        "001": "Sequence name not allowed",
-        "002": "Sequence already exists",
-        "003": "Invalid sequence",
-        "004": "Invalid tax authority credentials",
-        "005": "The account's fiscal ID has no open activity at the tax authority",
-        "006": "The sequence is already being registered",
-        "007": "All sequences are registered in AT",
-        "429": "Too many requests",
-        "": "The request could not be carried out",
-    },
-}
-
-_FLAGS: Mapping[str, tuple[object, object]] = {
+_FLAGS: Mapping[FlagForm, tuple[object, object]] = {
     "integer": (0, 1),
     "boolean": (False, True),
     "string": ("0", "1"),
@@ -70,12 +44,23 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """A request that has no effect, or not the one it asked for."""
+    """A request that has no effect, or not the one it asked for.
 
-    def __init__(self, status: int, code: str = "") -> None:
+    Those of accounts have no code: `reason` chooses their message, and `field` is at fault.
+    """
+
+    def __init__(
+        self, status: int, code: str = "", *, reason: str = "", field: str = "serie"
+    ) -> None:
         super().__init__(status, code)
         self.status = status
         self.code = code
+        self.reason = reason
+        self.field = field
+
+    def anew(self) -> "RefusedError":
+        # The same exception raised twice grows its traceback.
+        return RefusedError(self.status, self.code, reason=self.reason, field=self.field)
 
 
 def json_answer(status: int, value: object) -> Answer:
@@ -92,9 +77,15 @@ def empty_answer(behaviour: SandboxBehaviour) -> Answer:
     return _answer(200, _JSON, " " if behaviour.empty_body == "space" else "")
 
 
-def refusal_answer(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+def refusal_answer(behaviour: SandboxBehaviour, refused: RefusedError, *, language: str) -> Answer:
     special = {302: _redirect, 401: _unauthorized, 404: _not_found, 429: _too_many}
-    return special.get(refused.status, _shaped)(behaviour, refused)
+    key = refused.reason or refused.code or str(refused.status)
+    text = message(key, language=language, field=refused.field)
+    return special.get(refused.status, _shaped)(behaviour, refused, text)
+
+
+def flag(form: FlagForm, *, is_set: bool) -> object:
+    return _FLAGS[form][is_set]
 
 
 def row(behaviour: SandboxBehaviour, family: Family, *, has_codes: bool) -> dict[str, object]:
@@ -102,7 +93,7 @@ def row(behaviour: SandboxBehaviour, family: Family, *, has_codes: bool) -> dict
     wire: dict[str, object] = {
         "id": number(family.id),
         "serie": family.serie,
-        "default_sequence": _FLAGS[behaviour.flag_form][family.is_default],
+        "default_sequence": flag(behaviour.flag_form, is_set=family.is_default),
     }
     for name, sequence_id in family.sequence_ids.items():
         wire[f"current_{name}_number"] = number(family.numbers[name])
@@ -116,46 +107,43 @@ def _answer(status: int, content_type: str, body: str) -> Answer:
     return Answer(status=status, headers=(("Content-Type", content_type),), body=body.encode())
 
 
-def _redirect(_behaviour: SandboxBehaviour, _refused: RefusedError) -> Answer:
+def _redirect(_behaviour: SandboxBehaviour, _refused: RefusedError, _text: str) -> Answer:
     return page_answer(302, "You are being redirected").with_header("Location", LOGIN_PAGE)
 
 
-def _unauthorized(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+def _unauthorized(behaviour: SandboxBehaviour, refused: RefusedError, _text: str) -> Answer:
     if behaviour.unauthorized_body == "empty":
         return _answer(refused.status, _JSON, "")
     return json_answer(refused.status, _INVALID_KEY)
 
 
-def _not_found(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
+def _not_found(behaviour: SandboxBehaviour, refused: RefusedError, _text: str) -> Answer:
     if behaviour.not_found_body == "html":
         return page_answer(refused.status, "404")
     return _answer(refused.status, _JSON, " " if behaviour.not_found_body == "space" else "")
 
 
-def _too_many(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
-    answer = _shaped(behaviour, refused)
+def _too_many(behaviour: SandboxBehaviour, refused: RefusedError, text: str) -> Answer:
+    answer = _shaped(behaviour, refused, text)
     if behaviour.retry_after is None:
         return answer
     return answer.with_header("Retry-After", behaviour.retry_after)
 
 
-def _shaped(behaviour: SandboxBehaviour, refused: RefusedError) -> Answer:
-    messages = _MESSAGES[behaviour.language]
-    message = messages.get(refused.code or str(refused.status), messages[""])
-    match behaviour.error_shape:
+def _shaped(behaviour: SandboxBehaviour, refused: RefusedError, text: str) -> Answer:
+    match behaviour.account_error_shape if refused.reason else behaviour.error_shape:
         case ErrorShape.EMPTY:
             return _answer(refused.status, _JSON, "")
         case ErrorShape.SPACE:
             return _answer(refused.status, _JSON, " ")
         case ErrorShape.HTML:
-            return page_answer(refused.status, message)
+            return page_answer(refused.status, text)
         case ErrorShape.TEXT:
-            return _answer(refused.status, _TEXT, message)
+            return _answer(refused.status, _TEXT, text)
         case ErrorShape.SUCCESS_FALSE | ErrorShape.SUCCESS_FALSE_TEXT as shape:
-            return json_answer(200, _error_value(shape, _code(behaviour, refused), message))
+            return json_answer(200, _error_value(behaviour, shape, refused, text))
         case shape:
-            value = _error_value(shape, _code(behaviour, refused), message)
-            return json_answer(refused.status, value)
+            return json_answer(refused.status, _error_value(behaviour, shape, refused, text))
 
 
 def _code(behaviour: SandboxBehaviour, refused: RefusedError) -> dict[str, object]:
@@ -167,21 +155,23 @@ def _code(behaviour: SandboxBehaviour, refused: RefusedError) -> dict[str, objec
     return {"code": bare if behaviour.code_form == "integer" else str(bare)}
 
 
-def _error_value(shape: ErrorShape, code: dict[str, object], message: str) -> object:
-    inner = {**code, "message": message}
+def _error_value(
+    behaviour: SandboxBehaviour, shape: ErrorShape, refused: RefusedError, text: str
+) -> object:
+    inner = {**_code(behaviour, refused), "message": text}
     values: dict[ErrorShape, object] = {
         ErrorShape.CODE_MESSAGE: inner,
         ErrorShape.ERRORS_CODE_MESSAGE: {"errors": inner},
-        ErrorShape.ERRORS_ERROR: {"errors": {"error": message}},
-        ErrorShape.ERRORS_LIST_ERROR: {"errors": [{"error": message}]},
-        ErrorShape.ERRORS_LIST_TEXT: {"errors": [message]},
-        ErrorShape.ERRORS_TEXT: {"errors": message},
-        ErrorShape.ERRORS_FIELD: {"errors": {"serie": [message]}},
-        ErrorShape.FIELD: {"serie": [message]},
-        ErrorShape.ERROR: {"error": message},
-        ErrorShape.MESSAGE: {"message": message},
-        ErrorShape.PAIRS: [["serie", message]],
-        ErrorShape.NESTED_CODE_WINS: {"code": "999", "message": message, "errors": inner},
+        ErrorShape.ERRORS_ERROR: {"errors": {"error": text}},
+        ErrorShape.ERRORS_LIST_ERROR: {"errors": [{"error": text}]},
+        ErrorShape.ERRORS_LIST_TEXT: {"errors": [text]},
+        ErrorShape.ERRORS_TEXT: {"errors": text},
+        ErrorShape.ERRORS_FIELD: {"errors": {refused.field: [text]}},
+        ErrorShape.FIELD: {refused.field: [text]},
+        ErrorShape.ERROR: {"error": text},
+        ErrorShape.MESSAGE: {"message": text},
+        ErrorShape.PAIRS: [[refused.field, text]],
+        ErrorShape.NESTED_CODE_WINS: {"code": "999", "message": text, "errors": inner},
         ErrorShape.SUCCESS_FALSE: {"success": False, "errors": inner},
         ErrorShape.SUCCESS_FALSE_TEXT: {"success": "false", "errors": inner},
     }

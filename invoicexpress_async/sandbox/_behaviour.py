@@ -1,6 +1,6 @@
 """The knobs: what is unknown of the real server, or was seen in more than one form."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Literal
 
@@ -16,6 +16,7 @@ UnauthorizedBody = Literal["message", "empty"]
 NumberForm = Literal["integer", "string"]
 FlagForm = Literal["integer", "boolean", "string", "word"]
 ListForm = Literal["array", "object_when_single"]
+AtCommunicationBody = Literal["success", "empty"]
 
 
 class ErrorShape(StrEnum):
@@ -50,12 +51,14 @@ class SandboxBehaviour:
     """How the server answers, for all its accounts; may be changed while it runs.
 
     Args:
-        language: Of the messages; the real ones are Portuguese or English.
+        language: Of the messages, for accounts that have none of their own; the real ones are
+            Portuguese or English.
         requests_per_minute: Per account, over any key; None switches the limit off.
         window: How the minute is counted; nobody knows the real one.
         retry_after: Sent verbatim with a 429, so that any nonsense can be tried. The real
             server was never seen to send one.
         error_shape: The body of 403, 409, 422, 429 and 5xx.
+        account_error_shape: The same for what accounts are refused for, which has no code.
         code_form: `"006"`, `"6"` or `6`.
         envelope: The key around the object that create and get answer.
         empty_body: What a 200 without content carries.
@@ -65,8 +68,9 @@ class SandboxBehaviour:
         flag_form: `default_sequence` as `1`, `true`, `"1"` or `"true"`.
         list_form: Whether a single row is listed as an object in place of a list.
         refused_names: Series refused with 422/001, beside those that are too long.
-        is_name_check_atomic: When False the name is checked as the request arrives and not
-            as it takes effect: two overlapping creates then make a duplicate.
+        is_name_check_atomic: When False the name of a serie, and the e-mail and the fiscal id
+            of an account, are checked as the request arrives and not as it takes effect: two
+            overlapping creates then make a duplicate.
         registration_seconds: How long the tax authority takes. Until then the serie answers
             409/006, to the create that started it too.
         may_answer_before_registered: The create or register that starts a registration
@@ -76,6 +80,19 @@ class SandboxBehaviour:
         list_lag_seconds: How long a listing lags behind a create.
         has_row_after_refusal: Whether a create refused for the tax authority's sake leaves
             an unregistered row behind.
+        account_flag_form: `at_configured` and `trial`; their real form is unknown.
+        account_url: Of a created account, with `{account}` for its name; another one leads
+            elsewhere.
+        existing_user_status: Of an account that was created for an existing user.
+        is_email_shown: When False the e-mail of an account that is got is null.
+        is_new_account_trial: Whether an account that is created begins with a free trial.
+        at_communication_body: What a 2xx of the AT communication carries.
+        at_passwords: The one right password at AT, in clear, by the fiscal id of the sub-user.
+            For fiscal ids that are not there, any password but `wrong` is right.
+        at_attempts: Wrong passwords in a row that lock a sub-user; the right one is of no use
+            then.
+        inactive_fiscal_ids: Companies without open activity at AT, whichever account they
+            have: 422/005.
     """
 
     language: Language = "pt"
@@ -84,6 +101,9 @@ class SandboxBehaviour:
     retry_after: str | None = None
     error_shape: ErrorShape = attrs.field(
         default=ErrorShape.ERRORS_CODE_MESSAGE, converter=ErrorShape
+    )
+    account_error_shape: ErrorShape = attrs.field(
+        default=ErrorShape.ERRORS_LIST_ERROR, converter=ErrorShape
     )
     code_form: CodeForm = "padded"
     envelope: Envelope = "sequence"
@@ -100,3 +120,12 @@ class SandboxBehaviour:
     is_listed_while_registering: bool = False
     list_lag_seconds: float = 0.0
     has_row_after_refusal: bool = False
+    account_flag_form: FlagForm = "boolean"
+    account_url: str = "https://{account}.app.invoicexpress.com"
+    existing_user_status: Literal[200, 201] = 201
+    is_email_shown: bool = True
+    is_new_account_trial: bool = False
+    at_communication_body: AtCommunicationBody = "success"
+    at_passwords: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    at_attempts: int = 3
+    inactive_fiscal_ids: Collection[str] = ()

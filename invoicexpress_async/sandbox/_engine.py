@@ -5,13 +5,21 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.sandbox._accounts import SandboxAccount
+from invoicexpress_async.sandbox._account_desk import AccountDesk
+from invoicexpress_async.sandbox._accounts import READ_OPERATIONS, SandboxAccount
 from invoicexpress_async.sandbox._answers import Answer, RefusedError, refusal_answer
 from invoicexpress_async.sandbox._behaviour import SandboxBehaviour
+from invoicexpress_async.sandbox._directory import Directory
 from invoicexpress_async.sandbox._families import Family, Mint, SandboxSequence
 from invoicexpress_async.sandbox._ledger import Ledger
 from invoicexpress_async.sandbox._requests import Request, RequestLog
-from invoicexpress_async.sandbox._routes import NewSequence, Order, query_key, read_order
+from invoicexpress_async.sandbox._routes import (
+    AccountOrder,
+    NewSequence,
+    Order,
+    query_key,
+    read_order,
+)
 from invoicexpress_async.sandbox._sequences import SequenceDesk
 
 
@@ -24,7 +32,7 @@ class Pending:
     """
 
     request: Request
-    order: Order | RefusedError
+    order: Order | AccountOrder | RefusedError
     _commit: Callable[["Pending"], Answer] = attrs.field(repr=False)
     index: int
 
@@ -43,25 +51,29 @@ class Engine:
     clock: Callable[[], float]
     mint: Mint
     log: RequestLog = attrs.field(factory=RequestLog, init=False)
-    ledgers: dict[str, Ledger] = attrs.field(factory=dict[str, Ledger], init=False)
     revision: int = attrs.field(default=0, init=False)
+    _directory: Directory = attrs.field(factory=Directory, init=False)
     _desk: SequenceDesk = attrs.field(init=False)
+    _account_desk: AccountDesk = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._desk = SequenceDesk(self.behaviour, self.clock, self.mint)
+        self._account_desk = AccountDesk(self.behaviour, self._directory)
+
+    @property
+    def ledgers(self) -> dict[str, Ledger]:
+        return self._directory.ledgers
 
     @property
     def accounts(self) -> Mapping[str, SandboxAccount]:
         return MappingProxyType({name: book.account for name, book in self.ledgers.items()})
 
     def add_account(self, account: SandboxAccount) -> None:
-        if account.name in self.ledgers:
-            raise ValueError(f"the sandbox already has an account {account.name!r}")
-        self.ledgers[account.name] = Ledger(account)
+        self._directory.add(account)
         self.revision += 1
 
     def update_account(self, account: SandboxAccount) -> None:
-        self.ledgers[account.name].account = account
+        self._directory.update(account)
         self.revision += 1
 
     def add_sequence(
@@ -90,12 +102,12 @@ class Engine:
     def receive(self, request: Request) -> Pending:
         """Take in a request, and decide what is decided on arrival.
 
-        That is the account, its limit, the route, the key and, of a create, the body. All
-        else is decided by `commit`.
+        That is the account, its limit, the route, the key, the body, and whether an account
+        has the rights at all. All else is decided by `commit`.
         """
         now = self.clock()
         index = self.log.add(request, received_at=now)
-        order: Order | RefusedError
+        order: Order | AccountOrder | RefusedError
         try:
             order = self._admit(request, now=now)
         except RefusedError as refused:
@@ -105,7 +117,7 @@ class Engine:
     def handle(self, request: Request) -> Answer:
         return self.receive(request).commit()
 
-    def _admit(self, request: Request, *, now: float) -> Order:
+    def _admit(self, request: Request, *, now: float) -> Order | AccountOrder:
         ledger = self.ledgers.get(request.account)
         if ledger is None:
             # The host name exists whatever the account is called: it answers like a bad key.
@@ -116,13 +128,16 @@ class Engine:
         order = read_order(request)
         if query_key(request.query) != ledger.account.api_key.encode():
             raise RefusedError(401)
+        if isinstance(order, AccountOrder):
+            return self._account_desk.receive(ledger, order, request)
         return self._desk.receive(ledger, order, request)
 
     def _commit(self, pending: Pending) -> Answer:
         try:
             answer = self._apply(pending)
         except RefusedError as refused:
-            answer = refusal_answer(self.behaviour, refused)
+            language = self._language(pending.request.account)
+            answer = refusal_answer(self.behaviour, refused, language=language)
         self.log.settle(pending.index, pending.request, status=answer.status)
         # One session cookie for the domain that all accounts share.
         cookie = f"_session={pending.request.account}-{pending.index:x}"
@@ -130,10 +145,18 @@ class Engine:
         return answer.with_header("Set-Cookie", cookie)
 
     def _apply(self, pending: Pending) -> Answer:
-        if isinstance(pending.order, RefusedError):
-            # Raised anew: the same exception raised twice grows its traceback.
-            raise RefusedError(pending.order.status, pending.order.code)
-        if pending.order.operation not in ("list", "get"):
+        order = pending.order
+        if isinstance(order, RefusedError):
+            raise order.anew()
+        ledger = self.ledgers[pending.request.account]
+        if order.operation not in READ_OPERATIONS:
             # A refused create may leave a row behind, so that a refusal counts as well.
             self.revision += 1
-        return self._desk.commit(self.ledgers[pending.request.account], pending.order)
+        if isinstance(order, AccountOrder):
+            return self._account_desk.commit(ledger, order)
+        return self._desk.commit(ledger, order)
+
+    def _language(self, account: str) -> str:
+        ledger = self.ledgers.get(account)
+        own = ledger.account.language if ledger is not None else None
+        return own or self.behaviour.language

@@ -5,18 +5,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import attrs
 
+from invoicexpress_async.sandbox._accounts import READ_OPERATIONS
 from invoicexpress_async.sandbox._admin import answer_admin
-from invoicexpress_async.sandbox._answers import Answer, empty_answer, json_answer
+from invoicexpress_async.sandbox._answers import Answer, RefusedError
 from invoicexpress_async.sandbox._engine import Engine, Pending
 from invoicexpress_async.sandbox._fault import Commits
 from invoicexpress_async.sandbox._fault_plan import FaultPlan
+from invoicexpress_async.sandbox._fault_promises import promise
 from invoicexpress_async.sandbox._http import Head
-from invoicexpress_async.sandbox._oracle import Oracle, serie_of
+from invoicexpress_async.sandbox._oracle import Oracle
 from invoicexpress_async.sandbox._requests import Request
-from invoicexpress_async.sandbox._routes import Order
-
-# No row has it: whoever believes an answer without effect is found out.
-_NO_ID = 999_999_999
 
 # More than a cancelled task needs; an injected sleep might swallow its cancelling.
 _CLOSE_SECONDS = 1.0
@@ -45,11 +43,14 @@ class Backend:
         return answer
 
     def commit(self, pending: Pending) -> Answer:
-        ledger = self.engine.ledgers.get(pending.request.account)
-        before = ledger.size if ledger is not None else 0
+        ledgers = self.engine.ledgers
+        ledger = ledgers.get(pending.request.account)
+        rows, accounts = ledger.size if ledger is not None else 0, len(ledgers)
         answer = pending.commit()
-        if ledger is not None and ledger.size > before:
-            self.oracle.note_commit(pending, rows=ledger.size - before)
+        if ledger is not None and ledger.size > rows:
+            self.oracle.note_commit(pending, rows=ledger.size - rows)
+        if len(ledgers) > accounts:
+            self.oracle.accounts.note_commit(next(reversed(ledgers.values())).account)
         self.note_change()
         return answer
 
@@ -61,7 +62,7 @@ class Backend:
             self._late[pending.index] = pending
             if late_seconds is not None:
                 _ = self.spawn(self._commit_after(pending, late_seconds))
-        return self._promise(pending)
+        return promise(self.engine, pending)
 
     def commit_late(self) -> int:
         late, self._late = self._late, {}
@@ -82,19 +83,6 @@ class Backend:
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
 
-    def _promise(self, pending: Pending) -> Answer:
-        """Return what a server answers that thinks it has done what it has not."""
-        match pending.order:
-            case Order(operation="create"):
-                row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
-                return json_answer(201, {"sequence": row})
-            case Order(operation="register", id=id_):
-                family = self.engine.ledgers[pending.request.account].by_id(id_)
-                serie = family.serie if family is not None else ""
-                return json_answer(200, {"sequences": [{"id": id_, "serie": serie}]})
-            case _:
-                return empty_answer(self.engine.behaviour)
-
     async def _commit_after(self, pending: Pending, seconds: float) -> None:
         await self.sleep(seconds)
         if self._late.pop(pending.index, None) is not None:
@@ -102,4 +90,5 @@ class Backend:
 
 
 def _has_effect(pending: Pending) -> bool:
-    return isinstance(pending.order, Order) and pending.order.operation not in ("list", "get")
+    order = pending.order
+    return not isinstance(order, RefusedError) and order.operation not in READ_OPERATIONS

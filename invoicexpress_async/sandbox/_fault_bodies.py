@@ -12,7 +12,7 @@ from invoicexpress_async.sandbox._fault import Exchange
 from invoicexpress_async.sandbox._fault_answers import AnswerFault
 
 _ID = re.compile(rb'"id": "?\d+"?')
-_SERIE = re.compile(rb'"serie": "')
+_NAME = re.compile(rb'"(?:serie|name|organization_name)": "')
 _JSON = "application/json; charset=utf-8"
 _PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body><form></form></body></html>"
 
@@ -82,7 +82,7 @@ def two_ids(body: bytes) -> bytes:
 
 
 def invalid_utf8(body: bytes) -> bytes:
-    altered, number = _SERIE.subn(b'"serie": "\xff\xfe', body)
+    altered, number = _NAME.subn(rb"\g<0>" + b"\xff\xfe", body)
     return altered if number else b'{"message": "\xff\xfe"}'
 
 
@@ -107,13 +107,13 @@ def without_id(body: bytes) -> bytes:
 
 def another_serie(body: bytes) -> bytes:
     def alter(row: dict[str, object]) -> dict[str, object]:
-        return {**row, "serie": f"{row.get('serie', '')}X"}
+        return {**row, "serie": f"{row['serie']}X"} if "serie" in row else row
 
     return _change_rows(body, alter)
 
 
 def other_envelope(body: bytes) -> bytes:
-    other = {"sequence": "sequences", "sequences": "sequence"}
+    other = {"sequence": "sequences", "sequences": "sequence", "account": "accounts"}
     document = _document(body)
     return _encode({other.get(name, name): value for name, value in document.items()})
 
@@ -131,7 +131,7 @@ def _turned(value: object) -> object:
 
 def _change_rows(body: bytes, alter: Callable[[dict[str, object]], dict[str, object]]) -> bytes:
     document = _document(body)
-    for name in ("sequence", "sequences"):
+    for name in ("sequence", "sequences", "account"):
         value = document.get(name)
         if isinstance(value, dict):
             document[name] = alter(cast("dict[str, object]", value))

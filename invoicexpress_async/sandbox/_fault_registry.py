@@ -101,7 +101,7 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "two_ids": _body("Answer with two ids in one object.", bodies.two_ids),
         "deep_nesting": _Kind(bodies.DeepNesting),
         "huge_integer": _Kind(bodies.HugeInteger),
-        "invalid_utf8": _body("Answer with a serie that is not UTF-8.", bodies.invalid_utf8),
+        "invalid_utf8": _body("Answer with a name that is not UTF-8.", bodies.invalid_utf8),
         "byte_order_mark": _body("Answer with a byte-order mark before the JSON.", bodies.marked),
         "nonsense_charset": _body(
             "Answer in a charset that does not exist.",
@@ -113,7 +113,7 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "null": _body("Answer with null.", bodies.constant(b"null")),
         "empty_list": _body("Answer with [].", bodies.constant(b"[]")),
         "empty_object": _body("Answer with {}.", bodies.constant(b"{}")),
-        "without_id": _body("Answer with rows that have no id.", bodies.without_id),
+        "without_id": _body("Answer with rows or an account without an id.", bodies.without_id),
         "another_serie": _body("Answer with rows of another name.", bodies.another_serie),
         "other_envelope": _body(
             "Answer with sequences in place of sequence, or the reverse.", bodies.other_envelope

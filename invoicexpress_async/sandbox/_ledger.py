@@ -1,16 +1,23 @@
-"""One account's books: its rows, its default and its minute."""
+"""One account's books: its rows, its default, its minute, and what AT said to it."""
+
+from collections import Counter
+from typing import Literal
 
 import attrs
 
-from invoicexpress_async.sandbox._accounts import SandboxAccount
+from invoicexpress_async.sandbox._accounts import Operation, SandboxAccount
+from invoicexpress_async.sandbox._answers import RefusedError
 from invoicexpress_async.sandbox._behaviour import SandboxBehaviour, WindowKind
 from invoicexpress_async.sandbox._families import Family, Mint, SandboxSequence
 from invoicexpress_async.sandbox._windows import Window, make_window
+
+AtOutcome = Literal["right", "wrong", "locked"]
 
 
 @attrs.define(eq=False)
 class Ledger:
     account: SandboxAccount
+    at_outcomes: Counter[AtOutcome] = attrs.field(factory=Counter[AtOutcome], init=False)
     _families: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
     _by_serie: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
     _default: Family | None = attrs.field(default=None, init=False)
@@ -59,6 +66,11 @@ class Ledger:
 
     def snapshots(self) -> tuple[SandboxSequence, ...]:
         return tuple(family.snapshot() for family in self._families.values())
+
+    def check_refusals(self, operation: Operation) -> None:
+        refusal = self.account.refusals.get(operation)
+        if refusal is not None:
+            raise RefusedError(*refusal)
 
     def admits(self, behaviour: SandboxBehaviour, *, now: float) -> bool:
         if behaviour.requests_per_minute is None:

@@ -7,10 +7,11 @@ from types import MappingProxyType
 
 import attrs
 
+from invoicexpress_async.sandbox._account_oracle import AccountOracle
 from invoicexpress_async.sandbox._answers import RefusedError
 from invoicexpress_async.sandbox._engine import Engine, Pending
 from invoicexpress_async.sandbox._http import Head
-from invoicexpress_async.sandbox._routes import Order, read_new_sequence
+from invoicexpress_async.sandbox._routes import AccountOrder, Order, read_new_sequence
 
 
 def _counters() -> defaultdict[str, Counter[str]]:
@@ -54,9 +55,11 @@ class Oracle:
         bytes_received: Of HTTP, decrypted, on connections that were served at all.
         bytes_unread: Of these, those of requests that were never read to their end.
         partial: The requests of which only a part was read, in order.
+        accounts: What it knows of the accounts that partners create.
     """
 
     _engine: Engine
+    accounts: AccountOracle = attrs.field(init=False)
     connections_total: int = attrs.field(default=0, init=False)
     connections_open: int = attrs.field(default=0, init=False)
     connections_peak: int = attrs.field(default=0, init=False)
@@ -73,6 +76,9 @@ class Oracle:
     _times: defaultdict[str, list[float]] = attrs.field(
         factory=lambda: defaultdict[str, list[float]](list), init=False
     )
+
+    def __attrs_post_init__(self) -> None:
+        self.accounts = AccountOracle(self._engine)
 
     @property
     def faults(self) -> Mapping[str, int]:
@@ -145,12 +151,15 @@ class Oracle:
 
     def note_read(self, pending: Pending, head: Head) -> None:
         self._times[head.account].append(self._engine.log.records[pending.index].received_at)
-        if head.order is None:
-            return
-        if head.order.operation == "create":
-            self._posts[head.account][serie_of(pending)] += 1
-        elif head.method == "PUT":
-            self._puts[head.account, head.order.id, head.order.operation] += 1
+        match head.order:
+            case Order(operation="create"):
+                self._posts[head.account][serie_of(pending)] += 1
+            case Order(operation="set_current" | "register" as action, id=id_):
+                self._puts[head.account, id_, action] += 1
+            case AccountOrder(operation="account_create" | "account_create_already_user"):
+                self.accounts.note_read(pending)
+            case _:
+                pass
 
     def note_commit(self, pending: Pending, *, rows: int) -> None:
         self._commits[pending.request.account][serie_of(pending)] += rows

@@ -1,6 +1,8 @@
 """What the server receives, and what it remembers of it."""
 
+import json
 from collections import Counter
+from typing import cast
 
 import attrs
 
@@ -74,6 +76,22 @@ def _record(request: Request, received_at: float, status: int | None) -> Recorde
         received_at=received_at,
         has_cookie=request.has_cookie,
     )
+
+
+def read_envelope(request: Request, name: str) -> dict[str, object] | None:
+    """Return the object that stands under a name in the body; None if there is none."""
+    # A body that does not say it is JSON is not parsed, as if it were not there.
+    if request.content_type.partition(";")[0].strip().lower() != "application/json":
+        return None
+    try:
+        document: object = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return None
+    return as_object((as_object(document) or {}).get(name))
+
+
+def as_object(value: object) -> dict[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def split_account(host: str, target: str) -> tuple[str, str]:

@@ -93,7 +93,7 @@ class SequenceDesk:
         return self._one(201, ledger, family)
 
     def _list(self, ledger: Ledger) -> Answer:
-        _check_refusals(ledger, Order(operation="list"))
+        ledger.check_refusals("list")
         now = self._clock()
         families = [f for f in ledger.families if self._is_listed(f, now)]
         rows = [self._row(ledger, family) for family in families]
@@ -101,11 +101,11 @@ class SequenceDesk:
         return json_answer(200, {"sequences": rows[0] if is_object else rows})
 
     def _get(self, ledger: Ledger, order: Order) -> Answer:
-        _check_refusals(ledger, order)
+        ledger.check_refusals(order.operation)
         return self._one(200, ledger, _find(ledger, order))
 
     def _set_current(self, ledger: Ledger, order: Order) -> Answer:
-        _check_refusals(ledger, order)
+        ledger.check_refusals(order.operation)
         ledger.make_default(_find(ledger, order))
         return empty_answer(self._behaviour)
 
@@ -131,13 +131,14 @@ class SequenceDesk:
             raise RefusedError(422, "002")
 
     def _check_tax_authority(self, ledger: Ledger, order: Order) -> None:
-        _check_refusals(ledger, order)
+        ledger.check_refusals(order.operation)
         account = ledger.account
         if not account.is_portuguese:
             return
         if not (account.has_at_credentials and account.has_valid_at_credentials):
             raise RefusedError(422, "004")
-        if not account.has_open_activity:
+        is_inactive = account.fiscal_id in self._behaviour.inactive_fiscal_ids
+        if is_inactive or not account.has_open_activity:
             raise RefusedError(422, "005")
 
     def _register_or_wait(self, ledger: Ledger, family: Family, *, is_new: bool) -> None:
@@ -169,12 +170,6 @@ def _check_trial(ledger: Ledger) -> None:
     # are, as that is not available to it.
     if ledger.account.is_trial:
         raise RefusedError(401)
-
-
-def _check_refusals(ledger: Ledger, order: Order) -> None:
-    refusal = ledger.account.refusals.get(order.operation)
-    if refusal is not None:
-        raise RefusedError(*refusal)
 
 
 def _find(ledger: Ledger, order: Order) -> Family:

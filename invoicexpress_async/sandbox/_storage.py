@@ -122,8 +122,13 @@ def _read(path: Path) -> _State:
 
 
 def _account_state(ledger: Ledger) -> _AccountState:
-    settings: dict[str, object] = attrs.asdict(ledger.account, recurse=False)
-    settings["refusals"] = dict(ledger.account.refusals)
+    account = ledger.account
+    settings: dict[str, object] = {
+        **attrs.asdict(account, recurse=False),
+        "refusals": dict(account.refusals),
+        "details": dict(account.details),
+        "at_failures": dict(account.at_failures),
+    }
     return _AccountState(
         settings=settings, sequences=[_family_state(family) for family in ledger.families]
     )
