@@ -4,13 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from invoicexpress_async.account_credentials import AtCredentials, CommunicationType
+    from invoicexpress_async.account_errors import RepeatedCredentialsError
     from invoicexpress_async.account_models import (
+        AccountDetails,
         CreatedAccount,
         Language,
         NewAccount,
         TaxCountry,
     )
     from invoicexpress_async.account_session import AccountSession
+    from invoicexpress_async.account_update import AccountUpdate
     from invoicexpress_async.accounts import AccountService
     from invoicexpress_async.config import Secret, Timeouts
     from invoicexpress_async.errors import (
@@ -99,8 +103,11 @@ _HOMES: Final = {
     "ratelimit": ("RateLimit",),
     "retry": ("RetryPolicy",),
     "sequences": ("SequenceService",),
-    "account_models": ("CreatedAccount", "Language", "NewAccount", "TaxCountry"),
+    "account_credentials": ("AtCredentials", "CommunicationType"),
+    "account_errors": ("RepeatedCredentialsError",),
+    "account_models": ("AccountDetails", "CreatedAccount", "Language", "NewAccount", "TaxCountry"),
     "account_session": ("AccountSession",),
+    "account_update": ("AccountUpdate",),
     "accounts": ("AccountService",),
     "session": ("SessionManager",),
 }
@@ -122,9 +129,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AccountDetails",
     "AccountService",
     "AccountSession",
+    "AccountUpdate",
+    "AtCredentials",
     "AuthenticationError",
+    "CommunicationType",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
@@ -147,6 +158,7 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "Registration",
+    "RepeatedCredentialsError",
     "RetryPolicy",
     "Secret",
     "Sequence",

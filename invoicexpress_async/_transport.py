@@ -45,6 +45,7 @@ class Attempt:
         answer: The complete answer.
         opening: The turn to open a connection, while one is being opened for it.
         on_sent: Called as `is_sent` becomes true.
+        has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
 
     is_begun: bool = False
@@ -54,6 +55,7 @@ class Attempt:
     answer: Answer | None = None
     opening: Opening | None = None
     on_sent: Callable[[], None] | None = None
+    has_secrets: bool = False
 
     def __deepcopy__(self, memo: object) -> "Attempt":
         # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
@@ -102,10 +104,21 @@ class _ShieldedHook:
         self._hook = hook
 
     async def __call__(self, session: object, context: object, params: object) -> None:
+        if isinstance(params, _CHUNKS) and _may_have_secrets(context):
+            params = type(params)(params.method, params.url, b"*" * len(params.chunk))
         try:
             await self._hook(session, context, params)
         except Exception:
             _LOGGER.exception("A trace hook raised; the request goes on without it.")
+
+
+_CHUNKS: Final = (aiohttp.TraceRequestChunkSentParams, aiohttp.TraceResponseChunkReceivedParams)
+
+
+def _may_have_secrets(context: object) -> bool:
+    # A context of the user's own making may not carry the attempt.
+    attempt = getattr(context, "trace_request_ctx", None)
+    return not isinstance(attempt, Attempt) or attempt.has_secrets
 
 
 def _evidence_trace(openings: Openings) -> aiohttp.TraceConfig:
@@ -180,6 +193,7 @@ class HttpLane:
         self._attempt = attempt
         self._target = address.target(request, key)
         attempt.is_begun = True
+        attempt.has_secrets = bool(request.secrets)
         cancelled: tuple[object, ...] | None = None
         try:
             async with self._session.request(

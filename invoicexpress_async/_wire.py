@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 import attrs
 
 from invoicexpress_async._json import JsonValue, NotJsonError, loads
+from invoicexpress_async._redaction import text_of_refusal, without_secrets
+from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
     AuthenticationError,
     ConflictError,
     InvalidSequenceError,
+    InvoiceXpressError,
     MalformedResponseError,
     NoOpenActivityError,
     NotFoundError,
@@ -43,6 +46,7 @@ _DIGITS_OF_A_CODE: Final = 3
 _CONTAINERS: Final = ("errors", "error")
 _TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
 _SILENT_KEYS: Final = frozenset({"code", "success", "status"})
+_SECRET_KEYS: Final = frozenset({"api_key"})
 
 
 _BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
@@ -91,7 +95,9 @@ class Request(Generic[T_co]):
         query: Further parameters, already escaped, such as "page=2".
         body: JSON bytes; empty for none.
         subject: What it is about, for people.
-        hides_answer: Whether the answer holds a secret, so that no part of it may be shown.
+        hides_answer: Whether the answer may hold a secret, so that no part of it may be shown but
+            the texts of a refusal.
+        secrets: What the body holds and no text may show, should the server echo it.
         structure: Turns the answer's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
     """
@@ -104,6 +110,7 @@ class Request(Generic[T_co]):
     body: bytes = attrs.field(default=b"", repr=False)
     subject: str | None = None
     hides_answer: bool = False
+    secrets: tuple[Secret, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -117,9 +124,9 @@ class Answer:
 
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
-    content_type: str = ""
-    retry_after: str | None = None
-    location: str | None = None
+    content_type: str = attrs.field(default="", repr=False)
+    retry_after: str | None = attrs.field(default=None, repr=False)
+    location: str | None = attrs.field(default=None, repr=False)
     problem: str | None = None
 
 
@@ -131,13 +138,22 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         UnexpectedRedirectError: a 3xx.
         MalformedResponseError: a 2xx that is not what was asked for.
     """
+    if not request.hides_answer:
+        return _decipher(request, answer, wall_seconds=wall_seconds)
+    try:
+        return _decipher(request, answer, wall_seconds=wall_seconds)
+    except InvoiceXpressError as shown:
+        error = shown
+    # The frames in its traceback hold the answer's JSON.
+    raise without_secrets(error, request.secrets).with_traceback(None)
+
+
+def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     if _is_redirect(answer.status):
         raise _redirect(answer)
     if not _is_success(answer.status):
         raise _refusal(answer, wall_seconds=wall_seconds)
     payload = _payload(answer)
-    if request.hides_answer:
-        answer = attrs.evolve(answer, body=b"")
     if isinstance(payload, dict) and _says_failure(payload):
         raise _status_error(answer, payload, None)
     if isinstance(payload, dict) and _holds_an_error(payload):
@@ -146,9 +162,6 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         return request.structure(payload)
     except MalformedResponseError as malformed:
         error = malformed
-    if request.hides_answer:
-        payload = None  # the frames of a traceback must not hold it either
-        raise error.with_traceback(None)
     error.excerpt = _excerpt(answer.body)
     raise error
 
@@ -239,10 +252,8 @@ def _refusal(answer: Answer, *, wall_seconds: float) -> StatusError:
 
 def _status_error(answer: Answer, payload: JsonValue, wait: float | None) -> StatusError:
     code, messages = _code(payload), tuple(_messages(payload))[:_MOST_MESSAGES]
-    name = f"HTTP {answer.status}" + (f", code {code:.40}" if code is not None else "")
-    said = f": {messages[0]}" if messages else ""
     return _status_error_class(answer.status, code)(
-        f"The server refused ({name}){said}.",
+        text_of_refusal(answer.status, code, messages),
         status=answer.status,
         code=code,
         messages=messages,
@@ -288,7 +299,7 @@ def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[s
                 yield from _messages(item, label, depth + 1)
     elif isinstance(payload, dict):
         for key, value in payload.items():
-            if key not in _SILENT_KEYS:
+            if key not in _SILENT_KEYS and not (key in _SECRET_KEYS and isinstance(value, str)):
                 inner = label if key in _TEXT_KEYS else f"{label}{_printable(key)}: "
                 yield from _messages(value, inner, depth + 1)
 

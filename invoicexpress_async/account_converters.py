@@ -1,9 +1,21 @@
 """Wire and values of accounts; their wire names live here."""
 
+import base64
+from collections.abc import Mapping
+from typing import Final
+
 from invoicexpress_async._json import JsonValue
-from invoicexpress_async.account_models import CreatedAccount, NewAccount
+from invoicexpress_async.account_credentials import AtCredentials
+from invoicexpress_async.account_models import AccountDetails, CreatedAccount, NewAccount
+from invoicexpress_async.account_update import AccountUpdate
 from invoicexpress_async.config import Secret
-from invoicexpress_async.converters import malformed
+from invoicexpress_async.converters import ProblemError, malformed, structure_flag
+
+# No answer to a read is known to hold these; what is not kept cannot be shown.
+_NEVER_KEPT: Final = frozenset({"api_key", "password"})
+_KNOWN: Final = frozenset(
+    {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
+)
 
 
 def account_body(account: NewAccount) -> dict[str, JsonValue]:
@@ -23,10 +35,62 @@ def account_body(account: NewAccount) -> dict[str, JsonValue]:
         "fiscal_id": account.fiscal_id,
         "tax_country": account.tax_country,
         "language": account.language,
-        "marketing": None if account.accepts_marketing is None else str(+account.accepts_marketing),
+        "marketing": _wire_flag(account.accepts_marketing),
     }
-    fields |= {name: str(value) for name, value in optional.items() if value is not None}
+    return {"account": fields | _set_only(optional)}
+
+
+def update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
+    """Return the body of an update: the fields that are set, and no other."""
+    fields = _set_only(
+        {
+            "organization_name": changes.organization_name,
+            "email": changes.email,
+            "first_name": changes.first_name,
+            "last_name": changes.last_name,
+            "phone": changes.phone,
+            "fax": changes.fax,
+            "website": changes.website,
+            "address": changes.address,
+            "city": changes.city,
+            "postal_code": changes.postal_code,
+            "tax_country": changes.tax_country,
+            "language": changes.language,
+            "marketing": _wire_flag(changes.accepts_marketing),
+        }
+    )
+    if changes.credentials is not None:
+        fields["credentials"] = {
+            "username": changes.credentials.subuser,
+            "type": "AT",
+            "context": "Sequences",
+            "password": wire_password(changes.credentials).reveal(),
+        }
     return {"account": fields}
+
+
+def at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
+    """Return the body that sets AT communication up."""
+    return {
+        "at_communication": {
+            "at_subuser": credentials.subuser,
+            "at_password": wire_password(credentials).reveal(),
+            "communication_type": str(credentials.communication_type),
+        }
+    }
+
+
+def wire_password(credentials: AtCredentials) -> Secret:
+    """Return the password as it travels: base64, which hides nothing."""
+    return Secret(base64.b64encode(credentials.password.reveal().encode()).decode())
+
+
+def _set_only(fields: Mapping[str, str | None]) -> dict[str, JsonValue]:
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of the wire, not a switch
+    return None if value is None else str(+value)
 
 
 def structure_created_account(payload: JsonValue) -> CreatedAccount:
@@ -35,11 +99,10 @@ def structure_created_account(payload: JsonValue) -> CreatedAccount:
     Raises:
         MalformedResponseError: no id, no url or no key.
     """
-    account = payload.get("account") if isinstance(payload, dict) else None
-    if not isinstance(account, dict):
-        raise malformed("account: expected an object")
-    texts = {name: account.get(name) for name in ("id", "url", "api_key", "state")}
-    identifier, url, api_key, state = texts.values()
+    account = _open_envelope(payload)
+    identifier, url, api_key, state = (
+        account.get(name) for name in ("id", "url", "api_key", "state")
+    )
     if type(identifier) is int:
         identifier = str(identifier)
     missing = [
@@ -55,3 +118,73 @@ def structure_created_account(payload: JsonValue) -> CreatedAccount:
         api_key=Secret(str(api_key)),
         state=state if isinstance(state, str) else None,
     )
+
+
+def structure_account_details(payload: JsonValue) -> AccountDetails:
+    """Take an account that was read out of its envelope.
+
+    Raises:
+        MalformedResponseError: no name, or a field of another kind, with the paths of them.
+    """
+    fields = _Fields(_open_envelope(payload))
+    name = fields.text("organization_name")
+    if name is None:
+        fields.problems.append("account.organization_name: expected text")
+    details = AccountDetails(
+        organization_name=name or "",
+        fiscal_id=fields.text("fiscal_id"),
+        email=fields.text("email"),
+        state=fields.text("state"),
+        at_configured=fields.flag("at_configured"),
+        trial=fields.flag("trial"),
+        extra=fields.extra(),
+    )
+    if fields.problems:
+        raise malformed(*fields.problems)
+    return details
+
+
+class _Fields:
+    """The fields of an account that was read, and what is wrong with them."""
+
+    def __init__(self, account: Mapping[str, JsonValue]) -> None:
+        self._account = account
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        value = self._account.get(name)
+        if type(value) is int:  # digit strings come as numbers elsewhere in this API
+            return str(value)
+        if value is None or isinstance(value, str):
+            return value
+        self.problems.append(str(ProblemError(f"account.{name}", "text", value)))
+        return None
+
+    def flag(self, name: str) -> bool | None:
+        value = self._account.get(name)
+        try:
+            return None if value is None else structure_flag(value, f"account.{name}")
+        except ProblemError as problem:
+            self.problems.append(str(problem))
+        return None
+
+    def extra(self) -> dict[str, JsonValue]:
+        used = _KNOWN | _NEVER_KEPT
+        return {name: value for name, value in self._account.items() if name not in used}
+
+
+def structure_nothing(payload: JsonValue) -> None:
+    """Accept an empty answer, or an object: `{"success": "true"}` is on the provider's page.
+
+    Raises:
+        MalformedResponseError: anything else. `success` of false was a refusal before.
+    """
+    if payload is not None and not isinstance(payload, dict):
+        raise malformed("the answer: expected nothing")
+
+
+def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:
+    account = payload.get("account") if isinstance(payload, dict) else None
+    if not isinstance(account, dict):
+        raise malformed("account: expected an object")
+    return account

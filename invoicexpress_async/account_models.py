@@ -1,18 +1,31 @@
-"""The values of accounts: what a partner creates, and what it gets back."""
+"""The values of accounts: what a partner creates, what it gets back, and what it reads."""
 
+import functools
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
+from invoicexpress_async._json import JsonValue
+from invoicexpress_async.account_fields import (
+    as_secret,
+    check_email,
+    check_flag,
+    check_line,
+    check_organization_name,
+    check_password,
+    is_nif,
+    keeps_secrets,
+    member_of,
+    required,
+)
 from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError, MalformedResponseError
 
 _DOMAIN: Final = ".app.invoicexpress.com"
-_MOST_NAME_CHARACTERS: Final = 100  # the provider's limit for organization_name
-_NIF_DIGITS: Final = 9
-_NIF_MODULUS: Final = 11
 
 
 class TaxCountry(StrEnum):
@@ -31,72 +44,45 @@ class Language(StrEnum):
     SPANISH = "es"
 
 
-def is_nif(text: str) -> bool:
-    """Return whether `text` is a Portuguese fiscal number: nine digits, the last one a check."""
-    if len(text) != _NIF_DIGITS or not (text.isascii() and text.isdecimal()):
-        return False
-    weights = zip(text, range(_NIF_DIGITS, 1, -1), strict=False)
-    rest = sum(int(digit) * weight for digit, weight in weights) % _NIF_MODULUS
-    return int(text[-1]) == (0 if rest < 2 else _NIF_MODULUS - rest)  # noqa: PLR2004  # the rule of the check digit
-
-
-def _name(_: object, __: object, value: str) -> None:
-    if not value.strip() or len(value) > _MOST_NAME_CHARACTERS:
-        raise ConfigurationError(
-            f"organization_name must have 1 to {_MOST_NAME_CHARACTERS} characters."
-        )
-
-
-def _email(_: object, __: object, value: str) -> None:
-    # Only what is certainly wrong: the server knows its own rule.
-    if "@" not in value.strip("@") or value.split() != [value]:
-        raise ConfigurationError(f"email {value!r:.80} is not an e-mail address.")
-
-
-def _terms(_: object, __: object, value: bool) -> None:  # noqa: FBT001  # attrs calls it so
+def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
     if value is not True:
         raise ConfigurationError("accepts_terms must be True: the API asks for it.")
 
 
-def _as_secret(value: str | Secret) -> Secret:
-    return value if isinstance(value, Secret) else Secret(value)
-
-
-def _password(_: object, __: object, value: Secret) -> None:
-    if not value.reveal():
-        raise ConfigurationError("password is empty.")
-
-
+@keeps_secrets
 @attrs.frozen(kw_only=True)
 class NewAccount:
     """An account to be created by a partner, for a company that it invoices for.
 
     Attributes:
         organization_name: The company, at most 100 characters.
-        email: Of its user.
-        password: Of its user; a str becomes a `Secret`.
+        email: Of its user: a new one for `create`, an existing one for
+            `create_for_existing_user`.
+        password: Of that user; a str becomes a `Secret`.
         accepts_terms: That the provider's terms are accepted; nothing else than True is sent.
         fiscal_id: Unique in the whole system; a Portuguese one has its check digit checked.
+        tax_country: None leaves it to the server, and counts as Portugal for that check.
         accepts_marketing: None leaves it to the server.
     """
 
-    organization_name: str = attrs.field(validator=_name)
-    email: str = attrs.field(validator=_email)
-    password: Secret = attrs.field(converter=_as_secret, validator=_password)
+    organization_name: str = attrs.field(validator=required(check_organization_name))
+    email: str = attrs.field(validator=required(check_email))
+    password: Secret = attrs.field(converter=as_secret, validator=check_password)
     accepts_terms: bool = attrs.field(validator=_terms)
-    first_name: str | None = None
-    last_name: str | None = None
-    phone: str | None = None
-    fiscal_id: str | None = None
-    tax_country: TaxCountry | None = None
-    language: Language | None = None
-    accepts_marketing: bool | None = None
+    first_name: str | None = attrs.field(default=None, validator=check_line)
+    last_name: str | None = attrs.field(default=None, validator=check_line)
+    phone: str | None = attrs.field(default=None, validator=check_line)
+    fiscal_id: str | None = attrs.field(default=None, validator=check_line)
+    tax_country: TaxCountry | None = attrs.field(default=None, validator=member_of(TaxCountry))
+    language: Language | None = attrs.field(default=None, validator=member_of(Language))
+    accepts_marketing: bool | None = attrs.field(default=None, validator=check_flag)
 
     def __attrs_post_init__(self) -> None:
         is_portuguese = self.tax_country in {None, TaxCountry.PORTUGAL}
         if self.fiscal_id is not None and is_portuguese and not is_nif(self.fiscal_id):
             raise ConfigurationError(
-                f"fiscal_id {self.fiscal_id!r:.40} is not a Portuguese fiscal number (NIF)."
+                f"fiscal_id {self.fiscal_id!r:.40} is not a Portuguese fiscal number (NIF): nine "
+                "digits, the last one a check. For another country give tax_country."
             )
 
 
@@ -137,3 +123,42 @@ class CreatedAccount:
                 problems=("account.url: not a sub-domain of the provider's",),
             )
         return name
+
+
+def _no_extra() -> Mapping[str, JsonValue]:
+    return {}
+
+
+def _read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return MappingProxyType(dict(extra))
+
+
+@attrs.frozen(kw_only=True)
+class AccountDetails:
+    """An account as its partner reads it. The answer has no id and no key.
+
+    Attributes:
+        organization_name: The company.
+        fiscal_id: None when it has none.
+        email: None when the server gives none.
+        state: As it came, such as "active".
+        at_configured: Whether AT communication is set up; None when the answer did not say.
+        trial: Whether it is a trial, which cannot communicate with the tax authority; None
+            when the answer did not say.
+        extra: Fields of the answer that this version does not know, as they came.
+    """
+
+    organization_name: str
+    fiscal_id: str | None = None
+    email: str | None = None
+    state: str | None = None
+    at_configured: bool | None = None
+    trial: bool | None = None
+    extra: Mapping[str, JsonValue] = attrs.field(
+        factory=_no_extra, converter=_read_only, hash=False
+    )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A read-only mapping does not pickle; its contents do.
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(AccountDetails)}
+        return functools.partial(AccountDetails, **fields | {"extra": dict(self.extra)}), ()

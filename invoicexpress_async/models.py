@@ -235,6 +235,8 @@ class Intent(TypedDict):
         is_default: Whether the sequence was to become the default.
         had_sequences: Whether a list before the send was non-empty; None when there was none.
         email: Of the account to create: what to look for.
+        organization_name: Of the account to create for an existing user, who may have many.
+        fiscal_id: Of the account to create, when it was given.
         sent_at: Wall-clock seconds since the epoch of the send, for people and for
             `resend_absent_after`.
     """
@@ -248,3 +250,5 @@ class Intent(TypedDict):
     had_sequences: bool | None
     sent_at: float
     email: NotRequired[str]
+    organization_name: NotRequired[str]
+    fiscal_id: NotRequired[str]

@@ -1,19 +1,19 @@
 import asyncio
 import json
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
+from account_partner import COMPANY, CREATED, NEW_KEY, PASSWORD, RESET, Partner, serving_partner
 from conftest import ACCOUNT, API_KEY
 from fakes import FakeClock
 from test_secrets import seen_in
 
 from invoicexpress_async import (
-    AccountService,
     AuthenticationError,
     ConfigurationError,
+    Intent,
     MalformedResponseError,
     NewAccount,
     OutcomeUnknownError,
@@ -21,57 +21,13 @@ from invoicexpress_async import (
     TaxCountry,
     UnprocessableError,
 )
-from invoicexpress_async.account_models import is_nif
-
-PASSWORD = "canary-password-0123456789"
-NEW_KEY = "canary-new-key-0123456789"
-COMPANY: dict[str, Any] = {
-    "organization_name": "Sapataria Ideal, Lda",
-    "email": "geral@sapataria.example",
-    "password": PASSWORD,
-    "accepts_terms": True,
-    "fiscal_id": "501964843",
-}
-CREATED = {
-    "id": "12345",
-    "name": "Sapataria Ideal",
-    "url": "https://sapataria.app.invoicexpress.com",
-    "api_key": NEW_KEY,
-    "state": "active",
-}
-
-
-class Partner:
-    """The one route, answering as it is told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[Any] = []
-        self.answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-        self.service: AccountService
-
-    def says(self, status: int, document: Any) -> None:
-        async def answer(_: web.BaseRequest) -> web.StreamResponse:
-            return web.json_response(document, status=status)
-
-        self.answer = answer
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert request.path == "/acme/api/accounts/create.json"
-        self.bodies.append(await request.json())
-        return await self.answer(request)
+from invoicexpress_async.account_fields import is_nif
 
 
 @pytest.fixture
 async def partner(clock: FakeClock) -> AsyncIterator[Partner]:
-    one = Partner()
-    runner = web.ServerRunner(web.Server(one.handle, access_log=None))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/{{account}}"
-    async with SessionManager(base_url=base_url, clock=clock) as manager:
-        one.service = manager.account(ACCOUNT, API_KEY).accounts
+    async with serving_partner(clock) as one:
         yield one
-    await runner.cleanup()
 
 
 async def test_an_account_is_created_with_strings_for_flags_and_its_key_is_a_secret(
@@ -86,6 +42,7 @@ async def test_an_account_is_created_with_strings_for_flags_and_its_key_is_a_sec
     assert created.api_key.reveal() == NEW_KEY
     assert NEW_KEY not in repr(created)
     assert PASSWORD not in repr(company)
+    assert partner.requests == [("POST", "/acme/api/accounts/create.json")]
     assert partner.bodies == [
         {
             "account": {
@@ -172,12 +129,7 @@ async def test_two_creates_of_one_email_at_once_are_never_both_in_doubt(partner:
 
 
 async def test_a_lost_connection_is_unknown(partner: Partner) -> None:
-    async def drop(request: web.BaseRequest) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.close()
-        return web.Response()
-
-    partner.answer = drop
+    partner.says(RESET)
 
     with pytest.raises(OutcomeUnknownError, match="connection broke"):
         await partner.service.create(NewAccount(**COMPANY))
@@ -213,6 +165,137 @@ async def test_an_account_create_is_not_resumed_by_reading(
             await manager.account(ACCOUNT, API_KEY).sequences.resume(caught.value.intent)
 
 
+@pytest.mark.parametrize("status", [200, 201])
+async def test_an_account_of_an_existing_user_is_created_with_the_users_own_password(
+    status: int, partner: Partner
+) -> None:
+    partner.says(status, {"account": CREATED | {"id": 12345}})
+
+    created = await partner.service.create_for_existing_user(NewAccount(**COMPANY))
+
+    assert (created.id, created.name, created.api_key.reveal()) == ("12345", "sapataria", NEW_KEY)
+    assert partner.requests == [("POST", "/acme/api/accounts/create_already_user.json")]
+    assert partner.bodies[0]["account"]["password"] == PASSWORD
+    assert partner.bodies[0]["account"]["password_confirmation"] == PASSWORD
+
+
+async def test_one_user_may_have_many_accounts_and_one_in_doubt_stops_no_other(
+    partner: Partner,
+) -> None:
+    create = partner.service.create_for_existing_user
+    partner.says(500)
+    with pytest.raises(OutcomeUnknownError):
+        await create(NewAccount(**COMPANY))
+
+    with pytest.raises(OutcomeUnknownError, match="earlier create"):
+        await create(NewAccount(**COMPANY))
+    partner.says(201, {"account": CREATED})
+    other = COMPANY | {"organization_name": "Padaria", "fiscal_id": "999999990"}
+    await create(NewAccount(**other))
+
+    names = [body["account"]["organization_name"] for body in partner.bodies]
+    assert names == ["Sapataria Ideal, Lda", "Padaria"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        pytest.param({}, {}, True, id="the same"),
+        pytest.param({}, {"email": "GERAL@sapataria.example"}, True, id="case of the e-mail"),
+        pytest.param({}, {"email": "b@c.example"}, True, id="fiscal number"),
+        pytest.param({}, {"organization_name": "B"}, True, id="fiscal number, renamed"),
+        pytest.param({"fiscal_id": None}, {"fiscal_id": None}, True, id="name"),
+        pytest.param({"fiscal_id": None}, {}, True, id="name, number on one"),
+        pytest.param(
+            {"fiscal_id": None}, {"organization_name": "B", "fiscal_id": None}, False, id="name, B"
+        ),
+        pytest.param({}, {"fiscal_id": "999999990"}, False, id="two numbers"),
+        pytest.param({"fiscal_id": None}, {"email": "b@c.example"}, False, id="another user"),
+    ],
+)
+async def test_which_creates_for_existing_users_are_held_back_by_one_in_doubt(
+    first: dict[str, Any], second: dict[str, Any], is_same: bool, partner: Partner
+) -> None:
+    partner.says(500)
+    create = partner.service.create_for_existing_user
+    with pytest.raises(OutcomeUnknownError):
+        await create(NewAccount(**(COMPANY | first)))
+
+    with pytest.raises(OutcomeUnknownError):
+        await create(NewAccount(**(COMPANY | second)))
+
+    assert len(partner.bodies) == (1 if is_same else 2)
+
+
+async def test_a_create_in_doubt_holds_back_the_other_way_of_creating_it(
+    partner: Partner,
+) -> None:
+    partner.says(500)
+    with pytest.raises(OutcomeUnknownError):
+        await partner.service.create(NewAccount(**COMPANY))
+
+    with pytest.raises(OutcomeUnknownError, match="earlier create") as caught:
+        await partner.service.create_for_existing_user(NewAccount(**COMPANY))
+
+    assert len(partner.bodies) == 1
+    assert caught.value.intent["fiscal_id"] == COMPANY["fiscal_id"]
+
+
+async def test_a_create_that_is_told_to_be_lost_may_be_sent_again(partner: Partner) -> None:
+    partner.says(500)
+    with pytest.raises(OutcomeUnknownError, match=r"accounts\.forget") as caught:
+        await partner.service.create_for_existing_user(NewAccount(**COMPANY))
+    partner.says(201, {"account": CREATED})
+
+    partner.service.forget(json.loads(json.dumps(caught.value.intent)))
+    created = await partner.service.create_for_existing_user(NewAccount(**COMPANY))
+
+    assert created.id == "12345"
+    assert partner.manager.unresolved() == ()
+
+
+@pytest.mark.parametrize("changes", [{"account": "beta"}, {"operation": "create", "serie": "2027"}])
+async def test_only_intents_of_account_creates_of_this_partner_are_forgotten(
+    changes: dict[str, Any], partner: Partner
+) -> None:
+    partner.says(500)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await partner.service.create(NewAccount(**COMPANY))
+
+    with pytest.raises(ConfigurationError, match="not of an account create by acme"):
+        partner.service.forget({**caught.value.intent, **changes})  # type: ignore[typeddict-item]  # the point
+
+    assert len(partner.manager.unresolved()) == 1
+
+
+@pytest.mark.parametrize("name", ["create", "create_for_existing_user"])
+async def test_the_intent_of_a_create_is_told_before_it_is_sent(
+    name: str, partner: Partner
+) -> None:
+    partner.says(201, {"account": CREATED})
+    told: list[tuple[Intent, int]] = []
+
+    async def keep(intent: Intent) -> None:
+        told.append((intent, len(partner.bodies)))
+
+    await getattr(partner.service, name)(NewAccount(**COMPANY), on_intent=keep)
+
+    assert [(intent["email"], sent) for intent, sent in told] == [(COMPANY["email"], 0)]
+
+
+async def test_an_intent_that_cannot_be_kept_keeps_the_create_from_being_sent(
+    partner: Partner,
+) -> None:
+    async def fail(_: Intent) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await partner.service.create(NewAccount(**COMPANY), on_intent=fail)
+
+    assert partner.bodies == []
+    assert partner.manager.unresolved() == ()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -225,8 +308,25 @@ async def test_an_account_create_is_not_resumed_by_reading(
         {"accepts_terms": "1"},
         {"fiscal_id": "501964844"},
         {"fiscal_id": "5019648"},
+        {"fiscal_id": 501964843},
+        {"fiscal_id": "501964844", "tax_country": TaxCountry.PORTUGAL},
+        {"organization_name": None},
+        {"organization_name": "a\nb"},
+        {"organization_name": "\ud800"},
+        {"email": None},
+        {"email": "a@b\x00"},
+        {"password": "  "},
+        {"password": "from a file\n"},
+        {"password": "\ud800"},
+        {"password": b"bytes"},
+        {"password": None},
+        {"first_name": 1},
+        {"phone": "\x1b[2J"},
+        {"tax_country": "PT"},
+        {"language": "fr"},
+        {"accepts_marketing": "0"},
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_a_company_that_cannot_be_is_refused_before_anything_is_sent(
     changes: dict[str, Any],

@@ -11,13 +11,15 @@ NAME = PACKAGE.name
 # A module may import from lower levels only, and from its own where it says so.
 LEVELS: dict[str, int] = {
     "_json": 0, "_clock": 0, "errors": 0, "models": 1,
-    "config": 2, "account_models": 3, "converters": 4,
+    "config": 2, "converters": 4,
+    "account_fields": 3, "account_credentials": 4, "account_models": 4, "account_update": 5,
+    "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 8,
     "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
-    "_keyed_lock": 0,
+    "_keyed_lock": 0, "_refused": 0, "_redaction": 3,
     "_life": 3, "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_address": 5, "_openings": 0,
     "_transport": 6,
     "_dispatch": 7, "_single_flight": 8, "_reconcile": 8, "_flows": 9,
-    "sequences": 10, "account_converters": 5, "intent_converter": 3, "accounts": 10,
+    "sequences": 10, "intent_converter": 3, "accounts": 10,
     "account_session": 11, "session": 12, "__init__": 13, "provisioning": 14,
     "sandbox": 0, "cli": 15, "__main__": 16,
 }  # fmt: skip

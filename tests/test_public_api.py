@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import invoicexpress_async
-from invoicexpress_async import SequenceService, SessionManager
+from invoicexpress_async import AccountService, SequenceService, SessionManager
 
 PROMISED = {
     "AccountSession", "DocumentSequenceState", "DocumentType", "Ensured", "Sequence",
@@ -20,7 +20,11 @@ PROMISED = {
     "TaxAuthorityCredentialsError", "NoOpenActivityError",
 }  # fmt: skip
 ADDED = {
+    "AccountDetails",
     "AccountService",
+    "AccountUpdate",
+    "AtCredentials",
+    "CommunicationType",
     "CreatedAccount",
     "Language",
     "NewAccount",
@@ -29,6 +33,7 @@ ADDED = {
     "Intent",
     "RateLimit",
     "Registration",
+    "RepeatedCredentialsError",
     "RetryPolicy",
     "Timeouts",
     "Via",
@@ -72,6 +77,18 @@ COROUTINES = {
 @pytest.mark.parametrize("name", sorted(COROUTINES))
 def test_every_coroutine_takes_a_timeout_and_says_what_it_raises(name: str) -> None:
     method = getattr(SequenceService, name)
+
+    assert inspect.iscoroutinefunction(method)
+    assert "timeout_seconds" in inspect.signature(method).parameters
+    assert "Raises:" in (inspect.getdoc(method) or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["create", "create_for_existing_user", "get", "update", "configure_at_communication"],
+)
+def test_every_coroutine_of_accounts_takes_a_timeout_and_says_what_it_raises(name: str) -> None:
+    method = getattr(AccountService, name)
 
     assert inspect.iscoroutinefunction(method)
     assert "timeout_seconds" in inspect.signature(method).parameters

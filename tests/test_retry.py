@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,10 @@ from invoicexpress_async.retry import (
 )
 
 POLICY = RetryPolicy()
-LIST, GET, SET_CURRENT, REGISTER, CREATE, ACCOUNT_CREATE, WRITE = Operation
+(
+    LIST, GET, SET_CURRENT, REGISTER, CREATE, ACCOUNT_CREATE, ACCOUNT_UPDATE, AT_COMMUNICATION,
+    WRITE,
+) = Operation  # fmt: skip
 RETRY, READ, READ_ONCE, RAISE = Action.RETRY, Action.READ, Action.READ_ONCE, Action.RAISE
 
 
@@ -73,7 +77,7 @@ def same(action: Action) -> dict[Operation, Action]:
 
 READS_RETRY = {
     LIST: RETRY, GET: RETRY, SET_CURRENT: READ, REGISTER: READ, CREATE: READ, WRITE: RAISE,
-    ACCOUNT_CREATE: RAISE,
+    ACCOUNT_CREATE: RAISE, ACCOUNT_UPDATE: RAISE, AT_COMMUNICATION: RAISE,
 }  # fmt: skip
 READS_RAISE = READS_RETRY | {LIST: RAISE, GET: RAISE}
 
@@ -106,7 +110,7 @@ ROWS: list[tuple[str, InvoiceXpressError, Mapping[Operation, Action]]] = [
     ("422 without a code", UnprocessableError("x"), READS_RAISE),
     ("409 without a code", ConflictError("x"), READS_RAISE),
     ("400", StatusError("x", status=400), READS_RAISE),
-    ("500", ServerError("x"), READS_RETRY),
+    ("500", ServerError("x"), READS_RETRY | {AT_COMMUNICATION: RETRY}),
     ("timeout or reset after sending", TransportError("x"), READS_RETRY),
     ("a malformed 2xx", MalformedResponseError("x"), READS_RETRY),
     ("HTML", MalformedResponseError("x", is_html=True), READS_RAISE),
@@ -153,7 +157,7 @@ def test_the_answer_that_was_asked_for_is_accepted(operation: Operation) -> None
 
 
 @given(
-    st.sampled_from([CREATE, REGISTER, ACCOUNT_CREATE, WRITE]),
+    st.sampled_from([CREATE, REGISTER, ACCOUNT_CREATE, ACCOUNT_UPDATE, WRITE]),
     st.sampled_from([row[1] for row in ROWS if row[0] != "429"]),
     st.integers(1, 10),
     st.floats(0, 1e6),
@@ -172,6 +176,55 @@ def test_what_may_have_reached_the_server_is_never_sent_again(
     )
 
     assert decision.action is not RETRY
+
+
+@given(
+    st.sampled_from([row[1] for row in ROWS if row[0] not in {"429", "500"}]),
+    st.integers(1, 10),
+    st.floats(0, 1e6),
+    st.floats(0, 1),
+)
+def test_credentials_that_may_have_been_checked_are_sent_again_after_5xx_only(
+    error: InvoiceXpressError, attempt: int, left: float, jitter: float
+) -> None:
+    decision = look_up(
+        AT_COMMUNICATION,
+        classify(error, is_sent=True),
+        error,
+        attempt=attempt,
+        seconds_left=left,
+        jitter=jitter,
+    )
+
+    assert decision == Decision(action=RAISE)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "actions"),
+    [
+        (1, [RAISE, RAISE, RAISE, RAISE]),
+        (2, [RETRY, RAISE, RAISE, RAISE]),
+        (3, [RETRY, RETRY, RAISE, RAISE]),
+        (9, [RETRY, RETRY, RAISE, RAISE]),
+    ],
+)
+def test_credentials_are_repeated_at_most_twice_whatever_the_policy(
+    attempts: int, actions: list[Action]
+) -> None:
+    decisions = [
+        decide(
+            AT_COMMUNICATION,
+            Evidence.UNKNOWN,
+            ServerError("x"),
+            attempt=attempt,
+            seconds_left=1_000.0,
+            policy=RetryPolicy(attempts=attempts),
+            jitter=1.0,
+        )
+        for attempt in (1, 2, 3, 4)
+    ]
+
+    assert [decision.action for decision in decisions] == actions
 
 
 def test_attempts_are_counted_up_to_the_policy() -> None:
@@ -306,7 +359,7 @@ def test_ordinary_trouble_does_not_empty_the_purse() -> None:
 @pytest.mark.parametrize(
     "settings", [{"attempts": 0}, {"attempts": True}, {"base_seconds": 0}, {"cap_seconds": -1.0}]
 )
-def test_a_policy_that_cannot_be_is_refused(settings: dict[str, int]) -> None:
+def test_a_policy_that_cannot_be_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         RetryPolicy(**settings)
 

@@ -1,0 +1,142 @@
+"""What the errors of accounts say to do: the same status has another cure in each operation.
+
+Decided by the operation, the status and the code; the server's texts are localised.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    InvoiceXpressError,
+    NoOpenActivityError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    StatusError,
+    UnknownSequenceError,
+    UnprocessableError,
+)
+
+_Cures: TypeAlias = tuple[tuple[tuple[type[InvoiceXpressError], ...], str], ...]
+
+
+class RepeatedCredentialsError(ConfigurationError):
+    """AT credentials that this account's server refused before. Nothing was sent.
+
+    Each wrong attempt counts at the tax authority, and repeated ones may lock the sub-user.
+    """
+
+    cure = (
+        "Correct the sub-user or its password. If it was something else that made the server "
+        "refuse them, such as a trial, and it has changed, call with resend_refused=True."
+    )
+
+
+_OUTCOME_UNKNOWN: Final = (
+    "Do not send it again: the account may exist, it cannot be deleted, and its key was in the "
+    "lost answer only. Look for error.intent's e-mail and fiscal number among the partner's "
+    "accounts, and have the key shown or renewed there; if there is none for certain, tell "
+    "accounts.forget(error.intent)."
+)
+_PARTNER_RIGHTS: Final = (
+    "Creating accounts is a partner's right: have the provider give it to this account, and "
+    "check that name and key are the partner's own."
+)
+_USED_ALREADY: Final = (
+    "The e-mail or the fiscal number may be used already: look for the company's account before "
+    "anything else, as two for one fiscal number split its numbering for good. A user who exists "
+    "gets a further account with create_for_existing_user(). Else correct the input."
+)
+_USER_OR_KEY: Final = (
+    "Two things are checked here: the partner's name, key and right to create accounts, and the "
+    "user's own e-mail and password, which are in the NewAccount. Check the password first; a "
+    "user who does not exist yet needs create()."
+)
+_USER_OR_USED: Final = (
+    "Check the user's own e-mail and password, which this operation verifies, and whether the "
+    "fiscal number has an account already: two of one number split its numbering for good."
+)
+_NOT_YOURS: Final = (
+    "Check the id: an account that exists and was not created with this key answers 404 too."
+)
+_TRIAL_OR_KEY: Final = (
+    "Call it on the new account's own handle, with its own name and key, not the partner's. A "
+    "trial cannot communicate with the tax authority: that starts with a paid plan."
+)
+_WRONG_CREDENTIALS: Final = (
+    "Check the sub-user and its password at the tax authority, and its right to communicate "
+    "series. Do not send the same ones again: repeated wrong ones may lock the sub-user."
+)
+_WRONG_FIELDS: Final = (
+    "Correct what error.messages names. If AT credentials were among it, do not send the same "
+    "ones again unless they are right for certain: wrong ones may lock the sub-user."
+)
+_AT_UNKNOWN: Final = (
+    "They may be set, and if they are wrong each attempt counts towards locking the sub-user: "
+    "look at at_configured of the partner's accounts.get() before sending them again."
+)
+_UPDATE_UNKNOWN: Final = (
+    "Some of it may be changed: read the account, or send the same values again, which does no "
+    "harm but for wrong credentials."
+)
+
+_CREATE: Final[_Cures] = (
+    ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
+    ((AuthenticationError, PermissionDeniedError, NotFoundError), _PARTNER_RIGHTS),
+    ((UnprocessableError, ConflictError), _USED_ALREADY),
+)
+_CREATE_FOR_EXISTING_USER: Final[_Cures] = (
+    ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
+    ((AuthenticationError, PermissionDeniedError, NotFoundError), _USER_OR_KEY),
+    ((UnprocessableError, ConflictError), _USER_OR_USED),
+)
+_GET: Final[_Cures] = (((NotFoundError,), _NOT_YOURS),)
+_UPDATE: Final[_Cures] = (
+    ((NotFoundError,), _NOT_YOURS),
+    ((UnprocessableError,), _WRONG_FIELDS),
+)
+_CONFIGURE: Final[_Cures] = (
+    ((AuthenticationError, PermissionDeniedError, NotFoundError), _TRIAL_OR_KEY),
+    ((NoOpenActivityError,), NoOpenActivityError.cure),
+    ((StatusError,), _WRONG_CREDENTIALS),
+)
+_CURES: Final[Mapping[str, _Cures]] = {
+    "create_account": _CREATE,
+    "create_account_for_existing_user": _CREATE_FOR_EXISTING_USER,
+    "get_account": _GET,
+    "update_account": _UPDATE,
+    "configure_at_communication": _CONFIGURE,
+}
+_UNKNOWN_CURES: Final[Mapping[str, str]] = {
+    "update_account": _UPDATE_UNKNOWN,
+    "configure_at_communication": _AT_UNKNOWN,
+}
+
+
+def is_refusal(error: InvoiceXpressError | None) -> bool:
+    """Return whether a complete answer says why nothing was done.
+
+    5xx and 422/000 say nothing; 429 says nothing of what was sent before it.
+    """
+    return isinstance(error, StatusError) and not isinstance(
+        error, ServerError | UnknownSequenceError | RateLimitedError
+    )
+
+
+def advise(error: InvoiceXpressError) -> None:
+    """Write into an error of an account operation what helps there."""
+    operation = error.operation or ""
+    if error.may_have_been_processed and operation in _UNKNOWN_CURES and not is_refusal(error):
+        error.cure = _UNKNOWN_CURES[operation]
+        return
+    if isinstance(error, ServerError | RateLimitedError):
+        return
+    for kinds, cure in _CURES.get(operation, ()):
+        if isinstance(error, kinds):
+            error.cure = cure
+            return

@@ -1,0 +1,141 @@
+"""What the fields of accounts are checked for, before anything is sent.
+
+Only what is certainly wrong is refused: the server knows its own rules. No text shows a secret.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import attrs
+
+T = TypeVar("T")
+Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+_MOST_NAME_CHARACTERS: Final = 100  # the provider's limit for organization_name
+_NIF_DIGITS: Final = 9
+_NIF_MODULUS: Final = 11
+_LINE_BREAKS: Final = frozenset("\r\n")
+_POSTAL_CODE: Final = re.compile(r"[0-9]{4}-[0-9]{3}")
+
+
+def keeps_secrets(kind: type[T]) -> type[T]:
+    """Let no traceback reach into the constructor: its frame holds the secrets as they were given.
+
+    Applied above `attrs.frozen`, whose generated code has a local variable for each argument.
+    """
+    construct: Callable[..., None] = kind.__init__
+
+    @functools.wraps(construct)
+    def init(self: T, *values: object, **fields: object) -> None:
+        failure: Exception | None = None
+        try:
+            construct(self, *values, **fields)
+        except Exception as error:  # noqa: BLE001  # raised again, without its frames
+            failure = error.with_traceback(None)
+        del self, values, fields  # a half-made object cannot even be shown
+        if failure is not None:
+            raise failure
+
+    kind.__init__ = init  # type: ignore[assignment]  # the same arguments
+    return kind
+
+
+def is_nif(text: str) -> bool:
+    """Return whether `text` is a Portuguese fiscal number: nine digits, the last one a check."""
+    if len(text) != _NIF_DIGITS or not (text.isascii() and text.isdecimal()):
+        return False
+    weights = zip(text, range(_NIF_DIGITS, 1, -1), strict=False)
+    rest = sum(int(digit) * weight for digit, weight in weights) % _NIF_MODULUS
+    return int(text[-1]) == (0 if rest < 2 else _NIF_MODULUS - rest)  # noqa: PLR2004  # the rule of the check digit
+
+
+def _has_controls(text: str) -> bool:
+    # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
+    return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
+
+
+def check_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is not one line of text; None is a field that is not sent."""
+    if value is not None and (not isinstance(value, str) or _has_controls(value)):
+        raise ConfigurationError(f"{field.name} {value!r:.80} is not one line of text.")
+
+
+def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is not text, of any number of lines."""
+    if value is None:
+        return
+    if not isinstance(value, str) or _has_controls("".join(set(value) - _LINE_BREAKS)):
+        raise ConfigurationError(f"{field.name} {value!r:.80} is not text.")
+
+
+def check_organization_name(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse an empty name, and one of over 100 characters."""
+    check_line(_, field, value)
+    if isinstance(value, str) and not (value.strip() and len(value) <= _MOST_NAME_CHARACTERS):
+        raise ConfigurationError(f"{field.name} must have 1 to {_MOST_NAME_CHARACTERS} characters.")
+
+
+def check_email(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what has no "@" inside, or a space."""
+    check_line(_, field, value)
+    if isinstance(value, str) and ("@" not in value.strip("@") or value.split() != [value]):
+        raise ConfigurationError(f"{field.name} {value!r:.80} is not an e-mail address.")
+
+
+def check_postal_code(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is not DDDD-DDD, the one form that the API documents."""
+    if value is not None and (not isinstance(value, str) or not _POSTAL_CODE.fullmatch(value)):
+        raise ConfigurationError(f"{field.name} {value!r:.40} is not like 1000-001.")
+
+
+def check_flag(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is neither a bool nor None: "0" from a form is true to Python."""
+    if value is not None and not isinstance(value, bool):
+        raise ConfigurationError(f"{field.name} is {value!r:.80}: give True or False.")
+
+
+def member_of(kind: type[StrEnum]) -> Validator:
+    """Return the check that a value is a member of `kind`, or None."""
+
+    def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        if value is not None and not isinstance(value, kind):
+            names = ", ".join(kind.__members__)
+            raise ConfigurationError(f"{field.name} {value!r:.40} is no {kind.__name__}: {names}.")
+
+    return check
+
+
+def required(check: Validator) -> Validator:
+    """Return the same check, which refuses None too."""
+
+    def check_required(owner: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        if value is None:
+            raise ConfigurationError(f"{field.name} is missing.")
+        check(owner, field, value)
+
+    return check_required
+
+
+def as_secret(value: str | Secret) -> Secret:
+    """Return the secret itself, or hide a str in one."""
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        raise ConfigurationError("A password is a str or a Secret.")
+    return Secret(value)
+
+
+def check_password(_: object, field: "attrs.Attribute[Any]", value: Secret) -> None:
+    """Refuse an empty one, and one with a line break that a file left at its end."""
+    if not value.reveal() or value.reveal().isspace():
+        raise ConfigurationError(f"{field.name} is empty.")
+    if _has_controls(value.reveal()):
+        raise ConfigurationError(f"{field.name} has a line break or a control character in it.")
