@@ -4,7 +4,7 @@ import functools
 import itertools
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Generic, TypeVar
 
 import attrs
@@ -14,6 +14,7 @@ from invoicexpress_async._clock import Clock
 from invoicexpress_async._credentials import KeySource
 from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._life import LifeGuard
+from invoicexpress_async._refused import RefusalMemory
 from invoicexpress_async._transport import Attempt, Transport
 from invoicexpress_async._wire import Request, decipher
 from invoicexpress_async.errors import (
@@ -69,6 +70,8 @@ class Call:
             is not known.
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the call ends in doubt.
+        on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
+            from being sent.
         leader: The call that does the work, when this one only waits for it.
     """
 
@@ -81,6 +84,7 @@ class Call:
     is_in_doubt: bool = False
     has_changed: bool = False
     intent: Intent | None = None
+    on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
 
     @property
@@ -97,7 +101,12 @@ class Call:
         error.may_have_been_processed |= self.doing.is_in_doubt or self.doing.has_changed
         return error
 
-    def outcome_unknown(self, why: str) -> InvoiceXpressError:
+    async def announce(self, intent: Intent) -> None:
+        """Let the caller keep the intent, before anything of it is sent or read for."""
+        if self.on_intent is not None:
+            await self.on_intent(intent)
+
+    def outcome_unknown(self, why: str) -> OutcomeUnknownError:
         """Return the error for a call that ends in doubt."""
         return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
 
@@ -142,6 +151,7 @@ class Dispatcher:
         self.clock = clock
         self.sending = KeyedLock()
         """Held over each request that is sent at most once, by account and subject."""
+        self.refusals = RefusalMemory()
         self._guard = guard
         self._transport = transport
         self._limiters = limiters
@@ -221,6 +231,10 @@ class Dispatcher:
             self._unresolved.pop(_identity(known), None)
         call.intent, call.is_in_doubt = None, False
 
+    def forget(self, intent: Intent) -> None:
+        """Take what was sent for lost: the caller has decided so."""
+        self._unresolved.pop(_identity(intent), None)
+
     def settle(self, call: Call) -> None:
         """Let go of the call's intent unless its outcome is in doubt."""
         if not call.is_in_doubt:
@@ -236,6 +250,7 @@ class Dispatcher:
             self._unresolved.pop(_identity(call.intent), None)
 
     async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
+        was_in_doubt = call.is_in_doubt
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
@@ -248,7 +263,9 @@ class Dispatcher:
                 error = refusal
         evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
         if request.operation.has_effect:
-            call.is_in_doubt = evidence is Evidence.UNKNOWN
+            # A request that is repeated after an unknown one leaves that one in doubt.
+            is_open = was_in_doubt and evidence is not Evidence.APPLIED
+            call.is_in_doubt = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
             self._note_doubt(call)
         return Outcome(evidence=evidence, value=value, error=error)
@@ -307,4 +324,6 @@ def _identity(intent: Intent) -> tuple[object, ...]:
         intent["serie"],
         intent["sequence_id"],
         intent.get("email"),
+        intent.get("organization_name"),
+        intent.get("fiscal_id"),
     )

@@ -52,6 +52,7 @@ class SequenceFlows:
         # One at a time: the next may send only when it is known what became of this one.
         async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
             if pending := self._dispatcher.pending(intent):
+                await call.announce(pending)
                 sequence, via = await self._resume_create(call, pending), Via.OBSERVED
             else:
                 if has_waited:
@@ -80,6 +81,7 @@ class SequenceFlows:
     async def _send_create(
         self, call: Call, intent: Intent, serie: str, *, default: bool
     ) -> tuple[Sequence, Via]:
+        await call.announce(intent)
         call.intent = intent
         try:
             request = self._requests.create(serie, default=default)
@@ -98,9 +100,11 @@ class SequenceFlows:
         await call.link.keys.get()
         async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
             if pending := self._dispatcher.pending(intent):
+                await call.announce(pending)
                 return await self._resume_register(call, pending)
             if has_waited:
                 await self._check_still_unregistered(call, sequence_id)
+            await call.announce(intent)
             call.intent = intent
             try:
                 outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))

@@ -1,7 +1,7 @@
 """What became of a request that is never sent again: read until it is known.
 
-A request is read for at about 1, 4, 10, 30 and 75 seconds, inside the deadline. "List once, then
-send again" makes duplicates as often as a blind retry when the server commits late.
+A request is read for when its `RetryPolicy` says, inside the deadline. "List once, then send
+again" makes duplicates as often as a blind retry when the server commits late.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,6 @@ from invoicexpress_async.errors import (
     UnprocessableError,
 )
 from invoicexpress_async.models import Registration, Sequence
-
-READ_AT_SECONDS: Final = (1.0, 4.0, 10.0, 30.0, 75.0)
-"""When to read after a send: how late a server can commit is unknown, minutes are possible."""
 
 # No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
 _MOST_PAGES: Final = 200
@@ -107,17 +104,18 @@ class Reconciler:
             OutcomeUnknownError: nothing was found.
         """
         is_being_registered = isinstance(said, SequenceBeingRegisteredError)
-        why = "no list has shown the sequence"
+        why, was_absent = "no list has shown the sequence", False
         started = self._clock.now()
-        for at_seconds in _schedule(now=now, is_endless=is_being_registered):
+        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
             if not await self._wait_until(call, started + at_seconds):
                 break
             try:
                 listing = await self.list(call)
             except InvoiceXpressError as error:
-                why = f"the last list failed ({type(error).__name__})"
+                why, was_absent = f"the last list failed ({type(error).__name__})", False
                 continue  # a failing list is not "absent"
             found = self._match(call, listing, serie)
+            was_absent = found is None and _is_absent(call, listing, serie)
             if found is not None and not (is_being_registered and not _is_settled(found)):
                 return self._judge(call, found, said)
             why = listing.why_not_found(serie)
@@ -125,7 +123,9 @@ class Reconciler:
             raise said
         if said is not None:
             why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
-        raise call.outcome_unknown(why)
+        unknown = call.outcome_unknown(why)
+        unknown.was_absent = was_absent
+        raise unknown
 
     async def after_register(
         self, call: Call, sequence_id: int, said: InvoiceXpressError | None, *, now: bool = False
@@ -140,7 +140,7 @@ class Reconciler:
         is_being_registered = isinstance(said, SequenceBeingRegisteredError)
         last: Sequence | None = None
         started = self._clock.now()
-        for at_seconds in _schedule(now=now, is_endless=is_being_registered):
+        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
             if not await self._wait_until(call, started + at_seconds):
                 break
             try:
@@ -213,12 +213,20 @@ def _is_settled(sequence: Sequence) -> bool:
     return sequence.registration in _SETTLED
 
 
-def _schedule(*, now: bool, is_endless: bool) -> Iterator[float]:
+def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
+    """Whether it may be believed that the sequence is not there at present."""
+    had_sequences = call.intent is not None and call.intent["had_sequences"]
+    is_emptied = had_sequences and not listing.sequences  # sequences are never deleted
+    return not is_emptied and listing.find_similar(serie) is None
+
+
+def _schedule(call: Call, *, now: bool, is_endless: bool) -> Iterator[float]:
     """Yield the seconds after the send at which to read; endless only up to the deadline."""
     if now:
         yield 0.0
-    yield from READ_AT_SECONDS
-    last = READ_AT_SECONDS[-1]
+    schedule = call.link.policy.read_after_seconds
+    yield from schedule
+    last = schedule[-1] if schedule else float("inf")
     while is_endless:
         last += _AFTER_THE_SCHEDULE_SECONDS
         yield last

@@ -36,14 +36,20 @@ class AccountSession:
         return self._link.account
 
     @property
+    def retry(self) -> RetryPolicy:
+        """How its calls are sent again and read for."""
+        return self._link.policy
+
+    @property
     def sequences(self) -> SequenceService:
         """The account's document sequences."""
         return self._sequences
 
     @property
     def accounts(self) -> AccountService:
-        """The accounts that this one, a partner's, may create."""
-        return AccountService(self._machinery.dispatcher, self._link)
+        """The accounts that this one may create as a partner, and its own AT communication."""
+        machinery = self._machinery
+        return AccountService(machinery.dispatcher, self._link, machinery.converter)
 
     def with_options(
         self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None

@@ -22,7 +22,7 @@ Codes and their meanings are the provider's own; they decide, never the localise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from invoicexpress_async.models import Intent, Sequence
@@ -50,7 +50,7 @@ class InvoiceXpressError(Exception):
         cure: What to do about it.
     """
 
-    cure: ClassVar[str] = "Read the text above, and report it if it does not help."
+    cure: str = "Read the text above, and report it if it does not help."
 
     def __init__(  # noqa: PLR0913  # the context that every error can carry
         self,
@@ -116,6 +116,8 @@ class OutcomeUnknownError(InvoiceXpressError):
 
     Attributes:
         intent: Plain data for `SequenceService.resume`.
+        was_absent: Whether the last read was a complete list without the sequence. It may still
+            come: a server can commit minutes after a lost answer.
     """
 
     cure = "Do not send it again: keep error.intent and give it to sequences.resume() later."
@@ -125,10 +127,12 @@ class OutcomeUnknownError(InvoiceXpressError):
         message: str = "",
         *,
         intent: Intent | None = None,
+        was_absent: bool = False,
         **context: Unpack[ErrorContext],
     ) -> None:
         context.setdefault("may_have_been_processed", True)
         super().__init__(message, **context)
+        self.was_absent = was_absent
         # Always set where this is raised; the default is for pickle, which restores it after.
         self.intent: Intent = intent or {
             "version": 1,

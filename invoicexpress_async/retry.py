@@ -42,6 +42,8 @@ class Operation(StrEnum):
     REGISTER = "register"
     CREATE = "create"
     ACCOUNT_CREATE = "account_create"
+    ACCOUNT_UPDATE = "account_update"
+    AT_COMMUNICATION = "at_communication"
     WRITE = "request"
     """A request of the caller's own making, which may have any effect."""
 
@@ -57,7 +59,16 @@ _NEVER_AGAIN: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
 # What became of these cannot be found by reading.
-_NOT_READ_FOR: Final = frozenset({Operation.WRITE, Operation.ACCOUNT_CREATE})
+_NOT_READ_FOR: Final = frozenset(
+    {
+        Operation.WRITE,
+        Operation.ACCOUNT_CREATE,
+        Operation.ACCOUNT_UPDATE,
+        Operation.AT_COMMUNICATION,
+    }
+)
+# The server asks the tax authority each time, and wrong credentials may lock the sub-user.
+_MOST_AT_ATTEMPTS: Final = 3
 
 
 class Evidence(StrEnum):
@@ -126,20 +137,36 @@ def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) 
     check_seconds(attribute.name, value)
 
 
+def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigurationError(f"{attribute.name} is {value!r:.80}: give a tuple of seconds.")
+    last = 0.0
+    for seconds in value:
+        if check_seconds(attribute.name, seconds) <= last:
+            raise ConfigurationError(f"{attribute.name}: each must be later than the one before.")
+        last = seconds
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often, and how far apart, what may be sent again is sent again.
+    """How often, and how far apart, what may be sent again is sent again, or is read for.
 
     Attributes:
         attempts: Requests per call at the most, the first included.
         base_seconds: The longest wait before the second attempt; it doubles for each further one.
         cap_seconds: The longest wait of all. Each wait is drawn evenly from 0 to its longest
             (full jitter), so that callers who failed together do not return together.
+        read_after_seconds: When, after a create or register whose outcome is not known, to read
+            for it, inside the deadline; how late a server can commit is unknown, minutes are
+            possible. Without any, `OutcomeUnknownError` is raised at once, to be resumed later.
     """
 
     attempts: int = attrs.field(default=3, validator=_at_least_one)
     base_seconds: float = attrs.field(default=0.25, validator=_some_seconds)
     cap_seconds: float = attrs.field(default=8.0, validator=_some_seconds)
+    read_after_seconds: tuple[float, ...] = attrs.field(
+        default=(1.0, 4.0, 10.0, 30.0, 75.0), validator=_a_schedule
+    )
 
     def back_off_seconds(self, attempt: int, jitter: float) -> float:
         """Return the wait after attempt number `attempt` (from 1), `jitter` being 0 to 1."""
@@ -178,6 +205,8 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     action = _action(operation, evidence, error)
     if action is not Action.RETRY:
         return Decision(action=action)
+    if operation is Operation.AT_COMMUNICATION:
+        policy = attrs.evolve(policy, attempts=min(policy.attempts, _MOST_AT_ATTEMPTS))
     wait = _wait_seconds(error, attempt=attempt, policy=policy, jitter=jitter)
     if wait is None or wait >= seconds_left:
         return Decision(action=Action.RAISE)
@@ -204,7 +233,8 @@ def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -
     if operation in _READS:
         return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
     if operation in _NOT_READ_FOR:
-        return Action.RAISE
+        is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(error, ServerError)
+        return Action.RETRY if is_repeatable else Action.RAISE
     if operation is Operation.SET_CURRENT:
         # 404, 401 and the like were weighed as REFUSED; a conflict is the server's last word.
         return Action.RAISE if isinstance(error, SequenceBeingRegisteredError) else Action.READ

@@ -1,6 +1,7 @@
 """`SequenceService`: the coroutines of one account's sequences."""
 
-from typing import NoReturn
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeAlias
 
 import attrs
 import cattrs
@@ -12,6 +13,13 @@ from invoicexpress_async.config import check_id, check_seconds, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.intent_converter import structure_intent
 from invoicexpress_async.models import Ensured, Intent, Sequence
+
+IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+"""Awaited with an intent before its first byte leaves, to keep it where a crash does not reach.
+
+What it raises keeps the request from being sent, and comes out of the call. It is also given an
+intent that an earlier call of this process left in doubt, before that one is read for.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +55,12 @@ class SequenceService:
         raise TypeError("A SequenceService is not pickled: it goes with its SessionManager.")
 
     async def create(
-        self, serie: str, *, default: bool = False, timeout_seconds: float | None = None
+        self,
+        serie: str,
+        *,
+        default: bool = False,
+        on_intent: IntentKeeper | None = None,
+        timeout_seconds: float | None = None,
     ) -> Sequence:
         """Create a sequence, and by that register it with the tax authority.
 
@@ -63,6 +76,7 @@ class SequenceService:
             serie: The name, sent exactly as given: at most 35 characters; the provider advises
                 against spaces. It can never be changed.
             default: Make it the account's default.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
@@ -75,6 +89,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("create", timeout_seconds, serie=check_serie(serie))
+        call.on_intent = on_intent
         work = self._flows.create(call, serie, default=_flag("default", default))
         sequence, _ = await self._dispatcher.run(call, work)
         return sequence
@@ -118,8 +133,19 @@ class SequenceService:
         call = self._call("set_current", timeout_seconds, sequence_id=check_id(sequence_id))
         await self._dispatcher.run(call, self._flows.set_current(call, sequence_id))
 
-    async def register(self, sequence_id: int, *, timeout_seconds: float | None = None) -> Sequence:
+    async def register(
+        self,
+        sequence_id: int,
+        *,
+        on_intent: IntentKeeper | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Sequence:
         """Register a sequence with the tax authority. Sent at most once, then read for.
+
+        Args:
+            sequence_id: Of the sequence.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
             SequenceAlreadyRegisteredError: nothing was left to register.
@@ -131,6 +157,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("register", timeout_seconds, sequence_id=check_id(sequence_id))
+        call.on_intent = on_intent
         return await self._dispatcher.run(call, self._flows.register(call, sequence_id))
 
     async def ensure(
@@ -139,6 +166,7 @@ class SequenceService:
         *,
         default: bool = False,
         registered: bool = True,
+        on_intent: IntentKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> Ensured:
         """Bring it about that the sequence exists, whatever is there. Safe to call again.
@@ -151,6 +179,8 @@ class SequenceService:
             serie: The name, exactly.
             default: Whether it must be the account's default; False leaves the flag as it is.
             registered: Whether every document type that needs a validation code must have one.
+            on_intent: Awaited with each intent before it is sent, so that it outlives a crash.
+                Calls with different ones do not share a run.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
@@ -161,9 +191,10 @@ class SequenceService:
             InvoiceXpressError: as for `create` and `register`.
         """
         call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
+        call.on_intent = on_intent
         default, registered = _flag("default", default), _flag("registered", registered)
         flight = self._machinery.flights.run(
-            (call.link.account, call.link.keys.identity, serie, default, registered),
+            (call.link.account, call.link.keys.identity, serie, default, registered, on_intent),
             call,
             lambda leader: self._flows.ensure(
                 leader, serie, default=default, registered=registered
@@ -183,6 +214,34 @@ class SequenceService:
             ConfigurationError: it is not an intent, or that of another account.
             InvoiceXpressError: as for every coroutine here.
         """
+        checked = self._own(intent)
+        call = self._call(
+            "resume", timeout_seconds, serie=checked["serie"], sequence_id=checked["sequence_id"]
+        )
+        return await self._dispatcher.run(call, self._flows.resume(call, checked))
+
+    def forget(self, intent: Intent) -> None:
+        """Take a send for lost, so that `create` and `ensure` of this process may send again.
+
+        Only for who has seen, in at least two complete lists far apart and long after the send,
+        that the sequence is absent (`OutcomeUnknownError.was_absent`). A server that commits
+        later still would then have it twice, or refuse the second; a series is never deleted.
+
+        Raises:
+            ConfigurationError: it is not an intent, or that of another account.
+        """
+        self._dispatcher.forget(self._own(intent))
+
+    def unresolved(self) -> tuple[Intent, ...]:
+        """Return what this process sent for the account and does not know the outcome of.
+
+        Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
+        `ensure` or `create` of the same finds the sequence.
+        """
+        mine = self._link.account
+        return tuple(one for one in self._dispatcher.unresolved() if one["account"] == mine)
+
+    def _own(self, intent: Intent) -> Intent:
         checked = structure_intent(intent, self._machinery.converter)
         if checked["operation"] == "create_account":
             raise ConfigurationError(
@@ -193,19 +252,7 @@ class SequenceService:
             raise ConfigurationError(
                 f"The intent is of account {checked['account']}, not {self._link.account}."
             )
-        call = self._call(
-            "resume", timeout_seconds, serie=checked["serie"], sequence_id=checked["sequence_id"]
-        )
-        return await self._dispatcher.run(call, self._flows.resume(call, checked))
-
-    def unresolved(self) -> tuple[Intent, ...]:
-        """Return what this process sent for the account and does not know the outcome of.
-
-        Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
-        `ensure` or `create` of the same finds the sequence.
-        """
-        mine = self._link.account
-        return tuple(one for one in self._dispatcher.unresolved() if one["account"] == mine)
+        return checked
 
     def _call(
         self,

@@ -91,7 +91,7 @@ class SessionManager:
         )
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or RetryPolicy()
-        clock = clock or MonotonicClock()
+        self.clock = clock = clock or MonotonicClock()
         self._limiters = LimiterRegistry(rate_limit, clock)
         self._transport = Transport(
             TransportOptions(
@@ -168,6 +168,11 @@ class SessionManager:
             owner=self,
         )
         return AccountSession(self._machinery, link)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How the calls of all accounts are sent again and read for, unless a handle says else."""
+        return self._retry
 
     def health(self) -> Mapping[str, int | bool]:
         """Return counters for a readiness page; nothing in them is secret or names an account."""

@@ -3,6 +3,7 @@ from collections.abc import Iterable
 from contextlib import aclosing
 
 import pytest
+from fakes import FakeClock
 
 from invoicexpress_async import (
     ConfigurationError,
@@ -10,7 +11,6 @@ from invoicexpress_async import (
     Registration,
     RetryPolicy,
     SessionManager,
-    Timeouts,
 )
 from invoicexpress_async.provisioning import (
     Plan,
@@ -56,7 +56,7 @@ async def test_every_account_gets_its_serie_and_a_second_run_sends_no_create() -
     first.raise_for_failures()
 
 
-async def test_each_kind_of_failure_is_an_outcome_and_the_others_go_on() -> None:
+async def test_each_kind_of_failure_is_an_outcome_and_the_others_go_on(clock: FakeClock) -> None:
     accounts = [
         account("good"),
         account("no-credentials", has_at_credentials=False),
@@ -66,7 +66,9 @@ async def test_each_kind_of_failure_is_an_outcome_and_the_others_go_on() -> None
     ]
     async with (
         Sandbox(accounts=accounts) as sandbox,
-        SessionManager(base_url=sandbox.base_url, retry=RetryPolicy(attempts=1)) as manager,
+        SessionManager(
+            base_url=sandbox.base_url, retry=RetryPolicy(attempts=1), clock=clock
+        ) as manager,
     ):
         names = [*(one.name for one in accounts), "stranger"]
         report = await provision(manager, plan(names))
@@ -94,15 +96,16 @@ async def test_each_kind_of_failure_is_an_outcome_and_the_others_go_on() -> None
     assert all(one.error is None or one.error.__traceback__ is None for one in report.outcomes)
 
 
-async def test_a_create_that_is_not_seen_again_is_unknown_with_its_intent() -> None:
+async def test_a_create_that_is_not_seen_again_is_absent_with_its_intent(clock: FakeClock) -> None:
     async with (
         Sandbox(accounts=[account("acme", refusals={"create": (500, "")})]) as sandbox,
-        SessionManager(base_url=sandbox.base_url, timeouts=Timeouts(total_seconds=0.5)) as manager,
+        SessionManager(base_url=sandbox.base_url, clock=clock) as manager,
     ):
         report = await provision(manager, plan(["acme"]))
 
     (outcome,) = report.outcomes
-    assert outcome.state is RowState.UNKNOWN
+    assert outcome.state is RowState.ABSENT
+    assert clock.now() >= 1_075.0  # it was read for on the whole schedule
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert outcome.created is None
     assert outcome.intent is not None

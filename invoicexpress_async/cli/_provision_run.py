@@ -1,7 +1,7 @@
 """What `invoicexpress provision` does."""
 
 import sys
-from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -70,13 +70,12 @@ async def _run(plan: Plan, options: ConnectionOptions, concurrency: int, views: 
 
 
 def _describe(plan: Plan) -> str:
-    accounts = len({row.account for row in plan.rows})
-    series = Counter(row.serie for row in plan.rows)
-    names = ", ".join(repr(name) for name, _ in series.most_common(_MOST_SERIES_NAMED))
+    accounts, series = plan.summary.accounts, plan.summary.series
+    names = ", ".join(repr(name) for name in islice(series, _MOST_SERIES_NAMED))
     more = (
         f" and {len(series) - _MOST_SERIES_NAMED} more" if len(series) > _MOST_SERIES_NAMED else ""
     )
-    defaults = sum(row.is_default for row in plan.rows)
+    defaults = plan.summary.defaults
     default = f", {defaults} as default" if defaults else ""
     return f"serie {names}{more} on {accounts} account{'s' if accounts > 1 else ''}{default}"
 
@@ -95,7 +94,7 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
             )
         return
     table = new_table("line", "account", "serie", "default", numbers=("line",))
-    for row in plan.rows[:_MOST_ROWS_SHOWN]:
+    for row in islice(plan.rows, _MOST_ROWS_SHOWN):
         default = "yes" if row.is_default else None
         table.add_row(cell(row.line), cell(row.account), cell(row.serie), cell(default))
     console = data_console()

@@ -17,10 +17,11 @@ from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import next_year, plain
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.provisioning import KeyReference, Plan
+from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
+from invoicexpress_async.provisioning.key import source_of
 
 _AT_A_TIME: Final = 50
-Keys = Mapping[str, Secret | KeyReference]
+Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 
 def resume(
@@ -64,10 +65,8 @@ async def _resume_all(intents: list[Intent], keys: Keys, options: ConnectionOpti
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
     try:
-        key = keys[intent["account"]]
-        account = manager.account(
-            intent["account"], key.reveal() if isinstance(key, Secret) else key.read
-        )
+        name = intent["account"]
+        account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
     except InvoiceXpressError as error:
         _show(intent, None, error, as_json=as_json)

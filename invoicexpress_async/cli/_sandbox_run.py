@@ -19,7 +19,7 @@ from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import next_year
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning import Plan
+from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
 
 _MOST_ACCOUNTS_SHOWN: Final = 5
@@ -78,10 +78,14 @@ def _accounts(setup: Setup) -> list[SandboxAccount | str]:
     return [
         SandboxAccount(
             name=name,
-            api_key=key.reveal() if isinstance(key, Secret) else asyncio.run(key.read()),
+            api_key=key.reveal() if isinstance(key, Secret) else asyncio.run(_read(name, key)),
         )
         for name, key in keys.items()
     ]
+
+
+async def _read(account: str, key: KeyReference | AccountKeys) -> str:
+    return await (key.read() if isinstance(key, KeyReference) else key(account))
 
 
 def _announce(sandbox: Sandbox, setup: Setup) -> None:

@@ -1,14 +1,20 @@
 """Where the key of a row is: in the row, hidden, or at a place that the row names."""
 
 import asyncio
+import functools
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from invoicexpress_async._credentials import KeyCallable
 from invoicexpress_async.config import Secret
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+
+AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
+"""A vault: awaited with an account's name, returns its key."""
 
 _MOST_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
 
@@ -55,7 +61,35 @@ def _read_text(path: Path) -> str | None:
         return None
 
 
-def as_key(value: str | Secret | KeyReference) -> Secret | KeyReference:
+class KeyUnavailableError(InvoiceXpressError):
+    """The callable that gives the keys raised: nothing was sent for the account."""
+
+    cure = "Mend what gives the keys, and run the plan again."
+
+
+def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | KeyCallable:
+    """Return the key as `SessionManager.account` takes it."""
+    if isinstance(key, Secret):
+        return key.reveal()
+    if isinstance(key, KeyReference):
+        return key.read
+    return functools.partial(_ask, key, account)
+
+
+async def _ask(keys: AccountKeys, account: str) -> str:
+    try:
+        return await keys(account)
+    except InvoiceXpressError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a vault's own, of any class
+        name = type(error).__name__
+    # Its text and its frames may hold what the vault knows.
+    raise KeyUnavailableError(f"The key of account {account} could not be had: {name}.")
+
+
+def as_key(
+    value: str | Secret | KeyReference | AccountKeys,
+) -> Secret | KeyReference | AccountKeys:
     """Take a text for what it is: `env:NAME`, `file:PATH`, or a key."""
     if not isinstance(value, str):
         return value

@@ -1,63 +1,82 @@
 """What is to be done: rows that were checked before anything is sent."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Collection
 from pathlib import Path
 
 import attrs
 
 from invoicexpress_async.config import check_serie
-from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning._reading import read_rows
-from invoicexpress_async.provisioning.row import Clashes, PlanRow
+from invoicexpress_async.provisioning._reading import CsvRows, Defaults
+from invoicexpress_async.provisioning.key import AccountKeys
+from invoicexpress_async.provisioning.row import PlanRow, PlanSummary, summarise
 
 
-def _as_rows(rows: Iterable[PlanRow]) -> tuple[PlanRow, ...]:
-    return tuple(rows)
+def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
+    return rows if isinstance(rows, CsvRows) else tuple(rows)
 
 
-@attrs.frozen(kw_only=True)
+def _summary(plan: "Plan") -> PlanSummary:
+    return plan.rows.summary if isinstance(plan.rows, CsvRows) else summarise(plan.rows)
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Plan:
     """The rows of a run.
 
     Attributes:
-        rows: What is to be done, in order.
+        rows: What is to be done, in order; those of a file are read from it each time, so that
+            a plan of a million rows takes no memory.
+        stream: Rows that come one by one, each looked at only at its turn; instead of `rows`.
         ignored_columns: Columns of the file that mean nothing here; a misspelled one is among
             them.
+        summary: The rows, counted; a stream counts as none.
 
     Raises:
         ConfigurationError: two rows are for the same account and serie, or make two series the
             default of one account.
     """
 
-    rows: tuple[PlanRow, ...] = attrs.field(converter=_as_rows)
+    rows: Collection[PlanRow] = attrs.field(default=(), converter=_as_rows)
+    stream: AsyncIterable[PlanRow] | None = None
     ignored_columns: tuple[str, ...] = ()
-
-    def __attrs_post_init__(self) -> None:
-        clashes = Clashes()
-        for row in self.rows:
-            if problem := clashes.find(row):
-                raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
+    summary: PlanSummary = attrs.field(init=False, default=attrs.Factory(_summary, takes_self=True))
 
     @classmethod
     def from_csv(
-        cls, path: str | os.PathLike[str], *, serie: str | None = None, default: bool = False
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        serie: str | None = None,
+        default: bool = False,
+        api_keys: AccountKeys | None = None,
     ) -> "Plan":
         """Read a plan from a file with a header: account, api_key, and maybe serie, default.
 
         UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed. Blank
         lines are skipped, spaces around a cell do not count. A relative `file:PATH` of a key is
-        relative to this file.
+        relative to this file. It is read again when the plan is run, and must not change.
 
         Args:
             path: The file.
             serie: For the rows that name none.
             default: For the rows that do not say.
+            api_keys: An async callable that returns the key of an account, for the rows that
+                have none; the column may then be left out.
 
         Raises:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
         if serie is not None:
             check_serie(serie)
-        rows, ignored = read_rows(Path(path), serie=serie, default=default)
-        return cls(rows=rows, ignored_columns=ignored)
+        defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
+        rows = CsvRows.check(Path(path), defaults)
+        return cls(rows=rows, ignored_columns=rows.ignored)
+
+    @classmethod
+    def from_async(cls, rows: AsyncIterable[PlanRow]) -> "Plan":
+        """Return a plan of rows that come one by one, as from a database; it is run once.
+
+        A row that clashes with an earlier one is refused at its turn, and the others go on.
+        """
+        return cls(stream=rows)

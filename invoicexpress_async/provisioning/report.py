@@ -15,6 +15,7 @@ from invoicexpress_async.errors import (
     UnprocessableError,
 )
 from invoicexpress_async.models import Ensured, Intent, Sequence
+from invoicexpress_async.provisioning.journal_error import Difference
 from invoicexpress_async.provisioning.row import PlanRow
 
 
@@ -25,10 +26,15 @@ class RowState(StrEnum):
     """The sequence is there, registered and default as asked."""
     REFUSED = "refused"
     """The server, or the client before it, said no: something must be changed first."""
+    PREPARED = "prepared"
+    """The sequence is there and registered; the day on which it becomes the default is to come."""
     PARTIAL = "partial"
     """The sequence is there, and some document types have no code: it must not be used yet."""
     UNKNOWN = "unknown"
     """Something was sent, and what became of it is not known: it must not be sent again."""
+    ABSENT = "absent"
+    """Something was sent, and a complete list does not show it. It can still come: it is sent
+    again only with `resend_absent_after`."""
     FAILED = "failed"
     """It did not come about and had no effect: running the row again is safe."""
 
@@ -44,6 +50,8 @@ class RowOutcome:
         sequence: As last read; of a refusal, what it left behind; None when there is none.
         created: Whether this run's create made it; None when it is not known.
         error: What `ensure` raised, without its traceback; None when it is done.
+        intent: What `sequences.resume` takes to find out, when a send is in doubt.
+        is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
     """
 
     row: PlanRow
@@ -52,21 +60,26 @@ class RowOutcome:
     sequence: Sequence | None = None
     created: bool | None = None
     error: InvoiceXpressError | None = None
+    intent: Intent | None = None
+    is_recorded: bool = False
 
     @classmethod
     def of_ensured(cls, row: PlanRow, ensured: Ensured, *, seconds: float) -> "RowOutcome":
-        """Return the outcome of a row that is done."""
+        """Return the outcome of a row that is done, or done but for the default."""
+        is_done = ensured.sequence.is_default or not row.is_default
         return cls(
             row=row,
-            state=RowState.DONE,
+            state=RowState.DONE if is_done else RowState.PREPARED,
             seconds=seconds,
             sequence=ensured.sequence,
             created=ensured.created,
         )
 
     @classmethod
-    def of_error(cls, row: PlanRow, error: InvoiceXpressError, *, seconds: float) -> "RowOutcome":
-        """Return the outcome of a row that raised."""
+    def of_error(
+        cls, row: PlanRow, error: InvoiceXpressError, *, seconds: float, intent: Intent | None
+    ) -> "RowOutcome":
+        """Return the outcome of a row that raised, `intent` being what is in doubt."""
         sequence = (
             error.sequence
             if isinstance(error, PartialRegistrationError | UnprocessableError)
@@ -74,12 +87,13 @@ class RowOutcome:
         )
         return cls(
             row=row,
-            state=_state(error, sequence),
+            state=_state(error, sequence, intent),
             seconds=seconds,
             sequence=sequence,
             created=None if error.may_have_been_processed else False,
             # Its frames would keep the whole call alive for as long as the report.
             error=error.with_traceback(None),
+            intent=intent,
         )
 
     @property
@@ -102,15 +116,13 @@ class RowOutcome:
         """What to do about it."""
         return None if self.error is None else self.error.cure
 
-    @property
-    def intent(self) -> Intent | None:
-        """What `sequences.resume` takes to find out, when the outcome is not known."""
-        return self.error.intent if isinstance(self.error, OutcomeUnknownError) else None
 
-
-def _state(error: InvoiceXpressError, sequence: Sequence | None) -> RowState:
+def _state(error: InvoiceXpressError, sequence: Sequence | None, intent: Intent | None) -> RowState:
     if isinstance(error, PartialRegistrationError):
         return RowState.PARTIAL
+    if intent is not None:
+        was_absent = isinstance(error, OutcomeUnknownError) and error.was_absent
+        return RowState.ABSENT if was_absent else RowState.UNKNOWN
     if error.may_have_been_processed and sequence is None:
         return RowState.UNKNOWN
     if isinstance(error, StatusError) and not error.is_transient:
@@ -123,44 +135,62 @@ def _as_outcomes(outcomes: Iterable[RowOutcome]) -> tuple[RowOutcome, ...]:
     return tuple(outcomes)
 
 
-def _as_rows(rows: Iterable[PlanRow]) -> tuple[PlanRow, ...]:
-    return tuple(rows)
+def _counted(report: "ProvisioningReport") -> Mapping[RowState, int]:
+    return count_states(Counter(outcome.state for outcome in report.outcomes))
+
+
+def _created(report: "ProvisioningReport") -> int:
+    return sum(outcome.created is True for outcome in report.outcomes)
 
 
 @attrs.frozen(kw_only=True)
 class ProvisioningReport:
-    """How all rows of a plan ended.
+    """How the rows of a plan ended.
 
     Attributes:
-        outcomes: In the order of the plan.
+        outcomes: In the order of the plan; of a run with `keep_done=False`, without the rows
+            that are done.
+        counts: How many rows ended in each state, 0 included.
+        created: How many sequences this run is known to have created.
         seconds: How long the run took.
-        not_started: The rows that had not begun when the run was asked to stop: nothing of them
-            was sent.
+        not_started: How many rows had not begun when the run ended early: nothing of them was
+            sent.
+        problem: What ended the run early: its journal or the server as a whole failed. None
+            otherwise.
+        differences: Between the plan and the journal, when they were accepted; at most 100.
+        callback_error: What `on_progress` raised first; it harms nothing.
     """
 
     outcomes: tuple[RowOutcome, ...] = attrs.field(converter=_as_outcomes)
     seconds: float
-    not_started: tuple[PlanRow, ...] = attrs.field(default=(), converter=_as_rows)
-
-    @property
-    def counts(self) -> Mapping[RowState, int]:
-        """How many rows ended in each state, 0 included."""
-        counter = Counter(outcome.state for outcome in self.outcomes)
-        return MappingProxyType({state: counter[state] for state in RowState})
+    counts: Mapping[RowState, int] = attrs.Factory(_counted, takes_self=True)
+    created: int = attrs.Factory(_created, takes_self=True)
+    not_started: int = 0
+    problem: InvoiceXpressError | None = None
+    differences: tuple[Difference, ...] = ()
+    callback_error: Exception | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row is done."""
-        return not self.not_started and all(
-            outcome.state is RowState.DONE for outcome in self.outcomes
-        )
+        """Whether every row is done, or prepared."""
+        good = self.counts[RowState.DONE] + self.counts[RowState.PREPARED]
+        is_whole = not self.not_started and self.problem is None
+        return is_whole and good == sum(self.counts.values())
 
     def raise_for_failures(self) -> None:
         """Raise what the rows raised, when any did. Rows that were not started raise nothing.
 
         Raises:
-            ExceptionGroup: of one error for each row that is not done.
+            ExceptionGroup: of one error for each row that is not done, and the run's own.
         """
         errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
+        total = sum(self.counts.values())
+        if self.problem is not None:
+            raise ExceptionGroup("The run ended early", [self.problem, *errors])
         if errors:
-            raise ExceptionGroup(f"{len(errors)} of {len(self.outcomes)} rows failed", errors)
+            raise ExceptionGroup(f"{len(errors)} of {total} rows failed", errors)
+
+
+def count_states(counter: Mapping[RowState, int]) -> Mapping[RowState, int]:
+    """Return the counts of all states, 0 included."""
+    return MappingProxyType({state: counter.get(state, 0) for state in RowState})

@@ -1,12 +1,18 @@
 """One row of a plan, and what two rows may not both ask for."""
 
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
 import attrs
 
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
-from invoicexpress_async.provisioning.key import KeyReference, as_key
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, as_key
 
 
-def _check_key(_: object, __: object, key: Secret | KeyReference) -> None:
+def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:
     if isinstance(key, Secret):
         check_api_key(key)
 
@@ -21,39 +27,109 @@ class PlanRow:
 
     Attributes:
         account: The account's name; upper case is lowered.
-        api_key: The key, hidden, or where it is. A text is taken as either.
+        api_key: The key, hidden, or where it is. A text is taken as either. An async callable is
+            awaited with the account's name at the row's turn.
         serie: The name, sent exactly as it is.
         is_default: Whether it must be the account's default; False leaves the flag as it is.
         line: Where it stands in the file it came from; 0 when it came from none.
     """
 
     account: str = attrs.field(converter=check_account_name)
-    api_key: Secret | KeyReference = attrs.field(converter=as_key, validator=_check_key)
+    api_key: Secret | KeyReference | AccountKeys = attrs.field(
+        converter=as_key, validator=_check_key
+    )
     serie: str = attrs.field(validator=_check_serie)
     is_default: bool = False
     line: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class PlanSummary:
+    """What a plan asks for, counted.
+
+    Attributes:
+        rows: How many.
+        accounts: How many accounts they are for.
+        series: How many rows there are of each serie.
+        defaults: How many make their serie the default.
+    """
+
+    rows: int
+    accounts: int
+    series: Mapping[str, int]
+    defaults: int
+
+
 class Clashes:
-    """The rows seen so far, to find those that cannot both be meant."""
+    """The rows seen so far, to find those that cannot both be meant. Close it in the end.
+
+    They are kept in a temporary database, which goes to the disk when it grows: a plan of a
+    million rows takes no memory.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str], int] = {}
-        self._default_lines: dict[str, int] = {}
+        self._seen = sqlite3.connect("", isolation_level=None)
+        self._seen.executescript(
+            "CREATE TABLE rows (account, folded, line, PRIMARY KEY (account, folded))"
+            " WITHOUT ROWID; CREATE TABLE defaults (account PRIMARY KEY, line) WITHOUT ROWID; BEGIN"
+        )
+        self._series: Counter[str] = Counter()
 
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
         # Names that differ in case or spaces only would be refused by `ensure` one by one.
         identity = row.account, "".join(row.serie.casefold().split())
-        if identity in self._lines:
-            return f"the same account and serie as {_where(self._lines[identity])}"
-        self._lines[identity] = row.line
+        earlier = self._enter("rows", identity, row.line)
+        if earlier is not None:
+            return f"the same account and serie as {_where(earlier)}"
+        self._series[row.serie] += 1
         if not row.is_default:
             return None
-        if row.account in self._default_lines:
-            return f"a second default for the account of {_where(self._default_lines[row.account])}"
-        self._default_lines[row.account] = row.line
+        earlier = self._enter("defaults", identity[:1], row.line)
+        if earlier is not None:
+            return f"a second default for the account of {_where(earlier)}"
         return None
+
+    def summary(self) -> PlanSummary:
+        """Count the rows seen."""
+        (accounts,) = self._seen.execute("SELECT count(DISTINCT account) FROM rows").fetchone()
+        (defaults,) = self._seen.execute("SELECT count(*) FROM defaults").fetchone()
+        return PlanSummary(
+            rows=self._series.total(),
+            accounts=accounts,
+            series=dict(self._series.most_common()),
+            defaults=defaults,
+        )
+
+    def close(self) -> None:
+        """Forget them."""
+        self._seen.close()
+
+    def _enter(self, table: str, identity: tuple[str, ...], line: int) -> int | None:
+        marks = ", ".join("?" * (len(identity) + 1))
+        entered = self._seen.execute(
+            f"INSERT OR IGNORE INTO {table} VALUES ({marks})",  # noqa: S608  # constants
+            (*identity, line),
+        )
+        if entered.rowcount:
+            return None
+        names = "account = ?" if len(identity) == 1 else "account = ? AND folded = ?"
+        query = f"SELECT line FROM {table} WHERE {names}"  # noqa: S608  # constants
+        (earlier,) = self._seen.execute(query, identity).fetchone()
+        return int(earlier)
+
+
+def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
+    """Count rows, and refuse two that cannot both be meant.
+
+    Raises:
+        ConfigurationError: naming the first such row.
+    """
+    with contextlib.closing(Clashes()) as clashes:
+        for row in rows:
+            if problem := clashes.find(row):
+                raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
+        return clashes.summary()
 
 
 def _where(line: int) -> str:

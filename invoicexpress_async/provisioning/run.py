@@ -1,71 +1,102 @@
-"""Carry a plan out: a few workers over one shared iterator of rows."""
+"""Carry a plan out."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
 import attrs
 
-from invoicexpress_async.account_session import AccountSession
-from invoicexpress_async.config import Secret
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.provisioning._admission import compare, tickets
+from invoicexpress_async.provisioning._carrier import Carrier
+from invoicexpress_async.provisioning._engine import Deliver, Engine
+from invoicexpress_async.provisioning._line import Line
+from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning._waiting import Waiting
+from invoicexpress_async.provisioning.journal import SqliteJournal
+from invoicexpress_async.provisioning.journal_error import Difference
+from invoicexpress_async.provisioning.outage import Outage
 from invoicexpress_async.provisioning.plan import Plan
-from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
-from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
+from invoicexpress_async.provisioning.progress import Progress
+from invoicexpress_async.provisioning.report import (
+    ProvisioningReport,
+    RowOutcome,
+    RowState,
+    count_states,
+)
+from invoicexpress_async.provisioning.settings import RunSettings
+from invoicexpress_async.provisioning.stop import RunStop
 from invoicexpress_async.session import SessionManager
 
 # Half of a manager's connections: a web service beside it is not starved.
 _DEFAULT_CONCURRENCY: Final = 50
 
 
-async def provision(
+async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a default
     manager: SessionManager,
     plan: Plan,
     *,
+    journal: SqliteJournal | None = None,
     concurrency: int = _DEFAULT_CONCURRENCY,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+    on_progress: Callable[[Progress], None] | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
+    keep_done: bool = True,
     stop: RunStop | None = None,
 ) -> ProvisioningReport:
     """Ensure every row of a plan. Safe to run again: what is there is not created twice.
 
-    No row's error is raised; it is an outcome, and the others go on. To end it early, ask its
-    `stop`: then every row that had begun has its outcome. When it is cancelled instead, rows in
-    flight may have been sent: `manager.unresolved()` tells what is in doubt, and no more.
+    No row's error is raised; it is an outcome, and the others go on. With a journal, each create
+    is on the disk before its first byte leaves, and a run that was killed is ended by running it
+    again; without one, only this process knows what it sent. To end it early, ask its `stop`:
+    then every row that had begun has its outcome. When it is cancelled instead, rows in flight
+    may have been sent: the journal has them, and `manager.unresolved()`.
+
+    A row whose create was sent and is not known to have worked is read for later, on the schedule
+    of the manager's `RetryPolicy`, while the others go on. An account that answers 401, 422/004
+    or 422/005 is set aside: its other rows are refused with the same. When the server fails for
+    every account, the run pauses, tries it with one row at a time, and goes on by itself.
 
     Args:
         manager: Whose connections and limits are used; it is not closed.
         plan: What to do.
+        journal: Where to keep what is meant and what became of it; open.
         concurrency: How many rows are in flight at a time.
+        settings: What the run may do.
+        on_progress: Called after each outcome, and when the run pauses or goes on; what it
+            raises is in the report, and harms nothing.
         on_outcome: Called with each outcome as it comes, in the event loop; what it raises
             ends the run.
-        stop: Asked to end the run early; rows that had not begun are `not_started` then.
+        keep_done: Whether the report keeps the outcomes of rows that are done, too; not, for a
+            plan of a million rows.
+        stop: Asked to end the run early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
+        JournalDifferenceError: the journal is of another plan.
+        JournalError: the journal cannot be used. Nothing was sent.
     """
-    started = time.monotonic()
-    outcomes: dict[PlanRow, RowOutcome] = {}
-    run = iter_outcomes(manager, plan, concurrency=concurrency, stop=stop)
-    async with aclosing(run) as stream:
+    run = _Run(manager=manager, plan=plan, settings=settings, on_progress=on_progress)
+    outcomes: dict[tuple[str, str, int], RowOutcome] = {}
+    async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
-            outcomes[outcome.row] = outcome
+            if keep_done or outcome.state is not RowState.DONE:
+                outcomes[_place(outcome)] = outcome
             if on_outcome is not None:
                 on_outcome(outcome)
-    return ProvisioningReport(
-        outcomes=(outcomes[row] for row in plan.rows if row in outcomes),
-        seconds=time.monotonic() - started,
-        not_started=(row for row in plan.rows if row not in outcomes),
-    )
+    return run.report(outcomes)
 
 
-async def iter_outcomes(
+async def iter_outcomes(  # noqa: PLR0913  # keyword-only wishes, each with a default
     manager: SessionManager,
     plan: Plan,
     *,
+    journal: SqliteJournal | None = None,
     concurrency: int = _DEFAULT_CONCURRENCY,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     stop: RunStop | None = None,
 ) -> AsyncGenerator[RowOutcome, None]:
     """Yield each outcome of `provision` as it comes, and keep none.
@@ -76,90 +107,130 @@ async def iter_outcomes(
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
+        JournalError: as for `provision`; also at the end, when the journal failed on the way.
+        OutageError: at the end, when the server had failed for too long.
     """
-    if type(concurrency) is not int or concurrency < 1:
-        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
-    ready: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
-    room = asyncio.Semaphore(2 * concurrency)
-
-    async def deliver(outcome: RowOutcome) -> None:
-        await room.acquire()
-        ready.put_nowait(outcome)
-
-    count = min(concurrency, len(plan.rows))
-    rows = _Rows(manager, iter(plan.rows), stop or RunStop())
-    pool = asyncio.create_task(_pool(rows, deliver, count=count))
-    pool.add_done_callback(lambda _: ready.put_nowait(None))
-    try:
-        while (outcome := await ready.get()) is not None:
-            room.release()
+    run = _Run(manager=manager, plan=plan, settings=settings)
+    async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
+        async for outcome in stream:
             yield outcome
-        await pool  # what a worker raised beside its rows' own errors is a bug, and shown
-    finally:
-        pool.cancel()
-        await asyncio.wait({pool})
+    if run.problem is not None:
+        raise run.problem
 
 
-async def _pool(
-    rows: "_Rows", deliver: Callable[[RowOutcome], Awaitable[None]], *, count: int
-) -> None:
-    async def work() -> None:
-        for row in rows.admitted():
-            await deliver(await rows.ensure(row))
+@attrs.define(kw_only=True, eq=False)
+class _Run:
+    manager: SessionManager
+    plan: Plan
+    settings: RunSettings
+    on_progress: Callable[[Progress], None] | None = None
+    callback_error: Exception | None = None
+    started: float = attrs.field(factory=time.monotonic)
+    counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
+    created: int = 0
+    differences: tuple[Difference, ...] = ()
+    problem: InvoiceXpressError | None = None
+    _line: Line | None = None
+    _outage: Outage | None = None
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(work())
+    async def outcomes(
+        self, journal: SqliteJournal | None, concurrency: int, stop: RunStop
+    ) -> AsyncGenerator[RowOutcome, None]:
+        if type(concurrency) is not int or concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+        log = None if journal is None else RowLog(journal.writer)
+        if log is not None and self.plan.stream is None:
+            accept = self.settings.accept_changes
+            self.differences = await compare(log, self.plan, accept_changes=accept)
+        ready: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
+        room = asyncio.Semaphore(2 * concurrency)
 
+        async def deliver(outcome: RowOutcome) -> None:
+            await room.acquire()
+            ready.put_nowait(outcome)
 
-@attrs.frozen
-class _Rows:
-    """The rows that the workers share, and what becomes of each."""
-
-    _manager: SessionManager
-    _waiting: Iterator[PlanRow]
-    _stop: RunStop
-
-    def admitted(self) -> Iterator[PlanRow]:
-        """Yield the next row, until a stop is asked for."""
-        while not self._stop.is_requested and (row := next(self._waiting, None)):
-            yield row
-
-    async def ensure(self, row: PlanRow) -> RowOutcome:
-        """Return the outcome of one row, whatever it is."""
-        started, begun_at = time.monotonic(), time.time()
+        workers = concurrency if self.plan.stream else min(concurrency, len(self.plan.rows))
+        engine = self._engine(log, stop, deliver)
+        pool = asyncio.create_task(engine.run(workers))
+        pool.add_done_callback(lambda _: ready.put_nowait(None))
         try:
-            async with self._stop.row():
-                account = _account(self._manager, row)
-                ensured = await account.sequences.ensure(row.serie, default=row.is_default)
-        except RowCutOffError as error:
-            failure = self._in_doubt(row, begun_at) or _signed(error, row)
-        except InvoiceXpressError as error:
-            failure = error
-        else:
-            return RowOutcome.of_ensured(row, ensured, seconds=time.monotonic() - started)
-        return RowOutcome.of_error(row, failure, seconds=time.monotonic() - started)
+            while (outcome := await ready.get()) is not None:
+                room.release()
+                self._count(outcome)
+                yield outcome
+            await pool  # what a worker raised beside its rows' own errors is a bug, and shown
+        finally:
+            self.problem = engine.problem
+            pool.cancel()
+            await asyncio.wait({pool})
 
-    def _in_doubt(self, row: PlanRow, begun_at: float) -> InvoiceXpressError | None:
-        for intent in self._manager.unresolved():
-            # A registration names the id alone: then it is the one that was sent meanwhile.
-            is_of_row = intent["serie"] == row.serie or (
-                intent["serie"] is None and intent["sent_at"] >= begun_at
-            )
-            if intent["account"] == row.account and is_of_row:
-                text = "Sent once; the run was stopped before its outcome was known."
-                return _signed(OutcomeUnknownError(text, intent=intent), row)
-        return None
+    def report(self, outcomes: dict[tuple[str, str, int], RowOutcome]) -> ProvisioningReport:
+        ended = sum(self.counts.values())
+        return ProvisioningReport(
+            outcomes=self._in_order(outcomes),
+            seconds=time.monotonic() - self.started,
+            counts=count_states(self.counts),
+            created=self.created,
+            not_started=0 if self.plan.stream else len(self.plan.rows) - ended,
+            problem=self.problem,
+            differences=self.differences,
+            callback_error=self.callback_error,
+        )
+
+    def _in_order(self, outcomes: dict[tuple[str, str, int], RowOutcome]) -> tuple[RowOutcome, ...]:
+        if self.plan.stream is not None or not outcomes:
+            return tuple(outcomes.values())
+        places = ((row.account, row.serie, row.line) for row in self.plan.rows)
+        return tuple(outcomes[place] for place in places if place in outcomes)
+
+    def _engine(self, log: RowLog | None, stop: RunStop, deliver: Deliver) -> Engine:
+        clock = self.manager.clock
+        outage = Outage(clock)
+        line = Line(tickets(self.plan, log), clock=clock, stop=stop, outage=outage)
+        self._line, self._outage = line, outage
+        return Engine(
+            line=line,
+            carrier=Carrier(
+                manager=self.manager,
+                log=log,
+                stop=stop,
+                may_default=self.settings.may_default,
+                is_staged=self.settings.is_staged,
+            ),
+            waiting=Waiting(
+                clock=clock,
+                outage=outage,
+                schedule=self.manager.retry.read_after_seconds,
+                resend_absent_after=self.settings.resend_absent_after,
+            ),
+            outage=outage,
+            settings=self.settings,
+            stop=stop,
+            deliver=deliver,
+            on_change=self._tell,
+        )
+
+    def _count(self, outcome: RowOutcome) -> None:
+        self.counts[outcome.state] += 1
+        self.created += outcome.created is True
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_progress is None or self._line is None or self._outage is None:
+            return
+        progress = Progress(
+            counts=count_states(self.counts),
+            total=None if self.plan.stream else len(self.plan.rows),
+            waiting=self._line.parked,
+            is_paused=self._outage.is_on,
+            seconds=time.monotonic() - self.started,
+        )
+        try:
+            self.on_progress(progress)
+        except Exception as error:  # noqa: BLE001  # the user's own: told apart, harms nothing
+            self.callback_error = self.callback_error or error
 
 
-def _signed(error: InvoiceXpressError, row: PlanRow) -> InvoiceXpressError:
-    error.operation = "ensure"
-    error.subject = f"sequence {row.serie!r}"
-    error.account = row.account
-    return error
-
-
-def _account(manager: SessionManager, row: PlanRow) -> AccountSession:
-    # Not in a frame that awaits: a traceback that prints locals would show the key.
-    key = row.api_key
-    return manager.account(row.account, key.reveal() if isinstance(key, Secret) else key.read)
+def _place(outcome: RowOutcome) -> tuple[str, str, int]:
+    # The line, too: a stream may have refused rows beside the row they clash with.
+    return outcome.row.account, outcome.row.serie, outcome.row.line

@@ -1,7 +1,7 @@
 """Ending a run before its last row, in bounded time and with every row accounted for."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Unpack
 
@@ -35,6 +35,7 @@ class RunStop:
 
     _deadline: float | None = attrs.field(default=None, init=False)
     _scopes: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout], init=False)
+    _listeners: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], init=False)
 
     @property
     def is_requested(self) -> bool:
@@ -85,8 +86,14 @@ class RunStop:
             self._scopes.discard(scope)
         raise RowCutOffError("The run was stopped before the row had ended.")
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call it when the end is asked for."""
+        self._listeners.append(listener)
+
     def _end_at(self, when: float) -> None:
         self._deadline = when if self._deadline is None else min(when, self._deadline)
+        for listener in self._listeners:
+            listener()
         for scope in self._scopes:
             if not scope.expired():
                 scope.reschedule(self._deadline)

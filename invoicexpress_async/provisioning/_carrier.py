@@ -1,0 +1,124 @@
+"""One turn of one row: read for what is in doubt, ensure, and keep on the disk how it ended."""
+
+import functools
+import time
+from collections.abc import Callable
+
+import attrs
+
+from invoicexpress_async.account_session import AccountSession
+from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.models import Ensured, Intent
+from invoicexpress_async.provisioning._moment import Moment
+from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning._ticket import Ticket
+from invoicexpress_async.provisioning.journal_error import JournalError
+from invoicexpress_async.provisioning.key import source_of
+from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
+from invoicexpress_async.session import SessionManager
+
+
+@attrs.frozen(kw_only=True)
+class Carrier:
+    """Carries rows out, turn by turn.
+
+    Attributes:
+        manager: Whose connections and limits are used.
+        log: The journal's part of it; None without a journal.
+        stop: The run's.
+        may_default: Whether a new serie may become the default now; it is asked each time.
+        is_staged: Whether to make a serie the default only when it is seen to be registered.
+    """
+
+    manager: SessionManager
+    log: RowLog | None
+    stop: RunStop
+    may_default: Callable[[], bool]
+    is_staged: bool
+
+    async def carry(self, ticket: Ticket) -> RowOutcome:
+        """Give a row its turn and return how it ended, whatever it is."""
+        started, row = time.monotonic(), ticket.row
+        account = _account(self.manager, row)
+        failure: InvoiceXpressError
+        try:
+            async with self.stop.row():
+                ensured = await self._ensure(account, ticket)
+        except InvoiceXpressError as error:
+            failure = error
+        else:
+            ticket.intent = None
+            ticket.seconds += time.monotonic() - started
+            return RowOutcome.of_ensured(row, ensured, seconds=ticket.seconds)
+        ticket.intent = _doubt(account, ticket)
+        if isinstance(failure, RowCutOffError):
+            failure = _cut_off(failure, ticket)
+        ticket.seconds += time.monotonic() - started
+        return RowOutcome.of_error(row, failure, seconds=ticket.seconds, intent=ticket.intent)
+
+    async def keep(self, ticket: Ticket, outcome: RowOutcome) -> None:
+        """Put on the disk how the turn ended.
+
+        Raises:
+            JournalError: it is not there; the outcome stands, and the next run finds it anew.
+        """
+        # What the journal did not take as an intent was not sent: nothing of it is to be kept.
+        if self.log is not None and not isinstance(outcome.error, JournalError):
+            await self.log.end(outcome, intent=ticket.intent, absent_since=ticket.absent_since)
+
+    async def _ensure(self, account: AccountSession, ticket: Ticket) -> Ensured:
+        row, sequences = ticket.row, account.sequences
+        if ticket.may_resend and ticket.intent is not None:
+            sequences.forget(ticket.intent)
+            ticket.intent, ticket.may_resend = None, False
+        if ticket.intent is not None:
+            await sequences.resume(ticket.intent)
+        keep = functools.partial(self._intend, ticket)
+        if not (self.is_staged and row.is_default):
+            return await sequences.ensure(row.serie, default=row.is_default, on_intent=keep)
+        ensured = await sequences.ensure(row.serie, on_intent=keep)
+        if ensured.sequence.is_default or not self.may_default():
+            return ensured
+        final = await sequences.ensure(row.serie, default=True, on_intent=keep)
+        return attrs.evolve(ensured, sequence=final.sequence)
+
+    async def _intend(self, ticket: Ticket, intent: Intent) -> None:
+        if self.log is not None:
+            await self.log.intend(ticket.row, intent)
+        ticket.announced = intent
+        ticket.intended_at = Moment.now()
+        ticket.absent_since = ticket.doubt_seconds = None
+        ticket.reads = 0
+
+
+def _account(manager: SessionManager, row: PlanRow) -> AccountSession:
+    # Not in a frame that awaits: a traceback that prints locals would show the key.
+    account = manager.account(row.account, source_of(row.api_key, row.account))
+    # No turn waits for what is in doubt: the row is read for in later ones.
+    return account.with_options(retry=attrs.evolve(account.retry, read_after_seconds=()))
+
+
+def _doubt(account: AccountSession, ticket: Ticket) -> Intent | None:
+    """Return the intent that is in doubt after a turn that failed."""
+    mine = [_identity(one) for one in (ticket.announced, ticket.intent) if one is not None]
+    for intent in account.sequences.unresolved():
+        if _identity(intent) in mine:
+            return intent
+    return None
+
+
+def _identity(intent: Intent) -> tuple[object, ...]:
+    return intent["operation"], intent["serie"], intent["sequence_id"]
+
+
+def _cut_off(failure: RowCutOffError, ticket: Ticket) -> InvoiceXpressError:
+    error: InvoiceXpressError = failure
+    if ticket.intent is not None:
+        text = "Sent once; the run was stopped before its outcome was known."
+        error = OutcomeUnknownError(text, intent=ticket.intent)
+    error.operation = "ensure"
+    error.subject = f"sequence {ticket.row.serie!r}"
+    error.account = ticket.row.account
+    return error

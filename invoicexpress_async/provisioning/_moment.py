@@ -1,0 +1,55 @@
+"""Points in time that another process can measure from, whatever is done to the wall clock."""
+
+import json
+import time
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """A time on two clocks.
+
+    Attributes:
+        wall: Seconds since the epoch: known everywhere, and set at will.
+        steady: Seconds on the monotonic clock: right, but of one start of one machine only.
+        boot: Which start that was; "" where the system does not tell.
+    """
+
+    wall: float
+    steady: float
+    boot: str
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the present."""
+        return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `dump` wrote."""
+        wall, steady, boot = json.loads(text)
+        return cls(wall=wall, steady=steady, boot=boot)
+
+    def dump(self) -> str:
+        """Return it as text."""
+        return json.dumps([self.wall, self.steady, self.boot])
+
+    def seconds_until(self, later: "Moment") -> float:
+        """Return at least how much time has passed: the less of what the clocks say."""
+        by_wall = later.wall - self.wall
+        if self.boot and self.boot == later.boot:
+            return min(by_wall, later.steady - self.steady)
+        return by_wall
+
+
+@cache
+def _boot() -> str:
+    # Linux counts its monotonic clock from the start of the machine, for all processes alike.
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,262 @@
+"""What the journal says of the rows of a plan: read in chunks, written one by one."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+import cattrs
+
+from invoicexpress_async.intent_converter import structure_intent
+from invoicexpress_async.models import Intent
+from invoicexpress_async.provisioning._moment import Moment
+from invoicexpress_async.provisioning._writer import Writer
+from invoicexpress_async.provisioning.journal_error import (
+    Difference,
+    JournalDifferenceError,
+    JournalError,
+)
+from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.row import PlanRow
+
+PLANNED: Final = "planned"
+# A request of theirs is in doubt: they are read for, before anything else.
+_IN_DOUBT: Final = "state IN ('intent', 'unknown', 'absent')"
+_MOST_DIFFERENCES_SHOWN: Final = 100
+
+Identity = tuple[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class RowRecord:
+    """What is on the disk about a row.
+
+    Attributes:
+        state: "planned", "intent", or how it ended last.
+        intent: Of the send that is in doubt, if one is.
+        intended_at: When that was.
+        absent_since: When a complete list first did not show it, late enough to count.
+        error: The class of the error it ended with.
+        status: Of the refusal it ended with.
+        code: Of the refusal it ended with.
+        sequence_id: The sequence's, once known.
+    """
+
+    state: str = PLANNED
+    intent: Intent | None = None
+    intended_at: Moment | None = None
+    absent_since: Moment | None = None
+    error: str | None = None
+    status: int | None = None
+    code: str | None = None
+    sequence_id: int | None = None
+
+
+class RowLog:
+    """The rows of one run in its journal."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._converter = cattrs.Converter(forbid_extra_keys=True)
+
+    async def begin_comparing(self) -> None:
+        """Make room for the identities of the plan's rows."""
+        await self._writer.run(_make_room)
+
+    async def compare(self, rows: Sequence[PlanRow]) -> None:
+        """Note some rows of the plan."""
+        told = [(row.account, row.serie, row.is_default) for row in rows]
+        await self._writer.run(
+            lambda connection: connection.executemany(
+                "INSERT OR REPLACE INTO temp.plan VALUES (?, ?, ?)", told
+            )
+        )
+
+    async def end_comparing(self, *, accept_changes: bool) -> tuple[Difference, ...]:
+        """Enter what is new, and return the first differences from what was there.
+
+        Raises:
+            JournalDifferenceError: there are some, and they are not accepted.
+            JournalError: a row whose outcome is not known is not in the plan any more.
+        """
+        count, differences, lost = await self._writer.run(_differences)
+        if lost:
+            names = ", ".join(f"{account} {serie!r}" for account, serie in lost)
+            raise JournalError(
+                "The journal has rows whose outcome is not known and which the plan does not "
+                f"have, such as {names}: put them back into the plan."
+            )
+        if differences and not accept_changes:
+            kinds = ", ".join(sorted({one.kind for one in differences}))
+            first = differences[0]
+            raise JournalDifferenceError(
+                f"The journal is of another plan: {count} rows differ ({kinds}), such as "
+                f"{first.account} {first.serie!r}. Nothing was sent.",
+                differences=differences,
+                count=count,
+            )
+        await self._writer.run(_enter)
+        return differences
+
+    async def open_rows(self) -> frozenset[Identity]:
+        """Return which rows have a send in doubt."""
+        return frozenset(
+            await self._writer.run(
+                lambda connection: connection.execute(
+                    f"SELECT account, serie FROM rows WHERE {_IN_DOUBT} AND is_in_plan"  # noqa: S608  # a constant
+                ).fetchall()
+            )
+        )
+
+    async def admit(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
+        """Enter rows that are new, and return what is known of each."""
+        found = await self._writer.run(lambda connection: _admit(connection, rows))
+        return [self._record(row) for row in found]
+
+    async def intend(self, row: PlanRow, intent: Intent) -> None:
+        """Put an intent on the disk; only then may its first byte leave."""
+        moment = Moment.now().dump()
+        await self._writer.run(
+            lambda connection: connection.execute(
+                "UPDATE rows SET state = 'intent', intent = ?, intended_at = ?, "
+                "absent_since = NULL, sends = sends + 1, updated_at = ? "
+                "WHERE account = ? AND serie = ?",
+                (json.dumps(intent), moment, time.time(), row.account, row.serie),
+            )
+        )
+
+    async def end(
+        self, outcome: RowOutcome, *, intent: Intent | None, absent_since: Moment | None
+    ) -> None:
+        """Put on the disk how a row ended, or how far it is known."""
+        row, error, sequence = outcome.row, outcome.error, outcome.sequence
+        told = (
+            outcome.state,
+            None if intent is None else json.dumps(intent),
+            None if absent_since is None else absent_since.dump(),
+            None if error is None else type(error).__name__,
+            outcome.status,
+            outcome.code,
+            None if sequence is None else sequence.id,
+            outcome.created,
+            time.time(),
+            row.account,
+            row.serie,
+        )
+        await self._writer.run(
+            lambda connection: connection.execute(
+                "UPDATE rows SET state = ?, intent = ?, absent_since = ?, error = ?, status = ?, "
+                "code = ?, sequence_id = coalesce(?, sequence_id), "
+                "is_created = coalesce(?, is_created), updated_at = ? "
+                "WHERE account = ? AND serie = ?",
+                told,
+            )
+        )
+
+    def _record(self, row: tuple[object, ...]) -> RowRecord:
+        state, intent, intended_at, absent_since, error, status, code, sequence_id = row
+        return RowRecord(
+            state=str(state),
+            intent=None if intent is None else self._intent(str(intent)),
+            intended_at=None if intended_at is None else Moment.parse(str(intended_at)),
+            absent_since=None if absent_since is None else Moment.parse(str(absent_since)),
+            error=None if error is None else str(error),
+            status=status if isinstance(status, int) else None,
+            code=None if code is None else str(code),
+            sequence_id=sequence_id if isinstance(sequence_id, int) else None,
+        )
+
+    def _intent(self, text: str) -> Intent:
+        return structure_intent(json.loads(text), self._converter)
+
+
+def _make_room(connection: sqlite3.Connection) -> None:
+    # A temporary table spills to the disk: a plan of a million rows stays out of the memory.
+    connection.execute("DROP TABLE IF EXISTS temp.plan")
+    connection.execute(
+        "CREATE TEMP TABLE plan (account TEXT, serie TEXT, is_default INTEGER, "
+        "PRIMARY KEY (account, serie)) WITHOUT ROWID"
+    )
+
+
+_ADDED: Final = """
+    SELECT 'added', p.account, p.serie, NULL FROM temp.plan p LEFT JOIN rows r
+    USING (account, serie) WHERE r.state IS NULL OR NOT r.is_in_plan
+"""
+_REMOVED: Final = """
+    SELECT 'removed', r.account, r.serie, r.state FROM rows r LEFT JOIN temp.plan p
+    USING (account, serie) WHERE p.account IS NULL AND r.is_in_plan
+"""
+_CHANGED: Final = """
+    SELECT 'changed', r.account, r.serie, r.state FROM rows r JOIN temp.plan p
+    USING (account, serie) WHERE r.is_default <> p.is_default AND r.is_in_plan
+"""
+
+
+def _differences(
+    connection: sqlite3.Connection,
+) -> tuple[int, tuple[Difference, ...], list[Identity]]:
+    (known,) = connection.execute("SELECT count(*) FROM rows").fetchone()
+    if not known:
+        return 0, (), []
+    lost = connection.execute(
+        f"SELECT account, serie FROM ({_REMOVED}) JOIN rows USING (account, serie) "  # noqa: S608  # constants
+        f"WHERE rows.{_IN_DOUBT} LIMIT 3"
+    ).fetchall()
+    count, shown = 0, list[Difference]()
+    for query in (_ADDED, _REMOVED, _CHANGED):
+        (found,) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # constants
+        count += found
+        rows = connection.execute(f"{query} LIMIT {_MOST_DIFFERENCES_SHOWN - len(shown)}")
+        shown += (
+            Difference(kind=kind, account=account, serie=serie, state=state)
+            for kind, account, serie, state in rows
+        )
+    return count, tuple(shown), lost
+
+
+_LEAVE: Final = """
+    UPDATE rows SET is_in_plan = 0 WHERE (account, serie) NOT IN
+    (SELECT account, serie FROM temp.plan)
+"""
+# What is done for one wish about the default is not done for another.
+_ENTER: Final = """
+    INSERT INTO rows (account, serie, is_default, state, updated_at)
+    SELECT account, serie, is_default, 'planned', ? FROM temp.plan WHERE true
+    ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
+    state = CASE WHEN is_default = excluded.is_default
+    OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
+"""
+
+
+def _enter(connection: sqlite3.Connection) -> None:
+    connection.execute(_LEAVE)
+    connection.execute(_ENTER, (time.time(),))
+    connection.execute("DROP TABLE temp.plan")
+
+
+def _admit(connection: sqlite3.Connection, rows: Iterable[PlanRow]) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for row in rows:
+        identity = row.account, row.serie
+        known = _select(connection, identity)
+        if known is None:
+            connection.execute(
+                "INSERT INTO rows (account, serie, is_default, state, updated_at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (*identity, row.is_default, PLANNED, time.time()),
+            )
+            known = _select(connection, identity)
+        found.append(known or ())
+    return found
+
+
+def _select(connection: sqlite3.Connection, identity: Identity) -> tuple[object, ...] | None:
+    row: tuple[object, ...] | None = connection.execute(
+        "SELECT state, intent, intended_at, absent_since, error, status, code, sequence_id "
+        "FROM rows WHERE account = ? AND serie = ?",
+        identity,
+    ).fetchone()
+    return row

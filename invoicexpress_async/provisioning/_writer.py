@@ -1,0 +1,135 @@
+"""The one thread that writes, and commits together what is asked for together."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from invoicexpress_async.provisioning._journal_file import connect
+from invoicexpress_async.provisioning.journal_error import JournalError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_MOST_IN_ONE_COMMIT: Final = 1000
+
+
+class _Item(NamedTuple):
+    work: Work[None]
+    done: "asyncio.Future[None]"
+
+
+class Writer:
+    """Runs pieces of work on one connection, in order. A result is given after its commit.
+
+    The first failure is the last: nothing is written after it, since nobody can tell what the
+    disk holds then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.failure: str | None = None
+
+    async def open(self) -> None:
+        """Start, and wait until the file is open.
+
+        Raises:
+            JournalError: it cannot be used.
+        """
+        self._thread.start()
+        await self._opened
+
+    async def run(self, work: Work[T]) -> T:
+        """Run it in the next transaction; return when that is on the disk.
+
+        Raises:
+            JournalError: it is not, and may not be.
+        """
+        if self.failure is not None:
+            raise self._error()
+        results: list[T] = []
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def keep(connection: sqlite3.Connection) -> None:
+            results.append(work(connection))
+
+        self._items.put(_Item(keep, done))
+        try:
+            await done
+        except sqlite3.Error as error:
+            failure = str(error)
+        else:
+            return results[0]
+        self.failure = failure
+        raise self._error()
+
+    async def close(self) -> None:
+        """Write what is waiting, and close the file."""
+        if self._thread.is_alive():
+            self._items.put(None)
+            await self._ended.wait()
+            self._thread.join()
+
+    def _error(self) -> JournalError:
+        return JournalError(f"The journal {self._path} cannot be written: {self.failure}.")
+
+    def _run(self) -> None:
+        try:
+            connection = connect(self._path)
+        except Exception as error:  # noqa: BLE001  # it is raised in the event loop
+            self._tell(_fail, [self._opened], error)
+        else:
+            self._tell(_succeed, [self._opened])
+            try:
+                self._serve(connection)
+            finally:
+                connection.close()
+        self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        is_open = True
+        while is_open:
+            batch = [self._items.get()]
+            while len(batch) < _MOST_IN_ONE_COMMIT and not self._items.empty():
+                batch.append(self._items.get())
+            is_open = None not in batch
+            self._commit(connection, [item for item in batch if item is not None])
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
+        all_done = [item.done for item in batch]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for item in batch:
+                item.work(connection)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  # each asker gets it, in the event loop
+            if connection.in_transaction:
+                connection.rollback()
+            self._tell(_fail, all_done, error)
+        else:
+            self._tell(_succeed, all_done)
+
+    def _tell(self, how: Callable[..., None], *what: object) -> None:
+        # The loop may have been closed under a run that nobody closed.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(how, *what)
+
+
+def _succeed(all_done: "list[asyncio.Future[None]]") -> None:
+    for done in all_done:
+        if not done.done():  # its asker may have been cancelled
+            done.set_result(None)
+
+
+def _fail(all_done: "list[asyncio.Future[None]]", error: Exception) -> None:
+    for done in all_done:
+        if not done.done():
+            done.set_exception(error)

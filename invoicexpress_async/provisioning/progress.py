@@ -1,0 +1,31 @@
+"""How far a run is."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from invoicexpress_async.provisioning.report import RowState
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """A run at one moment.
+
+    Attributes:
+        counts: The rows that have ended, by state, 0 included.
+        total: The rows of the plan; None of a stream.
+        waiting: The rows that were sent and are read for later, or are tried again later.
+        is_paused: Whether the server as a whole fails, so that one row at a time tries it.
+        seconds: Since the run began.
+    """
+
+    counts: Mapping[RowState, int]
+    total: int | None
+    waiting: int
+    is_paused: bool
+    seconds: float
+
+    @property
+    def ended(self) -> int:
+        """How many rows have ended."""
+        return sum(self.counts.values())
