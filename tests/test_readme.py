@@ -41,7 +41,7 @@ async def place(
     async with Sandbox() as sandbox:
         from invoicexpress_async.sandbox import SandboxAccount  # noqa: PLC0415
 
-        sandbox.add_account(SandboxAccount(name=ACCOUNT, api_key=API_KEY))
+        sandbox.add_account(SandboxAccount(name=ACCOUNT, api_key=API_KEY, is_partner=True))
         row = sandbox.add_sequence(ACCOUNT, "2026")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("INVOICEXPRESS_BASE_URL", sandbox.base_url)
@@ -55,6 +55,8 @@ async def place(
                 "__name__": "readme",
                 "api_key": API_KEY,
                 "api_keys": {ACCOUNT: API_KEY},
+                "at_password": "canary-at-password",
+                "user_password": "canary-user-password",
                 "account": account,
             }
             yield sandbox, {**names, "row_id": row.id}
@@ -147,7 +149,8 @@ def test_every_link_inside_the_readme_has_its_heading(anchor: str) -> None:
 
 async def test_every_python_block_passes_the_type_checker(tmp_path: Path) -> None:
     head = "from typing import Any\nfrom invoicexpress_async import AccountSession\n"
-    names = "account: AccountSession, api_key: str, api_keys: dict[str, str], app: Any"
+    names = "account: AccountSession, api_key: str, api_keys: dict[str, str], app: Any, "
+    names += "at_password: str, user_password: str"
     blocks = [
         f"async def block_{number}({names}) -> None:\n{textwrap.indent(code, '    ')}"
         for number, code in enumerate(PYTHON)
