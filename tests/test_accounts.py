@@ -16,6 +16,7 @@ from invoicexpress_async import (
     Intent,
     MalformedResponseError,
     NewAccount,
+    NotFoundError,
     OutcomeUnknownError,
     SessionManager,
     TaxCountry,
@@ -239,6 +240,28 @@ async def test_a_create_in_doubt_holds_back_the_other_way_of_creating_it(
 
     assert len(partner.bodies) == 1
     assert caught.value.intent["fiscal_id"] == COMPANY["fiscal_id"]
+
+
+async def test_a_create_in_doubt_holds_no_other_partner_back(partner: Partner) -> None:
+    partner.says(500)
+    for name in (ACCOUNT, "beta"):
+        with pytest.raises(OutcomeUnknownError, match="HTTP 500"):
+            await partner.manager.account(name, API_KEY).accounts.create(NewAccount(**COMPANY))
+
+    assert len(partner.manager.unresolved()) == len(partner.bodies) == 2
+
+
+async def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(
+    partner: Partner,
+) -> None:
+    with pytest.raises(ConfigurationError, match="timeout_seconds"):
+        await partner.service.create(NewAccount(**COMPANY), timeout_seconds=0)
+    await_in_time = partner.service.get("1", timeout_seconds=5)
+    partner.says(404)
+    with pytest.raises(NotFoundError, match="404"):
+        await await_in_time
+
+    assert partner.bodies == [None]
 
 
 async def test_a_create_that_is_told_to_be_lost_may_be_sent_again(partner: Partner) -> None:
