@@ -170,6 +170,11 @@ class SessionManager:
         return AccountSession(self._machinery, link)
 
     @property
+    def total_seconds(self) -> float:
+        """The deadline of each call, unless the handle or the call says else."""
+        return self._timeouts.total_seconds
+
+    @property
     def retry(self) -> RetryPolicy:
         """How the calls of all accounts are sent again and read for, unless a handle says else."""
         return self._retry

@@ -452,7 +452,7 @@ async def test_provision_as_json_is_one_object_a_line_and_a_summary(
     assert ended.code == 0
     assert {one["state"] for one in outcomes} == {"done"}
     assert len({one["account"] for one in outcomes}) == 30
-    assert summary["counts"] == {"done": 30, "refused": 0, "partial": 0, "unknown": 0, "failed": 0}
+    assert {state: count for state, count in summary["counts"].items() if count} == {"done": 30}
     assert (summary["is_complete"], summary["created"], summary["not_run"]) == (True, 30, 0)
     assert sandbox.count("POST", "/sequences.json") == 30
     assert KEY not in report.read_text()

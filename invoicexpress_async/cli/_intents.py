@@ -81,7 +81,7 @@ def _kept(value: object) -> object | None:
         return value
     fields = cast("dict[str, object]", value)
     if "failure" in fields:
-        return _kept(fields["failure"]) if fields["failure"] else None
+        return fields.get("intent")
     if "error" in fields:
         return fields.get("intent")
     return None if fields.get("type") == "summary" else fields

@@ -19,6 +19,7 @@ def outcome_object(outcome: RowOutcome) -> dict[str, object]:
         "created": outcome.created,
         "seconds": round(outcome.seconds, 3),
         "sequence": outcome.sequence and sequence_object(outcome.sequence),
+        "intent": outcome.intent,
         "failure": outcome.error and error_object(outcome.error),
     }
 

@@ -16,7 +16,7 @@ def show_unknown(
     outcomes: Sequence[RowOutcome], *, report: Path | None, is_on_stdout: bool
 ) -> None:
     """Say how many outcomes are unknown and where their intents are; a few are shown here."""
-    count = sum(outcome.state is RowState.UNKNOWN for outcome in outcomes)
+    count = sum(outcome.state in {RowState.UNKNOWN, RowState.ABSENT} for outcome in outcomes)
     if not count:
         return
     intents = [outcome.intent for outcome in outcomes if outcome.intent is not None]

@@ -1,5 +1,6 @@
 """Ensure sequences on many accounts at once: a plan, a journal, a run, a report."""
 
+from invoicexpress_async.provisioning.audit import AccountAudit, AuditReport, audit, iter_audit
 from invoicexpress_async.provisioning.journal import SqliteJournal
 from invoicexpress_async.provisioning.journal_error import (
     Difference,
@@ -8,16 +9,27 @@ from invoicexpress_async.provisioning.journal_error import (
 )
 from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, KeyUnavailableError
 from invoicexpress_async.provisioning.outage import OutageError
-from invoicexpress_async.provisioning.plan import Plan
+from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome, RowState
-from invoicexpress_async.provisioning.row import PlanRow, PlanSummary
+from invoicexpress_async.provisioning.rollover import (
+    RolloverPlan,
+    RolloverReport,
+    RolloverStep,
+    plan_rollover,
+    rollover,
+)
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import iter_outcomes, provision
 from invoicexpress_async.provisioning.settings import RunSettings
 from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
 
 __all__ = [
+    "AccountAudit",
     "AccountKeys",
+    "AccountList",
+    "AccountRow",
+    "AuditReport",
     "Difference",
     "JournalDifferenceError",
     "JournalError",
@@ -29,12 +41,19 @@ __all__ = [
     "PlanSummary",
     "Progress",
     "ProvisioningReport",
+    "RolloverPlan",
+    "RolloverReport",
+    "RolloverStep",
     "RowCutOffError",
     "RowOutcome",
     "RowState",
     "RunSettings",
     "RunStop",
     "SqliteJournal",
+    "audit",
+    "iter_audit",
     "iter_outcomes",
+    "plan_rollover",
     "provision",
+    "rollover",
 ]

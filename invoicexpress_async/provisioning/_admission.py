@@ -19,7 +19,9 @@ T = TypeVar("T")
 _CHUNK: Final = 500
 
 
-async def compare(log: RowLog, plan: Plan, *, accept_changes: bool) -> tuple[Difference, ...]:
+async def compare(
+    log: RowLog, plan: Plan, *, accept_changes: bool, accept_added: bool
+) -> tuple[Difference, ...]:
     """Enter a plan into the journal, and return how it differs from what is there.
 
     Raises:
@@ -28,7 +30,7 @@ async def compare(log: RowLog, plan: Plan, *, accept_changes: bool) -> tuple[Dif
     await log.begin_comparing()
     for chunk in _chunks(plan.rows):
         await log.compare(chunk)
-    return await log.end_comparing(accept_changes=accept_changes)
+    return await log.end_comparing(accept_changes=accept_changes, accept_added=accept_added)
 
 
 async def tickets(plan: Plan, log: RowLog | None) -> AsyncIterator[Ticket]:

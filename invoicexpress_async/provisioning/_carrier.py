@@ -8,7 +8,7 @@ import attrs
 
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
-from invoicexpress_async.models import Ensured, Intent
+from invoicexpress_async.models import Ensured, Intent, Via
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.provisioning._ticket import Ticket
@@ -73,13 +73,17 @@ class Carrier:
         if ticket.may_resend and ticket.intent is not None:
             sequences.forget(ticket.intent)
             ticket.intent, ticket.may_resend = None, False
+        was_created = False
         if ticket.intent is not None:
             await sequences.resume(ticket.intent)
+            was_created = ticket.intent["operation"] == "create"
         keep = functools.partial(self._intend, ticket)
-        if not (self.is_staged and row.is_default):
-            return await sequences.ensure(row.serie, default=row.is_default, on_intent=keep)
-        ensured = await sequences.ensure(row.serie, on_intent=keep)
-        if ensured.sequence.is_default or not self.may_default():
+        is_staged = self.is_staged and row.is_default
+        default = row.is_default and not is_staged
+        ensured = await sequences.ensure(row.serie, default=default, on_intent=keep)
+        if was_created:
+            ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
+        if not is_staged or ensured.sequence.is_default or not self.may_default():
             return ensured
         final = await sequences.ensure(row.serie, default=True, on_intent=keep)
         return attrs.evolve(ensured, sequence=final.sequence)

@@ -101,7 +101,7 @@ class Engine:
         due = self.waiting.due(ticket, outcome)
         with contextlib.suppress(JournalError):
             await self._keep(ticket, outcome)
-        if due is None or self.stop.is_requested:
+        if due is None or not self.line.has_time_until(due):
             return outcome
         self.line.park(ticket, due)
         return None
@@ -144,6 +144,7 @@ class Engine:
         if self.problem is None:
             self.problem = problem.with_traceback(None)
         self.stop.request()
+        self.line.end()
 
 
 def _may_be_the_servers(error: InvoiceXpressError | None) -> bool:

@@ -15,6 +15,7 @@ _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
 CREATE TABLE runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
+CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
     account TEXT NOT NULL,
     serie TEXT NOT NULL,

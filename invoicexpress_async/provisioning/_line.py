@@ -31,6 +31,7 @@ class Line:
         self._changed = asyncio.Event()
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = _NEVER
+        self._is_ended = False
         stop.listen(self._tell)
 
     @property
@@ -39,20 +40,28 @@ class Line:
         return len(self._parked)
 
     async def take(self) -> Ticket | None:
-        """Wait for the next ticket; None when there will be none, or a stop is asked for."""
-        while not self._stop.is_requested:
+        """Wait for the next ticket; None when there will be none before the run ends."""
+        while not self._is_over():
             if self._outage.may_start():
                 self._in_flight += 1
-                ticket = self._due() or await self._next_fresh() or self._due()
-                if ticket is not None and not self._stop.is_requested:
+                ticket = self._due() or await self._next_fresh()
+                if ticket is not None:
                     self._outage.starts()
                     return ticket
-                self._put_back(ticket)
-            if not (self._in_flight or self._parked or self._fresh):
-                break
-            await self._change()
+                self._in_flight -= 1
+            if not self._is_over():
+                await self._change()
         self._tell()
         return None
+
+    def end(self) -> None:
+        """Hand out no more tickets."""
+        self._is_ended = True
+        self._tell()
+
+    def has_time_until(self, due: float) -> bool:
+        """Whether the run still goes on then."""
+        return not self._is_ended and due - self._clock.now() <= self._stop.seconds_left
 
     def park(self, ticket: Ticket, due: float) -> None:
         """Let a row wait until `due`. It is still in flight until `leave`."""
@@ -77,17 +86,24 @@ class Line:
 
     async def _next_fresh(self) -> Ticket | None:
         async with self._fetching:
-            if self._fresh is None or self._stop.is_requested:
+            if self._fresh is None or self._is_stopping():
                 return None
             ticket = await anext(self._fresh, None)
             if ticket is None:
                 self._fresh = None
-            return ticket
+            # One that was fetched while a stop was asked for has not begun, and does not.
+            return None if self._is_stopping() else ticket
 
-    def _put_back(self, ticket: Ticket | None) -> None:
-        self._in_flight -= 1
-        if ticket is not None and (ticket.last is not None or ticket.intent is not None):
-            self.park(ticket, self._clock.now())
+    def _is_stopping(self) -> bool:
+        return self._stop.is_requested
+
+    def _is_over(self) -> bool:
+        if self._is_ended:
+            return True
+        if self._is_stopping():
+            # What was sent is still read for, as long as there is time.
+            return not (self._parked and self.has_time_until(self._parked[0][0]))
+        return not (self._in_flight or self._parked or self._fresh)
 
     async def _change(self) -> None:
         due = self._parked[0][0] if self._parked else _NEVER

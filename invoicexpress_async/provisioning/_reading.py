@@ -11,7 +11,7 @@ from invoicexpress_async.config import Secret, check_account_name, check_api_key
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning._table import Problems, Record, Table
 from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, as_key
-from invoicexpress_async.provisioning.row import Clashes, PlanRow, PlanSummary
+from invoicexpress_async.provisioning.row import AccountRow, Clashes, PlanRow, PlanSummary
 
 # Spreadsheets write their truth values in the user's language.
 _TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
@@ -141,8 +141,7 @@ def _row(record: Record, problems: Problems, *, folder: Path, defaults: Defaults
     flag = _flag(cells.get("default", ""), default=defaults.is_default)
     key = _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder)
     found = [
-        _problem(check_account_name, cells["account"], _ACCOUNT_PROBLEM),
-        _key_problem(key),
+        *_account_problems(cells["account"], key),
         _NO_SERIE if name is None else _problem(check_serie, name, _SERIE_PROBLEM),
         _FLAG_PROBLEM if flag is None else None,
     ]
@@ -153,6 +152,50 @@ def _row(record: Record, problems: Problems, *, folder: Path, defaults: Defaults
     return PlanRow(
         account=cells["account"], api_key=key, serie=name, is_default=flag, line=record.line
     )
+
+
+def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
+    """Return the accounts of a file, each with the serie that it names or none.
+
+    Raises:
+        ConfigurationError: naming every bad row by its line.
+    """
+    problems = Problems(path)
+    defaults = Defaults(serie=None, is_default=True, api_keys=api_keys)
+    rows: dict[str, AccountRow] = {}
+    for record in _table(path, defaults, problems).read():
+        row = _account_row(record, problems, folder=path.parent, api_keys=api_keys)
+        if row is None:
+            continue
+        if row.account in rows:
+            problems.add(row.line, f"the same account as line {rows[row.account].line}")
+        rows.setdefault(row.account, row)
+    problems.check()
+    if not rows:
+        raise ConfigurationError(f"{path} has a header and no rows.")
+    return list(rows.values())
+
+
+def _account_row(
+    record: Record, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
+) -> AccountRow | None:
+    cells = record.cells
+    serie = cells.get("serie") or None
+    key = _located(as_key(cells.get("api_key") or api_keys or ""), folder)
+    found = [
+        *_account_problems(cells["account"], key),
+        None if serie is None else _problem(check_serie, serie, _SERIE_PROBLEM),
+    ]
+    if texts := [text for text in found if text]:
+        problems.add(record.line, "; ".join(texts))
+        return None
+    return AccountRow(account=cells["account"], api_key=key, serie=serie, line=record.line)
+
+
+def _account_problems(
+    account: str, key: Secret | KeyReference | AccountKeys
+) -> tuple[str | None, ...]:
+    return _problem(check_account_name, account, _ACCOUNT_PROBLEM), _key_problem(key)
 
 
 def _flag(text: str, *, default: bool) -> bool | None:

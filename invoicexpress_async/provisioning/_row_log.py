@@ -74,31 +74,49 @@ class RowLog:
             )
         )
 
-    async def end_comparing(self, *, accept_changes: bool) -> tuple[Difference, ...]:
+    async def end_comparing(
+        self, *, accept_changes: bool, accept_added: bool
+    ) -> tuple[Difference, ...]:
         """Enter what is new, and return the first differences from what was there.
 
         Raises:
             JournalDifferenceError: there are some, and they are not accepted.
             JournalError: a row whose outcome is not known is not in the plan any more.
         """
-        count, differences, lost = await self._writer.run(_differences)
+        counts, differences, lost = await self._writer.run(_differences)
         if lost:
             names = ", ".join(f"{account} {serie!r}" for account, serie in lost)
             raise JournalError(
                 "The journal has rows whose outcome is not known and which the plan does not "
                 f"have, such as {names}: put them back into the plan."
             )
-        if differences and not accept_changes:
-            kinds = ", ".join(sorted({one.kind for one in differences}))
+        kinds = [kind for kind, count in counts.items() if count]
+        if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
             first = differences[0]
             raise JournalDifferenceError(
-                f"The journal is of another plan: {count} rows differ ({kinds}), such as "
-                f"{first.account} {first.serie!r}. Nothing was sent.",
+                f"The journal is of another plan: {sum(counts.values())} rows differ "
+                f"({', '.join(kinds)}), such as {first.account} {first.serie!r}. "
+                "Nothing was sent.",
                 differences=differences,
-                count=count,
+                count=sum(counts.values()),
             )
         await self._writer.run(_enter)
         return differences
+
+    async def series(self) -> dict[str, str]:
+        """Return which serie each account of the journal's plan is to have."""
+        query = "SELECT account, serie FROM rows WHERE is_in_plan"
+        return dict(await self._writer.run(lambda one: one.execute(query).fetchall()))
+
+    async def claim(self, name: str, value: str) -> str:
+        """Write what kind of job this is, if nobody has; return what is written."""
+
+        def work(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO job VALUES (?, ?)", (name, value))
+            query = "SELECT value FROM job WHERE name = ?"
+            return str(connection.execute(query, (name,)).fetchone()[0])
+
+        return await self._writer.run(work)
 
     async def open_rows(self) -> frozenset[Identity]:
         """Return which rows have a send in doubt."""
@@ -197,24 +215,24 @@ _CHANGED: Final = """
 
 def _differences(
     connection: sqlite3.Connection,
-) -> tuple[int, tuple[Difference, ...], list[Identity]]:
+) -> tuple[dict[str, int], tuple[Difference, ...], list[Identity]]:
     (known,) = connection.execute("SELECT count(*) FROM rows").fetchone()
     if not known:
-        return 0, (), []
+        return {}, (), []
     lost = connection.execute(
         f"SELECT account, serie FROM ({_REMOVED}) JOIN rows USING (account, serie) "  # noqa: S608  # constants
         f"WHERE rows.{_IN_DOUBT} LIMIT 3"
     ).fetchall()
-    count, shown = 0, list[Difference]()
+    counts, shown = dict[str, int](), list[Difference]()
     for query in (_ADDED, _REMOVED, _CHANGED):
-        (found,) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # constants
-        count += found
         rows = connection.execute(f"{query} LIMIT {_MOST_DIFFERENCES_SHOWN - len(shown)}")
         shown += (
             Difference(kind=kind, account=account, serie=serie, state=state)
             for kind, account, serie, state in rows
         )
-    return count, tuple(shown), lost
+    for kind, query in (("added", _ADDED), ("removed", _REMOVED), ("changed", _CHANGED)):
+        (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # constants
+    return counts, tuple(shown), lost
 
 
 _LEAVE: Final = """

@@ -1,15 +1,16 @@
 """What is to be done: rows that were checked before anything is sent."""
 
 import os
-from collections.abc import AsyncIterable, Collection
+from collections.abc import AsyncIterable, Collection, Iterable
 from pathlib import Path
 
 import attrs
 
 from invoicexpress_async.config import check_serie
-from invoicexpress_async.provisioning._reading import CsvRows, Defaults
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning._reading import CsvRows, Defaults, read_accounts
 from invoicexpress_async.provisioning.key import AccountKeys
-from invoicexpress_async.provisioning.row import PlanRow, PlanSummary, summarise
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, summarise
 
 
 def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
@@ -80,3 +81,39 @@ class Plan:
         A row that clashes with an earlier one is refused at its turn, and the others go on.
         """
         return cls(stream=rows)
+
+
+def _as_accounts(rows: Iterable[AccountRow]) -> tuple[AccountRow, ...]:
+    return tuple(rows)
+
+
+@attrs.frozen(kw_only=True)
+class AccountList:
+    """The accounts that `rollover` and `audit` look at.
+
+    Attributes:
+        rows: The accounts, in order.
+
+    Raises:
+        ConfigurationError: an account is there twice.
+    """
+
+    rows: tuple[AccountRow, ...] = attrs.field(converter=_as_accounts)
+
+    def __attrs_post_init__(self) -> None:
+        seen: set[str] = set()
+        for row in self.rows:
+            if row.account in seen:
+                raise ConfigurationError(f"Account {row.account} is there twice.")
+            seen.add(row.account)
+
+    @classmethod
+    def from_csv(
+        cls, path: str | os.PathLike[str], *, api_keys: AccountKeys | None = None
+    ) -> "AccountList":
+        """Read accounts from a file as that of a plan; a serie, where there is one, is the next.
+
+        Raises:
+            ConfigurationError: naming every bad row by its line, and never a key.
+        """
+        return cls(rows=read_accounts(Path(path), api_keys))

@@ -22,6 +22,25 @@ def _check_serie(_: object, __: object, serie: str) -> None:
 
 
 @attrs.frozen(kw_only=True)
+class AccountRow:
+    """One account to look at.
+
+    Attributes:
+        account: Its name; upper case is lowered.
+        api_key: The key, hidden, or where it is, as of a `PlanRow`.
+        serie: The serie that it is to have next, when the file says so; None otherwise.
+        line: Where it stands in the file it came from; 0 when it came from none.
+    """
+
+    account: str = attrs.field(converter=check_account_name)
+    api_key: Secret | KeyReference | AccountKeys = attrs.field(
+        converter=as_key, validator=_check_key
+    )
+    serie: str | None = None
+    line: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class PlanRow:
     """One serie on one account.
 

@@ -140,8 +140,12 @@ class _Run:
             raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
         log = None if journal is None else RowLog(journal.writer)
         if log is not None and self.plan.stream is None:
-            accept = self.settings.accept_changes
-            self.differences = await compare(log, self.plan, accept_changes=accept)
+            self.differences = await compare(
+                log,
+                self.plan,
+                accept_changes=self.settings.accept_changes,
+                accept_added=self.settings.accept_added,
+            )
         ready: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
         room = asyncio.Semaphore(2 * concurrency)
 
@@ -200,7 +204,7 @@ class _Run:
             waiting=Waiting(
                 clock=clock,
                 outage=outage,
-                schedule=self.manager.retry.read_after_seconds,
+                schedule=self._schedule(),
                 resend_absent_after=self.settings.resend_absent_after,
             ),
             outage=outage,
@@ -209,6 +213,11 @@ class _Run:
             deliver=deliver,
             on_change=self._tell,
         )
+
+    def _schedule(self) -> tuple[float, ...]:
+        # A row is read for no longer than one call would: the user has said how long that is.
+        at_seconds = self.manager.retry.read_after_seconds
+        return tuple(one for one in at_seconds if one < self.manager.total_seconds)
 
     def _count(self, outcome: RowOutcome) -> None:
         self.counts[outcome.state] += 1

@@ -40,6 +40,7 @@ class RunSettings:
             later still.
         retry_refused: Try again what an earlier run recorded as refused: the cause was cured.
         accept_changes: Go on although the plan and the journal differ.
+        accept_added: Go on although the plan has rows that the journal has not.
         outage_patience_seconds: How long the server may fail as a whole before the run ends.
         is_staged: Create without the default, look whether all is registered, and only then make
             it the default; as `rollover` does.
@@ -50,6 +51,7 @@ class RunSettings:
     resend_absent_after: float | None = attrs.field(default=None, validator=_check_resend)
     retry_refused: bool = False
     accept_changes: bool = False
+    accept_added: bool = False
     outage_patience_seconds: float = attrs.field(default=3600.0, validator=_check_patience)
     is_staged: bool = False
     default_not_before: dt.date | None = None

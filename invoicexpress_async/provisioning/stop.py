@@ -43,6 +43,13 @@ class RunStop:
         return self._deadline is not None
 
     @property
+    def seconds_left(self) -> float:
+        """The time in which rows in flight may end; infinite when no stop was asked for."""
+        if self._deadline is None:
+            return float("inf")
+        return self._deadline - asyncio.get_running_loop().time()
+
+    @property
     def in_flight(self) -> int:
         """The rows that have begun and not ended."""
         return len(self._scopes)

@@ -1,0 +1,247 @@
+"""`rollover`: the new year's serie on every account, and only then the default."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.models import Sequence
+from invoicexpress_async.provisioning._next_serie import next_serie, serie_of_pattern
+from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
+from invoicexpress_async.provisioning.journal import SqliteJournal
+from invoicexpress_async.provisioning.journal_error import JournalDifferenceError
+from invoicexpress_async.provisioning.plan import AccountList, Plan
+from invoicexpress_async.provisioning.progress import Progress
+from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow
+from invoicexpress_async.provisioning.run import provision
+from invoicexpress_async.provisioning.settings import RunSettings
+from invoicexpress_async.provisioning.stop import RunStop
+from invoicexpress_async.session import SessionManager
+
+_DEFAULT_CONCURRENCY: Final = 50
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2099
+
+
+@attrs.frozen(kw_only=True)
+class RolloverStep:
+    """What is to become of one account.
+
+    Attributes:
+        row: The account.
+        current: Its default sequence; None when the journal had the serie already, or when it
+            could not be told.
+        serie: The next serie; None when it could not be told.
+        problem: Why it could not; None otherwise.
+    """
+
+    row: AccountRow
+    current: Sequence | None = None
+    serie: str | None = None
+    problem: InvoiceXpressError | None = None
+
+
+def _as_steps(steps: Iterable[RolloverStep]) -> tuple[RolloverStep, ...]:
+    return tuple(steps)
+
+
+@attrs.frozen(kw_only=True)
+class RolloverPlan:
+    """What a roll-over would do: nothing but reads was sent to make it.
+
+    Attributes:
+        steps: For each account, in the order of the input; fewer when it was stopped.
+        year: The new year.
+    """
+
+    steps: tuple[RolloverStep, ...] = attrs.field(converter=_as_steps)
+    year: int
+
+    @property
+    def problems(self) -> tuple[RolloverStep, ...]:
+        """The steps without a serie."""
+        return tuple(step for step in self.steps if step.problem is not None)
+
+    def plan(self) -> Plan:
+        """Return the rows of the accounts whose serie is known."""
+        return Plan(
+            rows=[
+                PlanRow(
+                    account=step.row.account,
+                    api_key=step.row.api_key,
+                    serie=step.serie,
+                    is_default=True,
+                    line=step.row.line,
+                )
+                for step in self.steps
+                if step.serie is not None
+            ]
+        )
+
+
+@attrs.frozen(kw_only=True)
+class RolloverReport:
+    """How a roll-over ended.
+
+    Attributes:
+        plan: What was to be done, with the accounts for which that could not be told.
+        run: How it ended for the others.
+    """
+
+    plan: RolloverPlan
+    run: ProvisioningReport
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every account has its new serie, registered, and as default or prepared."""
+        return not self.plan.problems and self.run.is_complete
+
+
+async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
+    manager: SessionManager,
+    accounts: AccountList,
+    *,
+    year: int,
+    pattern: str | None = None,
+    journal: SqliteJournal | None = None,
+    concurrency: int = _DEFAULT_CONCURRENCY,
+    on_account: Callable[[AccountAudit], None] | None = None,
+    stop: RunStop | None = None,
+) -> RolloverPlan:
+    """Look at the default sequence of each account and derive the next; reads only.
+
+    An account's next serie is the one that its row names; else that of the `pattern`; else the
+    default's name with last year's number replaced, where that is plain: `2026`, `FR2026`, `A26`.
+    What the journal has of an earlier run stays as it is, whatever the default is by now.
+
+    Args:
+        manager: Whose connections and limits are used; it is not closed.
+        accounts: Whom to look at.
+        year: The new year, such as 2027.
+        pattern: A name with `{year}` or `{yy}` in it, for all accounts whose row names none.
+        journal: That of the roll-over, open, if it is to be begun or gone on with.
+        concurrency: How many accounts are read at a time.
+        on_account: Called with each as it comes.
+        stop: Asked to end it early.
+
+    Raises:
+        ConfigurationError: a year or pattern that cannot be right.
+        JournalDifferenceError: the journal is of the roll-over to another year.
+    """
+    if type(year) is not int or not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise ConfigurationError(f"year is {year!r:.20}: give that of the new serie, such as 2027.")
+    for_all = None if pattern is None else serie_of_pattern(pattern, year)
+    known = await _known(journal, year)
+    steps: dict[str, RolloverStep] = {}
+    for row in accounts.rows:
+        if serie := known.get(row.account) or row.serie or for_all:
+            steps[row.account] = RolloverStep(row=row, serie=serie)
+    rest = AccountList(rows=[row for row in accounts.rows if row.account not in steps])
+    stream = iter_audit(manager, rest, concurrency=concurrency, stop=stop)
+    async with aclosing(stream):
+        async for seen in stream:
+            steps[seen.row.account] = _derive(seen, year)
+            if on_account is not None:
+                on_account(seen)
+    return RolloverPlan(
+        steps=(steps[row.account] for row in accounts.rows if row.account in steps), year=year
+    )
+
+
+async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
+    manager: SessionManager,
+    accounts: AccountList,
+    *,
+    year: int,
+    pattern: str | None = None,
+    not_before: dt.date | None = None,
+    journal: SqliteJournal | None = None,
+    concurrency: int = _DEFAULT_CONCURRENCY,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+    on_progress: Callable[[Progress], None] | None = None,
+    on_outcome: Callable[[RowOutcome], None] | None = None,
+    stop: RunStop | None = None,
+) -> RolloverReport:
+    """Create the new year's serie on every account, check it, and only then make it the default.
+
+    Safe to run again, in any year: the year is said, and never taken from what is there. A serie
+    some of whose document types have no validation code is never made the default.
+
+    Args:
+        manager: Whose connections and limits are used; it is not closed.
+        accounts: Whose.
+        year: The new year, such as 2027.
+        pattern: As for `plan_rollover`, which makes the plan.
+        not_before: The day, in Lisbon, before which nothing becomes the default: until then the
+            series are created and registered, and the next run makes them the default.
+        journal: As for `provision`.
+        concurrency: As for `provision`.
+        settings: As for `provision`; the roll-over sets what it must.
+        on_progress: As for `provision`.
+        on_outcome: As for `provision`.
+        stop: Asked to end it early.
+
+    Raises:
+        ConfigurationError: a year or pattern that cannot be right.
+        JournalDifferenceError: the journal is of another roll-over, or of other accounts.
+        JournalError: the journal cannot be used. Nothing was sent.
+    """
+    plan = await plan_rollover(
+        manager,
+        accounts,
+        year=year,
+        pattern=pattern,
+        journal=journal,
+        concurrency=concurrency,
+        stop=stop,
+    )
+    run = await provision(
+        manager,
+        plan.plan(),
+        journal=journal,
+        concurrency=concurrency,
+        # An account whose default could not be read the first time is added the next time.
+        settings=attrs.evolve(
+            settings, is_staged=True, default_not_before=not_before, accept_added=True
+        ),
+        on_progress=on_progress,
+        on_outcome=on_outcome,
+        stop=stop,
+    )
+    return RolloverReport(plan=plan, run=run)
+
+
+async def _known(journal: SqliteJournal | None, year: int) -> dict[str, str]:
+    if journal is None:
+        return {}
+    log = RowLog(journal.writer)
+    claimed = await log.claim("rollover", str(year))
+    if claimed != str(year):
+        raise JournalDifferenceError(
+            f"The journal {journal.path} is of the roll-over to {claimed}, not {year}."
+        )
+    return await log.series()
+
+
+def _derive(seen: AccountAudit, year: int) -> RolloverStep:
+    if seen.error is not None:
+        return RolloverStep(row=seen.row, problem=seen.error)
+    defaults = seen.defaults
+    if len(defaults) != 1:
+        count = len(defaults) or "no"
+        return _unclear(seen, f"it has {count} default sequences")
+    serie = next_serie(defaults[0].serie, year)
+    if serie is None:
+        why = f"what follows its default {defaults[0].serie!r} in {year} is not plain"
+        return attrs.evolve(_unclear(seen, why), current=defaults[0])
+    return RolloverStep(row=seen.row, current=defaults[0], serie=serie)
+
+
+def _unclear(seen: AccountAudit, why: str) -> RolloverStep:
+    text = f"Account {seen.row.account}: {why}. Name its next serie in the column serie."
+    return RolloverStep(row=seen.row, problem=ConfigurationError(text))
