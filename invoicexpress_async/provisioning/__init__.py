@@ -7,6 +7,7 @@ from invoicexpress_async.provisioning.journal_error import (
     JournalDifferenceError,
     JournalError,
 )
+from invoicexpress_async.provisioning.journal_status import JournalStatus, read_status
 from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, KeyUnavailableError
 from invoicexpress_async.provisioning.outage import OutageError
 from invoicexpress_async.provisioning.plan import AccountList, Plan
@@ -33,6 +34,7 @@ __all__ = [
     "Difference",
     "JournalDifferenceError",
     "JournalError",
+    "JournalStatus",
     "KeyReference",
     "KeyUnavailableError",
     "OutageError",
@@ -55,5 +57,6 @@ __all__ = [
     "iter_outcomes",
     "plan_rollover",
     "provision",
+    "read_status",
     "rollover",
 ]
