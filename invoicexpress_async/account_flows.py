@@ -1,6 +1,7 @@
 """What an account operation does beyond one request: intents, and credentials that were refused."""
 
 import time
+from collections.abc import Callable
 
 import attrs
 
@@ -46,7 +47,11 @@ class AccountFlows:
         self._dispatcher = dispatcher
 
     async def create(
-        self, call: Call, request: Request[CreatedAccount], intent: Intent
+        self,
+        call: Call,
+        request: Request[CreatedAccount],
+        intent: Intent,
+        on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is in doubt."""
         await call.link.keys.get()  # a slow vault must not hold up who has the key
@@ -60,7 +65,10 @@ class AccountFlows:
                 raise call.outcome_unknown(
                     "an earlier create of this e-mail or fiscal number has no known outcome"
                 )
-            return self._created(call, await self._dispatcher.send(call, request))
+            created = self._created(call, await self._dispatcher.send(call, request))
+            if on_created is not None:
+                on_created(created)  # nothing may be awaited before it: that could be cancelled
+            return created
 
     def _created(self, call: Call, outcome: Outcome[CreatedAccount]) -> CreatedAccount:
         if outcome.evidence is Evidence.UNKNOWN and not is_refusal(outcome.error):

@@ -26,6 +26,7 @@ from invoicexpress_async.models import Intent
 T = TypeVar("T")
 
 _IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+_KeyKeeper: TypeAlias = Callable[[CreatedAccount], None]
 
 
 class AccountService:
@@ -50,6 +51,7 @@ class AccountService:
         account: NewAccount,
         *,
         on_intent: _IntentKeeper | None = None,
+        on_created: _KeyKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
         """Create an account under the partner's sub-domain and key. Sent at most once.
@@ -61,6 +63,8 @@ class AccountService:
         Args:
             account: The company, and a new user of its own.
             on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            on_created: Called with the account the moment its answer is read, before anything
+                can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
@@ -73,13 +77,14 @@ class AccountService:
         """
         call = self._call("create_account", timeout_seconds, account.organization_name)
         call.on_intent = on_intent
-        return await self._create(call, account, is_for_existing_user=False)
+        return await self._create(call, account, on_created, is_for_existing_user=False)
 
     async def create_for_existing_user(
         self,
         account: NewAccount,
         *,
         on_intent: _IntentKeeper | None = None,
+        on_created: _KeyKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
         """Create a further account of a user who exists. Sent at most once, as `create` is.
@@ -87,6 +92,8 @@ class AccountService:
         Args:
             account: The company, with the user's own e-mail and password.
             on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            on_created: Called with the account the moment its answer is read, before anything
+                can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
@@ -99,7 +106,7 @@ class AccountService:
         name = account.organization_name
         call = self._call("create_account_for_existing_user", timeout_seconds, name)
         call.on_intent = on_intent
-        return await self._create(call, account, is_for_existing_user=True)
+        return await self._create(call, account, on_created, is_for_existing_user=True)
 
     async def get(
         self, account_id: str | int, *, timeout_seconds: float | None = None
@@ -192,11 +199,16 @@ class AccountService:
         self._dispatcher.forget(checked)
 
     async def _create(
-        self, call: Call, account: NewAccount, *, is_for_existing_user: bool
+        self,
+        call: Call,
+        account: NewAccount,
+        on_created: _KeyKeeper | None,
+        *,
+        is_for_existing_user: bool,
     ) -> CreatedAccount:
         request = create_account(account, is_for_existing_user=is_for_existing_user)
         intent = create_intent(call, account, is_for_existing_user=is_for_existing_user)
-        return await self._run(call, self._flows.create(call, request, intent))
+        return await self._run(call, self._flows.create(call, request, intent, on_created))
 
     def _call(
         self, operation: str, timeout_seconds: float | None, about: str | int | None = None

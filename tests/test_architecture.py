@@ -20,8 +20,8 @@ LEVELS: dict[str, int] = {
     "_transport": 6,
     "_dispatch": 7, "_single_flight": 8, "_reconcile": 8, "_flows": 9,
     "sequences": 10, "intent_converter": 3, "accounts": 10,
-    "account_session": 11, "session": 12, "__init__": 13, "provisioning": 14,
-    "sandbox": 0, "cli": 15, "__main__": 16,
+    "account_session": 11, "session": 12, "__init__": 13, "provisioning": 14, "onboarding": 15,
+    "sandbox": 0, "cli": 16, "__main__": 17,
 }  # fmt: skip
 CLIENT_IMPORTERS = {"_transport", "session"}  # session for the types of its settings only
 

@@ -17,6 +17,7 @@ from invoicexpress_async.provisioning.key import source_of
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
+from invoicexpress_async.sequences import SequenceService
 from invoicexpress_async.session import SessionManager
 
 
@@ -52,7 +53,8 @@ class Carrier:
             ticket.intent = None
             ticket.seconds += time.monotonic() - started
             return RowOutcome.of_ensured(row, ensured, seconds=ticket.seconds)
-        ticket.intent = _doubt(account, ticket)
+        # A call that was not even begun has found nothing out of what an earlier run sent.
+        ticket.intent = _doubt(account, ticket) or (None if failure.attempts else ticket.intent)
         if isinstance(failure, RowCutOffError):
             failure = _cut_off(failure, ticket)
         ticket.seconds += time.monotonic() - started
@@ -75,10 +77,10 @@ class Carrier:
             ticket.intent, ticket.may_resend = None, False
         was_created = False
         if ticket.intent is not None:
-            await sequences.resume(ticket.intent)
-            was_created = ticket.intent["operation"] == "create"
+            await _read_for(sequences, ticket, ticket.intent)
+            was_created, ticket.intent = ticket.intent["operation"] == "create", None
         keep = functools.partial(self._intend, ticket)
-        is_staged = self.is_staged and row.is_default
+        is_staged = row.is_default and (self.is_staged or not self.may_default())
         default = row.is_default and not is_staged
         ensured = await sequences.ensure(row.serie, default=default, on_intent=keep)
         if was_created:
@@ -102,6 +104,23 @@ def _account(manager: SessionManager, row: PlanRow) -> AccountSession:
     account = manager.account(row.account, source_of(row.api_key, row.account))
     # No turn waits for what is in doubt: the row is read for in later ones.
     return account.with_options(retry=attrs.evolve(account.retry, read_after_seconds=()))
+
+
+async def _read_for(sequences: SequenceService, ticket: Ticket, intent: Intent) -> None:
+    ticket.read_failure = None
+    try:
+        await sequences.resume(intent)
+    except OutcomeUnknownError as error:
+        unknown = error
+    else:
+        return
+    if not unknown.was_absent:
+        # It does not say in its class whether the server fails, or the key: a list does.
+        try:
+            await sequences.list()
+        except InvoiceXpressError as error:
+            ticket.read_failure = error.with_traceback(None)
+    raise unknown
 
 
 def _doubt(account: AccountSession, ticket: Ticket) -> Intent | None:

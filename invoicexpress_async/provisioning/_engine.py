@@ -45,7 +45,7 @@ class Engine:
         problem: What ended the run early, if something did.
     """
 
-    line: Line
+    line: Line[Ticket]
     carrier: Carrier
     waiting: Waiting
     outage: Outage
@@ -67,7 +67,7 @@ class Engine:
                 for _ in range(workers):
                     group.create_task(self._work())
         finally:
-            left = self.line.close()
+            left = await self.line.close()
         for ticket in left:
             if ticket.last is not None:
                 await self.deliver(ticket.last)
@@ -95,6 +95,8 @@ class Engine:
         if ticket.refusal is not None:
             return RowOutcome.of_error(ticket.row, ticket.refusal, seconds=0.0, intent=None)
         async with self._turns.hold(ticket.row.account):
+            if self.stop.is_requested and ticket.last is None:
+                return None  # it waited for its account's other row, and has not begun
             outcome = self._refused(ticket) or await self.carrier.carry(ticket)
         ticket.last = outcome
         self._judge(ticket, outcome)
@@ -125,13 +127,14 @@ class Engine:
         was_down = self.outage.is_on
         if isinstance(error, JournalError):
             self._end(error)
-        elif _may_be_the_servers(error):
+        elif _may_be_the_servers(ticket, error):
             self.outage.failed(account)
             self._end_a_long_outage()
-        elif outcome.seconds:
+        elif error is None or error.attempts:
             self.outage.succeeded()
-        if isinstance(error, _SETS_ASIDE):
-            self._set_aside[account] = error
+        cause = ticket.read_failure or error
+        if isinstance(cause, _SETS_ASIDE):
+            self._set_aside[account] = cause
         if was_down is not self.outage.is_on:
             self.on_change()
 
@@ -147,9 +150,12 @@ class Engine:
         self.line.end()
 
 
-def _may_be_the_servers(error: InvoiceXpressError | None) -> bool:
+def _may_be_the_servers(ticket: Ticket, error: InvoiceXpressError | None) -> bool:
     if isinstance(error, OutcomeUnknownError):
-        return not error.was_absent
+        if ticket.is_old_doubt:
+            error = ticket.read_failure
+        else:
+            return not error.was_absent
     return isinstance(error, TransportError | ServerError)
 
 

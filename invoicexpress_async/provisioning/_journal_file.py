@@ -35,6 +35,22 @@ CREATE TABLE rows (
     PRIMARY KEY (account, serie)
 ) WITHOUT ROWID;
 CREATE INDEX rows_by_state ON rows (state);
+CREATE TABLE companies (
+    fiscal_id TEXT PRIMARY KEY,
+    email TEXT NOT NULL,
+    organization_name TEXT NOT NULL,
+    step TEXT NOT NULL,
+    state TEXT NOT NULL,
+    intent TEXT,
+    account_id TEXT,
+    account_name TEXT,
+    at_sends INTEGER NOT NULL DEFAULT 0,
+    at_mark TEXT,
+    error TEXT,
+    status INTEGER,
+    code TEXT,
+    updated_at REAL NOT NULL
+) WITHOUT ROWID;
 """
 
 

@@ -28,6 +28,7 @@ class Ticket:
         seconds: How long its turns took, together.
         last: How its last turn ended.
         refusal: Why it gets no turn at all.
+        read_failure: Why its last turn could not even read for it; None when it could.
     """
 
     row: PlanRow
@@ -43,6 +44,7 @@ class Ticket:
     seconds: float = 0.0
     last: RowOutcome | None = None
     refusal: InvoiceXpressError | None = None
+    read_failure: InvoiceXpressError | None = None
 
     @classmethod
     def of_record(cls, row: PlanRow, record: RowRecord) -> "Ticket":
@@ -54,6 +56,11 @@ class Ticket:
             intended_at=record.intended_at,
             absent_since=record.absent_since,
         )
+
+    @property
+    def is_old_doubt(self) -> bool:
+        """Whether what is in doubt was sent in an earlier turn, or by an earlier run."""
+        return self.announced is None or self.doubt_seconds is not None
 
     def sent(self) -> Moment:
         """Return when the send in doubt was, or at the earliest was."""

@@ -39,7 +39,7 @@ class Waiting:
             return self._due_in_doubt(ticket, outcome)
         if outcome.error is None or not is_transient(outcome.error):
             return None
-        if self.outage.is_on:
+        if self.outage.is_on and not isinstance(outcome.error, KeyUnavailableError):
             return self.clock.now()  # its failures are the server's, and are not counted
         ticket.tries += 1
         if ticket.tries > len(_TRY_AGAIN_AFTER_SECONDS):

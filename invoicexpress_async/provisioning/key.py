@@ -43,11 +43,16 @@ class KeyReference:
         Raises:
             ConfigurationError: there is none.
         """
-        text = (
-            os.environ.get(self.name)
-            if self.kind == "env"
-            else await asyncio.to_thread(_read_text, Path(self.name))
-        )
+        return await asyncio.to_thread(self.read_now)
+
+    def read_now(self) -> str:
+        """Return what is there, and let the thread wait for it.
+
+        Raises:
+            ConfigurationError: there is nothing.
+        """
+        is_variable = self.kind == "env"
+        text = os.environ.get(self.name) if is_variable else _read_text(Path(self.name))
         if not text or not text.strip():
             raise ConfigurationError(f"No API key is to be had from {self}.")
         return text.strip()

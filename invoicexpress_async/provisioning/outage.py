@@ -50,6 +50,15 @@ class Outage:
         """Note that a row has its turn."""
         self._is_probing = self.is_on
 
+    def ends(self) -> None:
+        """Note that no row has its turn: one that asked nothing of the server told nothing."""
+        self._is_probing = False
+
+    @property
+    def changes_at(self) -> float:
+        """When the next row may try it; infinite while one does."""
+        return float("inf") if self._is_probing else self.probe_at
+
     def succeeded(self) -> None:
         """Note an answer of a server that works."""
         self._failing.clear()

@@ -15,6 +15,7 @@ from invoicexpress_async.provisioning._carrier import Carrier
 from invoicexpress_async.provisioning._engine import Deliver, Engine
 from invoicexpress_async.provisioning._line import Line
 from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning._ticket import Ticket
 from invoicexpress_async.provisioning._waiting import Waiting
 from invoicexpress_async.provisioning.journal import SqliteJournal
 from invoicexpress_async.provisioning.journal_error import Difference
@@ -27,6 +28,7 @@ from invoicexpress_async.provisioning.report import (
     RowState,
     count_states,
 )
+from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.settings import RunSettings
 from invoicexpress_async.provisioning.stop import RunStop
 from invoicexpress_async.session import SessionManager
@@ -80,11 +82,11 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
         JournalError: the journal cannot be used. Nothing was sent.
     """
     run = _Run(manager=manager, plan=plan, settings=settings, on_progress=on_progress)
-    outcomes: dict[tuple[str, str, int], RowOutcome] = {}
+    outcomes: list[RowOutcome] = []
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
             if keep_done or outcome.state is not RowState.DONE:
-                outcomes[_place(outcome)] = outcome
+                outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
     return run.report(outcomes)
@@ -130,7 +132,7 @@ class _Run:
     created: int = 0
     differences: tuple[Difference, ...] = ()
     problem: InvoiceXpressError | None = None
-    _line: Line | None = None
+    _line: Line[Ticket] | None = None
     _outage: Outage | None = None
 
     async def outcomes(
@@ -168,7 +170,7 @@ class _Run:
             pool.cancel()
             await asyncio.wait({pool})
 
-    def report(self, outcomes: dict[tuple[str, str, int], RowOutcome]) -> ProvisioningReport:
+    def report(self, outcomes: list[RowOutcome]) -> ProvisioningReport:
         ended = sum(self.counts.values())
         return ProvisioningReport(
             outcomes=self._in_order(outcomes),
@@ -181,11 +183,12 @@ class _Run:
             callback_error=self.callback_error,
         )
 
-    def _in_order(self, outcomes: dict[tuple[str, str, int], RowOutcome]) -> tuple[RowOutcome, ...]:
-        if self.plan.stream is not None or not outcomes:
-            return tuple(outcomes.values())
-        places = ((row.account, row.serie, row.line) for row in self.plan.rows)
-        return tuple(outcomes[place] for place in places if place in outcomes)
+    def _in_order(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
+        if not isinstance(self.plan.rows, tuple):
+            # Not by reading the file again: it may have been changed, and this is to be told.
+            return sorted(outcomes, key=lambda one: one.row.line)
+        places = {_identity(row): place for place, row in enumerate(self.plan.rows)}
+        return sorted(outcomes, key=lambda one: places.get(_identity(one.row), 0))
 
     def _engine(self, log: RowLog | None, stop: RunStop, deliver: Deliver) -> Engine:
         clock = self.manager.clock
@@ -240,6 +243,5 @@ class _Run:
             self.callback_error = self.callback_error or error
 
 
-def _place(outcome: RowOutcome) -> tuple[str, str, int]:
-    # The line, too: a stream may have refused rows beside the row they clash with.
-    return outcome.row.account, outcome.row.serie, outcome.row.line
+def _identity(row: PlanRow) -> tuple[str, str]:
+    return row.account, row.serie

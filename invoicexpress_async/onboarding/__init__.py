@@ -1,0 +1,43 @@
+"""Onboard companies: an account for each, its key delivered, AT credentials, a first sequence."""
+
+from invoicexpress_async.onboarding.companies import CompanyList
+from invoicexpress_async.onboarding.company import Company, KnownAccount
+from invoicexpress_async.onboarding.errors import (
+    AccountUnknownError,
+    CredentialsUnknownError,
+    KeyLostError,
+    KeyNeededError,
+    NotVerifiedError,
+    SinkError,
+)
+from invoicexpress_async.onboarding.report import (
+    CompanyOutcome,
+    CompanyState,
+    CompanyStep,
+    OnboardingReport,
+)
+from invoicexpress_async.onboarding.run import onboard
+from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
+from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
+
+__all__ = [
+    "AccountUnknownError",
+    "Company",
+    "CompanyList",
+    "CompanyOutcome",
+    "CompanyState",
+    "CompanyStep",
+    "CredentialsUnknownError",
+    "CsvSink",
+    "EnvFileSink",
+    "KeyLostError",
+    "KeyNeededError",
+    "KeySpool",
+    "KnownAccount",
+    "NotVerifiedError",
+    "OnboardingReport",
+    "SecretSink",
+    "SinkError",
+    "SpoolError",
+    "onboard",
+]

@@ -1,0 +1,202 @@
+"""Workers over one line of companies."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import errors
+from invoicexpress_async._clock import Clock
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    ServerError,
+    StatusError,
+    TransportError,
+)
+from invoicexpress_async.models import Intent
+from invoicexpress_async.onboarding._steps import Steps, Traveller, state_of
+from invoicexpress_async.onboarding.errors import AccountUnknownError
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
+from invoicexpress_async.onboarding.spool import SpoolError
+from invoicexpress_async.provisioning._line import Line
+from invoicexpress_async.provisioning.journal_error import JournalError
+from invoicexpress_async.provisioning.outage import Outage, OutageError
+from invoicexpress_async.provisioning.settings import RunSettings
+from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
+
+_TRY_AGAIN_AFTER_SECONDS: Final = (2.0, 8.0)
+# Without the one, nothing may be sent; of the other, everyone would be told the same.
+_ENDS_THE_RUN: Final = (JournalError, SpoolError)
+_THE_PARTNERS: Final = (AuthenticationError, PermissionDeniedError)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Workers:
+    """Gives companies their turns.
+
+    Attributes:
+        problem: What ended the run early, if something did.
+    """
+
+    line: Line[Traveller]
+    steps: Steps
+    outage: Outage
+    stop: RunStop
+    settings: RunSettings
+    clock: Clock
+    deliver: Callable[[CompanyOutcome], None]
+    problem: InvoiceXpressError | None = None
+    _last: dict[str, CompanyOutcome] = attrs.field(factory=dict[str, CompanyOutcome], init=False)
+
+    async def run(self, count: int) -> None:
+        """Work until the line is empty or a stop is asked for."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(count):
+                    group.create_task(self._work())
+        finally:
+            left = await self.line.close()
+        for traveller in left:
+            if outcome := self._last.get(traveller.company.fiscal_id):
+                self.deliver(outcome)
+
+    async def _work(self) -> None:
+        while (traveller := await self.line.take()) is not None:
+            try:
+                outcome = recorded(traveller, retry_refused=self.settings.retry_refused)
+                outcome = outcome or await self._turn(traveller)
+                if outcome is not None:
+                    self.deliver(outcome)
+            finally:
+                self.line.leave()
+
+    async def _turn(self, on: Traveller) -> CompanyOutcome | None:
+        failure: InvoiceXpressError | None = None
+        try:
+            async with self.stop.row():
+                await self.steps.take(on)
+        except InvoiceXpressError as error:
+            failure = error.with_traceback(None)
+        outcome = self._outcome(on, failure)
+        self._judge(outcome)
+        await self._keep(outcome)
+        if outcome.state is not CompanyState.FAILED or on.tries >= len(_TRY_AGAIN_AFTER_SECONDS):
+            return outcome
+        due = self.clock.now() + _TRY_AGAIN_AFTER_SECONDS[on.tries]
+        if isinstance(failure, RowCutOffError) or not self.line.has_time_until(due):
+            return outcome
+        on.tries += not self.outage.is_on
+        self._last[on.company.fiscal_id] = outcome
+        self.line.park(on, due)
+        return None
+
+    def _outcome(self, on: Traveller, failure: InvoiceXpressError | None) -> CompanyOutcome:
+        intent = self._doubt(on, failure)
+        if intent is not None and isinstance(failure, RowCutOffError):
+            text = "Sent once; the run was stopped before its outcome was known."
+            failure = OutcomeUnknownError(text, intent=intent)
+        if isinstance(failure, OutcomeUnknownError) and on.step is CompanyStep.ACCOUNT:
+            failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
+        return CompanyOutcome(
+            company=on.company,
+            step=on.step,
+            state=state_of(failure, intent),
+            account_name=_name(on),
+            account_id=on.account.id if on.account else on.record.account_id,
+            sequence=on.sequence,
+            error=failure,
+            intent=intent,
+        )
+
+    def _doubt(self, on: Traveller, failure: InvoiceXpressError | None) -> Intent | None:
+        if isinstance(failure, OutcomeUnknownError):
+            return failure.intent
+        if failure is None or on.step not in {CompanyStep.ACCOUNT, CompanyStep.SERIES}:
+            return None
+        for intent in self.steps.manager.unresolved():
+            is_account = intent.get("fiscal_id") == on.company.fiscal_id
+            is_series = on.step is CompanyStep.SERIES and intent["account"] == _name(on)
+            if is_account or is_series:
+                return intent
+        return None
+
+    def _judge(self, outcome: CompanyOutcome) -> None:
+        error = outcome.error
+        if isinstance(error, _ENDS_THE_RUN) or self._is_the_partners(outcome):
+            self._end(error or InvoiceXpressError())
+        elif isinstance(error, TransportError | ServerError | OutcomeUnknownError):
+            self.outage.failed(outcome.company.fiscal_id)
+            if self.outage.seconds > self.settings.outage_patience_seconds:
+                self._end(OutageError(f"The server has failed for {self.outage.seconds:.0f} s."))
+        else:
+            self.outage.succeeded()
+
+    def _is_the_partners(self, outcome: CompanyOutcome) -> bool:
+        """Whether the partner itself was refused, and not this company's user."""
+        is_create = outcome.step is CompanyStep.ACCOUNT and not outcome.company.has_existing_user
+        return is_create and isinstance(outcome.error, _THE_PARTNERS)
+
+    def _end(self, problem: InvoiceXpressError) -> None:
+        self.problem = self.problem or problem
+        self.stop.request()
+        self.line.end()
+
+    async def _keep(self, outcome: CompanyOutcome) -> None:
+        if isinstance(outcome.error, JournalError):
+            return  # what stands there is older than what is known, and never newer
+        try:
+            await self.steps.log.end(outcome)
+        except JournalError as error:
+            self._end(error.with_traceback(None))
+
+
+def recorded(on: Traveller, *, retry_refused: bool) -> CompanyOutcome | None:
+    """Return the outcome of a company that the journal has settled, or None when it has a turn."""
+    record = on.record
+    if on.tries:
+        return None
+    if record.step is CompanyStep.END:
+        return _recorded(on, CompanyState.DONE, None)
+    is_refused = record.state == CompanyState.REFUSED and record.step is not CompanyStep.AT
+    if is_refused and not retry_refused and record.error not in _CURED_BY_INPUT:
+        return _recorded(on, CompanyState.REFUSED, _refusal(on))
+    return None
+
+
+# These say that something was missing from the input, which may be there now.
+_CURED_BY_INPUT: Final = frozenset({"KeyNeededError", "ConfigurationError"})
+
+
+def _recorded(
+    on: Traveller, state: CompanyState, error: InvoiceXpressError | None
+) -> CompanyOutcome:
+    return CompanyOutcome(
+        company=on.company,
+        step=on.record.step,
+        state=state,
+        account_name=on.record.account_name,
+        account_id=on.record.account_id,
+        error=error,
+        is_recorded=True,
+    )
+
+
+def _refusal(on: Traveller) -> InvoiceXpressError:
+    text = "An earlier run was refused this, and it is not tried again unless you say so."
+    kind = getattr(errors, on.record.error or "", InvoiceXpressError)
+    if isinstance(kind, type) and issubclass(kind, StatusError):
+        return kind(text, status=on.record.status or 0, code=on.record.code)
+    if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
+        return kind(text)
+    return InvoiceXpressError(text)
+
+
+def _name(on: Traveller) -> str | None:
+    try:
+        return on.account.name if on.account else on.record.account_name
+    except InvoiceXpressError:
+        return None

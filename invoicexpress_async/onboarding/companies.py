@@ -1,0 +1,67 @@
+"""The companies of a run, checked before anything is sent."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from invoicexpress_async.config import check_serie
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.onboarding._company_rows import Clashes, CompanyReader
+from invoicexpress_async.onboarding.company import Company
+
+
+def _as_companies(companies: Iterable[Company]) -> tuple[Company, ...]:
+    return tuple(companies)
+
+
+@attrs.frozen(kw_only=True)
+class CompanyList:
+    """The companies of a run.
+
+    Attributes:
+        companies: In order.
+        ignored_columns: Columns of the file that mean nothing here.
+
+    Raises:
+        ConfigurationError: two have one fiscal number, or one e-mail though their users are new.
+    """
+
+    companies: tuple[Company, ...] = attrs.field(converter=_as_companies)
+    ignored_columns: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        clashes = Clashes()
+        for company in self.companies:
+            if problem := clashes.find(company):
+                raise ConfigurationError(f"Company {company.fiscal_id}: {problem}.")
+
+    @classmethod
+    def from_csv(
+        cls, path: str | os.PathLike[str], *, serie: str | None = None, accepts_terms: bool = False
+    ) -> "CompanyList":
+        """Read companies from a file with a header, as spreadsheets write it.
+
+        Columns: organization_name, email, password, fiscal_id; and maybe serie, at_subuser,
+        at_password, communication_type, first_name, last_name, phone, tax_country, language,
+        existing_user, account, account_id, api_key. A secret may be a reference, `env:NAME` or
+        `file:PATH` (relative to this file).
+
+        Args:
+            path: The file.
+            serie: For the rows that name none.
+            accepts_terms: That the provider's terms are accepted for all of them.
+
+        Raises:
+            ConfigurationError: naming every bad row by its line, and never a secret.
+        """
+        if serie is not None:
+            check_serie(serie)
+        if accepts_terms is not True:
+            raise ConfigurationError(
+                "The API asks that the provider's terms are accepted for each account: say so "
+                "with accepts_terms=True (--accept-terms)."
+            )
+        reader = CompanyReader(Path(path), serie=serie)
+        return cls(companies=reader.read(), ignored_columns=reader.ignored)

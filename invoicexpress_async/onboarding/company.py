@@ -1,0 +1,65 @@
+"""A company to be onboarded."""
+
+import attrs
+
+from invoicexpress_async.account_credentials import AtCredentials
+from invoicexpress_async.account_models import NewAccount
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.errors import ConfigurationError
+
+
+def _check_new(_: object, __: object, account: NewAccount) -> None:
+    if account.fiscal_id is None:
+        raise ConfigurationError(
+            f"Company {account.organization_name!r:.60} has no fiscal_id: a company is known by "
+            "it, and two accounts of one fiscal number split its numbering for good."
+        )
+
+
+def _check_serie(_: object, __: object, serie: str) -> None:
+    check_serie(serie)
+
+
+def _as_key(key: str | Secret) -> Secret:
+    return check_api_key(key if isinstance(key, Secret) else Secret(key))
+
+
+@attrs.frozen(kw_only=True)
+class KnownAccount:
+    """An account that a person has found: of a company whose create was answered and lost.
+
+    Attributes:
+        name: The account's name, as in its url.
+        api_key: Its key; a str becomes a `Secret`.
+        id: Its id for the partner, if known.
+    """
+
+    name: str = attrs.field(converter=check_account_name)
+    api_key: Secret = attrs.field(converter=_as_key)
+    id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Company:
+    """One company on its way to its first invoice.
+
+    Attributes:
+        account: The account to create; its fiscal number says which company it is.
+        serie: The first sequence, which becomes the default.
+        at: With what it registers sequences at the tax authority; None for one that needs none.
+        has_existing_user: Whether the e-mail and password are of a user who exists already.
+        known: The account, when it is there and a person has found it: then none is created.
+        line: Where it stands in the file it came from; 0 when it came from none.
+    """
+
+    account: NewAccount = attrs.field(validator=_check_new)
+    serie: str = attrs.field(validator=_check_serie)
+    at: AtCredentials | None = None
+    has_existing_user: bool = False
+    known: KnownAccount | None = None
+    line: int = 0
+
+    @property
+    def fiscal_id(self) -> str:
+        """The fiscal number."""
+        return self.account.fiscal_id or ""

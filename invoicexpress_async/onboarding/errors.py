@@ -1,0 +1,54 @@
+"""What can go wrong with a company beside what the API says."""
+
+from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+
+
+class AccountUnknownError(OutcomeUnknownError):
+    """An account's create was sent, and its answer, with the new key, was lost."""
+
+    cure = (
+        "It is never sent again. Look for the intent's e-mail and fiscal number among the "
+        "partner's accounts. If the account is there, have its key shown or renewed, put its name "
+        "and key into the input (columns account and api_key), and run it again. If there is none "
+        "for certain, run it again with forget=[fiscal number] (--forget)."
+    )
+
+
+class KeyLostError(InvoiceXpressError):
+    """The account is there, and its key is nowhere: neither delivered nor in the spool."""
+
+    cure = (
+        "Have the key of the account shown or renewed in the provider's own pages, put the "
+        "account's name and key into the input (columns account and api_key), and run it again."
+    )
+
+
+class KeyNeededError(InvoiceXpressError):
+    """The account's key was delivered by an earlier run, and this one was not told where to."""
+
+    cure = (
+        "Give keys=, an async callable that returns the key of an account, or a sink that can "
+        "read back; or put name and key into the input (columns account and api_key)."
+    )
+
+
+class SinkError(InvoiceXpressError):
+    """The sink raised: the key is in the spool, and is delivered by the next run."""
+
+    cure = "Mend what the keys are delivered to, and run the same again with the same spool."
+
+
+class CredentialsUnknownError(InvoiceXpressError):
+    """AT credentials were sent twice, and it is not known whether either took effect."""
+
+    cure = (
+        "Look in the account whether AT communication is configured: if so, run it again; if not, "
+        "check the credentials at the tax authority, since repeated wrong ones lock the sub-user, "
+        "and run it again with retry_refused=True (--retry-refused)."
+    )
+
+
+class NotVerifiedError(InvoiceXpressError):
+    """The last read did not show the sequence as it was made."""
+
+    cure = "Run it again in some minutes: a list can lag behind. Nothing is created twice."

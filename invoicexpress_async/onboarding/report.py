@@ -1,0 +1,139 @@
+"""What became of the companies."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+import attrs
+
+from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.models import Intent, Sequence
+from invoicexpress_async.onboarding.company import Company
+
+
+class CompanyStep(StrEnum):
+    """How far a company is: the step that is the next, or that it stands at."""
+
+    ACCOUNT = "account"
+    """Its account is to be created."""
+    KEY = "key"
+    """The account is there; its key is to be delivered."""
+    AT = "at"
+    """The key is delivered; the tax-authority credentials are to be set."""
+    SERIES = "series"
+    """The credentials are set; the first sequence is to be ensured."""
+    VERIFY = "verify"
+    """The sequence is there; a last read is to show it registered and default."""
+    END = "end"
+    """All is done and was seen."""
+
+
+class CompanyState(StrEnum):
+    """How a company ended, at its step."""
+
+    DONE = "done"
+    """It can invoice."""
+    UNKNOWN = "unknown"
+    """Something was sent that must not be sent twice, and what became of it is not known. At
+    ACCOUNT: the account may exist, and its key was in the lost answer only."""
+    KEY_LOST = "key_lost"
+    """The account exists, and the one answer with its key could not be used."""
+    REFUSED = "refused"
+    """The server, or the client before it, said no: something must be changed first."""
+    FAILED = "failed"
+    """It came to nothing that must be known: run it again."""
+
+
+@attrs.frozen(kw_only=True)
+class CompanyOutcome:
+    """How one company ended.
+
+    Attributes:
+        company: The company.
+        step: Where it stands.
+        state: How it ended there.
+        account_name: Of its account, once known.
+        account_id: Of its account for the partner, once known.
+        sequence: As last read; None when there is none.
+        error: What stopped it, without its traceback; None when it is done.
+        intent: What is in doubt, with the fields to search for; None when nothing is.
+        is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
+    """
+
+    company: Company
+    step: CompanyStep
+    state: CompanyState
+    account_name: str | None = None
+    account_id: str | None = None
+    sequence: Sequence | None = None
+    error: InvoiceXpressError | None = None
+    intent: Intent | None = None
+    is_recorded: bool = False
+
+    @property
+    def error_name(self) -> str | None:
+        """The name of the error's class."""
+        return None if self.error is None else type(self.error).__name__
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of a refusal."""
+        return self.error.status if isinstance(self.error, StatusError) else None
+
+    @property
+    def code(self) -> str | None:
+        """The API's code of a refusal, such as "004"."""
+        return self.error.code if isinstance(self.error, StatusError) else None
+
+    @property
+    def cure(self) -> str | None:
+        """What to do about it."""
+        return None if self.error is None else self.error.cure
+
+
+def _as_outcomes(outcomes: Iterable[CompanyOutcome]) -> tuple[CompanyOutcome, ...]:
+    return tuple(outcomes)
+
+
+@attrs.frozen(kw_only=True)
+class OnboardingReport:
+    """How all companies ended.
+
+    Attributes:
+        outcomes: In the order of the input.
+        seconds: How long the run took.
+        not_started: How many had not begun when the run ended early.
+        undelivered: How many keys are still in the spool.
+        problem: What ended the run early; None otherwise.
+    """
+
+    outcomes: tuple[CompanyOutcome, ...] = attrs.field(converter=_as_outcomes)
+    seconds: float
+    not_started: int = 0
+    undelivered: int = 0
+    problem: InvoiceXpressError | None = None
+
+    @property
+    def counts(self) -> Mapping[CompanyState, int]:
+        """How many companies ended in each state, 0 included."""
+        counter = Counter(outcome.state for outcome in self.outcomes)
+        return MappingProxyType({state: counter[state] for state in CompanyState})
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every company can invoice."""
+        is_whole = not self.not_started and self.problem is None
+        return is_whole and self.counts[CompanyState.DONE] == len(self.outcomes)
+
+    def raise_for_failures(self) -> None:
+        """Raise what the companies raised, when any did.
+
+        Raises:
+            ExceptionGroup: of one error for each company that is not done, and the run's own.
+        """
+        errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
+        if self.problem is not None:
+            raise ExceptionGroup("The run ended early", [self.problem, *errors])
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} of {len(self.outcomes)} companies failed", errors)

@@ -1,0 +1,191 @@
+"""Onboard companies: each step of each once, whatever happens on the way."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import aclosing
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.account_models import CreatedAccount
+from invoicexpress_async.account_session import AccountSession
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord
+from invoicexpress_async.onboarding._steps import Steps, Traveller
+from invoicexpress_async.onboarding._workers import Workers
+from invoicexpress_async.onboarding.companies import CompanyList
+from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
+from invoicexpress_async.onboarding.sinks import SecretSink
+from invoicexpress_async.onboarding.spool import KeySpool
+from invoicexpress_async.provisioning._line import Line
+from invoicexpress_async.provisioning.journal import SqliteJournal
+from invoicexpress_async.provisioning.key import AccountKeys
+from invoicexpress_async.provisioning.outage import Outage
+from invoicexpress_async.provisioning.settings import RunSettings
+from invoicexpress_async.provisioning.stop import RunStop
+from invoicexpress_async.session import SessionManager
+
+_DEFAULT_CONCURRENCY: Final = 50
+
+
+async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
+    manager: SessionManager,
+    partner: AccountSession,
+    companies: CompanyList,
+    *,
+    journal: SqliteJournal,
+    key_spool: KeySpool,
+    secret_sink: SecretSink,
+    keys: AccountKeys | None = None,
+    forget: Collection[str] = (),
+    concurrency: int = _DEFAULT_CONCURRENCY,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+    on_step: Callable[[Company, CompanyStep], None] | None = None,
+    on_outcome: Callable[[CompanyOutcome], None] | None = None,
+    stop: RunStop | None = None,
+) -> OnboardingReport:
+    """Create an account for each company, deliver its key, and bring it to its first sequence.
+
+    No company's error is raised; it is an outcome, and the others go on. Run the same again, with
+    the same journal and spool, after a crash or a cure: each company goes on where it was. An
+    account is created at most once for a company, ever; when its answer is lost, the company is
+    parked with what to look for. AT credentials that were refused are not sent again; others for
+    the same company are.
+
+    Args:
+        manager: For the new accounts, each under its own key and limit; it is not closed.
+        partner: The partner's own account: creating accounts counts towards its limit alone.
+        companies: Whom to onboard.
+        journal: Where to keep what is meant and what became of it; open. No secret is in it.
+        key_spool: Where new keys are from the moment they are read until they are delivered.
+        secret_sink: Awaited with each company and its new account until it has returned once; it
+            may be given the same again after a crash.
+        keys: Where delivered keys can be had again; by default the sink, if it has `key_of`.
+        forget: Fiscal numbers of which a person has seen, among the partner's accounts, that no
+            account exists although its create was sent: they are created again.
+        concurrency: How many companies are in flight at a time.
+        settings: `retry_refused` and `outage_patience_seconds` count here.
+        on_step: Told of each step that a company reaches; what it raises ends the run.
+        on_outcome: Called with each outcome as it comes; what it raises ends the run.
+        stop: Asked to end the run early.
+
+    Raises:
+        ConfigurationError: the concurrency is not a positive integer.
+        JournalDifferenceError: a fiscal number was onboarded as another company.
+        JournalError: the journal cannot be used. Nothing was sent.
+        SpoolError: the spool cannot be used. Nothing was sent.
+    """
+    if type(concurrency) is not int or concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    started = time.monotonic()
+    log = CompanyLog(journal.writer)
+    spooled = key_spool.open()
+    try:
+        run = _Run(
+            companies=companies,
+            records=await log.admit(companies.companies),
+            spool=key_spool,
+            spooled=spooled,
+            outage=Outage(manager.clock),
+            stop=stop or RunStop(),
+        )
+        steps = Steps(
+            manager=manager,
+            partner=partner,
+            log=log,
+            spool=key_spool,
+            spooled=spooled,
+            sink=secret_sink,
+            keys=keys or getattr(secret_sink, "key_of", None),
+            forget=frozenset(forget),
+            retry_refused=settings.retry_refused,
+            on_step=on_step or _nothing,
+        )
+        outcomes: dict[str, CompanyOutcome] = {}
+        async with aclosing(run.outcomes(steps, settings, concurrency)) as stream:
+            async for outcome in stream:
+                outcomes[outcome.company.fiscal_id] = outcome
+                if on_outcome is not None:
+                    on_outcome(outcome)
+        undelivered = run.empty_spool()
+    finally:
+        key_spool.close()
+    everyone = companies.companies
+    return OnboardingReport(
+        outcomes=(outcomes[one.fiscal_id] for one in everyone if one.fiscal_id in outcomes),
+        seconds=time.monotonic() - started,
+        not_started=len(everyone) - len(outcomes),
+        undelivered=undelivered,
+        problem=run.problem,
+    )
+
+
+def _nothing(_company: Company, _step: CompanyStep) -> None:
+    """Nobody wants to be told."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Run:
+    companies: CompanyList
+    records: dict[str, CompanyRecord]
+    spool: KeySpool
+    spooled: dict[str, CreatedAccount]
+    outage: Outage
+    stop: RunStop
+    problem: InvoiceXpressError | None = None
+    travellers: dict[str, Traveller] = attrs.field(factory=dict[str, Traveller])
+
+    async def outcomes(
+        self, steps: Steps, settings: RunSettings, concurrency: int
+    ) -> AsyncGenerator[CompanyOutcome, None]:
+        ready: asyncio.Queue[CompanyOutcome | None] = asyncio.Queue()
+        line = Line(
+            self._travellers(), clock=steps.manager.clock, stop=self.stop, outage=self.outage
+        )
+        workers = Workers(
+            line=line,
+            steps=steps,
+            outage=self.outage,
+            stop=self.stop,
+            settings=settings,
+            clock=steps.manager.clock,
+            deliver=ready.put_nowait,
+        )
+        count = min(concurrency, len(self.companies.companies))
+        pool = asyncio.create_task(workers.run(count))
+        pool.add_done_callback(lambda _: ready.put_nowait(None))
+        try:
+            while (outcome := await ready.get()) is not None:
+                yield outcome
+            await pool  # what a worker raised beside its companies' own errors is a bug, and shown
+        finally:
+            self.problem = workers.problem
+            pool.cancel()
+            await asyncio.wait({pool})
+
+    async def _travellers(self) -> AsyncIterator[Traveller]:
+        for company in self.companies.companies:
+            record = self.records[company.fiscal_id]
+            traveller = Traveller(
+                company=company, record=record, step=record.step, at_sends=record.at_sends
+            )
+            self.travellers[company.fiscal_id] = traveller
+            yield traveller
+
+    def empty_spool(self) -> int:
+        """Empty the spool if all in it is delivered; return how many keys are not."""
+        left = 0
+        held = {*self.spooled, *(key for key, one in self.travellers.items() if one.account)}
+        for fiscal_id in held:
+            traveller = self.travellers.get(fiscal_id)
+            record = self.records.get(fiscal_id)
+            was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
+            left += not (was_delivered or (traveller is not None and traveller.is_delivered))
+        if not left:
+            self.spool.empty()
+        return left
+
+
+_BEFORE_DELIVERY: Final = (CompanyStep.ACCOUNT, CompanyStep.KEY)
