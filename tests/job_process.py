@@ -1,0 +1,175 @@
+"""A provisioning job in a process of its own, to be killed, signalled or misled about the time.
+
+The processes come from a fork server that has the package imported already: dozens of them start
+in the time that one new interpreter takes.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import sqlite3
+import time
+from ctypes import c_double
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import attrs
+
+from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
+from invoicexpress_async.provisioning import (
+    Plan,
+    ProvisioningReport,
+    RunSettings,
+    RunStop,
+    SqliteJournal,
+    provision,
+)
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
+KEY = "canary-key-7f3a9c"
+SERIE = "2027"
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What the process is to do; it writes what it came to into a file beside the journal."""
+
+    base_url: str
+    folder: Path
+    concurrency: int = 20
+    read_after_seconds: tuple[float, ...] = (0.05, 0.15)
+    total_seconds: float = 20.0
+    drain_seconds: float = 1.0
+    settings: RunSettings = attrs.field(factory=RunSettings)
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.csv"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "job.db"
+
+    @property
+    def told(self) -> Path:
+        return self.folder / "told.json"
+
+    def write_plan(self, names: list[str]) -> None:
+        rows = "".join(f"{name};{KEY};{SERIE}\n" for name in names)
+        self.plan.write_text(f"account;api_key;serie\n{rows}")
+
+
+@attrs.frozen(kw_only=True)
+class Told:
+    """What the process said when it ended by itself."""
+
+    states: dict[str, str]
+    problem: str | None
+    not_started: int
+    seconds: float
+
+
+@attrs.frozen
+class Running:
+    process: multiprocessing.process.BaseProcess
+    job: Job
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    async def ended(self, seconds: float = 30.0) -> int:
+        """Return its exit code: minus the signal, if one ended it."""
+        await asyncio.to_thread(self.process.join, seconds)
+        assert self.process.exitcode is not None, "it does not end"
+        return self.process.exitcode
+
+    def told(self) -> Told:
+        return Told(**json.loads(self.job.told.read_text()))
+
+
+def start(job: Job, *, wall_offset: "Synchronized[float] | None" = None) -> Running:
+    job.told.unlink(missing_ok=True)
+    process = _context().Process(target=_run, args=(job, wall_offset), daemon=True)
+    process.start()
+    return Running(process, job)
+
+
+def shared_offset() -> "Synchronized[float]":
+    """Return seconds that are added to the wall clock of the process that is given them."""
+    return cast("Synchronized[float]", _context().Value(c_double, 0.0))
+
+
+def ask(path: Path, query: str, *values: object) -> list[tuple[object, ...]]:
+    """Ask the journal's file, behind the back of whoever holds it."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
+    try:
+        rows = connection.execute(query, values).fetchall()
+        connection.commit()
+    finally:
+        connection.close()
+    return rows
+
+
+def age(path: Path, seconds: float) -> None:
+    """Let what is in the journal have happened so long ago, on a machine started since then."""
+    moment = json.dumps([time.time() - seconds, 0, ""])
+    ask(path, "UPDATE rows SET intended_at = ? WHERE intended_at IS NOT NULL", moment)
+    ask(path, "UPDATE rows SET absent_since = ? WHERE absent_since IS NOT NULL", moment)
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["invoicexpress_async.provisioning"])
+    return context
+
+
+def _run(job: Job, wall_offset: "Synchronized[float] | None") -> None:
+    if wall_offset is not None:
+        true_time, offset = time.time, wall_offset.get_obj()
+        time.time = lambda: true_time() + offset.value
+    told = asyncio.run(_provision(job))
+    job.told.write_text(json.dumps(attrs.asdict(told)))
+
+
+async def _provision(job: Job) -> Told:
+    stop, loop = RunStop(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stop.request(drain_seconds=job.drain_seconds))
+    async with SessionManager(
+        base_url=job.base_url,
+        retry=RetryPolicy(attempts=2, read_after_seconds=job.read_after_seconds),
+        timeouts=Timeouts(total_seconds=job.total_seconds),
+    ) as manager:
+        try:
+            async with SqliteJournal(job.journal) as journal:
+                report = await provision(
+                    manager,
+                    Plan.from_csv(job.plan),
+                    journal=journal,
+                    concurrency=job.concurrency,
+                    settings=job.settings,
+                    stop=stop,
+                )
+        except InvoiceXpressError as error:
+            return Told(states={}, problem=str(error), not_started=0, seconds=0.0)
+    return _told(report)
+
+
+def _told(report: ProvisioningReport) -> Told:
+    return Told(
+        states={one.row.account: one.state for one in report.outcomes},
+        problem=None if report.problem is None else str(report.problem),
+        not_started=report.not_started,
+        seconds=report.seconds,
+    )
