@@ -35,6 +35,15 @@ async def test_a_short_soak_has_no_duplicate_none_lost_and_no_false_success() ->
     assert all(int(value) > 0 for key, value in counts if key in {"unknown", "resumed"})
 
 
+async def test_a_short_soak_of_onboarding_loses_no_company_and_makes_none_twice() -> None:
+    process = await run("soak_onboarding.py", "20", "3", "3")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[2].isalpha())
+    assert int(counts["kills"]) > 0
+    assert int(counts["done"]) > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

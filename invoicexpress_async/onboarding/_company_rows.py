@@ -44,7 +44,7 @@ _GOOD: Final[Mapping[str, Any]] = {
 _HINTS: Final = {
     "organization_name": "is empty, over 100 characters or has a control character in it",
     "email": "is no e-mail address",
-    "fiscal_id": "is no Portuguese fiscal number (NIF); for another country give tax_country",
+    "fiscal_id": "is no Portuguese fiscal number (NIF), and another country needs tax_country",
     "tax_country": "is none of 1 (Portugal), 2 (Ireland), 3 (United Kingdom)",
     "language": "is none of pt, en, es",
     "communication_type": "is none of auto, manual, guides, portal_at",

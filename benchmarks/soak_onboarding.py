@@ -1,0 +1,247 @@
+"""Companies onboarded under random faults by a process that is killed with -9, again and again.
+
+A partner on a local server that breaks at every call: it closes before and after committing, cuts
+answers, answers 5xx that were applied or not. The onboarding runs in a process of its own, killed
+at random instants and started again with the same journal and spool; then once more to its end.
+What its report says of each company is held against what the server knows.
+
+`python benchmarks/soak_onboarding.py [companies] [kills] [seed]` prints the counts and exits 1 on a
+violation.
+"""
+
+import asyncio
+import contextlib
+import csv
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from invoicexpress_async import (
+    AtCredentials,
+    NewAccount,
+    RetryPolicy,
+    SessionManager,
+    Timeouts,
+)
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyList,
+    CompanyOutcome,
+    CsvSink,
+    KeySpool,
+    onboard,
+)
+from invoicexpress_async.provisioning import SqliteJournal
+from invoicexpress_async.sandbox import Fault, FaultServer, SandboxAccount, make_fault
+
+_KEY = "soak-partner-key"
+_SHARE = 0.03
+_CUT_ANSWERS = ("limit_data", "truncated_json", "empty", "status_line_only", "bad_gzip")
+_SETTLING_RUNS = 2
+
+
+def nif(number: int) -> str:
+    """Return the fiscal number of a made-up company, with its check digit."""
+    digits = f"5{number:07d}"
+    rest = sum(int(one) * weight for one, weight in zip(digits, range(9, 1, -1), strict=True)) % 11
+    return f"{digits}{(11 - rest) % 11 % 10}"
+
+
+def companies(count: int) -> CompanyList:
+    """Return so many; each tenth has the wrong password of its AT sub-user."""
+    return CompanyList(
+        companies=[
+            Company(
+                account=NewAccount(
+                    organization_name=f"Company {number}",
+                    email=f"company-{number}@example.com",
+                    password="soak-user-password",  # noqa: S106  # a made-up one
+                    accepts_terms=True,
+                    fiscal_id=nif(number),
+                ),
+                serie="2027",
+                at=AtCredentials(
+                    subuser=f"{nif(number)}/1",
+                    password="wrong" if number % 10 == 0 else "soak-at-password",
+                ),
+            )
+            for number in range(count)
+        ]
+    )
+
+
+async def job(base_url: str, folder: Path, count: int) -> None:
+    """Run the onboarding, in the process that is killed; print each outcome as it comes."""
+
+    def note(outcome: CompanyOutcome) -> None:
+        told = {
+            "fiscal_id": outcome.company.fiscal_id,
+            "step": outcome.step,
+            "state": outcome.state,
+            "name": outcome.account_name,
+            "error": outcome.error_name,
+        }
+        print(json.dumps(told), flush=True)
+
+    quick = RetryPolicy(read_after_seconds=(0.1, 0.3, 1.0))
+    async with (
+        SqliteJournal(folder / "onboarding.db") as journal,
+        SessionManager(
+            base_url=base_url, rate_limit=None, retry=quick, timeouts=Timeouts(total_seconds=20)
+        ) as manager,
+    ):
+        print("started", flush=True)
+        await onboard(
+            manager,
+            manager.account("partner", _KEY),
+            companies(count),
+            journal=journal,
+            key_spool=KeySpool(folder / "keys.spool"),
+            secret_sink=CsvSink(folder / "keys.csv"),
+            on_outcome=note,
+        )
+
+
+@attrs.define
+class Tally:
+    """What a soak came to."""
+
+    companies: int = 0
+    kills: int = 0
+    faults: int = 0
+    done: int = 0
+    keys_lost: int = 0
+    duplicate_accounts: int = 0
+    posted_twice: int = 0
+    untold: int = 0
+    not_as_told: int = 0
+    keys_lost_untold: int = 0
+    locked_sub_users: int = 0
+    ends: Counter[str] = attrs.field(factory=Counter[str])
+
+    @property
+    def violations(self) -> int:
+        """What must be 0."""
+        return (
+            self.duplicate_accounts
+            + self.posted_twice
+            + self.untold
+            + self.not_as_told
+            + self.keys_lost_untold
+            + self.locked_sub_users
+        )
+
+
+def _break(server: FaultServer) -> None:
+    faults: dict[Fault, float] = {make_fault(name): 1.0 for name in _CUT_ANSWERS}
+    for commits in (True, False):
+        faults[make_fault("close_after_read", commits=commits)] = 2.0
+        faults[make_fault("reset_peer", commits=commits)] = 1.0
+        faults[make_fault("status", status=503, commits=commits)] = 1.0
+    faults[make_fault("close_unread")] = 1.0
+    server.faults.randomly(faults, share=_SHARE)
+
+
+async def _start(base_url: str, folder: Path, count: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, "--job", base_url, str(folder), str(count)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def _kill(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    """Let it run for a while, then kill it; return whether it was running."""
+    assert process.stdout is not None
+    await process.stdout.readline()  # it has opened its journal
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while await process.stdout.readline():
+                pass
+    is_running = process.returncode is None
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
+    await process.communicate()
+    return is_running
+
+
+async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
+    """Onboard `count` companies through `kills` kills, and judge the end."""
+    tally, instants = Tally(companies=count), random.Random(seed)
+    partner = SandboxAccount(name="partner", api_key=_KEY, is_partner=True)
+    server = FaultServer(accounts=[partner], seed=seed, requests_per_minute=None)
+    async with server:
+        _break(server)
+        for number in range(kills):
+            process = await _start(server.base_url, folder, count)
+            # Spread over the whole job, however fast this machine is.
+            seconds = instants.uniform(0.02, 0.6) if number % 3 else instants.uniform(0.0, 0.05)
+            tally.kills += await _kill(process, seconds)
+        tally.faults = sum(server.oracle.faults.values())
+        server.faults.clear()
+        ends: dict[str, dict[str, Any]] = {}
+        for _ in range(_SETTLING_RUNS):
+            process = await _start(server.base_url, folder, count)
+            out, _ = await process.communicate()
+            ends = {one["fiscal_id"]: one for one in map(json.loads, out.splitlines()[1:])}
+        _judge(server, ends, folder, tally)
+    return tally
+
+
+def _judge(
+    server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, tally: Tally
+) -> None:
+    oracle = server.oracle.accounts
+    tally.duplicate_accounts = len(oracle.duplicates())
+    accounts = {one.fiscal_id: one for one in server.accounts.values() if one.fiscal_id}
+    with (folder / "keys.csv").open(newline="") as file:
+        delivered = {row["fiscal_id"]: row["api_key"] for row in csv.DictReader(file)}
+    for number in range(tally.companies):
+        fiscal_id = nif(number)
+        end, account = ends.get(fiscal_id), accounts.get(fiscal_id)
+        tally.posted_twice += oracle.posts(f"company-{number}@example.com") > 1
+        if end is None:
+            tally.untold += 1
+            continue
+        tally.ends[f"{end['step']} {end['state']} {end['error'] or ''}".strip()] += 1
+        has_key = account is not None and delivered.get(fiscal_id) == account.api_key
+        if account is not None and not has_key:
+            tally.keys_lost += 1
+            tally.keys_lost_untold += end["state"] not in {"unknown", "key_lost"}
+        if account is not None:
+            wrong = oracle.at_communications(account.name, "locked")
+            tally.locked_sub_users += wrong > 0
+        if end["state"] == "done":
+            tally.done += 1
+            series = server.sequences(account.name) if account is not None else ()
+            is_right = has_key and account is not None and account.has_at_credentials
+            tally.not_as_told += not (is_right and len(series) == 1)
+
+
+def main(count: int, kills: int, seed: int) -> int:
+    """Run it and print the tally."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        tally = asyncio.run(soak(count, kills, seed, Path(folder)))
+    for field in attrs.fields(Tally):
+        if field.name != "ends":
+            print(f"  {field.name:18} {getattr(tally, field.name)}")
+    for end, number in tally.ends.most_common():
+        print(f"  {number:6} ended at {end}")
+    print(f"violations: {tally.violations}; seed {seed}; {time.perf_counter() - started:.0f} s")
+    return 1 if tally.violations else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--job"]:
+        asyncio.run(job(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
+        sys.exit(0)
+    given = [int(argument) for argument in sys.argv[1:]]
+    sys.exit(main(*(given + [1000, 100, 1][len(given) :])))
