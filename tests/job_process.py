@@ -21,6 +21,7 @@ import attrs
 
 from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async.provisioning import (
+    JournalError,
     Plan,
     ProvisioningReport,
     RunSettings,
@@ -126,6 +127,28 @@ def age(path: Path, seconds: float) -> None:
     moment = json.dumps([time.time() - seconds, 0, ""])
     ask(path, "UPDATE rows SET intended_at = ? WHERE intended_at IS NOT NULL", moment)
     ask(path, "UPDATE rows SET absent_since = ? WHERE absent_since IS NOT NULL", moment)
+
+
+def start_opening(journal: Path, told: Path, *, user: int | None) -> Running:
+    """Open a journal and nothing else, as a user whom the modes of files mean something to."""
+    process = _context().Process(target=_open, args=(journal, told, user), daemon=True)
+    process.start()
+    return Running(process, Job(base_url="", folder=told.parent))
+
+
+def _open(journal: Path, told: Path, user: int | None) -> None:
+    with told.open("w") as file:
+        if user is not None:
+            os.setuid(user)
+        try:
+            asyncio.run(_open_and_close(journal))
+        except JournalError as error:
+            file.write(str(error))
+
+
+async def _open_and_close(journal: Path) -> None:
+    async with SqliteJournal(journal):
+        pass
 
 
 def _context() -> ForkServerContext:

@@ -25,7 +25,7 @@ from invoicexpress_async.provisioning._ticket import Ticket
 from invoicexpress_async.provisioning._waiting import Waiting
 from invoicexpress_async.provisioning.journal_error import JournalError
 from invoicexpress_async.provisioning.outage import Outage, OutageError
-from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.report import RowOutcome, RowState
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.settings import RunSettings
 from invoicexpress_async.provisioning.stop import RunStop
@@ -130,7 +130,8 @@ class Engine:
         elif _may_be_the_servers(ticket, error):
             self.outage.failed(account)
             self._end_a_long_outage()
-        elif error is None or error.attempts:
+        elif error is None or (error.attempts and outcome.state is not RowState.ABSENT):
+            # A list without it is no proof: a server can list, and fail whatever it is to create.
             self.outage.succeeded()
         cause = ticket.read_failure or error
         if isinstance(cause, _SETS_ASIDE):

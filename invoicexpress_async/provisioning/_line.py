@@ -13,6 +13,7 @@ from invoicexpress_async.provisioning.stop import RunStop
 
 T = TypeVar("T")
 
+_NOW: Final = float("-inf")
 _NEVER: Final = float("inf")
 # Enough that a fetch, with its turns of the loop, costs little per row.
 _MOST_AHEAD: Final = 16
@@ -90,8 +91,7 @@ class Line(Generic[T]):
         return [ticket for _, _, ticket in sorted(self._parked)]
 
     def _next(self) -> T | None:
-        # While the server is down the one row that tries it need not be due.
-        if self._parked and (self._outage.is_on or self._parked[0][0] <= self._clock.now()):
+        if self._parked and self._parked[0][0] <= self._clock.now():
             return heapq.heappop(self._parked)[2]
         # One that was fetched when a stop is asked for has not begun, and does not.
         return None if self._stop.is_requested else self._next_fresh()
@@ -106,6 +106,9 @@ class Line(Generic[T]):
             self._fetching = asyncio.create_task(self._fetch(self._fresh))
             self._fetching.add_done_callback(self._fetched)
         return None
+
+    def _has_fresh(self) -> bool:
+        return bool(self._ahead) or (self._fresh is not None and self._fetching is None)
 
     async def _fetch(self, fresh: AsyncIterator[T]) -> None:
         while len(self._ahead) < _MOST_AHEAD:
@@ -135,7 +138,9 @@ class Line(Generic[T]):
 
     async def _change(self) -> None:
         due = self._parked[0][0] if self._parked else _NEVER
-        self._arm(self._outage.changes_at if self._outage.is_on else due)
+        if self._outage.is_on:
+            due = max(self._outage.changes_at, _NOW if self._has_fresh() else due)
+        self._arm(due)
         await self._changed.wait()
 
     def _arm(self, when: float) -> None:

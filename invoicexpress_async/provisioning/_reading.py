@@ -1,6 +1,7 @@
 """From the records of a file to rows, with every problem told by its line and no cell shown."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -68,7 +69,8 @@ class CsvRows:
         problems = Problems(path)
         state = _state(path)
         table = _table(path, defaults, problems)
-        kept = None if path.is_file() else list[PlanRow]()
+        is_file = os.access(path, os.R_OK) and path.is_file()
+        kept = None if is_file else list[PlanRow]()
         with contextlib.closing(Clashes()) as clashes:
             for row in _rows(table, defaults, problems):
                 if kept is not None:

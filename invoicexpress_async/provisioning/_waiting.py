@@ -50,7 +50,7 @@ class Waiting:
         now = self.clock.now()
         if ticket.doubt_seconds is None:
             ticket.doubt_seconds, ticket.reads = now, 0
-        elif not self.outage.is_on:
+        elif ticket.read_failure is None or not self.outage.is_on:
             ticket.reads += 1  # a read that a failing server did not answer is made up for
         resend_in = self._resend_in(ticket, outcome)
         if ticket.may_resend:

@@ -77,7 +77,9 @@ class SqliteJournal:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
 
     def _check_path(self) -> None:
+        folder = self.path.absolute().parent
+        if not os.access(folder, os.X_OK):  # what is in it cannot even be asked
+            problem = "cannot be reached: make its folder, or get the permission to enter it"
+            raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
         if self.path.exists() and not self.path.is_file():
             raise JournalError(f"The journal {self.path} is not a file.")
-        if not self.path.absolute().parent.is_dir():
-            raise JournalError(f"The folder of the journal {self.path} is not there: make it.")

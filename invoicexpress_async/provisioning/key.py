@@ -34,7 +34,8 @@ class KeyReference:
         if self.kind == "env":
             is_there = bool(os.environ.get(self.name))
             return None if is_there else "api_key names an environment variable that is not set"
-        is_there = Path(self.name).is_file() and os.access(self.name, os.R_OK)
+        # In this order: a folder that must not be entered makes `is_file` raise.
+        is_there = os.access(self.name, os.R_OK) and Path(self.name).is_file()
         return None if is_there else "api_key names a file that cannot be read"
 
     async def read(self) -> str:
