@@ -177,7 +177,10 @@ async def test_the_help_names_every_command_and_exit_code() -> None:
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
-        pytest.param(("provision",), "--dry-run", id="provision"),
+        pytest.param(("provision",), "--resend-absent-after", id="provision"),
+        pytest.param(("rollover",), "--not-before", id="rollover"),
+        pytest.param(("audit",), "--report", id="audit"),
+        pytest.param(("status",), "--json", id="status"),
         pytest.param(("sandbox",), "--accounts-csv", id="sandbox"),
         pytest.param(("demo",), "made-up", id="demo"),
         pytest.param(("sequences",), "set-current", id="sequences"),
@@ -452,7 +455,8 @@ async def test_provision_as_json_is_one_object_a_line_and_a_summary(
     assert ended.code == 0
     assert {one["state"] for one in outcomes} == {"done"}
     assert len({one["account"] for one in outcomes}) == 30
-    assert {state: count for state, count in summary["counts"].items() if count} == {"done": 30}
+    counts = cast("Json", summary["counts"])
+    assert {state: count for state, count in counts.items() if count} == {"done": 30}
     assert (summary["is_complete"], summary["created"], summary["not_run"]) == (True, 30, 0)
     assert sandbox.count("POST", "/sequences.json") == 30
     assert KEY not in report.read_text()
@@ -518,7 +522,7 @@ async def test_many_unknown_outcomes_are_told_in_few_lines(
     machines = await run(*arguments, "--timeout", "0.9", "--json")
 
     assert (people.code, machines.code) == (3, 3)
-    assert "8 outcomes unknown; --report or --json keeps all intents:" in people.err
+    assert "8 outcomes unknown; --journal, --report or --json keeps all intents:" in people.err
     assert people.err.count("keep this: {") == 5
     assert people.err.splitlines()[-1] == "  and 3 more"
     assert machines.err.splitlines()[-1] == "8 outcomes unknown: the intents are on stdout."
@@ -550,7 +554,9 @@ async def test_a_dry_run_shows_the_rows_and_sends_nothing(
 
     assert (people.code, machines.code) == (0, 0)
     assert "serie '2027' on 3 accounts" in people.err
-    assert [one["account"] for one in machines.lines] == ["account-0", "account-1", "account-2"]
+    *rows, summary = machines.lines
+    assert [one["account"] for one in rows] == ["account-0", "account-1", "account-2"]
+    assert (summary["type"], summary["rows"], summary["differences"]) == ("summary", 3, 0)
     assert sandbox.requests == []
 
 

@@ -26,4 +26,9 @@ COMMANDS: Final = (
     Command(
         "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
     ),
+    Command(
+        "rollover", f"{_PACKAGE}.rollover:rollover", "The new year's serie, each after its own."
+    ),
+    Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
+    Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
 )

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli._bulk import run_plan
+from invoicexpress_async.cli._bulk import Job, run_plan
 from invoicexpress_async.cli._exit_codes import DONE, INTERRUPTED
 from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.cli._signals import run_to_its_end
@@ -59,7 +59,7 @@ async def _run(plan: Plan) -> int:
         Sandbox(accounts=_accounts(plan)) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
     ):
-        return await run_plan(manager, plan, concurrency=_CONCURRENCY)
+        return await run_plan(manager, Job(plan=plan, concurrency=_CONCURRENCY))
 
 
 def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
@@ -76,7 +76,7 @@ def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
 
 
 def _ending(serie: str) -> str:
-    called = program()
+    called, year = program(), next_year()
     return f"""
 The {len(_FLAWS)} that are not done are so on purpose: this is how they look, with what to do.
 
@@ -89,7 +89,11 @@ Now your own account (look first, nothing is changed):
 then, for one account, and for all of a CSV with the columns account,api_key:
 
   {called} sequences ensure {serie} --default
-  {called} provision accounts.csv --serie {serie} --default --dry-run
+  {called} provision accounts.csv --serie {serie} --default --journal job.db --dry-run
+
+or, once a year, for each account the serie that follows its own (FR2026, FR2027):
+
+  {called} rollover accounts.csv --year {year} --journal {year}.db --dry-run
 
 or a server to try on:  {called} sandbox
 """

@@ -44,12 +44,13 @@ Commands:
   --help     This text; after a command, that command's.
   --version  The version.
 
-Options of sequences and provision:
+Options of sequences, provision, rollover and audit:
   --base-url URL       The API's address with {{account}} in it.   INVOICEXPRESS_BASE_URL
-  --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
-  --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
   --timeout SECONDS    The deadline of each call.                INVOICEXPRESS_TIMEOUT_SECONDS
   --json               JSON on stdout, errors as JSON on stderr.
+and of sequences, for the one account:
+  --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
+  --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
 
 Exit codes:
 {codes}

@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.cli._exit_codes import FAILED, UNKNOWN, USAGE
 from invoicexpress_async.cli._invocation import in_place
@@ -17,6 +17,11 @@ from invoicexpress_async.errors import (
     SequenceAlreadyExistsError,
     StatusError,
 )
+
+if TYPE_CHECKING:
+    from invoicexpress_async.provisioning import Difference
+
+_MOST_DIFFERENCES: Final = 5
 
 # Where the library's cure names Python, the one that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -44,6 +49,11 @@ def cure_of(error: InvoiceXpressError) -> str:
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
         return in_place(_CURE_OF_ENSURE)
     return in_place(_CURES.get(type(error), error.cure))
+
+
+def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
+    """Return the same for an error of which only the class is known."""
+    return in_place(_CURES.get(kind, kind.cure))
 
 
 def message_of(error: InvoiceXpressError) -> str:
@@ -89,7 +99,23 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
         found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
     if isinstance(error, OutcomeUnknownError):
         found["intent"] = error.intent
+    if differences := differences_of(error):
+        found["differences"] = difference_objects(differences)
     return found
+
+
+def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
+    """Return rows on which a plan and its journal do not agree as plain data."""
+    return [
+        {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
+        for one in differences
+    ]
+
+
+def differences_of(error: InvoiceXpressError) -> "tuple[Difference, ...]":
+    """Return the rows on which a plan and its journal do not agree."""
+    # By its field: the help of a command is not to import what raises it.
+    return getattr(error, "differences", ())
 
 
 def _block(error: InvoiceXpressError) -> list[str]:
@@ -101,7 +127,11 @@ def _block(error: InvoiceXpressError) -> list[str]:
         lines.append(f"  what: {what}, account {error.account}; {effect}")
     if isinstance(error, OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
-    if others or not isinstance(error, ConfigurationError):
+    differences = differences_of(error)
+    for one in differences[:_MOST_DIFFERENCES]:
+        state = f", {one.state}" if one.state else ""
+        lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
+    if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
         lines.append(f"  cure: {cure_of(error)}")
     return lines

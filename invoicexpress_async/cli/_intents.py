@@ -14,6 +14,7 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.intent_converter import structure_intent
 
 _REPORT_START: Final = "line,account,"
+_MARKDOWN_START: Final = "# InvoiceXpress"
 _MOST_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
 
 
@@ -59,7 +60,10 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
             if row.get("intent"):
                 yield int(row["line"] or 0), _parsed(row["intent"])
         return
+    is_markdown = text.startswith(_MARKDOWN_START)
     for line, content in enumerate(text.splitlines(), start=1):
+        if is_markdown and not content.startswith("    {"):
+            continue
         # What was printed for people has words before it.
         start = content.find("{")
         if content.strip():
@@ -84,4 +88,5 @@ def _kept(value: object) -> object | None:
         return fields.get("intent")
     if "error" in fields:
         return fields.get("intent")
-    return None if fields.get("type") == "summary" else fields
+    # What else the commands write as JSON says what it is; an intent does not.
+    return None if "type" in fields else fields

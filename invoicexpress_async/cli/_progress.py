@@ -2,34 +2,46 @@
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+import attrs
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from invoicexpress_async.provisioning import RowOutcome, RowState
+from invoicexpress_async.cli._pace import Pace
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
+_PAUSED: Final = "The server fails for every account: paused, one row at a time tries it."
+_GOES_ON: Final = "The server answers again: going on."
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """How far it is.
+
+    Attributes:
+        ended: How many have ended.
+        skipped: How many of these took no time, and say nothing of the pace.
+        text: The counts, in words.
+        brief: The same for a bar; as the text, unless it is given.
+        is_paused: Whether the server as a whole fails.
+    """
+
+    ended: int
+    text: str
+    skipped: int = 0
+    brief: str = ""
+    is_paused: bool = False
 
 
 class ProgressView(Protocol):
-    """What a run tells of its outcomes."""
+    """What a run tells of how far it is."""
 
-    def note(self, outcome: RowOutcome) -> None:
-        """Count one outcome."""
+    def note(self, step: Step) -> None:
+        """Show it."""
         ...
 
     def say(self, text: str) -> None:
@@ -37,34 +49,35 @@ class ProgressView(Protocol):
         ...
 
 
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f}/s", "dim")
-
-
 class Bar:
-    """The bar: count, failures, rate, time left."""
+    """The bar: counts, rate, time left, or that it is paused."""
 
     def __init__(self, total: int) -> None:
-        self._counts: Counter[RowState] = Counter()
+        self._total, self._pace, self._is_paused = total, Pace(), False
         self._progress = Progress(
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TextColumn("{task.fields[counts]}"),
-            _RateColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[pace]}", style="dim"),
             console=Console(stderr=True),
             # Rich would send what is written to stdout, our data, to this console instead.
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task("", total=total, counts="")
+        self._task = self._progress.add_task("", total=total, counts="", pace="")
 
-    def note(self, outcome: RowOutcome) -> None:
+    def note(self, step: Step) -> None:
         """Move the bar."""
-        self._counts[outcome.state] += 1
-        self._progress.update(self._task, advance=1, counts=count_text(self._counts))
+        self._pace.note(step.ended - step.skipped)
+        pace = "paused: the server fails"
+        if not step.is_paused:
+            pace = self._pace.text(self._total - step.ended)
+        self._progress.update(
+            self._task, completed=step.ended, counts=step.brief or step.text, pace=pace
+        )
+        if step.is_paused is not self._is_paused:
+            self._is_paused = step.is_paused
+            self.say(_PAUSED if step.is_paused else _GOES_ON)
 
     def say(self, text: str) -> None:
         """Write a line above the bar."""
@@ -87,14 +100,16 @@ class Lines:
     """The lines, for logs: no more than one in five seconds, and one at the end."""
 
     def __init__(self, total: int, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._total = total
-        self._now = now
-        self._started = self._last = now()
-        self._counts: Counter[RowState] = Counter()
+        self._total, self._now, self._pace = total, now, Pace(now=now)
+        self._last = now()
+        self._step = Step(ended=0, text="")
 
-    def note(self, outcome: RowOutcome) -> None:
+    def note(self, step: Step) -> None:
         """Count, and write a line when it is time."""
-        self._counts[outcome.state] += 1
+        self._pace.note(step.ended - step.skipped)
+        before, self._step = self._step, step
+        if step.is_paused is not before.is_paused:
+            self.say(_PAUSED if step.is_paused else _GOES_ON)
         if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
 
@@ -112,23 +127,18 @@ class Lines:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._write()
+        if exc_type is None or self._step.ended:
+            self._write()
 
     def _write(self) -> None:
-        self._last = self._now()
-        count = self._counts.total()
-        rate = count / max(self._last - self._started, 1e-9)
-        left = f", {(self._total - count) / rate:.0f} s left" if 0 < count < self._total else ""
-        text = f"{count}/{self._total} {count_text(self._counts)} {rate:.0f}/s{left}"
-        sys.stderr.write(" ".join(text.split()) + "\n")
-        sys.stderr.flush()
+        self._last, step = self._now(), self._step
+        self._pace.note(step.ended - step.skipped)
+        pace = "paused" if step.is_paused else self._pace.text(self._total - step.ended)
+        self.say(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
 
 
-def count_text(counts: Counter[RowState]) -> str:
-    """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
-    return ", ".join(f"{counts[state]} {state}" for state in RowState if counts[state])
-
-
-def open_progress(total: int, *, is_bar: bool) -> AbstractContextManager[ProgressView]:
-    """Return the bar or the lines."""
+def open_progress(total: int, *, as_json: bool) -> AbstractContextManager[ProgressView]:
+    """Return the bar, where somebody looks at it, or the lines."""
+    # A bar and JSON lines on one screen would overwrite each other.
+    is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
     return Bar(total) if is_bar else Lines(total)

@@ -46,6 +46,20 @@ async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
     return await work
 
 
+@contextlib.contextmanager
+def plain_interrupts() -> Generator[None]:
+    """Let Ctrl-C end a question that is asked inside a running event loop, which it would not."""
+    before = signal.getsignal(signal.SIGINT)
+    if before in {None, signal.SIG_IGN}:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            stack.callback(signal.signal, signal.SIGINT, before)
+        yield
+
+
 @attrs.define(eq=False)
 class Interruption:
     """SIGINT and SIGTERM during a run: the first asks it to stop, the next cuts it off.

@@ -3,41 +3,43 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.provisioning import RowOutcome, RowState
+from invoicexpress_async.cli._shown_row import cure_of_doubt
+from invoicexpress_async.provisioning import RowState
 
 _MOST_SHOWN: Final = 5
 
 
-def show_unknown(
-    outcomes: Sequence[RowOutcome], *, report: Path | None, is_on_stdout: bool
-) -> None:
-    """Say how many outcomes are unknown and where their intents are; a few are shown here."""
-    count = sum(outcome.state in {RowState.UNKNOWN, RowState.ABSENT} for outcome in outcomes)
+def show_unknown(count: int, intents: Sequence[Intent], *, kept: str | None) -> None:
+    """Say how many outcomes are unknown and where their intents are kept; else show a few."""
     if not count:
         return
-    intents = [outcome.intent for outcome in outcomes if outcome.intent is not None]
     what = f"{count} outcome{'s' if count > 1 else ''} unknown"
     if not intents:
         sys.stderr.write(f"{what}: cut off, and nothing is known to be in doubt.\n")
         return
-    if report is not None or is_on_stdout:
-        where = f"in {report}" if report is not None else "on stdout"
-        sys.stderr.write(f"{what}: {_kept(len(intents), count)} {where}.\n")
+    if kept is not None:
+        sys.stderr.write(f"{what}: {_kept(len(intents), count)} {kept}.\n")
         return
-    sys.stderr.write(f"{what}; --report or --json keeps all intents:\n")
+    sys.stderr.write(f"{what}; --journal, --report or --json keeps all intents:\n")
     for intent in intents[:_MOST_SHOWN]:
         show_intent(intent)
     if len(intents) > _MOST_SHOWN:
         sys.stderr.write(f"  and {len(intents) - _MOST_SHOWN} more\n")
 
 
-def show_left_over(intents: Iterable[Intent], outcomes: Iterable[RowOutcome]) -> None:
+def show_in_journal(count: int, journal: object) -> None:
+    """Say that a journal has what is unknown, and what to do."""
+    if count:
+        what = f"{count} outcome{'s' if count > 1 else ''} unknown"
+        cure = cure_of_doubt(RowState.UNKNOWN, has_journal=True)
+        sys.stderr.write(f"{what}, kept in {journal}. {cure}\n")
+
+
+def show_left_over(intents: Iterable[Intent], told: Sequence[Intent]) -> None:
     """Show the intents that no outcome has told of."""
-    told = [outcome.intent for outcome in outcomes if outcome.intent is not None]
     for intent in intents:
         if intent not in told:
             show_intent(intent)

@@ -5,12 +5,14 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from invoicexpress_async.cli._job_options import JobOptions
 from invoicexpress_async.cli._options import ConnectionOptions
 
 _NO_OPTIONS: Final = ConnectionOptions()
+_NO_JOB_OPTIONS: Final = JobOptions()
 
 
-def provision(  # noqa: PLR0913  # the options of a command, each with a default
+def provision(
     accounts: Annotated[
         Path, Parameter(help="A CSV with a header: account, api_key, and maybe serie, default.")
     ],
@@ -20,26 +22,15 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
     default: Annotated[
         bool, Parameter(negative=(), help="Make it the default, for the rows that do not say.")
     ] = False,
-    concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = 50,
-    report: Annotated[
-        Path | None, Parameter(help="Write every account and document type to this CSV.")
-    ] = None,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be ensured, and send nothing.")
-    ] = False,
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask first.")] = False,
+    job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
     """Ensure a serie on all accounts of a CSV: create what is absent, keep what is there.
 
     The key of a row may be a reference, env:NAME or file:PATH. All bad rows are named by their
     line before anything is sent. A series can never be deleted; running the same file again
-    creates nothing twice.
+    creates nothing twice, and with --journal not even what was lost in a crash.
     """
-    from invoicexpress_async.cli._provision_run import (  # noqa: PLC0415  # not for the help
-        Wishes,
-        carry_out,
-    )
+    from invoicexpress_async.cli._provision_run import carry_out  # noqa: PLC0415  # not for help
 
-    wishes = Wishes(concurrency=concurrency, report=report, is_dry_run=dry_run, may_skip_asking=yes)
-    return carry_out(accounts, options, wishes, serie=serie, default=default)
+    return carry_out(accounts, job, options, serie=serie, default=default)

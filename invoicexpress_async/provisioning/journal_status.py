@@ -4,7 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
@@ -155,6 +155,14 @@ class JournalReader:
             return str(state), bool(is_default)
         return None
 
+    def row_count(self) -> int:
+        """Return how many rows its plan has.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._count("rows WHERE is_in_plan")
+
     def series(self) -> dict[str, str]:
         """Return which serie each account of its plan is to have.
 
@@ -237,7 +245,7 @@ class JournalReader:
         return _int(self._ask(f"SELECT count(*) FROM {what}")[0][0])  # noqa: S608  # constants
 
     @contextlib.contextmanager
-    def _one_moment(self) -> Iterator[None]:
+    def _one_moment(self) -> Generator[None]:
         # Between two questions a run may write: the counts would not fit the rows.
         self._ask("BEGIN")
         try:
