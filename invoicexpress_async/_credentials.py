@@ -1,8 +1,11 @@
 """Where an account's key comes from."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from typing import Final
 
+from invoicexpress_async._clock import Clock
 from invoicexpress_async.config import Secret, check_api_key
 from invoicexpress_async.errors import ConfigurationError
 
@@ -11,12 +14,15 @@ KeyCallable = Callable[[], Awaitable[str]]
 
 
 class KeySource:
-    """One account's key: given, or asked for when first needed and then kept."""
+    """One account's key: given, or asked for when first needed and then kept for a while."""
 
-    def __init__(self, source: Secret | KeyCallable) -> None:
+    def __init__(self, source: Secret | KeyCallable, *, ttl_seconds: float, clock: Clock) -> None:
         self.identity: Hashable = source
         self._source = check_api_key(source) if isinstance(source, Secret) else source
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
         self._key: Secret | None = None
+        self._stale_at = float("-inf")
         self._asking = asyncio.Lock()
 
     async def get(self) -> Secret:
@@ -27,11 +33,56 @@ class KeySource:
         """
         if isinstance(self._source, Secret):
             return self._source
-        if self._key is None:
+        if self._key is None or self._clock.now() >= self._stale_at:
             async with self._asking:
-                if self._key is None:
-                    self._key = _checked(await self._source())
-        return self._key
+                if self._key is None or self._clock.now() >= self._stale_at:
+                    await self._ask(self._source)
+        return self._key  # type: ignore[return-value]  # asked for, or an error was raised
+
+    async def renew(self, refused: Secret) -> bool:
+        """Ask anew after a 401 with `refused`; return whether there is another key now.
+
+        Raises:
+            ConfigurationError: the callable returned what cannot be a key.
+        """
+        if isinstance(self._source, Secret):
+            return False
+        async with self._asking:
+            if self._key == refused:
+                await self._ask(self._source)
+        return self._key != refused
+
+    async def _ask(self, source: KeyCallable) -> None:
+        self._key = _checked(await source())
+        self._stale_at = self._clock.now() + self._ttl_seconds
+
+
+class KeyCache:
+    """The keys that callables have given, for handles that are made anew for each request."""
+
+    _MOST: Final = 4_096
+
+    def __init__(self, *, ttl_seconds: float, clock: Clock) -> None:
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._sources: OrderedDict[tuple[str, KeyCallable], KeySource] = OrderedDict()
+
+    def source(self, account: str, key: Secret | KeyCallable) -> KeySource:
+        """Return the source of an account's key; the same callable asks once for all handles."""
+        if isinstance(key, Secret):
+            return KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+        try:
+            known = self._sources.get((account, key))
+        except TypeError:  # a callable that cannot be hashed
+            return KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+        if known is None:
+            known = KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            self._sources[account, key] = known
+            if len(self._sources) > self._MOST:
+                self._sources.popitem(last=False)
+        else:
+            self._sources.move_to_end((account, key))
+        return known
 
 
 def _checked(answer: object) -> Secret:

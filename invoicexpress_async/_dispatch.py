@@ -4,24 +4,21 @@ import functools
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Generic, TypeVar
+from collections.abc import Coroutine
+from typing import TypeVar
 
-import attrs
-
-from invoicexpress_async._address import Address
+from invoicexpress_async._call import Call, Link, Outcome
 from invoicexpress_async._clock import Clock
-from invoicexpress_async._credentials import KeySource
 from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._refused import RefusalMemory
+from invoicexpress_async._telling import Telling
 from invoicexpress_async._transport import Attempt, Transport
 from invoicexpress_async._wire import Request, decipher
 from invoicexpress_async.errors import (
+    AuthenticationError,
     ConnectionFailedError,
-    DeadlineExceededError,
     InvoiceXpressError,
-    OutcomeUnknownError,
     RateLimitedError,
     SessionClosedError,
     TransportError,
@@ -32,7 +29,6 @@ from invoicexpress_async.retry import (
     Action,
     Evidence,
     Operation,
-    RetryPolicy,
     RetryQuota,
     classify,
     decide,
@@ -42,113 +38,21 @@ from invoicexpress_async.retry import (
 T = TypeVar("T")
 
 
-@attrs.frozen(kw_only=True)
-class Link:
-    """An account as a call sees it."""
-
-    address: Address
-    keys: KeySource
-    total_seconds: float
-    policy: RetryPolicy
-    owner: object = attrs.field(default=None, eq=False, repr=False)
-    """The manager, which a handle keeps alive."""
-
-    @property
-    def account(self) -> str:
-        """The account's name."""
-        return self.address.account
-
-
-@attrs.define(kw_only=True)
-class Call:
-    """One call of the user's: its budget, and what it has done so far.
-
-    Attributes:
-        deadline: On the monotonic clock; None until `Dispatcher.run` starts it.
-        attempts: The requests begun.
-        is_in_doubt: Whether a request with an effect may have reached the server and its outcome
-            is not known.
-        has_changed: Whether a request of it is known to have changed something.
-        intent: What can be resumed if the call ends in doubt.
-        on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
-            from being sent.
-        leader: The call that does the work, when this one only waits for it.
-    """
-
-    link: Link
-    operation: str
-    subject: str | None = None
-    timeout_seconds: float | None = None
-    deadline: float = float("inf")
-    attempts: int = 0
-    is_in_doubt: bool = False
-    has_changed: bool = False
-    intent: Intent | None = None
-    on_intent: Callable[[Intent], Awaitable[None]] | None = None
-    leader: "Call | None" = None
-
-    @property
-    def doing(self) -> "Call":
-        """The call that does the work: this one, unless it follows another."""
-        return self.leader or self
-
-    def sign(self, error: InvoiceXpressError) -> InvoiceXpressError:
-        """Write into the error which call it belongs to."""
-        error.operation = self.operation
-        error.subject = self.subject
-        error.account = self.link.account
-        error.attempts = self.doing.attempts
-        error.may_have_been_processed |= self.doing.is_in_doubt or self.doing.has_changed
-        return error
-
-    async def announce(self, intent: Intent) -> None:
-        """Let the caller keep the intent, before anything of it is sent or read for."""
-        if self.on_intent is not None:
-            await self.on_intent(intent)
-
-    def outcome_unknown(self, why: str) -> OutcomeUnknownError:
-        """Return the error for a call that ends in doubt."""
-        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
-
-    def expired(self, *, is_closed: bool) -> InvoiceXpressError:
-        """Return the error for a deadline that has passed, or a manager that was closed."""
-        if self.doing.is_in_doubt and self.doing.intent is not None:
-            end = "manager was closed" if is_closed else "deadline came"
-            why = f"the {end} before its outcome was known"
-            return self.sign(self.doing.outcome_unknown(why))
-        if is_closed:
-            return self.sign(SessionClosedError("The manager was closed during the call."))
-        return self.sign(DeadlineExceededError("The deadline of the call has passed."))
-
-
-@attrs.define(kw_only=True)
-class Outcome(Generic[T]):
-    """How a request ended: `error` is None exactly when `value` is the answer asked for."""
-
-    evidence: Evidence
-    action: Action = Action.RAISE
-    value: T | None = None
-    error: InvoiceXpressError | None = None
-
-    def result(self) -> T:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]  # without an error it is the answer, which may be None
-
-
 class Dispatcher:
     """Carries calls out over one transport."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its parts, each used by name
         self,
+        *,
         transport: Transport,
         limiters: LimiterRegistry,
         quota: RetryQuota,
         clock: Clock,
         guard: LifeGuard,
+        telling: Telling,
     ) -> None:
         self.clock = clock
+        self.telling = telling
         self.sending = KeyedLock()
         """Held over each request that is sent at most once, by account and subject."""
         self.refusals = RefusalMemory()
@@ -173,23 +77,32 @@ class Dispatcher:
             work.close()
             raise
         total = call.timeout_seconds or call.link.total_seconds
-        call.deadline = self.clock.now() + total
+        started = self.clock.now()
+        call.request_id = self.telling.next_id()
+        call.deadline = started + total
         scope = self.clock.timeout_at(call.deadline)
         self._guard.enter(scope)
+        failure: BaseException | None = None
         try:
             async with scope:
                 return await work
         except InvoiceXpressError as error:
-            call.sign(error)
+            failure = call.sign(error)
             raise
-        except TimeoutError:
+        except TimeoutError as error:
             if not scope.expired():
-                raise  # a key callable's own
+                failure = error  # a key callable's own
+                raise
+            failure = call.expired(is_closed=self._guard.is_aborting)
+        except BaseException as error:
+            failure = error
+            raise
         finally:
             self._guard.leave(scope)
             if call.doing.is_in_doubt:
                 self._note_doubt(call.doing)
-        raise call.expired(is_closed=self._guard.is_aborting)
+            self.telling.call_ended(call, started, failure)
+        raise failure
 
     async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
         """Send, again where the decision table allows it, until it is accepted or decided."""
@@ -205,6 +118,8 @@ class Dispatcher:
                 policy=call.link.policy,
                 jitter=self._random.random(),
             )
+            if await self._has_new_key(call, outcome.error):
+                continue
             if decision.action is not Action.RETRY or not self._quota.spend():
                 outcome.action = _without_retry(decision.action)
                 self._pause(call, outcome.error)
@@ -268,13 +183,19 @@ class Dispatcher:
             call.is_in_doubt = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
             self._note_doubt(call)
+        if self.telling.is_wanted:
+            status = attempt.answer.status if attempt.answer else None
+            self.telling.attempt_ended(call, request.operation, evidence, status, error)
         return Outcome(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
-        key = await call.link.keys.get()
+        key = call.key = await call.link.keys.get()
         limiter = self._limiters.of(call.link.account)
         attempt = Attempt(on_sent=functools.partial(self._begin_doubt, call, request.operation))
+        asked_at = self.clock.now()
         await limiter.acquire()
+        if self.telling.is_wanted:
+            self.telling.attempt_started(call, request.operation, asked_at)
         try:
             self._check_still_wanted(call)
             await self._transport.attempt(call.link.address, request, key, attempt)
@@ -282,6 +203,13 @@ class Dispatcher:
             call.attempts += attempt.is_begun
             (limiter.release if attempt.is_begun else limiter.give_back)()
         return attempt
+
+    async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
+        """After a 401, which comes before any effect, see whether the key was changed meanwhile."""
+        if not isinstance(error, AuthenticationError) or call.key is None or call.has_renewed:
+            return False
+        call.has_renewed = True
+        return await call.link.keys.renew(call.key)
 
     def _begin_doubt(self, call: Call, operation: Operation) -> None:
         """From the first byte until an answer is deciphered, the outcome is in doubt."""
@@ -298,12 +226,17 @@ class Dispatcher:
     def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
         """Slow the whole account down after a 429 that is told to the caller, too."""
         if isinstance(error, RateLimitedError):
-            self._limiters.of(call.link.account).pause(pause_seconds(error))
+            self._slow_down(call, pause_seconds(error))
+
+    def _slow_down(self, call: Call, seconds: float) -> None:
+        self._limiters.of(call.link.account).pause(seconds)
+        self.telling.account_slowed(call, seconds)
 
     async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
+        self.telling.retry_scheduled(call, seconds, error)
         if isinstance(error, RateLimitedError):
             # The whole account waits, in the limiter's queue.
-            self._limiters.of(call.link.account).pause(seconds)
+            self._slow_down(call, seconds)
         else:
             await self.clock.sleep(seconds)
 

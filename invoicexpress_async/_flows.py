@@ -3,7 +3,8 @@
 import time
 from typing import Literal
 
-from invoicexpress_async._dispatch import Call, Dispatcher, Outcome
+from invoicexpress_async._call import Call, Outcome
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async._reconcile import Listing, Reconciler, partial
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async.converters import malformed

@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async._dispatch import Call, Dispatcher
+from invoicexpress_async._call import Call
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async.converters import malformed
 from invoicexpress_async.errors import (
@@ -117,12 +118,14 @@ class Reconciler:
             found = self._match(call, listing, serie)
             was_absent = found is None and _is_absent(call, listing, serie)
             if found is not None and not (is_being_registered and not _is_settled(found)):
+                self._dispatcher.telling.reconciled(call, is_found=True)
                 return self._judge(call, found, said)
             why = listing.why_not_found(serie)
         if said is not None and is_being_registered:
             raise said
         if said is not None:
             why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
+        self._dispatcher.telling.reconciled(call, is_found=False)
         unknown = call.outcome_unknown(why)
         unknown.was_absent = was_absent
         raise unknown
@@ -149,12 +152,14 @@ class Reconciler:
                 continue  # a failing read says nothing
             if _is_settled(last):
                 call.is_in_doubt, call.has_changed = False, True
+                self._dispatcher.telling.reconciled(call, is_found=True)
                 return last
         if said is not None and is_being_registered:
             raise said
         if last is not None and last.registration is Registration.PARTIAL:
             call.is_in_doubt, call.has_changed = False, True
             raise partial(last)
+        self._dispatcher.telling.reconciled(call, is_found=False)
         raise call.outcome_unknown("no read has shown the sequence as registered")
 
     async def left_behind(

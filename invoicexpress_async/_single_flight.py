@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from invoicexpress_async._dispatch import Call
+from invoicexpress_async._call import Call
 from invoicexpress_async.errors import InvoiceXpressError
 
 T = TypeVar("T")

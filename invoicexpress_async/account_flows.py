@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import attrs
 
-from invoicexpress_async._dispatch import Call, Dispatcher, Outcome
+from invoicexpress_async._call import Call, Outcome
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async._wire import Request
 from invoicexpress_async.account_credentials import AtCredentials
 from invoicexpress_async.account_errors import RepeatedCredentialsError, is_refusal

@@ -4,7 +4,7 @@ from typing import Final, NoReturn
 
 import attrs
 
-from invoicexpress_async._dispatch import Call, Link
+from invoicexpress_async._call import Call, Link
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
 from invoicexpress_async.accounts import AccountService

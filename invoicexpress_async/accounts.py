@@ -5,7 +5,8 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 import cattrs
 
-from invoicexpress_async._dispatch import Call, Dispatcher, Link
+from invoicexpress_async._call import Call, Link
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async.account_credentials import AtCredentials
 from invoicexpress_async.account_errors import advise
 from invoicexpress_async.account_flows import AccountFlows, CredentialsUse, create_intent

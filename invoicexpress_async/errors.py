@@ -36,6 +36,7 @@ class ErrorContext(TypedDict, total=False):
     account: str | None
     attempts: int
     may_have_been_processed: bool
+    request_id: str | None
 
 
 class InvoiceXpressError(Exception):
@@ -47,6 +48,7 @@ class InvoiceXpressError(Exception):
         account: The account's name.
         attempts: How many requests the call started.
         may_have_been_processed: Whether the server may have carried the request out.
+        request_id: Of the call, as its log lines and events have it; it is not sent.
         cure: What to do about it.
     """
 
@@ -61,6 +63,7 @@ class InvoiceXpressError(Exception):
         account: str | None = None,
         attempts: int = 0,
         may_have_been_processed: bool = False,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.operation = operation
@@ -68,6 +71,7 @@ class InvoiceXpressError(Exception):
         self.account = account
         self.attempts = attempts
         self.may_have_been_processed = may_have_been_processed
+        self.request_id = request_id
 
     def __str__(self) -> str:
         message = super().__str__()

@@ -6,7 +6,8 @@ from typing import NoReturn, TypeAlias
 import attrs
 import cattrs
 
-from invoicexpress_async._dispatch import Call, Dispatcher, Link
+from invoicexpress_async._call import Call, Link
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async.config import check_id, check_seconds, check_serie

@@ -2,24 +2,27 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self, TypedDict, TypeVar
 
 import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
 from invoicexpress_async._address import Address
+from invoicexpress_async._call import Link
 from invoicexpress_async._clock import Clock, MonotonicClock
-from invoicexpress_async._credentials import KeyCallable, KeySource
-from invoicexpress_async._dispatch import Dispatcher, Link
+from invoicexpress_async._credentials import KeyCache, KeyCallable
+from invoicexpress_async._dispatch import Dispatcher
 from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._life import LifeGuard
+from invoicexpress_async._observer import LOG_VARIABLE, CallCounters, Observer, set_up_logging
 from invoicexpress_async._requests import SequenceRequests
 from invoicexpress_async._single_flight import SingleFlight
+from invoicexpress_async._telling import Telling
 from invoicexpress_async._transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import (
@@ -33,9 +36,11 @@ from invoicexpress_async.config import (
     Secret,
     Timeouts,
     check_account_name,
+    check_seconds,
 )
 from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.events import Event
 from invoicexpress_async.models import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
 from invoicexpress_async.retry import RetryPolicy, RetryQuota
@@ -44,6 +49,26 @@ from invoicexpress_async.sequences import SequenceMachinery
 _VERSION: Final = version("invoicexpress-async")
 _DEFAULT_MAX_CONNECTIONS: Final = 100
 _DEFAULT_GRACE_SECONDS: Final = 10.0
+# Long enough for a vault to be asked seldom, short enough for a key that is taken back.
+_DEFAULT_KEY_TTL_SECONDS: Final = 300.0
+
+
+class Health(TypedDict):
+    """The counters of a manager.
+
+    Attributes:
+        is_open: Whether calls are let in.
+        calls_in_flight: The calls under way.
+        connections: The sockets there are at the most, busy or idle.
+        accounts_slowed: The accounts that a 429 holds back.
+        calls: How calls have ended.
+    """
+
+    is_open: bool
+    calls_in_flight: int
+    connections: int
+    accounts_slowed: int
+    calls: CallCounters
 
 
 class SessionManager:
@@ -65,6 +90,10 @@ class SessionManager:
         app_name: Put before this package's name in the User-Agent.
         resolver: aiohttp's, instead of the system's names; it is not closed here.
         clock: Instead of the monotonic clock, in tests.
+        on_event: Called with each `Event` of `invoicexpress_async.events` as it happens, in the
+            event loop; what it raises is logged, and harms nothing.
+        key_ttl_seconds: How long a key that a callable gave is kept; after a 401 it is asked for
+            again at once.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -84,7 +113,10 @@ class SessionManager:
         app_name: str | None = None,
         resolver: AbstractResolver | None = None,
         clock: Clock | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        key_ttl_seconds: float = _DEFAULT_KEY_TTL_SECONDS,
     ) -> None:
+        set_up_logging(os.environ.get(LOG_VARIABLE))
         self._guard = LifeGuard()
         self._base_url = BaseUrl.parse(
             base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
@@ -105,8 +137,18 @@ class SessionManager:
             max_connections=_positive("max_connections", max_connections),
             clock=clock,
         )
+        ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
+        self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
+        self._observer = Observer(on_event, clock)
         converter = make_converter()
-        dispatcher = Dispatcher(self._transport, self._limiters, RetryQuota(), clock, self._guard)
+        dispatcher = Dispatcher(
+            transport=self._transport,
+            limiters=self._limiters,
+            quota=RetryQuota(),
+            clock=clock,
+            guard=self._guard,
+            telling=Telling(self._observer, clock),
+        )
         self._machinery = SequenceMachinery(
             dispatcher=dispatcher,
             flows=SequenceFlows(dispatcher, SequenceRequests(converter)),
@@ -162,7 +204,7 @@ class SessionManager:
         checked = check_account_name(name)
         link = Link(
             address=Address.of(checked, self._base_url.for_account(checked)),
-            keys=KeySource(source),
+            keys=self._keys.source(checked, source),
             total_seconds=self._timeouts.total_seconds,
             policy=self._retry,
             owner=self,
@@ -179,14 +221,15 @@ class SessionManager:
         """How the calls of all accounts are sent again and read for, unless a handle says else."""
         return self._retry
 
-    def health(self) -> Mapping[str, int | bool]:
+    def health(self) -> Health:
         """Return counters for a readiness page; nothing in them is secret or names an account."""
-        return {
-            "is_open": not self._guard.is_closing,
-            "calls_in_flight": self._guard.in_flight,
-            "connections": self._transport.connection_count,
-            "accounts_slowed": self._limiters.count_paused(),
-        }
+        return Health(
+            is_open=not self._guard.is_closing,
+            calls_in_flight=self._guard.in_flight,
+            connections=self._transport.connection_count,
+            accounts_slowed=self._limiters.count_paused(),
+            calls=self._observer.counters(),
+        )
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return what this process sent for any account and does not know the outcome of.

@@ -13,15 +13,16 @@ LEVELS: dict[str, int] = {
     "_json": 0, "_clock": 0, "errors": 0, "models": 1,
     "config": 2, "converters": 4,
     "account_fields": 3, "account_credentials": 4, "account_models": 4, "account_update": 5,
-    "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 8,
+    "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 9,
     "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
     "_keyed_lock": 0, "_refused": 0, "_redaction": 3,
-    "_life": 3, "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_address": 5, "_openings": 0,
+    "_life": 3, "events": 0, "_observer": 3, "_call": 6, "_telling": 7,
+    "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_address": 5, "_openings": 0,
     "_transport": 6,
-    "_dispatch": 7, "_single_flight": 8, "_reconcile": 8, "_flows": 9,
-    "sequences": 10, "intent_converter": 3, "accounts": 10,
-    "account_session": 11, "session": 12, "__init__": 13, "provisioning": 14, "onboarding": 15,
-    "sandbox": 0, "cli": 16, "__main__": 17,
+    "_dispatch": 8, "_single_flight": 9, "_reconcile": 9, "_flows": 10,
+    "sequences": 11, "intent_converter": 3, "accounts": 11,
+    "account_session": 12, "session": 13, "__init__": 14, "otel": 15, "provisioning": 15,
+    "onboarding": 16, "sandbox": 0, "cli": 17, "__main__": 18,
 }  # fmt: skip
 CLIENT_IMPORTERS = {"_transport", "session"}  # session for the types of its settings only
 

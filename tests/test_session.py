@@ -212,12 +212,16 @@ async def test_after_close_every_call_is_refused_and_closing_again_does_nothing(
         await account.sequences.list()
     with pytest.raises(SessionClosedError, match="closed"):
         await account.sequences.ensure("2027")
-    assert manager.health() == {
+    health = manager.health()
+    calls = health.pop("calls")
+    assert health == {
         "is_open": False,
         "calls_in_flight": 0,
         "connections": 0,
         "accounts_slowed": 0,
     }
+    assert calls["errors"] == {}
+    assert calls["seconds_since_success"] is not None
 
 
 async def test_closing_lets_a_call_in_flight_end(sandbox: Sandbox) -> None:
