@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import multiprocessing.process
 import os
+import resource
 import signal
 import sqlite3
 import time
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
+from invoicexpress_async import (
+    ConfigurationError,
+    InvoiceXpressError,
+    RetryPolicy,
+    SessionManager,
+    Timeouts,
+)
 from invoicexpress_async.provisioning import (
     JournalError,
     Plan,
@@ -149,6 +156,40 @@ def _open(journal: Path, told: Path, user: int | None) -> None:
 async def _open_and_close(journal: Path) -> None:
     async with SqliteJournal(journal):
         pass
+
+
+def start_measuring(file: Path, journal: Path, told: Path) -> Running:
+    """Check a plan, read it through, and enter it into a journal: how much memory does it take?"""
+    process = _context().Process(target=_measure, args=(file, journal, told), daemon=True)
+    process.start()
+    return Running(process, Job(base_url="", folder=told.parent))
+
+
+def _measure(file: Path, journal: Path, told: Path) -> None:
+    before = _peak_mib()
+    rows, problem = 0, ""
+    try:
+        plan = Plan.from_csv(file)
+        rows = sum(1 for _ in plan.rows)
+        asyncio.run(_enter(plan, journal))
+    except ConfigurationError as error:
+        problem = str(error)
+    figures = {"rows": rows, "problem": problem, "mib": _peak_mib() - before}
+    told.write_text(json.dumps(figures))
+
+
+async def _enter(plan: Plan, journal: Path) -> None:
+    stop = RunStop()
+    stop.cut_off()
+    async with (
+        SessionManager(base_url="http://127.0.0.1:9/{account}") as manager,
+        SqliteJournal(journal) as opened,
+    ):
+        await provision(manager, plan, journal=opened, stop=stop)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _context() -> ForkServerContext:

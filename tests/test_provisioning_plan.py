@@ -21,6 +21,7 @@ def names(plan: Plan) -> list[tuple[str, str, bool, int]]:
     return [(row.account, row.serie, row.is_default, row.line) for row in plan.rows]
 
 
+@pytest.mark.fault(54)
 @pytest.mark.parametrize(
     "content",
     [
@@ -42,6 +43,7 @@ def test_a_plan_is_read_however_a_spreadsheet_wrote_it(tmp_path: Path, content: 
     assert [row.api_key for row in plan.rows] == [Secret("k1"), Secret("k2")]
 
 
+@pytest.mark.fault(54)
 def test_lines_are_counted_over_blank_lines_and_quoted_line_ends(tmp_path: Path) -> None:
     text = 'sep=;\n\naccount;api_key;note\n\nacme;k1;"one\ntwo"\n;;\n  \nbeta;k2;\n'
 
@@ -63,6 +65,7 @@ def test_a_row_says_its_own_serie_and_default_before_those_for_all(tmp_path: Pat
     ]
 
 
+@pytest.mark.fault(54)
 def test_every_bad_row_is_named_with_its_line_and_no_key_is_shown(tmp_path: Path) -> None:
     text = (
         "account,api_key,serie,default\n"
@@ -94,6 +97,7 @@ def test_every_bad_row_is_named_with_its_line_and_no_key_is_shown(tmp_path: Path
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.fault(54)
 def test_only_the_first_problems_of_many_are_shown(tmp_path: Path) -> None:
     rows = "".join(f"bad name {number},k\n" for number in range(1000))
 
@@ -126,6 +130,7 @@ def test_a_column_of_the_users_own_is_ignored(tmp_path: Path, column: str) -> No
     assert Plan.from_csv(path, serie="2027").ignored_columns == (column,)
 
 
+@pytest.mark.fault(54)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -191,6 +196,7 @@ def test_a_row_hides_its_key_and_is_checked() -> None:
         PlanRow(account="acme", api_key="", serie="2027")
 
 
+@pytest.mark.fault(54)
 def test_a_plan_of_rows_refuses_what_cannot_both_be_meant() -> None:
     row = PlanRow(account="acme", api_key=KEY, serie="FT 2027")
 

@@ -4,6 +4,7 @@ import codecs
 import csv
 import difflib
 import io
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -37,18 +38,25 @@ class Record:
 class Problems:
     """What is wrong with a file, all of it, shown up to a bound. Never a cell's content.
 
-    A cell may be a key that stands in the wrong column.
+    A cell may be a key that stands in the wrong column. What is not shown is counted only: a
+    million bad rows take no memory either.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines: dict[str, list[int]] = {}
+        self._counts: Counter[str] = Counter()
         self._count = 0
 
     def add(self, line: int, text: str) -> None:
         """Note one problem."""
         self._count += 1
-        self._lines.setdefault(text, []).append(line)
+        if text not in self._lines and len(self._lines) == _MOST_PROBLEMS_SHOWN:
+            return
+        self._counts[text] += 1
+        lines = self._lines.setdefault(text, [])
+        if len(lines) < _MOST_LINES_NAMED:
+            lines.append(line)
 
     def check(self) -> None:
         """Raise when there are any.
@@ -59,18 +67,17 @@ class Problems:
         if not self._count:
             return
         lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
-        kinds = list(self._lines.items())
-        lines += (_told(text, where) for text, where in kinds[:_MOST_PROBLEMS_SHOWN])
-        if left := sum(len(where) for _, where in kinds[_MOST_PROBLEMS_SHOWN:]):
+        lines += (_told(text, where, self._counts[text]) for text, where in self._lines.items())
+        if left := self._count - self._counts.total():
             lines.append(f"  … and {left} more")
         raise ConfigurationError("\n".join(lines) + "\n")
 
 
-def _told(text: str, lines: list[int]) -> str:
-    if len(lines) <= _MOST_LINES_NAMED:
+def _told(text: str, lines: list[int], count: int) -> str:
+    if count <= _MOST_LINES_NAMED:
         return "\n".join(f"  line {line}: {text}" for line in lines)
-    named = ", ".join(map(str, lines[:_MOST_LINES_NAMED]))
-    return f"  {len(lines)} rows, lines {named}, …: {text}"
+    named = ", ".join(map(str, lines))
+    return f"  {count} rows, lines {named}, …: {text}"
 
 
 @attrs.define(kw_only=True)
