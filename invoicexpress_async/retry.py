@@ -4,10 +4,11 @@ Decided on evidence, never on the name of an exception. The table is the README'
 """
 
 import email.utils
+import itertools
 import math
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -140,11 +141,10 @@ def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) 
 def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
     if not isinstance(value, tuple):
         raise ConfigurationError(f"{attribute.name} is {value!r:.80}: give a tuple of seconds.")
-    last = 0.0
-    for seconds in value:
-        if check_seconds(attribute.name, seconds) <= last:
-            raise ConfigurationError(f"{attribute.name}: each must be later than the one before.")
-        last = seconds
+    given = cast("tuple[object, ...]", value)
+    checked = [check_seconds(attribute.name, seconds) for seconds in given]
+    if any(later <= earlier for earlier, later in itertools.pairwise(checked)):
+        raise ConfigurationError(f"{attribute.name}: each must be later than the one before.")
 
 
 @attrs.frozen(kw_only=True)

@@ -398,3 +398,24 @@ def test_a_429_that_is_told_pauses_the_account_inside_the_clamp(
 def test_every_pair_of_evidence_and_operation_has_an_action() -> None:
     for operation, evidence in itertools.product(Operation, Evidence):
         assert look_up(operation, evidence, TransportError("x")).action in Action
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        pytest.param([1.0], "give a tuple", id="a list"),
+        pytest.param((1.0, 1.0), "later than the one before", id="twice the same"),
+        pytest.param((4.0, 1.0), "later than the one before", id="backwards"),
+        pytest.param((0.0,), "read_after_seconds", id="at once"),
+        pytest.param((float("nan"),), "read_after_seconds", id="not a number"),
+        pytest.param(("1",), "read_after_seconds", id="a text"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused(schedule: object, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        RetryPolicy(read_after_seconds=schedule)  # type: ignore[arg-type]  # on purpose
+
+
+def test_the_schedule_of_reading_is_the_designs_or_the_users_own() -> None:
+    assert RetryPolicy().read_after_seconds == (1.0, 4.0, 10.0, 30.0, 75.0)
+    assert RetryPolicy(read_after_seconds=()).read_after_seconds == ()
