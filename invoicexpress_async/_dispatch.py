@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import Coroutine
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from invoicexpress_async._call import Call, Link, Outcome
 from invoicexpress_async._clock import Clock
@@ -102,7 +102,7 @@ class Dispatcher:
             if call.doing.is_in_doubt:
                 self._note_doubt(call.doing)
             self.telling.call_ended(call, started, failure)
-        raise failure
+        raise cast("InvoiceXpressError", failure)  # of the deadline, with no context
 
     async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
         """Send, again where the decision table allows it, until it is accepted or decided."""
