@@ -277,3 +277,104 @@ async def test_sustained_throughput_is_nearly_the_whole_limit(clock: FakeClock) 
 
     allowed = 780 * (1 + (clock.now() - started) // 60)
     assert answered / allowed >= 0.99
+
+
+def test_the_limit_is_the_providers_unless_it_is_said() -> None:
+    limit = RateLimit()
+
+    assert (limit.requests, limit.per_seconds, limit.share) == (780, 60.0, 1.0)
+    assert RateLimit(1, share=0.001).allowed == 1
+    with pytest.raises(TypeError):
+        RateLimit(780, 60.0)  # type: ignore[call-arg]  # on purpose: seconds or a share?
+    with pytest.raises(TypeError):
+        RateLimit(780, 60.0, 0.5)  # type: ignore[call-arg]  # on purpose
+
+
+async def test_who_comes_as_a_slot_is_freed_does_not_overtake_who_waits(clock: FakeClock) -> None:
+    one = limiter(clock, 1)
+    order: list[str] = []
+
+    async def call(name: str) -> None:
+        await one.acquire()
+        order.append(name)
+        one.give_back()
+
+    await one.acquire()
+    waiting = asyncio.create_task(call("who waits"))
+    await settle()
+    one.give_back()  # there is room now, and nobody has taken it yet
+    late = asyncio.create_task(call("who comes"))
+    await asyncio.gather(waiting, late)
+
+    assert order == ["who waits", "who comes"]
+
+
+async def test_the_slot_that_is_freed_first_is_the_one_that_is_waited_for(
+    clock: FakeClock,
+) -> None:
+    one = limiter(clock, 2)
+    await one.acquire()
+    await one.acquire()
+    one.release()
+    first = clock.now()
+    clock.advance(30.0)
+    one.release()
+
+    await one.acquire()
+
+    assert clock.now() - first == pytest.approx(60.0, rel=2e-3)
+
+
+async def test_without_a_limit_nothing_is_held_and_a_pause_still_holds(clock: FakeClock) -> None:
+    one = AccountLimiter(None, clock)
+    for _ in range(3):
+        await one.acquire()
+        one.release()
+    assert one.is_idle
+    assert clock.slept == []
+
+    one.pause(5.0)
+    assert not one.is_idle
+    await one.acquire()
+    assert clock.slept == [5.0]
+
+
+async def test_a_pause_ends_at_its_very_moment(clock: FakeClock) -> None:
+    one = limiter(clock)
+    one.pause(5.0)
+
+    clock.advance(5.0)
+
+    assert one.is_idle
+    assert not one.is_paused
+
+
+async def test_the_registry_sweeps_at_a_thousand_and_then_at_twice_what_is_left(
+    clock: FakeClock,
+) -> None:
+    registry = LimiterRegistry(RateLimit(), clock)
+    for number in range(1_000):
+        await registry.of(f"busy-{number}").acquire()
+    registry.of("the one that sweeps")
+    assert len(registry) == 1_001
+    for number in range(1_000):
+        registry.of(f"busy-{number}").release()
+    clock.advance(120.0)
+
+    for number in range(999):
+        registry.of(f"new-{number}")
+    assert len(registry) == 2_000
+    registry.of("the one that sweeps again")
+
+    assert len(registry) == 1
+
+
+async def test_a_thousand_idle_limiters_are_kept_until_one_more_comes(clock: FakeClock) -> None:
+    registry = LimiterRegistry(RateLimit(), clock)
+
+    for number in range(1_000):
+        registry.of(f"idle-{number}")
+    before = len(registry)
+    registry.of("one more")
+
+    assert (before, len(registry)) == (1_000, 1)
