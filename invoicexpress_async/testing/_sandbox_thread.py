@@ -1,0 +1,217 @@
+"""A sandbox that needs no event loop of its user's."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from invoicexpress_async.config import ACCOUNT_VARIABLE, API_KEY_VARIABLE, BASE_URL_VARIABLE
+from invoicexpress_async.sandbox import Duplicate, Fault, FaultServer, RecordedRequest
+from invoicexpress_async.sandbox import SandboxAccount as Account
+from invoicexpress_async.sandbox import SandboxSequence as Row
+from invoicexpress_async.sandbox._accounts import Operation
+
+T = TypeVar("T")
+
+# Everything that is asked of the server takes microseconds; a test must not hang on a dead one.
+_ANSWER_SECONDS: Final = 30.0
+
+
+class SandboxThread:
+    """A local InvoiceXpress in a thread and event loop of its own, with one account.
+
+    A test may then be async or not, on any loop and of any plugin, may block its own loop, and
+    may start processes that talk to the server. Every method is for any thread.
+
+    Args:
+        account: The name of the account, which may also create others as a partner.
+        seed: Equal seeds give equal ids, validation codes and random faults.
+    """
+
+    def __init__(self, *, account: str = "acme", seed: int = 0) -> None:
+        self._account = Account(name=account, is_partner=True)
+        self._server = FaultServer(accounts=[self._account], seed=seed)
+        self._ended: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"SandboxThread(account={self.account!r})"
+
+    def __enter__(self) -> Self:
+        started: Future[None] = Future()
+        # A daemon: a test run that is killed half-way does not wait for it.
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(started)),
+            name="invoicexpress-sandbox",
+            daemon=True,
+        )
+        self._thread.start()
+        started.result(_ANSWER_SECONDS)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._loop is not None and self._ended is not None:
+            self._loop.call_soon_threadsafe(self._ended.set)
+        if self._thread is not None:
+            self._thread.join()
+        self._loop = self._thread = None
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self._account.name
+
+    @property
+    def api_key(self) -> str:
+        """The account's key, which opens nothing but this sandbox."""
+        return self._account.api_key
+
+    @property
+    def base_url(self) -> str:
+        """The address with `{account}` in it, as `SessionManager` takes it."""
+        return self._server.base_url
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that point a program at this sandbox, without a change of its code."""
+        return {
+            BASE_URL_VARIABLE: self.base_url,
+            ACCOUNT_VARIABLE: self.account,
+            API_KEY_VARIABLE: self.api_key,
+        }
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        """Every API request that was read to its end, in order."""
+        return self.call(lambda server: tuple(server.requests))
+
+    def fail_next(
+        self,
+        fault: str | Fault,
+        *,
+        operation: Operation | None = None,
+        account: str | None = None,
+        times: int | None = 1,
+        **options: object,
+    ) -> None:
+        """Do a fault to the next request that matches.
+
+        Args:
+            fault: A name of `sandbox.FAULT_NAMES`; `sandbox.describe_fault` tells of each.
+            operation: Only to these, such as "create"; None is any.
+            account: Only to this account's requests; None is any.
+            times: To how many; None until `heal()`.
+            options: The fault's own, such as `status=503` of "status".
+
+        Raises:
+            ValueError: the fault or one of its options is unknown.
+        """
+        self.call(
+            lambda server: server.faults.next(
+                fault, operation=operation, account=account, times=times, **options
+            )
+        )
+
+    def fail_randomly(
+        self,
+        weights: Mapping[str, float],
+        *,
+        share: float,
+        operations: Collection[str] | None = None,
+    ) -> None:
+        """Do faults to a share of all requests, drawn by their weights, until `heal()`.
+
+        Raises:
+            ValueError: a fault or operation is unknown, or the share is not 0 to 1.
+        """
+        self.call(
+            lambda server: server.faults.randomly(weights, share=share, operations=operations)
+        )
+
+    def heal(self) -> None:
+        """Forget every fault that has not begun."""
+        self.call(lambda server: server.faults.clear())
+
+    def go_down(self) -> None:
+        """Drop all connections and refuse new ones until `go_up`."""
+        self.run(lambda server: server.go_down())
+
+    def go_up(self) -> None:
+        """Accept connections again, at the same port."""
+        self.run(lambda server: server.go_up())
+
+    def commit_late(self) -> int:
+        """Let what a fault with `commits="late"` held back take effect; return how many."""
+        return self.run(lambda server: server.commit_late())
+
+    def add_account(self, account: str | Account) -> Account:
+        """Add an account and return it, with its key.
+
+        Raises:
+            ValueError: it is not a name, or there is one of that name.
+        """
+        return self.call(lambda server: server.add_account(account))
+
+    def add_sequence(
+        self, serie: str, *, account: str | None = None, is_default: bool = False
+    ) -> Row:
+        """Put a registered sequence into the account, or another, behind the API's back."""
+        name = account or self.account
+        return self.call(lambda server: server.add_sequence(name, serie, is_default=is_default))
+
+    def sequences(self, account: str | None = None) -> tuple[Row, ...]:
+        """Return the sequences as they truly are, of the account or another."""
+        return self.call(lambda server: server.sequences(account or self.account))
+
+    def count(self, method: str, path: str, *, account: str | None = None) -> int:
+        """Return how often a path, such as "/sequences.json", was requested."""
+        return self.call(lambda server: server.count(method, path, account=account))
+
+    def duplicates(self) -> tuple[Duplicate, ...]:
+        """Return every name that an account has more than once: what must never be."""
+        return self.call(lambda server: server.oracle.duplicates())
+
+    def call(self, work: Callable[[FaultServer], T]) -> T:
+        """Return what `work` returns of the server; it runs in the server's thread.
+
+        Raises:
+            RuntimeError: outside `with`.
+        """
+
+        async def called(server: FaultServer) -> T:
+            return work(server)
+
+        return self.run(called)
+
+    def run(self, work: Callable[[FaultServer], Coroutine[object, object, T]]) -> T:
+        """Return what a coroutine of the server's returns; it runs in the server's thread.
+
+        Raises:
+            RuntimeError: outside `with`.
+        """
+        if self._loop is None:
+            raise RuntimeError("The sandbox is not running: use it inside `with`.")
+        coroutine = work(self._server)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_ANSWER_SECONDS)
+
+    async def _serve(self, started: Future[None]) -> None:
+        self._ended = asyncio.Event()
+        try:
+            await self._server.start()
+        except OSError as error:
+            started.set_exception(error)
+            return
+        self._loop = asyncio.get_running_loop()
+        started.set_result(None)
+        try:
+            await self._ended.wait()
+        finally:
+            await self._server.close()
