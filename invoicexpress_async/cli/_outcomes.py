@@ -9,7 +9,7 @@ from rich.text import Text
 from invoicexpress_async import DocumentType
 from invoicexpress_async.cli._document_marks import documents_of, initials, legend, mark
 from invoicexpress_async.cli._output import cell, data_console, new_table
-from invoicexpress_async.cli._shown_row import STATES, UNPLANNED, ShownRow
+from invoicexpress_async.cli._shown_row import GOOD, STATES, UNPLANNED, ShownRow
 from invoicexpress_async.cli._tally import Kind, Tally
 from invoicexpress_async.provisioning import RowState
 
@@ -89,14 +89,14 @@ def _summary(tally: Tally, *, seconds: float) -> Text:
     for state in STATES:
         if count := tally.counts[state]:
             text.append(f"{count} {state}", STATE_STYLES[state])
-            text.append(_made(tally) if state == RowState.DONE else "  ")
-    if not tally.counts[RowState.DONE] and tally.created:
-        text.append(f"({tally.created} created)  ")
+            text.append(" " if state in GOOD else "  ")
+        if state == GOOD[-1] and text:
+            text.append(_made(tally))
     if tally.not_started:
         text.append(f"{tally.not_started} not started  ", "bold red")
     return text.append(f"of {tally.total} rows in {seconds:.1f} s")
 
 
 def _made(tally: Tally) -> str:
-    recorded = f", {tally.recorded} by an earlier run" if tally.recorded else ""
-    return f" ({tally.created} created{recorded})  "
+    recorded = f", {tally.recorded_done} by an earlier run" if tally.recorded_done else ""
+    return f"({tally.created} created{recorded})  "

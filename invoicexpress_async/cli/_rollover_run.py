@@ -78,14 +78,14 @@ class _Rollover:
 
     async def look(self) -> int:
         """Show what would be done."""
-        accounts = self.accounts
-        if self.job.journal is not None and self.job.journal.exists():
-            accounts = _with_series(accounts, _known(self.job.journal, self.wishes.year))
+        known = _known(self.job.journal, self.wishes.year)
+        accounts = _with_series(self.accounts, known)
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, journal=None)
         if self.interruption.has_come:
             return self._tell_interrupted(plan)
-        show_rollover(plan, as_json=self.options.as_json)
+        states = {account: state for account, (_, state) in known.items()}
+        show_rollover(plan, states, as_json=self.options.as_json)
         what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
         sys.stderr.write(f"{what}{self._when()}{_left_out(plan)}. Nothing was changed.\n")
         return FAILED if plan.problems else DONE
@@ -162,7 +162,9 @@ class _Rollover:
         return INTERRUPTED
 
 
-def _known(path: Path, year: int) -> dict[str, str]:
+def _known(path: Path | None, year: int) -> dict[str, tuple[str, str]]:
+    if path is None or not path.exists():
+        return {}
     with JournalReader(path) as reader:
         claimed = reader.rollover_year()
         if claimed not in {None, year}:
@@ -172,9 +174,12 @@ def _known(path: Path, year: int) -> dict[str, str]:
         return reader.series()
 
 
-def _with_series(accounts: AccountList, known: dict[str, str]) -> AccountList:
+def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> AccountList:
     return AccountList(
-        rows=[attrs.evolve(row, serie=known.get(row.account, row.serie)) for row in accounts.rows]
+        rows=[
+            attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
+            for row in accounts.rows
+        ]
     )
 
 

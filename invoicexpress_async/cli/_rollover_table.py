@@ -1,5 +1,6 @@
 """What a roll-over would do, account by account; those that need a person first."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from rich.text import Text
@@ -16,11 +17,17 @@ _MOST_PROBLEMS: Final = 100
 _SERIE_WIDTH: Final = 18
 
 
-def show_rollover(plan: RolloverPlan, *, as_json: bool) -> None:
-    """Show the accounts with their present and their next serie."""
+def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool) -> None:
+    """Show the accounts with their present and their next serie.
+
+    Args:
+        plan: What was found.
+        states: How far the accounts are that a journal has.
+        as_json: A line of JSON for each instead.
+    """
     if as_json:
         for step in plan.steps:
-            write_json(_object(step))
+            write_json(_object(step) | {"journal": states.get(step.row.account)})
         write_json(_summary(plan))
         return
     ranked = sorted(plan.steps, key=lambda step: step.problem is None)
@@ -35,7 +42,7 @@ def show_rollover(plan: RolloverPlan, *, as_json: bool) -> None:
             cell(step.row.account),
             cell(step.current and step.current.serie),
             Text("?", "yellow") if step.serie is None else cell(step.serie),
-            cell(_note(step)),
+            cell(_note(step, states.get(step.row.account))),
         )
     console = data_console()
     console.print(table)
@@ -43,11 +50,13 @@ def show_rollover(plan: RolloverPlan, *, as_json: bool) -> None:
         console.print(f"… {len(ranked) - count} more: --json shows all", style="dim")
 
 
-def _note(step: RolloverStep) -> str:
+def _note(step: RolloverStep, state: str | None) -> str:
     if step.problem is not None:
         return _told(step.problem, step.row.account)
+    if state is not None:
+        return f"the journal has it: {state}"
     if step.current is None:
-        return "named already; not looked at"
+        return "ensure the serie that is named, make it the default"
     if step.current.serie == step.serie:
         return "nothing: it is the default"
     return "ensure, then make it the default"

@@ -16,8 +16,8 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.provisioning import RolloverStep, RowCutOffError, RowOutcome, RowState
 
 UNPLANNED: Final = "unplanned"  # of an account whose next serie could not be told
-STATES: Final[tuple[str, ...]] = (*RowState, UNPLANNED)
-GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
+GOOD: Final = (RowState.DONE, RowState.PREPARED)
+STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
 IN_DOUBT: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 
 _LOOK: Final = (
@@ -90,7 +90,6 @@ def shown_step(step: RolloverStep) -> ShownRow:
         account=step.row.account,
         serie=None,
         state=UNPLANNED,
-        sequence=step.current,
         error=error,
         cure=None if error is None else cure_of_step(error),
     )

@@ -12,7 +12,7 @@ from invoicexpress_async.cli._exit_codes import DONE
 from invoicexpress_async.cli._outcomes import ACCOUNT_WIDTH, STATE_STYLES, kind_table
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli._shown_row import cure_of_doubt, cure_of_recorded
-from invoicexpress_async.cli._tally import Kind
+from invoicexpress_async.cli._tally import Kind, code_text
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
@@ -49,7 +49,9 @@ def _show(status: JournalStatus) -> None:
     console = data_console()
     year = f" of the roll-over to {status.rollover_year}" if status.rollover_year else ""
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
-    console.print(Text(plain(f"{status.path}, the journal{year}: {status.rows} rows. {held}\n")))
+    # Its path is as long as it is.
+    console.print(Text(plain(f"Journal{year}: {status.path}")), soft_wrap=True)
+    console.print(Text(plain(f"{status.rows} rows. {held}")), "")
     states = new_table("state", "rows", "meaning", numbers=("rows",))
     for state, meaning in _MEANINGS.items():
         if count := status.counts.get(state):
@@ -66,9 +68,7 @@ def _show(status: JournalStatus) -> None:
 
 def _kinds(status: JournalStatus) -> Iterator[tuple[tuple[str, str, str], Kind]]:
     for one in status.failures:
-        code = f"{one.status}/{one.code}" if one.code else str(one.status or "-")
-        if one.status is None and one.state not in _IN_DOUBT:
-            code = one.error.removesuffix("Error")
+        code = code_text(one.state, one.error, one.status, one.code)
         cure = cure_of_recorded(one.error, one.state)
         yield (one.state, code, cure), Kind(one.rows, 0, one.account)
 

@@ -10,7 +10,7 @@ import attrs
 
 from invoicexpress_async import Intent
 from invoicexpress_async.cli._exit_codes import DONE, FAILED, UNKNOWN
-from invoicexpress_async.cli._shown_row import GOOD, IN_DOUBT, STATES, ShownRow
+from invoicexpress_async.cli._shown_row import GOOD, IN_DOUBT, STATES, UNPLANNED, ShownRow
 from invoicexpress_async.errors import StatusError
 from invoicexpress_async.provisioning import RowState
 
@@ -35,6 +35,7 @@ class Tally:
         counts: By state.
         created: How many sequences this run is known to have made.
         recorded: How many rows an earlier run had settled.
+        recorded_done: How many of these are done.
         kinds: The failures, by state, code and cure.
         intents: Of all that is in doubt.
     """
@@ -43,6 +44,7 @@ class Tally:
     counts: Counter[str] = attrs.field(factory=Counter[str])
     created: int = 0
     recorded: int = 0
+    recorded_done: int = 0
     kinds: dict[tuple[str, str, str], Kind] = attrs.field(factory=dict[tuple[str, str, str], Kind])
     intents: list[Intent] = attrs.field(factory=list[Intent])
     _first: list[tuple[int, int, int, ShownRow]] = attrs.field(
@@ -55,6 +57,7 @@ class Tally:
         self.counts[row.state] += 1
         self.created += row.created is True
         self.recorded += row.is_recorded
+        self.recorded_done += row.is_recorded and row.is_good
         if row.intent is not None:
             self.intents.append(row.intent)
         if row.error is not None:
@@ -92,7 +95,7 @@ class Tally:
         """The exit code of a run that ended by itself."""
         if self.in_doubt:
             return UNKNOWN
-        return DONE if set(self.counts) <= GOOD else FAILED
+        return DONE if set(self.counts) <= {*GOOD} else FAILED
 
     def first(self) -> list[ShownRow]:
         """Return the first rows in the order of the file, those that need a person before all."""
@@ -116,9 +119,15 @@ def count_text(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
-def _code(row: ShownRow) -> str:
-    if isinstance(row.error, StatusError):
-        return f"{row.error.status}/{row.code}" if row.code else str(row.error.status)
+def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
+    """Return what the server answered, in a word, or else what went wrong."""
+    if status is not None:
+        return f"{status}/{code}" if code else str(status)
     # Without an answer the class says it, unless the state does.
-    is_told = row.state in {RowState.PARTIAL, *IN_DOUBT}
-    return "-" if is_told else (row.error_name or "").removesuffix("Error")
+    is_told = state in {RowState.PARTIAL, UNPLANNED, "intent", *IN_DOUBT}
+    return "-" if is_told else (error or "").removesuffix("Error")
+
+
+def _code(row: ShownRow) -> str:
+    status = row.error.status if isinstance(row.error, StatusError) else None
+    return code_text(row.state, row.error_name, status, row.code)

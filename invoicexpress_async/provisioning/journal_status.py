@@ -163,14 +163,14 @@ class JournalReader:
         """
         return self._count("rows WHERE is_in_plan")
 
-    def series(self) -> dict[str, str]:
-        """Return which serie each account of its plan is to have.
+    def series(self) -> dict[str, tuple[str, str]]:
+        """Return which serie each account of its plan is to have, and how far it is.
 
         Raises:
             JournalError: it cannot be read.
         """
-        rows = self._ask("SELECT account, serie FROM rows WHERE is_in_plan")
-        return {str(account): str(serie) for account, serie in rows}
+        rows = self._ask("SELECT account, serie, state FROM rows WHERE is_in_plan")
+        return {str(account): (str(serie), str(state)) for account, serie, state in rows}
 
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over.

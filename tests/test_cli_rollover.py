@@ -1,0 +1,152 @@
+"""`invoicexpress rollover`: what it would do, what it does, and what it leaves to a person."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+import test_cli
+from test_cli import KEY, Run
+
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount
+
+bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
+
+DEFAULTS = {"alfa": "2026", "beta": "FR2026", "gama": "A26", "odd": "LOJA", "none": ""}
+
+
+@pytest.fixture
+def accounts(sandbox: Sandbox, tmp_path: Path) -> Path:
+    for name, serie in DEFAULTS.items():
+        sandbox.add_account(SandboxAccount(name=name, api_key=KEY))
+        if serie:
+            sandbox.add_sequence(name, serie, is_default=True)
+    return write(tmp_path, dict.fromkeys(DEFAULTS, ""))
+
+
+def write(folder: Path, series: dict[str, str]) -> Path:
+    path = folder / "accounts.csv"
+    rows = "".join(f"{name};{KEY};{serie}\n" for name, serie in series.items())
+    path.write_text(f"account;api_key;serie\n{rows}")
+    return path
+
+
+def line(path: Path, sandbox: Sandbox, *more: object) -> tuple[object, ...]:
+    return ("rollover", path, "--year", 2027, "--base-url", sandbox.base_url, *more)
+
+
+def default_of(sandbox: Sandbox, name: str) -> str:
+    (serie,) = [one.serie for one in sandbox.sequences(name) if one.is_default]
+    return str(serie)
+
+
+async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_tell(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "2027.db"
+
+    people = await run(*line(accounts, sandbox, "--dry-run", "--journal", journal))
+    machine = await run(*line(accounts, sandbox, "--dry-run", "--json"))
+
+    assert (people.code, machine.code) == (1, 1)
+    assert max(map(len, people.out.splitlines())) <= 100
+    assert re.search(r"^ +2 +alfa +2026 +2027 +ensure, then make it the", people.out, re.MULTILINE)
+    assert re.search(r"^ +3 +beta +FR2026 +FR2027 ", people.out, re.MULTILINE)
+    assert re.search(r"^ +5 +odd +LOJA +\? +what follows its default", people.out, re.MULTILINE)
+    assert "Name its next serie in the" in people.out
+    assert "2 accounts left out, without a next serie. Nothing was changed." in people.err
+    *rows, summary = machine.lines
+    assert [row["serie"] for row in rows] == ["2027", "FR2027", "A27", None, None]
+    assert summary["problems"] == 2
+    assert {one.method for one in sandbox.requests} == {"GET"}
+    assert not journal.exists()
+
+
+async def test_until_the_day_all_is_prepared_and_the_same_command_ends_it(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    journal, report = tmp_path / "2027.db", tmp_path / "report.md"
+    write(tmp_path, {"alfa": "", "beta": "", "gama": "", "odd": "LOJA27", "none": "2027"})
+    command = line(accounts, sandbox, "--journal", journal)
+
+    prepared = await run(*command, "--not-before", "2090-01-01")
+    before = default_of(sandbox, "alfa")
+    status = await run("status", journal)
+    looked = await run(*command, "--dry-run")
+    ended = await run(*command, "--not-before", "2026-01-01", "--report", report)
+    again = await run(*command)
+
+    assert (prepared.code, ended.code, again.code) == (0, 0, 0)
+    assert before == "2026"
+    assert "5 prepared (5 created)  of 5 rows" in prepared.out
+    assert "same command again on 2090-01-01 in Lisbon, or later" in prepared.err.splitlines()[-1]
+    assert status.out.startswith(f"Journal of the roll-over to 2027: {journal}\n5 rows. No run")
+    assert "the journal has it: prepared" in looked.out
+    assert "5 done (0 created)  of 5 rows" in ended.out
+    assert "| beta | FR2027 | done |" in report.read_text()
+    assert "5 by an earlier run" in again.out
+    assert [default_of(sandbox, name) for name in DEFAULTS] == [
+        "2027", "FR2027", "A27", "LOJA27", "2027",
+    ]  # fmt: skip
+    assert sandbox.count("POST", "/sequences.json") == 5
+
+
+async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_go_on(
+    run: Run, sandbox: Sandbox, accounts: Path
+) -> None:
+    people = await run(*line(accounts, sandbox))
+    machine = await run(*line(accounts, sandbox, "--json"))
+
+    assert (people.code, machine.code) == (1, 1)
+    assert "3 done (3 created)  2 unplanned  of 5 rows" in people.out
+    assert re.search(r"unplanned +- +2 +odd +Name its next serie in the column", people.out)
+    *rows, summary = machine.lines
+    assert [row["account"] for row in rows if row["state"] == "unplanned"] == ["odd", "none"]
+    assert (summary["rows"], summary["is_complete"], summary["created"]) == (5, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        pytest.param(("--year", "27"), "such as 2027", id="year"),
+        pytest.param(("--year", "2027", "--pattern", "FR"), "neither {year} nor {yy}", id="none"),
+        pytest.param(("--year", "2027", "--not-before", "soon"), "soon", id="day"),
+        pytest.param((), "year", id="no year"),
+    ],
+)
+async def test_wrong_wishes_are_usage_and_nothing_is_sent(
+    run: Run, sandbox: Sandbox, accounts: Path, wishes: tuple[str, ...], message: str
+) -> None:
+    ended = await run("rollover", accounts, "--base-url", sandbox.base_url, *wishes)
+
+    assert ended.code == 2
+    assert message in ended.err
+    assert sandbox.requests == []
+
+
+async def test_a_journal_of_another_year_is_refused(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    journal = ("--base-url", sandbox.base_url, "--journal", tmp_path / "job.db")
+    await run("rollover", accounts, "--year", 2027, *journal)
+
+    for wish in ("--yes", "--dry-run"):
+        ended = await run("rollover", accounts, "--year", 2028, *journal, wish)
+        assert ended.code == 2
+        assert "is of the roll-over to 2027, not 2028" in ended.err
+
+
+async def test_real_accounts_are_asked_for_and_ctrl_c_at_the_question_changes_nothing(
+    run: Run, accounts: Path
+) -> None:
+    real = ("--base-url", "https://{account}.app.invoicexpress.invalid")
+    command = ("rollover", accounts, "--year", 2027, "--pattern", "{year}", *real)
+
+    ended = await run(*command)
+    code, shown = await asyncio.to_thread(test_cli.on_terminal, *command, answer="\x03")
+
+    assert ended.code == 2
+    assert "About to ensure serie '2027' on 5 accounts, 5 as default" in ended.err
+    assert "add --yes" in ended.err
+    assert code == 130
+    assert "Nothing was sent. Interrupted." in shown
