@@ -7,6 +7,7 @@ from invoicexpress_async.onboarding.errors import (
     CredentialsUnknownError,
     KeyLostError,
     KeyNeededError,
+    NameUnknownError,
     NotVerifiedError,
     SinkError,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "KeyNeededError",
     "KeySpool",
     "KnownAccount",
+    "NameUnknownError",
     "NotVerifiedError",
     "OnboardingReport",
     "SecretSink",

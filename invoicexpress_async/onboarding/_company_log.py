@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -26,6 +27,7 @@ _SALT_BYTES: Final = 16
 # Some 50 ms and 16 MiB a guess: only refused credentials are ever marked.
 _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 _OPEN: Final = "open"
+_OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +58,11 @@ class CompanyRecord:
     status: int | None = None
     code: str | None = None
 
+    @property
+    def lacks_credentials(self) -> bool:
+        """Whether the tax authority would not register its sequence for want of right ones."""
+        return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
+
     def has_refused(self, credentials: AtCredentials) -> bool:
         """Whether these very credentials were refused before."""
         if self.at_mark is None:
@@ -79,8 +86,14 @@ class CompanyLog:
         self._writer = writer
         self._converter = cattrs.Converter(forbid_extra_keys=True)
 
-    async def admit(self, companies: tuple[Company, ...]) -> dict[str, CompanyRecord]:
+    async def admit(
+        self, companies: tuple[Company, ...], also: Collection[str] = ()
+    ) -> dict[str, CompanyRecord]:
         """Enter those that are new, and return what is known of all.
+
+        Args:
+            companies: Of the run.
+            also: Other fiscal numbers to return what is known of.
 
         Raises:
             JournalDifferenceError: a fiscal number is there already as another company.
@@ -95,7 +108,8 @@ class CompanyLog:
                 "was sent.",
                 count=len(others),
             )
-        return {fiscal_id: self._record(row) for fiscal_id, row in rows.items()}
+        wanted = {*also, *(one.fiscal_id for one in companies)} & rows.keys()
+        return {fiscal_id: self._record(rows[fiscal_id]) for fiscal_id in wanted}
 
     async def intend(self, company: Company, intent: Intent) -> None:
         """Put an intent on the disk; only then may its first byte leave."""
@@ -186,5 +200,4 @@ def _admit(
     cursor = connection.cursor()
     cursor.row_factory = sqlite3.Row
     rows = cursor.execute("SELECT * FROM companies").fetchall()
-    wanted = {one.fiscal_id for one in companies}
-    return {row["fiscal_id"]: row for row in rows if row["fiscal_id"] in wanted}
+    return {row["fiscal_id"]: row for row in rows}

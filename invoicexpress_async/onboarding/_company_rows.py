@@ -146,7 +146,10 @@ class CompanyReader:
             reference = KeyReference("file", str(self._folder / reference.name))
         problem = reference.problem()
         if problem is None:
-            cells[name] = reference.read_now()
+            try:
+                cells[name] = reference.read_now()
+            except ConfigurationError:  # raised from here, its traceback would show the cells
+                problem = "names what is empty"
         return problem and problem.removeprefix("api_key ")
 
 

@@ -1,10 +1,13 @@
 """The steps of one company, each once, each on the disk before the next."""
 
+import asyncio
 import functools
+import os
 from collections.abc import Callable, Collection
 
 import attrs
 
+from invoicexpress_async.account_credentials import AtCredentials
 from invoicexpress_async.account_errors import RepeatedCredentialsError
 from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
@@ -12,21 +15,22 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
     InvoiceXpressError,
     OutcomeUnknownError,
-    PartialRegistrationError,
-    StatusError,
+    TaxAuthorityCredentialsError,
     UnprocessableError,
 )
-from invoicexpress_async.models import Intent, Registration, Sequence
-from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord, mark
+from invoicexpress_async.models import Intent, Registration
+from invoicexpress_async.onboarding._company_log import CompanyLog, mark
+from invoicexpress_async.onboarding._traveller import Traveller, known_account, url_of
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.errors import (
     CredentialsUnknownError,
     KeyLostError,
     KeyNeededError,
+    NameUnknownError,
     NotVerifiedError,
     SinkError,
 )
-from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
+from invoicexpress_async.onboarding.report import CompanyStep
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.provisioning.key import AccountKeys, KeyUnavailableError
@@ -35,33 +39,6 @@ from invoicexpress_async.session import SessionManager
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
 _MOST_BLIND_SENDS = 2
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
-
-
-@attrs.define(kw_only=True, eq=False)
-class Traveller:
-    """A company on its way.
-
-    Attributes:
-        company: The company.
-        record: What the journal said of it.
-        step: Where it is.
-        account: Its account with its key, once this run has it.
-        at_sends: How many times its AT credentials were sent and the outcome is not known.
-        sequence: As last read.
-        is_delivered: Whether its key has come to the sink.
-        tries: How many turns of it came to nothing.
-        spool_problem: Why the spool does not have its key.
-    """
-
-    company: Company
-    record: CompanyRecord
-    step: CompanyStep = CompanyStep.ACCOUNT
-    account: CreatedAccount | None = None
-    at_sends: int = 0
-    sequence: Sequence | None = None
-    is_delivered: bool = False
-    tries: int = 0
-    spool_problem: SpoolError | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -105,8 +82,19 @@ class Steps:
             CompanyStep.SERIES: self._ensure,
             CompanyStep.VERIFY: self._verify,
         }
+        await self._look_back(on)
         while on.step is not CompanyStep.END:
             await walk[on.step](on)
+
+    async def _look_back(self, on: Traveller) -> None:
+        """Go back to the AT step when the series was refused for what is corrected since."""
+        record, credentials = on.record, on.company.at
+        if on.tries or credentials is None or not record.lacks_credentials:
+            return
+        if not await asyncio.to_thread(record.has_refused, credentials):
+            on.step = CompanyStep.AT
+        elif not self.retry_refused:
+            raise _repeated(credentials)
 
     async def _reach(self, on: Traveller, step: CompanyStep, **columns: str | int | None) -> None:
         await self.log.reach(on.company, step, **columns)
@@ -115,22 +103,27 @@ class Steps:
 
     async def _create(self, on: Traveller) -> None:
         company = on.company
-        on.account = on.account or _known(company) or self.spooled.get(company.fiscal_id)
+        on.account = on.account or known_account(company) or self.spooled.get(company.fiscal_id)
         if on.account is None:
             self._check_may_send(on)
             accounts = self.partner.accounts
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
+            on.has_asked = True
             await create(
                 company.account,
-                on_intent=functools.partial(self.log.intend, company),
+                on_intent=functools.partial(self._intend_create, company),
                 on_created=functools.partial(self._keep, on),
             )
         if on.account is None:
             raise KeyLostError(f"Account of {company.fiscal_id}: its key could not be kept.")
-        name = _name(on.account)
-        await self._reach(on, CompanyStep.KEY, account_id=on.account.id, account_name=name)
+        told = {"account_id": on.account_id, "account_name": on.account_name}
+        await self._reach(on, CompanyStep.KEY, **told)
+
+    async def _intend_create(self, company: Company, intent: Intent) -> None:
+        self.spool.check()  # it may have failed since, and without it a new key is not safe
+        await self.log.intend(company, intent)
 
     def _check_may_send(self, on: Traveller) -> None:
         intent, company = on.record.intent, on.company
@@ -162,6 +155,8 @@ class Steps:
             raise
         except Exception as error:  # noqa: BLE001  # the user's own, of any class
             failure = type(error).__name__
+            if isinstance(error, OSError) and error.errno:
+                failure = f"{failure}, {os.strerror(error.errno)}"
         if failure is not None:
             # Its text and its frames may hold the key.
             raise SinkError(f"The key of account {account.id} was not delivered: {failure}.")
@@ -172,7 +167,7 @@ class Steps:
             raise problem
 
     def _account(self, on: Traveller) -> CreatedAccount:
-        account = on.account or _known(on.company) or self.spooled.get(on.company.fiscal_id)
+        account = on.account or known_account(on.company) or self.spooled.get(on.company.fiscal_id)
         if account is None:
             raise KeyLostError(
                 f"Account {on.record.account_name} of {on.company.fiscal_id} was created, and its "
@@ -183,15 +178,19 @@ class Steps:
 
     async def _own(self, on: Traveller) -> AccountSession:
         """Return the handle of the new account itself."""
-        account = on.account or _known(on.company) or self.spooled.get(on.company.fiscal_id)
-        if account is None:
-            account = CreatedAccount(
-                id=on.record.account_id or "",
-                url=_url(on.record.account_name or ""),
-                api_key=Secret(await self._asked(on.record.account_name or "")),
-            )
+        account = on.account or known_account(on.company) or self.spooled.get(on.company.fiscal_id)
         on.account = account
-        return self.manager.account(account.name, account.api_key.reveal())
+        name = on.account_name
+        if name is None:
+            raise NameUnknownError(
+                f"The url of the new account of {on.company.fiscal_id} led elsewhere than to the "
+                "provider."
+            )
+        if account is None:
+            key = Secret(await self._asked(name))
+            account = CreatedAccount(id=on.record.account_id or "", url=url_of(name), api_key=key)
+        on.account = account
+        return self.manager.account(name, account.api_key.reveal())
 
     async def _asked(self, name: str) -> str:
         if self.keys is None:
@@ -210,10 +209,8 @@ class Steps:
             await self._reach(on, CompanyStep.SERIES, at_sends=0, at_mark=None)
             return
         if not self.retry_refused:
-            if on.record.has_refused(credentials):
-                raise RepeatedCredentialsError(
-                    f"The AT credentials of {credentials.subuser} were refused already."
-                )
+            if await asyncio.to_thread(on.record.has_refused, credentials):
+                raise _repeated(credentials)
             if on.at_sends >= _MOST_BLIND_SENDS:
                 raise CredentialsUnknownError(
                     f"The AT credentials of {credentials.subuser} were sent {on.at_sends} times, "
@@ -221,6 +218,7 @@ class Steps:
                 )
         on.at_sends += 1
         await self.log.intend_credentials(on.company, on.at_sends)
+        on.has_asked = True
         try:
             await own.accounts.configure_at_communication(
                 credentials, resend_refused=self.retry_refused
@@ -238,28 +236,41 @@ class Steps:
             on.at_sends = 0
             at_mark = on.record.at_mark
             if isinstance(failure, UnprocessableError) and on.company.at is not None:
-                at_mark = mark(on.company.at)
+                at_mark = await asyncio.to_thread(mark, on.company.at)
             await self.log.reach(on.company, CompanyStep.AT, at_sends=0, at_mark=at_mark)
 
     async def _is_configured(self, on: Traveller) -> bool:
         """Look, after a send whose outcome is not known, whether it took effect."""
-        account_id = on.account.id if on.account is not None else on.record.account_id
-        if not on.at_sends or not account_id:
+        if not on.at_sends or not on.account_id:
             return False
-        return bool((await self.partner.accounts.get(account_id)).at_configured)
+        on.has_asked = True
+        return bool((await self.partner.accounts.get(on.account_id)).at_configured)
 
     async def _ensure(self, on: Traveller) -> None:
         sequences = (await self._own(on)).sequences
+        on.has_asked = True
         intent = on.record.intent
         if on.record.step is CompanyStep.SERIES and intent is not None and on.tries == 0:
             await sequences.resume(intent)
         keep = functools.partial(self.log.intend, on.company)
-        ensured = await sequences.ensure(on.company.serie, default=True, on_intent=keep)
+        try:
+            ensured = await sequences.ensure(on.company.serie, default=True, on_intent=keep)
+        except TaxAuthorityCredentialsError:
+            await self._note_lack(on)
+            raise
         on.sequence = ensured.sequence
         await self._reach(on, CompanyStep.VERIFY)
 
+    async def _note_lack(self, on: Traveller) -> None:
+        """Keep with which credentials the tax authority would not register a sequence."""
+        credentials = on.company.at
+        at_mark = None if credentials is None else await asyncio.to_thread(mark, credentials)
+        await self.log.reach(on.company, CompanyStep.SERIES, at_mark=at_mark)
+
     async def _verify(self, on: Traveller) -> None:
-        found = await (await self._own(on)).sequences.find(on.company.serie)
+        sequences = (await self._own(on)).sequences
+        on.has_asked = True
+        found = await sequences.find(on.company.serie)
         on.sequence = found or on.sequence
         if found is None or not found.is_default or found.registration not in _REGISTERED:
             raise NotVerifiedError(
@@ -268,33 +279,7 @@ class Steps:
         await self._reach(on, CompanyStep.END)
 
 
-def _known(company: Company) -> CreatedAccount | None:
-    known = company.known
-    if known is None:
-        return None
-    return CreatedAccount(id=known.id or "", url=_url(known.name), api_key=known.api_key)
-
-
-def _url(name: str) -> str:
-    return f"https://{name}.app.invoicexpress.com"
-
-
-def _name(account: CreatedAccount) -> str | None:
-    try:
-        return account.name
-    except InvoiceXpressError:
-        return None  # its key is delivered all the same; the next step says what is wrong
-
-
-def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
-    """Return how a company ended that was stopped by `error`, `intent` being in doubt."""
-    if error is None:
-        return CompanyState.DONE
-    if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):
-        return CompanyState.UNKNOWN
-    if isinstance(error, KeyLostError):
-        return CompanyState.KEY_LOST
-    if isinstance(error, StatusError):
-        return CompanyState.FAILED if error.is_transient else CompanyState.REFUSED
-    is_final = isinstance(error, ValueError | PartialRegistrationError | KeyNeededError)
-    return CompanyState.REFUSED if is_final else CompanyState.FAILED
+def _repeated(credentials: AtCredentials) -> RepeatedCredentialsError:
+    return RepeatedCredentialsError(
+        f"The AT credentials of {credentials.subuser} were refused already."
+    )

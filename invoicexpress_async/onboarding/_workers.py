@@ -18,7 +18,8 @@ from invoicexpress_async.errors import (
     TransportError,
 )
 from invoicexpress_async.models import Intent
-from invoicexpress_async.onboarding._steps import Steps, Traveller, state_of
+from invoicexpress_async.onboarding._steps import Steps
+from invoicexpress_async.onboarding._traveller import Traveller, state_of
 from invoicexpress_async.onboarding.errors import AccountUnknownError
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.spool import SpoolError
@@ -76,14 +77,15 @@ class Workers:
 
     async def _turn(self, on: Traveller) -> CompanyOutcome | None:
         failure: InvoiceXpressError | None = None
+        on.has_asked = False
         try:
             async with self.stop.row():
                 await self.steps.take(on)
         except InvoiceXpressError as error:
             failure = error.with_traceback(None)
         outcome = self._outcome(on, failure)
-        self._judge(outcome)
-        await self._keep(outcome)
+        self._judge(outcome, has_asked=on.has_asked)
+        await self._keep(outcome, on)
         if outcome.state is not CompanyState.FAILED or on.tries >= len(_TRY_AGAIN_AFTER_SECONDS):
             return outcome
         due = self.clock.now() + _TRY_AGAIN_AFTER_SECONDS[on.tries]
@@ -101,12 +103,14 @@ class Workers:
             failure = OutcomeUnknownError(text, intent=intent)
         if isinstance(failure, OutcomeUnknownError) and on.step is CompanyStep.ACCOUNT:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
+        # One whose create was answered is never created again, whatever else became of it.
+        is_created = on.step is CompanyStep.ACCOUNT and on.account is not None
         return CompanyOutcome(
             company=on.company,
-            step=on.step,
+            step=CompanyStep.KEY if is_created else on.step,
             state=state_of(failure, intent),
-            account_name=_name(on),
-            account_id=on.account.id if on.account else on.record.account_id,
+            account_name=on.account_name,
+            account_id=on.account_id,
             sequence=on.sequence,
             error=failure,
             intent=intent,
@@ -118,16 +122,20 @@ class Workers:
         if failure is None or on.step not in {CompanyStep.ACCOUNT, CompanyStep.SERIES}:
             return None
         for intent in self.steps.manager.unresolved():
-            is_account = intent.get("fiscal_id") == on.company.fiscal_id
-            is_series = on.step is CompanyStep.SERIES and intent["account"] == _name(on)
-            if is_account or is_series:
+            is_create = intent["operation"] == "create_account"
+            if is_create is not (on.step is CompanyStep.ACCOUNT):
+                continue  # a create may be in doubt still whose account a person has found
+            is_of = (intent.get("fiscal_id"), intent["account"])
+            if is_of[0] == on.company.fiscal_id if is_create else is_of[1] == on.account_name:
                 return intent
         return None
 
-    def _judge(self, outcome: CompanyOutcome) -> None:
+    def _judge(self, outcome: CompanyOutcome, *, has_asked: bool) -> None:
         error = outcome.error
         if isinstance(error, _ENDS_THE_RUN) or self._is_the_partners(outcome):
             self._end(error or InvoiceXpressError())
+        elif not has_asked:
+            return  # what an earlier run parked says nothing of the server of now
         elif isinstance(error, TransportError | ServerError | OutcomeUnknownError):
             self.outage.failed(outcome.company.fiscal_id)
             if self.outage.seconds > self.settings.outage_patience_seconds:
@@ -145,11 +153,11 @@ class Workers:
         self.stop.request()
         self.line.end()
 
-    async def _keep(self, outcome: CompanyOutcome) -> None:
+    async def _keep(self, outcome: CompanyOutcome, on: Traveller) -> None:
         if isinstance(outcome.error, JournalError):
             return  # what stands there is older than what is known, and never newer
         try:
-            await self.steps.log.end(outcome)
+            await self.steps.log.end(outcome, **_account_of(on))
         except JournalError as error:
             self._end(error.with_traceback(None))
 
@@ -162,13 +170,16 @@ def recorded(on: Traveller, *, retry_refused: bool) -> CompanyOutcome | None:
     if record.step is CompanyStep.END:
         return _recorded(on, CompanyState.DONE, None)
     is_refused = record.state == CompanyState.REFUSED and record.step is not CompanyStep.AT
-    if is_refused and not retry_refused and record.error not in _CURED_BY_INPUT:
+    is_cured = record.error in _CURED_BY_INPUT or (
+        record.lacks_credentials and on.company.at is not None
+    )
+    if is_refused and not retry_refused and not is_cured:
         return _recorded(on, CompanyState.REFUSED, _refusal(on))
     return None
 
 
 # These say that something was missing from the input, which may be there now.
-_CURED_BY_INPUT: Final = frozenset({"KeyNeededError", "ConfigurationError"})
+_CURED_BY_INPUT: Final = frozenset({"KeyNeededError", "NameUnknownError", "ConfigurationError"})
 
 
 def _recorded(
@@ -195,8 +206,7 @@ def _refusal(on: Traveller) -> InvoiceXpressError:
     return InvoiceXpressError(text)
 
 
-def _name(on: Traveller) -> str | None:
-    try:
-        return on.account.name if on.account else on.record.account_name
-    except InvoiceXpressError:
-        return None
+def _account_of(on: Traveller) -> dict[str, str | None]:
+    if on.account is None:
+        return {}
+    return {"account_id": on.account_id, "account_name": on.account_name}

@@ -32,6 +32,15 @@ class KeyNeededError(InvoiceXpressError):
     )
 
 
+class NameUnknownError(InvoiceXpressError):
+    """The account's url led elsewhere: its key was delivered, and nothing is sent there."""
+
+    cure = (
+        "Look the account's name up in the provider's own pages, put name and key into the input "
+        "(columns account and api_key), and run it again."
+    )
+
+
 class SinkError(InvoiceXpressError):
     """The sink raised: the key is in the spool, and is delivered by the next run."""
 

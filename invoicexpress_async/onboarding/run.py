@@ -12,12 +12,13 @@ from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord
-from invoicexpress_async.onboarding._steps import Steps, Traveller
+from invoicexpress_async.onboarding._steps import Steps
+from invoicexpress_async.onboarding._traveller import Traveller
 from invoicexpress_async.onboarding._workers import Workers
 from invoicexpress_async.onboarding.companies import CompanyList
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
-from invoicexpress_async.onboarding.sinks import SecretSink
+from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool
 from invoicexpress_async.provisioning._line import Line
 from invoicexpress_async.provisioning.journal import SqliteJournal
@@ -72,7 +73,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         stop: Asked to end the run early.
 
     Raises:
-        ConfigurationError: the concurrency is not a positive integer.
+        ConfigurationError: the concurrency is not a positive integer, or a `CsvSink` or
+            `EnvFileSink` cannot be written. Nothing was sent.
         JournalDifferenceError: a fiscal number was onboarded as another company.
         JournalError: the journal cannot be used. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
@@ -81,11 +83,13 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
     started = time.monotonic()
     log = CompanyLog(journal.writer)
+    if isinstance(secret_sink, CsvSink | EnvFileSink):
+        secret_sink.check()
     spooled = key_spool.open()
     try:
         run = _Run(
             companies=companies,
-            records=await log.admit(companies.companies),
+            records=await log.admit(companies.companies, spooled),
             spool=key_spool,
             spooled=spooled,
             outage=Outage(manager.clock),

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import functools
 import io
 import os
 import re
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from invoicexpress_async.account_models import CreatedAccount
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.config import Secret, check_api_key
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.onboarding._key_file import KeyFile
 from invoicexpress_async.onboarding.company import Company
 
 SecretSink: TypeAlias = Callable[[Company, CreatedAccount], Awaitable[None]]
@@ -19,29 +22,46 @@ SecretSink: TypeAlias = Callable[[Company, CreatedAccount], Awaitable[None]]
 So it may be given the same twice. What it raises parks the company, its key kept in the spool.
 """
 
-_COLUMNS: Final = ("account", "api_key", "fiscal_id", "organization_name", "account_id")
+# The one that may be cut short and look whole stands last.
+_COLUMNS: Final = ("account", "api_key", "fiscal_id", "account_id", "organization_name")
+_PREFIX: Final = "INVOICEXPRESS_API_KEY_"
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
 class CsvSink:
-    """A private CSV (0600) of account, api_key, fiscal_id, organization_name, account_id.
+    """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
 
     Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
-    `audit` take it as their file of accounts.
+    `audit` take it as their file of accounts. Of an account whose name is not known, since its
+    url led elsewhere, the name is empty.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._writing = asyncio.Lock()
+        self._file = _CsvFile(path)
 
-    async def __call__(self, company: Company, account: CreatedAccount) -> None:
-        """Append the account, if it is not there yet.
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def check(self) -> None:
+        """Make the file, if it is not there; `onboard` does so before it sends anything.
 
         Raises:
-            ConfigurationError: the file is there and is none of these.
+            ConfigurationError: it is there and is something else, or it cannot be written.
+        """
+        self._file.check()
+
+    async def __call__(self, company: Company, account: CreatedAccount) -> None:
+        """Append the account, unless it is there already.
+
+        Raises:
+            ConfigurationError: the file is there and is something else.
             OSError: it cannot be written.
         """
-        async with self._writing:
-            await asyncio.to_thread(self._append, company, account)
+        name = name_of(account) or _unnamed(company.fiscal_id)
+        line = functools.partial(_row, company, account)
+        await asyncio.to_thread(self._file.append, name, account.api_key, line)
 
     async def key_of(self, account: str) -> str:
         """Return the key of an account that is in the file: for a run that goes on later.
@@ -49,50 +69,44 @@ class CsvSink:
         Raises:
             KeyError: it is not there.
         """
-        return (await asyncio.to_thread(self._read))[account]["api_key"]
-
-    def _append(self, company: Company, account: CreatedAccount) -> None:
-        known = self._read()
-        key = account.api_key.reveal()
-        if known.get(account.name, {}).get("api_key") == key:
-            return
-        is_begun = self.path.exists() and self.path.stat().st_size
-        rows: list[tuple[str, ...]] = [] if is_begun else [_COLUMNS]
-        name = company.account.organization_name
-        rows.append((account.name, key, company.fiscal_id, name, account.id))
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(rows)
-        _append(self.path, text.getvalue())
-
-    def _read(self) -> dict[str, dict[str, str]]:
-        if not self.path.exists():
-            return {}
-        with self.path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if rows.fieldnames and not {"account", "api_key"} <= set(rows.fieldnames):
-                raise ConfigurationError(f"{self.path} is there already and is no file of keys.")
-            return {row["account"]: row for row in rows}
+        return await asyncio.to_thread(self._file.key, account)
 
 
 class EnvFileSink:
     """A private file (0600) of lines `INVOICEXPRESS_API_KEY_NAME=…`, for a process manager.
 
-    NAME is the account's in capitals, with `_` for what an environment variable cannot have.
+    NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
+    are written as they are, as systemd and Docker read such a file. Of an account whose name is
+    not known, since its url led elsewhere, it is `FISCAL_ID_` and the fiscal number.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._writing = asyncio.Lock()
+        self._file = _EnvFile(path)
 
-    async def __call__(self, company: Company, account: CreatedAccount) -> None:
-        """Append the variable, if it is not there yet.
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def check(self) -> None:
+        """Make the file, if it is not there; `onboard` does so before it sends anything.
 
         Raises:
+            ConfigurationError: it is there and is something else, or it cannot be written.
+        """
+        self._file.check()
+
+    async def __call__(self, company: Company, account: CreatedAccount) -> None:
+        """Append the variable, unless it is there already.
+
+        Raises:
+            ConfigurationError: the file is there and is something else, or the key is no key.
             OSError: it cannot be written.
         """
-        del company
-        async with self._writing:
-            await asyncio.to_thread(self._append, account)
+        name = _variable(name_of(account) or f"fiscal_id_{company.fiscal_id}")
+        key = check_api_key(account.api_key)  # one with a line break would set other variables
+        line = functools.partial(_assignment, name, key)
+        await asyncio.to_thread(self._file.append, name, key, line)
 
     async def key_of(self, account: str) -> str:
         """Return the key of an account that is in the file: for a run that goes on later.
@@ -100,30 +114,68 @@ class EnvFileSink:
         Raises:
             KeyError: it is not there.
         """
-        return (await asyncio.to_thread(self._read))[_variable(account)]
+        return await asyncio.to_thread(self._file.key, _variable(account))
 
-    def _append(self, account: CreatedAccount) -> None:
-        name, key = _variable(account.name), account.api_key.reveal()
-        if self._read().get(name) != key:
-            _append(self.path, f"{name}={key}\n")
 
-    def _read(self) -> dict[str, str]:
-        if not self.path.exists():
-            return {}
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
+def name_of(account: CreatedAccount) -> str:
+    """Return the account's name, or "" when its url leads elsewhere."""
+    try:
+        return account.name
+    except InvoiceXpressError:
+        return ""
+
+
+class _CsvFile(KeyFile):
+    start = ",".join(_COLUMNS) + "\r\n"
+
+    def read(self, text: str) -> dict[str, Secret]:
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        if text and tuple(rows.fieldnames or ()) != _COLUMNS:
+            self.refuse()
+        return {
+            row["account"] or _unnamed(row["fiscal_id"]): Secret(row["api_key"])
+            for row in rows
+            if row["api_key"]
+        }
+
+    def is_whole(self, line: str) -> bool:
+        return len(next(csv.reader([line]))) == len(_COLUMNS)
+
+    def is_begun(self, line: str, *, is_first: bool) -> bool:
+        return not is_first or self.start.startswith(line)
+
+
+class _EnvFile(KeyFile):
+    def read(self, text: str) -> dict[str, Secret]:
+        lines = [line.strip() for line in text.splitlines()]
+        told = [line for line in lines if line and not line.startswith("#")]
+        if not all(map(_ASSIGNMENT.fullmatch, told)):
+            self.refuse()
+        pairs = (line.split("=", 1) for line in told)
+        return {name: Secret(key) for name, key in pairs}
+
+    def is_whole(self, line: str) -> bool:
+        return _ASSIGNMENT.fullmatch(line) is not None
+
+    def is_begun(self, line: str, *, is_first: bool) -> bool:
+        del is_first
+        return _PREFIX.startswith(line) or line.startswith(_PREFIX)
+
+
+def _row(company: Company, account: CreatedAccount) -> str:
+    told = (company.fiscal_id, account.id, company.account.organization_name)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow((name_of(account), account.api_key.reveal(), *told))
+    return text.getvalue()
+
+
+def _assignment(name: str, key: Secret) -> str:
+    return f"{name}={key.reveal()}\n"
+
+
+def _unnamed(fiscal_id: str) -> str:
+    return f"fiscal_id:{fiscal_id}"  # no account's name has a colon
 
 
 def _variable(account: str) -> str:
-    return "INVOICEXPRESS_API_KEY_" + re.sub(r"[^A-Z0-9]", "_", account.upper())
-
-
-def _append(path: Path, text: str) -> None:
-    """Append, and return when it is on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        with os.fdopen(os.dup(descriptor), "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return _PREFIX + re.sub(r"[^A-Z0-9]", "_", account.upper())

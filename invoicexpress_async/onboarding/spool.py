@@ -3,12 +3,23 @@
 import json
 import os
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.onboarding._private_file import (
+    append,
+    lock,
+    make_private,
+    open_private,
+    read_all,
+    sync_folder,
+)
+
+_START: Final = b'{"fiscal_id": '
 
 
 class SpoolError(InvoiceXpressError):
@@ -37,30 +48,32 @@ class KeySpool:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file: int | None = None
+        self._problem = ""
 
     def open(self) -> dict[str, CreatedAccount]:
         """Open it and return what an earlier run left, by fiscal number.
 
         Raises:
-            SpoolError: it cannot be opened, or is not a spool.
+            SpoolError: it cannot be opened, is in use by another run, or is not a spool.
         """
         problem = ""
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-            self._file = os.open(self.path, flags, 0o600)
-            if hasattr(os, "fchmod"):
-                os.fchmod(self._file, 0o600)
-            _sync_folder(self.path)
-            content = self.path.read_bytes()
-            found = self._read(content)
-            if content and not content.endswith(b"\n"):
-                self._write(b"\n")  # a line that a kill cut short: what follows must not join it
-        except OSError as error:
-            problem = f"cannot be opened: {error.strerror}"
-        else:
+            self._file = open_private(self.path)
+            # Another run would empty it of keys that this one has not delivered.
+            lock(self._file, is_waiting=False)
+            sync_folder(self.path)
+            content = read_all(self._file)
+            found = _parse_all(content)
             if found is not None:
+                make_private(self._file)
+                if content and not content.endswith(b"\n"):
+                    append(self._file, b"\n")  # else what follows joins a line that was cut short
                 return found
             problem = "is not one: it is kept as it is. Name another file"
+        except BlockingIOError:
+            problem = "is in use by another run"
+        except OSError as error:
+            problem = f"cannot be opened: {error.strerror}"
         self.close()
         raise SpoolError(f"The key spool {self.path} {problem}. Nothing was sent.")
 
@@ -70,13 +83,22 @@ class KeySpool:
         Raises:
             SpoolError: it is not there.
         """
-        problem = ""
+        if self._file is None:
+            raise ConfigurationError(f"The key spool {self.path} is not open.")
         try:
-            self._write(_line(fiscal_id, account))
+            append(self._file, _line(fiscal_id, account))
         except OSError as error:
-            problem = str(error.strerror)
-        if problem:
-            raise SpoolError(f"The key spool {self.path} cannot be written: {problem}.")
+            self._problem = str(error.strerror)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse to go on after a key could not be written.
+
+        Raises:
+            SpoolError: one could not.
+        """
+        if self._problem:
+            raise SpoolError(f"The key spool {self.path} cannot be written: {self._problem}.")
 
     def empty(self) -> None:
         """Forget all: everything in it is delivered."""
@@ -89,25 +111,6 @@ class KeySpool:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def _write(self, line: bytes) -> None:
-        if self._file is None:
-            raise ConfigurationError(f"The key spool {self.path} is not open.")
-        written = 0
-        while written < len(line):
-            written += os.write(self._file, line[written:])
-        os.fsync(self._file)
-
-    def _read(self, content: bytes) -> dict[str, CreatedAccount] | None:
-        lines = content.split(b"\n")
-        found: dict[str, CreatedAccount] = {}
-        for line in lines:
-            spooled = _parse(line) if line else None
-            if spooled is not None:
-                found[spooled.fiscal_id] = spooled.account
-        return (
-            None if content and not found and not content.startswith(b'{"fiscal_id": ') else found
-        )
 
 
 def _line(fiscal_id: str, account: CreatedAccount) -> bytes:
@@ -136,12 +139,15 @@ def _parse(line: bytes) -> SpooledKey | None:
         return None
 
 
-def _sync_folder(path: Path) -> None:
-    """Make the name of a new file outlive the power, where folders can be synced."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _parse_all(content: bytes) -> dict[str, CreatedAccount] | None:
+    """Return what is in a spool, or None when it is another file."""
+    lines = [line for line in content.split(b"\n") if line]
+    spooled = [one for one in map(_parse, lines) if one is not None]
+    if not spooled and not all(map(_is_cut_short, lines)):
+        return None
+    return {one.fiscal_id: one.account for one in spooled}
+
+
+def _is_cut_short(line: bytes) -> bool:
+    # After a loss of power, a file system may give zeros for what it had not written.
+    return not line.strip(b"\0") or _START.startswith(line[: len(_START)])
