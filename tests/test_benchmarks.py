@@ -44,12 +44,27 @@ async def test_a_short_soak_of_onboarding_loses_no_company_and_makes_none_twice(
     assert int(counts["done"]) > 0
 
 
+@pytest.mark.fault(46)
+async def test_a_short_soak_of_kills_has_no_duplicate_and_nothing_lost() -> None:
+    process = await run("soak_kill.py", "120", "8", "7")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[:2] == "  ")
+    for name in ("duplicates", "posted_twice", "lost", "false_done", "not_done_at_last"):
+        assert counts[name] == "0"
+    assert int(counts["kills"]) >= 6
+    assert int(counts["creates"]) >= 60
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         pytest.param(("bench_call.py", "3"), "niquests by hand", id="call"),
         pytest.param(("bench_limiter.py", "1", "0.3"), "token_bucket", id="limiter"),
         pytest.param(("bench_accounts.py", "20"), "aiohttp + semaphore", id="accounts"),
+        pytest.param(("bench_provision.py", "20", "1"), "aiohttp + semaphore", id="provision"),
+        pytest.param(("bench_provision.py", "cost", "10"), "dearest", id="cost of a row"),
+        pytest.param(("bench_provision.py", "plan", "500"), "at a resume", id="plan"),
     ],
 )
 async def test_a_benchmark_runs_to_its_last_row(arguments: tuple[str, ...], says: str) -> None:
