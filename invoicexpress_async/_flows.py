@@ -1,7 +1,8 @@
 """What the verbs of sequences do: send at most once, read for the rest."""
 
 import time
-from typing import Literal
+from collections import OrderedDict
+from typing import Final, Literal
 
 from invoicexpress_async._call import Call, Outcome
 from invoicexpress_async._dispatch import Dispatcher
@@ -18,6 +19,8 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models import Ensured, Intent, Registration, Sequence, Via
 from invoicexpress_async.retry import Action
 
+# For how many a list that lags is made up for; older ones have long been shown.
+_MOST_MADE: Final = 10_000
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
 
@@ -29,6 +32,7 @@ class SequenceFlows:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
+        self._made: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -59,9 +63,15 @@ class SequenceFlows:
                 if has_waited:
                     await self._check_still_absent(call, serie)
                 sequence, via = await self._send_create(call, intent, serie, default=default)
+        self._note_made(call, sequence)
         if default and not sequence.is_default:
             sequence = await self._repair_default(call, sequence)
         return sequence, via
+
+    def _note_made(self, call: Call, sequence: Sequence) -> None:
+        self._made[call.link.account, sequence.serie] = sequence.id
+        if len(self._made) > _MOST_MADE:
+            self._made.popitem(last=False)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
         if (await self.list(call)).find(serie) is not None:
@@ -136,6 +146,9 @@ class SequenceFlows:
         listing = await self.list(call)
         sequence = listing.find(serie)
         via = Via.LISTED
+        if sequence is None and (made := self._made.get((call.link.account, serie))):
+            # Whether a list can lag behind a create is unknown; what this process made is there.
+            sequence = await self.get(call, made)
         if sequence is None:
             sequence, via = await self._create_absent(call, serie, listing, default=default)
         else:
@@ -149,7 +162,9 @@ class SequenceFlows:
     async def resume(self, call: Call, intent: Intent) -> Sequence:
         """Read until the outcome of an earlier send is known."""
         if intent["operation"] == "create":
-            return await self._resume_create(call, intent)
+            sequence = await self._resume_create(call, intent)
+            self._note_made(call, sequence)
+            return sequence
         return await self._resume_register(call, intent)
 
     async def _create_absent(
