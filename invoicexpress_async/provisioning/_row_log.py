@@ -236,7 +236,7 @@ def _differences(
 
 
 _LEAVE: Final = """
-    UPDATE rows SET is_in_plan = 0 WHERE (account, serie) NOT IN
+    UPDATE rows SET is_in_plan = 0 WHERE is_in_plan AND (account, serie) NOT IN
     (SELECT account, serie FROM temp.plan)
 """
 # What is done for one wish about the default is not done for another.
@@ -246,6 +246,7 @@ _ENTER: Final = """
     ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
     state = CASE WHEN is_default = excluded.is_default
     OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
+    WHERE NOT is_in_plan OR is_default <> excluded.is_default
 """
 
 
