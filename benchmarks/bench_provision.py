@@ -24,7 +24,15 @@ from pathlib import Path
 import aiohttp
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.provisioning import Plan, RunStop, SqliteJournal, provision
+from invoicexpress_async.provisioning import (
+    Plan,
+    RunSettings,
+    RunStop,
+    SqliteJournal,
+    provision,
+)
+from invoicexpress_async.provisioning._admission import compare
+from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 _KEY = "benchmark-key-0123456789"
@@ -147,14 +155,9 @@ async def _enter(path: Path, folder: Path) -> None:
     marks.append((time.perf_counter(), _peak_mib()))
     assert sum(1 for _ in plan.rows) == len(plan.rows)
     marks.append((time.perf_counter(), _peak_mib()))
-    stop = RunStop()
-    stop.cut_off()  # nothing is begun, and so nothing is sent
-    async with (
-        SessionManager(base_url="http://127.0.0.1:9/{account}") as manager,
-        SqliteJournal(folder / "job.db") as journal,
-    ):
+    async with SqliteJournal(folder / "job.db") as journal:
         for _ in range(2):
-            await provision(manager, plan, journal=journal, stop=stop, keep_done=False)
+            await compare(RowLog(journal.writer), plan, RunSettings(), stop=RunStop())
             marks.append((time.perf_counter(), _peak_mib()))
     names = ("check the file", "read it again", "enter it into a journal", "the same at a resume")
     for name, (before, _), (after, peak) in zip(names, marks, marks[1:], strict=False):
@@ -196,7 +199,7 @@ def _run(accounts: int, *arguments: str) -> Figures:
     return figures | seen
 
 
-def compare(accounts: int, rounds: int) -> None:
+def contest(accounts: int, rounds: int) -> None:
     """Let the contestants run in turns, and print their medians."""
     print(f"{accounts} accounts, {_CONCURRENCY} at a time, medians of {rounds} rounds in turns")
     runs: dict[str, list[Figures]] = {kind: [] for kind in _CONTESTANTS}
@@ -304,4 +307,4 @@ if __name__ == "__main__":
             plan(int(rows[0]) if rows else 1_000_000)
         case arguments:
             given = [int(one) for one in arguments]
-            compare(*(given + [10_000, 3][len(given) :]))
+            contest(*(given + [10_000, 3][len(given) :]))

@@ -36,6 +36,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
+from invoicexpress_async.provisioning._admission import compare
+from invoicexpress_async.provisioning._row_log import RowLog
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -179,13 +181,8 @@ def _measure(file: Path, journal: Path, told: Path) -> None:
 
 
 async def _enter(plan: Plan, journal: Path) -> None:
-    stop = RunStop()
-    stop.cut_off()
-    async with (
-        SessionManager(base_url="http://127.0.0.1:9/{account}") as manager,
-        SqliteJournal(journal) as opened,
-    ):
-        await provision(manager, plan, journal=opened, stop=stop)
+    async with SqliteJournal(journal) as opened:
+        await compare(RowLog(opened.writer), plan, RunSettings(), stop=RunStop())
 
 
 def _peak_mib() -> float:

@@ -22,10 +22,13 @@ from invoicexpress_async.provisioning import (
     PlanRow,
     ProvisioningReport,
     RowState,
+    RunSettings,
     RunStop,
     SqliteJournal,
     provision,
 )
+from invoicexpress_async.provisioning._admission import compare
+from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.sandbox._accounts import Operation
 from invoicexpress_async.sandbox._fault import Exchange, ReadFault
@@ -95,10 +98,8 @@ async def test_a_disk_that_is_full_before_the_first_row_sends_nothing(
 async def test_a_disk_that_fills_up_in_the_middle_sends_nothing_that_it_does_not_hold(
     on: FaultServer, manager: SessionManager, path: Path
 ) -> None:
-    stop = RunStop()
-    stop.cut_off()
     async with SqliteJournal(path) as journal:
-        await provision(manager, plan(*NAMES), journal=journal, stop=stop)  # only enters the rows
+        await compare(RowLog(journal.writer), plan(*NAMES), RunSettings(), stop=RunStop())
         await fill(journal)
         report = await provision(manager, plan(*NAMES), journal=journal, concurrency=10)
         requests = len(on.requests)

@@ -107,6 +107,21 @@ async def test_a_row_that_waits_behind_one_of_its_account_does_not_begin_after_a
     assert len(on.requests) == 1
 
 
+async def test_a_stop_while_a_long_plan_is_compared_ends_the_run_before_it_is_entered(
+    manager: SessionManager, path: Path
+) -> None:
+    stop = RunStop()
+    long = Plan(rows=[row(f"b{number}") for number in range(2_000)])
+    async with SqliteJournal(path) as journal:
+        run = asyncio.create_task(provision(manager, long, journal=journal, stop=stop))
+        await asyncio.sleep(0)
+        stop.request()
+        report = await run
+
+    assert (report.outcomes, report.not_started, report.problem) == ((), 2_000, None)
+    assert ask(path, STATES) == []
+
+
 class Rows:
     """A stream that gives what it has, and then waits for more."""
 

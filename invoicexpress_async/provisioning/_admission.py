@@ -12,6 +12,8 @@ from invoicexpress_async.provisioning._ticket import Ticket
 from invoicexpress_async.provisioning.journal_error import Difference
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.row import Clashes, PlanRow
+from invoicexpress_async.provisioning.settings import RunSettings
+from invoicexpress_async.provisioning.stop import RunStop
 
 T = TypeVar("T")
 
@@ -20,17 +22,23 @@ _CHUNK: Final = 500
 
 
 async def compare(
-    log: RowLog, plan: Plan, *, accept_changes: bool, accept_added: bool
+    log: RowLog, plan: Plan, settings: RunSettings, *, stop: RunStop
 ) -> tuple[Difference, ...]:
     """Enter a plan into the journal, and return how it differs from what is there.
+
+    When a stop is asked for before the end, nothing is entered.
 
     Raises:
         JournalDifferenceError: it does, and that is not accepted.
     """
     await log.begin_comparing()
     for chunk in _chunks(plan.rows):
+        if stop.is_requested:
+            return ()  # a million rows take longer than a stop may
         await log.compare(chunk)
-    return await log.end_comparing(accept_changes=accept_changes, accept_added=accept_added)
+    return await log.end_comparing(
+        accept_changes=settings.accept_changes, accept_added=settings.accept_added
+    )
 
 
 async def tickets(plan: Plan, log: RowLog | None) -> AsyncIterator[Ticket]:

@@ -142,12 +142,7 @@ class _Run:
             raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
         log = None if journal is None else RowLog(journal.writer)
         if log is not None and self.plan.stream is None:
-            self.differences = await compare(
-                log,
-                self.plan,
-                accept_changes=self.settings.accept_changes,
-                accept_added=self.settings.accept_added,
-            )
+            self.differences = await compare(log, self.plan, self.settings, stop=stop)
         ready: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
         room = asyncio.Semaphore(2 * concurrency)
 
