@@ -310,7 +310,7 @@ async def test_a_run_cancelled_at_any_turn_leaves_a_journal_that_the_next_run_en
         report = await provision(manager, plan(*names), journal=journal)
     assert set(told(report).values()) <= {RowState.DONE, RowState.ABSENT}
     assert posted <= {name for name, state in told(report).items() if state is RowState.DONE}
-    assert max(map(on.oracle.posts, names)) == 1
+    assert max(map(on.oracle.posts, names)) <= 1  # 0, if all were being written
 
 
 @pytest.mark.fault(41)
