@@ -1,7 +1,6 @@
 """What `provision --dry-run` shows: the rows, and what the journal has settled of them."""
 
 import contextlib
-import sys
 from collections import Counter
 from collections.abc import Generator
 from itertools import islice
@@ -13,6 +12,7 @@ import attrs
 from invoicexpress_async.cli._exit_codes import DONE, FAILED
 from invoicexpress_async.cli._job_options import JobOptions
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli._text import say
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
@@ -116,18 +116,18 @@ def _show(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None
 
 def _tell(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
     if not compared.rows_in_journal:
-        sys.stderr.write(f"The journal {job.journal} has nothing yet: all {rows} rows are new.\n")
+        say(f"The journal {job.journal} has nothing yet: all {rows} rows are new.")
         return
     settled = [*_SETTLED] if not job.retry_refused else [RowState.DONE]
     counts = [f"{compared.states[state]} {state}" for state in settled]
     doubt = sum(compared.states[state] for state in _IN_DOUBT)
     left = rows - sum(compared.states[state] for state in settled) - doubt
-    sys.stderr.write(
+    say(
         f"The journal {job.journal} has settled {' and '.join(counts)}; {doubt} in doubt would be "
-        f"read for first; {left} would be ensured.\n"
+        f"read for first; {left} would be ensured."
     )
     if differences and not job.accept_changes:
-        sys.stderr.write(
+        say(
             f"It is of another plan: {differences} rows differ. Without --accept-changes the run "
-            "would be refused.\n"
+            "would be refused."
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.cli._exit_codes import FAILED, UNKNOWN, USAGE
 from invoicexpress_async.cli._invocation import in_place
-from invoicexpress_async.cli._text import plain
+from invoicexpress_async.cli._text import plain, say
 from invoicexpress_async.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -80,8 +80,10 @@ def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
 
 def print_failure(text: str, *, as_json: bool) -> None:
     """Print what ended a command and is not one of the package's errors."""
-    line = json.dumps({"error": None, "message": text}) if as_json else plain(text)
-    sys.stderr.write(line + "\n")
+    if as_json:
+        sys.stderr.write(json.dumps({"error": None, "message": text}) + "\n")
+    else:
+        say(plain(text))
 
 
 def error_object(error: InvoiceXpressError) -> dict[str, object]:

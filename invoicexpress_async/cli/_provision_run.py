@@ -15,7 +15,7 @@ from invoicexpress_async.cli._options import ConnectionOptions
 from invoicexpress_async.cli._outcome_report import outcome_layout
 from invoicexpress_async.cli._report_file import check_report
 from invoicexpress_async.cli._signals import run_to_its_end
-from invoicexpress_async.cli._text import plain
+from invoicexpress_async.cli._text import plain, say
 from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal
 
 _MOST_SERIES_NAMED = 3
@@ -42,11 +42,11 @@ def carry_out(
     warn_of_spaces(plan.summary.series)
     what = f"{describe(plan)} at {base_url.template}"
     if job.dry_run:
-        sys.stderr.write(f"Would ensure {what}. What exists was not looked at; nothing was sent.\n")
+        say(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
         return show_plan(plan, job, as_json=options.as_json)
     if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
         return FAILED
-    sys.stderr.write(f"Ensuring {what}.\n")
+    say(f"Ensuring {what}.")
     views = Views(as_json=options.as_json, report=job.report, accounts=accounts)
     return run_to_its_end(_run(plan, job, settings, options, views))
 

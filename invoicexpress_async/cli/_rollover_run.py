@@ -1,7 +1,6 @@
 """What `invoicexpress rollover` does: look at the accounts, say what is to be done, ask, run."""
 
 import datetime as dt
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from invoicexpress_async.cli._report_file import check_report
 from invoicexpress_async.cli._rollover_table import show_rollover
 from invoicexpress_async.cli._shown_row import shown_step
 from invoicexpress_async.cli._signals import Interruption, plain_interrupts, run_to_its_end
+from invoicexpress_async.cli._text import say
 from invoicexpress_async.provisioning import (
     AccountAudit,
     AccountList,
@@ -87,7 +87,7 @@ class _Rollover:
         states = {account: state for account, (_, state) in known.items()}
         show_rollover(plan, states, as_json=self.options.as_json)
         what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
-        sys.stderr.write(f"{what}{self._when()}{_left_out(plan)}. Nothing was changed.\n")
+        say(f"{what}{self._when()}{_left_out(plan)}. Nothing was changed.")
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
@@ -116,7 +116,7 @@ class _Rollover:
         self, manager: SessionManager, accounts: AccountList, *, journal: SqliteJournal | None
     ) -> RolloverPlan:
         count = len(accounts.rows)
-        sys.stderr.write(f"Looking at {count} account{'s' if count > 1 else ''}.\n")
+        say(f"Looking at {count} account{'s' if count > 1 else ''}.")
         seen: list[str] = []
         with (
             self.interruption.catching(),
@@ -148,7 +148,7 @@ class _Rollover:
         if rows.rows and not (self.job.yes or is_this_machine(base_url)):
             with plain_interrupts():
                 return confirm(f"About to ensure {what}.")
-        sys.stderr.write(f"Ensuring {what}.\n")
+        say(f"Ensuring {what}.")
         return True
 
     def _when(self) -> str:

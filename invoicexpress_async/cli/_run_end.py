@@ -1,13 +1,13 @@
 """The last line of a run, which says how to go on, and its exit code."""
 
 import datetime as dt
-import sys
 
 import attrs
 
 from invoicexpress_async.cli._exit_codes import FAILED, INTERRUPTED
 from invoicexpress_async.cli._failures import print_failure, show_error
 from invoicexpress_async.cli._tally import Tally, count_text
+from invoicexpress_async.cli._text import say
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import RowState
 
@@ -72,7 +72,7 @@ class RunEnd:
     def _tell_prepared(self) -> None:
         if prepared := self.tally.counts[RowState.PREPARED]:
             day = self.default_not_before
-            sys.stderr.write(
+            say(
                 f"{prepared} prepared: created and registered, and not the default yet. Run the "
-                f"same command again on {day} in Lisbon, or later, to make them the default.\n"
+                f"same command again on {day} in Lisbon, or later, to make them the default."
             )

@@ -56,12 +56,13 @@ def _show(status: JournalStatus) -> None:
     for state, meaning in _MEANINGS.items():
         if count := status.counts.get(state):
             states.add_row(Text(state, STATE_STYLES.get(state, "")), cell(count), cell(meaning))
-    console.print(states)
+    if states.row_count:
+        console.print(states)
     if status.failures:
-        console.print(kind_table(_kinds(status)))
+        console.print("", kind_table(_kinds(status)), sep="\n")
     if status.in_doubt:
         _show_doubt(status)
-    for line in (*_runs(status), "", *_next(status)):
+    for line in ("", *_runs(status), "", f"Next: {' '.join(_next(status))}"):
         console.print(Text(plain(line)))
     sys.stdout.flush()
 
@@ -80,7 +81,7 @@ def _show_doubt(status: JournalStatus) -> None:
         times = (_local(one.sent_at), _local(one.absent_since))
         table.add_row(*map(cell, (one.account, one.serie, one.state, *times)))
     console = data_console()
-    console.print(table)
+    console.print("", table, sep="\n")
     if (left := _doubt(status) - _MOST_ROWS) > 0:
         console.print(f"… {left} more", style="dim")
 
@@ -96,17 +97,17 @@ def _runs(status: JournalStatus) -> Iterator[str]:
 def _next(status: JournalStatus) -> Iterator[str]:
     counts, doubt = status.counts, _doubt(status)
     if status.holder:
-        yield "Next: a run is under way; wait for its end."
+        yield "a run is under way; wait for its end."
         return
     if counts.get(RowState.DONE, 0) == status.rows:
-        yield "Next: nothing, all is done." if status.rows else "Next: begin with it."
+        yield "nothing, all is done." if status.rows else "begin with it."
         return
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if doubt:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
-        yield f"Next: {cure_of_doubt(state, has_journal=True)}"
+        yield cure_of_doubt(state, has_journal=True)
     elif again:
-        yield "Next: run the same command again; it goes on where the last run ended."
+        yield "run the same command again; it goes on where the last run ended."
     if refused := counts.get(RowState.REFUSED):
         yield f"{refused} refused: cure the causes, then run it with --retry-refused."
     if prepared := counts.get(RowState.PREPARED):

@@ -1,6 +1,11 @@
 """Text that a terminal may be given."""
 
+import sys
+import textwrap
 from datetime import UTC, datetime
+from typing import Final
+
+_WIDTH: Final = 100
 
 
 def plain(text: str) -> str:
@@ -8,6 +13,13 @@ def plain(text: str) -> str:
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
+
+
+def say(text: str) -> None:
+    """Write a sentence to stderr: in one line for logs, between words on a terminal."""
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{text}\n")
 
 
 def next_year() -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from invoicexpress_async import Intent
 from invoicexpress_async.cli._shown_row import cure_of_doubt
+from invoicexpress_async.cli._text import say
 from invoicexpress_async.provisioning import RowState
 
 _MOST_SHOWN: Final = 5
@@ -35,7 +36,7 @@ def show_in_journal(count: int, journal: object) -> None:
     if count:
         what = f"{count} outcome{'s' if count > 1 else ''} unknown"
         cure = cure_of_doubt(RowState.UNKNOWN, has_journal=True)
-        sys.stderr.write(f"{what}, kept in {journal}. {cure}\n")
+        say(f"{what}, kept in {journal}. {cure}")
 
 
 def show_left_over(intents: Iterable[Intent], told: Sequence[Intent]) -> None:
