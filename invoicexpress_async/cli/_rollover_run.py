@@ -46,13 +46,7 @@ class Wishes:
 def carry_out(path: Path, wishes: Wishes, job: JobOptions, options: ConnectionOptions) -> int:
     """Read the accounts, then look at them and, unless it is a dry run, go on."""
     check_job_options(job)
-    settings = attrs.evolve(
-        settings_of(job),
-        is_staged=True,
-        default_not_before=wishes.not_before,
-        # An account whose default could not be read the first time is added the next time.
-        accept_added=True,
-    )
+    settings = RolloverPlan.settings(settings_of(job), not_before=wishes.not_before)
     if job.report is not None:
         check_report(job.report, outcome_layout(job.report), accounts=path)
     run = _Rollover(

@@ -106,6 +106,7 @@ class Engine:
         if due is None or not self.line.has_time_until(due):
             return outcome
         self.line.park(ticket, due)
+        self.on_change()
         return None
 
     async def _keep(self, ticket: Ticket, outcome: RowOutcome) -> None:
@@ -127,6 +128,8 @@ class Engine:
         was_down = self.outage.is_on
         if isinstance(error, JournalError):
             self._end(error)
+        elif self.stop.is_requested:
+            pass  # rows that are cut off say nothing of the server
         elif _may_be_the_servers(ticket, error):
             self.outage.failed(account)
             self._end_a_long_outage()

@@ -148,8 +148,7 @@ class ProvisioningReport:
     """How the rows of a plan ended.
 
     Attributes:
-        outcomes: In the order of the plan; of a run with `keep_done=False`, without the rows
-            that are done.
+        outcomes: In the order of the plan; of a run with `keep_done=False`, those with an error.
         counts: How many rows ended in each state, 0 included.
         created: How many sequences this run is known to have created.
         seconds: How long the run took.

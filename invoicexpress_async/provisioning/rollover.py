@@ -67,6 +67,20 @@ class RolloverPlan:
         """The steps without a serie."""
         return tuple(step for step in self.steps if step.problem is not None)
 
+    @staticmethod
+    def settings(
+        settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+        *,
+        not_before: dt.date | None = None,
+    ) -> RunSettings:
+        """Return the settings with which `provision` carries its `plan()` out as `rollover` does.
+
+        An account whose default could not be read the first time is added the next time.
+        """
+        return attrs.evolve(
+            settings, is_staged=True, default_not_before=not_before, accept_added=True
+        )
+
     def plan(self) -> Plan:
         """Return the rows of the accounts whose serie is known."""
         return Plan(
@@ -205,10 +219,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
         plan.plan(),
         journal=journal,
         concurrency=concurrency,
-        # An account whose default could not be read the first time is added the next time.
-        settings=attrs.evolve(
-            settings, is_staged=True, default_not_before=not_before, accept_added=True
-        ),
+        settings=plan.settings(settings, not_before=not_before),
         on_progress=on_progress,
         on_outcome=on_outcome,
         stop=stop,

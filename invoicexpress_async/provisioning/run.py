@@ -72,8 +72,8 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
             raises is in the report, and harms nothing.
         on_outcome: Called with each outcome as it comes, in the event loop; what it raises
             ends the run.
-        keep_done: Whether the report keeps the outcomes of rows that are done, too; not, for a
-            plan of a million rows.
+        keep_done: Whether the report keeps the outcomes of rows that are done or prepared, too;
+            not, for a plan of a million rows.
         stop: Asked to end the run early.
 
     Raises:
@@ -85,7 +85,7 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
     outcomes: list[RowOutcome] = []
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
-            if keep_done or outcome.state is not RowState.DONE:
+            if keep_done or outcome.error is not None:
                 outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
