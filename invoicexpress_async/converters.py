@@ -1,29 +1,30 @@
 """Wire and values: the wide row of the API to nested `Sequence` objects, and back.
 
-All wire names, and every oddity of the API, live in this module, each as one named hook.
+All wire names but those of the wide row's columns, which `_row_layout` knows, and every oddity of
+the API live in this module, each as one named hook.
 """
 
-import re
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
 import cattrs
 
 from invoicexpress_async._json import JsonValue
+from invoicexpress_async._row_layout import RowLayouts
 from invoicexpress_async.errors import MalformedResponseError
 from invoicexpress_async.models import DocumentSequenceState, DocumentType, Sequence
 
 T = TypeVar("T")
 
-_TRIPLE_KEY: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
 _ENVELOPES: Final = ("sequence", "sequences")
 # Every form of the flag that was recorded or that a client copes with; nothing else is a flag.
 _TRUE_FLAGS: Final = frozenset({"1", "true"})
 _FALSE_FLAGS: Final = frozenset({"0", "false"})
 # Ids and counters are 64-bit at the most; longer digit strings are garbage and slow to convert.
 _MOST_DIGITS: Final = 18
+_END_OF_COUNTS: Final = 10**_MOST_DIGITS
 _MOST_PROBLEMS: Final = 20
-_MOST_KEYS_REMEMBERED: Final = 1_024
 
 
 class ProblemError(ValueError):
@@ -61,7 +62,7 @@ def structure_count(value: object, path: str) -> int | None:
         and value.isdecimal()
     ):
         return int(value)
-    if type(value) is int and 0 <= value < 10**_MOST_DIGITS:
+    if type(value) is int and 0 <= value < _END_OF_COUNTS:
         return value
     raise ProblemError(path, "a whole number, as a number, a string or null", value)
 
@@ -105,22 +106,23 @@ def structure_code(value: object, path: str) -> str | None:
     raise ProblemError(path, "a validation code", value)
 
 
-def document_type(name: str) -> DocumentType | str:
-    """Return the known type, or the name itself: the set depends on the account and its age."""
-    return _KNOWN_TYPES.get(name, name)
-
-
-_KNOWN_TYPES: Final[Mapping[str, DocumentType]] = {member.value: member for member in DocumentType}
+# A frozen class writes each field through `object.__setattr__`; its slots do it in half the time,
+# and a row has 45 of them.
+_new_state: Final = functools.partial(object.__new__, DocumentSequenceState)
+_set_number, _set_id, _set_code = (
+    getattr(DocumentSequenceState, name).__set__
+    for name in ("number", "sequence_id", "validation_code")
+)
 
 
 class SequenceHooks:
     """The cattrs hooks between one wide row and one `Sequence`.
 
-    One object per converter: it remembers how each key splits, as all rows share their keys.
+    One object per converter: it remembers how rows split, as nearly all have the same keys.
     """
 
     def __init__(self) -> None:
-        self._splits: dict[str, tuple[DocumentType | str, str] | None] = {}
+        self._layouts = RowLayouts()
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row.
@@ -130,45 +132,24 @@ class SequenceHooks:
         """
         if not isinstance(row, dict):
             raise malformed(str(ProblemError("sequence", "an object", row)))
+        layout = self._layouts.of(tuple(row))
         problems = Problems()
-        fields: dict[str, JsonValue] = {}
-        numbers: dict[DocumentType | str, int | None] = {}
-        ids: dict[DocumentType | str, int | None] = {}
-        codes: dict[DocumentType | str, str | None] = {}
-        for key, value in row.items():
-            split = self._split(key)
-            if split is None:
-                fields[key] = value
-                continue
-            name, field = split
-            try:
-                if field == "number":
-                    numbers[name] = structure_count(value, key)
-                elif field == "sequence_id":
-                    ids[name] = structure_count(value, key)
-                else:
-                    codes[name] = structure_code(value, key)
-            except ProblemError as problem:
-                problems.add(problem)
-        documents = {
-            name: DocumentSequenceState(
-                number=numbers.get(name),
-                sequence_id=ids.get(name),
-                validation_code=codes.get(name),
-            )
-            for name in numbers | ids | codes
-        }
-        return _sequence(fields, documents, problems)
-
-    def _split(self, key: str) -> tuple[DocumentType | str, str] | None:
-        if key in self._splits:
-            return self._splits[key]
-        match = _TRIPLE_KEY.fullmatch(key)
-        split = (document_type(match[1]), match[2]) if match else None
-        # A hostile server could send new keys for ever: remember a bounded number.
-        if len(self._splits) < _MOST_KEYS_REMEMBERED:
-            self._splits[key] = split
-        return split
+        get: Callable[[str | None], JsonValue] = row.get  # type: ignore[assignment]  # None is no key
+        documents: dict[DocumentType | str, DocumentSequenceState] = {}
+        for name, number_key, id_key, code_key in layout.documents:
+            number, identifier, code = get(number_key), get(id_key), get(code_key)
+            # What nearly all are is seen here, without a call for each of the 45.
+            if type(number) is not int or not 0 <= number < _END_OF_COUNTS:
+                number = problems.collect(structure_count, number, number_key)
+            if type(identifier) is not int or not 0 <= identifier < _END_OF_COUNTS:
+                identifier = problems.collect(structure_count, identifier, id_key)
+            if type(code) is not str:
+                code = problems.collect(structure_code, code, code_key)
+            state = documents[name] = _new_state()
+            _set_number(state, number)
+            _set_id(state, identifier)
+            _set_code(state, code)
+        return _sequence({key: row[key] for key in layout.others}, documents, problems)
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
         """Write the wide row again. What the server did not say is left out."""
@@ -228,8 +209,12 @@ class Problems:
         if len(self._texts) < _MOST_PROBLEMS:
             self._texts.append(f"sequence.{problem}")
 
-    def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
-        """Structure one field, or note its problem and return None."""
+    def collect(
+        self, structure: Callable[[object, str], T], value: object, path: str | None
+    ) -> T | None:
+        """Structure one field, or note its problem and return None; without a path it is absent."""
+        if path is None:
+            return None
         try:
             return structure(value, path)
         except ProblemError as problem:
@@ -271,7 +256,8 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
     """
     content = _open_envelope(payload)
     rows = content if isinstance(content, list) else [content]
-    return tuple(converter.structure(row, Sequence) for row in rows)
+    structure = converter.get_structure_hook(Sequence)
+    return tuple([structure(row, Sequence) for row in rows])
 
 
 def _open_envelope(payload: JsonValue) -> JsonValue:
