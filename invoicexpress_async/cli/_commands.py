@@ -29,6 +29,12 @@ COMMANDS: Final = (
     Command(
         "rollover", f"{_PACKAGE}.rollover:rollover", "The new year's serie, each after its own."
     ),
+    Command(
+        "onboard", f"{_PACKAGE}.onboard:onboard", "An account, a key and a serie for each company."
+    ),
+    Command(
+        "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
+    ),
     Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
 )

@@ -17,7 +17,7 @@ from invoicexpress_async.cli._invocation import program
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli._signals import run_until_signal
 from invoicexpress_async.cli._text import next_year
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
@@ -32,6 +32,7 @@ class Setup:
 
     count: int
     accounts_csv: Path | None
+    partner: str | None
     port: int
     state: Path | None
     language: Literal["pt", "en"]
@@ -60,12 +61,24 @@ def run(setup: Setup) -> int:
 
 
 def _sandbox(setup: Setup) -> Sandbox:
-    return Sandbox(
-        accounts=_accounts(setup),
+    partner = None if setup.partner is None else check_account_name(setup.partner)
+    accounts = _accounts(setup)
+    if partner is not None and partner not in map(_name, accounts):
+        accounts.insert(0, partner)
+    sandbox = Sandbox(
+        accounts=accounts,
         port=setup.port,
         state_file=setup.state,
         language=setup.language,
     )
+    if partner is not None:
+        # Not among its arguments: there, its key would take the place of that in the state file.
+        sandbox.update_account(attrs.evolve(sandbox.accounts[partner], is_partner=True))
+    return sandbox
+
+
+def _name(account: SandboxAccount | str) -> str:
+    return account if isinstance(account, str) else account.name
 
 
 def _accounts(setup: Setup) -> list[SandboxAccount | str]:
@@ -89,7 +102,9 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
 
 
 def _announce(sandbox: Sandbox, setup: Setup) -> None:
-    accounts = list(sandbox.accounts.values())
+    # The partner first: it is the one that is tried.
+    partner = (setup.partner or "").lower()
+    accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
     if setup.write_accounts is not None:
         _write_accounts(setup.write_accounts, accounts)
     if setup.as_json:
@@ -104,15 +119,22 @@ def _announce(sandbox: Sandbox, setup: Setup) -> None:
     if len(accounts) > _MOST_ACCOUNTS_SHOWN:
         where = setup.write_accounts or "--write-accounts FILE.csv"
         console.print(f"… {len(accounts) - _MOST_ACCOUNTS_SHOWN} more: {where}")
-    sys.stdout.write(_next_steps(sandbox, accounts[0], setup.write_accounts))
+    sys.stdout.write(_next_steps(sandbox, accounts[0], setup))
     sys.stdout.flush()
 
 
-def _next_steps(sandbox: Sandbox, account: SandboxAccount, written: Path | None) -> str:
+def _next_steps(sandbox: Sandbox, account: SandboxAccount, setup: Setup) -> str:
     root = sandbox.base_url.removesuffix("/{account}")
     serie, called = next_year(), program()
-    file = shlex.quote(str(written))
-    of_all = f"  {called} provision {file} --serie {serie} --default\n" if written else ""
+    file = shlex.quote(str(setup.write_accounts))
+    more = (
+        f"  {called} provision {file} --serie {serie} --default\n" if setup.write_accounts else ""
+    )
+    if setup.partner is not None:
+        more += (
+            f"  {called} onboard companies.csv --partner {account.name} --serie {serie} "
+            "--accept-terms \\\n    --keys-out keys.csv --journal onboarding.db\n"
+        )
     return f"""\
 All that it holds, to look at: {root}/_sandbox/state.json
 
@@ -122,7 +144,7 @@ In another terminal:
   export INVOICEXPRESS_ACCOUNT={account.name}
   export INVOICEXPRESS_API_KEY={account.api_key}
   {called} sequences ensure {serie} --default
-{of_all}
+{more}
 Ctrl-C ends it.
 """
 

@@ -14,6 +14,10 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
     accounts_csv: Annotated[
         Path | None, Parameter(help="Take names and keys from a CSV instead: account, api_key.")
     ] = None,
+    partner: Annotated[
+        str | None,
+        Parameter(help="An account of this name too, which may create accounts: for `onboard`."),
+    ] = None,
     port: Annotated[int, Parameter(help="Where to listen; 0 for a free one.")] = _DEFAULT_PORT,
     state: Annotated[
         Path | None, Parameter(help="Keep accounts and sequences in this file.")
@@ -35,6 +39,7 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
     setup = Setup(
         count=accounts,
         accounts_csv=accounts_csv,
+        partner=partner,
         port=port,
         state=state,
         language=language,

@@ -20,12 +20,14 @@ from invoicexpress_async.onboarding.report import (
 from invoicexpress_async.onboarding.run import onboard
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
+from invoicexpress_async.onboarding.standing import CompanyStanding, read_standings
 
 __all__ = [
     "AccountUnknownError",
     "Company",
     "CompanyList",
     "CompanyOutcome",
+    "CompanyStanding",
     "CompanyState",
     "CompanyStep",
     "CredentialsUnknownError",
@@ -42,4 +44,5 @@ __all__ = [
     "SinkError",
     "SpoolError",
     "onboard",
+    "read_standings",
 ]

@@ -1,0 +1,89 @@
+"""What a user of the command line can do about a company that is not done."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from invoicexpress_async import OutcomeUnknownError, RepeatedCredentialsError, errors
+from invoicexpress_async.cli._failures import cure_of
+from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
+from invoicexpress_async.onboarding import (
+    AccountUnknownError,
+    CompanyOutcome,
+    CompanyState,
+    CompanyStep,
+    CredentialsUnknownError,
+    KeyLostError,
+    KeyNeededError,
+    NameUnknownError,
+    NotVerifiedError,
+    SinkError,
+)
+from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError
+
+_TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
+_AGAIN: Final = "Run the same command again: it goes on where it is."
+_MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
+_AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
+
+_CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
+    AccountUnknownError: (
+        "It is never sent again. Look for its fiscal number and e-mail in the provider's pages. If "
+        f"the account is there, have its key shown or renewed, {_TAKE_UP}. If there is none for "
+        "certain, run again with --forget and its fiscal number."
+    ),
+    KeyLostError: (
+        "If an earlier run had another --spool, name that. Else have the account's key shown or "
+        f"renewed in the provider's pages, {_TAKE_UP}."
+    ),
+    KeyNeededError: _MISSING_KEY,
+    KeyUnavailableError: _MISSING_KEY,
+    NameUnknownError: f"Look its name up in the provider's pages, {_TAKE_UP}.",
+    SinkError: "Mend what --keys-out names, and run again: the key is in the spool.",
+    RepeatedCredentialsError: (
+        "Correct at_subuser or at_password in its row. If it was something else that made the "
+        "server refuse them and it has changed, run again with --retry-refused."
+    ),
+    CredentialsUnknownError: (
+        "Look in the account whether AT communication is set up: if so, run again. If not, check "
+        "the credentials at the tax authority first, then run again with --retry-refused."
+    ),
+    NotVerifiedError: "Run again in some minutes: a list can lag behind.",
+    PartialRegistrationError: (
+        "Do not use the account yet: check its set-up at the tax authority, then run again with "
+        "--retry-refused."
+    ),
+    RowCutOffError: _AGAIN,
+}
+
+
+def cure_of_company(outcome: CompanyOutcome) -> str | None:
+    """Return what to do, or None when it is done."""
+    error = outcome.error
+    if error is None:
+        return None
+    if (
+        isinstance(error, errors.TaxAuthorityCredentialsError)
+        and outcome.step is CompanyStep.SERIES
+    ):
+        return _cure_of_series(outcome)
+    return _CURES.get(type(error)) or _cure_of_answer(outcome, error)
+
+
+def _cure_of_answer(outcome: CompanyOutcome, error: InvoiceXpressError) -> str:
+    if isinstance(error, OutcomeUnknownError):
+        return "Run the same command again in some minutes: it reads first, and sends none twice."
+    if outcome.state is CompanyState.FAILED:
+        return _AGAIN
+    if outcome.step is not CompanyStep.AT:
+        return f"{cure_of(error)} Then run again with --retry-refused."
+    is_wrong = isinstance(error, errors.UnprocessableError)
+    return _AT if is_wrong else f"{cure_of(error)} Then run again."
+
+
+def _cure_of_series(outcome: CompanyOutcome) -> str:
+    if outcome.company.at is None:
+        return "Put at_subuser and at_password into its row, and run again."
+    return (
+        "The tax authority took its credentials and then refused them: check the sub-user's right "
+        "to communicate series, then run again with --retry-refused; or correct them in its row."
+    )
