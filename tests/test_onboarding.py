@@ -82,6 +82,7 @@ class Stage:
     server: FaultServer
     manager: SessionManager
     folder: Path
+    partner_key: str = KEY
 
     @property
     def keys(self) -> Path:
@@ -96,7 +97,7 @@ class Stage:
         async with SqliteJournal(self.folder / "onboarding.db") as journal:
             return await onboard(
                 self.manager,
-                self.manager.account("partner", KEY),
+                self.manager.account("partner", self.partner_key),
                 whom,
                 journal=journal,
                 key_spool=KeySpool(self.spool),
