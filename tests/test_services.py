@@ -3,8 +3,11 @@
 import asyncio
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -149,3 +152,22 @@ async def test_sigterm_in_the_middle_leaves_no_client_without_an_answer(
     assert [await client.get(link) for link in links] == [200] * 10
     assert [(await client.ensure(name, "2029"))[0] for name in ACCOUNTS[:20]] == [200] * 20
     assert most_posts(sandbox) == 1
+
+
+async def test_a_short_run_of_the_benchmark_posts_nothing_twice() -> None:
+    process = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "bench_services.py", "40", "2"],
+        cwd=Path(__file__).parents[1] / "benchmarks",
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    rows = {line[:9].strip(): line.split() for line in process.stdout.splitlines()}
+    *_, tasks, _, posts, lies = rows["ours"]
+    assert (posts, lies) == ("1", "0")
+    assert int(tasks) <= 5
+    assert rows["by hand"]

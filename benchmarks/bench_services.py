@@ -1,0 +1,374 @@
+"""A web service under load: 1,000 requests in flight over 500 accounts, a fifth of them hung up.
+
+The service is that of `tests/examples/aiohttp_service.py`; beside it stands the same with aiohttp
+by hand. Each runs in a process of its own, on a server that loses, cuts or garbles a tenth of its
+answers. "own" is the processor time of the code of one request, waiting left out; "lies" are
+answers that a create had no effect, of series that are there; "posts" the most of one series.
+`python benchmarks/bench_services.py [requests in flight] [turns]`
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import aiohttp
+import attrs
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.testing import SandboxThread
+
+T = TypeVar("T")
+
+_EXAMPLES = Path(__file__).parents[1] / "tests" / "examples"
+_CONNECTIONS = 100
+_DEADLINE = "10"
+_FAULTS = {"close_after_read": 1.0, "reset_peer": 1.0, "truncated_json": 1.0, "login_page": 1.0}
+_FAULTY_SHARE = 0.1
+_HUNG_UP_SHARE = 0.2
+
+
+@attrs.define
+class _Spent:
+    """The processor seconds of one request."""
+
+    seconds: float = 0.0
+
+
+@attrs.define(eq=False)
+class _Ledger:
+    """What requests took, and how late the loop was."""
+
+    own: list[float] = attrs.field(factory=list)
+    lags: list[float] = attrs.field(factory=list)
+
+    async def watch(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.01)
+            self.lags.append(time.perf_counter() - began - 0.01)
+
+    def figures(self) -> dict[str, float]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return {
+            "own_p50": _percentile(self.own, 0.5),
+            "own_p99": _percentile(self.own, 0.99),
+            "lag_p99": _percentile(self.lags, 0.99),
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+            "sockets": _count_sockets(),
+            "tasks": len(asyncio.all_tasks()),
+        }
+
+
+_SPENT: ContextVar[_Spent | None] = ContextVar("spent", default=None)
+_LEDGER = _Ledger()
+
+
+async def _timed(work: Awaitable[T], spent: _Spent) -> T:
+    return await _steps(work, spent)
+
+
+@types.coroutine
+def _steps(awaitable: Awaitable[T], spent: _Spent) -> Generator[Any, Any, T]:
+    """Run a coroutine, and count what it runs and not what it waits."""
+    work = cast("Coroutine[Any, Any, T]", awaitable)
+    step = functools.partial(work.send, None)
+    while True:
+        began = time.thread_time()
+        try:
+            awaited = step()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            spent.seconds += time.thread_time() - began
+        try:
+            yield awaited
+            step = functools.partial(work.send, None)
+        except BaseException as error:  # noqa: BLE001  # thrown on into the work
+            step = functools.partial(work.throw, error)
+
+
+def _timed_task(
+    loop: asyncio.AbstractEventLoop,
+    work: Any,  # noqa: ANN401  # as asyncio has it
+    **options: Any,  # noqa: ANN401  # as asyncio has it
+) -> asyncio.Task[Any]:
+    """Make a task whose time counts for the request that started it."""
+    spent = _SPENT.get()
+    return asyncio.Task(_timed(work, spent) if spent else work, loop=loop, **options)
+
+
+def _percentile(values: list[float], share: float) -> float:
+    return sorted(values)[int(len(values) * share)] * 1e3 if values else 0.0
+
+
+def _count_sockets() -> int:
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the listing itself
+            count += str(entry.readlink()).startswith("socket:")
+    return count
+
+
+class _Measured(SessionManager):
+    @classmethod
+    def from_env(cls) -> Self:
+        return cls(max_connections=_CONNECTIONS)
+
+
+class _Memory:
+    """In place of the example's store, whose time on the disk is not the package's."""
+
+    async def keep(self, intent: object) -> None: ...
+    async def settle(self, account: str, sequence: object) -> None: ...
+    async def close(self) -> None: ...
+
+
+def _ours() -> web.Application:
+    sys.path.insert(0, str(_EXAMPLES))
+    import aiohttp_service  # type: ignore[import-not-found]  # noqa: PLC0415  # by its path
+
+    aiohttp_service.SessionManager, aiohttp_service.IntentStore = _Measured, _Memory
+    app: web.Application = aiohttp_service.make_app()
+    return app
+
+
+def _by_hand() -> web.Application:
+    """Return what is written in an afternoon: list, and create what is not there."""
+    base_url = os.environ["INVOICEXPRESS_BASE_URL"]
+    keys: Mapping[str, str] = json.loads(Path(os.environ["COMPANIES_FILE"]).read_text())
+    session: aiohttp.ClientSession
+
+    async def life(_: web.Application) -> AsyncIterator[None]:
+        nonlocal session
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
+        timeout = aiohttp.ClientTimeout(total=float(_DEADLINE))
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            yield
+
+    async def rows_of(account: str) -> list[dict[str, object]]:
+        url = f"{base_url.format(account=account)}/sequences.json"
+        async with session.get(url, params={"api_key": keys[account]}) as answer:
+            answer.raise_for_status()
+            rows: list[dict[str, object]] = (await answer.json())["sequences"]
+            return rows
+
+    async def create(account: str, serie: str) -> None:
+        url = f"{base_url.format(account=account)}/sequences.json"
+        body = {"sequence": {"serie": serie}}
+        async with session.post(url, params={"api_key": keys[account]}, json=body) as answer:
+            answer.raise_for_status()
+            await answer.json()
+
+    async def ensure(request: web.Request) -> web.Response:
+        account, serie = request.match_info["account"], (await request.json())["serie"]
+        try:
+            is_there = any(row["serie"] == serie for row in await rows_of(account))
+            if not is_there:
+                await create(account, serie)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return web.json_response({"error": "upstream"}, status=502)
+        return web.json_response({"serie": serie}, status=200 if is_there else 201)
+
+    async def show_all(request: web.Request) -> web.Response:
+        try:
+            rows = await rows_of(request.match_info["account"])
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return web.json_response({"error": "upstream"}, status=502)
+        return web.json_response(rows)
+
+    app = web.Application()
+    app.cleanup_ctx.append(life)
+    app.router.add_post("/companies/{account}/sequences", ensure)
+    app.router.add_get("/companies/{account}/sequences", show_all)
+    return app
+
+
+@web.middleware
+async def _accounting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    spent = _Spent()
+    token = _SPENT.set(spent)
+    try:
+        return await _timed(handler(request), spent)
+    finally:
+        _SPENT.reset(token)
+        _LEDGER.own.append(spent.seconds)
+
+
+async def _figures(_: web.Request) -> web.Response:
+    return web.json_response(_LEDGER.figures())
+
+
+async def _watching(_: web.Application) -> AsyncIterator[None]:
+    asyncio.get_running_loop().set_task_factory(_timed_task)
+    watcher = asyncio.create_task(_LEDGER.watch())
+    yield
+    watcher.cancel()
+
+
+def _serve(kind: str, port: int) -> None:
+    app = _ours() if kind == "ours" else _by_hand()
+    app.middlewares.insert(0, _accounting)
+    app.cleanup_ctx.append(_watching)
+    app.router.add_get("/figures", _figures)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=port,
+        backlog=2048,
+        print=None,
+        access_log=None,
+        handler_cancellation=True,
+    )
+
+
+@attrs.define(eq=False)
+class _Load:
+    """Clients that each ask again as soon as they have an answer, or have hung up."""
+
+    url: str
+    accounts: list[str]
+    size: int
+    rounds: int
+    dice: random.Random = attrs.field(factory=lambda: random.Random(6))
+    statuses: Counter[int] = attrs.field(factory=Counter)
+    seconds: list[float] = attrs.field(factory=list)
+    history: list[dict[str, float]] = attrs.field(factory=list)
+    told_failed: list[tuple[str, str]] = attrs.field(factory=list)
+    hung_up: int = 0
+
+    async def run(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await asyncio.gather(*(self._client(session, number) for number in range(self.size)))
+        await asyncio.sleep(0.5)
+        await self._look()
+
+    async def _client(self, session: aiohttp.ClientSession, number: int) -> None:
+        account = self.accounts[number % len(self.accounts)]
+        for turn in range(self.rounds):
+            serie = f"S{turn}" if number < len(self.accounts) else None
+            asking = asyncio.ensure_future(self._request(session, account, serie))
+            hangs_up = self.dice.random() < _HUNG_UP_SHARE
+            await asyncio.wait([asking], timeout=self.dice.random() if hangs_up else None)
+            self.hung_up += asking.cancel()
+            if number == 0:
+                await self._look()
+
+    async def _look(self) -> None:
+        async with aiohttp.request("GET", f"{self.url}/figures") as answer:
+            self.history.append(await answer.json())
+
+    async def _request(
+        self, session: aiohttp.ClientSession, account: str, serie: str | None
+    ) -> None:
+        began = time.perf_counter()
+        async with session.request(
+            "GET" if serie is None else "POST",
+            f"{self.url}/companies/{account}/sequences",
+            json=None if serie is None else {"serie": serie},
+            headers={"X-Deadline-Seconds": _DEADLINE},
+        ) as answer:
+            body = await answer.text()
+        self.statuses[answer.status] += 1
+        self.seconds.append(time.perf_counter() - began)
+        if serie is not None and answer.status >= 400 and "may have" not in body:  # noqa: PLR2004  # HTTP's
+            self.told_failed.append((account, serie))
+
+
+@contextlib.contextmanager
+def _service(kind: str, sandbox: SandboxThread, keys: Mapping[str, str]) -> Iterator[str]:
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        companies = Path(folder) / "companies.json"
+        companies.write_text(json.dumps(dict(keys)))
+        environment = {**os.environ, **sandbox.environment, "COMPANIES_FILE": str(companies)}
+        command = [sys.executable, __file__, "serve", kind, str(port)]
+        with subprocess.Popen(command, env=environment) as process:  # noqa: S603  # this file
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+
+
+async def _contest(kind: str, size: int, rounds: int) -> None:
+    with SandboxThread() as sandbox:
+        names = [f"account-{number}" for number in range(max(size // 2, 1))]
+        keys = {name: sandbox.add_account(name).api_key for name in names}
+        sandbox.fail_randomly(_FAULTS, share=_FAULTY_SHARE)
+        with _service(kind, sandbox, keys) as url:
+            load = _Load(url, names, size, rounds)
+            await load.run()
+        _show(kind, load, sandbox)
+
+
+def _show(kind: str, load: _Load, sandbox: SandboxThread) -> None:
+    last, requests = load.history[-1], load.size * load.rounds
+    lies = sandbox.call(
+        lambda server: sum(server.oracle.rows(*failed) > 0 for failed in load.told_failed)
+    )
+    names = [(name, f"S{turn}") for name in load.accounts for turn in range(load.rounds)]
+    posts = sandbox.call(lambda server: max(server.oracle.posts(*name) for name in names))
+    assert sandbox.duplicates() == ()
+    print(
+        f"{kind:9}{last['own_p50']:8.2f}{last['own_p99']:8.2f}"
+        f"{last['cpu'] / requests * 1e3:8.2f}{last['lag_p99']:8.0f}"
+        f"{_percentile(load.seconds, 0.5):8.0f}{_percentile(load.seconds, 0.99):8.0f}"
+        f"{last['tasks']:7.0f}{last['sockets']:9.0f}"
+        f"{posts:7}{lies:6}"
+    )
+    memory = " ".join(f"{one['memory']:.0f}" for one in load.history)
+    print(f"{'':9}answers {dict(sorted(load.statuses.items()))}, {load.hung_up} hung up")
+    print(f"{'':9}MiB {memory}")
+
+
+def main(size: int, rounds: int) -> None:
+    """Run both and print a table."""
+    print(f"{size} requests in flight over {max(size // 2, 1)} accounts, {rounds} times")
+    print(
+        f"{'ms':9}{'own p50':>8}{'p99':>8}{'CPU':>8}{'lag p99':>8}{'ans. p50':>8}{'p99':>8}"
+        f"{'tasks':>7}{'sockets':>9}{'posts':>7}{'lies':>6}"
+    )
+    for kind in ("ours", "by hand"):
+        asyncio.run(_contest(kind, size, rounds))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["serve", kind, port]:
+            _serve(kind, int(port))
+        case arguments:
+            size, rounds = (*map(int, arguments), *(1_000, 10)[len(arguments) :])
+            main(size, rounds)
