@@ -10,10 +10,13 @@ from fakes import FakeClock
 
 from invoicexpress_async import (
     AccountSession,
+    Intent,
+    MalformedResponseError,
     OutcomeUnknownError,
     PartialRegistrationError,
     PermissionDeniedError,
     Registration,
+    RetryPolicy,
     Sequence,
     SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
@@ -398,3 +401,119 @@ async def test_a_lost_create_with_default_gets_its_flag_repaired(
 
     assert ensured.sequence.is_default
     assert faulty.oracle.posts(ACCOUNT) == 1
+
+
+_PAGE = b'{"sequences":[{"id":%d,"serie":"S%d"}],"pagination":{"current_page":%d,"total_pages":%d}}'
+
+
+@pytest.mark.parametrize(("total", "is_refused"), [(200, False), (201, True)])
+async def test_a_list_has_two_hundred_pages_at_the_most(
+    faulty: FaultServer, faulty_account: AccountSession, total: int, *, is_refused: bool
+) -> None:
+    for page in range(1, 202):
+        body = _PAGE % (page, page, page, total)
+        faulty.faults.next("status", operation="list", status=200, body=body)
+
+    if is_refused:
+        with pytest.raises(MalformedResponseError, match="more than 200 pages"):
+            await faulty_account.sequences.list()
+    else:
+        assert len(await faulty_account.sequences.list()) == 200
+
+    assert faulty.count("GET", "/sequences.json") == 200
+
+
+@pytest.mark.parametrize(
+    ("had_sequences", "there", "was_absent"),
+    [
+        pytest.param(None, (), True, id="no list before, none now"),
+        pytest.param(False, (), True, id="none before, none now"),
+        pytest.param(True, (), False, id="some before and none now: not believed"),
+        pytest.param(True, ("2026",), True, id="others are there"),
+        pytest.param(None, ("2026",), True, id="others are there, no list before"),
+        pytest.param(True, ("2026", "2 027"), False, id="a name that is only similar"),
+    ],
+)
+async def test_an_absence_is_believed_from_a_whole_list_only(
+    faulty: FaultServer,
+    faulty_account: AccountSession,
+    had_sequences: bool | None,  # a column of the table
+    there: tuple[str, ...],
+    was_absent: bool,  # a column of the table
+) -> None:
+    for serie in there:
+        faulty.add_sequence(ACCOUNT, serie)
+    intent = Intent(
+        version=1,
+        operation="create",
+        account=ACCOUNT,
+        serie="2027",
+        sequence_id=None,
+        is_default=False,
+        had_sequences=had_sequences,
+        sent_at=1.0,
+    )
+    once = faulty_account.with_options(retry=RetryPolicy(read_after_seconds=()))
+
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await once.sequences.resume(intent)
+
+    assert caught.value.was_absent is was_absent
+    assert faulty.count("GET", "/sequences.json") == 1
+
+
+async def test_a_list_that_fails_after_one_that_did_not_show_it_takes_the_absence_back(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    lost(faulty)
+    twice = faulty_account.with_options(
+        retry=RetryPolicy(attempts=1, read_after_seconds=(1.0, 2.0))
+    )
+    faulty.faults.next("byte_order_mark", operation="list")  # accepted: a whole list
+    faulty.faults.next("status", operation="list", status=403)
+
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await twice.sequences.create("2027")
+
+    assert not caught.value.was_absent
+
+
+async def test_a_register_is_first_read_for_a_second_after_it_was_sent(
+    faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
+) -> None:
+    sequence = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
+    lost(faulty, "register", commits=True)
+    started = clock.now()
+
+    await faulty_account.sequences.register(sequence.id)
+
+    assert clock.now() - started == 1.0
+
+
+async def test_without_a_schedule_a_lost_create_is_unknown_at_once(
+    faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
+) -> None:
+    lost(faulty, commits=True)
+    started = clock.now()
+    unread = faulty_account.with_options(retry=RetryPolicy(read_after_seconds=()))
+
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await unread.sequences.create("2027")
+
+    assert not caught.value.was_absent
+    assert faulty.count("GET", "/sequences.json") == 0
+    assert clock.now() == started
+
+
+async def test_without_a_schedule_006_is_told_at_once(
+    faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
+) -> None:
+    started = clock.now()
+    body = b'{"code":"006","message":"x"}'
+    faulty.faults.next("status", operation="create", status=409, body=body)
+    unread = faulty_account.with_options(retry=RetryPolicy(read_after_seconds=()))
+
+    with pytest.raises(SequenceBeingRegisteredError):
+        await unread.sequences.create("2027")
+
+    assert clock.now() == started
