@@ -24,6 +24,7 @@ from invoicexpress_async.sandbox import Sandbox
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
+(COMPANIES,) = (code for language, code in BLOCKS if language == "csv")
 COMMANDS = [
     line.removeprefix("$ ")
     for language, code in BLOCKS
@@ -42,6 +43,7 @@ async def place(
         from invoicexpress_async.sandbox import SandboxAccount  # noqa: PLC0415
 
         sandbox.add_account(SandboxAccount(name=ACCOUNT, api_key=API_KEY, is_partner=True))
+        sandbox.add_account(SandboxAccount(name="company", id="4711", owner=ACCOUNT))
         row = sandbox.add_sequence(ACCOUNT, "2026")
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("INVOICEXPRESS_BASE_URL", sandbox.base_url)
@@ -49,6 +51,7 @@ async def place(
         monkeypatch.setenv("INVOICEXPRESS_API_KEY", API_KEY)
         (tmp_path / "accounts.csv").write_text(f"account,api_key\n{ACCOUNT},{API_KEY}\n")
         (tmp_path / "accounts.csv").chmod(0o600)
+        (tmp_path / "companies.csv").write_text(COMPANIES)
         async with SessionManager() as manager:
             account = manager.account()
             names = {
