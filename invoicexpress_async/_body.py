@@ -10,7 +10,9 @@ from invoicexpress_async._wire import MOST_BODY_BYTES
 # which some servers send under the same name, do not.
 _ZLIB_METHOD: Final = 8
 _LOW_HALF: Final = 0x0F
-_OVERSIZED: Final = f"it is over {MOST_BODY_BYTES // 1024**2} MiB"
+OVERSIZED: Final = f"it is over {MOST_BODY_BYTES // 1024**2} MiB"
+"""What is wrong with a body that is longer."""
+
 _PLAIN: Final = frozenset({"", "identity"})
 _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 
@@ -29,7 +31,7 @@ async def read_body(
         The body, and why it is not to be used: None when it is.
     """
     if (length or 0) > MOST_BODY_BYTES:
-        return b"", _OVERSIZED
+        return b"", OVERSIZED
     encoding = encoding.strip().lower()
     if encoding not in _ENCODINGS:
         return b"", "its Content-Encoding was not asked for"
@@ -43,7 +45,7 @@ async def read_body(
             return b"", "its compression is broken"
         size += len(piece)
         if size > MOST_BODY_BYTES:
-            return b"", _OVERSIZED
+            return b"", OVERSIZED
         pieces.append(piece)
     if inflater is not None and not inflater.is_complete:
         return b"", "its compressed body was cut"

@@ -24,9 +24,8 @@ class Clock(Protocol):
 class MonotonicClock:
     """The real clock."""
 
-    def now(self) -> float:
-        """Return `time.monotonic()`."""
-        return time.monotonic()
+    # Read eight times in a call: the function itself, and not one more around it.
+    now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""

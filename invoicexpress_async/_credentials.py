@@ -19,11 +19,17 @@ class KeySource:
     def __init__(self, source: Secret | KeyCallable, *, ttl_seconds: float, clock: Clock) -> None:
         self.identity: Hashable = source
         self._source = check_api_key(source) if isinstance(source, Secret) else source
+        self._given = source if isinstance(source, Secret) else None
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._key: Secret | None = None
         self._stale_at = float("-inf")
         self._asking = asyncio.Lock()
+
+    @property
+    def known(self) -> Secret | None:
+        """The key, if it was given: nothing is to be asked for."""
+        return self._given
 
     async def get(self) -> Secret:
         """Return the key. A burst of first calls asks for it once.

@@ -102,13 +102,17 @@ class Dispatcher:
             if call.doing.is_in_doubt:
                 self._note_doubt(call.doing)
             self.telling.call_ended(call, started, failure)
-        raise cast("InvoiceXpressError", failure)  # of the deadline, with no context
+        # Of the deadline, with no context; pyright does not see that it is one.
+        raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
 
     async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
         """Send, again where the decision table allows it, until it is accepted or decided."""
         self._quota.earn()
         for number in itertools.count(1):
             outcome = await self._attempt(call, request)
+            if outcome.evidence is Evidence.APPLIED:
+                outcome.action = Action.ACCEPT
+                return outcome
             decision = decide(
                 request.operation,
                 outcome.evidence,
@@ -137,12 +141,12 @@ class Dispatcher:
 
     def pending(self, intent: Intent) -> Intent | None:
         """Return the intent of an earlier call in doubt that asked for the same."""
-        return self._unresolved.get(_identity(intent))
+        return self._unresolved.get(_identity(intent)) if self._unresolved else None
 
     def resolve(self, call: Call, intent: Intent | None = None) -> None:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
-        if known is not None:
+        if known is not None and self._unresolved:
             self._unresolved.pop(_identity(known), None)
         call.intent, call.is_in_doubt = None, False
 
@@ -189,11 +193,13 @@ class Dispatcher:
         return Outcome(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
-        key = call.key = await call.link.keys.get()
+        keys = call.link.keys
+        key = call.key = keys.known or await keys.get()
         limiter = self._limiters.of(call.link.account)
         attempt = Attempt(on_sent=functools.partial(self._begin_doubt, call, request.operation))
         asked_at = self.clock.now()
-        await limiter.acquire()
+        if not limiter.acquire_at_once():
+            await limiter.acquire()
         if self.telling.is_wanted:
             self.telling.attempt_started(call, request.operation, asked_at)
         try:

@@ -53,7 +53,8 @@ class SequenceFlows:
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
-        await call.link.keys.get()  # a slow vault must not hold up who has the key
+        if call.link.keys.known is None:
+            await call.link.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
         async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
             if pending := self._dispatcher.pending(intent):
@@ -92,7 +93,8 @@ class SequenceFlows:
     async def _send_create(
         self, call: Call, intent: Intent, serie: str, *, default: bool
     ) -> tuple[Sequence, Via]:
-        await call.announce(intent)
+        if call.on_intent is not None:
+            await call.announce(intent)
         call.intent = intent
         try:
             request = self._requests.create(serie, default=default)
@@ -108,7 +110,8 @@ class SequenceFlows:
     async def register(self, call: Call, sequence_id: int) -> Sequence:
         """Send a registration, or read for one that this process sent and lost sight of."""
         intent = _intent(call, "register", sequence_id=sequence_id)
-        await call.link.keys.get()
+        if call.link.keys.known is None:
+            await call.link.keys.get()
         async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
             if pending := self._dispatcher.pending(intent):
                 await call.announce(pending)

@@ -10,6 +10,8 @@ except ImportError:  # the extra `speed` is not installed
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
+# `json.dumps` makes one of these for each call with settings.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,4 +46,4 @@ def loads(body: bytes) -> JsonValue:
 
 def dumps(value: JsonValue) -> bytes:
     """Write compact UTF-8 JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()

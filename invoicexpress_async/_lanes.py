@@ -57,6 +57,12 @@ class LanePool(Generic[L]):
         """The lanes there are, busy or idle."""
         return self._count
 
+    def take_at_once(self, origin: str) -> L | None:
+        """Lend an idle lane of the origin if nobody waits, as `take` does and at less cost."""
+        if origin not in self._idle_by_origin or not self._slots.acquire_at_once():
+            return None
+        return self._take_idle(origin)
+
     async def take(self, origin: str, account: str) -> L:
         """Lend a lane to `account`; give it back with `give`."""
         await self._slots.acquire(account)

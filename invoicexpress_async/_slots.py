@@ -11,10 +11,16 @@ class FairSlots:
         self._free = size
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    async def acquire(self, account: str) -> None:
-        """Wait for a slot and take it. Cancelling gives it on."""
+    def acquire_at_once(self) -> bool:
+        """Take a slot if one is free and nobody waits; return whether it was."""
         if self._free and not self._queues:
             self._free -= 1
+            return True
+        return False
+
+    async def acquire(self, account: str) -> None:
+        """Wait for a slot and take it. Cancelling gives it on."""
+        if self.acquire_at_once():
             return
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(account, deque()).append(turn)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
-from types import SimpleNamespace
 from typing import Final, TypeVar
 
 import aiohttp
@@ -18,18 +17,21 @@ from frozenlist import FrozenList
 from yarl import URL
 
 from invoicexpress_async._address import Address, KeyedUrl
-from invoicexpress_async._body import read_body
+from invoicexpress_async._body import OVERSIZED, read_body
 from invoicexpress_async._clock import Clock
 from invoicexpress_async._json import NotJsonError, dumps, loads
 from invoicexpress_async._lanes import LanePool
 from invoicexpress_async._openings import Opening, Openings
-from invoicexpress_async._wire import Answer, Request
+from invoicexpress_async._wire import MOST_BODY_BYTES, Answer, Request
 from invoicexpress_async.config import Secret, Timeouts
 
 T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
+_PLAIN_JSON: Final = frozenset({"application/json", "application/json; charset=utf-8"})
+# Servers keep idle connections for longer than this, as a rule.
+_SURELY_OPEN_SECONDS: Final = 5.0
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -39,11 +41,11 @@ class Attempt:
 
     Attributes:
         is_begun: Whether a connection was asked for.
-        is_sent: Whether a byte of it may have left: the hook that runs before the first byte.
+        is_sent: Whether a byte of it may have left: true before the first one is written.
         is_untrusted: Whether the server's certificate or TLS was wrong.
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
-        opening: The turn to open a connection, while one is being opened for it.
+        opening: The turn to open a connection, until its request is sent.
         on_sent: Called as `is_sent` becomes true.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
@@ -56,6 +58,14 @@ class Attempt:
     opening: Opening | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
+
+    def note_sending(self) -> None:
+        """Note that the first byte is about to be written, over a connection that is open."""
+        self.is_sent = True
+        if self.on_sent is not None:
+            self.on_sent()
+        if self.opening is not None:
+            self.opening.end()
 
     def __deepcopy__(self, memo: object) -> "Attempt":
         # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
@@ -76,14 +86,6 @@ class TransportOptions:
     proxy: Secret | None = None
     trace_configs: tuple[aiohttp.TraceConfig, ...] = ()
     resolver: AbstractResolver | None = None
-
-
-async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
-    attempt = context.trace_request_ctx
-    if isinstance(attempt, Attempt):
-        attempt.is_sent = True
-        if attempt.on_sent is not None:
-            attempt.on_sent()
 
 
 _Hook = Callable[..., Awaitable[None]]
@@ -121,32 +123,27 @@ def _may_have_secrets(context: object) -> bool:
     return not isinstance(attempt, Attempt) or attempt.has_secrets
 
 
-def _evidence_trace(openings: Openings) -> aiohttp.TraceConfig:
-    """Return the hooks of an attempt; one configuration serves all lanes."""
+@attrs.define
+class _Sending:
+    """What a lane is sending."""
 
-    async def begin_opening(_: object, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.opening = await openings.begin()
-
-    async def end_opening(_: object, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.opening.end()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(begin_opening)
-    trace.on_connection_create_end.append(end_opening)
-    trace.on_request_headers_sent.append(_note_sent)
-    return trace
+    url: URL
+    target: Secret
+    attempt: Attempt
 
 
 class HttpLane:
     """One connection to one origin, through a session and a connector of its own."""
 
     def __init__(
-        self, origin: str, options: TransportOptions, evidence: aiohttp.TraceConfig
+        self, origin: str, options: TransportOptions, openings: Openings, clock: Clock
     ) -> None:
         self.origin = origin
         self._options = options
-        self._attempt = self._nothing = Attempt()
-        self._target = self._nowhere = Secret("")
+        self._openings = openings
+        self._clock = clock
+        self._open_until = float("-inf")
+        self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
         timeouts = options.timeouts
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -166,7 +163,7 @@ class HttpLane:
                 sock_connect=timeouts.connect_seconds,
             ),
             middlewares=(self._send,),
-            trace_configs=[evidence, *options.trace_configs],
+            trace_configs=[*options.trace_configs],
             trust_env=False,
             # Inflated here, in pieces and with a cap.
             auto_decompress=False,
@@ -190,22 +187,27 @@ class HttpLane:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Send one request and read its answer into `attempt`. Raises nothing but cancellation."""
-        self._attempt = attempt
-        self._target = address.target(request, key)
+        url = URL(address.base + request.path, encoded=True)
+        self._sending = _Sending(url, address.target(request, key), attempt)
         attempt.is_begun = True
         attempt.has_secrets = bool(request.secrets)
         cancelled: tuple[object, ...] | None = None
         try:
-            async with self._session.request(
+            if self._clock.now() > self._open_until:
+                attempt.opening = await self._openings.begin()
+            self._open_until = float("-inf")
+            response = await self._session.request(
                 request.method,
-                URL(address.base + request.path, encoded=True),
+                url,
                 data=request.body or None,
                 headers=_NO_HEADERS if request.method == "GET" else _JSON_HEADERS,
                 allow_redirects=False,
                 proxy=self._options.proxy.reveal() if self._options.proxy else None,
                 trace_request_ctx=attempt,
-            ) as response:
-                attempt.answer = await _read(response, key)
+            )
+            attempt.answer = await _read(response, key)
+            if "Connection" not in response.headers:
+                self._open_until = self._clock.now() + _SURELY_OPEN_SECONDS
         except _AttemptFailedError:
             pass  # `_send` has written what it was
         except asyncio.CancelledError as cancellation:
@@ -214,7 +216,7 @@ class HttpLane:
             _record(attempt, error)
         finally:
             # An idle lane holds on to nothing of its last call.
-            self._attempt, self._target = self._nothing, self._nowhere
+            self._sending = self._nothing
             if attempt.opening is not None:
                 attempt.opening.end()
         if cancelled is not None:
@@ -224,13 +226,16 @@ class HttpLane:
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Add the key, for the account's own origin only, and keep aiohttp's errors down here."""
-        if str(request.url.origin()) == self.origin:
-            request.url = KeyedUrl(request.url, self._target)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
+        """Add the key, for the URL that was asked for only, and keep aiohttp's errors down here."""
+        sending = self._sending
+        if request.url != sending.url:
+            sending.attempt.failure = "another URL came up than the one to be asked"
+            raise _AttemptFailedError
+        request.url = KeyedUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001  # as in exchange
-            _record(self._attempt, error)
+            _record(sending.attempt, error)
         raise _AttemptFailedError
 
 
@@ -256,27 +261,44 @@ def _describe(attempt: Attempt, error: Exception) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse, key: Secret) -> Answer:
-    """Read the body in pieces up to the cap, and redact the key in all that is kept."""
-    body, problem = await read_body(
-        response.content.iter_any(),
-        length=response.content_length,
-        encoding=response.headers.get("Content-Encoding", ""),
-    )
+    """Read the body up to the cap, and redact the key in all that is kept."""
+    content, headers = response.content, response.headers
+    problem: str | None = None
+    try:
+        if content.is_eof() and "Content-Encoding" not in headers:
+            # It came in one piece with its headers, as a row does: nothing is left to wait for.
+            body = content.read_nowait()
+            if len(body) > MOST_BODY_BYTES:
+                body, problem = b"", OVERSIZED
+        else:
+            body, problem = await read_body(
+                content.iter_any(),
+                length=response.content_length,
+                encoding=headers.get("Content-Encoding", ""),
+            )
+    except BaseException:
+        response.close()
+        raise
     if problem is not None:
         response.close()  # the rest is not wanted, nor is the connection
+    content_type = headers.get("Content-Type", "")
     return Answer(
         status=response.status,
         body=_redact_json(body, key),
-        content_type=_header(response, "Content-Type", key) or "",
-        retry_after=_header(response, "Retry-After", key),
-        location=_header(response, "Location", key),
+        content_type=content_type if content_type in _PLAIN_JSON else _redact(content_type, key),
+        retry_after=_redacted_header(response, "Retry-After", key),
+        location=_redacted_header(response, "Location", key),
         problem=problem,
     )
 
 
-def _header(response: aiohttp.ClientResponse, name: str, key: Secret) -> str | None:
+def _redacted_header(response: aiohttp.ClientResponse, name: str, key: Secret) -> str | None:
     text = response.headers.get(name)
-    return None if text is None else key.redact(text.encode(errors="replace")).decode()
+    return None if text is None else _redact(text, key)
+
+
+def _redact(text: str, key: Secret) -> str:
+    return key.redact(text.encode(errors="replace")).decode()
 
 
 def _redact_json(body: bytes, key: Secret) -> bytes:
@@ -295,9 +317,11 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        evidence = _evidence_trace(Openings())
+        openings = Openings()
         self._lanes = LanePool(
-            lambda origin: HttpLane(origin, options, evidence), size=max_connections, clock=clock
+            lambda origin: HttpLane(origin, options, openings, clock),
+            size=max_connections,
+            clock=clock,
         )
 
     @property
@@ -309,7 +333,9 @@ class Transport:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
-        lane = await self._lanes.take(address.origin, address.account)
+        lane = self._lanes.take_at_once(address.origin)
+        if lane is None:
+            lane = await self._lanes.take(address.origin, address.account)
         try:
             await lane.exchange(address, request, key, attempt)
         finally:

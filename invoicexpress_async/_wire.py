@@ -84,7 +84,8 @@ def _status_error_class(status: int, code: str | None) -> type[StatusError]:
     return _BY_STATUS.get(status, StatusError)
 
 
-@attrs.frozen(kw_only=True)
+# Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
+@attrs.define(kw_only=True)
 class Request(Generic[T_co]):
     """One request, without the account and its key.
 
@@ -113,7 +114,7 @@ class Request(Generic[T_co]):
     secrets: tuple[Secret, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Answer:
     """One complete answer, secrets redacted.
 

@@ -27,6 +27,7 @@ _PLACEHOLDER: Final = "{account}"
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+_SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
 _MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
 _REDACTED: Final = "[redacted]"
 # Below this a key could be part of an ordinary answer, and hiding it would corrupt the data.
@@ -40,15 +41,22 @@ class Secret:
     `deepcopy` and a traceback that prints locals hold this object and never the text.
     """
 
-    __slots__ = ("_forms", "_value")
+    __slots__ = ("_forms", "_quoted", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._quoted: str | None = None
         self._forms: tuple[bytes, ...] | None = None
 
     def reveal(self) -> str:
         """Return the text. Keep it out of local variables that outlive the line."""
         return self._value
+
+    def quoted(self) -> str:
+        """Return the text as it stands in a URL's query. Handle it like that of `reveal`."""
+        if self._quoted is None:
+            self._quoted = quote(self._value, safe="")
+        return self._quoted
 
     def redact(self, text: bytes) -> bytes:
         """Replace the secret in `text`, also percent-, JSON- and base64-escaped."""
@@ -62,13 +70,17 @@ class Secret:
     def _escaped_forms(self) -> tuple[bytes, ...]:
         if len(self._value) < _FEWEST_REDACTABLE_CHARACTERS:
             return ()
-        forms = {
-            self._value,
-            quote(self._value, safe=""),
-            quote_plus(self._value),
-            json.dumps(self._value)[1:-1],
-            base64.b64encode(self._value.encode()).decode(),
-        }
+        in_base64 = base64.b64encode(self._value.encode()).decode()
+        if _SAME_IN_EVERY_ESCAPE.fullmatch(self._value):
+            forms = {self._value, in_base64}
+        else:
+            forms = {
+                self._value,
+                self.quoted(),
+                quote_plus(self._value),
+                json.dumps(self._value)[1:-1],
+                in_base64,
+            }
         return tuple(form.encode() for form in sorted(forms, key=len, reverse=True))
 
     def __repr__(self) -> str:
@@ -105,9 +117,14 @@ def _key_problem(key: Secret) -> str | None:
     value = key.reveal()
     if not value or value.isspace():
         return "is empty"
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
-        return "has a control character in it"
-    return None
+    return "has a control character in it" if _has_control_characters(value) else None
+
+
+def _has_control_characters(text: str) -> bool:
+    if text.isprintable():  # most are, and this sees it at once
+        return False
+    # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
+    return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
 
 
 def check_account_name(name: object) -> str:
@@ -143,8 +160,7 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
             f"{_MOST_SERIE_CHARACTERS}."
         )
-    # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in serie):
+    if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
     return serie
 

@@ -83,10 +83,18 @@ class AccountLimiter:
         """Whether a 429 holds the account back."""
         return self._clock.now() < self._paused_until
 
+    def acquire_at_once(self) -> bool:
+        """Take a slot if there is one and nobody waits; return whether it was."""
+        if self._waiting or not self._has_room():
+            return False
+        self._in_flight += 1
+        return True
+
     async def acquire(self) -> None:
         """Wait for a slot and take it. Cancelling gives the turn to the next."""
-        if self._waiting or not self._has_room():
-            await self._queue()
+        if self.acquire_at_once():
+            return
+        await self._queue()
         self._in_flight += 1
 
     def release(self) -> None:

@@ -265,11 +265,11 @@ class SequenceService:
     ) -> Call:
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
-        names = (f"sequence {name!r}" for name in (serie, sequence_id) if name is not None)
+        name = sequence_id if serie is None else serie
         return Call(
             link=self._link,
             operation=operation,
-            subject=next(names, None),
+            subject=None if name is None else f"sequence {name!r}",
             timeout_seconds=timeout_seconds,
         )
 

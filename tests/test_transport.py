@@ -137,13 +137,17 @@ async def test_no_url_that_other_code_sees_holds_the_key(
 
 def test_a_keyed_url_is_the_clean_url_but_for_the_request_line() -> None:
     clean = URL("https://acme.test/x.json")
-    keyed = KeyedUrl(clean, Secret("/x.json?api_key=canary"))
+    looks: list[str] = []
+    keyed = KeyedUrl(clean, Secret("/x.json?api_key=canary"), lambda: looks.append("sending"))
 
+    assert looks == []
     assert keyed.raw_path_qs == "/x.json?api_key=canary"
     assert str(keyed) == str(clean)
     assert repr(keyed) == repr(clean)
     assert keyed == clean
-    assert keyed == KeyedUrl(clean, Secret("other"))
+    assert keyed.raw_path_qs == "/x.json"
+    assert looks == ["sending"]
+    assert keyed == KeyedUrl(clean, Secret("other"), looks.clear)
     assert hash(keyed) == hash(clean)
     assert keyed.host == "acme.test"
     assert not hasattr(keyed, "__dict__")
