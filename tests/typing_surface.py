@@ -1,0 +1,344 @@
+"""What type checkers see of the public surface. Never run: mypy and pyright read it.
+
+`test_typing_surface.py` sees to it that every public name is here.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Literal, assert_type
+
+from aioresponses import aioresponses
+
+import invoicexpress_async as ix
+from invoicexpress_async import events, onboarding, provisioning, sandbox, testing
+from invoicexpress_async._json import JsonValue
+from invoicexpress_async.session import Health
+
+Documents = Mapping[ix.DocumentType | str, ix.DocumentSequenceState]
+Name = ix.DocumentType | str
+
+
+async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], None]) -> None:
+    async def key() -> str:
+        return "from a vault"
+
+    async with ix.SessionManager(
+        base_url=None,
+        timeouts=ix.Timeouts(total_seconds=1, attempt_seconds=1, connect_seconds=1),
+        retry=ix.RetryPolicy(attempts=1, base_seconds=1, cap_seconds=1, read_after_seconds=(1.0,)),
+        rate_limit=ix.RateLimit(780, per_seconds=60, share=0.5),
+        max_connections=1,
+        on_event=hook,
+        key_ttl_seconds=1,
+    ) as entered:
+        assert_type(entered, ix.SessionManager)
+    assert_type(ix.SessionManager.from_env(), ix.SessionManager)
+    assert_type(manager.account(), ix.AccountSession)
+    assert_type(manager.account("acme", "key"), ix.AccountSession)
+    assert_type(manager.account("acme", key), ix.AccountSession)
+    assert_type(manager.total_seconds, float)
+    assert_type(manager.retry, ix.RetryPolicy)
+    assert_type(manager.retry.read_after_seconds, tuple[float, ...])
+    assert_type(manager.health(), Health)
+    assert_type(manager.health()["is_open"], bool)
+    assert_type(manager.health()["calls_in_flight"], int)
+    assert_type(manager.unresolved(), tuple[ix.Intent, ...])
+    assert_type(await manager.close(), None)
+    assert_type(await manager.close(grace_seconds=1), None)
+    assert_type(ix.RateLimit(780).allowed, int)
+
+
+async def accounts_and_sequences(
+    account: ix.AccountSession,
+    intent: ix.Intent,
+    keep: Callable[[ix.Intent], Awaitable[None]],
+) -> None:
+    assert_type(account.name, str)
+    assert_type(account.retry, ix.RetryPolicy)
+    assert_type(account.with_options(timeout_seconds=1, retry=ix.RetryPolicy()), ix.AccountSession)
+    assert_type(await account.check_credentials(timeout_seconds=1), None)
+    assert_type(await account.request("GET", "/sequences.json"), JsonValue)
+    assert_type(await account.request("POST", "/x.json", {"a": [1]}, timeout_seconds=1), JsonValue)
+    service = assert_type(account.sequences, ix.SequenceService)
+    created = service.create("2027", default=True, on_intent=keep, timeout_seconds=1)
+    assert_type(await created, ix.Sequence)
+    assert_type(await service.list(timeout_seconds=1), tuple[ix.Sequence, ...])
+    assert_type(await service.get(1, timeout_seconds=1), ix.Sequence)
+    assert_type(await service.find("2027", timeout_seconds=1), ix.Sequence | None)
+    assert_type(await service.set_current(1, timeout_seconds=1), None)
+    assert_type(await service.register(1, on_intent=keep, timeout_seconds=1), ix.Sequence)
+    ensured = service.ensure(
+        "2027", default=True, registered=False, on_intent=keep, timeout_seconds=1
+    )
+    assert_type(await ensured, ix.Ensured)
+    assert_type(await service.resume(intent, timeout_seconds=1), ix.Sequence)
+    assert_type(service.forget(intent), None)
+    assert_type(service.unresolved(), tuple[ix.Intent, ...])
+
+
+def sequences(sequence: ix.Sequence, ensured: ix.Ensured, state: ix.DocumentSequenceState) -> None:
+    assert_type(sequence.id, int)
+    assert_type(sequence.serie, str)
+    assert_type(sequence.is_default, bool)
+    assert_type(sequence.documents, Documents)
+    assert_type(sequence.documents["purchase_order"], ix.DocumentSequenceState)
+    assert_type(sequence.documents[ix.DocumentType.INVOICE], ix.DocumentSequenceState)
+    assert_type(sequence.extra, Mapping[str, JsonValue])
+    assert_type(sequence.registration, ix.Registration)
+    assert_type(sequence.unregistered, tuple[Name, ...])
+    assert_type(state.number, int | None)
+    assert_type(state.sequence_id, int | None)
+    assert_type(state.validation_code, str | None)
+    assert_type(state.is_configured, bool)
+    assert_type(state.registration, ix.Registration)
+    assert_type(state.next_number, int | None)
+    assert_type(state.atcud(state.next_number), str)
+    assert_type(ensured.sequence, ix.Sequence)
+    assert_type(ensured.created, bool)
+    assert_type(ensured.via, ix.Via)
+
+
+def intents(intent: ix.Intent) -> None:
+    assert_type(intent["version"], Literal[1])
+    assert_type(intent["operation"], Literal["create", "register", "create_account"])
+    assert_type(intent["account"], str)
+    assert_type(intent["serie"], str | None)
+    assert_type(intent["sequence_id"], int | None)
+    assert_type(intent["is_default"], bool)
+    assert_type(intent["had_sequences"], bool | None)
+    assert_type(intent["sent_at"], float)
+
+
+async def partners(
+    service: ix.AccountService, intent: ix.Intent, keep: Callable[[ix.Intent], Awaitable[None]]
+) -> None:
+    new = ix.NewAccount(
+        organization_name="A",
+        email="a@example.com",
+        password="p",
+        accepts_terms=True,
+        tax_country=ix.TaxCountry.PORTUGAL,
+        language=ix.Language.PORTUGUESE,
+    )
+    created = assert_type(await service.create(new, on_intent=keep), ix.CreatedAccount)
+    assert_type(await service.create_for_existing_user(new, timeout_seconds=1), ix.CreatedAccount)
+    assert_type(created.id, str)
+    assert_type(created.name, str)
+    assert_type(created.url, str)
+    assert_type(created.api_key, ix.Secret)
+    assert_type(created.api_key.reveal(), str)
+    assert_type(created.state, str | None)
+    details = assert_type(await service.get(created.id, timeout_seconds=1), ix.AccountDetails)
+    assert_type(details.organization_name, str)
+    assert_type(details.at_configured, bool | None)
+    assert_type(details.trial, bool | None)
+    assert_type(details.extra, Mapping[str, JsonValue])
+    changes = ix.AccountUpdate(email="b@example.com")
+    assert_type(await service.update(1, changes, timeout_seconds=1), None)
+    at = ix.AtCredentials(subuser="501964843/1", password="p")
+    assert_type(at.communication_type, ix.CommunicationType)
+    configured = service.configure_at_communication(at, resend_refused=True, timeout_seconds=1)
+    assert_type(await configured, None)
+    assert_type(service.forget(intent), None)
+
+
+def errors(
+    error: ix.InvoiceXpressError,
+    unknown: ix.OutcomeUnknownError,
+    malformed: ix.MalformedResponseError,
+    status: ix.StatusError,
+) -> None:
+    assert_type(error.operation, str | None)
+    assert_type(error.subject, str | None)
+    assert_type(error.account, str | None)
+    assert_type(error.attempts, int)
+    assert_type(error.may_have_been_processed, bool)
+    assert_type(error.cure, str)
+    assert_type(unknown.intent, ix.Intent)
+    assert_type(unknown.was_absent, bool)
+    assert_type(malformed.problems, tuple[str, ...])
+    assert_type(malformed.excerpt, str)
+    assert_type(malformed.is_html, bool)
+    assert_type(status.status, int)
+    assert_type(status.code, str | None)
+    assert_type(status.messages, tuple[str, ...])
+    assert_type(status.retry_after_seconds, float | None)
+    assert_type(status.is_transient, bool)
+    assert_type(ix.UnexpectedRedirectError().location_host, str | None)
+    assert_type(ix.PartialRegistrationError().sequence, ix.Sequence | None)
+    assert_type(ix.UnprocessableError().sequence, ix.Sequence | None)
+
+
+STATUS_ERRORS: tuple[type[ix.StatusError], ...] = (
+    ix.AuthenticationError,
+    ix.PermissionDeniedError,
+    ix.NotFoundError,
+    ix.RateLimitedError,
+    ix.ServerError,
+    ix.ConflictError,
+)
+CONFLICTS: tuple[type[ix.ConflictError], ...] = (
+    ix.SequenceBeingRegisteredError,
+    ix.SequenceAlreadyRegisteredError,
+)
+UNPROCESSABLES: tuple[type[ix.UnprocessableError], ...] = (
+    ix.UnknownSequenceError,
+    ix.SequenceNameNotAllowedError,
+    ix.SequenceAlreadyExistsError,
+    ix.InvalidSequenceError,
+    ix.TaxAuthorityCredentialsError,
+    ix.NoOpenActivityError,
+)
+BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
+    ix.ConfigurationError,
+    ix.RepeatedCredentialsError,
+    ix.SessionClosedError,
+    ix.ConnectionFailedError,
+    ix.DeadlineExceededError,
+)
+TRANSPORTS: tuple[type[ix.TransportError], ...] = (
+    ix.ConnectionFailedError,
+    ix.DeadlineExceededError,
+)
+
+
+async def jobs(manager: ix.SessionManager, keys: provisioning.AccountKeys) -> None:
+    plan = assert_type(
+        provisioning.Plan.from_csv("a.csv", serie="2027", default=True, api_keys=keys),
+        provisioning.Plan,
+    )
+    rows = assert_type(provisioning.AccountList.from_csv(Path("a.csv")), provisioning.AccountList)
+    assert_type(plan.rows, Collection[provisioning.PlanRow])
+    assert_type(plan.summary, provisioning.PlanSummary)
+    assert_type(rows.rows, tuple[provisioning.AccountRow, ...])
+    journal = provisioning.SqliteJournal("job.sqlite3")
+    stop = provisioning.RunStop()
+    settings = provisioning.RunSettings(retry_refused=True)
+    report = await provisioning.provision(
+        manager, plan, journal=journal, concurrency=5, settings=settings, stop=stop
+    )
+    assert_type(report, provisioning.ProvisioningReport)
+    assert_type(report.outcomes, tuple[provisioning.RowOutcome, ...])
+    assert_type(report.counts, Mapping[provisioning.RowState, int])
+    assert_type(report.differences, tuple[provisioning.Difference, ...])
+    assert_type(report.is_complete, bool)
+    assert_type(report.raise_for_failures(), None)
+    outcomes = provisioning.iter_outcomes(manager, plan, journal=journal)
+    assert_type(outcomes, AsyncGenerator[provisioning.RowOutcome, None])
+    async for outcome in outcomes:
+        assert_type(outcome.state, provisioning.RowState)
+        assert_type(outcome.sequence, ix.Sequence | None)
+        assert_type(outcome.error, ix.InvoiceXpressError | None)
+        assert_type(outcome.intent, ix.Intent | None)
+    assert_type(await provisioning.audit(manager, rows), provisioning.AuditReport)
+    audits = provisioning.iter_audit(manager, rows, stop=stop)
+    assert_type(audits, AsyncGenerator[provisioning.AccountAudit, None])
+    turned = await provisioning.rollover(manager, rows, year=2027, journal=journal)
+    assert_type(turned, provisioning.RolloverReport)
+    assert_type(turned.run, provisioning.ProvisioningReport)
+    planned = await provisioning.plan_rollover(manager, rows, year=2027)
+    assert_type(planned, provisioning.RolloverPlan)
+    assert_type(planned.steps, tuple[provisioning.RolloverStep, ...])
+    status = assert_type(provisioning.read_status("job.sqlite3"), provisioning.JournalStatus)
+    assert_type(status.counts, Mapping[str, int])
+    assert_type(stop.request(drain_seconds=1), None)
+    assert_type(stop.is_requested, bool)
+
+
+def told(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
+    assert_type(progress.counts, Mapping[provisioning.RowState, int])
+    assert_type(progress.total, int | None)
+    assert_type(reference.kind, Literal["env", "file"])
+
+
+JOB_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
+    provisioning.JournalDifferenceError,
+    provisioning.JournalError,
+    provisioning.KeyUnavailableError,
+    provisioning.OutageError,
+    provisioning.RowCutOffError,
+)
+
+
+async def onboarders(
+    manager: ix.SessionManager, account: ix.AccountSession, sink: onboarding.SecretSink
+) -> None:
+    companies = onboarding.CompanyList.from_csv("c.csv", serie="2027", accepts_terms=True)
+    assert_type(companies.companies, tuple[onboarding.Company, ...])
+    journal = provisioning.SqliteJournal("job.sqlite3")
+    spool = onboarding.KeySpool("keys.spool")
+    report = await onboarding.onboard(
+        manager, account, companies, journal=journal, key_spool=spool, secret_sink=sink
+    )
+    assert_type(report, onboarding.OnboardingReport)
+    assert_type(report.outcomes, tuple[onboarding.CompanyOutcome, ...])
+    assert_type(report.counts, Mapping[onboarding.CompanyState, int])
+    assert_type(report.outcomes[0].step, onboarding.CompanyStep)
+    assert_type(report.outcomes[0].company.known, onboarding.KnownAccount | None)
+    standings = onboarding.read_standings("job.sqlite3")
+    assert_type(standings, Mapping[str, onboarding.CompanyStanding])
+
+
+SINKS: tuple[onboarding.SecretSink, ...] = (
+    onboarding.CsvSink("keys.csv"),
+    onboarding.EnvFileSink(".env"),
+)
+ONBOARDING_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
+    onboarding.AccountUnknownError,
+    onboarding.CredentialsUnknownError,
+    onboarding.KeyLostError,
+    onboarding.KeyNeededError,
+    onboarding.NameUnknownError,
+    onboarding.NotVerifiedError,
+    onboarding.SinkError,
+    onboarding.SpoolError,
+)
+
+
+def tests_of_users() -> None:
+    with testing.SandboxThread(account="acme", seed=1) as server:
+        assert_type(server, testing.SandboxThread)
+        assert_type(server.api_key, str)
+        assert_type(server.environment, Mapping[str, str])
+        assert_type(server.requests, tuple[sandbox.RecordedRequest, ...])
+        assert_type(server.sequences(), tuple[sandbox.SandboxSequence, ...])
+        assert_type(server.add_account("other"), sandbox.SandboxAccount)
+        assert_type(server.duplicates(), tuple[sandbox.Duplicate, ...])
+        assert_type(server.call(lambda one: one.port), int)
+        assert_type(server.fail_next("status", operation="create", status=503), None)
+    with testing.quick_manager(server.base_url) as manager:
+        assert_type(manager, ix.SessionManager)
+    with testing.mended_aioresponses() as mocked:
+        assert_type(mocked, aioresponses)
+
+
+async def servers(running: sandbox.Sandbox, faulty: sandbox.FaultServer) -> None:
+    async with running as entered:
+        assert_type(entered, sandbox.Sandbox)
+        assert_type(entered.base_url, str)
+        assert_type(entered.accounts["acme"].api_key, str)
+        assert_type(entered.count("POST", "/sequences.json", account="acme"), int)
+    assert_type(faulty.faults.next("timeout", operation="create", times=None), None)
+    assert_type(faulty.oracle.duplicates(), tuple[sandbox.Duplicate, ...])
+    assert_type(sandbox.make_fault("status", status=503), sandbox.Fault)
+    assert_type(sandbox.describe_fault("status"), str)
+    assert_type(sandbox.FAULT_NAMES, tuple[str, ...])
+
+
+def observers(event: events.Event) -> None:
+    match event:
+        case events.AttemptEnded():
+            assert_type(event.status, int | None)
+        case events.CallEnded():
+            assert_type(event.error, str | None)
+            assert_type(event.is_in_doubt, bool)
+        case events.LimiterWaited() | events.AccountSlowed():
+            assert_type(event.seconds, float)
+        case events.AttemptStarted():
+            assert_type(event.attempt, int)
+        case events.RetryScheduled():
+            assert_type(event.after_seconds, float)
+        case events.Reconciled():
+            assert_type(event.is_found, bool)
+        case _:
+            assert_type(event.request_id, str)
