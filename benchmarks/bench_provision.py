@@ -4,7 +4,7 @@ Beside a run with a journal and one without, the same requests (a list and a cre
 account) by a bare aiohttp script with a semaphore: what people write first, which forgets all
 when it is killed. Each runs in a process of its own, in turns, against a fresh server in another.
 
-`python benchmarks/bench_provision.py [accounts] [rounds]`
+`python benchmarks/bench_provision.py [accounts] [rounds] [milliseconds of each answer]`
 `python benchmarks/bench_provision.py cost [sizes ...] [--svg FILE]`: the cost of a row
 `python benchmarks/bench_provision.py plan [rows]`: a file checked, read and entered into a journal
 """
@@ -33,7 +33,7 @@ from invoicexpress_async.provisioning import (
 )
 from invoicexpress_async.provisioning._admission import compare
 from invoicexpress_async.provisioning._row_log import RowLog
-from invoicexpress_async.sandbox import FaultServer, SandboxAccount
+from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
 _KEY = "benchmark-key-0123456789"
 _SERIE = "2027"
@@ -50,9 +50,11 @@ _WARM_UP_ROWS = 500
 Figures = dict[str, float]
 
 
-async def _serve(accounts: int) -> None:
+async def _serve(accounts: int, latency: float) -> None:
     names = [SandboxAccount(name=f"account-{number}", api_key=_KEY) for number in range(accounts)]
     async with FaultServer(accounts=names) as server:
+        if latency:
+            server.faults.randomly({make_fault("latency", seconds=latency): 1.0}, share=1.0)
         print(server.base_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
         rows = sum(len(server.sequences(name)) for name in server.accounts)
@@ -174,9 +176,9 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
 
 
 @contextlib.contextmanager
-def _against(accounts: int, seen: Figures) -> Iterator[str]:
+def _against(accounts: int, latency: float, seen: Figures) -> Iterator[str]:
     """Yield the URL of a fresh server; in the end `seen` has what it knows."""
-    with _start("serve", str(accounts)) as server:
+    with _start("serve", str(accounts), str(latency)) as server:
         assert server.stdout is not None
         assert server.stdin is not None
         try:
@@ -186,12 +188,12 @@ def _against(accounts: int, seen: Figures) -> Iterator[str]:
             seen.update(json.loads(server.stdout.readline() or "{}"))
 
 
-def _run(accounts: int, *arguments: str) -> Figures:
+def _run(accounts: int, latency: float, *arguments: str) -> Figures:
     seen: Figures = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         _start(*arguments, folder) as contestant,
-        _against(accounts, seen) as base_url,
+        _against(accounts, latency, seen) as base_url,
     ):
         output, _ = contestant.communicate(f"{base_url}\n")
         figures: Figures = json.loads(output)
@@ -199,13 +201,16 @@ def _run(accounts: int, *arguments: str) -> Figures:
     return figures | seen
 
 
-def contest(accounts: int, rounds: int) -> None:
+def contest(accounts: int, rounds: int, latency_ms: int) -> None:
     """Let the contestants run in turns, and print their medians."""
-    print(f"{accounts} accounts, {_CONCURRENCY} at a time, medians of {rounds} rounds in turns")
+    print(
+        f"{accounts} accounts, {_CONCURRENCY} at a time, each answer after {latency_ms} ms; "
+        f"medians of {rounds} rounds in turns"
+    )
     runs: dict[str, list[Figures]] = {kind: [] for kind in _CONTESTANTS}
     for _ in range(rounds):
         for kind in _CONTESTANTS:
-            runs[kind].append(_run(accounts, "contest", kind, str(accounts)))
+            runs[kind].append(_run(accounts, latency_ms / 1e3, "contest", kind, str(accounts)))
     print(
         f"{'':22}{'s':>7}{'rows/s':>8}{'ratio':>7}{'CPU s':>7}{'ratio':>7}{'sockets':>9}{'+MiB':>7}"
     )
@@ -232,7 +237,7 @@ def cost(sizes: list[int], svg: Path | None) -> None:
     for size in sizes:
         jobs = max(1, min(_MOST_JOBS, _ROWS_PER_SIZE // size))
         accounts = _WARM_UP_ROWS + jobs * size
-        points[size] = row = _run(accounts, "cost-of", str(size), str(jobs))
+        points[size] = row = _run(accounts, 0.0, "cost-of", str(size), str(jobs))
         print(
             f"{size:8}{jobs:6}{row['wall']:13.0f}{row['cpu']:12.0f}{row['peak']:10.0f}"
             f"{row['sockets']:9.0f}"
@@ -293,8 +298,8 @@ def plan(rows: int) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["serve", accounts]:
-            asyncio.run(_serve(int(accounts)))
+        case ["serve", accounts, latency]:
+            asyncio.run(_serve(int(accounts), float(latency)))
         case ["contest", kind, accounts, folder]:
             asyncio.run(_contest(kind, Path(folder), int(accounts)))
         case ["cost-of", size, jobs, folder]:
@@ -307,4 +312,4 @@ if __name__ == "__main__":
             plan(int(rows[0]) if rows else 1_000_000)
         case arguments:
             given = [int(one) for one in arguments]
-            contest(*(given + [10_000, 3][len(given) :]))
+            contest(*(given + [10_000, 3, 0][len(given) :]))
