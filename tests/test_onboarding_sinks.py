@@ -150,6 +150,20 @@ async def test_a_variable_cannot_bring_another_line_with_it(tmp_path: Path) -> N
         await sink(company(1), account(1, "key\nLD_PRELOAD=x"))
 
 
+@pytest.mark.parametrize("key", ["&# +%é=", " spaces ", 'a,b;"c"', "line\N{LINE SEPARATOR}"])
+@pytest.mark.parametrize("kind", [CsvSink, EnvFileSink])
+async def test_a_key_comes_back_as_it_was(
+    tmp_path: Path, kind: Callable[[Path], CsvSink | EnvFileSink], key: str
+) -> None:
+    path = tmp_path / "keys"
+
+    for _ in range(2):
+        await kind(path)(company(1), account(1, key))
+
+    assert await kind(path).key_of("company-1") == key
+    assert len(path.read_text().split("\n")) == {CsvSink: 3, EnvFileSink: 2}[type(kind(path))]
+
+
 async def test_what_an_editor_left_without_an_end_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
     path.write_text((HEADER + row(1)).rstrip())

@@ -147,8 +147,8 @@ class _CsvFile(KeyFile):
 
 class _EnvFile(KeyFile):
     def read(self, text: str) -> dict[str, Secret]:
-        lines = [line.strip() for line in text.splitlines()]
-        told = [line for line in lines if line and not line.startswith("#")]
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        told = [line for line in lines if line.strip() and not line.startswith("#")]
         if not all(map(_ASSIGNMENT.fullmatch, told)):
             self.refuse()
         pairs = (line.split("=", 1) for line in told)
