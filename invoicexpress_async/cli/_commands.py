@@ -37,4 +37,5 @@ COMMANDS: Final = (
     ),
     Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
+    Command("doctor", f"{_PACKAGE}.doctor:doctor", "Whether all is there that a call needs."),
 )
