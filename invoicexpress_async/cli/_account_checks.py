@@ -39,7 +39,10 @@ async def account_checks(account: AccountSession) -> list[Check]:
     else:
         seconds = time.monotonic() - began
         return [
-            fine("key", f"opens {account.name}: {len(sequences)} sequences in {seconds:.2f} s"),
+            fine(
+                "key",
+                f"opens {account.name}; sequences: {len(sequences)}, listed in {seconds:.2f} s",
+            ),
             fine("limit", "780 requests a minute for the account; not reached"),
             _registration(sequences),
         ]
