@@ -214,6 +214,27 @@ async def test_a_key_that_is_nowhere_is_told_as_lost(run: Run, place: Place) -> 
     assert len(place.server.requests) == requests
 
 
+async def test_a_series_that_never_shows_is_ensured_by_hand_and_the_company_goes_on(
+    run: Run, place: Place
+) -> None:
+    place.write(1)
+    place.server.faults.next("close_after_read", operation="create", commits=False)
+    lost = await run(*place.arguments("--timeout", 2), **place.variables)
+    creates = place.server.count("POST", "/sequences.json")
+    again = await run(*place.arguments("--timeout", 2), **place.variables)
+    sent = place.server.count("POST", "/sequences.json") - creates
+    (name,) = (name for name in place.server.accounts if name != "partner")
+    own = {"INVOICEXPRESS_ACCOUNT": name, "INVOICEXPRESS_API_KEY": place.made()[nif(1)]}
+    await run("sequences", "ensure", "2027", "--default", **place.variables | own)
+
+    cured = await run(*place.arguments(), **place.variables)
+
+    assert (lost.code, again.code, sent, cured.code) == (3, 3, 0, 0)
+    for ended in (lost, again):
+        assert re.search(r"unknown +series +OutcomeUnknown", ended.out)
+        assert "sequences ensure" in " ".join(ended.out.split())
+
+
 async def test_keys_that_cannot_be_delivered_wait_in_the_spool(
     run: Run, place: Place, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from invoicexpress_async import OutcomeUnknownError, RepeatedCredentialsError, errors
 from invoicexpress_async.cli._failures import cure_of
+from invoicexpress_async.cli._invocation import in_place
 from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
 from invoicexpress_async.onboarding import (
     AccountUnknownError,
@@ -24,6 +25,11 @@ _TAKE_UP: Final = "put its name and key into its row (columns account, api_key),
 _AGAIN: Final = "Run the same command again: it goes on where it is."
 _MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
+_SERIES_UNKNOWN: Final = (
+    "Run the same command again in some minutes: it reads first, and sends none twice. If it never "
+    "shows, `invoicexpress sequences ensure` it as the default, with the account's own name and "
+    "key, then run again."
+)
 
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     AccountUnknownError: (
@@ -71,7 +77,7 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
 
 def _cure_of_answer(outcome: CompanyOutcome, error: InvoiceXpressError) -> str:
     if isinstance(error, OutcomeUnknownError):
-        return "Run the same command again in some minutes: it reads first, and sends none twice."
+        return in_place(_SERIES_UNKNOWN)
     if outcome.state is CompanyState.FAILED:
         return _AGAIN
     if outcome.step is not CompanyStep.AT:
