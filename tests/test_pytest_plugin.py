@@ -13,6 +13,11 @@ import pytest
 
 PROJECT = Path(__file__).parent / "plugin_project"
 NO_ASYNCIO = ("-p", "no:asyncio")
+AUTO = (
+    *("-o", "asyncio_mode=auto"),
+    *("-o", "asyncio_default_fixture_loop_scope=session"),
+    *("-o", "asyncio_default_test_loop_scope=session"),
+)
 
 
 async def run_project(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,16 +46,7 @@ async def run_project(*arguments: str) -> subprocess.CompletedProcess[str]:
             10,
             id="asyncio-strict",
         ),
-        pytest.param(
-            (
-                *("-o", "asyncio_mode=auto"),
-                *("-o", "asyncio_default_fixture_loop_scope=session"),
-                *("-o", "asyncio_default_test_loop_scope=session"),
-                "auto_case.py",
-            ),
-            2,
-            id="asyncio-auto-session-loop",
-        ),
+        pytest.param((*AUTO, "auto_case.py"), 2, id="asyncio-auto-session-loop"),
     ],
 )
 async def test_the_fixtures_work_in_a_project_of_its_own(
@@ -75,3 +71,16 @@ async def test_a_project_that_does_not_use_them_imports_no_aiohttp(tmp_path: Pat
                                 "-p", "no:pytest_cov", str(case))  # fmt: skip
 
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+async def test_the_readmes_test_passes(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    _, _, rest = readme.partition("<!-- test of the plugin -->\n```python\n")
+    (tmp_path / "test_readme_block.py").write_text(rest.partition("```")[0])
+
+    process = await run_project(
+        "-c", str(PROJECT / "pytest.ini"), *AUTO, str(tmp_path / "test_readme_block.py")
+    )
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "1 passed" in process.stdout
