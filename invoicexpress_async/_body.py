@@ -4,7 +4,9 @@ import zlib
 from collections.abc import AsyncIterable
 from typing import Final, Protocol
 
+from invoicexpress_async._json import NotJsonError, dumps, loads
 from invoicexpress_async._wire import MOST_BODY_BYTES
+from invoicexpress_async.config import Secret
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
@@ -84,3 +86,15 @@ class Inflater:
         if self._encoding != "deflate":
             return zlib.MAX_WBITS | 16
         return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+
+
+def redact_json(body: bytes, key: Secret) -> bytes:
+    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
+    redacted = key.redact(body)
+    if b"\\" not in redacted:
+        return redacted
+    try:
+        plain = dumps(loads(redacted))
+    except NotJsonError:
+        return redacted
+    return redacted if key.redact(plain) == plain else key.redact(plain)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 
+from invoicexpress_async._deadlines import Scope
 from invoicexpress_async.errors import SessionClosedError
 
 
@@ -13,7 +14,7 @@ class LifeGuard:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
-        self._scopes: set[asyncio.Timeout] = set()
+        self._scopes: set[Scope] = set()
         self._drained: asyncio.Future[None] | None = None
         self.is_closing = False
         self.is_aborting = False
@@ -44,11 +45,11 @@ class LifeGuard:
         if self._loop is not loop:
             raise SessionClosedError("The SessionManager belongs to another event loop.")
 
-    def enter(self, scope: asyncio.Timeout) -> None:
+    def enter(self, scope: Scope) -> None:
         """Note a call by the scope of its deadline."""
         self._scopes.add(scope)
 
-    def leave(self, scope: asyncio.Timeout) -> None:
+    def leave(self, scope: Scope) -> None:
         """Note that a call has ended."""
         self._scopes.discard(scope)
         if not self._scopes and self._drained is not None and not self._drained.done():

@@ -6,6 +6,7 @@ proxies, the hidden second send of a GET or PUT, unbounded bodies.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from ssl import SSLContext
 from typing import Final, TypeVar
@@ -17,9 +18,9 @@ from frozenlist import FrozenList
 from yarl import URL
 
 from invoicexpress_async._address import Address, KeyedUrl
-from invoicexpress_async._body import OVERSIZED, read_body
+from invoicexpress_async._body import OVERSIZED, read_body, redact_json
 from invoicexpress_async._clock import Clock
-from invoicexpress_async._json import NotJsonError, dumps, loads
+from invoicexpress_async._deadlines import Deadline, Deadlines
 from invoicexpress_async._lanes import LanePool
 from invoicexpress_async._openings import Opening, Openings
 from invoicexpress_async._wire import MOST_BODY_BYTES, Answer, Request
@@ -136,12 +137,12 @@ class HttpLane:
     """One connection to one origin, through a session and a connector of its own."""
 
     def __init__(
-        self, origin: str, options: TransportOptions, openings: Openings, clock: Clock
+        self, origin: str, options: TransportOptions, openings: Openings, deadlines: Deadlines
     ) -> None:
         self.origin = origin
         self._options = options
         self._openings = openings
-        self._clock = clock
+        self._deadlines = deadlines
         self._open_until = float("-inf")
         self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
         timeouts = options.timeouts
@@ -157,8 +158,9 @@ class HttpLane:
                 "Accept-Encoding": "identity",
                 "User-Agent": options.user_agent,
             },
+            # The total, which a slow drip cannot defeat, is watched over here, for less.
             timeout=aiohttp.ClientTimeout(
-                total=timeouts.attempt_seconds,
+                total=None,
                 connect=timeouts.connect_seconds,
                 sock_connect=timeouts.connect_seconds,
             ),
@@ -193,21 +195,23 @@ class HttpLane:
         attempt.has_secrets = bool(request.secrets)
         cancelled: tuple[object, ...] | None = None
         try:
-            if self._clock.now() > self._open_until:
-                attempt.opening = await self._openings.begin()
-            self._open_until = float("-inf")
-            response = await self._session.request(
-                request.method,
-                url,
-                data=request.body or None,
-                headers=_NO_HEADERS if request.method == "GET" else _JSON_HEADERS,
-                allow_redirects=False,
-                proxy=self._options.proxy.reveal() if self._options.proxy else None,
-                trace_request_ctx=attempt,
-            )
-            attempt.answer = await _read(response, key)
+            started = time.monotonic()
+            with Deadline(self._deadlines, started + self._options.timeouts.attempt_seconds):
+                if started > self._open_until:
+                    attempt.opening = await self._openings.begin()
+                self._open_until = float("-inf")
+                response = await self._session.request(
+                    request.method,
+                    url,
+                    data=request.body or None,
+                    headers=_NO_HEADERS if request.method == "GET" else _JSON_HEADERS,
+                    allow_redirects=False,
+                    proxy=self._options.proxy.reveal() if self._options.proxy else None,
+                    trace_request_ctx=attempt,
+                )
+                attempt.answer = await _read(response, key)
             if "Connection" not in response.headers:
-                self._open_until = self._clock.now() + _SURELY_OPEN_SECONDS
+                self._open_until = started + _SURELY_OPEN_SECONDS
         except _AttemptFailedError:
             pass  # `_send` has written what it was
         except asyncio.CancelledError as cancellation:
@@ -228,7 +232,7 @@ class HttpLane:
     ) -> aiohttp.ClientResponse:
         """Add the key, for the URL that was asked for only, and keep aiohttp's errors down here."""
         sending = self._sending
-        if request.url != sending.url:
+        if request.url is not sending.url and request.url != sending.url:
             sending.attempt.failure = "another URL came up than the one to be asked"
             raise _AttemptFailedError
         request.url = KeyedUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
@@ -284,7 +288,7 @@ async def _read(response: aiohttp.ClientResponse, key: Secret) -> Answer:
     content_type = headers.get("Content-Type", "")
     return Answer(
         status=response.status,
-        body=_redact_json(body, key),
+        body=redact_json(body, key),
         content_type=content_type if content_type in _PLAIN_JSON else _redact(content_type, key),
         retry_after=_redacted_header(response, "Retry-After", key),
         location=_redacted_header(response, "Location", key),
@@ -301,25 +305,13 @@ def _redact(text: str, key: Secret) -> str:
     return key.redact(text.encode(errors="replace")).decode()
 
 
-def _redact_json(body: bytes, key: Secret) -> bytes:
-    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
-    redacted = key.redact(body)
-    if b"\\" not in redacted:
-        return redacted
-    try:
-        plain = dumps(loads(redacted))
-    except NotJsonError:
-        return redacted
-    return redacted if key.redact(plain) == plain else key.redact(plain)
-
-
 class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        openings = Openings()
+        openings, deadlines = Openings(), Deadlines()
         self._lanes = LanePool(
-            lambda origin: HttpLane(origin, options, openings, clock),
+            lambda origin: HttpLane(origin, options, openings, deadlines),
             size=max_connections,
             clock=clock,
         )

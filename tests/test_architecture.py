@@ -10,7 +10,7 @@ NAME = PACKAGE.name
 
 # A module may import from lower levels only, and from its own where it says so.
 LEVELS: dict[str, int] = {
-    "_json": 0, "_clock": 0, "errors": 0, "models": 1,
+    "_json": 0, "_deadlines": -1, "_clock": 0, "errors": 0, "models": 1,
     "config": 2, "converters": 4, "_row_layout": 2,
     "account_fields": 3, "account_credentials": 4, "account_models": 4, "account_update": 5,
     "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 9,
