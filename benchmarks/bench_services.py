@@ -32,6 +32,7 @@ import aiohttp
 import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from service_by_hand import make_app
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.testing import SandboxThread
@@ -155,57 +156,6 @@ def _ours() -> web.Application:
     return app
 
 
-def _by_hand() -> web.Application:
-    """Return what is written in an afternoon: list, and create what is not there."""
-    base_url = os.environ["INVOICEXPRESS_BASE_URL"]
-    keys: Mapping[str, str] = json.loads(Path(os.environ["COMPANIES_FILE"]).read_text())
-    session: aiohttp.ClientSession
-
-    async def life(_: web.Application) -> AsyncIterator[None]:
-        nonlocal session
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
-        timeout = aiohttp.ClientTimeout(total=float(_DEADLINE))
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            yield
-
-    async def rows_of(account: str) -> list[dict[str, object]]:
-        url = f"{base_url.format(account=account)}/sequences.json"
-        async with session.get(url, params={"api_key": keys[account]}) as answer:
-            answer.raise_for_status()
-            rows: list[dict[str, object]] = (await answer.json())["sequences"]
-            return rows
-
-    async def create(account: str, serie: str) -> None:
-        url = f"{base_url.format(account=account)}/sequences.json"
-        body = {"sequence": {"serie": serie}}
-        async with session.post(url, params={"api_key": keys[account]}, json=body) as answer:
-            answer.raise_for_status()
-            await answer.json()
-
-    async def ensure(request: web.Request) -> web.Response:
-        account, serie = request.match_info["account"], (await request.json())["serie"]
-        try:
-            is_there = any(row["serie"] == serie for row in await rows_of(account))
-            if not is_there:
-                await create(account, serie)
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            return web.json_response({"error": "upstream"}, status=502)
-        return web.json_response({"serie": serie}, status=200 if is_there else 201)
-
-    async def show_all(request: web.Request) -> web.Response:
-        try:
-            rows = await rows_of(request.match_info["account"])
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            return web.json_response({"error": "upstream"}, status=502)
-        return web.json_response(rows)
-
-    app = web.Application()
-    app.cleanup_ctx.append(life)
-    app.router.add_post("/companies/{account}/sequences", ensure)
-    app.router.add_get("/companies/{account}/sequences", show_all)
-    return app
-
-
 @web.middleware
 async def _accounting(request: web.Request, handler: Handler) -> web.StreamResponse:
     spent = _Spent()
@@ -229,7 +179,11 @@ async def _watching(_: web.Application) -> AsyncIterator[None]:
 
 
 def _serve(kind: str, port: int) -> None:
-    app = _ours() if kind == "ours" else _by_hand()
+    app = (
+        _ours()
+        if kind == "ours"
+        else make_app(connections=_CONNECTIONS, deadline_seconds=float(_DEADLINE))
+    )
     app.middlewares.insert(0, _accounting)
     app.cleanup_ctx.append(_watching)
     app.router.add_get("/figures", _figures)
