@@ -53,9 +53,9 @@ class Dispatcher:
     ) -> None:
         self.clock = clock
         self.telling = telling
-        self.sending = KeyedLock()
+        self.sending: KeyedLock = KeyedLock()
         """Held over each request that is sent at most once, by account and subject."""
-        self.refusals = RefusalMemory()
+        self.refusals: RefusalMemory = RefusalMemory()
         self._guard = guard
         self._transport = transport
         self._limiters = limiters
@@ -165,7 +165,7 @@ class Dispatcher:
             return
         if call.is_in_doubt:
             self._unresolved[_identity(call.intent)] = call.intent
-        else:
+        elif self._unresolved:
             self._unresolved.pop(_identity(call.intent), None)
 
     async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:

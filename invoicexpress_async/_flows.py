@@ -253,13 +253,13 @@ def _intent(  # noqa: PLR0913  # the fields of an intent
     is_default: bool = False,
     had_sequences: bool | None = None,
 ) -> Intent:
-    return Intent(
-        version=1,
-        operation=operation,
-        account=call.link.account,
-        serie=serie,
-        sequence_id=sequence_id,
-        is_default=is_default,
-        had_sequences=had_sequences,
-        sent_at=time.time(),
-    )
+    return {
+        "version": 1,
+        "operation": operation,
+        "account": call.link.account,
+        "serie": serie,
+        "sequence_id": sequence_id,
+        "is_default": is_default,
+        "had_sequences": had_sequences,
+        "sent_at": time.time(),
+    }

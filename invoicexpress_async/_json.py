@@ -44,6 +44,11 @@ def loads(body: bytes) -> JsonValue:
     raise NotJsonError("the body is not valid JSON")
 
 
+def text(value: str) -> str:
+    """Write one text as JSON, for what is put together from parts."""
+    return _ENCODER.encode(value)
+
+
 def dumps(value: JsonValue) -> bytes:
     """Write compact UTF-8 JSON."""
     return _ENCODER.encode(value).encode()

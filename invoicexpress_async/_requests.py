@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import attrs
 import cattrs
 
-from invoicexpress_async._json import JsonValue, dumps
+from invoicexpress_async._json import JsonValue
 from invoicexpress_async._wire import Request
 from invoicexpress_async.converters import (
     is_last_page,
@@ -64,7 +64,7 @@ class SequenceRequests:
             operation=Operation.CREATE,
             method="POST",
             path=_COLLECTION,
-            body=dumps(sequence_body(serie, default=default)),
+            body=sequence_body(serie, default=default),
             subject=f"sequence {serie!r}",
             structure=self._expecting("serie", serie),
         )

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import cattrs
 
 from invoicexpress_async._json import JsonValue
+from invoicexpress_async._json import text as json_text
 from invoicexpress_async._row_layout import RowLayouts
 from invoicexpress_async.errors import MalformedResponseError
 from invoicexpress_async.models import DocumentSequenceState, DocumentType, Sequence
@@ -292,15 +293,13 @@ def is_last_page(payload: JsonValue, *, asked: int) -> bool:
     return asked >= last
 
 
-def sequence_body(serie: str, *, default: bool) -> dict[str, JsonValue]:
-    """Return the body of a create.
+def sequence_body(serie: str, *, default: bool) -> bytes:
+    """Return the body of a create, as JSON.
 
     The flag must be the string "1" or be left out; any other value is ignored by the server.
     """
-    fields: dict[str, JsonValue] = {"serie": serie}
-    if default:
-        fields["default_sequence"] = "1"
-    return {"sequence": fields}
+    flag = ',"default_sequence":"1"' if default else ""
+    return f'{{"sequence":{{"serie":{json_text(serie)}{flag}}}}}'.encode()
 
 
 def _structure_strictly(value: object, kind: type[T]) -> T:

@@ -244,10 +244,18 @@ def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any) -> N
 
 
 def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
-    assert sequence_body("2027", default=True) == {
-        "sequence": {"serie": "2027", "default_sequence": "1"}
-    }
-    assert sequence_body("2027", default=False) == {"sequence": {"serie": "2027"}}
+    body = sequence_body("2027", default=True)
+
+    assert body == b'{"sequence":{"serie":"2027","default_sequence":"1"}}'
+    assert sequence_body("2027", default=False) == b'{"sequence":{"serie":"2027"}}'
+
+
+@given(st.text(min_size=1), st.booleans())
+def test_a_body_is_the_json_of_its_name_whatever_that_is(serie: str, default: bool) -> None:
+    body = json.loads(sequence_body(serie, default=default).decode())
+
+    flag = {"default_sequence": "1"} if default else {}
+    assert body == {"sequence": {"serie": serie} | flag}
 
 
 @pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
