@@ -16,8 +16,8 @@ class LifeGuard:
         self._pid = os.getpid()
         self._scopes: set[Scope] = set()
         self._drained: asyncio.Future[None] | None = None
-        self.is_closing = False
-        self.is_aborting = False
+        self.is_closing: bool = False
+        self.is_aborting: bool = False
 
     @property
     def in_flight(self) -> int:

@@ -123,7 +123,8 @@ class SessionManager:
         )
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or RetryPolicy()
-        self.clock = clock = clock or MonotonicClock()
+        self.clock: Clock = clock or MonotonicClock()
+        clock = self.clock
         self._limiters = LimiterRegistry(rate_limit, clock)
         self._transport = Transport(
             TransportOptions(

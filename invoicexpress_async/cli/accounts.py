@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from invoicexpress_async.cli._account_changes import AccountChanges
 from invoicexpress_async.cli._partner_options import PartnerOptions
 
-app = App(name="accounts", help="The accounts that you have created as a partner.")
+app: App = App(name="accounts", help="The accounts that you have created as a partner.")
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_CHANGES: Final = AccountChanges()

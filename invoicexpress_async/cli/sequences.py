@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from invoicexpress_async.cli._options import AccountOptions, ConnectionOptions
 
-app = App(name="sequences", help="The sequences (séries) of one account.")
+app: App = App(name="sequences", help="The sequences (séries) of one account.")
 
 _NO_OPTIONS: Final = AccountOptions()
 _NO_CONNECTION_OPTIONS: Final = ConnectionOptions()

@@ -46,7 +46,7 @@ class KeySpool:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._file: int | None = None
         self._problem = ""
 

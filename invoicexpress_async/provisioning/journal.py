@@ -24,7 +24,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._writer: Writer | None = None
         self._lease: Lease | None = None
 

@@ -30,7 +30,7 @@ class Outage:
         self._since: float | None = None
         self._pause_seconds = 1.0
         self._is_probing = False
-        self.probe_at = 0.0
+        self.probe_at: float = 0.0
 
     @property
     def is_on(self) -> bool:

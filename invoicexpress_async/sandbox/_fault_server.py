@@ -90,7 +90,7 @@ class FaultServer(LocalServer):
 
     async def _listen(self) -> None:
         listener = Listener(self._backend, self.ssl_context)
-        self.port = await listener.bind(self.host, self.port)
+        self.port: int = await listener.bind(self.host, self.port)
         listener.listen()
         self._listener = listener
 

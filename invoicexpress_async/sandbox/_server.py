@@ -51,7 +51,7 @@ class Sandbox(LocalServer):
             await runner.cleanup()
             raise
         self._runner = runner
-        self.port = runner.addresses[0][1]
+        self.port: int = runner.addresses[0][1]
 
     async def _stop_listening(self) -> None:
         runner, self._runner = self._runner, None
