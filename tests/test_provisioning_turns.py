@@ -295,9 +295,9 @@ async def test_a_run_cancelled_at_any_turn_leaves_a_journal_that_the_next_run_en
             run = asyncio.create_task(provision(manager, plan(*names), journal=journal))
             for _ in range(turns):
                 await asyncio.sleep(0)
-            run.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await run
+            is_over = not run.cancel()  # on a slow machine it may have ended by then
+            await asyncio.wait({run})
+            assert run.cancelled() is not is_over
             assert manager.health()["calls_in_flight"] == 0
         known = {name for name, state in ask(path, STATES) if state in {"intent", "done"}}
         posted = {name for name in names if on.oracle.posts(name)}
