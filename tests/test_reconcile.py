@@ -517,3 +517,31 @@ async def test_without_a_schedule_006_is_told_at_once(
         await unread.sequences.create("2027")
 
     assert clock.now() == started
+
+
+@pytest.mark.parametrize("other", ["2026", "2028", "A2027"])
+def test_another_name_is_not_similar(other: str) -> None:
+    listing = Listing(sequences=(Sequence(id=1, serie=other, is_default=False, documents={}),))
+
+    assert listing.find_similar("2027") is None
+
+
+async def test_a_register_that_never_shows_is_unknown_and_not_partial(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    sequence = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
+    lost(faulty, "register")
+
+    with pytest.raises(OutcomeUnknownError, match="no read has shown the sequence as registered"):
+        await faulty_account.sequences.register(sequence.id)
+
+
+async def test_a_register_after_which_no_read_works_is_unknown(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    sequence = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
+    lost(faulty, "register")
+    faulty.faults.next("status", operation="get", status=403, times=None)
+
+    with pytest.raises(OutcomeUnknownError):
+        await faulty_account.sequences.register(sequence.id)

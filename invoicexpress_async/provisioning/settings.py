@@ -45,7 +45,7 @@ class RunSettings:
         is_staged: Create without the default, look whether all is registered, and only then make
             it the default; as `rollover` does.
         default_not_before: The day, in Lisbon, before which nothing becomes the default: until
-            then a staged row ends as prepared.
+            then a row ends as prepared.
     """
 
     resend_absent_after: float | None = attrs.field(default=None, validator=_check_resend)
