@@ -518,3 +518,18 @@ def test_the_help_of_a_command_imports_only_what_it_needs(command: list[str]) ->
     assert "--partner" in ended.stdout
     loaded = set(ended.stderr.split())
     assert not loaded & {"aiohttp", "cattrs", "rich.progress", "invoicexpress_async.onboarding"}
+
+
+async def test_status_tells_where_the_companies_of_a_journal_stand(run: Run, place: Place) -> None:
+    place.write(3)
+    await run_process(*place.arguments("--json"), **place.variables)
+
+    machines = await run("status", place.journal, "--json")
+    people = await run("status", place.journal)
+
+    (status,) = machines.lines
+    assert status["companies"] == [
+        {"step": "end", "state": "done", "error": None, "companies": 3, "such_as": nif(1)}
+    ]
+    assert "3 companies." in people.out
+    assert "nothing, all can invoice" in people.out

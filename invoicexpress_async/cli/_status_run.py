@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.text import Text
 
+from invoicexpress_async.cli._company_status import company_objects, show_companies
 from invoicexpress_async.cli._exit_codes import DONE
 from invoicexpress_async.cli._outcomes import ACCOUNT_WIDTH, STATE_STYLES, kind_table
 from invoicexpress_async.cli._output import cell, data_console, new_table, write_json
@@ -15,6 +16,7 @@ from invoicexpress_async.cli._shown_row import cure_of_doubt, cure_of_recorded
 from invoicexpress_async.cli._tally import Kind, code_text
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.onboarding import read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
 
 _MOST_ROWS: Final = 20
@@ -37,11 +39,15 @@ def show(path: Path, *, as_json: bool) -> int:
     """Read the journal and show it."""
     if not path.is_file():
         raise ConfigurationError(f"The journal {path} is not there.")
-    status = read_status(path)
+    status, standings = read_status(path), read_standings(path)
     if as_json:
-        write_json(_object(status))
+        write_json(_object(status) | {"companies": company_objects(standings)})
         return DONE
-    _show(status)
+    if status.rows or not standings:
+        _show(status)
+    if standings:
+        show_companies(standings)
+        sys.stdout.flush()
     return DONE
 
 
