@@ -4,9 +4,9 @@ All wire names but those of the wide row's columns, which `_row_layout` knows, a
 the API live in this module, each as one named hook.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeVar
+from itertools import repeat
+from typing import Final, TypeVar, cast
 
 import cattrs
 
@@ -14,7 +14,12 @@ from invoicexpress_async._json import JsonValue
 from invoicexpress_async._json import text as json_text
 from invoicexpress_async._row_layout import RowLayouts
 from invoicexpress_async.errors import MalformedResponseError
-from invoicexpress_async.models import DocumentSequenceState, DocumentType, Sequence
+from invoicexpress_async.models import (
+    DocumentColumns,
+    DocumentSequenceState,
+    DocumentType,
+    Sequence,
+)
 
 T = TypeVar("T")
 
@@ -107,15 +112,6 @@ def structure_code(value: object, path: str) -> str | None:
     raise ProblemError(path, "a validation code", value)
 
 
-# A frozen class writes each field through `object.__setattr__`; its slots do it in half the time,
-# and a row has 45 of them.
-_new_state: Final = functools.partial(object.__new__, DocumentSequenceState)
-_set_number, _set_id, _set_code = (
-    getattr(DocumentSequenceState, name).__set__
-    for name in ("number", "sequence_id", "validation_code")
-)
-
-
 class SequenceHooks:
     """The cattrs hooks between one wide row and one `Sequence`.
 
@@ -135,21 +131,12 @@ class SequenceHooks:
             raise malformed(str(ProblemError("sequence", "an object", row)))
         layout = self._layouts.of(tuple(row))
         problems = Problems()
-        get: Callable[[str | None], JsonValue] = row.get  # type: ignore[assignment]  # None is no key
-        documents: dict[DocumentType | str, DocumentSequenceState] = {}
-        for name, number_key, id_key, code_key in layout.documents:
-            number, identifier, code = get(number_key), get(id_key), get(code_key)
-            # What nearly all are is seen here, without a call for each of the 45.
-            if type(number) is not int or not 0 <= number < _END_OF_COUNTS:
-                number = problems.collect(structure_count, number, number_key)
-            if type(identifier) is not int or not 0 <= identifier < _END_OF_COUNTS:
-                identifier = problems.collect(structure_count, identifier, id_key)
-            if type(code) is not str:
-                code = problems.collect(structure_code, code, code_key)
-            state = documents[name] = _new_state()
-            _set_number(state, number)
-            _set_id(state, identifier)
-            _set_code(state, code)
+        counts, codes = layout.columns(row)
+        documents = DocumentColumns(
+            layout.index,
+            _counts(counts, layout.count_keys, problems),
+            _codes(codes, layout.code_keys, problems),
+        )
         return _sequence({key: row[key] for key in layout.others}, documents, problems)
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
@@ -171,21 +158,40 @@ class SequenceHooks:
         return row | dict(sequence.extra)
 
 
+# A column is checked as a whole, in C; only one that is not as nearly all are is looked at value
+# by value.
+def _counts(
+    column: tuple[JsonValue, ...], keys: tuple[str, ...], problems: "Problems"
+) -> tuple[int | None, ...]:
+    if set(map(type, column)) == {int}:
+        counts = cast("tuple[int, ...]", column)
+        if min(counts) >= 0 and max(counts) < _END_OF_COUNTS:
+            return counts
+    return tuple(map(problems.collect, repeat(structure_count), column, keys))
+
+
+def _codes(
+    column: tuple[JsonValue, ...], keys: tuple[str, ...], problems: "Problems"
+) -> tuple[str | None, ...]:
+    if set(map(type, column)) == {str}:
+        return cast("tuple[str, ...]", column)
+    return tuple(map(problems.collect, repeat(structure_code), column, keys))
+
+
 def _sequence(
     fields: dict[str, JsonValue],
     documents: Mapping[DocumentType | str, DocumentSequenceState],
     problems: "Problems",
 ) -> Sequence:
     """Build the sequence; `fields` is what is left of the row, and becomes `extra`."""
-    identifier = problems.collect(structure_id, fields.pop("id", None), "id")
-    serie = fields.pop("serie", None)
+    pop = fields.pop
+    identifier = problems.collect(structure_id, pop("id", None), "id")
+    # One client reads the name from the second (contract, [client]).
+    serie = pop("serie", None)
     if serie is None:
-        # One client reads the name from here (contract, [client]).
-        serie = fields.pop("serie_number", None)
+        serie = pop("serie_number", None)
     name = problems.collect(structure_serie, serie, "serie")
-    is_default = problems.collect(
-        structure_flag, fields.pop("default_sequence", None), "default_sequence"
-    )
+    is_default = problems.collect(structure_flag, pop("default_sequence", None), "default_sequence")
     if identifier is None or name is None or is_default is None or problems:
         raise malformed(*problems)
     return Sequence(
@@ -210,12 +216,8 @@ class Problems:
         if len(self._texts) < _MOST_PROBLEMS:
             self._texts.append(f"sequence.{problem}")
 
-    def collect(
-        self, structure: Callable[[object, str], T], value: object, path: str | None
-    ) -> T | None:
-        """Structure one field, or note its problem and return None; without a path it is absent."""
-        if path is None:
-            return None
+    def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
+        """Structure one field, or note its problem and return None."""
         try:
             return structure(value, path)
         except ProblemError as problem:

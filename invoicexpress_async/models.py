@@ -1,6 +1,6 @@
 """The values of the field: document types, their states, and the sequence that holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, NotRequired, TypedDict
@@ -113,9 +113,61 @@ class DocumentSequenceState:
         return f"{self.validation_code}-{number}"
 
 
+class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
+    """The states of a sequence as they came, in columns.
+
+    A row has about 15 types, of which a caller looks at one or two. To make a state is dear,
+    because it is frozen, so each is made when it is first looked at; what the columns hold has
+    been checked before.
+
+    Args:
+        index: Where each document type stands in a column.
+        counts: All numbers, and then all ids.
+        codes: All validation codes.
+    """
+
+    __slots__ = ("_codes", "_counts", "_index", "_made")
+
+    def __init__(
+        self,
+        index: Mapping[DocumentType | str, int],
+        counts: tuple[int | None, ...],
+        codes: tuple[str | None, ...],
+    ) -> None:
+        self._index = index
+        self._counts = counts
+        self._codes = codes
+        self._made: dict[DocumentType | str, DocumentSequenceState] = {}
+
+    def __getitem__(self, name: DocumentType | str) -> DocumentSequenceState:
+        state = self._made.get(name)
+        if state is None:
+            at = self._index[name]
+            state = self._made[name] = DocumentSequenceState(
+                number=self._counts[at],
+                sequence_id=self._counts[len(self._index) + at],
+                validation_code=self._codes[at],
+            )
+        return state
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def __iter__(self) -> Iterator[DocumentType | str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 def _read_only_documents(
     documents: Mapping[DocumentType | str, DocumentSequenceState],
 ) -> Mapping[DocumentType | str, DocumentSequenceState]:
+    if type(documents) is DocumentColumns:
+        return documents
     return MappingProxyType(dict(documents))
 
 

@@ -1,6 +1,9 @@
+import copy
 import json
+import pickle
 from typing import Any
 
+import attrs
 import cattrs
 import pytest
 from hypothesis import given
@@ -352,3 +355,31 @@ def test_any_json_is_a_sequence_or_malformed_and_nothing_else(row: Any) -> None:
         else:
             assert sequence.id > 0
             assert sequence.serie
+
+
+def test_a_state_is_made_once_and_columns_do_as_any_mapping(converter: cattrs.Converter) -> None:
+    documents = read(converter, current_quote_validation_code="N/D").documents
+
+    assert documents["invoice"] is documents[DocumentType.INVOICE]
+    assert list(documents) == ["invoice", "quote"]
+    assert DocumentType.QUOTE in documents
+    assert "receipt" not in documents
+    assert documents.get("receipt") is None
+    assert dict(documents) == documents
+    assert repr(documents) == repr(dict(documents))
+    with pytest.raises(TypeError, match="item assignment"):
+        documents["invoice"] = DocumentSequenceState()  # type: ignore[index]  # the point
+
+
+def test_a_row_without_documents_is_a_sequence(converter: cattrs.Converter) -> None:
+    sequence = structure_one({"sequence": {"id": 1, "serie": "A"}}, converter)
+
+    assert len(sequence.documents) == 0
+
+
+def test_a_row_that_was_read_is_pickled_and_copied(converter: cattrs.Converter) -> None:
+    sequence = read(converter)
+
+    assert pickle.loads(pickle.dumps(sequence)) == sequence
+    assert attrs.evolve(sequence, serie="B").documents == sequence.documents
+    assert copy.deepcopy(sequence) == sequence
