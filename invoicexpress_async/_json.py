@@ -10,8 +10,6 @@ except ImportError:  # the extra `speed` is not installed
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
-# `json.dumps` makes one of these for each call with settings.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -23,11 +21,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+# `json.loads` and `json.dumps` make one of these for each call with settings.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _loads(body: bytes) -> JsonValue:
     if orjson is not None:
         return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
     # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
-    return json.loads(body.decode(), parse_constant=_refuse_constant)
+    return _DECODER.decode(body.decode())
 
 
 def loads(body: bytes) -> JsonValue:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -64,8 +64,7 @@ class RowLayout:
 
 
 def _picker(*keys: str) -> _Pick:
-    pick: _Pick = itemgetter(*keys) if keys else _pick_nothing
-    return pick
+    return cast("_Pick", itemgetter(*keys)) if keys else _pick_nothing
 
 
 def _pick_nothing(_: Mapping[str, JsonValue]) -> tuple[JsonValue, ...]:
