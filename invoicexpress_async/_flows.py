@@ -75,7 +75,8 @@ class SequenceFlows:
             self._made.popitem(last=False)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
-        if (await self.list(call)).find(serie) is not None:
+        is_made = (call.link.account, serie) in self._made
+        if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
                 status=422,  # what the server would answer
@@ -187,6 +188,8 @@ class SequenceFlows:
             refusal = error
         # Somebody else was faster than our create: theirs is the one.
         existing = (await self.list(call)).find(serie)
+        if existing is None and (made := self._made.get((call.link.account, serie))):
+            existing = await self.get(call, made)
         if existing is None:
             raise refusal
         return existing, Via.LISTED

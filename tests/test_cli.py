@@ -596,12 +596,23 @@ def on_terminal(
         command = [*PROGRAM, *map(str, arguments)]
         os.execvpe(command[0], command, environment(TERM="xterm", **variables))  # noqa: S606 - ours
     shown = b""
-    if answer:
-        while question.encode() not in shown:
-            shown += os.read(terminal, 4096)
-        os.write(terminal, answer.encode())
-    for piece in pieces(terminal):
+    silent_seconds = 0
+    while silent_seconds < 30:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            silent_seconds += 1
+            if answer == "\x03" and question.encode() in shown:
+                os.write(terminal, b"\x03")  # a person would press it again, too
+            continue
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux: the other side is closed
+            break
+        is_asked = question.encode() in shown
         shown += piece
+        if answer and not is_asked and question.encode() in shown:
+            os.write(terminal, answer.encode())
+    else:
+        os.kill(child, signal.SIGKILL)  # it has said nothing for so long: it hangs
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode(errors="replace")

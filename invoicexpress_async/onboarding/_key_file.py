@@ -115,12 +115,22 @@ class KeyFile(abc.ABC):
             try:
                 lock(descriptor)
                 if _stamp(descriptor) != self._seen:
-                    self._look(descriptor)
+                    self._look_unseen(descriptor)
                 work(descriptor)
             finally:
                 os.close(descriptor)
             if is_new:
                 sync_folder(self.path)
+
+    def _look_unseen(self, descriptor: int) -> None:
+        """Look, and let no frame that holds the content go out with an error."""
+        failure: Exception | None = None
+        try:
+            self._look(descriptor)
+        except (ConfigurationError, OSError) as error:
+            failure = error.with_traceback(None)
+        if failure is not None:
+            raise failure
 
     def _look(self, descriptor: int) -> None:
         """Read it, and mend its end."""

@@ -249,9 +249,9 @@ class Steps:
     async def _ensure(self, on: Traveller) -> None:
         sequences = (await self._own(on)).sequences
         on.has_asked = True
-        intent = on.record.intent
-        if on.record.step is CompanyStep.SERIES and intent is not None and on.tries == 0:
-            await sequences.resume(intent)
+        if on.intent is not None:
+            await sequences.resume(on.intent)
+            on.intent = None
         keep = functools.partial(self.log.intend, on.company)
         try:
             ensured = await sequences.ensure(on.company.serie, default=True, on_intent=keep)

@@ -31,6 +31,7 @@ class Traveller:
         company: The company.
         record: What the journal said of it.
         step: Where it is.
+        intent: Of the send for its series that an earlier run left in doubt.
         account: Its account with its key, once this run has it.
         at_sends: How many times its AT credentials were sent and the outcome is not known.
         sequence: As last read.
@@ -43,6 +44,7 @@ class Traveller:
     company: Company
     record: CompanyRecord
     step: CompanyStep = CompanyStep.ACCOUNT
+    intent: Intent | None = None
     account: CreatedAccount | None = None
     at_sends: int = 0
     sequence: Sequence | None = None

@@ -128,7 +128,8 @@ class Workers:
             is_of = (intent.get("fiscal_id"), intent["account"])
             if is_of[0] == on.company.fiscal_id if is_create else is_of[1] == on.account_name:
                 return intent
-        return None
+        # A turn that did not come to read for it has found nothing out.
+        return on.intent if on.step is CompanyStep.SERIES else None
 
     def _judge(self, outcome: CompanyOutcome, *, has_asked: bool) -> None:
         error = outcome.error

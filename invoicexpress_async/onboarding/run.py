@@ -173,7 +173,11 @@ class _Run:
         for company in self.companies.companies:
             record = self.records[company.fiscal_id]
             traveller = Traveller(
-                company=company, record=record, step=record.step, at_sends=record.at_sends
+                company=company,
+                record=record,
+                step=record.step,
+                intent=record.intent if record.step is CompanyStep.SERIES else None,
+                at_sends=record.at_sends,
             )
             self.travellers[company.fiscal_id] = traveller
             yield traveller

@@ -57,23 +57,20 @@ class KeySpool:
             SpoolError: it cannot be opened, is in use by another run, or is not a spool.
         """
         problem = ""
+        found: dict[str, CreatedAccount] | None = None
         try:
             self._file = open_private(self.path)
             # Another run would empty it of keys that this one has not delivered.
             lock(self._file, is_waiting=False)
             sync_folder(self.path)
-            content = read_all(self._file)
-            found = _parse_all(content)
-            if found is not None:
-                make_private(self._file)
-                if content and not content.endswith(b"\n"):
-                    append(self._file, b"\n")  # else what follows joins a line that was cut short
-                return found
+            found = _take_up(self._file)
             problem = "is not one: it is kept as it is. Name another file"
         except BlockingIOError:
             problem = "is in use by another run"
         except OSError as error:
             problem = f"cannot be opened: {error.strerror}"
+        if found is not None:
+            return found
         self.close()
         raise SpoolError(f"The key spool {self.path} {problem}. Nothing was sent.")
 
@@ -86,7 +83,8 @@ class KeySpool:
         if self._file is None:
             raise ConfigurationError(f"The key spool {self.path} is not open.")
         try:
-            append(self._file, _line(fiscal_id, account))
+            # One that was cut short may have left half a line.
+            append(self._file, (b"\n" if self._problem else b"") + _line(fiscal_id, account))
         except OSError as error:
             self._problem = str(error.strerror)
         self.check()
@@ -111,6 +109,19 @@ class KeySpool:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _take_up(descriptor: int) -> dict[str, CreatedAccount] | None:
+    """Read a spool and mend its end; None of another file. No error leaves with its content."""
+    content = read_all(descriptor)
+    found = _parse_all(content)
+    is_cut_short = bool(content) and not content.endswith(b"\n")
+    del content
+    if found is not None:
+        make_private(descriptor)
+        if is_cut_short:
+            append(descriptor, b"\n")  # else what follows joins that line
+    return found
 
 
 def _line(fiscal_id: str, account: CreatedAccount) -> bytes:

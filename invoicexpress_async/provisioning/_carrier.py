@@ -7,7 +7,11 @@ from collections.abc import Callable
 import attrs
 
 from invoicexpress_async.account_session import AccountSession
-from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+)
 from invoicexpress_async.models import Ensured, Intent, Via
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._row_log import RowLog
@@ -50,11 +54,15 @@ class Carrier:
         except InvoiceXpressError as error:
             failure = error
         else:
-            ticket.intent = None
+            ticket.intent = ticket.resending = None
             ticket.seconds += time.monotonic() - started
             return RowOutcome.of_ensured(row, ensured, seconds=ticket.seconds)
         # A call that was not even begun has found nothing out of what an earlier run sent.
         ticket.intent = _doubt(account, ticket) or (None if failure.attempts else ticket.intent)
+        if ticket.intent is None and not isinstance(failure, PartialRegistrationError):
+            # What was to be sent again and was not is in doubt as it was before.
+            ticket.intent = ticket.resending
+        ticket.resending = None
         if isinstance(failure, RowCutOffError):
             failure = _cut_off(failure, ticket)
         ticket.seconds += time.monotonic() - started
@@ -74,7 +82,7 @@ class Carrier:
         row, sequences = ticket.row, account.sequences
         if ticket.may_resend and ticket.intent is not None:
             sequences.forget(ticket.intent)
-            ticket.intent, ticket.may_resend = None, False
+            ticket.resending, ticket.intent, ticket.may_resend = ticket.intent, None, False
         was_created = False
         if ticket.intent is not None:
             await _read_for(sequences, ticket, ticket.intent)
@@ -93,7 +101,7 @@ class Carrier:
     async def _intend(self, ticket: Ticket, intent: Intent) -> None:
         if self.log is not None:
             await self.log.intend(ticket.row, intent)
-        ticket.announced = intent
+        ticket.announced, ticket.resending = intent, None
         ticket.intended_at = Moment.now()
         ticket.absent_since = ticket.doubt_seconds = None
         ticket.reads = 0

@@ -112,9 +112,14 @@ class RowLog:
         """Write what kind of job this is, if nobody has; return what is written."""
 
         def work(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT OR IGNORE INTO job VALUES (?, ?)", (name, value))
             query = "SELECT value FROM job WHERE name = ?"
-            return str(connection.execute(query, (name,)).fetchone()[0])
+            known = connection.execute(query, (name,)).fetchone()
+            if known is not None:
+                return str(known[0])
+            if connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is not None:
+                return "another kind of job"
+            connection.execute("INSERT INTO job VALUES (?, ?)", (name, value))
+            return value
 
         return await self._writer.run(work)
 
@@ -244,7 +249,7 @@ _ENTER: Final = """
     INSERT INTO rows (account, serie, is_default, state, updated_at)
     SELECT account, serie, is_default, 'planned', ? FROM temp.plan WHERE true
     ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
-    state = CASE WHEN is_default = excluded.is_default
+    state = CASE WHEN (is_in_plan AND is_default = excluded.is_default)
     OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
     WHERE NOT is_in_plan OR is_default <> excluded.is_default
 """
@@ -256,19 +261,22 @@ def _enter(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE temp.plan")
 
 
+_ENTER_ONE: Final = """
+    INSERT INTO rows (account, serie, is_default, state, updated_at)
+    VALUES (?, ?, ?, 'planned', ?)
+    ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
+    state = CASE WHEN (is_in_plan AND is_default = excluded.is_default)
+    OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
+    WHERE NOT is_in_plan OR is_default <> excluded.is_default
+"""
+
+
 def _admit(connection: sqlite3.Connection, rows: Iterable[PlanRow]) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
     for row in rows:
-        identity = row.account, row.serie
-        known = _select(connection, identity)
-        if known is None:
-            connection.execute(
-                "INSERT INTO rows (account, serie, is_default, state, updated_at) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (*identity, row.is_default, PLANNED, time.time()),
-            )
-            known = _select(connection, identity)
-        found.append(known or ())
+        # Those of a stream were not compared with the journal before.
+        connection.execute(_ENTER_ONE, (row.account, row.serie, row.is_default, time.time()))
+        found.append(_select(connection, (row.account, row.serie)) or ())
     return found
 
 

@@ -23,6 +23,7 @@ class Ticket:
         doubt_seconds: When the doubt was first seen by this run, on the run's clock.
         reads: How many times it has been read for since.
         absent_since: When a complete list first did not show it, late enough to count.
+        resending: The intent that is given up for another send, until that one is on the disk.
         may_resend: Whether all that the caller asked for before another send is there.
         tries: How many turns of it have failed without a doubt.
         seconds: How long its turns took, together.
@@ -39,6 +40,7 @@ class Ticket:
     doubt_seconds: float | None = None
     reads: int = 0
     absent_since: Moment | None = None
+    resending: Intent | None = None
     may_resend: bool = False
     tries: int = 0
     seconds: float = 0.0
