@@ -2,29 +2,43 @@
 
 By hand means what people write: aiohttp's `session.post(params=…, json=…)` and
 `response.json()`, and the like with httpx and niquests, one session each, kept alive. All run in
-turns against one canned server in another process. `python benchmarks/bench_call.py [calls]`
+turns against one canned server in another process; `create` once more on uvloop.
+`python benchmarks/bench_call.py [calls]`
 """
 
 import asyncio
+import itertools
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import aiohttp
 import httpx
 import niquests
+import uvloop
 from canned_server import canned_server
 
-from invoicexpress_async import SessionManager
+from invoicexpress_async import AccountSession, SessionManager
 
 _KEY = "benchmark-key-0123456789"
 _SERIE = "2023"  # the one in the canned answer
 _BODY = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _ROUNDS = 7
+_WITHIN_THE_LIMIT = 300  # calls of one account, so that no one waits for the limiter
 
 Call = Callable[[], Awaitable[object]]
+
+
+class Figures(NamedTuple):
+    """Microseconds of a call, and ours divided by them."""
+
+    cpu: float
+    wall: float
+    cpu_ratio: float
+    wall_ratio: float
 
 
 async def _open_all(base_url: str, stack: AsyncExitStack) -> dict[str, dict[str, Call]]:
@@ -57,11 +71,16 @@ async def _open_all(base_url: str, stack: AsyncExitStack) -> dict[str, dict[str,
     async def get_with_niquests() -> object:
         return (await with_niquests.get(url, params=params)).json()
 
-    paced = (limited.account(f"acme-{number // 700}", _KEY).sequences for number in range(10**9))
+    def fresh() -> AccountSession:
+        return limited.account(f"acme-{next(numbers) // _WITHIN_THE_LIMIT}", _KEY)
+
+    numbers = itertools.count()
+    paced = (kept for _ in itertools.count() for kept in [fresh()] * _WITHIN_THE_LIMIT)
     return {
         "create": {
-            "ours": lambda: ours.create(_SERIE, default=True),
-            "ours, with the limiter": lambda: next(paced).create(_SERIE, default=True),
+            "ours": lambda: next(paced).sequences.create(_SERIE, default=True),
+            "ours, a handle a call": lambda: fresh().sequences.create(_SERIE, default=True),
+            "ours, without limiter": lambda: ours.create(_SERIE, default=True),
             "aiohttp by hand": post_by_hand,
             "httpx by hand": post_with_httpx,
             "niquests by hand": post_with_niquests,
@@ -82,35 +101,48 @@ async def _time(call: Call, calls: int) -> tuple[float, float]:
     return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
 
 
-async def _measure(name: str, contestants: dict[str, Call], calls: int) -> None:
+async def _measure(contestants: dict[str, Call], calls: int) -> dict[str, Figures]:
     rounds: dict[str, list[tuple[float, float]]] = {key: [] for key in contestants}
     for call in contestants.values():
         await _time(call, 20)
     for _ in range(_ROUNDS):
         for key, call in contestants.items():
             rounds[key].append(await _time(call, calls))
-    print(f"\n{name}: {calls} calls in each of {_ROUNDS} rounds; ratios are ours / theirs")
-    print(f"{'':24}{'CPU µs':>10}{'wall µs':>10}{'CPU ratio':>12}{'wall ratio':>12}")
-    for key, figures in rounds.items():
-        cpu, wall = (statistics.median(one[part] for one in figures) for part in (0, 1))
-        ratios = [
+    figures: dict[str, Figures] = {}
+    for key, theirs in rounds.items():
+        cpu, wall = (statistics.median(one[part] for one in theirs) * 1e6 for part in (0, 1))
+        cpu_ratio, wall_ratio = (
             statistics.median(
-                mine[part] / theirs[part]
-                for mine, theirs in zip(rounds["ours"], figures, strict=True)
+                mine[part] / other[part] for mine, other in zip(rounds["ours"], theirs, strict=True)
             )
             for part in (0, 1)
-        ]
-        print(f"{key:24}{cpu * 1e6:10.0f}{wall * 1e6:10.0f}{ratios[0]:12.2f}{ratios[1]:12.2f}")
+        )
+        figures[key] = Figures(cpu, wall, cpu_ratio, wall_ratio)
+    return figures
 
 
-async def main(calls: int) -> None:
-    """Measure both verbs."""
+async def measure(verb: str, calls: int) -> dict[str, Figures]:
+    """Measure one verb, on the loop that runs this."""
     with canned_server() as port:
         async with AsyncExitStack() as stack:
             everybody = await _open_all(f"http://127.0.0.1:{port}/{{account}}", stack)
-            for name, contestants in everybody.items():
-                await _measure(name, contestants, calls)
+            return await _measure(everybody[verb], calls)
+
+
+def _print(name: str, figures: dict[str, Figures], calls: int) -> None:
+    print(f"\n{name}: {calls} calls in each of {_ROUNDS} rounds; ratios are ours / theirs")
+    print(f"{'':24}{'CPU µs':>10}{'wall µs':>10}{'CPU ratio':>12}{'wall ratio':>12}")
+    for key, row in figures.items():
+        print(f"{key:24}{row.cpu:10.0f}{row.wall:10.0f}{row.cpu_ratio:12.2f}{row.wall_ratio:12.2f}")
+
+
+def main(calls: int) -> None:
+    """Measure both verbs, and `create` on uvloop."""
+    for verb in ("create", "list"):
+        _print(verb, asyncio.run(measure(verb, calls)), calls)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        _print("create on uvloop", runner.run(measure("create", calls)), calls)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 300))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
