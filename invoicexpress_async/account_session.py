@@ -1,17 +1,19 @@
 """`AccountSession`: a light handle on one account."""
 
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 
 from invoicexpress_async._call import Call, Link
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
-from invoicexpress_async.accounts import AccountService
 from invoicexpress_async.config import check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.retry import Operation, RetryPolicy
 from invoicexpress_async.sequences import SequenceMachinery, SequenceService
+
+if TYPE_CHECKING:
+    from invoicexpress_async.accounts import AccountService
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT"})
 
@@ -46,8 +48,11 @@ class AccountSession:
         return self._sequences
 
     @property
-    def accounts(self) -> AccountService:
+    def accounts(self) -> "AccountService":
         """The accounts that this one may create as a partner, and its own AT communication."""
+        # Half of what the package adds to the import of aiohttp, and for few programs.
+        from invoicexpress_async.accounts import AccountService  # noqa: PLC0415
+
         machinery = self._machinery
         return AccountService(machinery.dispatcher, self._link, machinery.converter)
 
