@@ -10,14 +10,14 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+async def run(*arguments: str, timeout_seconds: float = 55) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, *arguments],
         cwd=BENCHMARKS,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=timeout_seconds,
         check=False,
     )
 
@@ -70,7 +70,9 @@ async def test_a_short_soak_of_kills_has_no_duplicate_and_nothing_lost() -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        pytest.param(("bench_call.py", "3"), "niquests by hand", id="call"),
+        pytest.param(("bench_call.py", "3"), "create on uvloop", id="call"),
+        pytest.param(("bench_rows.py", "1"), "speed: µs of a row", id="rows"),
+        pytest.param(("bench_start.py", "1"), "python -c pass", id="start"),
         pytest.param(("bench_limiter.py", "1", "0.3"), "token_bucket", id="limiter"),
         pytest.param(("bench_accounts.py", "20"), "aiohttp + semaphore", id="accounts"),
         pytest.param(("bench_provision.py", "20", "1"), "aiohttp + semaphore", id="provision"),
@@ -83,3 +85,16 @@ async def test_a_benchmark_runs_to_its_last_row(arguments: tuple[str, ...], says
 
     assert process.returncode == 0, process.stderr
     assert says in process.stdout
+
+
+@pytest.mark.timeout(240)
+async def test_all_benchmarks_come_to_one_table_and_two_drawings(tmp_path: Path) -> None:
+    process = await run("run_all.py", "--quick", str(tmp_path), timeout_seconds=230)
+
+    assert process.returncode == 0, process.stderr
+    table = process.stdout.rpartition("beside")[2]
+    assert "not run" not in table
+    assert "invoicexpress --help" in table
+    drawings = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(drawings) == {"cost_per_account.svg", "throughput_under_the_limit.svg"}
+    assert all(drawing.rstrip().endswith("</svg>") for drawing in drawings.values())
