@@ -22,6 +22,10 @@ async def run(*arguments: str, timeout_seconds: float = 55) -> subprocess.Comple
     )
 
 
+def read_all(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
 @pytest.mark.fault(9, 10, 11, 18, 31)
 async def test_a_short_soak_has_no_duplicate_none_lost_and_no_false_success() -> None:
     process = await run("soak_faults.py", "3000", "7")
@@ -95,6 +99,6 @@ async def test_all_benchmarks_come_to_one_table_and_two_drawings(tmp_path: Path)
     table = process.stdout.rpartition("beside")[2]
     assert "not run" not in table
     assert "invoicexpress --help" in table
-    drawings = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    drawings = read_all(tmp_path)
     assert set(drawings) == {"cost_per_account.svg", "throughput_under_the_limit.svg"}
     assert all(drawing.rstrip().endswith("</svg>") for drawing in drawings.values())
