@@ -106,6 +106,8 @@ async def job(base_url: str, folder: Path, count: int) -> None:
             journal=journal,
             key_spool=KeySpool(folder / "keys.spool"),
             secret_sink=CsvSink(folder / "keys.csv"),
+            # A kill parks all that are in flight: of few companies few are.
+            concurrency=max(1, min(50, count // 5)),
             on_outcome=note,
         )
 
