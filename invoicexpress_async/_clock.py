@@ -30,7 +30,7 @@ class MonotonicClock:
         self._deadlines = Deadlines()
 
     # Read eight times in a call: the function itself, and not one more around it.
-    now = staticmethod(time.monotonic)
+    now: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""
