@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 from yarl import URL
@@ -79,10 +78,11 @@ class Address:
 
     @classmethod
     def of(cls, account: str, base: str) -> "Address":
-        """Split the account's URL."""
-        parts = urlsplit(base)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        return cls(account=account, base=base, origin=origin, path=base.removeprefix(origin))
+        """Split the account's URL, which has been checked."""
+        # By hand: `urlsplit` is dear, and a bulk job has an account for each row.
+        slash = base.find("/", base.index("://") + len("://"))
+        ends = len(base) if slash < 0 else slash
+        return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
 
     def target(self, request: Request[T], key: Secret) -> Secret:
         """Return the path and query to send. The key arrives byte for byte."""

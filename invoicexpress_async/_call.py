@@ -36,6 +36,17 @@ class Link:
         """The account's name."""
         return self.address.account
 
+    def wishing(self, total_seconds: float | None, policy: RetryPolicy | None) -> "Link":
+        """Return the same with another deadline or policy; what is None stays."""
+        # By hand: `attrs.evolve` is dear, and a bulk job does this for each row.
+        return Link(
+            address=self.address,
+            keys=self.keys,
+            total_seconds=total_seconds or self.total_seconds,
+            policy=policy or self.policy,
+            owner=self.owner,
+        )
+
 
 @attrs.define(kw_only=True)
 class Call:
@@ -77,6 +88,19 @@ class Call:
     def doing(self) -> "Call":
         """The call that does the work: this one, unless it follows another."""
         return self.leader or self
+
+    def led(self) -> "Call":
+        """Return the call that does the work for this one and others, with what this one has."""
+        # By hand: `attrs.evolve` is dear.
+        return Call(
+            link=self.link,
+            operation=self.operation,
+            subject=self.subject,
+            timeout_seconds=self.timeout_seconds,
+            deadline=self.deadline,
+            on_intent=self.on_intent,
+            request_id=self.request_id,
+        )
 
     def sign(self, error: InvoiceXpressError) -> InvoiceXpressError:
         """Write into the error which call it belongs to."""

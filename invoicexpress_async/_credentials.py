@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final
+from typing import Final, TypeAlias
 
 from invoicexpress_async._clock import Clock
 from invoicexpress_async.config import Secret, check_api_key
@@ -13,23 +13,41 @@ KeyCallable = Callable[[], Awaitable[str]]
 """An async callable without arguments that returns the key, as from a vault."""
 
 
-class KeySource:
-    """One account's key: given, or asked for when first needed and then kept for a while."""
+class GivenKey:
+    """A key that the caller has given: nothing is ever asked for."""
 
-    def __init__(self, source: Secret | KeyCallable, *, ttl_seconds: float, clock: Clock) -> None:
+    __slots__ = ("known",)
+
+    def __init__(self, key: Secret) -> None:
+        self.known: Secret = check_api_key(key)
+
+    @property
+    def identity(self) -> Hashable:
+        """What two sources of the same key share."""
+        return self.known
+
+    async def get(self) -> Secret:
+        """Return the key."""
+        return self.known
+
+    async def renew(self, _: Secret) -> bool:
+        """There is no other."""
+        return False
+
+
+class AskedKey:
+    """A key that a callable gives: asked for when first needed, and then kept for a while."""
+
+    known: None = None
+
+    def __init__(self, source: KeyCallable, *, ttl_seconds: float, clock: Clock) -> None:
         self.identity: Hashable = source
-        self._source = check_api_key(source) if isinstance(source, Secret) else source
-        self._given = source if isinstance(source, Secret) else None
+        self._source = source
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._key: Secret | None = None
         self._stale_at = float("-inf")
         self._asking = asyncio.Lock()
-
-    @property
-    def known(self) -> Secret | None:
-        """The key, if it was given: nothing is to be asked for."""
-        return self._given
 
     async def get(self) -> Secret:
         """Return the key. A burst of first calls asks for it once.
@@ -37,12 +55,10 @@ class KeySource:
         Raises:
             ConfigurationError: the callable returned what cannot be a key.
         """
-        if isinstance(self._source, Secret):
-            return self._source
         if self._key is None or self._clock.now() >= self._stale_at:
             async with self._asking:
                 if self._key is None or self._clock.now() >= self._stale_at:
-                    await self._ask(self._source)
+                    await self._ask()
         return self._key  # type: ignore[return-value]  # asked for, or an error was raised
 
     async def renew(self, refused: Secret) -> bool:
@@ -51,16 +67,17 @@ class KeySource:
         Raises:
             ConfigurationError: the callable returned what cannot be a key.
         """
-        if isinstance(self._source, Secret):
-            return False
         async with self._asking:
             if self._key == refused:
-                await self._ask(self._source)
+                await self._ask()
         return self._key != refused
 
-    async def _ask(self, source: KeyCallable) -> None:
-        self._key = _checked(await source())
+    async def _ask(self) -> None:
+        self._key = _checked(await self._source())
         self._stale_at = self._clock.now() + self._ttl_seconds
+
+
+KeySource: TypeAlias = GivenKey | AskedKey
 
 
 class KeyCache:
@@ -71,18 +88,18 @@ class KeyCache:
     def __init__(self, *, ttl_seconds: float, clock: Clock) -> None:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._sources: OrderedDict[tuple[str, KeyCallable], KeySource] = OrderedDict()
+        self._sources: OrderedDict[tuple[str, KeyCallable], AskedKey] = OrderedDict()
 
     def source(self, account: str, key: Secret | KeyCallable) -> KeySource:
         """Return the source of an account's key; the same callable asks once for all handles."""
         if isinstance(key, Secret):
-            return KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            return GivenKey(key)
         try:
             known = self._sources.get((account, key))
         except TypeError:  # a callable that cannot be hashed
-            return KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            return AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
         if known is None:
-            known = KeySource(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            known = AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
             self._sources[account, key] = known
             if len(self._sources) > self._MOST:
                 self._sources.popitem(last=False)

@@ -227,12 +227,14 @@ class SequenceFlows:
             self._dispatcher.settle(call)
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
-        if sequence.registration is Registration.NOT_REGISTERED:
+        registration = sequence.registration
+        if registration is Registration.NOT_REGISTERED:
             try:
                 sequence = await self.register(call, sequence.id)
             except SequenceAlreadyRegisteredError:
                 sequence = await self.get(call, sequence.id)
-        if sequence.registration in _REGISTERED:
+            registration = sequence.registration
+        if registration in _REGISTERED:
             return sequence
         # Whether a partial one can be registered again is unknown, and so is one without codes.
         raise partial(sequence)

@@ -1,6 +1,7 @@
 """A lock for each key, there only while somebody holds it or waits for it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Hashable
 
 
@@ -8,42 +9,52 @@ class KeyedLock:
     """Lets one holder of a key go at a time, first come first served."""
 
     def __init__(self) -> None:
-        self._locks: dict[Hashable, _Lock] = {}
+        # Who waits for each key that is held; None for nobody, as nearly always.
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
     def hold(self, key: Hashable) -> "_Hold":
         """Hold the lock of `key` for the block; yield whether somebody else had it before."""
-        return _Hold(self._locks, key)
-
-
-class _Lock(asyncio.Lock):
-    users = 0
+        return _Hold(self._waiting, key)
 
 
 class _Hold:
     # A class, as contextlib's generators cost a hundredth of a whole call.
-    __slots__ = ("_key", "_lock", "_locks")
+    __slots__ = ("_key", "_waiting")
 
-    def __init__(self, locks: dict[Hashable, _Lock], key: Hashable) -> None:
-        self._locks = locks
+    def __init__(
+        self, waiting: dict[Hashable, deque[asyncio.Future[None]] | None], key: Hashable
+    ) -> None:
+        self._waiting = waiting
         self._key = key
 
     async def __aenter__(self) -> bool:
-        lock = self._lock = self._locks.get(self._key) or _Lock()
-        self._locks[self._key] = lock
-        lock.users += 1
-        is_shared = lock.users > 1
+        if self._key not in self._waiting:
+            self._waiting[self._key] = None
+            return False
+        queue = self._waiting[self._key]
+        if queue is None:
+            queue = self._waiting[self._key] = deque()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
         try:
-            await lock.acquire()
-        except BaseException:
-            self._leave()
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._hand_on()  # it was handed over in the same moment
+            elif turn in queue:
+                queue.remove(turn)
             raise
-        return is_shared
+        return True
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
-        self._leave()
+        self._hand_on()
 
-    def _leave(self) -> None:
-        self._lock.users -= 1
-        if not self._lock.users:
-            del self._locks[self._key]
+    def _hand_on(self) -> None:
+        queue = self._waiting[self._key]
+        while queue:
+            turn = queue.popleft()
+            # A cancelled one is passed over: its task has not run yet to leave the queue.
+            if not turn.cancelled():
+                turn.set_result(None)
+                return
+        del self._waiting[self._key]

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import attrs
-
 from invoicexpress_async._call import Call, Link
 from invoicexpress_async._json import JsonValue, dumps
 from invoicexpress_async._wire import Request
@@ -64,13 +62,9 @@ class AccountSession:
         Raises:
             ConfigurationError: a timeout that is not a finite number above 0.
         """
-        link = self._link
         if timeout_seconds is not None:
-            total = check_seconds("timeout_seconds", timeout_seconds)
-            link = attrs.evolve(link, total_seconds=total)
-        if retry is not None:
-            link = attrs.evolve(link, policy=retry)
-        return AccountSession(self._machinery, link)
+            timeout_seconds = check_seconds("timeout_seconds", timeout_seconds)
+        return AccountSession(self._machinery, self._link.wishing(timeout_seconds, retry))
 
     async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
         """Read something harmless to see that name and key belong together.

@@ -1,7 +1,8 @@
 """The values of the field: document types, their states, and the sequence that holds them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from itertools import compress
 from types import MappingProxyType
 from typing import Literal, NotRequired, TypedDict
 
@@ -9,10 +10,6 @@ import attrs
 
 from invoicexpress_async._json import JsonValue
 from invoicexpress_async.errors import ConfigurationError
-
-# What the server writes where a code would stand (the provider's own page).
-_NOT_REGISTERED_CODE = "N/D"
-_NOT_APPLICABLE_CODE = "N/A"
 
 
 class DocumentType(StrEnum):
@@ -81,13 +78,7 @@ class DocumentSequenceState:
     @property
     def registration(self) -> Registration:
         """The state that the validation code tells. An absent code is not "N/A"."""
-        if not self.validation_code or self.validation_code.isspace():
-            return Registration.UNKNOWN
-        if self.validation_code == _NOT_REGISTERED_CODE:
-            return Registration.NOT_REGISTERED
-        if self.validation_code == _NOT_APPLICABLE_CODE:
-            return Registration.NOT_APPLICABLE
-        return Registration.REGISTERED
+        return _registration(self.validation_code)
 
     @property
     def next_number(self) -> int | None:
@@ -111,6 +102,16 @@ class DocumentSequenceState:
         if type(number) is not int or number < 1:
             raise ConfigurationError("The number of a document is a positive integer.")
         return f"{self.validation_code}-{number}"
+
+
+# What the server writes where a code would stand (the provider's own page).
+_WITHOUT_CODE = {"N/D": Registration.NOT_REGISTERED, "N/A": Registration.NOT_APPLICABLE}
+
+
+def _registration(code: str | None) -> Registration:
+    if not code or code.isspace():
+        return Registration.UNKNOWN
+    return _WITHOUT_CODE.get(code, Registration.REGISTERED)
 
 
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
@@ -150,6 +151,10 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
             )
         return state
 
+    def configured_codes(self) -> Iterable[str | None]:
+        """Return the validation codes of the configured types, without making their states."""
+        return compress(self._codes, self._counts[len(self._index) :])
+
     def __contains__(self, name: object) -> bool:
         return name in self._index
 
@@ -161,6 +166,14 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _configured_codes(
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+) -> Iterable[str | None]:
+    if type(documents) is DocumentColumns:
+        return documents.configured_codes()
+    return [state.validation_code for state in documents.values() if state.is_configured]
 
 
 def _read_only_documents(
@@ -210,7 +223,7 @@ class Sequence:
 
         Pessimistic: a code that is missing beside real ones makes it PARTIAL.
         """
-        states = {state.registration for state in self.documents.values() if state.is_configured}
+        states = set(map(_registration, _configured_codes(self.documents)))
         needed = states - {Registration.NOT_APPLICABLE}
         if not needed:
             return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN

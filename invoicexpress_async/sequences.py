@@ -161,13 +161,14 @@ class SequenceService:
         call.on_intent = on_intent
         return await self._dispatcher.run(call, self._flows.register(call, sequence_id))
 
-    async def ensure(
+    async def ensure(  # noqa: PLR0913  # keyword-only wishes, each with a default
         self,
         serie: str,
         *,
         default: bool = False,
         registered: bool = True,
         on_intent: IntentKeeper | None = None,
+        shared: bool = True,
         timeout_seconds: float | None = None,
     ) -> Ensured:
         """Bring it about that the sequence exists, whatever is there. Safe to call again.
@@ -182,6 +183,9 @@ class SequenceService:
             registered: Whether every document type that needs a validation code must have one.
             on_intent: Awaited with each intent before it is sent, so that it outlives a crash.
                 Calls with different ones do not share a run.
+            shared: Whether to share a run. False costs less, for a job that asks for everything
+                once; should others ask for the same at the same time, it is still sent once, and
+                they wait and read.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
@@ -194,6 +198,9 @@ class SequenceService:
         call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
         call.on_intent = on_intent
         default, registered = _flag("default", default), _flag("registered", registered)
+        if not _flag("shared", shared):
+            work = self._flows.ensure(call, serie, default=default, registered=registered)
+            return await self._dispatcher.run(call, work)
         flight = self._machinery.flights.run(
             (call.link.account, call.link.keys.identity, serie, default, registered, on_intent),
             call,

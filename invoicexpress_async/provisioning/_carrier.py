@@ -21,6 +21,7 @@ from invoicexpress_async.provisioning.key import source_of
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
+from invoicexpress_async.retry import RetryPolicy
 from invoicexpress_async.sequences import SequenceService
 from invoicexpress_async.session import SessionManager
 
@@ -42,11 +43,17 @@ class Carrier:
     stop: RunStop
     may_default: Callable[[], bool]
     is_staged: bool
+    # No turn waits for what is in doubt: the row is read for in later ones.
+    _policy: RetryPolicy = attrs.field(init=False)
+
+    @_policy.default
+    def _without_reads(self) -> RetryPolicy:
+        return attrs.evolve(self.manager.retry, read_after_seconds=())
 
     async def carry(self, ticket: Ticket) -> RowOutcome:
         """Give a row its turn and return how it ended, whatever it is."""
         started, row = time.monotonic(), ticket.row
-        account = _account(self.manager, row)
+        account = _account(self.manager, row, self._policy)
         failure: InvoiceXpressError
         try:
             async with self.stop.row():
@@ -90,12 +97,13 @@ class Carrier:
         keep = functools.partial(self._intend, ticket)
         is_staged = row.is_default and (self.is_staged or not self.may_default())
         default = row.is_default and not is_staged
-        ensured = await sequences.ensure(row.serie, default=default, on_intent=keep)
+        ensure = functools.partial(sequences.ensure, row.serie, on_intent=keep, shared=False)
+        ensured = await ensure(default=default)
         if was_created:
             ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
         if not is_staged or ensured.sequence.is_default or not self.may_default():
             return ensured
-        final = await sequences.ensure(row.serie, default=True, on_intent=keep)
+        final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)
 
     async def _intend(self, ticket: Ticket, intent: Intent) -> None:
@@ -107,11 +115,10 @@ class Carrier:
         ticket.reads = 0
 
 
-def _account(manager: SessionManager, row: PlanRow) -> AccountSession:
+def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:
     # Not in a frame that awaits: a traceback that prints locals would show the key.
     account = manager.account(row.account, source_of(row.api_key, row.account))
-    # No turn waits for what is in doubt: the row is read for in later ones.
-    return account.with_options(retry=attrs.evolve(account.retry, read_after_seconds=()))
+    return account.with_options(retry=policy)
 
 
 async def _read_for(sequences: SequenceService, ticket: Ticket, intent: Intent) -> None:

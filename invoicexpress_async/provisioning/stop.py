@@ -1,8 +1,8 @@
 """Ending a run before its last row, in bounded time and with every row accounted for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Final, Unpack
 
 import attrs
@@ -70,28 +70,9 @@ class RunStop:
         """Let no further row begin, and end those in flight at once: their outcome is unknown."""
         self._end_at(asyncio.get_running_loop().time())
 
-    @asynccontextmanager
-    async def row(self) -> AsyncGenerator[None]:
-        """Hold while a row is in flight.
-
-        Raises:
-            RowCutOffError: its time was up.
-        """
-        scope = asyncio.timeout_at(self._deadline)
-        try:
-            async with scope:
-                self._scopes.add(scope)
-                yield
-        except InvoiceXpressError:
-            raise  # some are a TimeoutError too
-        except TimeoutError:
-            if not scope.expired():
-                raise  # a key callable's own
-        else:
-            return
-        finally:
-            self._scopes.discard(scope)
-        raise RowCutOffError("The run was stopped before the row had ended.")
+    def row(self) -> "_RowScope":
+        """Hold while a row is in flight; raises RowCutOffError when its time was up."""
+        return _RowScope(self._scopes, self._deadline)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call it when the end is asked for."""
@@ -104,3 +85,36 @@ class RunStop:
         for scope in self._scopes:
             if not scope.expired():
                 scope.reschedule(self._deadline)
+
+
+class _RowScope:
+    """The time of one row: a class, as a generator costs more, and each row has one."""
+
+    __slots__ = ("_scope", "_scopes")
+
+    def __init__(self, scopes: set[asyncio.Timeout], deadline: float | None) -> None:
+        self._scopes = scopes
+        self._scope = asyncio.timeout_at(deadline)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._scopes.add(self._scope)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scopes.discard(self._scope)
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            pass
+        else:
+            return
+        cut_off = RowCutOffError("The run was stopped before the row had ended.")
+        try:
+            raise cut_off
+        finally:
+            cut_off.__context__ = None  # the cancellation holds the frames of the whole call
