@@ -94,30 +94,40 @@ def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of 
 
 
 def structure_created_account(payload: JsonValue) -> CreatedAccount:
-    """Take a created account out of its envelope; the id may be text or a number.
+    """Take a created account out of its envelope, or of one like it; the id may be a number.
+
+    The key is given this once, so an answer that has it is taken whatever else it lacks.
 
     Raises:
-        MalformedResponseError: no id, no url or no key.
+        MalformedResponseError: no key.
     """
-    account = _open_envelope(payload)
-    identifier, url, api_key, state = (
-        account.get(name) for name in ("id", "url", "api_key", "state")
-    )
-    if type(identifier) is int:
-        identifier = str(identifier)
-    missing = [
-        f"account.{name}: expected text"
-        for name, value in (("id", identifier), ("url", url), ("api_key", api_key))
-        if not isinstance(value, str) or not value
-    ]
-    if missing:
-        raise malformed(*missing)
+    account = _find_created(payload)
+    api_key = _text(account, "api_key")
+    if not api_key:
+        raise malformed("account.api_key: expected text")
+    state = account.get("state")
     return CreatedAccount(
-        id=str(identifier),
-        url=str(url),
-        api_key=Secret(str(api_key)),
+        id=_text(account, "id"),
+        url=_text(account, "url"),
+        api_key=Secret(api_key),
         state=state if isinstance(state, str) else None,
     )
+
+
+def _find_created(payload: JsonValue) -> Mapping[str, JsonValue]:
+    told = payload if isinstance(payload, dict) else {}
+    for found in (told.get("account"), told.get("accounts"), payload):
+        one = found[0] if isinstance(found, list) and len(found) == 1 else found
+        if isinstance(one, dict) and one.get("api_key"):
+            return one
+    return {}
+
+
+def _text(account: Mapping[str, JsonValue], name: str) -> str:
+    value = account.get(name)
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def structure_account_details(payload: JsonValue) -> AccountDetails:

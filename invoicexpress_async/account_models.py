@@ -90,9 +90,11 @@ class NewAccount:
 class CreatedAccount:
     """An account that was created. Its key is given this once: keep it before anything else.
 
+    An answer that has the key and lacks another field is one all the same.
+
     Attributes:
-        id: As it came; it may be text.
-        url: As it came.
+        id: As it came; it may be text. "" when the answer had none.
+        url: As it came; "" when the answer had none.
         api_key: The new account's own key.
         state: As it came, such as "active".
     """
@@ -107,8 +109,8 @@ class CreatedAccount:
         """The account's name: the first label of its url.
 
         Raises:
-            MalformedResponseError: the url leads elsewhere, so that nothing, and above all not
-                the new key, may be sent there. The key is in `api_key` all the same.
+            MalformedResponseError: there is no url, or it leads elsewhere, so that nothing, and
+                above all not the new key, may be sent there. The key is in `api_key` all the same.
         """
         try:
             parts = urlsplit(self.url)
@@ -118,8 +120,9 @@ class CreatedAccount:
         except ValueError:  # not a URL, or not a name
             name = None
         if name is None:
+            where = f"leads elsewhere than https://NAME{_DOMAIN}" if self.url else "is missing"
             raise MalformedResponseError(
-                "The url of the new account leads elsewhere than https://NAME" + _DOMAIN + ".",
+                f"The url of the new account {where}.",
                 problems=("account.url: not a sub-domain of the provider's",),
             )
         return name

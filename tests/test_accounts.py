@@ -13,6 +13,7 @@ from test_secrets import seen_in
 from invoicexpress_async import (
     AuthenticationError,
     ConfigurationError,
+    CreatedAccount,
     Intent,
     MalformedResponseError,
     NewAccount,
@@ -88,11 +89,39 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
 
 
 @pytest.mark.parametrize(
+    ("document", "identifier", "name"),
+    [
+        pytest.param({"account": CREATED | {"id": None}}, "", "sapataria", id="no id"),
+        pytest.param({"account": CREATED | {"id": [1]}}, "", "sapataria", id="an odd id"),
+        pytest.param({"account": {"id": 7, "api_key": NEW_KEY}}, "7", None, id="no url"),
+        pytest.param({"account": {"api_key": NEW_KEY, "url": 1}}, "", None, id="only a key"),
+        pytest.param({"account": [CREATED]}, "12345", "sapataria", id="a list of one"),
+        pytest.param({"accounts": CREATED}, "12345", "sapataria", id="another envelope"),
+        pytest.param(CREATED, "12345", "sapataria", id="no envelope"),
+    ],
+)
+async def test_an_answer_with_a_key_is_taken_whatever_else_it_lacks(
+    document: Any, identifier: str, name: str | None, partner: Partner
+) -> None:
+    kept: list[CreatedAccount] = []
+    partner.says(201, document)
+
+    created = await partner.service.create(NewAccount(**COMPANY), on_created=kept.append)
+
+    assert kept == [created]
+    assert (created.id, created.api_key.reveal()) == (identifier, NEW_KEY)
+    if name is None:
+        with pytest.raises(MalformedResponseError, match="url of the new account"):
+            _ = created.name
+    else:
+        assert created.name == name
+
+
+@pytest.mark.parametrize(
     ("status", "document"),
     [
         pytest.param(500, {}, id="500"),
         pytest.param(422, {"errors": {"code": "000"}}, id="422/000"),
-        pytest.param(201, {"account": CREATED | {"id": None}}, id="no id"),
         pytest.param(201, {"account": CREATED | {"api_key": ""}}, id="no key"),
         pytest.param(201, {"account": []}, id="a list"),
         pytest.param(201, {}, id="nothing"),
