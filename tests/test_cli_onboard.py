@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -235,6 +236,57 @@ async def test_a_series_that_never_shows_is_ensured_by_hand_and_the_company_goes
         assert "sequences ensure" in " ".join(ended.out.split())
 
 
+async def test_a_series_that_is_absent_is_sent_again_when_that_is_asked_for(
+    run: Run, place: Place
+) -> None:
+    place.write(1)
+    place.server.faults.next("close_after_read", operation="create", commits=False)
+    lost = await run(*place.arguments("--timeout", 2), **place.variables)
+    # As if the send, and the first list without it, had been so long ago.
+    for column, seconds in (("intended_at", 5_000.0), ("absent_since", 1_000.0)):
+        moment = json.dumps([time.time() - seconds, 0, ""])
+        ask(place.journal, f"UPDATE companies SET {column} = ?", moment)  # noqa: S608  # our own names
+    again = await run(*place.arguments("--timeout", 2), **place.variables)
+    sent = place.server.count("POST", "/sequences.json")
+
+    done = await run(*place.arguments("--resend-absent-after", 900), **place.variables)
+
+    assert (lost.code, again.code, sent, done.code) == (3, 3, 1, 0)
+    assert "--resend-absent-after 900" in " ".join(lost.out.split())
+    assert place.server.count("POST", "/sequences.json") == 2
+
+
+async def test_credentials_are_sent_three_times_at_most_however_often_it_is_killed(
+    start: Start, run: Run, place: Place
+) -> None:
+    place.write(1)
+    # Each is read, and never answered.
+    place.server.faults.next("timeout", operation="at_communication", commits=False, times=None)
+    path = "/api/v3/accounts/at_communication.json"
+    for number in range(1, 4):
+        process = await start(*place.arguments("--json"), variables=place.variables)
+        while place.server.count("POST", path) < number:  # noqa: ASYNC110  # a count has no event
+            await asyncio.sleep(0.005)
+        process.kill()
+        await process.communicate()
+
+    ended = await run(*place.arguments("--json"), **place.variables)
+
+    assert states(ended) == {nif(1): "at unknown"}
+    assert "sent 3 times" in json.dumps(outcomes(ended)[nif(1)]["failure"])
+    assert place.server.count("POST", path) == 3
+
+
+async def test_the_overview_tells_of_partners_and_their_options(run: Run) -> None:
+    ended = await run("--help")
+
+    assert re.search(r"^  onboard +An account", ended.out, re.MULTILINE)
+    assert re.search(r"^Options of .*onboard, accounts", ended.out, re.MULTILINE)
+    assert "onboard and accounts, for the partner's account" in ended.out
+    assert "--partner NAME" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+
+
 async def test_keys_that_cannot_be_delivered_wait_in_the_spool(
     run: Run, place: Place, tmp_path: Path
 ) -> None:
@@ -304,6 +356,7 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
         pytest.param(("--partner", "a b"), {}, "DNS label", id="partner's name"),
         pytest.param((), {"INVOICEXPRESS_API_KEY": ""}, "No API key", id="key"),
         pytest.param(("--concurrency", "0"), {}, "1 or more", id="concurrency"),
+        pytest.param(("--resend-absent-after", "60"), {}, "900 or more", id="resend too soon"),
         pytest.param(("--forget", "999999990"), {}, "which the file has not", id="forget"),
         pytest.param(("--keys-out", "{companies}"), {}, "are one file", id="one file"),
         pytest.param(("--spool", "{journal}"), {}, "are one file", id="spool is journal"),

@@ -35,8 +35,9 @@ def overview() -> str:
     return f"""\
 Usage: {called} COMMAND [OPTIONS]
 
-Document sequences (séries) of InvoiceXpress accounts: created and registered once, on one account
-or on thousands. Begin with: {called} demo
+Document sequences (séries) of InvoiceXpress accounts, created and registered once, on one account
+or on thousands; and accounts for the companies that you invoice for.
+Begin with: {called} demo
 
 Commands:
 {commands}
@@ -44,13 +45,15 @@ Commands:
   --help     This text; after a command, that command's.
   --version  The version.
 
-Options of sequences, provision, rollover and audit:
+Options of sequences, provision, rollover, onboard, accounts and audit:
   --base-url URL       The API's address with {{account}} in it.   INVOICEXPRESS_BASE_URL
   --timeout SECONDS    The deadline of each call.                INVOICEXPRESS_TIMEOUT_SECONDS
   --json               JSON on stdout, errors as JSON on stderr.
 and of sequences, for the one account:
   --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
   --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
+and of onboard and accounts, for the partner's account, with --api-key-file as above:
+  --partner NAME       The account that creates the others.      INVOICEXPRESS_ACCOUNT
 
 Exit codes:
 {codes}

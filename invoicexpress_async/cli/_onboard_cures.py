@@ -26,9 +26,10 @@ _AGAIN: Final = "Run the same command again: it goes on where it is."
 _MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
 _SERIES_UNKNOWN: Final = (
-    "Run the same command again in some minutes: it reads first, and sends none twice. If it never "
-    "shows, `invoicexpress sequences ensure` it as the default, with the account's own name and "
-    "key, then run again."
+    "Run the same command again in some minutes: it reads first. If it never shows, run it with "
+    "--resend-absent-after 900, which sends it again once two lists, so far apart, do not have it. "
+    "Or `invoicexpress sequences ensure` it as the default, with the account's own name and key, "
+    "then run again."
 )
 
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -76,14 +77,15 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
 
 
 def _cure_of_answer(outcome: CompanyOutcome, error: InvoiceXpressError) -> str:
-    if isinstance(error, OutcomeUnknownError):
+    if isinstance(error, OutcomeUnknownError) or outcome.intent is not None:
         return in_place(_SERIES_UNKNOWN)
     if outcome.state is CompanyState.FAILED:
         return _AGAIN
     if outcome.step is not CompanyStep.AT:
         return f"{cure_of(error)} Then run again with --retry-refused."
-    is_wrong = isinstance(error, errors.UnprocessableError)
-    return _AT if is_wrong else f"{cure_of(error)} Then run again."
+    if isinstance(error, errors.UnprocessableError):
+        return _AT
+    return f"{cure_of(error)} Then run again, after another cause with --retry-refused."
 
 
 def _cure_of_series(outcome: CompanyOutcome) -> str:

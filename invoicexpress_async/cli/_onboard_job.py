@@ -66,6 +66,7 @@ class Onboarding:
     keys_out: Path
     spool: Path
     job: OnboardOptions
+    settings: RunSettings
     options: PartnerOptions
     interruption: Interruption = attrs.field(factory=Interruption)
     tally: CompanyTally = attrs.field(default=attrs.Factory(_tally, takes_self=True), init=False)
@@ -110,7 +111,7 @@ class Onboarding:
                 secret_sink=_sink(self.keys_out),
                 forget=job.forget,
                 concurrency=job.concurrency,
-                settings=RunSettings(retry_refused=job.retry_refused),
+                settings=self.settings,
                 on_step=lambda company, step: self._reach(company, step, view),
                 on_outcome=lambda outcome: self._note(outcome, view),
                 stop=stop,

@@ -25,6 +25,13 @@ class OnboardOptions:
             "--keys-out. Without it, a key that is not delivered is lost."
         ),
     ] = None
+    resend_absent_after: Annotated[
+        float | None,
+        Parameter(
+            help="Seconds, 900 or more: send again what was lost on the way and what two lists, "
+            "so far apart, do not show. Without it, never. For a first serie, not for an account."
+        ),
+    ] = None
     retry_refused: Annotated[
         bool, Parameter(negative=(), help="Try again what the journal has as refused.")
     ] = False

@@ -20,6 +20,7 @@ from invoicexpress_async.cli._signals import run_to_its_end
 from invoicexpress_async.cli._text import plain
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyList, read_standings
+from invoicexpress_async.provisioning import RunSettings
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +36,9 @@ class Order:
 def carry_out(order: Order, job: OnboardOptions, options: PartnerOptions) -> int:
     """Read the companies, say what is to be done, ask, run."""
     check_concurrency(job.concurrency)
+    settings = RunSettings(
+        resend_absent_after=job.resend_absent_after, retry_refused=job.retry_refused
+    )
     base_url, partner = base_url_of(options), partner_of(options)
     spool = job.spool or order.keys_out.with_name(f"{order.keys_out.name}.spool")
     _check_paths(order, spool, job.report)
@@ -63,6 +67,7 @@ def carry_out(order: Order, job: OnboardOptions, options: PartnerOptions) -> int
         keys_out=order.keys_out,
         spool=spool,
         job=job,
+        settings=settings,
         options=options,
     )
     return run_to_its_end(onboarding.run())

@@ -1,32 +1,31 @@
-"""What the journal says of companies. No secret is in it, nor anything a secret could be had from.
+"""What the journal says of companies: no secret, nor anything that one could be had from."""
 
-What stands there of refused AT credentials is a slow, salted hash, to see whether they changed.
-"""
-
-import hashlib
-import hmac
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import attrs
 import cattrs
 
-from invoicexpress_async.account_credentials import AtCredentials
 from invoicexpress_async.intent_converter import structure_intent
 from invoicexpress_async.models import Intent
-from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding._credential_book import CredentialBook
+from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
+from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._writer import Writer
 from invoicexpress_async.provisioning.journal_error import JournalDifferenceError
 
-_SALT_BYTES: Final = 16
-# Some 50 ms and 16 MiB a guess: only refused credentials are ever marked.
-_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 _OPEN: Final = "open"
+# What a journal of an earlier version lacks is added to it.
+_LATER_COLUMNS: Final = ("intended_at", "absent_since")
+_ANOTHER: Final = (
+    "Take the company out of the input, or give the fiscal number and e-mail that the journal has: "
+    "two accounts of one fiscal number split its numbering for good."
+)
 _OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
 
 
@@ -40,8 +39,10 @@ class CompanyRecord:
         intent: Of the send that may be in doubt.
         account_id: Of its account, once known.
         account_name: Of its account, once known.
-        at_sends: How many times AT credentials were sent without a known outcome since the last.
-        at_mark: What tells whether credentials are those that were refused.
+        at_sends: How many sends of AT credentials were cut off: of which ones is not known.
+        book: What is known of the AT credentials that were sent.
+        intended_at: When the last intent was.
+        absent_since: When a complete list first did not show its sequence, late enough to count.
         error: The class of the error it ended with.
         status: Of the refusal it ended with.
         code: Of the refusal it ended with.
@@ -53,7 +54,9 @@ class CompanyRecord:
     account_id: str | None = None
     account_name: str | None = None
     at_sends: int = 0
-    at_mark: str | None = None
+    book: CredentialBook = attrs.field(factory=CredentialBook)
+    intended_at: Moment | None = None
+    absent_since: Moment | None = None
     error: str | None = None
     status: int | None = None
     code: str | None = None
@@ -62,21 +65,6 @@ class CompanyRecord:
     def lacks_credentials(self) -> bool:
         """Whether the tax authority would not register its sequence for want of right ones."""
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
-
-    def has_refused(self, credentials: AtCredentials) -> bool:
-        """Whether these very credentials were refused before."""
-        if self.at_mark is None:
-            return False
-        salt = bytes.fromhex(self.at_mark.partition(":")[0])
-        return hmac.compare_digest(self.at_mark, mark(credentials, salt))
-
-
-def mark(credentials: AtCredentials, salt: bytes | None = None) -> str:
-    """Return what tells these credentials from others, and nothing else."""
-    salt = salt or os.urandom(_SALT_BYTES)
-    told = f"{credentials.subuser}\0{credentials.password.reveal()}".encode()
-    digest = hashlib.scrypt(told, salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL)
-    return f"{salt.hex()}:{digest.hex()}"
 
 
 class CompanyLog:
@@ -98,26 +86,25 @@ class CompanyLog:
         Raises:
             JournalDifferenceError: a fiscal number is there already as another company.
         """
-        rows = await self._writer.run(lambda connection: _admit(connection, companies))
-        others = [one for one in companies if _is_another(one, rows[one.fiscal_id])]
-        if others:
-            first = others[0]
-            raise JournalDifferenceError(
-                f"{len(others)} fiscal numbers are in the journal already, as other companies, "
-                f"such as {first.fiscal_id} ({first.account.organization_name!r:.60}). Nothing "
-                "was sent.",
-                count=len(others),
-            )
+        known = await self._writer.run(_read)
+        _check(companies, known.values())
+        rows = await self._writer.run(lambda connection: _enter(connection, companies))
         wanted = {*also, *(one.fiscal_id for one in companies)} & rows.keys()
         return {fiscal_id: self._record(rows[fiscal_id]) for fiscal_id in wanted}
 
     async def intend(self, company: Company, intent: Intent) -> None:
         """Put an intent on the disk; only then may its first byte leave."""
-        await self._set(company, state="intent", intent=json.dumps(intent))
+        await self._set(
+            company,
+            state="intent",
+            intent=json.dumps(intent),
+            intended_at=Moment.now().dump(),
+            absent_since=None,
+        )
 
-    async def intend_credentials(self, company: Company, sends: int) -> None:
-        """Put on the disk that credentials are about to be sent."""
-        await self._set(company, at_sends=sends)
+    async def keep_credentials(self, company: Company, sends: int, book: CredentialBook) -> None:
+        """Put on the disk what is known of credentials; only then may the next send be made."""
+        await self.reach(company, CompanyStep.AT, at_sends=sends, at_mark=book.dump())
 
     async def reach(self, company: Company, step: CompanyStep, **columns: str | int | None) -> None:
         """Put on the disk that a company has come to a step."""
@@ -162,11 +149,40 @@ class CompanyLog:
             account_id=row["account_id"],
             account_name=row["account_name"],
             at_sends=row["at_sends"],
-            at_mark=row["at_mark"],
+            book=CredentialBook.parse(row["at_mark"]),
+            intended_at=_moment(row["intended_at"]),
+            absent_since=_moment(row["absent_since"]),
             error=row["error"],
             status=row["status"],
             code=row["code"],
         )
+
+
+def _moment(text: str | None) -> Moment | None:
+    return None if text is None else Moment.parse(text)
+
+
+def _check(companies: Iterable[Company], known: Iterable[sqlite3.Row]) -> None:
+    spellings: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
+    for row in known:
+        spellings[fold_fiscal_id(row["fiscal_id"])].append(row)
+    others = [
+        (one, row)
+        for one in companies
+        for row in spellings[fold_fiscal_id(one.fiscal_id)]
+        if _is_another(one, row)
+    ]
+    if not others:
+        return
+    first, row = others[0]
+    error = JournalDifferenceError(
+        f"{len(others)} fiscal numbers are in the journal already, as other companies, such as "
+        f"{first.fiscal_id} ({first.account.organization_name!r:.60}), which is there as "
+        f"{row['fiscal_id']} with the e-mail {row['email']!r:.80}. Nothing was sent.",
+        count=len(others),
+    )
+    error.cure = _ANOTHER
+    raise error
 
 
 def _is_another(company: Company, row: sqlite3.Row) -> bool:
@@ -176,7 +192,8 @@ def _is_another(company: Company, row: sqlite3.Row) -> bool:
         CompanyState.REFUSED,
         CompanyState.FAILED,
     }
-    return not may_change and row["email"].casefold() != company.account.email.casefold()
+    told = row["fiscal_id"], row["email"].casefold()
+    return not may_change and told != (company.fiscal_id, company.account.email.casefold())
 
 
 _ENTER: Final = """
@@ -187,9 +204,13 @@ _ENTER: Final = """
 """
 
 
-def _admit(
+def _enter(
     connection: sqlite3.Connection, companies: tuple[Company, ...]
 ) -> dict[str, sqlite3.Row]:
+    there = {row[1] for row in connection.execute("PRAGMA table_info(companies)")}
+    for name in _LATER_COLUMNS:
+        if name not in there:
+            connection.execute(f"ALTER TABLE companies ADD COLUMN {name} TEXT")
     connection.executemany(
         _ENTER,
         [
@@ -197,6 +218,10 @@ def _admit(
             for one in companies
         ],
     )
+    return _read(connection)
+
+
+def _read(connection: sqlite3.Connection) -> dict[str, sqlite3.Row]:
     cursor = connection.cursor()
     cursor.row_factory = sqlite3.Row
     rows = cursor.execute("SELECT * FROM companies").fetchall()

@@ -9,7 +9,7 @@ from invoicexpress_async.account_credentials import AtCredentials, Communication
 from invoicexpress_async.account_models import Language, NewAccount, TaxCountry
 from invoicexpress_async.config import Secret, check_serie
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.onboarding.company import Company, KnownAccount
+from invoicexpress_async.onboarding.company import Company, KnownAccount, fold_fiscal_id
 from invoicexpress_async.provisioning._table import Problems, Record, Table
 from invoicexpress_async.provisioning.key import KeyReference, as_key
 
@@ -63,7 +63,7 @@ class Clashes:
 
     def find(self, company: Company) -> str | None:
         """Return what is wrong with a company beside those before it, or None."""
-        keys = [f"fiscal_id {company.fiscal_id}"]
+        keys = [f"fiscal_id {fold_fiscal_id(company.fiscal_id)}"]
         if not company.has_existing_user:
             keys.append(f"e-mail {company.account.email.casefold()}")
         for key in keys:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 
 import attrs
 
-from invoicexpress_async.account_credentials import AtCredentials
 from invoicexpress_async.account_errors import RepeatedCredentialsError
 from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
@@ -16,14 +15,14 @@ from invoicexpress_async.errors import (
     InvoiceXpressError,
     OutcomeUnknownError,
     TaxAuthorityCredentialsError,
-    UnprocessableError,
 )
 from invoicexpress_async.models import Intent, Registration
-from invoicexpress_async.onboarding._company_log import CompanyLog, mark
+from invoicexpress_async.onboarding._at_step import AtStep
+from invoicexpress_async.onboarding._company_log import CompanyLog
+from invoicexpress_async.onboarding._series_step import SeriesStep
 from invoicexpress_async.onboarding._traveller import Traveller, known_account, url_of
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.errors import (
-    CredentialsUnknownError,
     KeyLostError,
     KeyNeededError,
     NameUnknownError,
@@ -36,8 +35,6 @@ from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.provisioning.key import AccountKeys, KeyUnavailableError
 from invoicexpress_async.session import SessionManager
 
-# The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
-_MOST_BLIND_SENDS = 2
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 
 
@@ -53,6 +50,8 @@ class Steps:
         spooled: What an earlier run left there, by fiscal number.
         sink: Where they go.
         keys: Where they can be had again.
+        at: The AT step.
+        series: The series step.
         forget: The fiscal numbers of which a person has seen that no account exists.
         retry_refused: Whether to try again what was refused.
         on_step: Told of each step reached.
@@ -65,6 +64,8 @@ class Steps:
     spooled: dict[str, CreatedAccount]
     sink: SecretSink
     keys: AccountKeys | None
+    at: AtStep
+    series: SeriesStep
     forget: Collection[str]
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
@@ -88,13 +89,16 @@ class Steps:
 
     async def _look_back(self, on: Traveller) -> None:
         """Go back to the AT step when the series was refused for what is corrected since."""
-        record, credentials = on.record, on.company.at
-        if on.tries or credentials is None or not record.lacks_credentials:
+        credentials = on.company.at
+        if on.has_begun or credentials is None or not on.record.lacks_credentials:
             return
-        if not await asyncio.to_thread(record.has_refused, credentials):
+        marks = await asyncio.to_thread(on.book.marks, credentials)
+        if not on.book.has_refused(marks):
             on.step = CompanyStep.AT
         elif not self.retry_refused:
-            raise _repeated(credentials)
+            raise RepeatedCredentialsError(
+                f"The AT credentials of {credentials.subuser} were refused already."
+            )
 
     async def _reach(self, on: Traveller, step: CompanyStep, **columns: str | int | None) -> None:
         await self.log.reach(on.company, step, **columns)
@@ -127,7 +131,7 @@ class Steps:
 
     def _check_may_send(self, on: Traveller) -> None:
         intent, company = on.record.intent, on.company
-        if intent is None or on.tries:
+        if intent is None or on.has_begun:
             return
         if company.fiscal_id in self.forget:
             self.partner.accounts.forget(intent)
@@ -182,9 +186,11 @@ class Steps:
         on.account = account
         name = on.account_name
         if name is None:
+            is_missing = account is not None and not account.url
+            what = "was missing" if is_missing else "led elsewhere than to the provider"
             raise NameUnknownError(
-                f"The url of the new account of {on.company.fiscal_id} led elsewhere than to the "
-                "provider."
+                f"The name of the new account of {on.company.fiscal_id} is not known: the url in "
+                f"the answer that had its key {what}."
             )
         if account is None:
             key = Secret(await self._asked(name))
@@ -205,67 +211,28 @@ class Steps:
 
     async def _configure(self, on: Traveller) -> None:
         own, credentials = await self._own(on), on.company.at
-        if credentials is None or await self._is_configured(on):
-            await self._reach(on, CompanyStep.SERIES, at_sends=0, at_mark=None)
-            return
-        if not self.retry_refused:
-            if await asyncio.to_thread(on.record.has_refused, credentials):
-                raise _repeated(credentials)
-            if on.at_sends >= _MOST_BLIND_SENDS:
-                raise CredentialsUnknownError(
-                    f"The AT credentials of {credentials.subuser} were sent {on.at_sends} times, "
-                    "and no answer came."
-                )
-        on.at_sends += 1
-        await self.log.intend_credentials(on.company, on.at_sends)
-        on.has_asked = True
-        try:
-            await own.accounts.configure_at_communication(
-                credentials, resend_refused=self.retry_refused
-            )
-        except InvoiceXpressError as error:
-            failure = error
-        else:
-            await self._reach(on, CompanyStep.SERIES, at_sends=0, at_mark=None)
-            return
-        await self._note_refusal(on, failure)
-        raise failure
-
-    async def _note_refusal(self, on: Traveller, failure: InvoiceXpressError) -> None:
-        if not failure.may_have_been_processed:
-            on.at_sends = 0
-            at_mark = on.record.at_mark
-            if isinstance(failure, UnprocessableError) and on.company.at is not None:
-                at_mark = await asyncio.to_thread(mark, on.company.at)
-            await self.log.reach(on.company, CompanyStep.AT, at_sends=0, at_mark=at_mark)
-
-    async def _is_configured(self, on: Traveller) -> bool:
-        """Look, after a send whose outcome is not known, whether it took effect."""
-        if not on.at_sends or not on.account_id:
-            return False
-        on.has_asked = True
-        return bool((await self.partner.accounts.get(on.account_id)).at_configured)
+        if credentials is not None:
+            await self.at.configure(on, own, credentials, self._account(on).api_key)
+        told = {"at_sends": on.at_sends, "at_mark": on.book.dump()}
+        await self._reach(on, CompanyStep.SERIES, **told)
 
     async def _ensure(self, on: Traveller) -> None:
-        sequences = (await self._own(on)).sequences
+        own = await self._own(on)
         on.has_asked = True
-        if on.intent is not None:
-            await sequences.resume(on.intent)
-            on.intent = None
-        keep = functools.partial(self.log.intend, on.company)
-        try:
-            ensured = await sequences.ensure(on.company.serie, default=True, on_intent=keep)
-        except TaxAuthorityCredentialsError:
+        outcome = await self.series.ensure(on, own.name, self._account(on).api_key)
+        on.sequence = outcome.sequence or on.sequence
+        if isinstance(outcome.error, TaxAuthorityCredentialsError):
             await self._note_lack(on)
-            raise
-        on.sequence = ensured.sequence
+        if outcome.error is not None:
+            raise outcome.error
         await self._reach(on, CompanyStep.VERIFY)
 
     async def _note_lack(self, on: Traveller) -> None:
         """Keep with which credentials the tax authority would not register a sequence."""
-        credentials = on.company.at
-        at_mark = None if credentials is None else await asyncio.to_thread(mark, credentials)
-        await self.log.reach(on.company, CompanyStep.SERIES, at_mark=at_mark)
+        if on.company.at is not None:
+            marks = await asyncio.to_thread(on.book.marks, on.company.at)
+            on.book = on.book.lack(marks.own)
+        await self.log.reach(on.company, CompanyStep.SERIES, at_mark=on.book.dump())
 
     async def _verify(self, on: Traveller) -> None:
         sequences = (await self._own(on)).sequences
@@ -277,9 +244,3 @@ class Steps:
                 f"Sequence {on.company.serie!r} is not shown as registered and default yet."
             )
         await self._reach(on, CompanyStep.END)
-
-
-def _repeated(credentials: AtCredentials) -> RepeatedCredentialsError:
-    return RepeatedCredentialsError(
-        f"The AT credentials of {credentials.subuser} were refused already."
-    )

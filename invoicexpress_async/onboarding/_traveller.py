@@ -1,5 +1,7 @@
 """A company on its way, and how its way ends."""
 
+from typing import Self
+
 import attrs
 
 from invoicexpress_async.account_models import CreatedAccount
@@ -7,10 +9,12 @@ from invoicexpress_async.errors import (
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
+    ServerError,
     StatusError,
 )
 from invoicexpress_async.models import Intent, Sequence
 from invoicexpress_async.onboarding._company_log import CompanyRecord
+from invoicexpress_async.onboarding._credential_book import CredentialBook
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.errors import (
     CredentialsUnknownError,
@@ -21,6 +25,7 @@ from invoicexpress_async.onboarding.errors import (
 from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
 from invoicexpress_async.onboarding.sinks import name_of
 from invoicexpress_async.onboarding.spool import SpoolError
+from invoicexpress_async.provisioning._ticket import Ticket
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -32,10 +37,15 @@ class Traveller:
         record: What the journal said of it.
         step: Where it is.
         intent: Of the send for its series that an earlier run left in doubt.
+        ticket: Its series, once this run has come to it.
         account: Its account with its key, once this run has it.
-        at_sends: How many times its AT credentials were sent and the outcome is not known.
+        at_sends: How many sends of AT credentials were cut off, the one under way included.
+        book: What is known of the AT credentials that were sent.
+        is_after_5xx: Whether the last send of them was answered with a 5xx.
+        has_renewed: Whether this run has sent them although it was told not to, as it was asked.
         sequence: As last read.
         is_delivered: Whether its key has come to the sink.
+        has_begun: Whether this run has given it a turn before.
         tries: How many turns of it came to nothing.
         has_asked: Whether this turn has asked the server for anything.
         spool_problem: Why the spool does not have its key.
@@ -45,13 +55,39 @@ class Traveller:
     record: CompanyRecord
     step: CompanyStep = CompanyStep.ACCOUNT
     intent: Intent | None = None
+    ticket: Ticket | None = None
     account: CreatedAccount | None = None
     at_sends: int = 0
+    book: CredentialBook = attrs.field(factory=CredentialBook)
+    is_after_5xx: bool = False
+    has_renewed: bool = False
     sequence: Sequence | None = None
     is_delivered: bool = False
+    has_begun: bool = False
     tries: int = 0
     has_asked: bool = False
     spool_problem: SpoolError | None = None
+
+    @classmethod
+    def of_record(cls, company: Company, record: CompanyRecord) -> Self:
+        """Take up what an earlier run left."""
+        is_at, is_at_series = (record.step is step for step in (CompanyStep.AT, CompanyStep.SERIES))
+        return cls(
+            company=company,
+            record=record,
+            step=record.step,
+            intent=record.intent if is_at_series else None,
+            at_sends=record.at_sends,
+            book=record.book,
+            is_after_5xx=is_at and record.error == ServerError.__name__,
+        )
+
+    @property
+    def doubt(self) -> Intent | None:
+        """The send for its series that is in doubt, as far as its turns have found out."""
+        if self.ticket is None:
+            return self.intent
+        return self.ticket.intent or self.ticket.resending
 
     @property
     def account_id(self) -> str | None:

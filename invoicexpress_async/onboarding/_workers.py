@@ -20,16 +20,18 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models import Intent
 from invoicexpress_async.onboarding._steps import Steps
 from invoicexpress_async.onboarding._traveller import Traveller, state_of
-from invoicexpress_async.onboarding.errors import AccountUnknownError
+from invoicexpress_async.onboarding.errors import AccountUnknownError, CredentialsUnknownError
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.spool import SpoolError
 from invoicexpress_async.provisioning._line import Line
+from invoicexpress_async.provisioning._waiting import Waiting, is_transient
 from invoicexpress_async.provisioning.journal_error import JournalError
 from invoicexpress_async.provisioning.outage import Outage, OutageError
 from invoicexpress_async.provisioning.settings import RunSettings
 from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
 
 _TRY_AGAIN_AFTER_SECONDS: Final = (2.0, 8.0)
+_LONGEST_RETRY_AFTER_SECONDS: Final = 120.0  # as inside a call
 # Without the one, nothing may be sent; of the other, everyone would be told the same.
 _ENDS_THE_RUN: Final = (JournalError, SpoolError)
 _THE_PARTNERS: Final = (AuthenticationError, PermissionDeniedError)
@@ -45,6 +47,7 @@ class Workers:
 
     line: Line[Traveller]
     steps: Steps
+    waiting: Waiting
     outage: Outage
     stop: RunStop
     settings: RunSettings
@@ -78,23 +81,42 @@ class Workers:
     async def _turn(self, on: Traveller) -> CompanyOutcome | None:
         failure: InvoiceXpressError | None = None
         on.has_asked = False
+        if on.ticket is not None:
+            on.ticket.last = None
         try:
             async with self.stop.row():
                 await self.steps.take(on)
         except InvoiceXpressError as error:
             failure = error.with_traceback(None)
+        on.has_begun = True
         outcome = self._outcome(on, failure)
-        self._judge(outcome, has_asked=on.has_asked)
+        self._judge(outcome, on)
+        due = None if isinstance(failure, RowCutOffError) else self._due(on, outcome)
         await self._keep(outcome, on)
-        if outcome.state is not CompanyState.FAILED or on.tries >= len(_TRY_AGAIN_AFTER_SECONDS):
+        if due is None or not self.line.has_time_until(due):
             return outcome
-        due = self.clock.now() + _TRY_AGAIN_AFTER_SECONDS[on.tries]
-        if isinstance(failure, RowCutOffError) or not self.line.has_time_until(due):
-            return outcome
-        on.tries += not self.outage.is_on
         self._last[on.company.fiscal_id] = outcome
         self.line.park(on, due)
         return None
+
+    def _due(self, on: Traveller, outcome: CompanyOutcome) -> float | None:
+        """Return when its next turn is, on the clock; None when this outcome is the last."""
+        ticket = on.ticket
+        if ticket is not None and ticket.last is not None and ticket.intent is not None:
+            is_in_vain = ticket.read_failure is not None and not is_transient(ticket.read_failure)
+            return None if is_in_vain else self.waiting.due(ticket, ticket.last)
+        if outcome.state is not CompanyState.FAILED or on.tries >= len(_TRY_AGAIN_AFTER_SECONDS):
+            return None
+        wait = _TRY_AGAIN_AFTER_SECONDS[on.tries]
+        asked = (
+            outcome.error.retry_after_seconds if isinstance(outcome.error, StatusError) else None
+        )
+        if asked is not None and asked > _LONGEST_RETRY_AFTER_SECONDS:
+            return None
+        # The AT step counts its own sends, on the disk.
+        is_counted = outcome.step is CompanyStep.AT and isinstance(outcome.error, ServerError)
+        on.tries += not (self.outage.is_on or is_counted)
+        return self.clock.now() + max(wait, asked or 0.0)
 
     def _outcome(self, on: Traveller, failure: InvoiceXpressError | None) -> CompanyOutcome:
         intent = self._doubt(on, failure)
@@ -129,14 +151,14 @@ class Workers:
             if is_of[0] == on.company.fiscal_id if is_create else is_of[1] == on.account_name:
                 return intent
         # A turn that did not come to read for it has found nothing out.
-        return on.intent if on.step is CompanyStep.SERIES else None
+        return on.doubt if on.step is CompanyStep.SERIES else None
 
-    def _judge(self, outcome: CompanyOutcome, *, has_asked: bool) -> None:
+    def _judge(self, outcome: CompanyOutcome, on: Traveller) -> None:
         error = outcome.error
         if isinstance(error, _ENDS_THE_RUN) or self._is_the_partners(outcome):
             self._end(error or InvoiceXpressError())
-        elif not has_asked:
-            return  # what an earlier run parked says nothing of the server of now
+        elif not on.has_asked or _says_nothing(on, error):
+            return  # what an earlier turn or run left says nothing of the server of now
         elif isinstance(error, TransportError | ServerError | OutcomeUnknownError):
             self.outage.failed(outcome.company.fiscal_id)
             if self.outage.seconds > self.settings.outage_patience_seconds:
@@ -158,7 +180,7 @@ class Workers:
         if isinstance(outcome.error, JournalError):
             return  # what stands there is older than what is known, and never newer
         try:
-            await self.steps.log.end(outcome, **_account_of(on))
+            await self.steps.log.end(outcome, **_account_of(on), **_absence_of(on))
         except JournalError as error:
             self._end(error.with_traceback(None))
 
@@ -166,7 +188,7 @@ class Workers:
 def recorded(on: Traveller, *, retry_refused: bool) -> CompanyOutcome | None:
     """Return the outcome of a company that the journal has settled, or None when it has a turn."""
     record = on.record
-    if on.tries:
+    if on.has_begun:
         return None
     if record.step is CompanyStep.END:
         return _recorded(on, CompanyState.DONE, None)
@@ -177,6 +199,13 @@ def recorded(on: Traveller, *, retry_refused: bool) -> CompanyOutcome | None:
     if is_refused and not retry_refused and not is_cured:
         return _recorded(on, CompanyState.REFUSED, _refusal(on))
     return None
+
+
+def _says_nothing(on: Traveller, error: InvoiceXpressError | None) -> bool:
+    if isinstance(error, OutcomeUnknownError) and on.ticket is not None:
+        # A list that does not show what was sent earlier is no failure, and no proof of health.
+        return on.ticket.is_old_doubt and on.ticket.read_failure is None
+    return isinstance(error, CredentialsUnknownError)
 
 
 # These say that something was missing from the input, which may be there now.
@@ -211,3 +240,10 @@ def _account_of(on: Traveller) -> dict[str, str | None]:
     if on.account is None:
         return {}
     return {"account_id": on.account_id, "account_name": on.account_name}
+
+
+def _absence_of(on: Traveller) -> dict[str, str | None]:
+    if on.ticket is None:
+        return {}
+    since = on.ticket.absent_since
+    return {"absent_since": None if since is None else since.dump()}

@@ -1,5 +1,7 @@
 """A company to be onboarded."""
 
+import unicodedata
+
 import attrs
 
 from invoicexpress_async.account_credentials import AtCredentials
@@ -8,8 +10,14 @@ from invoicexpress_async.config import Secret, check_account_name, check_api_key
 from invoicexpress_async.errors import ConfigurationError
 
 
+def fold_fiscal_id(fiscal_id: str) -> str:
+    """Return what two spellings of one fiscal number have in common: its letters and digits."""
+    folded = unicodedata.normalize("NFKC", fiscal_id).casefold()
+    return "".join(filter(str.isalnum, folded))
+
+
 def _check_new(_: object, __: object, account: NewAccount) -> None:
-    if account.fiscal_id is None:
+    if not fold_fiscal_id(account.fiscal_id or ""):
         raise ConfigurationError(
             f"Company {account.organization_name!r:.60} has no fiscal_id: a company is known by "
             "it, and two accounts of one fiscal number split its numbering for good."

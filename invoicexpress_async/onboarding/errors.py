@@ -33,7 +33,7 @@ class KeyNeededError(InvoiceXpressError):
 
 
 class NameUnknownError(InvoiceXpressError):
-    """The account's url led elsewhere: its key was delivered, and nothing is sent there."""
+    """The account's url is missing or led elsewhere: its key was delivered, and nothing is sent."""
 
     cure = (
         "Look the account's name up in the provider's own pages, put name and key into the input "
@@ -48,7 +48,7 @@ class SinkError(InvoiceXpressError):
 
 
 class CredentialsUnknownError(InvoiceXpressError):
-    """AT credentials were sent twice, and it is not known whether either took effect."""
+    """AT credentials were sent as often as may be, and it is not known whether they are set."""
 
     cure = (
         "Look in the account whether AT communication is configured: if so, run it again; if not, "

@@ -11,7 +11,9 @@ import attrs
 from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.onboarding._at_step import AtStep
 from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord
+from invoicexpress_async.onboarding._series_step import SeriesStep
 from invoicexpress_async.onboarding._steps import Steps
 from invoicexpress_async.onboarding._traveller import Traveller
 from invoicexpress_async.onboarding._workers import Workers
@@ -21,6 +23,7 @@ from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, O
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool
 from invoicexpress_async.provisioning._line import Line
+from invoicexpress_async.provisioning._waiting import Waiting
 from invoicexpress_async.provisioning.journal import SqliteJournal
 from invoicexpress_async.provisioning.key import AccountKeys
 from invoicexpress_async.provisioning.outage import Outage
@@ -67,7 +70,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         forget: Fiscal numbers of which a person has seen, among the partner's accounts, that no
             account exists although its create was sent: they are created again.
         concurrency: How many companies are in flight at a time.
-        settings: `retry_refused` and `outage_patience_seconds` count here.
+        settings: `resend_absent_after`, `retry_refused` and `outage_patience_seconds` count here.
         on_step: Told of each step that a company reaches; what it raises ends the run.
         on_outcome: Called with each outcome as it comes; what it raises ends the run.
         stop: Asked to end the run early.
@@ -103,6 +106,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
             spooled=spooled,
             sink=secret_sink,
             keys=keys or getattr(secret_sink, "key_of", None),
+            at=AtStep(partner=partner, log=log, retry_refused=settings.retry_refused),
+            series=SeriesStep(manager=manager, log=log),
             forget=frozenset(forget),
             retry_refused=settings.retry_refused,
             on_step=on_step or _nothing,
@@ -124,6 +129,12 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         undelivered=undelivered,
         problem=run.problem,
     )
+
+
+def _schedule(manager: SessionManager) -> tuple[float, ...]:
+    # A sequence is read for no longer than one call would: the user has said how long that is.
+    at_seconds = manager.retry.read_after_seconds
+    return tuple(one for one in at_seconds if one < manager.total_seconds)
 
 
 def _nothing(_company: Company, _step: CompanyStep) -> None:
@@ -151,6 +162,12 @@ class _Run:
         workers = Workers(
             line=line,
             steps=steps,
+            waiting=Waiting(
+                clock=steps.manager.clock,
+                outage=self.outage,
+                schedule=_schedule(steps.manager),
+                resend_absent_after=settings.resend_absent_after,
+            ),
             outage=self.outage,
             stop=self.stop,
             settings=settings,
@@ -171,14 +188,7 @@ class _Run:
 
     async def _travellers(self) -> AsyncIterator[Traveller]:
         for company in self.companies.companies:
-            record = self.records[company.fiscal_id]
-            traveller = Traveller(
-                company=company,
-                record=record,
-                step=record.step,
-                intent=record.intent if record.step is CompanyStep.SERIES else None,
-                at_sends=record.at_sends,
-            )
+            traveller = Traveller.of_record(company, self.records[company.fiscal_id])
             self.travellers[company.fiscal_id] = traveller
             yield traveller
 

@@ -33,7 +33,7 @@ class CsvSink:
 
     Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
     `audit` take it as their file of accounts. Of an account whose name is not known, since its
-    url led elsewhere, the name is empty.
+    url is missing or led elsewhere, the name is empty.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -77,7 +77,8 @@ class EnvFileSink:
 
     NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
     are written as they are, as systemd and Docker read such a file. Of an account whose name is
-    not known, since its url led elsewhere, it is `FISCAL_ID_` and the fiscal number.
+    not known, since its url is missing or led elsewhere, it is `FISCAL_ID_` and the fiscal
+    number.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -118,7 +119,7 @@ class EnvFileSink:
 
 
 def name_of(account: CreatedAccount) -> str:
-    """Return the account's name, or "" when its url leads elsewhere."""
+    """Return the account's name, or "" when its url is missing or leads elsewhere."""
     try:
         return account.name
     except InvoiceXpressError:
