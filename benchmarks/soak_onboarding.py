@@ -46,6 +46,9 @@ _KEY = "soak-partner-key"
 _SHARE = 0.03
 _CUT_ANSWERS = ("limit_data", "truncated_json", "empty", "status_line_only", "bad_gzip")
 _SETTLING_RUNS = 2
+_AT_PATH = "/api/v3/accounts/at_communication.json"
+# The same credentials go out so many times without an answer that settles it, over all runs.
+_MOST_AT_SENDS = 3
 
 
 def nif(number: int) -> str:
@@ -127,6 +130,7 @@ class Tally:
     not_as_told: int = 0
     keys_lost_untold: int = 0
     locked_sub_users: int = 0
+    credentials_sent_too_often: int = 0
     ends: Counter[str] = attrs.field(factory=Counter[str])
 
     @property
@@ -139,6 +143,7 @@ class Tally:
             + self.not_as_told
             + self.keys_lost_untold
             + self.locked_sub_users
+            + self.credentials_sent_too_often
         )
 
 
@@ -220,6 +225,8 @@ def _judge(
         if account is not None:
             wrong = oracle.at_communications(account.name, "locked")
             tally.locked_sub_users += wrong > 0
+            sends = server.count("POST", _AT_PATH, account=account.name)
+            tally.credentials_sent_too_often += sends > _MOST_AT_SENDS
         if end["state"] == "done":
             tally.done += 1
             series = server.sequences(account.name) if account is not None else ()

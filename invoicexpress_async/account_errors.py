@@ -85,6 +85,8 @@ _UPDATE_UNKNOWN: Final = (
     "harm but for wrong credentials."
 )
 
+_REQUEST_TIMEOUT: Final = 408
+
 _CREATE: Final[_Cures] = (
     ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
     ((AuthenticationError, PermissionDeniedError, NotFoundError), _PARTNER_RIGHTS),
@@ -121,11 +123,12 @@ _UNKNOWN_CURES: Final[Mapping[str, str]] = {
 def is_refusal(error: InvoiceXpressError | None) -> bool:
     """Return whether a complete answer says why nothing was done.
 
-    5xx and 422/000 say nothing; 429 says nothing of what was sent before it.
+    5xx and 422/000 say nothing, nor does a 408, by which somebody on the way may have given up
+    waiting; 429 says nothing of what was sent before it.
     """
-    return isinstance(error, StatusError) and not isinstance(
-        error, ServerError | UnknownSequenceError | RateLimitedError
-    )
+    says_nothing = isinstance(error, ServerError | UnknownSequenceError | RateLimitedError)
+    is_refusal_by_status = isinstance(error, StatusError) and error.status != _REQUEST_TIMEOUT
+    return is_refusal_by_status and not says_nothing
 
 
 def advise(error: InvoiceXpressError) -> None:

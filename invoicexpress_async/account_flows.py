@@ -56,7 +56,9 @@ class AccountFlows:
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is in doubt."""
         await call.link.keys.get()  # a slow vault must not hold up who has the key
-        async with self._dispatcher.sending.hold((call.link.account, *_company(intent))):
+        hold, account = self._dispatcher.sending.hold, call.link.account
+        number = intent.get("fiscal_id") or intent.get("email", "")
+        async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
             unresolved = self._dispatcher.unresolved()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
             await call.announce(earlier or intent)

@@ -54,7 +54,9 @@ def plan_companies(
         standing = standings.get(company.fiscal_id)
         would = Would.CREATE if company.known is None else Would.GO_ON
         if standing is not None:
-            is_forgotten = company.fiscal_id in forget
+            # Only what a run has told of as unknown: of the rest, nobody can have looked for it.
+            was_told = standing.state == CompanyState.UNKNOWN
+            is_forgotten = company.fiscal_id in forget and was_told
             would = _would(
                 company, standing, is_forgotten=is_forgotten, retry_refused=retry_refused
             )

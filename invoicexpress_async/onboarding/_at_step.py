@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.account_credentials import AtCredentials
-from invoicexpress_async.account_errors import RepeatedCredentialsError, advise
+from invoicexpress_async.account_errors import RepeatedCredentialsError, advise, is_refusal
 from invoicexpress_async.account_models import AccountDetails
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import Secret
@@ -15,7 +15,6 @@ from invoicexpress_async.errors import (
     InvoiceXpressError,
     NotFoundError,
     PermissionDeniedError,
-    RateLimitedError,
     ServerError,
     StatusError,
     UnprocessableError,
@@ -108,13 +107,13 @@ class AtStep:
         """Keep what became of this send: its own count is taken back, and no earlier one's."""
         on.at_sends -= 1
         on.is_after_5xx = isinstance(failure, ServerError)
-        is_refusal = await self._is_refusal(on, failure)
+        is_refused = await self._is_refusal(on, failure)
         sends = 0
-        if is_refusal or failure.may_have_been_processed:
+        if is_refused or failure.may_have_been_processed:
             marks = await _marks(on, credentials, key)
             if failure.may_have_been_processed:
                 on.book = on.book.lose(marks.own)
-            if is_refusal:
+            if is_refused:
                 is_of_key = isinstance(failure, _BEFORE_THE_CREDENTIALS)
                 on.book = on.book.refuse(marks.with_key if is_of_key else marks.own)
             sends = _sends(on, marks)
@@ -125,9 +124,7 @@ class AtStep:
     async def _is_refusal(self, on: Traveller, failure: InvoiceXpressError) -> bool:
         if isinstance(failure, UnprocessableError):
             return True
-        if not isinstance(failure, StatusError) or isinstance(
-            failure, ServerError | RateLimitedError
-        ):
+        if not is_refusal(failure):
             return False
         if not isinstance(failure, _BEFORE_THE_CREDENTIALS):
             return True

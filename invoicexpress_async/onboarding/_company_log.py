@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -23,8 +23,8 @@ _OPEN: Final = "open"
 # What a journal of an earlier version lacks is added to it.
 _LATER_COLUMNS: Final = ("intended_at", "absent_since")
 _ANOTHER: Final = (
-    "Take the company out of the input, or give the fiscal number and e-mail that the journal has: "
-    "two accounts of one fiscal number split its numbering for good."
+    "Take the company out of the input, or give the fiscal number, e-mail and account that the "
+    "journal has: two accounts of one fiscal number split its numbering for good."
 )
 _OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
 
@@ -163,26 +163,31 @@ def _moment(text: str | None) -> Moment | None:
 
 
 def _check(companies: Iterable[Company], known: Iterable[sqlite3.Row]) -> None:
-    spellings: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
+    alike: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
     for row in known:
-        spellings[fold_fiscal_id(row["fiscal_id"])].append(row)
+        alike[fold_fiscal_id(row["fiscal_id"])].append(row)
+        alike[f"account {row['account_name']}"].append(row)
     others = [
-        (one, row)
-        for one in companies
-        for row in spellings[fold_fiscal_id(one.fiscal_id)]
-        if _is_another(one, row)
+        (one, row) for one in companies for row in _alike(one, alike) if _is_another(one, row)
     ]
     if not others:
         return
     first, row = others[0]
+    count = len({one.fiscal_id for one, _ in others})
     error = JournalDifferenceError(
-        f"{len(others)} fiscal numbers are in the journal already, as other companies, such as "
-        f"{first.fiscal_id} ({first.account.organization_name!r:.60}), which is there as "
+        f"{count} fiscal numbers or accounts are in the journal already, as other companies, "
+        f"such as {first.fiscal_id} ({first.account.organization_name!r:.60}), which is there as "
         f"{row['fiscal_id']} with the e-mail {row['email']!r:.80}. Nothing was sent.",
-        count=len(others),
+        count=count,
     )
     error.cure = _ANOTHER
     raise error
+
+
+def _alike(company: Company, rows: Mapping[str, list[sqlite3.Row]]) -> list[sqlite3.Row]:
+    found = rows.get(fold_fiscal_id(company.fiscal_id), [])
+    name = company.known and f"account {company.known.name}"
+    return found + (rows.get(name, []) if name else [])
 
 
 def _is_another(company: Company, row: sqlite3.Row) -> bool:

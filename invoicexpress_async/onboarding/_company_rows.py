@@ -66,6 +66,8 @@ class Clashes:
         keys = [f"fiscal_id {fold_fiscal_id(company.fiscal_id)}"]
         if not company.has_existing_user:
             keys.append(f"e-mail {company.account.email.casefold()}")
+        if company.known is not None:
+            keys.append(f"account {company.known.name}")
         for key in keys:
             if key in self._seen:
                 line = self._seen[key]

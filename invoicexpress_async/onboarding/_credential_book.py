@@ -88,9 +88,8 @@ class CredentialBook:
 
     def marks(self, credentials: AtCredentials, key: Secret | None = None) -> Marks:
         """Return the marks of credentials. It takes some 50 ms each: not in the event loop."""
-        told = f"{credentials.subuser}\0{credentials.password.reveal()}"
-        with_key = "" if key is None else self._mark(f"{told}\0{key.reveal()}")
-        return Marks(own=self._mark(told), with_key=with_key)
+        with_key = "" if key is None else self._mark(credentials, key)
+        return Marks(own=self._mark(credentials), with_key=with_key)
 
     def has_refused(self, marks: Marks) -> bool:
         """Whether these very credentials were refused, or with this key."""
@@ -117,5 +116,13 @@ class CredentialBook:
         left = {mark: count for mark, count in self.unknown.items() if mark != marks.own}
         return attrs.evolve(self, refused=self.refused - {marks.own, marks.with_key}, unknown=left)
 
-    def _mark(self, text: str) -> str:
-        return hashlib.scrypt(text.encode(), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL).hex()
+    def _mark(self, credentials: AtCredentials, key: Secret | None = None) -> str:
+        # No frame of an error that this may raise holds the clear text.
+        return hashlib.scrypt(
+            _told(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL
+        ).hex()
+
+
+def _told(credentials: AtCredentials, key: Secret | None) -> bytes:
+    secrets = (credentials.password,) if key is None else (credentials.password, key)
+    return "\0".join((credentials.subuser, *(one.reveal() for one in secrets))).encode()

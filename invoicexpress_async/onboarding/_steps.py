@@ -12,6 +12,7 @@ from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
+    ConfigurationError,
     InvoiceXpressError,
     OutcomeUnknownError,
     TaxAuthorityCredentialsError,
@@ -29,7 +30,7 @@ from invoicexpress_async.onboarding.errors import (
     NotVerifiedError,
     SinkError,
 )
-from invoicexpress_async.onboarding.report import CompanyStep
+from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.provisioning.key import AccountKeys, KeyUnavailableError
@@ -83,6 +84,7 @@ class Steps:
             CompanyStep.SERIES: self._ensure,
             CompanyStep.VERIFY: self._verify,
         }
+        _check_known(on)
         await self._look_back(on)
         while on.step is not CompanyStep.END:
             await walk[on.step](on)
@@ -133,7 +135,8 @@ class Steps:
         intent, company = on.record.intent, on.company
         if intent is None or on.has_begun:
             return
-        if company.fiscal_id in self.forget:
+        # Of a send that nobody was told of, nobody can have seen that it made no account.
+        if company.fiscal_id in self.forget and on.record.state == CompanyState.UNKNOWN:
             self.partner.accounts.forget(intent)
         else:
             raise OutcomeUnknownError(
@@ -244,3 +247,12 @@ class Steps:
                 f"Sequence {on.company.serie!r} is not shown as registered and default yet."
             )
         await self._reach(on, CompanyStep.END)
+
+
+def _check_known(on: Traveller) -> None:
+    known, name = on.company.known, on.record.account_name
+    if known is not None and name is not None and known.name != name:
+        raise ConfigurationError(
+            f"The input says that the account of {on.company.fiscal_id} is {known.name}, and the "
+            f"journal has {name}: its tax-authority credentials would go to another's account."
+        )

@@ -20,8 +20,8 @@ from invoicexpress_async.onboarding._workers import Workers
 from invoicexpress_async.onboarding.companies import CompanyList
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
-from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
-from invoicexpress_async.onboarding.spool import KeySpool
+from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
+from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.provisioning._line import Line
 from invoicexpress_async.provisioning._waiting import Waiting
 from invoicexpress_async.provisioning.journal import SqliteJournal
@@ -68,7 +68,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
             may be given the same again after a crash.
         keys: Where delivered keys can be had again; by default the sink, if it has `key_of`.
         forget: Fiscal numbers of which a person has seen, among the partner's accounts, that no
-            account exists although its create was sent: they are created again.
+            account exists although its create was sent and an earlier run has told that it is
+            unknown: they are created again.
         concurrency: How many companies are in flight at a time.
         settings: `resend_absent_after`, `retry_refused` and `outage_patience_seconds` count here.
         on_step: Told of each step that a company reaches; what it raises ends the run.
@@ -76,14 +77,16 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         stop: Asked to end the run early.
 
     Raises:
-        ConfigurationError: the concurrency is not a positive integer, or a `CsvSink` or
-            `EnvFileSink` cannot be written. Nothing was sent.
+        ConfigurationError: the concurrency is not a positive integer, a company's account is the
+            partner's, or a `CsvSink` or `EnvFileSink` cannot be written. Nothing was sent.
         JournalDifferenceError: a fiscal number was onboarded as another company.
         JournalError: the journal cannot be used. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
     """
     if type(concurrency) is not int or concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    if any(one.known and one.known.name == partner.name for one in companies.companies):
+        raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
     log = CompanyLog(journal.writer)
     if isinstance(secret_sink, CsvSink | EnvFileSink):
@@ -200,10 +203,20 @@ class _Run:
             traveller = self.travellers.get(fiscal_id)
             record = self.records.get(fiscal_id)
             was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
-            left += not (was_delivered or (traveller is not None and traveller.is_delivered))
+            is_delivered = traveller is not None and traveller.is_delivered
+            left += not (was_delivered or is_delivered) or self._is_of_another_account(fiscal_id)
         if not left:
-            self.spool.empty()
+            try:
+                self.spool.empty()
+            except SpoolError as error:
+                self.problem = self.problem or error.with_traceback(None)
         return left
+
+    def _is_of_another_account(self, fiscal_id: str) -> bool:
+        """Whether the spool has a key of an account that is not the one a person has named."""
+        traveller, spooled = self.travellers.get(fiscal_id), self.spooled.get(fiscal_id)
+        known = None if traveller is None else traveller.company.known
+        return known is not None and spooled is not None and name_of(spooled) != known.name
 
 
 _BEFORE_DELIVERY: Final = (CompanyStep.ACCOUNT, CompanyStep.KEY)

@@ -99,10 +99,24 @@ class KeySpool:
             raise SpoolError(f"The key spool {self.path} cannot be written: {self._problem}.")
 
     def empty(self) -> None:
-        """Forget all: everything in it is delivered."""
-        if self._file is not None:
+        """Forget all: everything in it is delivered.
+
+        Raises:
+            SpoolError: it cannot be emptied.
+        """
+        if self._file is None:
+            return
+        problem = ""
+        try:
             os.ftruncate(self._file, 0)
             os.fsync(self._file)
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem:
+            raise SpoolError(
+                f"The key spool {self.path} cannot be emptied: {problem}. All keys in it are "
+                "delivered."
+            )
 
     def close(self) -> None:
         """Close the file."""
