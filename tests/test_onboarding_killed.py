@@ -10,7 +10,8 @@ import attrs
 import pytest
 import test_cli
 from test_cli import KEY, Run, Start
-from test_cli_onboard import Place, nif, outcomes, states
+from test_cli_onboard import Place, outcomes, states
+from test_onboarding import nif
 
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
@@ -18,29 +19,27 @@ bytecode, interruptible = test_cli.bytecode, test_cli.interruptible
 run, start = test_cli.run, test_cli.start
 
 
-@attrs.define
+@attrs.define(kw_only=True)
 class Held:
     """A place whose server keeps an answer back until it is let go."""
 
     place: Place
-    is_asked: asyncio.Event = attrs.field(factory=asyncio.Event)
-    may_go: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    async def wait(self, _seconds: float) -> None:
-        self.is_asked.set()
-        await self.may_go.wait()
+    is_asked: asyncio.Event
+    may_go: asyncio.Event
 
 
 @pytest.fixture
 async def held(tmp_path: Path) -> AsyncIterator[Held]:
-    async def wait(seconds: float) -> None:
-        await held.wait(seconds)
+    is_asked, may_go = asyncio.Event(), asyncio.Event()
+
+    async def wait(_seconds: float) -> None:
+        is_asked.set()
+        await may_go.wait()
 
     partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
     async with FaultServer(accounts=[partner], sleep=wait) as server:
-        held = Held(Place(server, tmp_path))
-        yield held
-        held.may_go.set()
+        yield Held(place=Place(server, tmp_path), is_asked=is_asked, may_go=may_go)
+        may_go.set()
 
 
 async def test_killed_between_the_spool_and_the_delivery_the_next_run_delivers(
