@@ -98,6 +98,8 @@ class Request(Generic[T_co]):
         subject: What it is about, for people.
         hides_answer: Whether the answer may hold a secret, so that no part of it may be shown but
             the texts of a refusal.
+        is_taken_with_errors: Whether a success is one although it tells of errors as well: it gives
+            what is given once.
         secrets: What the body holds and no text may show, should the server echo it.
         structure: Turns the answer's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
@@ -111,6 +113,7 @@ class Request(Generic[T_co]):
     body: bytes = attrs.field(default=b"", repr=False)
     subject: str | None = None
     hides_answer: bool = False
+    is_taken_with_errors: bool = False
     secrets: tuple[Secret, ...] = ()
 
 
@@ -157,7 +160,7 @@ def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     payload = _payload(answer)
     if isinstance(payload, dict) and _says_failure(payload):
         raise _status_error(answer, payload, None)
-    if isinstance(payload, dict) and _holds_an_error(payload):
+    if isinstance(payload, dict) and _holds_an_error(payload) and not request.is_taken_with_errors:
         raise _unreadable(answer, "there is an error inside a success")
     try:
         return request.structure(payload)

@@ -48,6 +48,7 @@ def create_account(account: NewAccount, *, is_for_existing_user: bool) -> Reques
         body=dumps(account_body(account)),
         structure=structure_created_account,
         hides_answer=True,
+        is_taken_with_errors=True,
         secrets=(account.password,),
     )
 

@@ -98,6 +98,12 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
         pytest.param({"account": [CREATED]}, "12345", "sapataria", id="a list of one"),
         pytest.param({"accounts": CREATED}, "12345", "sapataria", id="another envelope"),
         pytest.param(CREATED, "12345", "sapataria", id="no envelope"),
+        pytest.param(
+            {"account": CREATED, "errors": ["no e-mail was sent"]},
+            "12345",
+            "sapataria",
+            id="errors",
+        ),
     ],
 )
 async def test_an_answer_with_a_key_is_taken_whatever_else_it_lacks(
@@ -124,6 +130,7 @@ async def test_an_answer_with_a_key_is_taken_whatever_else_it_lacks(
         pytest.param(422, {"errors": {"code": "000"}}, id="422/000"),
         pytest.param(201, {"account": CREATED | {"api_key": ""}}, id="no key"),
         pytest.param(201, {"account": []}, id="a list"),
+        pytest.param(201, {"errors": ["no account was made"]}, id="errors only"),
         pytest.param(201, {}, id="nothing"),
         pytest.param(302, {}, id="a redirect"),
     ],
