@@ -257,12 +257,7 @@ def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
 
 
 def _identity(intent: Intent) -> tuple[object, ...]:
-    return (
-        intent["account"],
-        intent["operation"],
-        intent["serie"],
-        intent["sequence_id"],
-        intent.get("email"),
-        intent.get("organization_name"),
-        intent.get("fiscal_id"),
-    )
+    what = intent["account"], intent["operation"], intent["serie"], intent["sequence_id"]
+    if intent["operation"] != "create_account":
+        return what
+    return (*what, *map(intent.get, ("email", "organization_name", "fiscal_id")))

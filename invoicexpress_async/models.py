@@ -114,6 +114,19 @@ def _registration(code: str | None) -> Registration:
     return _WITHOUT_CODE.get(code, Registration.REGISTERED)
 
 
+def _registrations(codes: Iterable[str | None]) -> set[Registration]:
+    """Return the states that the codes tell, for less than by looking at each."""
+    told = set(codes)
+    states = {state for code, state in _WITHOUT_CODE.items() if code in told}
+    others = told.difference(_WITHOUT_CODE)
+    blank = {code for code in others if not code or code.isspace()}
+    if blank:
+        states.add(Registration.UNKNOWN)
+    if len(blank) < len(others):
+        states.add(Registration.REGISTERED)
+    return states
+
+
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
     """The states of a sequence as they came, in columns.
 
@@ -223,7 +236,7 @@ class Sequence:
 
         Pessimistic: a code that is missing beside real ones makes it PARTIAL.
         """
-        states = set(map(_registration, _configured_codes(self.documents)))
+        states = _registrations(_configured_codes(self.documents))
         needed = states - {Registration.NOT_APPLICABLE}
         if not needed:
             return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN

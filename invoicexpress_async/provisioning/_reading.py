@@ -142,18 +142,20 @@ def _row(record: Record, problems: Problems, *, folder: Path, defaults: Defaults
     name = cells.get("serie") or defaults.serie
     flag = _flag(cells.get("default", ""), default=defaults.is_default)
     key = _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder)
+    is_there = not isinstance(key, KeyReference) or key.problem() is None
+    if is_there and name is not None and flag is not None:
+        # Nearly every row is right, and checks itself; its own error shows what is in it.
+        with contextlib.suppress(ConfigurationError):
+            return PlanRow(
+                account=cells["account"], api_key=key, serie=name, is_default=flag, line=record.line
+            )
     found = [
         *_account_problems(cells["account"], key),
         _NO_SERIE if name is None else _problem(check_serie, name, _SERIE_PROBLEM),
         _FLAG_PROBLEM if flag is None else None,
     ]
-    texts = [text for text in found if text]
-    if texts or name is None or flag is None:
-        problems.add(record.line, "; ".join(texts))
-        return None
-    return PlanRow(
-        account=cells["account"], api_key=key, serie=name, is_default=flag, line=record.line
-    )
+    problems.add(record.line, "; ".join(text for text in found if text))
+    return None
 
 
 def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:

@@ -31,7 +31,9 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        # What one turn of the loop asks for is handed over at once: a thread is dear to wake.
+        self._gathered: list[_Item] = []
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended = asyncio.Event()
@@ -61,7 +63,9 @@ class Writer:
         def keep(connection: sqlite3.Connection) -> None:
             results.append(work(connection))
 
-        self._items.put(_Item(keep, done))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(_Item(keep, done))
         try:
             await done
         except sqlite3.Error as error:
@@ -74,9 +78,15 @@ class Writer:
     async def close(self) -> None:
         """Write what is waiting, and close the file."""
         if self._thread.is_alive():
+            self._hand_over()
             self._items.put(None)
             await self._ended.wait()
             self._thread.join()
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._items.put(gathered)
 
     def _error(self) -> JournalError:
         return JournalError(f"The journal {self._path} cannot be written: {self.failure}.")
@@ -95,13 +105,15 @@ class Writer:
         self._loop.call_soon_threadsafe(self._ended.set)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
-        is_open = True
-        while is_open:
-            batch = [self._items.get()]
-            while len(batch) < _MOST_IN_ONE_COMMIT and not self._items.empty():
-                batch.append(self._items.get())
-            is_open = None not in batch
-            self._commit(connection, [item for item in batch if item is not None])
+        while (items := self._items.get()) is not None:
+            batch, is_last = items, False
+            while not (is_last or self._items.empty() or len(batch) >= _MOST_IN_ONE_COMMIT):
+                more = self._items.get()
+                is_last = more is None
+                batch += more or ()
+            self._commit(connection, batch)
+            if is_last:
+                return
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Item]) -> None:
         all_done = [item.done for item in batch]
