@@ -77,7 +77,7 @@ async def _admitted(
             if (only is None or (row.account, row.serie) in only)
             and (row.account, row.serie) not in but
         ]
-        for row, record in zip(wanted, await log.admit(wanted) if wanted else (), strict=True):
+        for row, record in zip(wanted, await log.look_up(wanted) if wanted else (), strict=True):
             yield Ticket.of_record(row, record)
         await asyncio.sleep(0)  # a million rows, none of them wanted, must not stop the loop
 
@@ -92,8 +92,7 @@ async def _streamed(rows: AsyncIterable[PlanRow], log: RowLog | None) -> AsyncIt
             elif log is None:
                 yield Ticket(row=row)
             else:
-                (record,) = await log.admit([row])
-                yield Ticket.of_record(row, record)
+                yield Ticket.of_record(row, await log.admit(row))
 
 
 def _refusal(row: PlanRow, problem: str) -> ConfigurationError:

@@ -34,7 +34,6 @@ CREATE TABLE rows (
     updated_at REAL NOT NULL,
     PRIMARY KEY (account, serie)
 ) WITHOUT ROWID;
-CREATE INDEX rows_by_state ON rows (state);
 CREATE TABLE companies (
     fiscal_id TEXT PRIMARY KEY,
     email TEXT NOT NULL,

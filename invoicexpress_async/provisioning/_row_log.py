@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -52,6 +52,20 @@ class RowRecord:
     status: int | None = None
     code: str | None = None
     sequence_id: int | None = None
+
+
+_INTEND: Final = (
+    "UPDATE rows SET state = 'intent', intent = ?, intended_at = ?, absent_since = NULL, "
+    "sends = sends + 1, updated_at = ? WHERE account = ? AND serie = ?"
+)
+_END: Final = (
+    "UPDATE rows SET state = ?, intent = ?, absent_since = ?, error = ?, status = ?, code = ?, "
+    "sequence_id = coalesce(?, sequence_id), is_created = coalesce(?, is_created), updated_at = ? "
+    "WHERE account = ? AND serie = ?"
+)
+
+
+_NEW: Final = RowRecord()
 
 
 class RowLog:
@@ -133,22 +147,22 @@ class RowLog:
             )
         )
 
-    async def admit(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
-        """Enter rows that are new, and return what is known of each."""
-        found = await self._writer.run(lambda connection: _admit(connection, rows))
+    async def look_up(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
+        """Return what is known of rows that were compared."""
+        found = await self._writer.run(
+            lambda connection: [_select(connection, (row.account, row.serie)) for row in rows]
+        )
         return [self._record(row) for row in found]
+
+    async def admit(self, row: PlanRow) -> RowRecord:
+        """Enter a row of a stream if it is new, and return what is known of it."""
+        return self._record(await self._writer.run(lambda connection: _admit(connection, row)))
 
     async def intend(self, row: PlanRow, intent: Intent) -> None:
         """Put an intent on the disk; only then may its first byte leave."""
-        moment = Moment.now().dump()
-        await self._writer.run(
-            lambda connection: connection.execute(
-                "UPDATE rows SET state = 'intent', intent = ?, intended_at = ?, "
-                "absent_since = NULL, sends = sends + 1, updated_at = ? "
-                "WHERE account = ? AND serie = ?",
-                (json.dumps(intent), moment, time.time(), row.account, row.serie),
-            )
-        )
+        moment = Moment.now()
+        told = (json.dumps(intent), moment.dump(), moment.wall, row.account, row.serie)
+        await self._writer.write(_INTEND, told)
 
     async def end(
         self, outcome: RowOutcome, *, intent: Intent | None, absent_since: Moment | None
@@ -168,17 +182,11 @@ class RowLog:
             row.account,
             row.serie,
         )
-        await self._writer.run(
-            lambda connection: connection.execute(
-                "UPDATE rows SET state = ?, intent = ?, absent_since = ?, error = ?, status = ?, "
-                "code = ?, sequence_id = coalesce(?, sequence_id), "
-                "is_created = coalesce(?, is_created), updated_at = ? "
-                "WHERE account = ? AND serie = ?",
-                told,
-            )
-        )
+        await self._writer.write(_END, told)
 
     def _record(self, row: tuple[object, ...]) -> RowRecord:
+        if row[0] == PLANNED:
+            return _NEW
         state, intent, intended_at, absent_since, error, status, code, sequence_id = row
         return RowRecord(
             state=str(state),
@@ -271,17 +279,13 @@ _ENTER_ONE: Final = """
 """
 
 
-def _admit(connection: sqlite3.Connection, rows: Iterable[PlanRow]) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = []
-    for row in rows:
-        # Those of a stream were not compared with the journal before.
-        connection.execute(_ENTER_ONE, (row.account, row.serie, row.is_default, time.time()))
-        found.append(_select(connection, (row.account, row.serie)) or ())
-    return found
+def _admit(connection: sqlite3.Connection, row: PlanRow) -> tuple[object, ...]:
+    connection.execute(_ENTER_ONE, (row.account, row.serie, row.is_default, time.time()))
+    return _select(connection, (row.account, row.serie))
 
 
-def _select(connection: sqlite3.Connection, identity: Identity) -> tuple[object, ...] | None:
-    row: tuple[object, ...] | None = connection.execute(
+def _select(connection: sqlite3.Connection, identity: Identity) -> tuple[object, ...]:
+    row: tuple[object, ...] = connection.execute(
         "SELECT state, intent, intended_at, absent_since, error, status, code, sequence_id "
         "FROM rows WHERE account = ? AND serie = ?",
         identity,

@@ -4,7 +4,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -18,8 +18,10 @@ _MOST_IN_ONE_COMMIT: Final = 1000
 
 
 class _Item(NamedTuple):
-    work: Work[None]
+    work: Work[None] | None
     done: "asyncio.Future[None]"
+    statement: str = ""
+    values: Sequence[object] = ()
 
 
 class Writer:
@@ -55,23 +57,41 @@ class Writer:
         Raises:
             JournalError: it is not, and may not be.
         """
-        if self.failure is not None:
-            raise self._error()
         results: list[T] = []
-        done: asyncio.Future[None] = self._loop.create_future()
 
         def keep(connection: sqlite3.Connection) -> None:
             results.append(work(connection))
 
+        await self._ask(_Item(keep, self._loop.create_future()))
+        return results[0]
+
+    async def write(self, statement: str, values: Sequence[object]) -> None:
+        """Write one row in the next transaction; return when that is on the disk.
+
+        All rows of one statement are given to SQLite together: this thread then takes the
+        interpreter, which the event loop needs, less often.
+
+        Args:
+            statement: What changes one row.
+            values: Its parameters.
+
+        Raises:
+            JournalError: it is not, and may not be.
+        """
+        await self._ask(_Item(None, self._loop.create_future(), statement, values))
+
+    async def _ask(self, item: _Item) -> None:
+        if self.failure is not None:
+            raise self._error()
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(_Item(keep, done))
+        self._gathered.append(item)
         try:
-            await done
+            await item.done
         except sqlite3.Error as error:
             failure = str(error)
         else:
-            return results[0]
+            return
         self.failure = failure
         raise self._error()
 
@@ -119,8 +139,14 @@ class Writer:
         all_done = [item.done for item in batch]
         try:
             connection.execute("BEGIN IMMEDIATE")
+            rows: dict[str, list[Sequence[object]]] = {}
             for item in batch:
-                item.work(connection)
+                if item.work is not None:
+                    item.work(connection)
+                else:
+                    rows.setdefault(item.statement, []).append(item.values)
+            for statement, values in rows.items():
+                connection.executemany(statement, values)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # each asker gets it, in the event loop
             if connection.in_transaction:
