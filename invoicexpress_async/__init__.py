@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from invoicexpress_async._observer import CallCounters
     from invoicexpress_async.account_credentials import AtCredentials, CommunicationType
     from invoicexpress_async.account_errors import RepeatedCredentialsError
     from invoicexpress_async.account_models import (
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.ratelimit import RateLimit
     from invoicexpress_async.retry import RetryPolicy
     from invoicexpress_async.sequences import SequenceService
-    from invoicexpress_async.session import SessionManager
+    from invoicexpress_async.session import Health, SessionManager
 
 # Imported when first used: what needs no connection, such as the help of the command line, does
 # not wait for aiohttp, which is nine tenths of the import.
@@ -109,7 +110,8 @@ _HOMES: Final = {
     "account_session": ("AccountSession",),
     "account_update": ("AccountUpdate",),
     "accounts": ("AccountService",),
-    "session": ("SessionManager",),
+    "session": ("Health", "SessionManager"),
+    "_observer": ("CallCounters",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -135,6 +137,7 @@ __all__ = [
     "AccountUpdate",
     "AtCredentials",
     "AuthenticationError",
+    "CallCounters",
     "CommunicationType",
     "ConfigurationError",
     "ConflictError",
@@ -144,6 +147,7 @@ __all__ = [
     "DocumentSequenceState",
     "DocumentType",
     "Ensured",
+    "Health",
     "Intent",
     "InvalidSequenceError",
     "InvoiceXpressError",

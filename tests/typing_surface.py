@@ -12,7 +12,6 @@ from aioresponses import aioresponses
 import invoicexpress_async as ix
 from invoicexpress_async import events, onboarding, provisioning, sandbox, testing
 from invoicexpress_async._json import JsonValue
-from invoicexpress_async.session import Health
 
 Documents = Mapping[ix.DocumentType | str, ix.DocumentSequenceState]
 Name = ix.DocumentType | str
@@ -39,9 +38,15 @@ async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], No
     assert_type(manager.total_seconds, float)
     assert_type(manager.retry, ix.RetryPolicy)
     assert_type(manager.retry.read_after_seconds, tuple[float, ...])
-    assert_type(manager.health(), Health)
-    assert_type(manager.health()["is_open"], bool)
-    assert_type(manager.health()["calls_in_flight"], int)
+    health = assert_type(manager.health(), ix.Health)
+    assert_type(health["is_open"], bool)
+    assert_type(health["calls_in_flight"], int)
+    assert_type(health["connections"], int)
+    assert_type(health["accounts_slowed"], int)
+    calls = assert_type(health["calls"], ix.CallCounters)
+    assert_type(calls["seconds_since_success"], float | None)
+    assert_type(calls["errors"], dict[str, int])
+    assert_type(calls["seconds_since_error"], dict[str, float])
     assert_type(manager.unresolved(), tuple[ix.Intent, ...])
     assert_type(await manager.close(), None)
     assert_type(await manager.close(grace_seconds=1), None)
