@@ -38,4 +38,7 @@ COMMANDS: Final = (
     Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
     Command("doctor", f"{_PACKAGE}.doctor:doctor", "Whether all is there that a call needs."),
+    Command(
+        "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
+    ),
 )

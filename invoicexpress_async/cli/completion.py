@@ -1,0 +1,29 @@
+"""`invoicexpress completion`: the completion of commands, options and file names by a shell."""
+
+import re
+import sys
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from invoicexpress_async.cli._exit_codes import DONE
+
+_FUNCTION: Final = re.compile(r"^(\w+)\(\)", re.MULTILINE)
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Whose script to print.")], /
+) -> int:
+    """Print the script by which a shell completes commands, options and file names.
+
+    For ~/.bashrc, and for ~/.zshrc after its compinit: eval "$(invoicexpress completion bash)".
+    For fish: invoicexpress completion fish > ~/.config/fish/completions/invoicexpress.fish
+    """
+    from invoicexpress_async.cli._app import build  # noqa: PLC0415  # it is what calls this
+
+    script = build().generate_completion(shell=shell)
+    sys.stdout.write(script)
+    if shell == "zsh" and (function := _FUNCTION.search(script)):
+        # Written for a file that zsh finds by itself; `eval` has to be told whom it is for.
+        sys.stdout.write(f"compdef {function[1]} invoicexpress\n")
+    return DONE
