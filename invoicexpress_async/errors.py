@@ -22,7 +22,7 @@ Codes and their meanings are the provider's own; they decide, never the localise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from invoicexpress_async.models import Intent, Sequence
@@ -50,9 +50,15 @@ class InvoiceXpressError(Exception):
         may_have_been_processed: Whether the server may have carried the request out.
         request_id: Of the call, as its log lines and events have it; it is not sent.
         cure: What to do about it.
+        anchor: Where the README tells of errors of this class; a traceback ends with it.
     """
 
     cure: str = "Read the text above, and report it if it does not help."
+    anchor: ClassVar[str] = "README.md#invoicexpresserror"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.anchor = f"README.md#{cls.__name__.lower()}"
 
     def __init__(  # noqa: PLR0913  # the context that every error can carry
         self,
@@ -72,6 +78,8 @@ class InvoiceXpressError(Exception):
         self.attempts = attempts
         self.may_have_been_processed = may_have_been_processed
         self.request_id = request_id
+        # A note, which tracebacks show: `str()` stays short for logs and answers.
+        self.add_note(f"See {self.anchor}")
 
     def __str__(self) -> str:
         message = super().__str__()

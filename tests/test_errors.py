@@ -1,5 +1,8 @@
 import inspect
 import pickle
+import re
+import traceback
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +17,18 @@ from invoicexpress_async import (
     Sequence,
     SessionClosedError,
     StatusError,
+    onboarding,
+    provisioning,
 )
 
+README = (Path(__file__).parents[1] / "README.md").read_text()
+PUBLIC = [
+    getattr(module, name)
+    for module in (invoicexpress_async, provisioning, onboarding)
+    for name in module.__all__
+]
 ERRORS = sorted(
-    (
-        value
-        for value in (getattr(invoicexpress_async, name) for name in invoicexpress_async.__all__)
-        if inspect.isclass(value) and issubclass(value, InvoiceXpressError)
-    ),
+    (one for one in PUBLIC if inspect.isclass(one) and issubclass(one, InvoiceXpressError)),
     key=lambda one: one.__name__,
 )
 
@@ -57,6 +64,33 @@ def test_every_text_says_what_where_its_effect_and_a_cure(
     assert text.startswith("What happened. [create of sequence '2027' on account acme: it ")
     assert error_class.cure in text
     assert (error_class is InvoiceXpressError) or error_class.cure != InvoiceXpressError.cure
+
+
+@pytest.mark.parametrize("error_class", ERRORS)
+def test_every_error_has_its_line_in_the_readme(error_class: type[InvoiceXpressError]) -> None:
+    name = error_class.__name__
+    section = README.partition("\n## Errors and their cures\n")[2].partition("\n## ")[0]
+
+    row = rf'^\| <a id="{name.lower()}"></a>`{name}` \| (.+) \|$'
+    lines = re.findall(row, section, re.MULTILINE)
+
+    assert len(lines) == 1
+    assert error_class.anchor == f"README.md#{name.lower()}"
+
+
+def test_no_anchor_of_the_readme_is_of_an_error_that_is_no_more() -> None:
+    names = {one.__name__.lower() for one in ERRORS}
+
+    assert set(re.findall(r'<a id="(\w+)">', README)) == names
+
+
+def test_a_traceback_ends_with_where_the_readme_tells_of_the_error() -> None:
+    error = SessionClosedError("x")
+
+    shown = traceback.format_exception_only(error)
+
+    assert shown[-1] == "See README.md#sessionclosederror\n"
+    assert "README" not in str(error)  # short, for logs and answers
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,8 @@ def errors(
     assert_type(error.attempts, int)
     assert_type(error.may_have_been_processed, bool)
     assert_type(error.cure, str)
+    assert_type(error.anchor, str)
+    assert_type(error.request_id, str | None)
     assert_type(unknown.intent, ix.Intent)
     assert_type(unknown.was_absent, bool)
     assert_type(malformed.problems, tuple[str, ...])

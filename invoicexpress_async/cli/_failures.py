@@ -96,6 +96,7 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
         "account": error.account,
         "may_have_been_processed": error.may_have_been_processed,
         "cure": cure_of(error),
+        "anchor": error.anchor,
     }
     if isinstance(error, StatusError):
         found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
@@ -135,5 +136,5 @@ def _block(error: InvoiceXpressError) -> list[str]:
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
     if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
-        lines.append(f"  cure: {cure_of(error)}")
+        lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
     return lines
