@@ -37,9 +37,14 @@ class SequenceRequests:
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
+        # Made once: it is the same each time, and nobody changes a request.
+        self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
         """GET the sequences. The first page is asked for without a number, as documented."""
+        return self._first_page if page == 1 else self._list(page)
+
+    def _list(self, page: int) -> Request[Page]:
         return Request(
             operation=Operation.LIST,
             method="GET",

@@ -70,18 +70,13 @@ class Secret:
     def _escaped_forms(self) -> tuple[bytes, ...]:
         if len(self._value) < _FEWEST_REDACTABLE_CHARACTERS:
             return ()
-        in_base64 = base64.b64encode(self._value.encode()).decode()
+        plain = self._value.encode()
+        in_base64 = base64.b64encode(plain)
         if _SAME_IN_EVERY_ESCAPE.fullmatch(self._value):
-            forms = {self._value, in_base64}
-        else:
-            forms = {
-                self._value,
-                self.quoted(),
-                quote_plus(self._value),
-                json.dumps(self._value)[1:-1],
-                in_base64,
-            }
-        return tuple(form.encode() for form in sorted(forms, key=len, reverse=True))
+            return in_base64, plain
+        texts = self.quoted(), quote_plus(self._value), json.dumps(self._value)[1:-1]
+        forms = {plain, in_base64, *(text.encode() for text in texts)}
+        return tuple(sorted(forms, key=len, reverse=True))
 
     def __repr__(self) -> str:
         return "Secret(…)"

@@ -153,8 +153,8 @@ async def test_whenever_two_signals_come_no_row_goes_unmentioned(
 async def test_people_are_told_the_same_in_a_line(
     start: Start, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    path = accounts_file(tmp_path, sandbox, 9)
-    slow_down(sandbox, *(f"account-{one}" for one in range(9)), seconds=0.3)
+    path = accounts_file(tmp_path, sandbox, 200)
+    slow_down(sandbox, *(f"account-{one}" for one in range(200)), seconds=0.3)
     arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
     process = await start(*arguments, "--concurrency", 3)
     await wait_for(sandbox, "POST", "/sequences.json", 1)
@@ -163,14 +163,16 @@ async def test_people_are_told_the_same_in_a_line(
     out, err = await process.communicate()
 
     assert process.returncode == 130
-    # Rows that are read for later make room: a few more than three may have begun.
-    told = re.search(r"Interrupted: ([3-8]) done, ([1-6]) not started", err.decode())
-    assert told is not None
+    # Rows that are read for later make room: more than three may have begun.
+    told = re.search(r"Interrupted: (\d+) done, (\d+) not started", err.decode())
+    assert told is not None, err.decode()
     done, left = map(int, told.groups())
-    assert done + left == 9
-    assert f"{left} not started  of 9 rows".encode() in out
+    assert done >= 3
+    assert left > 0
+    assert done + left == 200
+    assert f"{left} not started  of 200 rows".encode() in out
     assert err.decode().splitlines()[-1] == (
-        f"Interrupted: {done} done, {left} not started, of 9 rows. {AGAIN}"
+        f"Interrupted: {done} done, {left} not started, of 200 rows. {AGAIN}"
     )
 
 

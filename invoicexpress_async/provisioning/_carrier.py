@@ -16,6 +16,7 @@ from invoicexpress_async.models import Ensured, Intent, Via
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.provisioning._ticket import Ticket
+from invoicexpress_async.provisioning._writer import Written
 from invoicexpress_async.provisioning.journal_error import JournalError
 from invoicexpress_async.provisioning.key import source_of
 from invoicexpress_async.provisioning.report import RowOutcome
@@ -24,6 +25,10 @@ from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
 from invoicexpress_async.retry import RetryPolicy
 from invoicexpress_async.sequences import SequenceService
 from invoicexpress_async.session import SessionManager
+
+
+def _without_reads(carrier: "Carrier") -> RetryPolicy:
+    return attrs.evolve(carrier.manager.retry, read_after_seconds=())
 
 
 @attrs.frozen(kw_only=True)
@@ -44,11 +49,9 @@ class Carrier:
     may_default: Callable[[], bool]
     is_staged: bool
     # No turn waits for what is in doubt: the row is read for in later ones.
-    _policy: RetryPolicy = attrs.field(init=False)
-
-    @_policy.default
-    def _without_reads(self) -> RetryPolicy:
-        return attrs.evolve(self.manager.retry, read_after_seconds=())
+    _policy: RetryPolicy = attrs.field(
+        init=False, default=attrs.Factory(_without_reads, takes_self=True)
+    )
 
     async def carry(self, ticket: Ticket) -> RowOutcome:
         """Give a row its turn and return how it ended, whatever it is."""
@@ -75,15 +78,17 @@ class Carrier:
         ticket.seconds += time.monotonic() - started
         return RowOutcome.of_error(row, failure, seconds=ticket.seconds, intent=ticket.intent)
 
-    async def keep(self, ticket: Ticket, outcome: RowOutcome) -> None:
-        """Put on the disk how the turn ended.
+    def keep(self, ticket: Ticket, outcome: RowOutcome) -> Written | None:
+        """Put on the disk how the turn ended; None when nothing is to be kept of it.
 
         Raises:
-            JournalError: it is not there; the outcome stands, and the next run finds it anew.
+            JournalError: from what is returned: it is not there; the outcome stands, and the next
+                run finds it anew.
         """
         # What the journal did not take as an intent was not sent: nothing of it is to be kept.
-        if self.log is not None and not isinstance(outcome.error, JournalError):
-            await self.log.end(outcome, intent=ticket.intent, absent_since=ticket.absent_since)
+        if self.log is None or isinstance(outcome.error, JournalError):
+            return None
+        return self.log.end(outcome, intent=ticket.intent, absent_since=ticket.absent_since)
 
     async def _ensure(self, account: AccountSession, ticket: Ticket) -> Ensured:
         row, sequences = ticket.row, account.sequences

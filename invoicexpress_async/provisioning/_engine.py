@@ -1,7 +1,6 @@
 """A run: workers over one line of tickets, each outcome on the disk before it is told."""
 
 import asyncio
-import contextlib
 import copy
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,6 +22,7 @@ from invoicexpress_async.provisioning._line import Line
 from invoicexpress_async.provisioning._recorded import recorded_outcome
 from invoicexpress_async.provisioning._ticket import Ticket
 from invoicexpress_async.provisioning._waiting import Waiting
+from invoicexpress_async.provisioning._writer import Written
 from invoicexpress_async.provisioning.journal_error import JournalError
 from invoicexpress_async.provisioning.outage import Outage, OutageError
 from invoicexpress_async.provisioning.report import RowOutcome, RowState
@@ -34,7 +34,10 @@ from invoicexpress_async.provisioning.stop import RunStop
 # tax-authority credentials, tried again and again, lock the sub-user.
 _SETS_ASIDE: Final = (AuthenticationError, TaxAuthorityCredentialsError, NoOpenActivityError)
 
-Deliver = Callable[[RowOutcome], Awaitable[None]]
+Ended = tuple[RowOutcome, Written | None]
+"""An outcome, and what is done when it is on the disk: nobody is told of it before."""
+
+Deliver = Callable[[Ended], Awaitable[None]]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -70,14 +73,14 @@ class Engine:
             left = await self.line.close()
         for ticket in left:
             if ticket.last is not None:
-                await self.deliver(ticket.last)
+                await self.deliver((ticket.last, None))
 
     async def _work(self) -> None:
         while (ticket := await self._take()) is not None:
             try:
-                outcome = await self._turn(ticket)
-                if outcome is not None:
-                    await self.deliver(outcome)
+                ended = await self._turn(ticket)
+                if ended is not None:
+                    await self.deliver(ended)
             finally:
                 self.line.leave()
 
@@ -88,12 +91,12 @@ class Engine:
             self._end(error)
         return None
 
-    async def _turn(self, ticket: Ticket) -> RowOutcome | None:
+    async def _turn(self, ticket: Ticket) -> Ended | None:
         """Return the last outcome of a row, or None when it has another turn."""
         if recorded := recorded_outcome(ticket, retry_refused=self.settings.retry_refused):
-            return recorded
+            return recorded, None
         if ticket.refusal is not None:
-            return RowOutcome.of_error(ticket.row, ticket.refusal, seconds=0.0, intent=None)
+            return RowOutcome.of_error(ticket.row, ticket.refusal, seconds=0.0, intent=None), None
         async with self._turns.hold(ticket.row.account):
             if self.stop.is_requested and ticket.last is None:
                 return None  # it waited for its account's other row, and has not begun
@@ -101,20 +104,23 @@ class Engine:
         ticket.last = outcome
         self._judge(ticket, outcome)
         due = self.waiting.due(ticket, outcome)
-        with contextlib.suppress(JournalError):
-            await self._keep(ticket, outcome)
-        if due is None or not self.line.has_time_until(due):
-            return outcome
+        kept = self.carrier.keep(ticket, outcome)
+        if due is None:
+            return outcome, kept
+        await self.wait_until(kept)
+        if not self.line.has_time_until(due):
+            return outcome, None
         self.line.park(ticket, due)
         self.on_change()
         return None
 
-    async def _keep(self, ticket: Ticket, outcome: RowOutcome) -> None:
-        try:
-            await self.carrier.keep(ticket, outcome)
-        except JournalError as error:
-            self._end(error)
-            raise
+    async def wait_until(self, kept: Written | None) -> None:
+        """Wait until an outcome is on the disk; a journal that fails ends the run."""
+        if kept is not None:
+            try:
+                await kept
+            except JournalError as error:
+                self._end(error)
 
     def _refused(self, ticket: Ticket) -> RowOutcome | None:
         error = self._set_aside.get(ticket.row.account)

@@ -38,6 +38,7 @@ class Line(Generic[T]):
         self._order = itertools.count()
         self._in_flight = 0
         self._changed = asyncio.Event()
+        self._waiting = 0
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = _NEVER
         self._is_ended = False
@@ -141,7 +142,11 @@ class Line(Generic[T]):
         if self._outage.is_on:
             due = max(self._outage.changes_at, _NOW if self._has_fresh() else due)
         self._arm(due)
-        await self._changed.wait()
+        self._waiting += 1
+        try:
+            await self._changed.wait()
+        finally:
+            self._waiting -= 1
 
     def _arm(self, when: float) -> None:
         is_armed = self._alarm is not None and not self._alarm.done()
@@ -158,5 +163,6 @@ class Line(Generic[T]):
         self._tell()
 
     def _tell(self) -> None:
-        self._changed.set()
-        self._changed.clear()
+        if self._waiting:
+            self._changed.set()
+            self._changed.clear()

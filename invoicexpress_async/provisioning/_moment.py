@@ -1,12 +1,15 @@
 """Points in time that another process can measure from, whatever is done to the wall clock."""
 
 import json
+import re
 import time
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import attrs
+
+_BOOT: Final = re.compile("[0-9a-f-]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +39,7 @@ class Moment:
 
     def dump(self) -> str:
         """Return it as text."""
-        return json.dumps([self.wall, self.steady, self.boot])
+        return f'[{self.wall!r}, {self.steady!r}, "{self.boot}"]'
 
     def seconds_until(self, later: "Moment") -> float:
         """Return at least how much time has passed: the less of what the clocks say."""
@@ -50,6 +53,7 @@ class Moment:
 def _boot() -> str:
     # Linux counts its monotonic clock from the start of the machine, for all processes alike.
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
+        told = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError):
         return ""
+    return told if _BOOT.fullmatch(told) else ""

@@ -12,7 +12,7 @@ import attrs
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning._admission import compare, tickets
 from invoicexpress_async.provisioning._carrier import Carrier
-from invoicexpress_async.provisioning._engine import Deliver, Engine
+from invoicexpress_async.provisioning._engine import Deliver, Ended, Engine
 from invoicexpress_async.provisioning._line import Line
 from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.provisioning._ticket import Ticket
@@ -143,20 +143,23 @@ class _Run:
         log = None if journal is None else RowLog(journal.writer)
         if log is not None and self.plan.stream is None:
             self.differences = await compare(log, self.plan, self.settings, stop=stop)
-        ready: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
-        room = asyncio.Semaphore(2 * concurrency)
-
-        async def deliver(outcome: RowOutcome) -> None:
-            await room.acquire()
-            ready.put_nowait(outcome)
-
+        ready = asyncio.Queue[Ended | None](2 * concurrency)
         workers = concurrency if self.plan.stream else min(concurrency, len(self.plan.rows))
-        engine = self._engine(log, stop, deliver)
+        engine = self._engine(log, stop, ready.put)
+
+        def wake(_: object) -> None:
+            if not ready.full():  # who takes from a full one needs no waking
+                ready.put_nowait(None)
+
         pool = asyncio.create_task(engine.run(workers))
-        pool.add_done_callback(lambda _: ready.put_nowait(None))
+        pool.add_done_callback(wake)
         try:
-            while (outcome := await ready.get()) is not None:
-                room.release()
+            while not (pool.done() and ready.empty()):
+                ended = await ready.get()
+                if ended is None:
+                    break
+                outcome, kept = ended
+                await engine.wait_until(kept)
                 self._count(outcome)
                 yield outcome
             await pool  # what a worker raised beside its rows' own errors is a bug, and shown

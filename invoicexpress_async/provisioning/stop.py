@@ -1,12 +1,13 @@
 """Ending a run before its last row, in bounded time and with every row accounted for."""
 
-import asyncio
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Unpack
 
 import attrs
 
+from invoicexpress_async._deadlines import Deadline, Deadlines
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
 
@@ -34,7 +35,8 @@ class RunStop:
     """
 
     _deadline: float | None = attrs.field(default=None, init=False)
-    _scopes: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout], init=False)
+    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
+    _scopes: set[Deadline] = attrs.field(factory=set[Deadline], init=False)
     _listeners: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], init=False)
 
     @property
@@ -47,7 +49,7 @@ class RunStop:
         """The time in which rows in flight may end; infinite when no stop was asked for."""
         if self._deadline is None:
             return float("inf")
-        return self._deadline - asyncio.get_running_loop().time()
+        return self._deadline - time.monotonic()
 
     @property
     def in_flight(self) -> int:
@@ -62,17 +64,16 @@ class RunStop:
         Raises:
             ConfigurationError: it is not a finite number above 0.
         """
-        self._end_at(
-            asyncio.get_running_loop().time() + check_seconds("drain_seconds", drain_seconds)
-        )
+        self._end_at(time.monotonic() + check_seconds("drain_seconds", drain_seconds))
 
     def cut_off(self) -> None:
         """Let no further row begin, and end those in flight at once: their outcome is unknown."""
-        self._end_at(asyncio.get_running_loop().time())
+        self._end_at(time.monotonic())
 
     def row(self) -> "_RowScope":
         """Hold while a row is in flight; raises RowCutOffError when its time was up."""
-        return _RowScope(self._scopes, self._deadline)
+        when = float("inf") if self._deadline is None else self._deadline
+        return _RowScope(self._scopes, Deadline(self._deadlines, when))
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call it when the end is asked for."""
@@ -92,12 +93,12 @@ class _RowScope:
 
     __slots__ = ("_scope", "_scopes")
 
-    def __init__(self, scopes: set[asyncio.Timeout], deadline: float | None) -> None:
+    def __init__(self, scopes: set[Deadline], scope: Deadline) -> None:
         self._scopes = scopes
-        self._scope = asyncio.timeout_at(deadline)
+        self._scope = scope
 
     async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
+        self._scope.__enter__()
         self._scopes.add(self._scope)
 
     async def __aexit__(
@@ -108,7 +109,7 @@ class _RowScope:
     ) -> None:
         self._scopes.discard(self._scope)
         try:
-            await self._scope.__aexit__(kind, error, traceback)
+            self._scope.__exit__(kind, error, traceback)
         except TimeoutError:
             pass
         else:
