@@ -1,16 +1,14 @@
-"""What type checkers see of the public surface. Never run: mypy and pyright read it.
+"""What type checkers see of the client, of jobs and of onboarding. Never run: they read it.
 
-`test_typing_surface.py` sees to it that every public name is here.
+`test_typing_surface.py` sees to it that every public name and member is in one of these files.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal, assert_type
 
-from aioresponses import aioresponses
-
 import invoicexpress_async as ix
-from invoicexpress_async import events, onboarding, provisioning, sandbox, testing
+from invoicexpress_async import events, onboarding, provisioning
 from invoicexpress_async._json import JsonValue
 
 Documents = Mapping[ix.DocumentType | str, ix.DocumentSequenceState]
@@ -300,52 +298,3 @@ ONBOARDING_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
     onboarding.SinkError,
     onboarding.SpoolError,
 )
-
-
-def tests_of_users() -> None:
-    with testing.SandboxThread(account="acme", seed=1) as server:
-        assert_type(server, testing.SandboxThread)
-        assert_type(server.api_key, str)
-        assert_type(server.environment, Mapping[str, str])
-        assert_type(server.requests, tuple[sandbox.RecordedRequest, ...])
-        assert_type(server.sequences(), tuple[sandbox.SandboxSequence, ...])
-        assert_type(server.add_account("other"), sandbox.SandboxAccount)
-        assert_type(server.duplicates(), tuple[sandbox.Duplicate, ...])
-        assert_type(server.call(lambda one: one.port), int)
-        assert_type(server.fail_next("status", operation="create", status=503), None)
-    with testing.quick_manager(server.base_url) as manager:
-        assert_type(manager, ix.SessionManager)
-    with testing.mended_aioresponses() as mocked:
-        assert_type(mocked, aioresponses)
-
-
-async def servers(running: sandbox.Sandbox, faulty: sandbox.FaultServer) -> None:
-    async with running as entered:
-        assert_type(entered, sandbox.Sandbox)
-        assert_type(entered.base_url, str)
-        assert_type(entered.accounts["acme"].api_key, str)
-        assert_type(entered.count("POST", "/sequences.json", account="acme"), int)
-    assert_type(faulty.faults.next("timeout", operation="create", times=None), None)
-    assert_type(faulty.oracle.duplicates(), tuple[sandbox.Duplicate, ...])
-    assert_type(sandbox.make_fault("status", status=503), sandbox.Fault)
-    assert_type(sandbox.describe_fault("status"), str)
-    assert_type(sandbox.FAULT_NAMES, tuple[str, ...])
-
-
-def observers(event: events.Event) -> None:
-    match event:
-        case events.AttemptEnded():
-            assert_type(event.status, int | None)
-        case events.CallEnded():
-            assert_type(event.error, str | None)
-            assert_type(event.is_in_doubt, bool)
-        case events.LimiterWaited() | events.AccountSlowed():
-            assert_type(event.seconds, float)
-        case events.AttemptStarted():
-            assert_type(event.attempt, int)
-        case events.RetryScheduled():
-            assert_type(event.after_seconds, float)
-        case events.Reconciled():
-            assert_type(event.is_found, bool)
-        case _:
-            assert_type(event.request_id, str)
