@@ -79,7 +79,7 @@ class Deadline:
     __slots__ = ("_cancelling", "_deadlines", "_has_expired", "_task", "when")
 
     def __init__(self, deadlines: Deadlines, when: float) -> None:
-        self.when = when
+        self.when: float = when
         self._deadlines = deadlines
         self._has_expired = False
         self._task: asyncio.Task[object] | None = None
