@@ -129,7 +129,10 @@ class Call:
             return self.sign(self.doing.outcome_unknown(why))
         if is_closed:
             return self.sign(SessionClosedError("The manager was closed during the call."))
-        return self.sign(DeadlineExceededError("The deadline of the call has passed."))
+        text = "The deadline of the call has passed"
+        if self.doing.has_changed:
+            text += "; what it had sent by then has taken effect"
+        return self.sign(DeadlineExceededError(f"{text}."))
 
 
 @attrs.define(kw_only=True)

@@ -160,3 +160,35 @@ async def test_nothing_becomes_the_default_before_its_day_and_a_later_run_ends_i
     assert told(later) == {"a0": RowState.DONE, "a1": RowState.PARTIAL}
     assert {name: on.sequences(name)[0].is_default for name in before} == {"a0": True, "a1": False}
     assert {on.oracle.posts(name) for name in before} == {1}
+
+
+async def test_a_refused_key_ends_the_wait_for_what_is_in_doubt(
+    on: FaultServer, path: Path
+) -> None:
+    on.faults.next("reset_peer", commits=False, operation="create")
+    assert await run(on, path, RunSettings()) is RowState.ABSENT
+    age(path, 1_000.0)
+    on.update_account(SandboxAccount(name="a0", api_key="another-key-9b1d22"))
+
+    assert await run(on, path, AGAIN) is RowState.UNKNOWN
+
+    assert on.oracle.posts("a0") == 1
+
+
+async def test_a_second_send_that_did_not_come_about_leaves_the_first_in_doubt(
+    on: FaultServer, path: Path
+) -> None:
+    on.faults.next("reset_peer", commits=False, operation="create")
+    await run(on, path, RunSettings())
+    age(path, 1_000.0)
+    await until_first_absence(on, path)
+    age(path, 2_000.0)
+    on.faults.next("latency", seconds=0.0, operation="list")  # the second list, which counts
+    on.faults.next("status", status=403, operation="list", times=99)  # before the second send
+
+    assert await run(on, path, AGAIN) is RowState.UNKNOWN
+
+    assert on.oracle.posts("a0") == 1
+    assert ask(path, "SELECT state, intent IS NOT NULL FROM rows") == [("unknown", 1)]
+    on.faults.clear()
+    assert await run(on, path, RunSettings()) is RowState.ABSENT

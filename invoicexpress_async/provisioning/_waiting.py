@@ -52,6 +52,8 @@ class Waiting:
             ticket.doubt_seconds, ticket.reads = now, 0
         elif ticket.read_failure is None or not self.outage.is_on:
             ticket.reads += 1  # a read that a failing server did not answer is made up for
+        if isinstance(ticket.read_failure, StatusError) and not is_transient(ticket.read_failure):
+            return None  # the key is refused: every later read would be, too
         resend_in = self._resend_in(ticket, outcome)
         if ticket.may_resend:
             return now
