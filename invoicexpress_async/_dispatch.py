@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from invoicexpress_async._call import Call, Link, Outcome
 from invoicexpress_async._clock import Clock
+from invoicexpress_async._doubts import Doubts
 from invoicexpress_async._keyed_lock import KeyedLock
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._refused import RefusalMemory
@@ -61,7 +62,7 @@ class Dispatcher:
         self._limiters = limiters
         self._quota = quota
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self._unresolved: dict[tuple[object, ...], Intent] = {}
+        self.doubts: Doubts = Doubts()
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.
@@ -135,24 +136,12 @@ class Dispatcher:
         """Send a request that nothing needs to be read for, and return its value or raise."""
         return (await self.send(call, request)).result()
 
-    def unresolved(self) -> tuple[Intent, ...]:
-        """Return the intents of this process that are in doubt."""
-        return tuple(self._unresolved.values())
-
-    def pending(self, intent: Intent) -> Intent | None:
-        """Return the intent of an earlier call in doubt that asked for the same."""
-        return self._unresolved.get(_identity(intent)) if self._unresolved else None
-
     def resolve(self, call: Call, intent: Intent | None = None) -> None:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
-        if known is not None and self._unresolved:
-            self._unresolved.pop(_identity(known), None)
+        if known is not None:
+            self.doubts.drop(known)
         call.intent, call.is_in_doubt = None, False
-
-    def forget(self, intent: Intent) -> None:
-        """Take what was sent for lost: the caller has decided so."""
-        self._unresolved.pop(_identity(intent), None)
 
     def settle(self, call: Call) -> None:
         """Let go of the call's intent unless its outcome is in doubt."""
@@ -164,9 +153,9 @@ class Dispatcher:
         if call.intent is None:
             return
         if call.is_in_doubt:
-            self._unresolved[_identity(call.intent)] = call.intent
-        elif self._unresolved:
-            self._unresolved.pop(_identity(call.intent), None)
+            self.doubts.note(call.intent)
+        else:
+            self.doubts.drop(call.intent)
 
     async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
         was_in_doubt = call.is_in_doubt
@@ -254,10 +243,3 @@ def _without_retry(action: Action) -> Action:
 def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
     text = f"No answer from {link.address.origin}: {attempt.failure}."
     return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
-
-
-def _identity(intent: Intent) -> tuple[object, ...]:
-    what = intent["account"], intent["operation"], intent["serie"], intent["sequence_id"]
-    if intent["operation"] != "create_account":
-        return what
-    return (*what, *map(intent.get, ("email", "organization_name", "fiscal_id")))

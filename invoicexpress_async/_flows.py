@@ -57,7 +57,7 @@ class SequenceFlows:
             await call.link.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
         async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
-            if pending := self._dispatcher.pending(intent):
+            if pending := self._dispatcher.doubts.find(intent):
                 await call.announce(pending)
                 sequence, via = await self._resume_create(call, pending), Via.OBSERVED
             else:
@@ -114,7 +114,7 @@ class SequenceFlows:
         if call.link.keys.known is None:
             await call.link.keys.get()
         async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
-            if pending := self._dispatcher.pending(intent):
+            if pending := self._dispatcher.doubts.find(intent):
                 await call.announce(pending)
                 return await self._resume_register(call, pending)
             if has_waited:

@@ -59,7 +59,7 @@ class AccountFlows:
         hold, account = self._dispatcher.sending.hold, call.link.account
         number = intent.get("fiscal_id") or intent.get("email", "")
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
-            unresolved = self._dispatcher.unresolved()
+            unresolved = self._dispatcher.doubts.all()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
             await call.announce(earlier or intent)
             call.intent = earlier or intent

@@ -197,7 +197,7 @@ class AccountService:
             raise ConfigurationError(
                 f"The intent is not of an account create by {self._link.account}."
             )
-        self._dispatcher.forget(checked)
+        self._dispatcher.doubts.drop(checked)
 
     async def _create(
         self,

@@ -238,7 +238,7 @@ class SequenceService:
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
         """
-        self._dispatcher.forget(self._own(intent))
+        self._dispatcher.doubts.drop(self._own(intent))
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return what this process sent for the account and does not know the outcome of.
@@ -246,8 +246,7 @@ class SequenceService:
         Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
         `ensure` or `create` of the same finds the sequence.
         """
-        mine = self._link.account
-        return tuple(one for one in self._dispatcher.unresolved() if one["account"] == mine)
+        return self._dispatcher.doubts.of(self._link.account)
 
     def _own(self, intent: Intent) -> Intent:
         checked = structure_intent(intent, self._machinery.converter)

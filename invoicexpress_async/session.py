@@ -237,7 +237,7 @@ class SessionManager:
 
         To be stored on the way out: `SequenceService.resume` takes each, in any process.
         """
-        return self._machinery.dispatcher.unresolved()
+        return self._machinery.dispatcher.doubts.all()
 
     async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
         """Close in bounded time. Closing again does nothing.

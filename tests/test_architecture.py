@@ -15,7 +15,7 @@ LEVELS: dict[str, int] = {
     "account_fields": 3, "account_credentials": 4, "account_models": 4, "account_update": 5,
     "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 9,
     "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
-    "_keyed_lock": 0, "_refused": 0, "_redaction": 3,
+    "_keyed_lock": 0, "_doubts": 2, "_refused": 0, "_redaction": 3,
     "_life": 3, "events": 0, "_observer": 3, "_call": 6, "_telling": 7,
     "_wire": 4, "_requests": 5, "_lanes": 4, "_body": 5, "_address": 5, "_openings": 0,
     "_transport": 6,
