@@ -64,6 +64,10 @@ class KeptConnection:
         """Close it."""
         self._connection.close()
 
+    def release(self) -> None:
+        """Give it back to its connector, which closes it when it is closed, and waits for that."""
+        self._connection.release()
+
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
     ) -> None:

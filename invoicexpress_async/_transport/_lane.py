@@ -103,12 +103,12 @@ class HttpLane:
 
     async def close(self) -> None:
         """Close the connection."""
-        self._close_kept()
+        self._release_kept()
         await self._session.close()
 
     def abandon(self) -> None:
         """Close the connection without waiting, and without aiohttp's own warnings."""
-        self._close_kept()
+        self._release_kept()
         connector = self._session.connector
         self._session.detach()
         if connector is not None:
@@ -152,7 +152,8 @@ class HttpLane:
         if self._kept is not None:
             if self._kept.is_usable and now - self._used_at < _LONGEST_IDLE_SECONDS:
                 return self._kept
-            self._close_kept()
+            self._kept.close()
+            self._kept = None
         attempt.opening = await self._openings.begin()
         self._sending = _Sending(URL(self.origin), Secret(""), attempt, is_opening=True)
         try:
@@ -226,10 +227,10 @@ class HttpLane:
             connection.release()
             self._may_keep = False
 
-    def _close_kept(self) -> None:
+    def _release_kept(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.close()
+            kept.release()
 
     def _proxy(self) -> str | None:
         return self._options.proxy.reveal() if self._options.proxy else None
