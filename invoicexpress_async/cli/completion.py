@@ -16,8 +16,11 @@ def completion(
 ) -> int:
     """Print the script by which a shell completes commands, options and file names.
 
-    For ~/.bashrc, and for ~/.zshrc after its compinit: eval "$(invoicexpress completion bash)".
-    For fish: invoicexpress completion fish > ~/.config/fish/completions/invoicexpress.fish
+    In ~/.bashrc: eval "$(invoicexpress completion bash)"
+
+    In ~/.zshrc, after compinit: eval "$(invoicexpress completion zsh)"
+
+    In config.fish: invoicexpress completion fish | source
     """
     from invoicexpress_async.cli._app import build  # noqa: PLC0415  # it is what calls this
 
