@@ -28,7 +28,7 @@ def read_all(folder: Path) -> dict[str, str]:
 
 @pytest.mark.fault(9, 10, 11, 18, 31)
 async def test_a_short_soak_has_no_duplicate_none_lost_and_no_false_success() -> None:
-    process = await run("soak_faults.py", "3000", "7")
+    process = await run("soak_faults.py", "2000", "7")
 
     assert process.returncode == 0, process.stdout + process.stderr
     counts = [line.split() for line in process.stdout.splitlines() if line.startswith("  ")]
@@ -71,27 +71,13 @@ async def test_a_short_soak_of_kills_has_no_duplicate_and_nothing_lost() -> None
     assert int(counts["creates"]) >= 60
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        pytest.param(("bench_call.py", "3"), "create on uvloop", id="call"),
-        pytest.param(("bench_rows.py", "1"), "speed: µs of a row", id="rows"),
-        pytest.param(("bench_start.py", "1"), "python -c pass", id="start"),
-        pytest.param(("bench_limiter.py", "1", "0.3"), "token_bucket", id="limiter"),
-        pytest.param(("bench_accounts.py", "20"), "aiohttp + semaphore", id="accounts"),
-        pytest.param(("bench_provision.py", "20", "1"), "aiohttp + semaphore", id="provision"),
-        pytest.param(("bench_provision.py", "cost", "10"), "dearest", id="cost of a row"),
-        pytest.param(("bench_provision.py", "plan", "500"), "at a resume", id="plan"),
-    ],
-)
-async def test_a_benchmark_runs_to_its_last_row(arguments: tuple[str, ...], says: str) -> None:
-    process = await run(*arguments)
+async def test_a_plan_is_checked_read_and_entered() -> None:
+    process = await run("bench_provision.py", "plan", "500")
 
     assert process.returncode == 0, process.stderr
-    assert says in process.stdout
+    assert "at a resume" in process.stdout
 
 
-@pytest.mark.timeout(240)
 async def test_all_benchmarks_come_to_one_table_and_two_drawings(tmp_path: Path) -> None:
     process = await run("run_all.py", "--quick", str(tmp_path), timeout_seconds=230)
 
