@@ -1,7 +1,7 @@
 """JSON bytes to plain values: strict, and never with the document inside an exception."""
 
 import json
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 try:
     import orjson
@@ -10,6 +10,7 @@ except ImportError:  # the extra `speed` is not installed
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
+_BEGINNINGS = ("{", "[")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -30,7 +31,13 @@ def _loads(body: bytes) -> JsonValue:
     if orjson is not None:
         return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
     # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
-    return _DECODER.decode(body.decode())
+    text = body.decode()
+    if text[:1] in _BEGINNINGS:
+        # Without the decoder's search for space around it, which a regular expression does.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return cast("JsonValue", value)
+    return cast("JsonValue", _DECODER.decode(text))
 
 
 def loads(body: bytes) -> JsonValue:

@@ -118,21 +118,23 @@ def _prepare(connection: sqlite3.Connection) -> str:
         return "is on a file system that cannot keep it durable (no write-ahead log)"
     # In WAL, only FULL syncs each commit to the disk; NORMAL loses the last ones with the power.
     connection.execute("PRAGMA synchronous = FULL")
+    # A file that cannot be written is found out here, and not at the first intent.
+    begun = f"INSERT INTO runs VALUES ({time.time()!r}, {os.getpid()});"  # noqa: S608  # two numbers
     if is_new:
-        _create(connection)
+        _create(connection, begun)
+        return ""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         return f"is damaged: {verdict}"
-    # A file that cannot be written is found out here, and not at the first intent.
-    connection.execute("INSERT INTO runs VALUES (?, ?)", (time.time(), os.getpid()))
+    connection.execute(begun)
     return ""
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, begun: str) -> None:
     # One transaction: killed in the middle, the file is empty still.
     connection.executescript(
         f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; "
-        f"PRAGMA user_version = {_VERSION}; COMMIT;"
+        f"PRAGMA user_version = {_VERSION}; {begun} COMMIT;"
     )
 
 

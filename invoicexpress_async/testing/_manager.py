@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
-from types import SimpleNamespace
 from typing import Final
 
-import aiohttp
-
 from invoicexpress_async.config import Timeouts
+from invoicexpress_async.events import Event
 from invoicexpress_async.retry import RetryPolicy
 from invoicexpress_async.session import SessionManager
 
@@ -31,10 +29,8 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
         base_url: By default `INVOICEXPRESS_BASE_URL`.
     """
     closing = _ClosingInLoop()
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(closing.begin)
     manager = SessionManager(
-        base_url=base_url, timeouts=_TIMEOUTS, retry=_RETRY, trace_configs=[trace]
+        base_url=base_url, timeouts=_TIMEOUTS, retry=_RETRY, on_event=closing.begin
     )
     closing.manager = manager
     try:
@@ -57,11 +53,12 @@ class _ClosingInLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: AsyncGenerator[None] | None = None
 
-    async def begin(self, _session: object, _context: SimpleNamespace, _params: object) -> None:
+    def begin(self, _: Event) -> None:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._waiting = self._until_loop_ends()
-            await anext(self._waiting)
+            with contextlib.suppress(StopIteration):  # it waits at its first yield
+                self._waiting.asend(None).send(None)
 
     def end(self) -> None:
         loop = self._loop
