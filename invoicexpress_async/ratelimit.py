@@ -1,7 +1,7 @@
 """The limit of one account: a slot is taken at the send and freed a minute after the answer."""
 
 import asyncio
-from collections import deque
+from bisect import bisect_right
 from typing import Final
 
 import attrs
@@ -60,15 +60,21 @@ class AccountLimiter:
     whatever the network delays. Nothing is spread out: a full burst goes at once.
     """
 
+    # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
+    __slots__ = (
+        "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
+        "_paused_until", "_waiting",
+    )  # fmt: skip
+
     def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
         # Without a limit it only pauses, after a 429.
         self._allowed = float("inf") if limit is None else limit.allowed
         self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
         self._clock = clock
         self._in_flight = 0
-        self._freed_at: deque[float] = deque()
+        self._freed_at: list[float] = []
         self._paused_until = float("-inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[asyncio.Future[None]] = []
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -137,8 +143,8 @@ class AccountLimiter:
         return self._in_flight + len(self._freed_at) < self._allowed
 
     def _drop_expired(self, now: float) -> None:
-        while self._freed_at and self._freed_at[0] <= now:
-            self._freed_at.popleft()
+        if self._freed_at and self._freed_at[0] <= now:
+            del self._freed_at[: bisect_right(self._freed_at, now)]
 
     async def _wait_for_room(self) -> None:
         now = self._clock.now()
