@@ -23,6 +23,7 @@ import uvloop
 from drawing import bars
 
 _HERE = Path(__file__).parent
+_OURS = "ours, with a journal"
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?=%?(?:\s|$))")
 
 
@@ -54,8 +55,8 @@ class Sizes:
     row_rounds: int = 7
     start_rounds: int = 7
     accounts: int = 2_000
-    provision: tuple[str, ...] = ("2000", "1")
-    costs: tuple[str, ...] = ("100", "1000", "10000")
+    provision: tuple[str, ...] = ("10000", "1")
+    costs: tuple[str, ...] = ("100", "1000", "10000", "100000")
     limiter: tuple[str, ...] = ("2", "2.5")
 
 
@@ -135,7 +136,7 @@ def _rows(sizes: Sizes, _: Path) -> Iterator[Row]:
 def _provisioning(sizes: Sizes, folder: Path) -> Iterator[Row]:
     lines = _run("bench_provision.py", *sizes.provision)
     bare = _figures(lines, "aiohttp + semaphore")
-    for name, aim in (("ours, without", 1.15), ("ours, with a journal", 1.25)):
+    for name, aim in (("ours, without", 1.15), (_OURS, 1.25)):
         # s, rows/s, ratio, CPU s, ratio, sockets, MiB
         mine = _figures(lines, name)
         yield Row(
@@ -144,6 +145,19 @@ def _provisioning(sizes: Sizes, folder: Path) -> Iterator[Row]:
             ours=f"{mine[0]:.1f} s" if mine else "",
             theirs="aiohttp + semaphore" + (f", {bare[0]:.1f} s" if bare else ""),
             ratio=mine[2] if mine else None,
+            aim=aim,
+        )
+    # s, rows/s, ratio, CPU s, ratio, sockets, MiB: of the dearer run
+    run = _figures(lines, _OURS)
+    for what, at, unit, aim in (
+        ("memory of that run above an idle manager", 6, "MiB", 60.0),
+        ("sockets of it, the limit being 100", 5, "sockets", 110.0),
+    ):
+        yield Row(
+            what=what,
+            ours=f"{run[at]:.0f} {unit}" if run else "",
+            theirs="aiohttp + semaphore" + (f", {bare[at]:.0f} {unit}" if bare else ""),
+            ratio=run[at] if run else None,
             aim=aim,
         )
     lines = _run(

@@ -15,7 +15,7 @@ import attrs
 import pytest
 from job_process import ask, start_opening
 
-from invoicexpress_async import RetryPolicy, SessionManager
+from invoicexpress_async import ConfigurationError, RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import (
     JournalError,
     Plan,
@@ -236,3 +236,12 @@ async def test_a_journal_that_may_not_be_written_is_refused(
 
     assert code == 0
     assert re.search(r"(ermission|readonly).*Nothing was sent\.", told.read_text())
+
+
+@pytest.mark.fault(48)
+def test_a_full_temporary_folder_is_told_before_anything_is_sent() -> None:
+    with no_limit() as limit:
+        limit.impose(0)
+
+        with pytest.raises(ConfigurationError, match="Make room"):
+            plan(*(f"account-{number}" for number in range(150_000)))

@@ -126,12 +126,20 @@ class Clashes:
 
     def _enter(self, table: str, identity: tuple[str, ...], line: int) -> int | None:
         marks = ", ".join("?" * (len(identity) + 1))
-        entered = self._seen.execute(
-            f"INSERT OR IGNORE INTO {table} VALUES ({marks})",  # noqa: S608  # constants
-            (*identity, line),
+        try:
+            entered = self._seen.execute(
+                f"INSERT OR IGNORE INTO {table} VALUES ({marks})",  # noqa: S608  # constants
+                (*identity, line),
+            )
+        except sqlite3.Error as error:
+            problem = str(error)
+        else:
+            return None if entered.rowcount else self._earlier(table, identity)
+        raise ConfigurationError(
+            f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
         )
-        if entered.rowcount:
-            return None
+
+    def _earlier(self, table: str, identity: tuple[str, ...]) -> int:
         names = "account = ?" if len(identity) == 1 else "account = ? AND folded = ?"
         query = f"SELECT line FROM {table} WHERE {names}"  # noqa: S608  # constants
         (earlier,) = self._seen.execute(query, identity).fetchone()
