@@ -116,6 +116,11 @@ class Request(Generic[T_co]):
     is_taken_with_errors: bool = False
     secrets: tuple[Secret, ...] = ()
 
+    @property
+    def is_with_body(self) -> bool:
+        """Whether headers announce a body, if only an empty one."""
+        return self.method != "GET" or bool(self.body)
+
 
 @attrs.define(kw_only=True)
 class Answer:

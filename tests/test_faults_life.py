@@ -340,6 +340,25 @@ async def test_after_asyncio_run_has_ended_the_error_is_clear_and_nothing_is_noi
 
 
 @pytest.mark.fault(44)
+@pytest.mark.parametrize("end", ["asyncio.run(manager.close())", "del manager, account"])
+async def test_a_manager_that_outlives_its_loop_can_be_closed_or_forgotten(
+    end: str, faulty: FaultServer
+) -> None:
+    body = f"""
+        async def main():
+            print(len(await account.sequences.list()))
+        asyncio.run(main())
+        {end}
+        gc.collect()
+    """
+
+    process = await asyncio.to_thread(_script, faulty.base_url, body)
+
+    assert (process.returncode, process.stdout) == (0, "0\n")
+    assert "is closed" not in process.stderr  # its loop; aiohttp would set a timer on it
+
+
+@pytest.mark.fault(44)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 async def test_after_a_fork_the_child_is_told_and_the_parent_goes_on(faulty: FaultServer) -> None:
     body = """

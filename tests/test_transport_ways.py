@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 import attrs
@@ -23,7 +24,8 @@ EMPTY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
     b'{"sequences":[]}'
 )
-STRANGER = EMPTY.replace(b"Content-Length: 16", b"Content-Length: 18").replace(b"[]", b"[{}]")
+ROW = b'[{"id":1,"serie":"2027"}]'
+STRANGER = EMPTY.replace(b"Content-Length: 16", b"Content-Length: 39").replace(b"[]", ROW)
 
 
 @attrs.define
@@ -74,6 +76,7 @@ VERBS: dict[str, Verb] = {
     "POST": lambda account: account.request(
         "POST", "/sequences.json", {"sequence": {"serie": "é"}}
     ),
+    "GET with a body": lambda account: account.request("GET", "/sequences.json", {"a": 1}),
     "PUT without a body": lambda account: account.request("PUT", "/sequences/1/register.json"),
     "PUT with a body": lambda account: account.request("PUT", "/accounts/1/update.json", {"a": 1}),
 }
@@ -102,10 +105,12 @@ async def test_a_kept_connection_is_used_for_all(raw: RawServer) -> None:
     "unasked", [STRANGER, STRANGER[:30], b"noise"], ids=["whole", "half", "no"]
 )
 @pytest.mark.parametrize("is_at_once", [True, False], ids=["with the answer", "later"])
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
 async def test_what_nobody_asked_for_is_never_an_answer(
-    unasked: bytes, raw: RawServer, *, is_at_once: bool
+    unasked: bytes, raw: RawServer, *, is_at_once: bool, is_kept: bool
 ) -> None:
-    async with SessionManager(base_url=raw.base_url) as manager:
+    trace_configs = [] if is_kept else hooks()
+    async with SessionManager(base_url=raw.base_url, trace_configs=trace_configs) as manager:
         sequences = manager.account(ACCOUNT, API_KEY).sequences
         raw.after = unasked if is_at_once else b""
         with contextlib.suppress(InvoiceXpressError):  # the noise may belong to the answer
@@ -145,6 +150,28 @@ async def test_a_mock_answers_though_a_connection_is_kept(
         mocked.start()  # the fixture ends it
 
     assert len(raw.requests) == 2
+
+
+async def test_who_begins_to_watch_though_a_connection_is_kept_sees_every_request(
+    raw: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = aiohttp.ClientSession._request  # noqa: SLF001  # what instrumentation wraps
+    seen: list[object] = []
+
+    async def watched(session: Any, method: str, *args: Any, **options: Any) -> object:
+        seen.append(method)
+        return await genuine(session, method, *args, **options)
+
+    async with SessionManager(base_url=raw.base_url) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+        await sequences.list()
+        with monkeypatch.context() as patch:
+            patch.setattr(aiohttp.ClientSession, "_request", watched)
+            for _ in range(2):
+                assert await sequences.list(timeout_seconds=1.0) == ()
+        await sequences.list()
+
+    assert (seen, len(raw.requests)) == (["GET"] * 2, 4)
 
 
 async def test_hooks_that_instrumentation_adds_see_every_request(

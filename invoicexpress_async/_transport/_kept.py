@@ -64,10 +64,6 @@ class KeptConnection:
         """Close it."""
         self._connection.close()
 
-    def release(self) -> None:
-        """Give it back to its connector, which closes it when it is closed, and waits for that."""
-        self._connection.release()
-
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
     ) -> None:
@@ -98,7 +94,7 @@ class KeptConnection:
 
     def _message(self, request: Request[T], target: Secret) -> bytes:
         head = f"{request.method} {target.reveal()} HTTP/1.1\r\n{self._headers}"
-        if request.method == "GET":
+        if not request.is_with_body:
             return f"{head}\r\n".encode()
         return (
             f"{head}Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n\r\n"

@@ -9,6 +9,8 @@ from typing import Final, TypeVar
 import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from invoicexpress_async._address import Address, KeyedUrl
@@ -32,6 +34,25 @@ _LONGEST_IDLE_SECONDS: Final = 15.0
 
 class _AttemptFailedError(Exception):
     """Stands in for aiohttp's errors below the session: it sends nothing again for this one."""
+
+
+class _QuietConnector(aiohttp.TCPConnector):
+    """Lends no connection on which something has come before anything was asked.
+
+    aiohttp takes that for the answer to the next request, be the connection new or from its pool.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if getattr(connection.protocol, "should_close", False):
+            connection.close()
+            raise aiohttp.ClientConnectionError
+        return connection
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +96,7 @@ class HttpLane:
         self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
         timeouts = options.timeouts
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_QuietConnector(
                 limit=1,
                 ssl=options.ssl_context or True,
                 resolver=options.resolver,
@@ -103,12 +124,14 @@ class HttpLane:
 
     async def close(self) -> None:
         """Close the connection."""
-        self._release_kept()
-        await self._session.close()
+        try:
+            # It closes the kept connection too, and waits until that is done.
+            await self._session.close()
+        finally:
+            self._close_kept()
 
     def abandon(self) -> None:
         """Close the connection without waiting, and without aiohttp's own warnings."""
-        self._release_kept()
         connector = self._session.connector
         self._session.detach()
         if connector is not None:
@@ -116,6 +139,7 @@ class HttpLane:
             closing = connector.close().__await__()
             next(closing, None)
             closing.close()
+        self._close_kept()
 
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
@@ -133,6 +157,7 @@ class HttpLane:
                     await kept.exchange(request, address.target(request, key), key, attempt)
                     self._used_at = time.monotonic()
                 elif attempt.failure is None:
+                    self._close_kept()  # the session has no room for a second connection
                     await self._send_by_session(address, request, key, attempt)
         except _AttemptFailedError:
             pass  # `_send` has written what it was
@@ -152,8 +177,7 @@ class HttpLane:
         if self._kept is not None:
             if self._kept.is_usable and now - self._used_at < _LONGEST_IDLE_SECONDS:
                 return self._kept
-            self._kept.close()
-            self._kept = None
+            self._close_kept()
         attempt.opening = await self._openings.begin()
         self._sending = _Sending(URL(self.origin), Secret(""), attempt, is_opening=True)
         try:
@@ -179,7 +203,7 @@ class HttpLane:
                 request.method,
                 url,
                 data=request.body or None,
-                headers=_NO_HEADERS if request.method == "GET" else _JSON_HEADERS,
+                headers=_JSON_HEADERS if request.is_with_body else _NO_HEADERS,
                 allow_redirects=False,
                 proxy=self._proxy(),
                 trace_request_ctx=attempt,
@@ -227,10 +251,10 @@ class HttpLane:
             connection.release()
             self._may_keep = False
 
-    def _release_kept(self) -> None:
+    def _close_kept(self) -> None:
         kept, self._kept = self._kept, None
         if kept is not None:
-            kept.release()
+            kept.close()
 
     def _proxy(self) -> str | None:
         return self._options.proxy.reveal() if self._options.proxy else None
