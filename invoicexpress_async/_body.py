@@ -1,5 +1,6 @@
 """Bodies read in pieces: inflated here, because aiohttp inflates without a limit."""
 
+import re
 import zlib
 from collections.abc import AsyncIterable
 from typing import Final, Protocol
@@ -96,5 +97,14 @@ def redact_json(body: bytes, key: Secret) -> bytes:
     try:
         plain = dumps(loads(redacted))
     except NotJsonError:
-        return redacted
+        # Broken as it is, it is shown to people, who could read the escapes.
+        plain = _ESCAPE.sub(_unescaped, redacted)
     return redacted if key.redact(plain) == plain else key.redact(plain)
+
+
+_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    code, character = escape.groups()
+    return character if code is None else chr(int(code, 16)).encode(errors="replace")

@@ -1,6 +1,7 @@
 """JSON bytes to plain values: strict, and never with the document inside an exception."""
 
 import json
+import re
 from typing import TypeAlias, cast
 
 try:
@@ -11,6 +12,7 @@ except ImportError:  # the extra `speed` is not installed
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 _BEGINNINGS = ("{", "[")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -32,6 +34,13 @@ def _loads(body: bytes) -> JsonValue:
         return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
     # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
     text = body.decode()
+    value = _parse(text)
+    if _ESCAPED_SURROGATE.search(text):
+        dumps(value)  # half a pair is no character: it fails, as orjson does
+    return value
+
+
+def _parse(text: str) -> JsonValue:
     if text[:1] in _BEGINNINGS:
         # Without the decoder's search for space around it, which a regular expression does.
         value, end = _DECODER.raw_decode(text)
@@ -44,8 +53,8 @@ def loads(body: bytes) -> JsonValue:
     """Parse UTF-8 JSON, with or without a byte-order mark.
 
     Raises:
-        NotJsonError: invalid UTF-8 or JSON, NaN or Infinity, an integer of thousands of
-            digits, or nesting deeper than the parser goes.
+        NotJsonError: invalid UTF-8 or JSON, NaN or Infinity, half a surrogate pair, an integer
+            of thousands of digits, or nesting deeper than the parser goes.
     """
     try:
         return _loads(body.removeprefix(_BYTE_ORDER_MARK))

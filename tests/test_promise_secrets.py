@@ -107,18 +107,20 @@ KEY_AS_JSON = json.dumps(KEY_TO_ESCAPE)[1:-1]
         pytest.param("".join(f"\\u{ord(one):04x}" for one in KEY_TO_ESCAPE), id="all"),
     ],
 )
+@pytest.mark.parametrize("end", ['"}}', ' \\ud800"}}', '"}'], ids=["whole", "half a pair", "cut"])
 async def test_an_echo_in_another_escaping_of_json_is_redacted(
-    escaped: str, faulty: FaultServer, faulty_manager: SessionManager
+    escaped: str, end: str, faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.add_account(SandboxAccount(name="other", api_key=KEY_TO_ESCAPE))
-    body = '{"errors":{"error":"bad key ' + escaped + '"}}'
-    assert json.loads(body)["errors"]["error"].endswith(KEY_TO_ESCAPE)
+    assert json.loads(f'"{escaped}"') == KEY_TO_ESCAPE
+    body = '{"errors":{"error":"bad key ' + escaped + end
     faulty.faults.next("status", status=401, body=body)
 
     with pytest.raises(AuthenticationError, match="bad key") as caught:
         await faulty_manager.account("other", KEY_TO_ESCAPE).sequences.list()
 
     assert KEY_TO_ESCAPE not in str(caught.value)
+    assert escaped not in str(caught.value)
 
 
 @pytest.mark.fault(45, 55)

@@ -30,10 +30,11 @@ STRANGER = EMPTY.replace(b"Content-Length: 16", b"Content-Length: 39").replace(b
 
 @attrs.define
 class RawServer:
-    """Keeps every byte it is sent, and answers each request with `EMPTY` and what is to follow."""
+    """Keeps every byte it is sent; answers each request with `EMPTY` between two other things."""
 
     requests: list[bytes] = attrs.field(factory=list[bytes])
     connections: int = 0
+    before: bytes = b""
     after: bytes = b""
     base_url: str = ""
     _writers: list[asyncio.StreamWriter] = attrs.field(factory=list[asyncio.StreamWriter])
@@ -48,7 +49,7 @@ class RawServer:
                 body = await reader.readexactly(int(rest.split(b"\r\n")[0] or 0)) if rest else b""
                 self.requests.append(head + body)
                 after, self.after = self.after, b""
-                writer.write(EMPTY + after)
+                writer.write(self.before + EMPTY + after)
         writer.close()
 
     def say(self, unasked: bytes) -> None:
@@ -120,6 +121,23 @@ async def test_what_nobody_asked_for_is_never_an_answer(
             await asyncio.sleep(0.02)  # it is on its way
 
         assert await sequences.list() == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_interim"), [(100, True), (103, True), (101, False), (99, False)]
+)
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
+async def test_only_what_is_interim_is_followed_by_the_answer(
+    status: int, raw: RawServer, *, is_interim: bool, is_kept: bool
+) -> None:
+    raw.before = f"HTTP/1.1 {status:03} Odd\r\nContent-Length: 0\r\n\r\n".encode()
+    trace_configs = [] if is_kept else hooks()
+    async with SessionManager(base_url=raw.base_url, trace_configs=trace_configs) as manager:
+        account = manager.account(ACCOUNT, API_KEY)
+        with contextlib.nullcontext() if is_interim else pytest.raises(InvoiceXpressError):
+            await account.request("POST", "/sequences.json")
+
+    assert len(raw.requests) == 1
 
 
 async def test_what_has_been_idle_for_long_is_not_trusted(

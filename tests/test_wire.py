@@ -30,6 +30,7 @@ from invoicexpress_async import (
     UnexpectedRedirectError,
     UnknownSequenceError,
     UnprocessableError,
+    _json,
 )
 from invoicexpress_async._json import JsonValue
 from invoicexpress_async._wire import Answer, Request, decipher
@@ -223,6 +224,19 @@ def test_an_integer_of_thousands_of_digits_is_never_an_id() -> None:
         return
     assert isinstance(payload, dict)
     assert isinstance(payload["a"], float)  # orjson reads it so, and a float is no id
+
+
+@pytest.mark.parametrize("is_sped_up", [True, False])
+def test_half_a_surrogate_pair_is_malformed_and_a_whole_one_is_a_character(
+    monkeypatch: pytest.MonkeyPatch, *, is_sped_up: bool
+) -> None:
+    if not is_sped_up:
+        monkeypatch.setattr(_json, "orjson", None)
+
+    assert answered(200, b'{"a":"\\uD83D\\ude00"}') == {"a": "\N{GRINNING FACE}"}
+    for half in (b'{"a":"\\uD83D"}', b'{"\\ude00":1}', b'["\\ude00\\ud83d"]'):
+        with pytest.raises(MalformedResponseError, match="not valid JSON"):
+            answered(200, half)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from invoicexpress_async.config import Secret
 T = TypeVar("T")
 
 _OF_A_BODY: Final = frozenset({"content-type", "content-length"})
-_SWITCHING_PROTOCOLS: Final = 101
-_FIRST_FINAL_STATUS: Final = 200
+# As aiohttp's client has it: after 101 another protocol begins, and so it is an answer.
+_INTERIM: Final = frozenset({100, *range(102, 200)})
 _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
 
 
@@ -83,7 +83,7 @@ class KeptConnection:
             attempt.note_sending()
             transport.write(self._message(request, target))
             message, content = await protocol.read()
-            while message.code < _FIRST_FINAL_STATUS and message.code != _SWITCHING_PROTOCOLS:
+            while message.code in _INTERIM:
                 message, content = await protocol.read()
             attempt.answer = await read_answer(message.code, message.headers, content, key)
         except BaseException:
