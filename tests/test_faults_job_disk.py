@@ -1,5 +1,6 @@
 """Journals on a disk that is full, or that may only be read."""
 
+import asyncio
 import os
 import re
 import resource
@@ -8,7 +9,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import attrs
@@ -153,6 +154,63 @@ async def test_a_write_that_the_system_refuses_loses_no_result_and_sends_nothing
     ended = await again(manager, path, "a0", "a1")
     assert ended.is_complete
     assert {on.oracle.posts(one) for one in ("a0", "a1")} == {1}
+
+
+async def until_asked(on: FaultServer, count: int) -> None:
+    async with asyncio.timeout(10.0):
+        while len(on.requests) < count:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.001)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep everybody else from writing, as a backup tool does for a moment."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("COMMIT")
+
+
+@pytest.mark.fault(41)
+async def test_a_row_cut_off_before_its_intent_was_written_is_not_kept_as_sent(
+    on: FaultServer, manager: SessionManager, path: Path
+) -> None:
+    stop, names = RunStop(), ("nobody", "no-one", "none", "a0")
+    async with SqliteJournal(path) as journal:
+        rows = plan(*names)
+        run = provision(manager, rows, journal=journal, concurrency=1, stop=stop)
+        running = asyncio.create_task(run)
+        await until_asked(on, 1)
+        with held(path):
+            # An end is on its way to the disk; another one waits for that, and then the intent.
+            await until_asked(on, 4)
+            await asyncio.sleep(0.1)
+            stop.cut_off()
+            await asyncio.sleep(0.1)
+        report = await running
+
+    told = {(one.row.account, one.state) for one in report.outcomes}
+    assert told == set(ask(path, "SELECT account, state FROM rows"))
+    assert on.oracle.posts("a0") == 0
+    await again(manager, path, *names)
+    assert on.oracle.posts("a0") == 1
+
+
+async def test_a_journal_that_is_closed_under_a_run_ends_it(
+    on: FaultServer, manager: SessionManager, path: Path
+) -> None:
+    async with SqliteJournal(path) as journal:
+        run = provision(manager, plan(*NAMES), journal=journal, concurrency=5)
+        running = asyncio.create_task(run)
+        await until_asked(on, 20)
+    async with asyncio.timeout(10.0):
+        report = await running
+
+    assert isinstance(report.problem, JournalError)
+    assert "it was closed" in str(report.problem)
+    assert len(report.outcomes) + report.not_started == len(NAMES)
+    assert (await again(manager, path, *NAMES)).is_complete
+    assert {on.oracle.posts(one) for one in NAMES} == {1}
 
 
 @attrs.define

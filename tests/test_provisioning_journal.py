@@ -183,6 +183,19 @@ async def test_a_journal_where_none_can_be_written_is_refused(tmp_path: Path) ->
         await SqliteJournal(tmp_path / "nowhere" / "job.db").__aenter__()
 
 
+async def test_an_opening_that_is_cancelled_leaves_no_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opening = asyncio.create_task(SqliteJournal(tmp_path / "job.db").__aenter__())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    async with SqliteJournal(tmp_path / "job.db"):
+        assert caplog.text == ""
+
+
 async def test_a_journal_that_is_not_open_sends_nothing(tmp_path: Path) -> None:
     async with (
         Sandbox(accounts=[account("acme")]) as sandbox,

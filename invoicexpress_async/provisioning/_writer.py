@@ -6,7 +6,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -23,7 +23,7 @@ class _Item(NamedTuple):
     work: Work[None] | None
     done: Written
     statement: str = ""
-    values: Sequence[object] = ()
+    values: tuple[object, ...] = ()
 
 
 class Writer:
@@ -41,7 +41,7 @@ class Writer:
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
         self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._opening = _Item(None, self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self.failure: str | None = None
@@ -53,7 +53,7 @@ class Writer:
             JournalError: it cannot be used.
         """
         self._thread.start()
-        await self._opened
+        await self._opening.done
 
     async def run(self, work: Work[T]) -> T:
         """Run it in the next transaction; return when that is on the disk.
@@ -69,7 +69,7 @@ class Writer:
         await self._ask(_Item(keep, self._loop.create_future()))
         return results[0]
 
-    def write(self, statement: str, values: Sequence[object]) -> Written:
+    def write(self, statement: str, values: tuple[object, ...]) -> Written:
         """Write one row in the next transaction; what is returned is done when it is on the disk.
 
         All rows of one statement are given to SQLite as one: for each step of a statement this
@@ -77,7 +77,7 @@ class Writer:
 
         Args:
             statement: Takes its rows from `json_each(?)`, each as a JSON array.
-            values: The row, of what JSON can hold.
+            values: The row, of what JSON can hold; the first two are its name.
 
         Raises:
             JournalError: from what is returned: it is not, and may not be.
@@ -96,9 +96,10 @@ class Writer:
         return item.done
 
     async def close(self) -> None:
-        """Write what is waiting, and close the file."""
+        """Write what is waiting, and close the file; what is asked for later fails."""
         if self._thread.is_alive():
             self._hand_over()
+            self.failure = self.failure or "it was closed"
             self._batches.put(None)
             await self._ended.wait()
             self._thread.join()
@@ -128,12 +129,15 @@ class Writer:
         try:
             connection = connect(self._path)
         except Exception as error:  # noqa: BLE001  # it is raised in the event loop
-            self._tell(self._opened.set_exception, error)
+            self._tell(_fail, [self._opening], error)
         else:
-            self._tell(self._opened.set_result, None)
+            self._tell(_succeed, [self._opening])
+            problem: Exception | None = None
             try:
                 while (batch := self._batches.get()) is not None:
-                    self._tell(self._committed, batch, _commit(connection, batch))
+                    if not isinstance(problem, sqlite3.Error):
+                        problem = _commit(connection, batch)
+                    self._tell(self._committed, batch, problem)
             finally:
                 connection.close()
         self._tell(self._ended.set)
@@ -147,20 +151,36 @@ class Writer:
 def _commit(connection: sqlite3.Connection, batch: list[_Item]) -> Exception | None:
     try:
         connection.execute("BEGIN IMMEDIATE")
-        rows: dict[str, list[Sequence[object]]] = {}
-        for item in batch:
-            if item.work is not None:
-                item.work(connection)
-            else:
-                rows.setdefault(item.statement, []).append(item.values)
-        for statement, values in rows.items():
-            connection.execute(statement, (json.dumps(values),))
+        _carry_out(connection, batch)
         connection.execute("COMMIT")
     except Exception as error:  # noqa: BLE001  # each asker gets it, in the event loop
         if connection.in_transaction:
             connection.rollback()
         return error
     return None
+
+
+def _carry_out(connection: sqlite3.Connection, batch: list[_Item]) -> None:
+    rows: dict[str, list[tuple[object, ...]]] = {}
+    names = set[tuple[object, ...]]()
+    for item in batch:
+        name = item.values[:2]
+        # What is asked for of one row is done in that order: the intent of one that was cut off
+        # must not come after its end.
+        if item.work is not None or name in names:
+            _write_rows(connection, rows)
+            rows, names = {}, set()
+        if item.work is not None:
+            item.work(connection)
+        else:
+            rows.setdefault(item.statement, []).append(item.values)
+            names.add(name)
+    _write_rows(connection, rows)
+
+
+def _write_rows(connection: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]]]) -> None:
+    for statement, values in rows.items():
+        connection.execute(statement, (json.dumps(values),))
 
 
 def _succeed(batch: list[_Item]) -> None:
