@@ -303,3 +303,24 @@ def test_a_full_temporary_folder_is_told_before_anything_is_sent() -> None:
 
         with pytest.raises(ConfigurationError, match="Make room"):
             plan(*(f"account-{number}" for number in range(150_000)))
+
+
+@pytest.mark.fault(41)
+async def test_a_run_cancelled_while_an_intent_is_written_has_sent_nothing_and_says_so(
+    on: FaultServer, manager: SessionManager, path: Path
+) -> None:
+    async with SqliteJournal(path) as journal:
+        run = provision(manager, plan("nobody", "a0"), journal=journal, concurrency=1)
+        running = asyncio.create_task(run)
+        await until_asked(on, 1)
+        with held(path):
+            await until_asked(on, 2)
+            await asyncio.sleep(0.1)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    kept = ask(path, "SELECT state, intent, sends FROM rows WHERE account = 'a0'")
+    assert kept == [("planned", None, 0)]
+    await again(manager, path, "nobody", "a0")
+    assert on.oracle.posts("a0") == 1

@@ -330,7 +330,7 @@ async def test_a_run_cancelled_while_its_intent_is_written_has_sent_nothing(
         busy.close()
         (written,) = await journal.writer.run(lambda one: one.execute(STATES).fetchall())
 
-    assert written == ("a0", "intent")
+    assert written == ("a0", "planned")
     assert on.oracle.posts("a0") == 0
 
 

@@ -1,5 +1,6 @@
 """One turn of one row: read for what is in doubt, ensure, and keep on the disk how it ended."""
 
+import asyncio
 import functools
 import time
 from collections.abc import Callable
@@ -58,9 +59,13 @@ class Carrier:
         started, row = time.monotonic(), ticket.row
         account = _account(self.manager, row, self._policy)
         failure: InvoiceXpressError
+        ticket.intending = None
         try:
             async with self.stop.row():
                 ensured = await self._ensure(account, ticket)
+        except asyncio.CancelledError:
+            self._take_back(account, ticket)
+            raise
         except InvoiceXpressError as error:
             failure = error
         else:
@@ -113,11 +118,21 @@ class Carrier:
 
     async def _intend(self, ticket: Ticket, intent: Intent) -> None:
         if self.log is not None:
+            ticket.intending = intent
             await self.log.intend(ticket.row, intent)
-        ticket.announced, ticket.resending = intent, None
+        ticket.announced, ticket.intending, ticket.resending = intent, None, None
         ticket.intended_at = Moment.now()
         ticket.absent_since = ticket.doubt_seconds = None
         ticket.reads = 0
+
+    def _take_back(self, account: AccountSession, ticket: Ticket) -> None:
+        # Cancelled while it was written, it was not sent: the next run would read for it in vain.
+        intent = ticket.intending
+        if self.log is None or intent is None or intent["operation"] != "create":
+            return
+        sent = ticket.record.intent, ticket.announced, *account.sequences.unresolved()
+        if _identity(intent) not in [_identity(one) for one in sent if one is not None]:
+            self.log.take_back(ticket.row)
 
 
 def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:

@@ -54,8 +54,7 @@ class RowRecord:
     sequence_id: int | None = None
 
 
-# The rows are there, as all are entered first: so each of them is a conflict. SQLite before 3.33
-# has no UPDATE … FROM, and this is what it has.
+# The rows are there, as all are entered first: so each of them is a conflict.
 _FROM_JSON: Final = """
     INSERT INTO rows (account, serie, is_default, {columns})
     SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0, {values}
@@ -88,6 +87,11 @@ _END: Final = _statement(
 _END_WELL: Final = _statement(
     "state", "sequence_id", "is_created", "updated_at", **_KNOWN,
     intent="NULL", absent_since="NULL", error="NULL", status="NULL", code="NULL",
+)  # fmt: skip
+
+_TAKE_BACK: Final = _statement(
+    "state", "updated_at", intent="NULL", error="NULL", status="NULL", code="NULL",
+    sends="sends - 1",
 )  # fmt: skip
 
 
@@ -189,6 +193,11 @@ class RowLog:
         moment = Moment.now()
         told = (row.account, row.serie, "intent", json.dumps(intent), moment.dump(), moment.wall)
         await self._writer.write(_INTEND, told)
+
+    def take_back(self, row: PlanRow) -> None:
+        """Write that an intent, the first of its row, was not sent."""
+        # Nobody waits for it: whoever asks was cancelled.
+        _ = self._writer.write(_TAKE_BACK, (row.account, row.serie, PLANNED, time.time()))
 
     def end(
         self, outcome: RowOutcome, *, intent: Intent | None, absent_since: Moment | None

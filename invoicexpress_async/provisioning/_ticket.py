@@ -19,7 +19,8 @@ class Ticket:
         record: What the journal said of it when it was admitted.
         intent: Of the send that is in doubt, if one is.
         announced: The intent of its last send, in doubt or not.
-        intended_at: When that was.
+        intending: The intent that is on its way to the disk.
+        intended_at: When the last send was.
         doubt_seconds: When the doubt was first seen by this run, on the run's clock.
         reads: How many times it has been read for since.
         absent_since: When a complete list first did not show it, late enough to count.
@@ -36,6 +37,7 @@ class Ticket:
     record: RowRecord = attrs.field(factory=RowRecord)
     intent: Intent | None = None
     announced: Intent | None = None
+    intending: Intent | None = None
     intended_at: Moment | None = None
     doubt_seconds: float | None = None
     reads: int = 0
