@@ -17,7 +17,12 @@ from fakes import FakeClock
 
 from invoicexpress_async import AccountSession, SessionManager, Timeouts
 from invoicexpress_async._transport import _kept, _lane
-from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    StatusError,
+    TransportError,
+)
 from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer
 
 EMPTY = (
@@ -138,6 +143,43 @@ async def test_only_what_is_interim_is_followed_by_the_answer(
             await account.request("POST", "/sequences.json")
 
     assert len(raw.requests) == 1
+
+
+@pytest.mark.parametrize("status", [413, None], ids=["answered early", "hanging"])
+async def test_nothing_follows_a_body_that_was_not_read_and_nothing_more_of_it_is_sent(
+    status: int | None,
+) -> None:
+    body = "x" * 20_000_000
+    may_read, read = asyncio.Event(), asyncio.get_running_loop().create_future()
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        if connections > 1:
+            writer.write(EMPTY)
+        else:
+            if status is not None:
+                writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+            await may_read.wait()
+            size = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(1 << 20):
+                    size += len(piece)
+            read.set_result(size)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        base_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/{{account}}"
+        timeouts = Timeouts(attempt_seconds=0.5)
+        async with SessionManager(base_url=base_url, timeouts=timeouts) as manager:
+            account = manager.account(ACCOUNT, API_KEY)
+            with pytest.raises(StatusError if status else TransportError):
+                await account.request("POST", "/clients.json", body)
+            await account.request("POST", "/sequences.json", timeout_seconds=2.0)
+            may_read.set()
+            assert await read < len(body)
 
 
 async def test_what_has_been_idle_for_long_is_not_trusted(

@@ -23,6 +23,8 @@ T = TypeVar("T")
 _OF_A_BODY: Final = frozenset({"content-type", "content-length"})
 # As aiohttp's client has it: after 101 another protocol begins, and so it is an answer.
 _INTERIM: Final = frozenset({100, *range(102, 200)})
+# Any system takes that much of a write at once.
+_SURELY_SENT_BYTES: Final = 4_096
 _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
 
 
@@ -87,9 +89,14 @@ class KeptConnection:
                 message, content = await protocol.read()
             attempt.answer = await read_answer(message.code, message.headers, content, key)
         except BaseException:
+            # Not closed in good order: for that it waits until a peer that may hang has read all.
+            transport.abort()
             self.close()
             raise
-        if attempt.answer.problem is not None or protocol.should_close:
+        if len(request.body) > _SURELY_SENT_BYTES:
+            transport.abort()  # the answer may have come before all was read: nothing may follow it
+            self.close()
+        elif attempt.answer.problem is not None or protocol.should_close:
             self.close()
 
     def _message(self, request: Request[T], target: Secret) -> bytes:
