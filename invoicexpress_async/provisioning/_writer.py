@@ -162,14 +162,15 @@ def _commit(connection: sqlite3.Connection, batch: list[_Item]) -> Exception | N
 
 def _carry_out(connection: sqlite3.Connection, batch: list[_Item]) -> None:
     rows: dict[str, list[tuple[object, ...]]] = {}
-    names = set[tuple[object, ...]]()
+    names: set[tuple[object, ...]] = set()
     for item in batch:
         name = item.values[:2]
         # What is asked for of one row is done in that order: the intent of one that was cut off
         # must not come after its end.
         if item.work is not None or name in names:
             _write_rows(connection, rows)
-            rows, names = {}, set()
+            rows.clear()
+            names.clear()
         if item.work is not None:
             item.work(connection)
         else:
