@@ -46,11 +46,11 @@ if TYPE_CHECKING:
         UnknownSequenceError,
         UnprocessableError,
     )
+    from invoicexpress_async.intents import Intent
     from invoicexpress_async.models import (
         DocumentSequenceState,
         DocumentType,
         Ensured,
-        Intent,
         Registration,
         Sequence,
         Via,
@@ -92,11 +92,11 @@ _HOMES: Final = {
         "UnknownSequenceError",
         "UnprocessableError",
     ),
+    "intents": ("Intent",),
     "models": (
         "DocumentSequenceState",
         "DocumentType",
         "Ensured",
-        "Intent",
         "Registration",
         "Sequence",
         "Via",

@@ -14,7 +14,7 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     SessionClosedError,
 )
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.retry import Action, Evidence, RetryPolicy
 
 T = TypeVar("T")

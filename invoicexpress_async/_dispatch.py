@@ -24,7 +24,7 @@ from invoicexpress_async.errors import (
     SessionClosedError,
     TransportError,
 )
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry
 from invoicexpress_async.retry import (
     Action,

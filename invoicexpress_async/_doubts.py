@@ -1,6 +1,6 @@
 """What this process has sent and does not know the outcome of."""
 
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 
 
 class Doubts:

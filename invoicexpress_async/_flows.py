@@ -16,7 +16,8 @@ from invoicexpress_async.errors import (
     SequenceBeingRegisteredError,
     UnprocessableError,
 )
-from invoicexpress_async.models import Ensured, Intent, Registration, Sequence, Via
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Ensured, Registration, Sequence, Via
 from invoicexpress_async.retry import Action
 
 # For how many a list that lags is made up for; older ones have long been shown.

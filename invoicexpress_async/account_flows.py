@@ -21,7 +21,7 @@ from invoicexpress_async.errors import (
     StatusError,
     TaxAuthorityCredentialsError,
 )
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.retry import Evidence
 
 

@@ -22,7 +22,7 @@ from invoicexpress_async.account_update import AccountUpdate
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.intent_converter import structure_intent
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 
 T = TypeVar("T")
 

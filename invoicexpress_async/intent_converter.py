@@ -4,7 +4,7 @@ import cattrs
 
 from invoicexpress_async.config import check_id, check_serie
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 
 
 def structure_intent(data: object, converter: cattrs.Converter) -> Intent:

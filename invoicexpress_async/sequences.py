@@ -13,7 +13,8 @@ from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async.config import check_id, check_seconds, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.intent_converter import structure_intent
-from invoicexpress_async.models import Ensured, Intent, Sequence
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Ensured, Sequence
 
 IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte leaves, to keep it where a crash does not reach.

@@ -41,7 +41,7 @@ from invoicexpress_async.config import (
 from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
 from invoicexpress_async.retry import RetryPolicy, RetryQuota
 from invoicexpress_async.sequences import SequenceMachinery

@@ -10,10 +10,10 @@ NAME = PACKAGE.name
 
 # A module may import from lower levels only, and from its own where it says so.
 LEVELS: dict[str, int] = {
-    "_json": 0, "_deadlines": -1, "_clock": 0, "errors": 0, "models": 1,
-    "config": 2, "converters": 4, "_row_layout": 2,
+    "_json": 0, "_deadlines": -1, "_clock": 0, "error_context": 0, "errors": 1, "intents": 0,
+    "models": 2, "config": 2, "converters": 4, "_row_layout": 3,
     "account_fields": 3, "account_credentials": 4, "account_models": 4, "account_update": 5,
-    "account_converters": 6, "account_requests": 7, "account_errors": 1, "account_flows": 9,
+    "account_converters": 6, "account_requests": 7, "account_errors": 2, "account_flows": 9,
     "retry": 3, "ratelimit": 3, "_credentials": 3, "_slots": 0,
     "_keyed_lock": 0, "_doubts": 2, "_refused": 0, "_redaction": 3,
     "_life": 3, "events": 0, "_observer": 3, "_call": 6, "_telling": 7,

@@ -11,7 +11,7 @@ import attrs
 import cattrs
 
 from invoicexpress_async.intent_converter import structure_intent
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.onboarding._credential_book import CredentialBook
 from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep

@@ -3,7 +3,7 @@
 import attrs
 
 from invoicexpress_async.config import Secret
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.onboarding._company_log import CompanyLog
 from invoicexpress_async.onboarding._traveller import Traveller
 from invoicexpress_async.provisioning._carrier import Carrier

@@ -17,7 +17,8 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     TaxAuthorityCredentialsError,
 )
-from invoicexpress_async.models import Intent, Registration
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Registration
 from invoicexpress_async.onboarding._at_step import AtStep
 from invoicexpress_async.onboarding._company_log import CompanyLog
 from invoicexpress_async.onboarding._series_step import SeriesStep

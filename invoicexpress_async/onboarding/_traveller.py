@@ -12,7 +12,8 @@ from invoicexpress_async.errors import (
     ServerError,
     StatusError,
 )
-from invoicexpress_async.models import Intent, Sequence
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Sequence
 from invoicexpress_async.onboarding._company_log import CompanyRecord
 from invoicexpress_async.onboarding._credential_book import CredentialBook
 from invoicexpress_async.onboarding.company import Company

@@ -17,7 +17,7 @@ from invoicexpress_async.errors import (
     StatusError,
     TransportError,
 )
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.onboarding._steps import Steps
 from invoicexpress_async.onboarding._traveller import Traveller, state_of
 from invoicexpress_async.onboarding.errors import AccountUnknownError, CredentialsUnknownError

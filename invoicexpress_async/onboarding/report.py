@@ -8,7 +8,8 @@ from types import MappingProxyType
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
-from invoicexpress_async.models import Intent, Sequence
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Sequence
 from invoicexpress_async.onboarding.company import Company
 
 

@@ -13,7 +13,8 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     PartialRegistrationError,
 )
-from invoicexpress_async.models import Ensured, Intent, Via
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Ensured, Via
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._row_log import RowLog
 from invoicexpress_async.provisioning._ticket import Ticket

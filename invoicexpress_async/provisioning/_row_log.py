@@ -10,7 +10,7 @@ import attrs
 import cattrs
 
 from invoicexpress_async.intent_converter import structure_intent
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._writer import Writer, Written
 from invoicexpress_async.provisioning.journal_error import (

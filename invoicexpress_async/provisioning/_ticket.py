@@ -3,7 +3,7 @@
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.models import Intent
+from invoicexpress_async.intents import Intent
 from invoicexpress_async.provisioning._moment import Moment
 from invoicexpress_async.provisioning._row_log import RowRecord
 from invoicexpress_async.provisioning.report import RowOutcome

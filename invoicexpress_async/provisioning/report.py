@@ -14,7 +14,8 @@ from invoicexpress_async.errors import (
     StatusError,
     UnprocessableError,
 )
-from invoicexpress_async.models import Ensured, Intent, Sequence
+from invoicexpress_async.intents import Intent
+from invoicexpress_async.models import Ensured, Sequence
 from invoicexpress_async.provisioning.journal_error import Difference
 from invoicexpress_async.provisioning.row import PlanRow
 
