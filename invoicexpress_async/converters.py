@@ -1,33 +1,29 @@
 """Wire and values: the wide row of the API to nested `Sequence` objects, and back.
 
-All wire names but those of the wide row's columns, which `_row_layout` knows, and every oddity of
-the API live in this module, each as one named hook.
+All wire names but those of the wide row, which `_row_layout` and `_row_text` know too, and every
+oddity of the API live in this module, each as one named hook.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import repeat
-from types import MappingProxyType
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import cattrs
 
 from invoicexpress_async._json import JsonValue
 from invoicexpress_async._json import text as json_text
-from invoicexpress_async._row_layout import RowLayout, RowLayouts, Values
+from invoicexpress_async._row_layout import RowLayouts
+from invoicexpress_async._row_text import RowReader
 from invoicexpress_async.errors import MalformedResponseError
 from invoicexpress_async.models import (
-    NOTHING_MORE,
     DocumentColumns,
     DocumentSequenceState,
     DocumentType,
     Sequence,
-    sequence_of,
 )
 
 T = TypeVar("T")
 
 _ENVELOPES: Final = ("sequence", "sequences")
-_FIELDS: Final = ("id", "serie", "default_sequence")
 # Every form of the flag that was recorded or that a client copes with; nothing else is a flag.
 _TRUE_FLAGS: Final = frozenset({"1", "true"})
 _FALSE_FLAGS: Final = frozenset({"0", "false"})
@@ -99,12 +95,11 @@ def structure_flag(value: object, path: str) -> bool:
         return False
     if isinstance(value, bool):
         return value
-    if type(value) is int:
-        value = str(value)
-    if isinstance(value, str):
-        if value in _TRUE_FLAGS:
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str):
+        if text in _TRUE_FLAGS:
             return True
-        if value in _FALSE_FLAGS:
+        if text in _FALSE_FLAGS:
             return False
     raise ProblemError(path, "1 or 0", value)
 
@@ -122,8 +117,9 @@ class SequenceHooks:
     One object per converter: it remembers how rows split, as nearly all have the same keys.
     """
 
-    def __init__(self) -> None:
-        self._layouts = RowLayouts(_FIELDS)
+    def __init__(self, reader: RowReader | None) -> None:
+        self._layouts = RowLayouts()
+        self._reader = reader
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row.
@@ -134,12 +130,14 @@ class SequenceHooks:
         if not isinstance(row, dict):
             raise malformed(str(ProblemError("sequence", "an object", row)))
         layout = self._layouts.of(tuple(row))
-        values = layout.values_of(row)
-        types = tuple(map(type, values))
-        if layout.is_usual(types) and (sequence := _usual(layout, row, values)):
-            return sequence
-        sequence = _checked(layout, row, values)
-        layout.note(types)
+        problems = Problems()
+        collect, value = problems.collect, row.get
+        counts = [collect(structure_count, value(key), key) for key in layout.count_keys]
+        codes = [collect(structure_code, value(key), key) for key in layout.code_keys]
+        documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
+        sequence = _sequence({key: row[key] for key in layout.others}, documents, problems)
+        if self._reader:
+            self._reader.note(layout)
         return sequence
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
@@ -159,42 +157,6 @@ class SequenceHooks:
                 if value is not None:
                     row[f"current_{name}_{field}"] = value
         return row | dict(sequence.extra)
-
-
-def _usual(layout: RowLayout, row: dict[str, JsonValue], values: Values) -> Sequence | None:
-    """Nest a row whose types are known to be right; None when a value needs a closer look.
-
-    Each column is looked at as a whole, in C: for one row this costs a third of `_checked`.
-    """
-    counts = cast("tuple[int, ...]", layout.counts(values))
-    identifier, name, flag = cast("tuple[int, str, int]", layout.fields(values))
-    if (
-        min(counts) < 0
-        or sum(counts) >= _END_OF_COUNTS  # cheaper than the largest of them
-        or not 0 < identifier < _END_OF_COUNTS
-        or not name
-        or not 0 <= flag <= 1
-    ):
-        return None
-    codes = cast("tuple[str | None, ...]", layout.codes(values))
-    return sequence_of(
-        identifier,
-        name,
-        flag == 1,
-        DocumentColumns(layout.index, counts, codes),
-        MappingProxyType({key: row[key] for key in layout.extra}) if layout.extra else NOTHING_MORE,
-    )
-
-
-def _checked(layout: RowLayout, row: dict[str, JsonValue], values: Values) -> Sequence:
-    """Nest a row value by value, with every problem told."""
-    problems = Problems()
-    counts = map(
-        problems.collect, repeat(structure_count), layout.counts(values), layout.count_keys
-    )
-    codes = map(problems.collect, repeat(structure_code), layout.codes(values), layout.code_keys)
-    documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
-    return _sequence({key: row[key] for key in layout.others}, documents, problems)
 
 
 def _sequence(
@@ -332,12 +294,16 @@ def _structure_strictly(value: object, kind: type[T]) -> T:
     return value
 
 
-def make_converter() -> cattrs.Converter:
-    """Return a converter with every hook of this module; each `SessionManager` has its own."""
+def make_converter(reader: RowReader | None = None) -> cattrs.Converter:
+    """Return a converter with every hook of this module; each `SessionManager` has its own.
+
+    Args:
+        reader: Is shown the shape of every row that was structured.
+    """
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (str, int, float, bool):
         converter.register_structure_hook(kind, _structure_strictly)
-    hooks = SequenceHooks()
+    hooks = SequenceHooks(reader)
     converter.register_structure_hook(Sequence, hooks.structure)
     converter.register_unstructure_hook(Sequence, hooks.unstructure)
     return converter

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import compress
 from types import MappingProxyType
 
 import attrs
@@ -135,7 +134,7 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
 
     Args:
         index: Where each document type stands in a column.
-        counts: All numbers, and then all ids.
+        counts: All numbers, and then all ids; those in text, all digits, are read when looked at.
         codes: All validation codes.
     """
 
@@ -144,7 +143,7 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
     def __init__(
         self,
         index: Mapping[DocumentType | str, int],
-        counts: tuple[int | None, ...],
+        counts: tuple[int | str | None, ...],
         codes: tuple[str | None, ...],
     ) -> None:
         self._index = index
@@ -157,15 +156,16 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
         if state is None:
             at = self._index[name]
             state = self._made[name] = DocumentSequenceState(
-                number=self._counts[at],
-                sequence_id=self._counts[len(self._index) + at],
+                number=_whole(self._counts[at]),
+                sequence_id=_whole(self._counts[len(self._index) + at]),
                 validation_code=self._codes[at],
             )
         return state
 
     def configured_codes(self) -> Iterable[str | None]:
         """Return the validation codes of the configured types, without making their states."""
-        return compress(self._codes, self._counts[len(self._index) :])
+        ids = self._counts[len(self._index) :]
+        return [code for code, id_ in zip(self._codes, ids, strict=True) if id_ and id_ != "0"]
 
     def __contains__(self, name: object) -> bool:
         return name in self._index
@@ -178,6 +178,10 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _whole(count: int | str | None) -> int | None:
+    return int(count) if type(count) is str else count  # type: ignore[return-value]
 
 
 def _configured_codes(
