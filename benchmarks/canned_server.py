@@ -19,6 +19,11 @@ def _answer(status: str, body: bytes) -> bytes:
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
+def _compact(document: object) -> bytes:
+    # As the real server writes it: the body recorded in live traffic has no spaces.
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
 class _Canned(asyncio.Protocol):
     def __init__(self, created: bytes, listed: bytes) -> None:
         self._created, self._listed = created, listed
@@ -42,8 +47,8 @@ class _Canned(asyncio.Protocol):
 
 async def _serve() -> None:
     document = json.loads(_SAMPLE.read_text())
-    created = _answer("201 Created", json.dumps(document).encode())
-    listed = _answer("200 OK", json.dumps({"sequences": [document["sequence"]]}).encode())
+    created = _answer("201 Created", _compact(document))
+    listed = _answer("200 OK", _compact({"sequences": [document["sequence"]]}))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Canned(created, listed), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")

@@ -131,9 +131,18 @@ class SequenceHooks:
             raise malformed(str(ProblemError("sequence", "an object", row)))
         layout = self._layouts.of(tuple(row))
         problems = Problems()
-        collect, value = problems.collect, row.get
-        counts = [collect(structure_count, value(key), key) for key in layout.count_keys]
-        codes = [collect(structure_code, value(key), key) for key in layout.code_keys]
+        collect, get = problems.collect, row.get
+        # What nearly all values are is seen here: to call for each would be half of the price.
+        counts = [
+            count
+            if type(count := get(key)) is int and 0 <= count < _END_OF_COUNTS
+            else collect(structure_count, count, key)
+            for key in layout.count_keys
+        ]
+        codes = [
+            code if type(code := get(key)) is str else collect(structure_code, code, key)
+            for key in layout.code_keys
+        ]
         documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
         sequence = _sequence({key: row[key] for key in layout.others}, documents, problems)
         if self._reader:

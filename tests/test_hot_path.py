@@ -43,7 +43,7 @@ async def count(call: Callable[[], Awaitable[object]]) -> tuple[int, int]:
             every += 1
             own += is_ours(frame)
 
-    for _ in range(20):
+    for _ in range(300):  # until the shape of the answer is known
         await call()
     runs: list[tuple[int, int]] = []
     for _ in range(10):

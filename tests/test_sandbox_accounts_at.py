@@ -77,7 +77,7 @@ async def test_an_at_communication_that_is_malformed_never_reaches_at(
 @pytest.mark.parametrize(
     ("form", "body"),
     [
-        pytest.param("success", b'{"success": "true"}', id="success"),
+        pytest.param("success", b'{"success":"true"}', id="success"),
         pytest.param("empty", b" ", id="empty"),
     ],
 )

@@ -204,7 +204,7 @@ async def test_an_account_can_be_promised_and_never_made(path: str) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param("success", b'{"success": "true"}', id="success"),
+        pytest.param("success", b'{"success":"true"}', id="success"),
         pytest.param("empty", b" ", id="empty"),
     ],
 )
@@ -245,7 +245,7 @@ async def test_the_name_of_a_new_account_may_not_be_text() -> None:
         server.faults.next("invalid_utf8")
         answer = await open_account(server, fiscal_id="1")
 
-    assert b'"name": "\xff\xfeSapataria' in answer
+    assert b'"name":"\xff\xfeSapataria' in answer
 
 
 async def test_faults_are_drawn_for_account_operations_alone() -> None:

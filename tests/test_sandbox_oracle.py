@@ -130,7 +130,7 @@ async def test_puts_are_counted_by_row_and_action() -> None:
 @pytest.mark.parametrize(
     ("action", "promise"),
     [
-        pytest.param("register", b'{"sequences": [{"id": "%d", "serie": "2027"}]}', id="register"),
+        pytest.param("register", b'{"sequences":[{"id":"%d","serie":"2027"}]}', id="register"),
         pytest.param("set_current", b" ", id="set_current"),
     ],
 )

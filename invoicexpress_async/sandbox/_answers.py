@@ -19,7 +19,8 @@ _TEXT = "text/plain; charset=utf-8"
 # The one text of a 401 that was recorded; it was English in a Portuguese account too.
 _INVALID_KEY = {"errors": [{"error": "Invalid API key"}]}
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+# Without spaces, as the recorded bodies are (contract, error bodies of live traffic).
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
     "integer": (0, 1),

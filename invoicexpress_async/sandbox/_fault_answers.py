@@ -129,7 +129,7 @@ class TrailingAnswer(AnswerFault):
         body: Of the second one.
     """
 
-    body: bytes = attrs.field(default=b'{"sequences": []}', converter=_as_bytes)
+    body: bytes = attrs.field(default=b'{"sequences":[]}', converter=_as_bytes)
 
     async def transmit(self, exchange: Exchange, answer: Answer) -> None:
         second = attrs.evolve(answer, status=200, body=self.body)

@@ -11,8 +11,8 @@ from invoicexpress_async.sandbox._answers import Answer
 from invoicexpress_async.sandbox._fault import Exchange
 from invoicexpress_async.sandbox._fault_answers import AnswerFault
 
-_ID = re.compile(rb'"id": "?\d+"?')
-_NAME = re.compile(rb'"(?:serie|name|organization_name)": "')
+_ID = re.compile(rb'"id":?"?\d+"?')
+_NAME = re.compile(rb'"(?:serie|name|organization_name)": ?"')
 _JSON = "application/json; charset=utf-8"
 _PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body><form></form></body></html>"
 
@@ -46,7 +46,7 @@ class DeepNesting(AnswerFault):
     def alter(self, exchange: Exchange, answer: Answer) -> Answer:
         del exchange
         nested = b"[" * self.depth + b"]" * self.depth
-        return attrs.evolve(answer, body=b'{"sequence": ' + nested + b"}")
+        return attrs.evolve(answer, body=b'{"sequence":' + nested + b"}")
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +61,7 @@ class HugeInteger(AnswerFault):
 
     def alter(self, exchange: Exchange, answer: Answer) -> Answer:
         del exchange
-        body = _replace_id(answer.body, b'"id": ' + b"9" * self.digits)
+        body = _replace_id(answer.body, b'"id":' + b"9" * self.digits)
         return attrs.evolve(answer, body=body)
 
 
@@ -70,20 +70,20 @@ def constant(body: bytes) -> Callable[[bytes], bytes]:
 
 
 def truncated(body: bytes) -> bytes:
-    return body[: len(body) // 2] or b'{"sequence": '
+    return body[: len(body) // 2] or b'{"sequence":'
 
 
 def not_a_number(body: bytes) -> bytes:
-    return _replace_id(body, b'"id": NaN')
+    return _replace_id(body, b'"id":NaN')
 
 
 def two_ids(body: bytes) -> bytes:
-    return _replace_id(body, b'"id": 0, "id": 1')
+    return _replace_id(body, b'"id":0,"id":1')
 
 
 def invalid_utf8(body: bytes) -> bytes:
     altered, number = _NAME.subn(rb"\g<0>" + b"\xff\xfe", body)
-    return altered if number else b'{"message": "\xff\xfe"}'
+    return altered if number else b'{"message":"\xff\xfe"}'
 
 
 def marked(body: bytes) -> bytes:
@@ -150,7 +150,7 @@ def _document(body: bytes) -> dict[str, object]:
 
 
 def _encode(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode()
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _replace_id(body: bytes, replacement: bytes) -> bytes:
