@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+from drawing import lines
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.provisioning import (
@@ -246,46 +247,16 @@ def cost(sizes: list[int], svg: Path | None) -> None:
         costs = [row[key] for row in points.values()]
         print(f"{label}: the dearest is {max(costs) / min(costs) - 1:.0%} above the cheapest")
     if svg is not None:
-        svg.write_text(draw(points))
+        svg.write_text(_drawing(points))
 
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 360, 70, 50, 40
-
-
-def draw(points: dict[int, Figures]) -> str:
-    """Return the cost of a row over the number of rows, as a drawing."""
-    most = max(max(row["wall"], row["cpu"]) for row in points.values()) * 1.15
-    step = (_WIDTH - _LEFT - 90) / max(1, len(points) - 1)
-    across = {size: _LEFT + 30 + number * step for number, size in enumerate(points)}
-
-    def down(value: float) -> float:
-        return _HEIGHT - _BOTTOM - value / most * (_HEIGHT - _BOTTOM - _TOP)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">',
-        "<style>text { font: 12px sans-serif }</style>",
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<text x="{_LEFT}" y="20">Cost of a row with a journal, µs</text>',
-    ]
-    for number in range(5):
-        value = most * number / 5
-        parts.append(
-            f'<path d="M{_LEFT} {down(value):.1f}H{_WIDTH - 40}" stroke="#ddd"/>'
-            f'<text x="{_LEFT - 8}" y="{down(value) + 4:.1f}" text-anchor="end">{value:.0f}</text>'
-        )
-    parts += [
-        f'<text x="{x:.1f}" y="{_HEIGHT - 25}" text-anchor="middle">{size:,} rows</text>'
-        for size, x in across.items()
-    ]
-    for key, colour, label in (("wall", "#0b5cad", "wall clock"), ("cpu", "#c2571a", "CPU")):
-        places = [(across[size], down(row[key])) for size, row in points.items()]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        x, y = places[-1]
-        parts.append(f'<text x="{x - 10:.1f}" y="{y - 8:.1f}" text-anchor="end" '
-                     f'fill="{colour}">{label}</text>')  # fmt: skip
-    return "\n".join([*parts, "</svg>\n"])
+def _drawing(points: dict[int, Figures]) -> str:
+    places = [f"{size:,} rows" for size in points]
+    series = {
+        label: dict(zip(places, (row[key] for row in points.values()), strict=True))
+        for key, label in (("wall", "wall clock"), ("cpu", "CPU"))
+    }
+    return lines("Cost of a row with a journal, µs", series)
 
 
 def plan(rows: int) -> None:

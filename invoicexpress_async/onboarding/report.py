@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.error_details import ErrorDetails
+from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.intents import Intent
 from invoicexpress_async.models import Sequence
 from invoicexpress_async.onboarding.company import Company
@@ -47,7 +48,7 @@ class CompanyState(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class CompanyOutcome:
+class CompanyOutcome(ErrorDetails):
     """How one company ended.
 
     Attributes:
@@ -71,26 +72,6 @@ class CompanyOutcome:
     error: InvoiceXpressError | None = None
     intent: Intent | None = None
     is_recorded: bool = False
-
-    @property
-    def error_name(self) -> str | None:
-        """The name of the error's class."""
-        return None if self.error is None else type(self.error).__name__
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status of a refusal."""
-        return self.error.status if isinstance(self.error, StatusError) else None
-
-    @property
-    def code(self) -> str | None:
-        """The API's code of a refusal, such as "004"."""
-        return self.error.code if isinstance(self.error, StatusError) else None
-
-    @property
-    def cure(self) -> str | None:
-        """What to do about it."""
-        return None if self.error is None else self.error.cure
 
 
 def _as_outcomes(outcomes: Iterable[CompanyOutcome]) -> tuple[CompanyOutcome, ...]:

@@ -28,16 +28,9 @@ _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
-class CsvSink:
-    """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
-
-    Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
-    `audit` take it as their file of accounts. Of an account whose name is not known, since its
-    url is missing or led elsewhere, the name is empty.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = _CsvFile(path)
+class _FileSink:
+    def __init__(self, file: KeyFile) -> None:
+        self._file = file
 
     @property
     def path(self) -> Path:
@@ -51,6 +44,18 @@ class CsvSink:
             ConfigurationError: it is there and is something else, or it cannot be written.
         """
         self._file.check()
+
+
+class CsvSink(_FileSink):
+    """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
+
+    Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
+    `audit` take it as their file of accounts. Of an account whose name is not known, since its
+    url is missing or led elsewhere, the name is empty.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(_CsvFile(path))
 
     async def __call__(self, company: Company, account: CreatedAccount) -> None:
         """Append the account, unless it is there already.
@@ -72,7 +77,7 @@ class CsvSink:
         return await asyncio.to_thread(self._file.key, account)
 
 
-class EnvFileSink:
+class EnvFileSink(_FileSink):
     """A private file (0600) of lines `INVOICEXPRESS_API_KEY_NAME=…`, for a process manager.
 
     NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
@@ -82,20 +87,7 @@ class EnvFileSink:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = _EnvFile(path)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    def check(self) -> None:
-        """Make the file, if it is not there; `onboard` does so before it sends anything.
-
-        Raises:
-            ConfigurationError: it is there and is something else, or it cannot be written.
-        """
-        self._file.check()
+        super().__init__(_EnvFile(path))
 
     async def __call__(self, company: Company, account: CreatedAccount) -> None:
         """Append the variable, unless it is there already.

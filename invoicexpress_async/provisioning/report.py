@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from invoicexpress_async.error_details import ErrorDetails
 from invoicexpress_async.errors import (
     InvoiceXpressError,
     OutcomeUnknownError,
@@ -41,7 +42,7 @@ class RowState(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class RowOutcome:
+class RowOutcome(ErrorDetails):
     """How one row ended.
 
     Attributes:
@@ -96,26 +97,6 @@ class RowOutcome:
             error=error.with_traceback(None),
             intent=intent,
         )
-
-    @property
-    def error_name(self) -> str | None:
-        """The name of the error's class."""
-        return None if self.error is None else type(self.error).__name__
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status of a refusal."""
-        return self.error.status if isinstance(self.error, StatusError) else None
-
-    @property
-    def code(self) -> str | None:
-        """The API's code of a refusal, such as "004"."""
-        return self.error.code if isinstance(self.error, StatusError) else None
-
-    @property
-    def cure(self) -> str | None:
-        """What to do about it."""
-        return None if self.error is None else self.error.cure
 
 
 def _state(error: InvoiceXpressError, sequence: Sequence | None, intent: Intent | None) -> RowState:
