@@ -264,6 +264,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--quick", *given]:
             chosen = QUICK
+        case [str(option), *_] if option.startswith("-"):
+            sys.exit(f"usage: python {sys.argv[0]} [--quick] [FOLDER]")
         case given:
             chosen = Sizes()
     main(chosen, Path(given[0]) if given else Path(tempfile.mkdtemp(prefix="benchmarks-")))

@@ -52,4 +52,6 @@ class AccountUpdate:
 
     def __attrs_post_init__(self) -> None:
         if all(getattr(self, field.name) is None for field in attrs.fields(AccountUpdate)):
-            raise ConfigurationError("An AccountUpdate without any field changes nothing.")
+            raise ConfigurationError(
+                "An AccountUpdate without any field changes nothing: give one, such as the phone."
+            )

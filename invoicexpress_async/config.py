@@ -190,6 +190,17 @@ def check_path(path: object) -> str:
     return path
 
 
+def check_type(name: str, value: object, kind: type[object]) -> None:
+    """Raise unless the value is of the type, for an argument that would fail much later.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(value, kind):
+        # Not its value: whatever came to the wrong place may be a key.
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {kind.__name__}.")
+
+
 def check_seconds(name: str, value: object) -> float:
     """Return the duration in seconds when it is a finite, positive number.
 

@@ -38,6 +38,7 @@ from invoicexpress_async.config import (
     Timeouts,
     check_account_name,
     check_seconds,
+    check_type,
 )
 from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
@@ -118,6 +119,7 @@ class SessionManager:
         key_ttl_seconds: float = _DEFAULT_KEY_TTL_SECONDS,
     ) -> None:
         set_up_logging(os.environ.get(LOG_VARIABLE))
+        _check_types(timeouts, retry, rate_limit, on_event)
         self._guard = LifeGuard()
         self._base_url = BaseUrl.parse(
             base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
@@ -285,10 +287,24 @@ class SessionManager:
             transport.abandon()
 
 
+def _check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:
+    # Each would fail at a call only, and a retry policy after a lost answer only.
+    for name, value, kind in (
+        ("timeouts", timeouts, Timeouts),
+        ("retry", retry, RetryPolicy),
+        ("rate_limit", rate_limit, RateLimit),
+    ):
+        if value is not None:
+            check_type(name, value, kind)
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError("on_event is not callable: give a function of one event.")
+
+
 def _user_agent(app_name: str | None) -> str:
     own = f"invoicexpress-async/{_VERSION}"
     if app_name is None:
         return own
+    check_type("app_name", app_name, str)
     if not app_name.isascii() or not app_name.isprintable() or not app_name.strip():
         raise ConfigurationError("app_name must be printable ASCII: it goes into a header.")
     return f"{app_name} {own}"

@@ -78,6 +78,7 @@ async def test_a_plan_is_checked_read_and_entered() -> None:
     assert "at a resume" in process.stdout
 
 
+@pytest.mark.timeout(240)  # a dozen processes, one after the other
 async def test_all_benchmarks_come_to_one_table_and_two_drawings(tmp_path: Path) -> None:
     process = await run("run_all.py", "--quick", str(tmp_path), timeout_seconds=230)
 

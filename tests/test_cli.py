@@ -253,7 +253,7 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
     ("arguments", "message"),
     [
         pytest.param(("nonsense",), "nonsense", id="command"),
-        pytest.param(("--timeout", "9", "sequences", "list"), "after the command", id="leading"),
+        pytest.param(("--timeout", "9", "sequences", "list"), "options after it", id="leading"),
         pytest.param(("sequences", "list", KEY), "more arguments", id="unused"),
         pytest.param(("sequences", "get"), "SEQUENCE_ID", id="missing argument"),
         pytest.param(("sequences", "get", "x"), "int", id="not an id"),
@@ -501,7 +501,7 @@ async def test_what_is_unknown_is_handed_over_and_ends_with_3(
     ended = await run(*arguments, "--timeout", "0.9", "--report", report)
 
     assert ended.code == 3
-    assert re.search(r"unknown +- +1 +account-1 +Wait some minutes", ended.out)
+    assert re.search(r"unknown +- +1 +account-1 +Give its intent to", ended.out)
     assert ended.err.splitlines()[-1] == f"1 outcome unknown: the intent is in {report}."
     with report.open(newline="") as file:
         kept = [row["intent"] for row in csv.DictReader(file) if row["intent"]]

@@ -151,7 +151,13 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     report = place.folder / "report.md"
     ended = await run(*place.arguments("--report", report, "--concurrency", 1), **place.variables)
     again = await run(*place.arguments(), **place.variables)
+    status = await run("status", place.journal)
 
+    told = " ".join(status.out.split())
+    assert "Correct at_subuser" in told
+    assert "It is never sent again" in told
+    assert "do what the table says" in told
+    assert max(map(len, status.out.splitlines())) <= 100
     lines = ended.out.splitlines()
     assert ended.code == 3
     assert max(map(len, lines)) <= 100
@@ -586,7 +592,14 @@ async def test_status_tells_where_the_companies_of_a_journal_stand(run: Run, pla
 
     (status,) = machines.lines
     assert status["companies"] == [
-        {"step": "end", "state": "done", "error": None, "companies": 3, "such_as": nif(1)}
+        {
+            "step": "end",
+            "state": "done",
+            "error": None,
+            "cure": None,
+            "companies": 3,
+            "such_as": nif(1),
+        }
     ]
     assert "3 companies." in people.out
     assert "nothing, all can invoice" in people.out

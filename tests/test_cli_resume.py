@@ -25,14 +25,19 @@ def intent_of(account: str, serie: str = "2027") -> Intent:
     }
 
 
+@pytest.mark.parametrize("stdin", [(), ("-",)], ids=["by itself", "as -"])
 async def test_a_kept_line_is_resumed_and_nothing_but_reads_is_sent(
-    run: Run, acme: dict[str, str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    stdin: tuple[str, ...],
+    run: Run,
+    acme: dict[str, str],
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = sandbox.add_sequence("acme", "2027")
     line = f"Sent, outcome not known; keep this: {json.dumps(intent_of('acme'))}\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(line * 2))
 
-    ended = await run("sequences", "resume", **acme)
+    ended = await run("sequences", "resume", *stdin, **acme)
 
     assert ended.code == 0
     assert ended.out == f"acme  2027  create: it is there, id {there.id}, registered\n"
@@ -49,7 +54,7 @@ async def test_what_still_does_not_show_ends_with_3(
     machines = await run("sequences", "resume", path, "--timeout", "0.5", "--json", **acme)
 
     assert (people.code, machines.code) == (3, 3)
-    assert "sequences resume -` in some minutes" in people.out
+    assert "sequences resume` in some minutes" in people.out
     (told,) = machines.lines
     assert (told["account"], told["sequence"]) == ("acme", None)
     assert isinstance(told["failure"], dict)

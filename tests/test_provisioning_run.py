@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from fakes import FakeClock
@@ -215,6 +216,15 @@ async def test_a_concurrency_that_is_no_count_is_refused(concurrency: int) -> No
     async with SessionManager(base_url="http://127.0.0.1:9/{account}") as manager:
         with pytest.raises(ConfigurationError, match="concurrency"):
             await provision(manager, plan(["acme"]), concurrency=concurrency)
+
+
+@pytest.mark.parametrize("wrong", ["journal", "settings"])
+async def test_a_path_in_place_of_a_journal_is_refused_before_anything_is_sent(wrong: str) -> None:
+    given: dict[str, Any] = {wrong: "job.db"}
+
+    async with SessionManager(base_url="http://127.0.0.1:9/{account}") as manager:
+        with pytest.raises(ConfigurationError, match=f"{wrong} is of type str: give"):
+            await provision(manager, plan(["acme"]), **given)
 
 
 def test_an_empty_report_is_complete() -> None:

@@ -329,3 +329,20 @@ async def test_without_pacing_the_servers_429_slows_the_whole_account_and_no_oth
     assert waited >= 60.0 - 1.0
     assert [request.status for request in sandbox.requests].count(429) <= 5
     assert sandbox.requests[-1].status == 200
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param({"retry": 3}, id="retry"),
+        pytest.param({"rate_limit": 780}, id="rate_limit"),
+        pytest.param({"timeouts": 30}, id="timeouts"),
+        pytest.param({"app_name": 3}, id="app_name"),
+        pytest.param({"on_event": API_KEY}, id="on_event"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(setting))} is ") as caught:
+        SessionManager(**setting)
+
+    assert API_KEY not in str(caught.value)

@@ -67,5 +67,6 @@ def _refuse_key(tokens: list[str]) -> None:
 def _refuse_leading_option(tokens: list[str]) -> None:
     if tokens[0].startswith("-"):
         raise ConfigurationError(
-            f"Options stand after the command, as in: {program()} sequences list --json."
+            f"The command comes first, and options after it, as in: {program()} sequences list "
+            "--json. --help alone shows the commands."
         )

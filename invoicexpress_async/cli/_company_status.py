@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
+from invoicexpress_async.cli._onboard_cures import cure_of_standing
 from invoicexpress_async.cli._output import cell, data_console, new_table
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 
+_GO_ON: Final = "do what the table says, then run the same onboard command again."
 _Kind = tuple[CompanyStep, str, str | None]
 
 
@@ -22,6 +25,7 @@ def company_objects(standings: Mapping[str, CompanyStanding]) -> list[dict[str, 
             "step": kind[0],
             "state": kind[1],
             "error": kind[2],
+            "cure": cure_of_standing(*kind),
             "companies": count,
             "such_as": first[kind],
         }
@@ -31,12 +35,15 @@ def company_objects(standings: Mapping[str, CompanyStanding]) -> list[dict[str, 
 
 def show_companies(standings: Mapping[str, CompanyStanding]) -> None:
     """Show them, and what to do next."""
-    table = new_table("step", "state", "companies", "such as", "error", numbers=("companies",))
+    columns = ("step", "state", "companies", "such as", "error", "what to do")
+    table = new_table(*columns, numbers=("companies",))
     for one in company_objects(standings):
-        names = ("step", "state", "companies", "such_as", "error")
+        names = ("step", "state", "companies", "such_as", "error", "cure")
         table.add_row(*(cell(one[name]) for name in names))
     console = data_console()
-    console.print(f"{len(standings)} companies.", "", table, sep="\n")
+    console.print(
+        f"{len(standings)} compan{'y' if len(standings) == 1 else 'ies'}.", "", table, sep="\n"
+    )
     left = sum(one.step is not CompanyStep.END for one in standings.values())
-    end = "nothing, all can invoice." if not left else "run the same onboard command again."
+    end = "nothing, all can invoice." if not left else _GO_ON
     console.print("", f"Next: {end}", sep="\n")

@@ -27,8 +27,8 @@ _MOST_DIFFERENCES: Final = 5
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     DeadlineExceededError: "Give it more time with --timeout.",
     OutcomeUnknownError: (
-        "Do not send it again: the server may still carry it out. Give the line above to "
-        "`invoicexpress sequences resume -` in some minutes, and again later; it only reads."
+        "Do not send it again: the server may still carry it out. Give its intent to "
+        "`invoicexpress sequences resume` in some minutes, and again later; it only reads."
     ),
     PartialRegistrationError: (
         "Do not use the sequence yet: check the account's tax-authority set-up, then run "
@@ -39,8 +39,9 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
 
 # A new process that does not find it would send it, so it must have had the time to show.
 _CURE_OF_ENSURE: Final = (
-    "Wait some minutes, look with `invoicexpress sequences list`, then run the same command "
-    "again: it looks first."
+    "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
+    "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
+    "of this send, and would send another if a list does not have it."
 )
 
 

@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Final
 
-from invoicexpress_async import OutcomeUnknownError, RepeatedCredentialsError, errors
-from invoicexpress_async.cli._failures import cure_of
+import invoicexpress_async
+from invoicexpress_async import (
+    OutcomeUnknownError,
+    RepeatedCredentialsError,
+    errors,
+    onboarding,
+    provisioning,
+)
+from invoicexpress_async.cli._failures import cure_of, cure_of_kind
 from invoicexpress_async.cli._invocation import in_place
 from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
 from invoicexpress_async.onboarding import (
@@ -25,6 +32,10 @@ _TAKE_UP: Final = "put its name and key into its row (columns account, api_key),
 _AGAIN: Final = "Run the same command again: it goes on where it is."
 _MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
+_AT_OF_SERIES: Final = (
+    "The tax authority took its credentials and then refused them: check the sub-user's right "
+    "to communicate series, then run again with --retry-refused; or correct them in its row."
+)
 _SERIES_UNKNOWN: Final = (
     "Run the same command again in some minutes: it reads first. If it never shows, run it with "
     "--resend-absent-after 900, which sends it again once two lists, so far apart, do not have it. "
@@ -68,30 +79,41 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
     error = outcome.error
     if error is None:
         return None
-    if (
-        isinstance(error, errors.TaxAuthorityCredentialsError)
-        and outcome.step is CompanyStep.SERIES
-    ):
-        return _cure_of_series(outcome)
-    return _CURES.get(type(error)) or _cure_of_answer(outcome, error)
-
-
-def _cure_of_answer(outcome: CompanyOutcome, error: InvoiceXpressError) -> str:
-    if isinstance(error, OutcomeUnknownError) or outcome.intent is not None:
+    is_in_doubt = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
+    if is_in_doubt and type(error) not in _CURES:
         return in_place(_SERIES_UNKNOWN)
-    if outcome.state is CompanyState.FAILED:
-        return _AGAIN
-    if outcome.step is not CompanyStep.AT:
-        return f"{cure_of(error)} Then run again with --retry-refused."
-    if isinstance(error, errors.UnprocessableError):
-        return _AT
-    return f"{cure_of(error)} Then run again, after another cause with --retry-refused."
-
-
-def _cure_of_series(outcome: CompanyOutcome) -> str:
-    if outcome.company.at is None:
+    if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
         return "Put at_subuser and at_password into its row, and run again."
-    return (
-        "The tax authority took its credentials and then refused them: check the sub-user's right "
-        "to communicate series, then run again with --retry-refused; or correct them in its row."
-    )
+    return _cure(type(error), outcome.step, outcome.state, cure_of(error))
+
+
+def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | None:
+    """Return what to do about companies of which a journal has the class of their error."""
+    if error is None:
+        return None
+    for module in (errors, onboarding, provisioning, invoicexpress_async):
+        kind = getattr(module, error, None)
+        if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
+            if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
+                return in_place(_SERIES_UNKNOWN)
+            return _cure(kind, step, state, cure_of_kind(kind))
+    return _AGAIN
+
+
+def _cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: str) -> str:
+    if _is_of_series(kind, step):
+        return _AT_OF_SERIES
+    if kind in _CURES:
+        return _CURES[kind]
+    if state == CompanyState.FAILED:
+        return _AGAIN
+    if step is not CompanyStep.AT:
+        return f"{cure} Then run again with --retry-refused."
+    if issubclass(kind, errors.UnprocessableError):
+        return _AT
+    return f"{cure} Then run again, after another cause with --retry-refused."
+
+
+def _is_of_series(kind: type[InvoiceXpressError], step: CompanyStep) -> bool:
+    is_of_credentials = issubclass(kind, errors.TaxAuthorityCredentialsError)
+    return is_of_credentials and step is CompanyStep.SERIES

@@ -40,7 +40,7 @@ def show_outcomes(tally: Tally, *, seconds: float) -> None:
             table = _account_table(shown, types)
         console.print(table)
         if left := tally.ended - len(shown):
-            console.print(f"… {left} more: --json and --report tell of all", style="dim")
+            console.print(f"… {left} more: a job with --json or --report tells of all", style="dim")
         if types:
             console.print(legend(types), style="dim")
     if tally.kinds:

@@ -142,7 +142,7 @@ class _Rollover:
         if rows.rows and not (self.job.yes or is_this_machine(base_url)):
             with plain_interrupts():
                 return confirm(f"About to ensure {what}.")
-        say(f"Ensuring {what}.")
+        say(f"Ensuring {what}." if rows.rows else f"Nothing to ensure{_left_out(plan)}.")
         return True
 
     def _when(self) -> str:

@@ -21,8 +21,9 @@ STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in
 IN_DOUBT: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 
 _LOOK: Final = (
-    "Wait some minutes, look with `invoicexpress sequences list`, then run the same command "
-    "again: it looks first."
+    "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
+    "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
+    "of this send, and would send another if a list does not have it."
 )
 _READ: Final = "Run the same command again in some minutes: it reads first, and sends none twice."
 _RESEND: Final = " If it never shows: --resend-absent-after 900 sends it again."

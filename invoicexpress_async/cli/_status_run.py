@@ -57,7 +57,7 @@ def _show(status: JournalStatus) -> None:
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
     # Its path is as long as it is.
     console.print(Text(plain(f"Journal{year}: {status.path}")), soft_wrap=True)
-    console.print(Text(plain(f"{status.rows} rows. {held}")), "")
+    console.print(Text(plain(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), "")
     states = new_table("state", "rows", "meaning", numbers=("rows",))
     for state, meaning in _MEANINGS.items():
         if count := status.counts.get(state):
@@ -106,7 +106,11 @@ def _next(status: JournalStatus) -> Iterator[str]:
         yield "a run is under way; wait for its end."
         return
     if counts.get(RowState.DONE, 0) == status.rows:
-        yield "nothing, all is done." if status.rows else "begin with it."
+        yield (
+            "nothing, all that was planned is done."
+            if status.rows
+            else "nothing is planned in it yet; run the command, and see what it leaves out."
+        )
         return
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if doubt:

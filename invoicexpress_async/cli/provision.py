@@ -28,8 +28,8 @@ def provision(
     """Ensure a serie on all accounts of a CSV: create what is absent, keep what is there.
 
     The key of a row may be a reference, env:NAME or file:PATH. All bad rows are named by their
-    line before anything is sent. A series can never be deleted; running the same file again
-    creates nothing twice, and with --journal not even what was lost in a crash.
+    line before anything is sent. A series can never be deleted. Running the same file again looks
+    first; give a --journal, so that it also knows what an earlier run sent and lost sight of.
     """
     from invoicexpress_async.cli._provision_run import carry_out  # noqa: PLC0415  # not for help
 

@@ -89,7 +89,11 @@ def set_current(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPT
 @app.command
 def resume(
     intents: Annotated[
-        Path, Parameter(help="What was kept: intents as JSON lines, a report, or output of --json.")
+        Path,
+        Parameter(
+            help="What was kept: intents as JSON lines, a report, or output of --json.",
+            allow_leading_hyphen=True,  # for the "-" of stdin
+        ),
     ] = Path("-"),
     /,
     *,

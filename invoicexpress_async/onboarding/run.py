@@ -10,6 +10,7 @@ import attrs
 
 from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.account_session import AccountSession
+from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.onboarding._at_step import AtStep
 from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord
@@ -83,6 +84,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         JournalError: the journal cannot be used. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
     """
+    check_type("journal", journal, SqliteJournal)
+    check_type("key_spool", key_spool, KeySpool)
     if type(concurrency) is not int or concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
     if any(one.known and one.known.name == partner.name for one in companies.companies):

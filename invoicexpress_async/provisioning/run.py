@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning._admission import compare, tickets
 from invoicexpress_async.provisioning._carrier import Carrier
@@ -81,6 +82,7 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
         JournalDifferenceError: the journal is of another plan.
         JournalError: the journal cannot be used. Nothing was sent.
     """
+    _check_types(manager, plan, journal, settings)
     run = _Run(manager=manager, plan=plan, settings=settings, on_progress=on_progress)
     outcomes: list[RowOutcome] = []
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
@@ -112,12 +114,21 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only wishes, each with a de
         JournalError: as for `provision`; also at the end, when the journal failed on the way.
         OutageError: at the end, when the server had failed for too long.
     """
+    _check_types(manager, plan, journal, settings)
     run = _Run(manager=manager, plan=plan, settings=settings)
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
             yield outcome
     if run.problem is not None:
         raise run.problem
+
+
+def _check_types(manager: object, plan: object, journal: object, settings: object) -> None:
+    check_type("manager", manager, SessionManager)
+    check_type("plan", plan, Plan)
+    check_type("settings", settings, RunSettings)
+    if journal is not None:  # a path is a natural slip: it wants `async with SqliteJournal(path)`
+        check_type("journal", journal, SqliteJournal)
 
 
 @attrs.define(kw_only=True, eq=False)
