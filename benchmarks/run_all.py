@@ -54,7 +54,7 @@ class Sizes:
     """How much is measured."""
 
     calls: int = 300
-    row_rounds: int = 7
+    row_rounds: int = 15
     start_rounds: int = 7
     accounts: int = 2_000
     provision: tuple[str, ...] = ("10000", "1")

@@ -10,8 +10,8 @@ from invoicexpress_async.models import DocumentType
 
 _COLUMN: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
 _KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
-_MOST_REMEMBERED: Final = 256
-_MOST_CHARACTERS_OF_ONE: Final = 20_000
+_MOST_REMEMBERED: Final = 64
+_MOST_CHARACTERS_OF_ONE: Final = 10_000
 
 
 @attrs.define(kw_only=True)

@@ -28,7 +28,8 @@ _WHOLE: Final = "(0|[1-9][0-9]{0,17}+)"
 _PLAIN: Final = r'[^"\\\x00-\x1f]'
 _COUNT: Final = f"(?:null|{_WHOLE})"
 _CODE: Final = f'(?:null|"({_PLAIN}*+)")'
-_SCALAR: Final = rf'([^\s,"\\\[\]{{}}]++|"{_PLAIN}*+")'
+_NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_SCALAR: Final = f'(null|true|false|{_NUMBER}|"{_PLAIN}*+")'
 _FIELDS: Final = {
     "id": "([1-9][0-9]{0,17}+)",
     "serie": f'"({_PLAIN}++)"',
@@ -41,6 +42,11 @@ _MANY: Final = '{"sequences":['
 _ROWS_BEFORE: Final = 256
 # Each is tried in turn on a row that the latest did not fit.
 _MOST_SHAPES: Final = 8
+# The official row has 48 keys of 1,500 characters. To make an expression of more would hold up the
+# event loop, and each field that is not known is parsed by itself, which pays for a few only.
+_MOST_KEYS: Final = 128
+_MOST_CHARACTERS: Final = 5_000
+_MOST_UNKNOWN: Final = 8
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +108,15 @@ def _picker(places: Mapping[str, int], keys: tuple[str, ...]) -> _Pick:
     return lambda values: tuple(values[place] for place in at)
 
 
+def _is_worth_it(layout: RowLayout) -> bool:
+    return (
+        _FIELDS.keys() <= set(layout.others)
+        and len(layout.others) <= len(_FIELDS) + _MOST_UNKNOWN
+        and len(layout.keys) <= _MOST_KEYS
+        and sum(map(len, layout.keys)) <= _MOST_CHARACTERS
+    )
+
+
 class RowReader:
     """Reads answers whose rows are of shapes that it was shown often enough."""
 
@@ -114,7 +129,7 @@ class RowReader:
         if (
             layout.rows_read == _ROWS_BEFORE
             and len(self._shapes) < _MOST_SHAPES
-            and _FIELDS.keys() <= set(layout.others)
+            and _is_worth_it(layout)
         ):
             self._shapes.append(_Shape.of(layout))
 

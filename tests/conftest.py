@@ -14,6 +14,7 @@ import aioresponses.core
 import pytest
 import trustme
 from fakes import FakeClock
+from hypothesis import settings
 
 from invoicexpress_async import AccountSession, SessionManager
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
@@ -21,6 +22,10 @@ from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 DATA = Path(__file__).parent / "data"
 ACCOUNT = "acme"
 API_KEY = "canary-key-0123456789abcdef"
+
+# On a busy machine one example can take longer than any time that is asked for here.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

@@ -146,6 +146,19 @@ ONE = compact({"sequence": ROW}).decode()
         pytest.param('{"sequences":[' + ONE[12:-1] + ",]}", id="a comma too many"),
         pytest.param('{"sequences":[' + ONE[12:-1] + "]", id="an open list"),
         pytest.param("\ufeff" + ONE, id="a byte-order mark"),
+        *(
+            pytest.param(
+                compact({"sequence": MORE}).decode().replace("1.5", f"\ufeff{value}"),
+                id=f"a byte-order mark before {value}",
+            )
+            for value in ("1", "null", "true", "-1.5")
+        ),
+        *(
+            pytest.param(
+                compact({"sequence": MORE}).decode().replace("1.5", value), id=f"{value} there"
+            )
+            for value in ("1.", "01", ".5", "+1", "1e", "Infinity", "nul", "٣", "1_0", "\xa01")
+        ),
         pytest.param(
             compact({"sequence": MORE | {"status": ["a"]}}).decode(), id="a list in another field"
         ),
@@ -231,6 +244,20 @@ def test_shapes_are_bounded_in_number() -> None:
 
     read = [reader.one(compact({"sequence": row})) is not None for row in rows]
     assert read == [True] * MOST_SHAPES + [False]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({f"f{n}": 1 for n in range(9)}, id="unknown fields"),
+        pytest.param({f"current_x{n}_number": 1 for n in range(120)}, id="keys"),
+        pytest.param({f"current_{'x' * 5_000}_number": 1}, id="characters"),
+    ],
+)
+def test_a_shape_of_too_many_is_never_made_into_an_expression(more: dict[str, int]) -> None:
+    row = ROW | more
+
+    assert reader_of(row).one(compact({"sequence": row})) is None
 
 
 def test_a_row_without_one_of_its_own_fields_is_always_parsed() -> None:
