@@ -33,7 +33,7 @@ class KeyFile(abc.ABC):
     start: str = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         # Not asyncio's: a run that is cut off leaves the thread of an append behind.
         self._using = threading.Lock()
         self._seen: tuple[int, int] | None = None
