@@ -98,7 +98,7 @@ class Running:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    async def ended(self, seconds: float = 30.0) -> int:
+    async def ended(self, seconds: float = 120.0) -> int:
         """Return its exit code: minus the signal, if one ended it."""
         await asyncio.to_thread(self.process.join, seconds)
         assert self.process.exitcode is not None, "it does not end"

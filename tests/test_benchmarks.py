@@ -10,7 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-async def run(*arguments: str, timeout_seconds: float = 55) -> subprocess.CompletedProcess[str]:
+async def run(*arguments: str, timeout_seconds: float = 170) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, *arguments],

@@ -42,7 +42,7 @@ def test_a_shell_understands_its_script(
     file.write_text(script(shell, capsys))
 
     process = subprocess.run(  # noqa: S603  # our own line
-        [program, "-n", str(file)], capture_output=True, text=True, check=False, timeout=30
+        [program, "-n", str(file)], capture_output=True, text=True, check=False, timeout=120
     )
 
     assert (process.returncode, process.stderr) == (0, "")
@@ -71,7 +71,7 @@ def test_bash_completes_a_word(words: str, completed: str, bash_script: Path) ->
     )
 
     process = subprocess.run(  # noqa: S603  # our own line
-        [BASH, "-c", ask], capture_output=True, text=True, check=True, timeout=30
+        [BASH, "-c", ask], capture_output=True, text=True, check=True, timeout=120
     )
 
     assert process.stdout.strip() == completed.format(folder=folder)

@@ -30,7 +30,7 @@ def run_script(body: str, *options: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, *options, "-c", textwrap.dedent(body)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

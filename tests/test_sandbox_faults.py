@@ -88,7 +88,7 @@ async def talk(server: FaultServer, *sent: bytes, most: int = 1_000_000) -> Repl
     is_reset = False
     try:
         writer.writelines(sent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(received) < most and (data := await reader.read(65_536)):
                 received += data
     except ConnectionError:
@@ -100,7 +100,7 @@ async def talk(server: FaultServer, *sent: bytes, most: int = 1_000_000) -> Repl
 
 async def settled(server: FaultServer) -> None:
     """Wait until the server has seen that its clients left."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while server.oracle.connections_open:  # noqa: ASYNC110 - a count has no event
             await asyncio.sleep(0)
 

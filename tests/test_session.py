@@ -22,7 +22,7 @@ from invoicexpress_async.sandbox import Sandbox
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # what it waits for has no event
             await asyncio.sleep(0.001)
 
@@ -244,7 +244,7 @@ async def test_closing_ends_what_does_not_end_and_says_what_may_have_happened() 
         ]
         await until(lambda: len(silent.requests) == 2)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await manager.close(grace_seconds=0.01)
 
         read, created = await asyncio.gather(*tasks, return_exceptions=True)
