@@ -38,8 +38,8 @@ _FIELDS: Final = {
 _ONE: Final = '{"sequence":'
 _MANY: Final = '{"sequences":['
 
-# To make an expression takes as long as it saves on some 300 rows.
-_ROWS_BEFORE: Final = 256
+# To make an expression takes as long as it saves on some 300 rows; `re` has it for later managers.
+_ROWS_BEFORE: Final = 32
 # Each is tried in turn on a row that the latest did not fit.
 _MOST_SHAPES: Final = 8
 # The official row has 48 keys of 1,500 characters. To make an expression of more would hold up the

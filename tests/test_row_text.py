@@ -23,7 +23,7 @@ from invoicexpress_async._row_text import RowReader
 from invoicexpress_async._wire import Answer, decipher
 from invoicexpress_async.converters import make_converter, structure_many, structure_one
 
-ROWS_BEFORE = 256
+ROWS_BEFORE = 32
 MOST_SHAPES = 8
 JSON = "application/json; charset=utf-8"
 ROW: dict[str, Any] = {
