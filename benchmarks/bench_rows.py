@@ -36,14 +36,10 @@ def _bodies() -> dict[int, bytes]:
 def _ours() -> Read:
     from invoicexpress_async._json import loads  # noqa: PLC0415  # after `speed` was chosen
     from invoicexpress_async._requests import SequenceRequests  # noqa: PLC0415  # as above
-    from invoicexpress_async._row_text import RowReader  # noqa: PLC0415  # as above
     from invoicexpress_async.converters import make_converter  # noqa: PLC0415  # as above
 
-    reader = RowReader()
-    request = SequenceRequests(make_converter(reader), reader).list()
-    assert request.read  # for the type checker
-    at_once, parsed = request.read, request.structure
-    return lambda body: at_once(body) or parsed(loads(body))
+    request = SequenceRequests(make_converter()).list()
+    return lambda body: request.structure(loads(body))
 
 
 def _with_pydantic() -> Read:

@@ -4,8 +4,6 @@ import asyncio
 import time
 from typing import Protocol
 
-from invoicexpress_async._deadlines import Deadline, Deadlines, Scope
-
 
 class Clock(Protocol):
     """What the package needs of time; tests put a clock of their own in its place."""
@@ -18,16 +16,13 @@ class Clock(Protocol):
         """Wait for `seconds`."""
         ...
 
-    def timeout_at(self, when: float) -> Scope:
+    def timeout_at(self, when: float) -> asyncio.Timeout:
         """Return the async context manager that cancels its body at `when`."""
         ...
 
 
 class MonotonicClock:
     """The real clock, of one event loop."""
-
-    def __init__(self) -> None:
-        self._deadlines = Deadlines()
 
     # Read eight times in a call: the function itself, and not one more around it.
     now: "staticmethod[[], float]" = staticmethod(time.monotonic)
@@ -36,6 +31,6 @@ class MonotonicClock:
         """Wait on the running event loop."""
         await asyncio.sleep(seconds)
 
-    def timeout_at(self, when: float) -> Scope:
-        """Return what does as `asyncio.timeout_at`, and costs less."""
-        return Deadline(self._deadlines, when)
+    def timeout_at(self, when: float) -> asyncio.Timeout:
+        """Return `asyncio.timeout` until `when`."""
+        return asyncio.timeout(when - time.monotonic())

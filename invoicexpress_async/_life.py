@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 
-from invoicexpress_async._deadlines import Scope
 from invoicexpress_async.errors import SessionClosedError
 
 
@@ -14,7 +13,7 @@ class LifeGuard:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
-        self._scopes: set[Scope] = set()
+        self._scopes: set[asyncio.Timeout] = set()
         self._drained: asyncio.Future[None] | None = None
         self.is_closing: bool = False
         self.is_aborting: bool = False
@@ -45,11 +44,11 @@ class LifeGuard:
         if self._loop is not loop:
             raise SessionClosedError("The SessionManager belongs to another event loop.")
 
-    def enter(self, scope: Scope) -> None:
+    def enter(self, scope: asyncio.Timeout) -> None:
         """Note a call by the scope of its deadline."""
         self._scopes.add(scope)
 
-    def leave(self, scope: Scope) -> None:
+    def leave(self, scope: asyncio.Timeout) -> None:
         """Note that a call has ended."""
         self._scopes.discard(scope)
         if not self._scopes and self._drained is not None and not self._drained.done():

@@ -8,7 +8,6 @@ import attrs
 import cattrs
 
 from invoicexpress_async._json import JsonValue
-from invoicexpress_async._row_text import RowReader
 from invoicexpress_async._wire import Request
 from invoicexpress_async.converters import (
     is_last_page,
@@ -34,16 +33,10 @@ class Page:
 
 
 class SequenceRequests:
-    """Builds requests; holds what reads their answers.
+    """Builds requests; holds what reads their answers."""
 
-    Args:
-        converter: Reads any answer, and shows `reader` what it saw.
-        reader: Reads those of a shape that was often seen, for less.
-    """
-
-    def __init__(self, converter: cattrs.Converter, reader: RowReader) -> None:
+    def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        self._reader = reader
         # Made once: it is the same each time, and nobody changes a request.
         self._first_page = self._list(1)
 
@@ -58,7 +51,6 @@ class SequenceRequests:
             path=_COLLECTION,
             query="" if page == 1 else f"page={page}",
             structure=functools.partial(self._page, page),
-            read=self._first_page_of if page == 1 else None,
         )
 
     def get(self, sequence_id: int) -> Request[Sequence]:
@@ -69,7 +61,6 @@ class SequenceRequests:
             path=f"/sequences/{sequence_id}.json",
             subject=f"sequence {sequence_id}",
             structure=self._expecting("id", sequence_id),
-            read=self._reading("id", sequence_id),
         )
 
     def create(self, serie: str, *, default: bool) -> Request[Sequence]:
@@ -81,7 +72,6 @@ class SequenceRequests:
             body=sequence_body(serie, default=default),
             subject=f"sequence {serie!r}",
             structure=self._expecting("serie", serie),
-            read=self._reading("serie", serie),
         )
 
     def register(self, sequence_id: int) -> Request[Sequence]:
@@ -92,7 +82,6 @@ class SequenceRequests:
             path=f"/sequences/{sequence_id}/register.json",
             subject=f"sequence {sequence_id}",
             structure=self._expecting("id", sequence_id),
-            read=self._reading("id", sequence_id),
         )
 
     def set_current(self, sequence_id: int) -> Request[None]:
@@ -117,17 +106,6 @@ class SequenceRequests:
             return sequence
 
         return structure
-
-    def _first_page_of(self, body: bytes) -> Page | None:
-        sequences = self._reader.many(body)
-        return None if sequences is None else Page(sequences=sequences, is_last=True)
-
-    def _reading(self, field: str, wanted: int | str) -> Callable[[bytes], Sequence | None]:
-        def read(body: bytes) -> Sequence | None:
-            sequence = self._reader.one(body)
-            return sequence if getattr(sequence, field, None) == wanted else None
-
-        return read
 
 
 def _nothing(payload: JsonValue) -> None:

@@ -24,7 +24,6 @@ class RowLayout:
         count_keys: The keys of all numbers, and then those of all ids.
         code_keys: The keys of all validation codes.
         others: The keys that belong to no document type.
-        rows_read: How many rows of it were found right.
     """
 
     keys: tuple[str, ...]
@@ -32,7 +31,6 @@ class RowLayout:
     count_keys: tuple[str, ...]
     code_keys: tuple[str, ...]
     others: tuple[str, ...]
-    rows_read: int = 0
 
     @classmethod
     def of(cls, keys: tuple[str, ...]) -> "RowLayout":

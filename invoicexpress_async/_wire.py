@@ -47,7 +47,6 @@ _CONTAINERS: Final = ("errors", "error")
 _TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
 _SILENT_KEYS: Final = frozenset({"code", "success", "status"})
 _SECRET_KEYS: Final = frozenset({"api_key"})
-_USUAL_CONTENT_TYPES: Final = frozenset({"application/json; charset=utf-8", "application/json"})
 
 
 _BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
@@ -104,8 +103,6 @@ class Request(Generic[T_co]):
         secrets: What the body holds and no text may show, should the server echo it.
         structure: Turns the answer's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
-        read: Turns the body into the result at once, for less; None when it must be parsed, and
-            for every answer that tells of more than the result.
     """
 
     operation: Operation
@@ -118,7 +115,6 @@ class Request(Generic[T_co]):
     hides_answer: bool = False
     is_taken_with_errors: bool = False
     secrets: tuple[Secret, ...] = ()
-    read: Callable[[bytes], T_co | None] | None = None
 
     @property
     def is_with_body(self) -> bool:
@@ -166,10 +162,6 @@ def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         raise _redirect(answer)
     if not _is_success(answer.status):
         raise _refusal(answer, wall_seconds=wall_seconds)
-    if request.read and answer.content_type in _USUAL_CONTENT_TYPES and not answer.problem:
-        value = request.read(answer.body)
-        if value is not None:
-            return value
     payload = _payload(answer)
     if isinstance(payload, dict) and _says_failure(payload):
         raise _status_error(answer, payload, None)

@@ -1,6 +1,6 @@
 """Wire and values: the wide row of the API to nested `Sequence` objects, and back.
 
-All wire names but those of the wide row, which `_row_layout` and `_row_text` know too, and every
+All wire names but those of the wide row, which `_row_layout` knows too, and every
 oddity of the API live in this module, each as one named hook.
 """
 
@@ -12,7 +12,6 @@ import cattrs
 from invoicexpress_async._json import JsonValue
 from invoicexpress_async._json import text as json_text
 from invoicexpress_async._row_layout import RowLayouts
-from invoicexpress_async._row_text import RowReader
 from invoicexpress_async.errors import MalformedResponseError
 from invoicexpress_async.models import (
     DocumentColumns,
@@ -117,9 +116,8 @@ class SequenceHooks:
     One object per converter: it remembers how rows split, as nearly all have the same keys.
     """
 
-    def __init__(self, reader: RowReader | None) -> None:
+    def __init__(self) -> None:
         self._layouts = RowLayouts()
-        self._reader = reader
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row.
@@ -144,10 +142,7 @@ class SequenceHooks:
             for key in layout.code_keys
         ]
         documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
-        sequence = _sequence({key: row[key] for key in layout.others}, documents, problems)
-        if self._reader:
-            self._reader.note(layout)
-        return sequence
+        return _sequence({key: row[key] for key in layout.others}, documents, problems)
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
         """Write the wide row again. What the server did not say is left out."""
@@ -303,16 +298,12 @@ def _structure_strictly(value: object, kind: type[T]) -> T:
     return value
 
 
-def make_converter(reader: RowReader | None = None) -> cattrs.Converter:
-    """Return a converter with every hook of this module; each `SessionManager` has its own.
-
-    Args:
-        reader: Is shown the shape of every row that was structured.
-    """
+def make_converter() -> cattrs.Converter:
+    """Return a converter with every hook of this module; each `SessionManager` has its own."""
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (str, int, float, bool):
         converter.register_structure_hook(kind, _structure_strictly)
-    hooks = SequenceHooks(reader)
+    hooks = SequenceHooks()
     converter.register_structure_hook(Sequence, hooks.structure)
     converter.register_unstructure_hook(Sequence, hooks.unstructure)
     return converter

@@ -265,30 +265,6 @@ class Sequence:
         return _restore_sequence, fields
 
 
-def sequence_of(
-    identifier: int,
-    serie: str,
-    is_default: bool,  # noqa: FBT001  # for each row of an answer: positions are cheaper
-    documents: DocumentColumns,
-    extra: "MappingProxyType[str, JsonValue] | Mapping[str, JsonValue]",
-) -> Sequence:
-    """Return a sequence of parts that are read-only already.
-
-    Without the initialiser, which is a third of the price of a row: it would ask two converters
-    whether they are.
-    """
-    sequence = _new(Sequence)
-    _put(sequence, "id", identifier)
-    _put(sequence, "serie", serie)
-    _put(sequence, "is_default", is_default)
-    _put(sequence, "documents", documents)
-    _put(sequence, "extra", extra)
-    return sequence
-
-
-_new, _put = object.__new__, object.__setattr__
-
-
 def _restore_sequence(
     id: int,  # noqa: A002  # the field's own name
     serie: str,

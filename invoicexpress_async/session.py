@@ -21,7 +21,6 @@ from invoicexpress_async._flows import SequenceFlows
 from invoicexpress_async._life import LifeGuard
 from invoicexpress_async._observer import LOG_VARIABLE, CallCounters, Observer, set_up_logging
 from invoicexpress_async._requests import SequenceRequests
-from invoicexpress_async._row_text import RowReader
 from invoicexpress_async._single_flight import SingleFlight
 from invoicexpress_async._telling import Telling
 from invoicexpress_async._transport import Transport, TransportOptions, shield_hooks
@@ -144,8 +143,7 @@ class SessionManager:
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
         self._observer = Observer(on_event, clock)
-        reader = RowReader()
-        converter = make_converter(reader)
+        converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
             limiters=self._limiters,
@@ -156,7 +154,7 @@ class SessionManager:
         )
         self._machinery = SequenceMachinery(
             dispatcher=dispatcher,
-            flows=SequenceFlows(dispatcher, SequenceRequests(converter, reader)),
+            flows=SequenceFlows(dispatcher, SequenceRequests(converter)),
             flights=SingleFlight(),
             converter=converter,
         )

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async._requests import SequenceRequests
-from invoicexpress_async._row_text import RowReader
 from invoicexpress_async._wire import Answer, decipher
 from invoicexpress_async.converters import make_converter
 
 BODIES = [path.read_bytes() for path in sorted(Path(DATA).glob("*.json"))]
-REQUESTS = SequenceRequests(make_converter(), RowReader())
+REQUESTS = SequenceRequests(make_converter())
 KINDS = [
     REQUESTS.create("2023", default=True),
     REQUESTS.get(146_090),

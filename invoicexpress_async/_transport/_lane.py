@@ -14,7 +14,6 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from invoicexpress_async._address import Address, KeyedUrl
-from invoicexpress_async._deadlines import Deadline, Deadlines
 from invoicexpress_async._openings import Openings
 from invoicexpress_async._transport._answer import read_answer
 from invoicexpress_async._transport._attempt import Attempt
@@ -84,13 +83,10 @@ class HttpLane:
     hooks are to see the requests, or a mock to answer them, the session sends them instead.
     """
 
-    def __init__(
-        self, origin: str, options: TransportOptions, openings: Openings, deadlines: Deadlines
-    ) -> None:
+    def __init__(self, origin: str, options: TransportOptions, openings: Openings) -> None:
         self.origin = origin
         self._options = options
         self._openings = openings
-        self._deadlines = deadlines
         self._kept: KeptConnection | None = None
         self._used_at = self._open_until = float("-inf")
         self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
@@ -149,7 +145,7 @@ class HttpLane:
         cancelled: tuple[object, ...] | None = None
         now = time.monotonic()
         try:
-            with Deadline(self._deadlines, now + self._options.timeouts.attempt_seconds):
+            async with asyncio.timeout(self._options.timeouts.attempt_seconds):
                 kept = None
                 if self._may_keep and is_client_genuine():
                     kept = await self._connection(now, attempt)

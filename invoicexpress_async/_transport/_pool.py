@@ -4,7 +4,6 @@ from typing import TypeVar
 
 from invoicexpress_async._address import Address
 from invoicexpress_async._clock import Clock
-from invoicexpress_async._deadlines import Deadlines
 from invoicexpress_async._lanes import LanePool
 from invoicexpress_async._openings import Openings
 from invoicexpress_async._transport._attempt import Attempt
@@ -19,9 +18,9 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        openings, deadlines = Openings(), Deadlines()
+        openings = Openings()
         self._lanes = LanePool(
-            lambda origin: HttpLane(origin, options, openings, deadlines),
+            lambda origin: HttpLane(origin, options, openings),
             size=max_connections,
             clock=clock,
         )

@@ -1,13 +1,13 @@
 """Ending a run before its last row, in bounded time and with every row accounted for."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, Unpack
 
 import attrs
 
-from invoicexpress_async._deadlines import Deadline, Deadlines
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
 
@@ -35,8 +35,7 @@ class RunStop:
     """
 
     _deadline: float | None = attrs.field(default=None, init=False)
-    _deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
-    _scopes: set[Deadline] = attrs.field(factory=set[Deadline], init=False)
+    _scopes: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout], init=False)
     _listeners: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], init=False)
 
     @property
@@ -70,10 +69,23 @@ class RunStop:
         """Let no further row begin, and end those in flight at once: their outcome is unknown."""
         self._end_at(time.monotonic())
 
-    def row(self) -> "_RowScope":
+    @contextlib.asynccontextmanager
+    async def row(self) -> AsyncGenerator[None]:
         """Hold while a row is in flight; raises RowCutOffError when its time was up."""
-        when = float("inf") if self._deadline is None else self._deadline
-        return _RowScope(self._scopes, Deadline(self._deadlines, when))
+        scope = asyncio.timeout(None if self._deadline is None else self.seconds_left)
+        try:
+            async with scope:
+                self._scopes.add(scope)
+                try:
+                    yield
+                finally:
+                    self._scopes.discard(scope)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        else:
+            return
+        raise RowCutOffError("The run was stopped before the row had ended.")
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call it when the end is asked for."""
@@ -85,37 +97,4 @@ class RunStop:
             listener()
         for scope in self._scopes:
             if not scope.expired():
-                scope.reschedule(self._deadline)
-
-
-class _RowScope:
-    """The time of one row: a class, as a generator costs more, and each row has one."""
-
-    __slots__ = ("_scope", "_scopes")
-
-    def __init__(self, scopes: set[Deadline], scope: Deadline) -> None:
-        self._scopes = scopes
-        self._scope = scope
-
-    async def __aenter__(self) -> None:
-        self._scope.__enter__()
-        self._scopes.add(self._scope)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._scopes.discard(self._scope)
-        try:
-            self._scope.__exit__(kind, error, traceback)
-        except TimeoutError:
-            pass
-        else:
-            return
-        cut_off = RowCutOffError("The run was stopped before the row had ended.")
-        try:
-            raise cut_off
-        finally:
-            cut_off.__context__ = None  # the cancellation holds the frames of the whole call
+                scope.reschedule(asyncio.get_running_loop().time() + self.seconds_left)
