@@ -32,8 +32,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning._admission import compare
-from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning.admission import compare
+from invoicexpress_async.provisioning.rows_table import RowLog
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
 _KEY = "benchmark-key-0123456789"

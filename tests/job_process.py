@@ -36,8 +36,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning._admission import compare
-from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.provisioning.admission import compare
+from invoicexpress_async.provisioning.rows_table import RowLog
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized

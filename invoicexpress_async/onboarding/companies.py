@@ -8,8 +8,8 @@ import attrs
 
 from invoicexpress_async.config import check_serie
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.onboarding._company_rows import Clashes, CompanyReader
 from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.company_rows import Clashes, CompanyReader
 
 
 def _as_companies(companies: Iterable[Company]) -> tuple[Company, ...]:

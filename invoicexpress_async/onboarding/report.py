@@ -7,10 +7,9 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.error_details import ErrorDetails
-from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.intents import Intent
-from invoicexpress_async.models import Sequence
+from invoicexpress_async.errors import ErrorDetails, InvoiceXpressError
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.onboarding.company import Company
 
 

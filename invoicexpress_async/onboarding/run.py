@@ -8,28 +8,28 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.account_models import CreatedAccount
-from invoicexpress_async.account_session import AccountSession
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.onboarding._at_step import AtStep
-from invoicexpress_async.onboarding._company_log import CompanyLog, CompanyRecord
-from invoicexpress_async.onboarding._series_step import SeriesStep
-from invoicexpress_async.onboarding._steps import Steps
-from invoicexpress_async.onboarding._traveller import Traveller
-from invoicexpress_async.onboarding._workers import Workers
+from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.jobs.outage import Outage
+from invoicexpress_async.jobs.scheduler import Line
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.models.account import CreatedAccount
+from invoicexpress_async.onboarding.at_step import AtStep
 from invoicexpress_async.onboarding.companies import CompanyList
+from invoicexpress_async.onboarding.companies_table import CompanyLog, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.engine import Workers
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
+from invoicexpress_async.onboarding.series_step import SeriesStep
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
-from invoicexpress_async.provisioning._line import Line
-from invoicexpress_async.provisioning._waiting import Waiting
-from invoicexpress_async.provisioning.journal import SqliteJournal
-from invoicexpress_async.provisioning.key import AccountKeys
-from invoicexpress_async.provisioning.outage import Outage
-from invoicexpress_async.provisioning.settings import RunSettings
-from invoicexpress_async.provisioning.stop import RunStop
+from invoicexpress_async.onboarding.steps import Steps
+from invoicexpress_async.onboarding.task import Traveller
+from invoicexpress_async.provisioning.reschedule import Waiting
+from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 
 _DEFAULT_CONCURRENCY: Final = 50

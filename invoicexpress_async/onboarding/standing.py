@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 import attrs
 
+from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.sqlite_file import connect_to_read
 from invoicexpress_async.onboarding.report import CompanyStep
-from invoicexpress_async.provisioning._journal_file import connect_to_read
-from invoicexpress_async.provisioning.journal_error import JournalError
 
 
 @attrs.frozen(kw_only=True)

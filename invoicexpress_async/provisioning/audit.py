@@ -8,12 +8,12 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.models import Registration, Sequence
-from invoicexpress_async.provisioning._each import each
-from invoicexpress_async.provisioning.key import source_of
+from invoicexpress_async.jobs.concurrent import each
+from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.plan import AccountList
 from invoicexpress_async.provisioning.row import AccountRow
-from invoicexpress_async.provisioning.stop import RunStop
 from invoicexpress_async.session import SessionManager
 
 _DEFAULT_CONCURRENCY: Final = 50

@@ -11,10 +11,10 @@ from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.provisioning._journal_file import connect_to_read
-from invoicexpress_async.provisioning._lease import holder_of
-from invoicexpress_async.provisioning._moment import Moment
-from invoicexpress_async.provisioning.journal_error import JournalError
+from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.sqlite_file import connect_to_read
+from invoicexpress_async.jobs.sqlite_lock import holder_of
+from invoicexpress_async.jobs.timestamps import Moment
 
 _MOST_ROWS_IN_DOUBT: Final = 100
 _MOST_RUNS: Final = 5

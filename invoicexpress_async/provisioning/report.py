@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.error_details import ErrorDetails
 from invoicexpress_async.errors import (
+    ErrorDetails,
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
     StatusError,
     UnprocessableError,
 )
-from invoicexpress_async.intents import Intent
-from invoicexpress_async.models import Ensured, Sequence
-from invoicexpress_async.provisioning.journal_error import Difference
+from invoicexpress_async.jobs.journal import Difference
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.provisioning.row import PlanRow
 
 

@@ -8,19 +8,19 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.models import Sequence
-from invoicexpress_async.provisioning._next_serie import next_serie, serie_of_pattern
-from invoicexpress_async.provisioning._row_log import RowLog
+from invoicexpress_async.jobs.journal import JournalDifferenceError
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
-from invoicexpress_async.provisioning.journal import SqliteJournal
-from invoicexpress_async.provisioning.journal_error import JournalDifferenceError
+from invoicexpress_async.provisioning.next_serie import next_serie, serie_of_pattern
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow
+from invoicexpress_async.provisioning.rows_table import RowLog
 from invoicexpress_async.provisioning.run import provision
-from invoicexpress_async.provisioning.settings import RunSettings
-from invoicexpress_async.provisioning.stop import RunStop
 from invoicexpress_async.session import SessionManager
 
 _DEFAULT_CONCURRENCY: Final = 50

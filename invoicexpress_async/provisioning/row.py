@@ -9,7 +9,7 @@ import attrs
 
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, as_key
+from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 
 
 def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:

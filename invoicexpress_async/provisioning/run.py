@@ -11,16 +11,14 @@ import attrs
 
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.provisioning._admission import compare, tickets
-from invoicexpress_async.provisioning._carrier import Carrier
-from invoicexpress_async.provisioning._engine import Deliver, Ended, Engine
-from invoicexpress_async.provisioning._line import Line
-from invoicexpress_async.provisioning._row_log import RowLog
-from invoicexpress_async.provisioning._ticket import Ticket
-from invoicexpress_async.provisioning._waiting import Waiting
-from invoicexpress_async.provisioning.journal import SqliteJournal
-from invoicexpress_async.provisioning.journal_error import Difference
-from invoicexpress_async.provisioning.outage import Outage
+from invoicexpress_async.jobs.journal import Difference
+from invoicexpress_async.jobs.outage import Outage
+from invoicexpress_async.jobs.scheduler import Line
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.provisioning.admission import compare, tickets
+from invoicexpress_async.provisioning.engine import Deliver, Ended, Engine
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import (
@@ -29,9 +27,11 @@ from invoicexpress_async.provisioning.report import (
     RowState,
     count_states,
 )
+from invoicexpress_async.provisioning.reschedule import Waiting
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.settings import RunSettings
-from invoicexpress_async.provisioning.stop import RunStop
+from invoicexpress_async.provisioning.rows_table import RowLog
+from invoicexpress_async.provisioning.runner import Carrier
+from invoicexpress_async.provisioning.task import Ticket
 from invoicexpress_async.session import SessionManager
 
 # Half of a manager's connections: a web service beside it is not starved.
