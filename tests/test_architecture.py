@@ -22,7 +22,8 @@ LEVELS: dict[str, int] = {
     "_dispatch": 8, "_single_flight": 9, "_reconcile": 9, "_flows": 10,
     "sequences": 11, "intent_converter": 3, "accounts": 11,
     "account_session": 12, "session": 13, "__init__": 14, "otel": 15, "provisioning": 15,
-    "onboarding": 16, "sandbox": 0, "cli": 17, "__main__": 18, "testing": 15, "pytest_plugin": 16,
+    "contract": 1, "onboarding": 16, "sandbox": 0, "cli": 17, "__main__": 18, "testing": 15,
+    "pytest_plugin": 16,
 }  # fmt: skip
 # session for the types of its settings only, and testing for mocks of it
 CLIENT_IMPORTERS = {"_transport", "session", "testing"}
