@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -111,7 +112,7 @@ def _operation(method: str, path: str) -> str | None:
 
 
 @contextmanager
-def described_server() -> Iterator[DescribedServer]:
+def described_server(context: ssl.SSLContext | None = None) -> Iterator[DescribedServer]:
     """Serve on loopback, from a thread: what is tried blocks its own."""
     servers: list[DescribedServer] = []
 
@@ -140,6 +141,9 @@ def described_server() -> Iterator[DescribedServer]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         servers.append(DescribedServer(server.server_port))
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            servers[0].base_url = servers[0].base_url.replace("http:", "https:")
         thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
         thread.start()
         try:

@@ -2,11 +2,16 @@
 
 import io
 import json
+import ssl
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+import trustme
 from conftest import ACCOUNT, API_KEY
 from live_server import (
     COOKIE,
@@ -26,7 +31,7 @@ from invoicexpress_async.cli._confirmation import ask_yes_or_no
 from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.live_check.checks import check_reads
 from invoicexpress_async.live_check.inspection import Inspection
-from invoicexpress_async.live_check.probe import Probe
+from invoicexpress_async.live_check.probe import NoReplyError, Probe, ProbeRequest
 from invoicexpress_async.live_check.writes import check_writes
 from invoicexpress_async.sandbox import FaultServer
 from invoicexpress_async.sandbox._behaviour import ErrorShape
@@ -361,7 +366,20 @@ def _lists(value: Any, **more: Any) -> dict[str, Response]:
             {"wrong_key": Response(401, b"", (JSON, ("Set-Cookie", "a=1; path=/")))},
             "session cookie", "differs", "this host only", id="cookie-of-the-host",
         ),
-        pytest.param({"not_found": None}, "unknown id", "no response", "", id="closed"),
+        *(
+            pytest.param({place: None}, check, "no response", "no complete", id=f"closed-{place}")
+            for place, check in (
+                ("not_found", "unknown id"), ("get_sequence", "get"), ("paged", "paging"),
+                ("unknown_route", "unknown route"),
+            )
+        ),
+        *(
+            pytest.param(
+                _lists(_rows(current_invoice_validation_code=code)),
+                "validation codes", "differs", f"{kind}: 1", id=f"code-of-{kind}",
+            )
+            for code, kind in ((" ", "blank"), (None, "null"), (7, "no text"), ("A-1", "another text"))
+        ),
         pytest.param(
             {"not_found": Response(404, b"some", is_cut=True)},
             "unknown id", "no response", "cut", id="cut",
@@ -600,6 +618,59 @@ def test_a_name_of_a_field_that_is_a_value_is_not_shown(server: DescribedServer,
     assert "sapataria" not in shown
     assert "Nome" not in shown
     assert "<name>" in shown
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(server: DescribedServer) -> None:
+    is_over = threading.Event()
+    server.special["list_sequences"] = lambda _: Response(200) if is_over.wait(60.0) else None
+    # Connecting to this machine takes no time, so that only the response can be late.
+    probe = attrs.evolve(_inspection(server).probe, timeout_seconds=0.1)
+
+    with pytest.raises(NoReplyError, match="no complete response in time") as caught:
+        probe.send(ProbeRequest(method="GET", path="/sequences.json"))
+
+    is_over.set()
+    assert caught.value.was_sent
+
+
+def test_a_body_of_any_size_is_not_taken(server: DescribedServer, run: Run) -> None:
+    server.special["not_found"] = Response(404, bytes(8 * 1024 * 1024 + 1))
+
+    _, found = run()
+
+    assert found["unknown id"]["found"] == "the response is too large"
+
+
+@pytest.mark.parametrize(
+    ("is_trusted", "verdict", "text"),
+    [
+        pytest.param(True, "as assumed", "200, sequences, a list", id="trusted"),
+        pytest.param(False, "no response", "the certificate is not trusted", id="not-trusted"),
+    ],
+)
+def test_the_certificate_of_the_server_is_checked(  # noqa: PLR0917  # fixtures and a table
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    run: Run,
+    is_trusted: bool,
+    verdict: str,
+    text: str,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusted = tmp_path / "trusted.pem"
+    (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    monkeypatch.setenv("INVOICEXPRESS_ACCOUNT", ACCOUNT)
+    monkeypatch.setenv("INVOICEXPRESS_API_KEY", API_KEY)
+
+    with described_server(context) as server:
+        monkeypatch.setenv("INVOICEXPRESS_BASE_URL", server.base_url)
+        _, found = run()
+
+    assert (found["list"]["verdict"], found["list"]["found"]) == (verdict, text)
+    assert bool(server.received) is is_trusted
 
 
 def test_every_response_is_compared_with_its_own_operation(server: DescribedServer) -> None:

@@ -67,7 +67,7 @@ def check_live(
 def _probe(options: AccountOptions) -> Probe:
     if not options.account:
         raise ConfigurationError(f"No account: give --account, or set {ACCOUNT_VARIABLE}.")
-    seconds = Timeouts().attempt_seconds
+    seconds = Timeouts().total_seconds
     if options.timeout is not None:
         seconds = check_seconds("--timeout", options.timeout)
     return Probe(

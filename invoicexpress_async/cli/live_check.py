@@ -26,10 +26,11 @@ def live_check(
 ) -> int:
     """Compare a real account with what this program assumes of the API: what differs, what is new.
 
-    Only reads, in about ten requests, unless --write is given. Every step that writes is sent once
-    at most, after a yes on the terminal; on a server on this machine there is no question.
-    Exit code 0 when nothing differs, 1 when something does, 3 when the outcome of a step that
-    writes is not known.
+    Only reads, in eight requests, unless --write is given. Each step that writes is sent once at
+    most, and only after a yes on the terminal; for a server on this machine there is no question.
+
+    The exit code is 0 when nothing differs, 1 when something does, and 3 when the outcome of a step
+    that writes is not known.
     """
     from invoicexpress_async.cli._live_check_run import check_live  # noqa: PLC0415  # not for the help
 
