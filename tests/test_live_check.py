@@ -25,6 +25,7 @@ from live_server import (
     example,
     json_response,
 )
+from test_cli import on_terminal
 
 from invoicexpress_async.__main__ import main
 from invoicexpress_async.cli._confirmation import ask_yes_or_no
@@ -363,6 +364,10 @@ def _lists(value: Any, **more: Any) -> dict[str, Response]:
             "limit headers", "new", "x-ratelimit-limit", id="limit-header",
         ),
         pytest.param(
+            {"wrong_key": Response(401, json.dumps(example("key")).encode(), (HTML, COOKIE))},
+            "content type", "differs", "4 of 5", id="label",
+        ),
+        pytest.param(
             {"wrong_key": Response(401, b"", (JSON, ("Set-Cookie", "a=1; path=/")))},
             "session cookie", "differs", "this host only", id="cookie-of-the-host",
         ),
@@ -378,7 +383,9 @@ def _lists(value: Any, **more: Any) -> dict[str, Response]:
                 _lists(_rows(current_invoice_validation_code=code)),
                 "validation codes", "differs", f"{kind}: 1", id=f"code-of-{kind}",
             )
-            for code, kind in ((" ", "blank"), (None, "null"), (7, "no text"), ("A-1", "another text"))
+            for code, kind in (
+                (" ", "blank"), (None, "null"), (7, "no text"), ("A-1", "another text"),
+            )
         ),
         pytest.param(
             {"not_found": Response(404, b"some", is_cut=True)},
@@ -526,6 +533,29 @@ def test_each_step_has_its_question_and_a_no_sends_nothing(server: DescribedServ
     assert [one.found for one in inspection.findings[-3:]] == ["not agreed to"] * 3
 
 
+def test_on_a_terminal_only_the_steps_with_a_yes_are_sent(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    # Over TLS: a server on plain HTTP is on this machine, and is not asked for.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "trusted.pem")
+
+    with described_server(context) as server:
+        code, shown = on_terminal(
+            "live-check", "--write", "--serie", "2028", answer="n\ny\nn\n",
+            SSL_CERT_FILE=str(tmp_path / "trusted.pem"), INVOICEXPRESS_BASE_URL=server.base_url,
+            INVOICEXPRESS_ACCOUNT=ACCOUNT, INVOICEXPRESS_API_KEY=API_KEY,
+        )  # fmt: skip
+
+    assert code == 0
+    assert server.sent("PUT") == ["/sequences/700100/register.json"]
+    assert server.sent("POST") == []
+    assert "Create the series '2028', which can never be deleted or renamed? [y/N]" in shown
+    assert shown.count("not agreed to") == 2
+    assert API_KEY not in shown
+
+
 @pytest.mark.parametrize(
     ("typed", "is_yes"),
     [
@@ -553,8 +583,8 @@ def test_only_a_yes_is_a_yes(
         pytest.param(("--serie", "2028"), "add --write", id="serie-alone"),
         pytest.param(("--write", "--serie", " "), "The serie is empty", id="no-name"),
         pytest.param(("--timeout", "0"), "--timeout is 0", id="no-time"),
-        pytest.param(("--record", "/no-such-folder/x.json"), "does not exist", id="no-folder"),
-        pytest.param(("--record", __file__), "exists", id="file-is-there"),
+        pytest.param(("--record", "/no-such-folder/x.json"), "cannot be made", id="no-folder"),
+        pytest.param(("--record", __file__), "cannot be made", id="file-is-there"),
     ],
 )
 def test_a_wrong_usage_sends_nothing(

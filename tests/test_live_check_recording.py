@@ -250,20 +250,53 @@ def test_a_request_without_a_response_is_recorded_too(
     assert str(file) in capsys.readouterr().err
 
 
-def test_what_was_seen_before_an_interruption_is_recorded(
-    server: DescribedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("place", "check", "verdict"),
+    [
+        pytest.param("get_sequence", "get", "no response", id="read"),
+        pytest.param("register_sequence", "register again", "unknown", id="write"),
+    ],
+)
+def test_what_was_found_before_an_interruption_is_shown_and_recorded(  # noqa: PLR0917  # a table
+    server: DescribedServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    check: str,
+    verdict: str,
 ) -> None:
     def interrupt(_: Received) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    server.special["get_sequence"] = interrupt
+    server.special[place] = interrupt
     file = tmp_path / "recording.json"
 
-    assert main(["live-check", "--record", str(file)]) == 130
+    assert main(["live-check", "--write", "--json", "--record", str(file)]) == 130
 
     recorded = json.loads(file.read_text())
-    assert [one["check"] for one in recorded["exchanges"]] == ["list"]
-    assert "Interrupted" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert recorded["exchanges"][-1]["check"] == check
+    assert recorded["findings"][-1]["verdict"] == verdict
+    assert json.loads(out)["checks"] == recorded["findings"]
+    assert "Interrupted" in err
+
+
+def test_a_recording_that_cannot_be_written_is_one_line(
+    server: DescribedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = folder / "recording.json"
+
+    def remove(_: Received) -> None:
+        file.unlink()
+        folder.rmdir()
+
+    server.special["unknown_route"] = remove
+
+    assert main(["live-check", "--record", str(file)]) == 1
+
+    assert f"The recording {file} cannot be written" in capsys.readouterr().err.replace("\n", " ")
 
 
 # The client on recordings: a maintainer adds one by putting it into data/recordings.

@@ -24,7 +24,7 @@ from invoicexpress_async.live_check.checks import check_reads
 from invoicexpress_async.live_check.finding import Finding, Verdict
 from invoicexpress_async.live_check.inspection import Inspection
 from invoicexpress_async.live_check.probe import Probe
-from invoicexpress_async.live_check.recording import check_record_file, write_recording
+from invoicexpress_async.live_check.recording import make_record_file, write_recording
 from invoicexpress_async.live_check.writes import Ask, check_writes
 
 _STYLES: Final = {
@@ -47,21 +47,28 @@ def check_live(
     """
     probe = _probe(options)
     ask = _ask(probe, is_writing=is_writing, serie=serie)
-    if record is not None:
-        check_record_file(record)
     inspection = Inspection(probe=probe)
+    if record is not None:
+        make_record_file(record)
     try:
         rows = check_reads(inspection)
         if ask is not None:
             check_writes(inspection, rows, serie=serie, ask=ask)
     finally:
-        # What was seen before an interruption is worth keeping.
+        # What was found before an interruption is worth seeing and keeping.
+        _show(inspection.findings, as_json=options.as_json)
         if record is not None:
-            write_recording(inspection, record)
-    _show(inspection.findings, as_json=options.as_json)
-    if record is not None:
-        say(f"Recorded in {record}, with every value replaced. Read it before you pass it on.")
+            _record(inspection, record)
     return _exit_code(inspection.findings)
+
+
+def _record(inspection: Inspection, path: Path) -> None:
+    try:
+        write_recording(inspection, path)
+    except OSError as error:
+        say(f"The recording {path} cannot be written: {error.strerror}.")
+    else:
+        say(f"Recorded in {path}, with every value replaced. Read it before you pass it on.")
 
 
 def _probe(options: AccountOptions) -> Probe:

@@ -9,6 +9,7 @@ from invoicexpress_async.live_check.finding import Verdict
 from invoicexpress_async.live_check.headers import (
     SHARED_COOKIE,
     cookie_domain,
+    is_labelled_json,
     is_limit_header,
     shown_header,
     target_of,
@@ -95,6 +96,7 @@ def _check_headers(inspection: Inspection) -> None:
     headers = [(name.lower(), value) for reply in replies for name, value in reply.headers]
     names = sorted({shown_header(name) for name, _ in headers})
     inspection.note("header names", Verdict.AS_ASSUMED, ", ".join(names))
+    _check_labels(inspection, replies)
     limits = [name for name in names if is_limit_header(name)]
     verdict = Verdict.NEW if limits else Verdict.AS_ASSUMED
     inspection.note("limit headers", verdict, ", ".join(limits) or "none")
@@ -104,6 +106,16 @@ def _check_headers(inspection: Inspection) -> None:
     is_echoed = any(_has_key(inspection.probe.key, reply) for reply in replies)
     found = "in a response" if is_echoed else "in no response"
     inspection.agree("the key", found, is_as_assumed=not is_echoed)
+
+
+def _check_labels(inspection: Inspection, replies: list[Reply]) -> None:
+    labels = [
+        is_labelled_json(reply.header("content-type") or "")
+        for reply in replies
+        if reply.kind is BodyKind.JSON
+    ]
+    found = f"{sum(labels)} of {len(labels)} JSON bodies are labelled as JSON"
+    inspection.agree("content type", found, is_as_assumed=all(labels))
 
 
 def _has_key(key: Secret, reply: Reply) -> bool:

@@ -38,6 +38,11 @@ def cookie_domain(header: str) -> str:
     return "this host only"
 
 
+def is_labelled_json(content_type: str) -> bool:
+    """Whether a content type is that of JSON."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
 def is_limit_header(name: str) -> bool:
     """Whether a header says something about a limit."""
     return name == "retry-after" or "ratelimit" in name.replace("-", "")

@@ -47,16 +47,23 @@ class Inspection:
         try:
             reply = self.probe.send(request)
         except NoReplyError as error:
-            self.exchanges.append(Exchange(check=check, request=request, reply=None))
-            is_open = error.was_sent and request.may_have_effect
-            if is_open:
-                text = f"{error.reason}; it may have taken effect: do not send it again"
-                self.note(check, Verdict.UNKNOWN, text)
-            else:
-                self.note(check, Verdict.NO_RESPONSE, error.reason)
+            self._add_failure(check, request, error.reason, was_sent=error.was_sent)
             return None
+        except KeyboardInterrupt:
+            self._add_failure(check, request, "interrupted", was_sent=True)
+            raise
         self.exchanges.append(Exchange(check=check, request=request, reply=reply))
         return reply
+
+    def _add_failure(
+        self, check: str, request: ProbeRequest, reason: str, *, was_sent: bool
+    ) -> None:
+        self.exchanges.append(Exchange(check=check, request=request, reply=None))
+        if was_sent and request.may_have_effect:
+            text = f"{reason}; it may have taken effect: do not send it again"
+            self.note(check, Verdict.UNKNOWN, text)
+        else:
+            self.note(check, Verdict.NO_RESPONSE, reason)
 
     def judge(self, check: str, operation: str, reply: Reply, *, statuses: Collection[int]) -> bool:
         """Compare a response with the description; return whether its status is expected."""

@@ -16,23 +16,29 @@ from invoicexpress_async.live_check.redaction import Redactor
 FORMAT: Final = "invoicexpress-live-check/1"
 
 
-def check_record_file(path: Path) -> None:
-    """Refuse a file that is there or cannot be made, before anything is sent.
+def make_record_file(path: Path) -> None:
+    """Make an empty file, so that one that cannot be written is known before anything is sent.
 
     Raises:
-        ConfigurationError: it is there, or its folder is not.
+        ConfigurationError: it is there already, or it cannot be made.
     """
-    if path.exists():
-        raise ConfigurationError(f"{path} exists: name a new file for --record.")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"The folder of {path} does not exist.")
+    problem = ""
+    try:
+        path.open("x").close()
+    except OSError as error:
+        problem = str(error.strerror)
+    if problem:
+        raise ConfigurationError(f"{path} cannot be made: {problem}. Give --record a new file.")
 
 
 def write_recording(inspection: Inspection, path: Path) -> None:
-    """Write the recording into a new file."""
+    """Write the recording into the file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     text = json.dumps(recording_of(inspection), indent=2, ensure_ascii=False)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text + "\n")
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def recording_of(inspection: Inspection) -> JsonValue:
