@@ -42,6 +42,11 @@ COMMANDS: Final = (
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
     Command("doctor", f"{_PACKAGE}.doctor:doctor", "Whether all is there that a call needs."),
     Command(
+        "live-check",
+        f"{_PACKAGE}.live_check:live_check",
+        "Whether a real account responds as is assumed here.",
+    ),
+    Command(
         "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
     ),
 )
