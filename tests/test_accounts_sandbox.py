@@ -102,13 +102,25 @@ async def test_a_fiscal_number_is_refused_a_second_account(account: AccountSessi
         await account.accounts.create(attrs.evolve(COMPANY, email="b@c.example"))
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(422, UnprocessableError, id="as it was measured"),
+        pytest.param(403, PermissionDeniedError, id="as it may be"),
+    ],
+)
 async def test_an_account_that_is_no_partners_creates_none_and_reads_none(
-    account: AccountSession, manager: SessionManager
+    status: Any,
+    expected: type[StatusError],
+    sandbox: Sandbox,
+    account: AccountSession,
+    manager: SessionManager,
 ) -> None:
+    sandbox.not_partner_status = status
     created = await account.accounts.create(COMPANY)
     company = handle_of(created, manager)
 
-    with pytest.raises(PermissionDeniedError, match="partner's right"):
+    with pytest.raises(expected, match="partner"):
         await company.accounts.create(attrs.evolve(COMPANY, email="b@c.example"))
     with pytest.raises(NotFoundError, match="not created with this key"):
         await company.accounts.get(created.id)

@@ -78,7 +78,7 @@ def behaviour(server: sandbox.Sandbox | sandbox.FaultServer) -> None:
     assert_type(knobs.envelope, Literal["sequence", "sequences"])
     assert_type(knobs.empty_body, Literal["space", "empty"])
     assert_type(knobs.not_found_body, Literal["space", "empty", "html"])
-    assert_type(knobs.unauthorized_body, Literal["message", "empty"])
+    assert_type(knobs.unauthorized_body, Literal["object", "list", "empty"])
     assert_type(knobs.number_form, Literal["integer", "string"])
     assert_type(knobs.flag_form, FlagForm)
     assert_type(knobs.list_form, Literal["array", "object_when_single"])
