@@ -528,7 +528,7 @@ async def test_the_older_shapes_are_those_of_the_older_pages() -> None:
 async def test_given_accounts_may_begin_as_new_ones_do(
     name: Literal["company", "year"], serie: str
 ) -> None:
-    sandbox = Sandbox(accounts=[ACME], new_account_serie=name, may_given_accounts_be_new=True)
+    sandbox = Sandbox(accounts=[ACME], new_account_serie=name, is_every_account_new=True)
     later = sandbox.add_account("later")
 
     (row,) = sandbox.sequences("acme")

@@ -101,8 +101,8 @@ class SandboxBehaviour:
             two, and it works.
         new_account_serie: The default series that a new account begins with, unregistered: named
             after the company or the year, or none at all.
-        may_given_accounts_be_new: Whether accounts that the sandbox is given, and not restored
-            with, begin with that series as well.
+        is_every_account_new: Whether accounts that the sandbox is given begin with that series
+            as well, and not only those that are created through the API.
         is_email_shown: When False the e-mail of an account that is got is null.
         is_new_account_trial: Whether an account that is created begins with a free trial.
         at_communication_body: What a 2xx of the AT communication carries.
@@ -152,7 +152,7 @@ class SandboxBehaviour:
     not_partner_status: Literal[403, 422] = 422
     required_update_fields: Collection[str] = ()
     new_account_serie: NewAccountSerie = "company"
-    may_given_accounts_be_new: bool = False
+    is_every_account_new: bool = False
     is_email_shown: bool = True
     is_new_account_trial: bool = False
     at_communication_body: AtCommunicationBody = "success"

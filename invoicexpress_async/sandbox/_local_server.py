@@ -162,7 +162,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
                 self.engine.update_account(account)
 
     def _add(self, account: SandboxAccount) -> None:
-        if self.may_given_accounts_be_new:
+        if self.is_every_account_new:
             self.engine.open_account(account)
         else:
             self.engine.add_account(account)
