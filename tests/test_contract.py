@@ -15,9 +15,12 @@ from invoicexpress_async import (
     AccountSession,
     AccountUpdate,
     AtCredentials,
+    CommunicationType,
     InvoiceXpressError,
+    Language,
     NewAccount,
     SessionManager,
+    TaxCountry,
 )
 from invoicexpress_async.sandbox import ErrorShape, FaultServer, SandboxAccount
 
@@ -201,6 +204,50 @@ async def test_the_other_forms_of_a_success_are_described_too(stage: Stage) -> N
     number = sum(map(len, forms.values()))
     assert stage.contract.seen["get_sequence", "404"] == number
     assert stage.contract.seen["register_sequence", "200"] == number
+
+
+async def test_a_request_with_every_field_is_described(stage: Stage) -> None:
+    company = NewAccount(
+        organization_name="Padaria",
+        email="padaria@example.pt",
+        password=PASSWORD,
+        accepts_terms=True,
+        first_name="Ana",
+        last_name="Sá",
+        phone="210000000",
+        fiscal_id="503504564",
+        tax_country=TaxCountry.PORTUGAL,
+        language=Language.SPANISH,
+        accepts_marketing=False,
+    )
+    change = AccountUpdate(
+        organization_name="Padaria 2",
+        email="padaria-2@example.pt",
+        first_name="Rui",
+        last_name="Luz",
+        phone="220000000",
+        fax="210000001",
+        website="a.example",
+        address="Rua Direita 1\n2.º",
+        city="Porto",
+        postal_code="4000-001",
+        tax_country=TaxCountry.PORTUGAL,
+        language=Language.ENGLISH,
+        accepts_marketing=True,
+        credentials=AtCredentials(subuser="503504564/12", password="canary-at-password"),
+    )
+    stage.next()
+
+    created = await stage.account.accounts.create(company)
+    await stage.account.accounts.update(created.id, change)
+    await stage.account.sequences.create("2027")
+    for kind in CommunicationType:
+        credentials = attrs.evolve(CREDENTIALS, communication_type=kind)
+        await stage.account.accounts.configure_at_communication(credentials)
+        stage.next()
+
+    assert stage.contract.problems == []
+    assert stage.contract.seen["at_communication", "200"] == len(CommunicationType)
 
 
 @pytest.mark.parametrize(
