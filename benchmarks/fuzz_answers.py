@@ -11,10 +11,10 @@ import atheris  # type: ignore[import-untyped]  # a tool for this file alone
 
 with atheris.instrument_imports(include=["invoicexpress_async"]):
     from invoicexpress_async import InvoiceXpressError
-    from invoicexpress_async._body import Inflater
-    from invoicexpress_async._requests import SequenceRequests
-    from invoicexpress_async._wire import Answer, Request, decipher
-    from invoicexpress_async.converters import make_converter
+    from invoicexpress_async.protocol.exchange import Answer, Request, decipher
+    from invoicexpress_async.protocol.sequence_rows import make_converter
+    from invoicexpress_async.protocol.sequences import SequenceRequests
+    from invoicexpress_async.transport.body import Inflater
 
 import json
 import zlib

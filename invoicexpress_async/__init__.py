@@ -1,69 +1,35 @@
 """Asynchronous client for the document sequences of InvoiceXpress."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from invoicexpress_async._observer import CallCounters
-    from invoicexpress_async.account_credentials import AtCredentials, CommunicationType
-    from invoicexpress_async.account_errors import RepeatedCredentialsError
-    from invoicexpress_async.account_models import (
-        AccountDetails,
-        CreatedAccount,
-        Language,
-        NewAccount,
-        TaxCountry,
-    )
-    from invoicexpress_async.account_session import AccountSession
-    from invoicexpress_async.account_update import AccountUpdate
-    from invoicexpress_async.accounts import AccountService
-    from invoicexpress_async.config import Secret, Timeouts
-    from invoicexpress_async.errors import (
-        AuthenticationError,
-        ConfigurationError,
-        ConflictError,
-        ConnectionFailedError,
-        DeadlineExceededError,
-        InvalidSequenceError,
-        InvoiceXpressError,
-        MalformedResponseError,
-        NoOpenActivityError,
-        NotFoundError,
-        OutcomeUnknownError,
-        PartialRegistrationError,
-        PermissionDeniedError,
-        RateLimitedError,
-        SequenceAlreadyExistsError,
-        SequenceAlreadyRegisteredError,
-        SequenceBeingRegisteredError,
-        SequenceNameNotAllowedError,
-        ServerError,
-        SessionClosedError,
-        StatusError,
-        TaxAuthorityCredentialsError,
-        TransportError,
-        UnexpectedRedirectError,
-        UnknownSequenceError,
-        UnprocessableError,
-    )
-    from invoicexpress_async.intents import Intent
-    from invoicexpress_async.models import (
-        DocumentSequenceState,
-        DocumentType,
-        Ensured,
-        Registration,
-        Sequence,
-        Via,
-    )
-    from invoicexpress_async.ratelimit import RateLimit
-    from invoicexpress_async.retry import RetryPolicy
-    from invoicexpress_async.sequences import SequenceService
-    from invoicexpress_async.session import Health, SessionManager
-
-# Imported when first used: what needs no connection, such as the help of the command line, does
-# not wait for aiohttp, which is nine tenths of the import.
+# Imported when first used: aiohttp is nine tenths of the import, and the help of the command line
+# needs none of it. `__init__.pyi` says the same to type checkers.
 _HOMES: Final = {
-    "config": ("Secret", "Timeouts"),
+    "services.account_session": ("AccountSession",),
+    "session": (
+        "Health",
+        "SessionManager",
+    ),
+    "services.accounts": ("AccountService",),
+    "services.sequences": ("SequenceService",),
+    "models": (
+        "AccountDetails",
+        "AccountUpdate",
+        "AtCredentials",
+        "CommunicationType",
+        "CreatedAccount",
+        "DocumentSequenceState",
+        "DocumentType",
+        "Ensured",
+        "Intent",
+        "Language",
+        "NewAccount",
+        "Registration",
+        "Sequence",
+        "TaxCountry",
+        "Via",
+    ),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -92,95 +58,27 @@ _HOMES: Final = {
         "UnknownSequenceError",
         "UnprocessableError",
     ),
-    "intents": ("Intent",),
-    "models": (
-        "DocumentSequenceState",
-        "DocumentType",
-        "Ensured",
-        "Registration",
-        "Sequence",
-        "Via",
+    "config": (
+        "Secret",
+        "Timeouts",
     ),
-    "ratelimit": ("RateLimit",),
-    "retry": ("RetryPolicy",),
-    "sequences": ("SequenceService",),
-    "account_credentials": ("AtCredentials", "CommunicationType"),
-    "account_errors": ("RepeatedCredentialsError",),
-    "account_models": ("AccountDetails", "CreatedAccount", "Language", "NewAccount", "TaxCountry"),
-    "account_session": ("AccountSession",),
-    "account_update": ("AccountUpdate",),
-    "accounts": ("AccountService",),
-    "session": ("Health", "SessionManager"),
-    "_observer": ("CallCounters",),
+    "call.limiter": ("RateLimit",),
+    "call.observer": ("CallCounters",),
+    "protocol.decision": ("RetryPolicy",),
+    "services.account_errors": ("RepeatedCredentialsError",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]  # both see the names in the stub
 
-if not TYPE_CHECKING:  # for a type checker, a name that is not listed is a mistake
 
-    def __getattr__(name: str) -> object:
-        if name not in _HOME_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-__all__ = [
-    "AccountDetails",
-    "AccountService",
-    "AccountSession",
-    "AccountUpdate",
-    "AtCredentials",
-    "AuthenticationError",
-    "CallCounters",
-    "CommunicationType",
-    "ConfigurationError",
-    "ConflictError",
-    "ConnectionFailedError",
-    "CreatedAccount",
-    "DeadlineExceededError",
-    "DocumentSequenceState",
-    "DocumentType",
-    "Ensured",
-    "Health",
-    "Intent",
-    "InvalidSequenceError",
-    "InvoiceXpressError",
-    "Language",
-    "MalformedResponseError",
-    "NewAccount",
-    "NoOpenActivityError",
-    "NotFoundError",
-    "OutcomeUnknownError",
-    "PartialRegistrationError",
-    "PermissionDeniedError",
-    "RateLimit",
-    "RateLimitedError",
-    "Registration",
-    "RepeatedCredentialsError",
-    "RetryPolicy",
-    "Secret",
-    "Sequence",
-    "SequenceAlreadyExistsError",
-    "SequenceAlreadyRegisteredError",
-    "SequenceBeingRegisteredError",
-    "SequenceNameNotAllowedError",
-    "SequenceService",
-    "ServerError",
-    "SessionClosedError",
-    "SessionManager",
-    "StatusError",
-    "TaxAuthorityCredentialsError",
-    "TaxCountry",
-    "Timeouts",
-    "TransportError",
-    "UnexpectedRedirectError",
-    "UnknownSequenceError",
-    "UnprocessableError",
-    "Via",
-]
+    return __all__

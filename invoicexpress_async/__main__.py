@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "The command line needs an extra: pip install 'invoicexpress-async[cli]'\n"
         )
         return _USAGE
-    from invoicexpress_async.cli._entry import run  # noqa: PLC0415  # only with the extra
+    from invoicexpress_async.cli.entry import run  # noqa: PLC0415  # only with the extra
 
     return run(sys.argv[1:] if arguments is None else list(arguments))
 

@@ -22,14 +22,76 @@ Codes and their meanings are the provider's own; they decide, never the localise
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
-
-from invoicexpress_async.error_context import ErrorContext as ErrorContext  # noqa: PLC0414  # exported again
-from invoicexpress_async.error_context import InvoiceXpressError as InvoiceXpressError  # noqa: PLC0414  # exported again
+from typing import TYPE_CHECKING, ClassVar, TypedDict, Unpack
 
 if TYPE_CHECKING:
-    from invoicexpress_async.intents import Intent
-    from invoicexpress_async.models import Sequence
+    from invoicexpress_async.models.intent import Intent
+    from invoicexpress_async.models.sequence import Sequence
+
+
+class ErrorContext(TypedDict, total=False):
+    """The keyword arguments that every error takes."""
+
+    operation: str | None
+    subject: str | None
+    account: str | None
+    attempts: int
+    may_have_been_processed: bool
+    request_id: str | None
+
+
+class InvoiceXpressError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        operation: The operation that failed, such as "create"; None before there was one.
+        subject: What it was about, such as "sequence '2027'".
+        account: The account's name.
+        attempts: How many requests the call started.
+        may_have_been_processed: Whether the server may have carried the request out.
+        request_id: Of the call, as its log lines and events have it; it is not sent.
+        cure: What to do about it.
+        anchor: Where the README tells of errors of this class; a traceback ends with it.
+    """
+
+    cure: str = "Read the text above, and report it if it does not help."
+    anchor: ClassVar[str] = "README.md#invoicexpresserror"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.anchor = f"README.md#{cls.__name__.lower()}"
+
+    def __init__(  # noqa: PLR0913  # the context that every error can carry
+        self,
+        message: str = "",
+        *,
+        operation: str | None = None,
+        subject: str | None = None,
+        account: str | None = None,
+        attempts: int = 0,
+        may_have_been_processed: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.subject = subject
+        self.account = account
+        self.attempts = attempts
+        self.may_have_been_processed = may_have_been_processed
+        self.request_id = request_id
+        # A note, which tracebacks show: `str()` stays short for logs and answers.
+        self.add_note(f"See {self.anchor}")
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return " ".join(part for part in (message, self._context(), self.cure) if part)
+
+    def _context(self) -> str:
+        if self.operation is None:
+            return ""
+        effect = "it may have taken effect" if self.may_have_been_processed else "it had no effect"
+        what = f"{self.operation} of {self.subject}" if self.subject else self.operation
+        return f"[{what} on account {self.account}: {effect}]"
 
 
 class ConfigurationError(InvoiceXpressError, ValueError):
@@ -316,3 +378,30 @@ class NoOpenActivityError(UnprocessableError):
     """422/005. The account's fiscal number has no open activity at the tax authority."""
 
     cure = "Have the activity opened at the tax authority first."
+
+
+class ErrorDetails:
+    """The parts of `error` that reports show."""
+
+    __slots__ = ()
+    error: InvoiceXpressError | None
+
+    @property
+    def error_name(self) -> str | None:
+        """The name of the error's class."""
+        return None if self.error is None else type(self.error).__name__
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of a refusal."""
+        return self.error.status if isinstance(self.error, StatusError) else None
+
+    @property
+    def code(self) -> str | None:
+        """The API's code of a refusal, such as "004"."""
+        return self.error.code if isinstance(self.error, StatusError) else None
+
+    @property
+    def cure(self) -> str | None:
+        """What to do about it."""
+        return None if self.error is None else self.error.cure

@@ -12,19 +12,15 @@ import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
-from invoicexpress_async._address import Address
-from invoicexpress_async._call import Link
-from invoicexpress_async._clock import Clock, MonotonicClock
-from invoicexpress_async._credentials import KeyCache, KeyCallable
-from invoicexpress_async._dispatch import Dispatcher
-from invoicexpress_async._flows import SequenceFlows
-from invoicexpress_async._life import LifeGuard
-from invoicexpress_async._observer import LOG_VARIABLE, CallCounters, Observer, set_up_logging
-from invoicexpress_async._requests import SequenceRequests
-from invoicexpress_async._single_flight import SingleFlight
-from invoicexpress_async._telling import Telling
-from invoicexpress_async._transport import Transport, TransportOptions, shield_hooks
-from invoicexpress_async.account_session import AccountSession
+from invoicexpress_async.call.context import Link
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.call.keys import KeyCache, KeyCallable
+from invoicexpress_async.call.lifecycle import LifeGuard
+from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
+from invoicexpress_async.call.observer import LOG_VARIABLE, CallCounters, Observer, set_up_logging
+from invoicexpress_async.call.single_flight import SingleFlight
+from invoicexpress_async.call.telling import Telling
+from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
@@ -39,13 +35,17 @@ from invoicexpress_async.config import (
     check_seconds,
     check_type,
 )
-from invoicexpress_async.converters import make_converter
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
-from invoicexpress_async.intents import Intent
-from invoicexpress_async.ratelimit import LimiterRegistry, RateLimit
-from invoicexpress_async.retry import RetryPolicy, RetryQuota
-from invoicexpress_async.sequences import SequenceMachinery
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.decision import RetryPolicy, RetryQuota
+from invoicexpress_async.protocol.sequence_rows import make_converter
+from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.services.account_session import AccountSession
+from invoicexpress_async.services.sequence_flows import SequenceFlows
+from invoicexpress_async.services.sequences import SequenceMachinery
+from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
+from invoicexpress_async.transport.address import Address
 
 _VERSION: Final = version("invoicexpress-async")
 _DEFAULT_MAX_CONNECTIONS: Final = 100

@@ -9,7 +9,7 @@ from typing import Literal, assert_type
 
 import invoicexpress_async as ix
 from invoicexpress_async import events, onboarding, provisioning
-from invoicexpress_async._json import JsonValue
+from invoicexpress_async.models.json_value import JsonValue
 
 Documents = Mapping[ix.DocumentType | str, ix.DocumentSequenceState]
 Name = ix.DocumentType | str

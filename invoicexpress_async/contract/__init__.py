@@ -8,7 +8,7 @@ import json
 from importlib import resources
 from typing import Final
 
-from invoicexpress_async._json import JsonValue
+from invoicexpress_async.models.json_value import JsonValue
 
 _FILE: Final = "openapi.json"
 

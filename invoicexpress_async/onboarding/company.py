@@ -4,10 +4,10 @@ import unicodedata
 
 import attrs
 
-from invoicexpress_async.account_credentials import AtCredentials
-from invoicexpress_async.account_models import NewAccount
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models.account import NewAccount
+from invoicexpress_async.models.at_credentials import AtCredentials
 
 
 def fold_fiscal_id(fiscal_id: str) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from invoicexpress_async.account_models import CreatedAccount
 from invoicexpress_async.config import Secret, check_api_key
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.onboarding._key_file import KeyFile
+from invoicexpress_async.models.account import CreatedAccount
 from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.key_file import KeyFile
 
 SecretSink: TypeAlias = Callable[[Company, CreatedAccount], Awaitable[None]]
 """Awaited with a company and its new account, and again after a crash until it has returned.

@@ -1,15 +1,17 @@
 """Ensure sequences on many accounts at once: a plan, a journal, a run, a report."""
 
-from invoicexpress_async.provisioning.audit import AccountAudit, AuditReport, audit, iter_audit
-from invoicexpress_async.provisioning.journal import SqliteJournal
-from invoicexpress_async.provisioning.journal_error import (
+from invoicexpress_async.jobs.circuit_breaker import OutageError
+from invoicexpress_async.jobs.journal import (
     Difference,
     JournalDifferenceError,
     JournalError,
 )
+from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
+from invoicexpress_async.provisioning.audit import AccountAudit, AuditReport, audit, iter_audit
 from invoicexpress_async.provisioning.journal_status import JournalStatus, read_status
-from invoicexpress_async.provisioning.key import AccountKeys, KeyReference, KeyUnavailableError
-from invoicexpress_async.provisioning.outage import OutageError
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome, RowState
@@ -22,8 +24,6 @@ from invoicexpress_async.provisioning.rollover import (
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import iter_outcomes, provision
-from invoicexpress_async.provisioning.settings import RunSettings
-from invoicexpress_async.provisioning.stop import RowCutOffError, RunStop
 
 __all__ = [
     "AccountAudit",

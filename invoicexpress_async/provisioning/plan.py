@@ -8,8 +8,8 @@ import attrs
 
 from invoicexpress_async.config import check_serie
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning._reading import CsvRows, Defaults, read_accounts
-from invoicexpress_async.provisioning.key import AccountKeys
+from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, summarise
 
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 from aiohttp import ClientConnectorError, ClientResponse, ConnectionTimeoutError
 
-from invoicexpress_async._transport import Attempt
+from invoicexpress_async.transport import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Generator

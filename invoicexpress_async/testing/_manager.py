@@ -7,7 +7,7 @@ from typing import Final
 
 from invoicexpress_async.config import Timeouts
 from invoicexpress_async.events import Event
-from invoicexpress_async.retry import RetryPolicy
+from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.session import SessionManager
 
 # A test of a lost answer takes a second, and not the minutes that a real server may need.

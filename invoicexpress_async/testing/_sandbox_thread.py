@@ -11,7 +11,7 @@ from invoicexpress_async.config import ACCOUNT_VARIABLE, API_KEY_VARIABLE, BASE_
 from invoicexpress_async.sandbox import Duplicate, Fault, FaultServer, RecordedRequest
 from invoicexpress_async.sandbox import SandboxAccount as Account
 from invoicexpress_async.sandbox import SandboxSequence as Row
-from invoicexpress_async.sandbox._accounts import Operation
+from invoicexpress_async.sandbox.domain.accounts import Operation
 
 T = TypeVar("T")
 

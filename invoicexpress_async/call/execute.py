@@ -1,0 +1,245 @@
+"""One call under one deadline: limiter, attempt, evidence, decision, back-off."""
+
+import functools
+import itertools
+import random
+import time
+from collections.abc import Coroutine
+from typing import TypeVar, cast
+
+from invoicexpress_async.call.context import Call, Link, Outcome
+from invoicexpress_async.call.lifecycle import LifeGuard
+from invoicexpress_async.call.limiter import LimiterRegistry
+from invoicexpress_async.call.locks import KeyedLock
+from invoicexpress_async.call.refused_credentials import RefusalMemory
+from invoicexpress_async.call.telling import Telling
+from invoicexpress_async.call.unresolved import Doubts
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InvoiceXpressError,
+    RateLimitedError,
+    SessionClosedError,
+    TransportError,
+)
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.decision import (
+    Action,
+    Evidence,
+    Operation,
+    RetryQuota,
+    classify,
+    decide,
+    pause_seconds,
+)
+from invoicexpress_async.protocol.exchange import Request, decipher
+from invoicexpress_async.transport import Attempt, Transport
+
+T = TypeVar("T")
+
+
+class Dispatcher:
+    """Carries calls out over one transport."""
+
+    def __init__(  # noqa: PLR0913  # its parts, each used by name
+        self,
+        *,
+        transport: Transport,
+        limiters: LimiterRegistry,
+        quota: RetryQuota,
+        clock: Clock,
+        guard: LifeGuard,
+        telling: Telling,
+    ) -> None:
+        self.clock = clock
+        self.telling = telling
+        self.sending: KeyedLock = KeyedLock()
+        """Held over each request that is sent at most once, by account and subject."""
+        self.refusals: RefusalMemory = RefusalMemory()
+        self._guard = guard
+        self._transport = transport
+        self._limiters = limiters
+        self._quota = quota
+        self._random = random.Random()  # noqa: S311  # jitter, not cryptography
+        self.doubts: Doubts = Doubts()
+
+    async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
+        """Await `work` under the call's deadline.
+
+        Raises:
+            DeadlineExceededError: the deadline passed and nothing is in doubt.
+            OutcomeUnknownError: it passed after a send whose outcome is not known.
+            SessionClosedError: the manager is closed, or was closed meanwhile.
+        """
+        try:
+            self._guard.check()
+        except SessionClosedError:
+            work.close()
+            raise
+        total = call.timeout_seconds or call.link.total_seconds
+        started = self.clock.now()
+        call.request_id = self.telling.next_id()
+        call.deadline = started + total
+        scope = self.clock.timeout_at(call.deadline)
+        self._guard.enter(scope)
+        failure: BaseException | None = None
+        try:
+            async with scope:
+                return await work
+        except InvoiceXpressError as error:
+            failure = call.sign(error)
+            raise
+        except TimeoutError as error:
+            if not scope.expired():
+                failure = error  # a key callable's own
+                raise
+            failure = call.expired(is_closed=self._guard.is_aborting)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._guard.leave(scope)
+            if call.doing.is_in_doubt:
+                self._note_doubt(call.doing)
+            self.telling.call_ended(call, started, failure)
+        # Of the deadline, with no context; pyright does not see that it is one.
+        raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
+
+    async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
+        """Send, again where the decision table allows it, until it is accepted or decided."""
+        self._quota.earn()
+        for number in itertools.count(1):
+            outcome = await self._attempt(call, request)
+            if outcome.evidence is Evidence.APPLIED:
+                outcome.action = Action.ACCEPT
+                return outcome
+            decision = decide(
+                request.operation,
+                outcome.evidence,
+                outcome.error,
+                attempt=number,
+                seconds_left=call.deadline - self.clock.now(),
+                policy=call.link.policy,
+                jitter=self._random.random(),
+            )
+            if await self._has_new_key(call, outcome.error):
+                continue
+            if decision.action is not Action.RETRY or not self._quota.spend():
+                outcome.action = _without_retry(decision.action)
+                self._pause(call, outcome.error)
+                return outcome
+            await self._wait(call, decision.after_seconds, outcome.error)
+        raise AssertionError("count() does not end")
+
+    async def fetch(self, call: Call, request: Request[T]) -> T:
+        """Send a request that nothing needs to be read for, and return its value or raise."""
+        return (await self.send(call, request)).result()
+
+    def resolve(self, call: Call, intent: Intent | None = None) -> None:
+        """Note that the outcome of the call's intent, or of `intent`, is known."""
+        known = intent or call.intent
+        if known is not None:
+            self.doubts.drop(known)
+        call.intent, call.is_in_doubt = None, False
+
+    def settle(self, call: Call) -> None:
+        """Let go of the call's intent unless its outcome is in doubt."""
+        if not call.is_in_doubt:
+            self.resolve(call)
+
+    def _note_doubt(self, call: Call) -> None:
+        """Keep on record what is in doubt, from the moment of the send until it is known."""
+        if call.intent is None:
+            return
+        if call.is_in_doubt:
+            self.doubts.note(call.intent)
+        else:
+            self.doubts.drop(call.intent)
+
+    async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
+        was_in_doubt = call.is_in_doubt
+        attempt = await self._exchange(call, request)
+        value: T | None = None
+        error: InvoiceXpressError | None = None
+        if attempt.answer is None:
+            error = _no_answer(attempt, call.link)
+        else:
+            try:
+                value = decipher(request, attempt.answer, wall_seconds=time.time())
+            except InvoiceXpressError as refusal:
+                error = refusal
+        evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
+        if request.operation.has_effect:
+            # A request that is repeated after an unknown one leaves that one in doubt.
+            is_open = was_in_doubt and evidence is not Evidence.APPLIED
+            call.is_in_doubt = is_open or evidence is Evidence.UNKNOWN
+            call.has_changed |= evidence is Evidence.APPLIED
+            self._note_doubt(call)
+        if self.telling.is_wanted:
+            status = attempt.answer.status if attempt.answer else None
+            self.telling.attempt_ended(call, request.operation, evidence, status, error)
+        return Outcome(evidence=evidence, value=value, error=error)
+
+    async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
+        keys = call.link.keys
+        key = call.key = keys.known or await keys.get()
+        limiter = self._limiters.of(call.link.account)
+        attempt = Attempt(on_sent=functools.partial(self._begin_doubt, call, request.operation))
+        asked_at = self.clock.now()
+        if not limiter.acquire_at_once():
+            await limiter.acquire()
+        if self.telling.is_wanted:
+            self.telling.attempt_started(call, request.operation, asked_at)
+        try:
+            self._check_still_wanted(call)
+            await self._transport.attempt(call.link.address, request, key, attempt)
+        finally:
+            call.attempts += attempt.is_begun
+            (limiter.release if attempt.is_begun else limiter.give_back)()
+        return attempt
+
+    async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
+        """After a 401, which comes before any effect, see whether the key was changed meanwhile."""
+        if not isinstance(error, AuthenticationError) or call.key is None or call.has_renewed:
+            return False
+        call.has_renewed = True
+        return await call.link.keys.renew(call.key)
+
+    def _begin_doubt(self, call: Call, operation: Operation) -> None:
+        """From the first byte until an answer is deciphered, the outcome is in doubt."""
+        if operation.has_effect:
+            call.is_in_doubt = True
+            self._note_doubt(call)
+
+    def _check_still_wanted(self, call: Call) -> None:
+        # A key callable may have swallowed the cancellation that the deadline or close() sent.
+        is_closed = self._guard.is_aborting
+        if is_closed or self.clock.now() >= call.deadline:
+            raise call.expired(is_closed=is_closed)
+
+    def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
+        """Slow the whole account down after a 429 that is told to the caller, too."""
+        if isinstance(error, RateLimitedError):
+            self._slow_down(call, pause_seconds(error))
+
+    def _slow_down(self, call: Call, seconds: float) -> None:
+        self._limiters.of(call.link.account).pause(seconds)
+        self.telling.account_slowed(call, seconds)
+
+    async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
+        self.telling.retry_scheduled(call, seconds, error)
+        if isinstance(error, RateLimitedError):
+            # The whole account waits, in the limiter's queue.
+            self._slow_down(call, seconds)
+        else:
+            await self.clock.sleep(seconds)
+
+
+def _without_retry(action: Action) -> Action:
+    return Action.RAISE if action is Action.RETRY else action
+
+
+def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
+    text = f"No answer from {link.address.origin}: {attempt.failure}."
+    return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)

@@ -1,0 +1,116 @@
+"""Where an account's key comes from."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, TypeAlias
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.config import Secret, check_api_key
+from invoicexpress_async.errors import ConfigurationError
+
+KeyCallable = Callable[[], Awaitable[str]]
+"""An async callable without arguments that returns the key, as from a vault."""
+
+
+class GivenKey:
+    """A key that the caller has given: nothing is ever asked for."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, key: Secret) -> None:
+        self.known: Secret = check_api_key(key)
+
+    @property
+    def identity(self) -> Hashable:
+        """What two sources of the same key share."""
+        return self.known
+
+    async def get(self) -> Secret:
+        """Return the key."""
+        return self.known
+
+    async def renew(self, _: Secret) -> bool:
+        """There is no other."""
+        return False
+
+
+class AskedKey:
+    """A key that a callable gives: asked for when first needed, and then kept for a while."""
+
+    known: None = None
+
+    def __init__(self, source: KeyCallable, *, ttl_seconds: float, clock: Clock) -> None:
+        self.identity: Hashable = source
+        self._source = source
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._key: Secret | None = None
+        self._stale_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def get(self) -> Secret:
+        """Return the key. A burst of first calls asks for it once.
+
+        Raises:
+            ConfigurationError: the callable returned what cannot be a key.
+        """
+        if self._key is None or self._clock.now() >= self._stale_at:
+            async with self._asking:
+                if self._key is None or self._clock.now() >= self._stale_at:
+                    await self._ask()
+        return self._key  # type: ignore[return-value]  # asked for, or an error was raised
+
+    async def renew(self, refused: Secret) -> bool:
+        """Ask anew after a 401 with `refused`; return whether there is another key now.
+
+        Raises:
+            ConfigurationError: the callable returned what cannot be a key.
+        """
+        async with self._asking:
+            if self._key == refused:
+                await self._ask()
+        return self._key != refused
+
+    async def _ask(self) -> None:
+        self._key = _checked(await self._source())
+        self._stale_at = self._clock.now() + self._ttl_seconds
+
+
+KeySource: TypeAlias = GivenKey | AskedKey
+
+
+class KeyCache:
+    """The keys that callables have given, for handles that are made anew for each request."""
+
+    _MOST: Final = 4_096
+
+    def __init__(self, *, ttl_seconds: float, clock: Clock) -> None:
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._sources: OrderedDict[tuple[str, KeyCallable], AskedKey] = OrderedDict()
+
+    def source(self, account: str, key: Secret | KeyCallable) -> KeySource:
+        """Return the source of an account's key; the same callable asks once for all handles."""
+        if isinstance(key, Secret):
+            return GivenKey(key)
+        try:
+            known = self._sources.get((account, key))
+        except TypeError:  # a callable that cannot be hashed
+            return AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+        if known is None:
+            known = AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            self._sources[account, key] = known
+            if len(self._sources) > self._MOST:
+                self._sources.popitem(last=False)
+        else:
+            self._sources.move_to_end((account, key))
+        return known
+
+
+def _checked(answer: object) -> Secret:
+    secret = Secret(answer) if isinstance(answer, str) else None
+    del answer  # a traceback that prints locals must not show it
+    if secret is None:
+        raise ConfigurationError("The callable for the API key did not return a str.")
+    return check_api_key(secret)

@@ -1,0 +1,200 @@
+"""The limit of one account: a slot is taken at the send and freed a minute after the answer."""
+
+import asyncio
+from bisect import bisect_right
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ConfigurationError
+
+# Two machines' clocks do not run alike. 800 parts in a million is far over what a quartz drifts,
+# and costs less than a thousandth of the throughput.
+_DRIFT: Final = 800e-6
+
+
+def _positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
+
+
+def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    check_seconds(attribute.name, value)
+
+
+def _fraction(_: object, __: object, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ConfigurationError(f"share is {value!r}: give a part of the limit, over 0 up to 1.")
+
+
+@attrs.frozen
+class RateLimit:
+    """How many requests of one account this process may make.
+
+    The provider allows 780 a minute for each account; what its window is, nobody knows, so no
+    window of any kind is ever given more.
+
+    Attributes:
+        requests: The number allowed in each `per_seconds`.
+        per_seconds: The length of the window.
+        share: The part of it that is for this process, when several use the same account.
+    """
+
+    requests: int = attrs.field(default=780, validator=_positive_int)
+    per_seconds: float = attrs.field(default=60.0, kw_only=True, validator=_some_seconds)
+    share: float = attrs.field(default=1.0, kw_only=True, validator=_fraction)
+
+    @property
+    def allowed(self) -> int:
+        """The requests of this process in one window, at least 1."""
+        return max(1, int(self.requests * self.share))
+
+
+class AccountLimiter:
+    """The slots of one account, handed out first come, first served.
+
+    The server counts a request somewhere between its send and its answer, so a slot that is
+    freed `per_seconds` after the answer keeps every window of the server within the limit,
+    whatever the network delays. Nothing is spread out: a full burst goes at once.
+    """
+
+    # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
+    __slots__ = (
+        "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
+        "_paused_until", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
+        # Without a limit it only pauses, after a 429.
+        self._allowed = float("inf") if limit is None else limit.allowed
+        self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
+        self._clock = clock
+        self._in_flight = 0
+        self._freed_at: list[float] = []
+        self._paused_until = float("-inf")
+        self._waiting: list[asyncio.Future[None]] = []
+        self._freed: asyncio.Future[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it knows nothing that a new limiter would not."""
+        now = self._clock.now()
+        self._drop_expired(now)
+        return not (self._in_flight or self._waiting or self._freed_at or now < self._paused_until)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a 429 holds the account back."""
+        return self._clock.now() < self._paused_until
+
+    def acquire_at_once(self) -> bool:
+        """Take a slot if there is one and nobody waits; return whether it was."""
+        if self._waiting or not self._has_room():
+            return False
+        self._in_flight += 1
+        return True
+
+    async def acquire(self) -> None:
+        """Wait for a slot and take it. Cancelling gives the turn to the next."""
+        if self.acquire_at_once():
+            return
+        await self._queue()
+        self._in_flight += 1
+
+    def release(self) -> None:
+        """Say that the request was answered or has failed: its slot is freed a window later."""
+        if self._held_seconds:
+            self._freed_at.append(self._clock.now() + self._held_seconds)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Free a slot at once: its request was never even attempted."""
+        self._in_flight -= 1
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
+
+    def pause(self, seconds: float) -> None:
+        """Hold the whole account back, as after a 429."""
+        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+
+    async def _queue(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            if self._waiting[0] is not turn:
+                await turn
+            while not self._has_room():
+                await self._wait_for_room()
+        finally:
+            self._waiting.remove(turn)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        if self._waiting and not self._waiting[0].done():
+            self._waiting[0].set_result(None)
+
+    def _has_room(self) -> bool:
+        now = self._clock.now()
+        if now < self._paused_until:
+            return False
+        self._drop_expired(now)
+        return self._in_flight + len(self._freed_at) < self._allowed
+
+    def _drop_expired(self, now: float) -> None:
+        if self._freed_at and self._freed_at[0] <= now:
+            del self._freed_at[: bisect_right(self._freed_at, now)]
+
+    async def _wait_for_room(self) -> None:
+        now = self._clock.now()
+        if now < self._paused_until:
+            await self._clock.sleep(self._paused_until - now)
+            return
+        self._freed = asyncio.get_running_loop().create_future()
+        if not self._freed_at:
+            # Every slot is in flight: the next date is known only when one is answered.
+            await self._freed
+            return
+        # A slot that is given back unused comes sooner than the next date.
+        sleeper = asyncio.ensure_future(self._clock.sleep(self._freed_at[0] - now))
+        try:
+            await asyncio.wait([sleeper, self._freed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+
+
+class LimiterRegistry:
+    """The limiters of all accounts: the same account, the same limiter."""
+
+    _FIRST_SWEEP: Final = 1_000
+
+    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._by_account: dict[str, AccountLimiter] = {}
+        self._next_sweep = self._FIRST_SWEEP
+
+    def of(self, account: str) -> AccountLimiter:
+        """Return the account's limiter."""
+        limiter = self._by_account.get(account)
+        if limiter is None:
+            self._sweep()
+            limiter = self._by_account[account] = AccountLimiter(self._limit, self._clock)
+        return limiter
+
+    def __len__(self) -> int:
+        return len(self._by_account)
+
+    def count_paused(self) -> int:
+        """Count the accounts that a 429 holds back."""
+        return sum(limiter.is_paused for limiter in self._by_account.values())
+
+    def _sweep(self) -> None:
+        # Doubling the mark keeps the cost of sweeping constant per account.
+        if len(self._by_account) < self._next_sweep:
+            return
+        self._by_account = {
+            name: limiter for name, limiter in self._by_account.items() if not limiter.is_idle
+        }
+        self._next_sweep = max(self._FIRST_SWEEP, 2 * len(self._by_account))

@@ -1,0 +1,237 @@
+"""What became of a request that is never sent again: read until it is known.
+
+A request is read for when its `RetryPolicy` says, inside the deadline. "List once, then send
+again" makes duplicates as often as a blind retry when the server commits late.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.call.context import Call
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    MalformedResponseError,
+    PartialRegistrationError,
+    SequenceAlreadyExistsError,
+    SequenceBeingRegisteredError,
+    UnknownSequenceError,
+    UnprocessableError,
+)
+from invoicexpress_async.models.sequence import Registration, Sequence
+from invoicexpress_async.protocol.sequence_rows import malformed
+from invoicexpress_async.protocol.sequences import SequenceRequests
+
+# No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
+_MOST_PAGES: Final = 200
+_AFTER_THE_SCHEDULE_SECONDS: Final = 45.0
+_SETTLED: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+
+
+@attrs.frozen(kw_only=True)
+class Listing:
+    """One complete list of an account's sequences."""
+
+    sequences: tuple[Sequence, ...]
+
+    def find(self, serie: str) -> Sequence | None:
+        """Return the one sequence of exactly that name.
+
+        Raises:
+            MalformedResponseError: there are two. The server refuses a second one, so it is not
+                what it should be, and guessing one of them could number documents wrongly.
+        """
+        exact = [sequence for sequence in self.sequences if sequence.serie == serie]
+        if len(exact) > 1:
+            ids = " and ".join(str(sequence.id) for sequence in exact)
+            raise malformed(f"sequences: {len(exact)} are called {serie!r}, with the ids {ids}")
+        return exact[0] if exact else None
+
+    def find_similar(self, serie: str) -> Sequence | None:
+        """Return a sequence whose name differs in case or spaces only: it may be meant, or not."""
+        folded = _fold(serie)
+        return next((one for one in self.sequences if _fold(one.serie) == folded), None)
+
+    def why_not_found(self, serie: str) -> str:
+        """Say what a person should know about the absence of `serie`."""
+        similar = self.find_similar(serie)
+        if similar is None:
+            return "no list has shown the sequence"
+        return f"there is {similar.serie!r} (id {similar.id}), which differs in case or spaces only"
+
+
+def _fold(serie: str) -> str:
+    return "".join(serie.casefold().split())
+
+
+class Reconciler:
+    """Reads, never sends."""
+
+    def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
+        self._dispatcher = dispatcher
+        self._requests = requests
+        self._clock = dispatcher.clock
+
+    async def list(self, call: Call) -> Listing:
+        """Read all sequences of the account.
+
+        Raises:
+            InvoiceXpressError: whatever kept the list from being read to its end.
+        """
+        sequences: list[Sequence] = []
+        for page in range(1, _MOST_PAGES + 1):
+            answer = await self._dispatcher.fetch(call, self._requests.list(page))
+            sequences += answer.sequences
+            if answer.is_last:
+                return Listing(sequences=tuple(sequences))
+        raise malformed(f"pagination: more than {_MOST_PAGES} pages")
+
+    async def after_create(
+        self, call: Call, serie: str, said: InvoiceXpressError | None, *, now: bool = False
+    ) -> Sequence:
+        """Read until the sequence shows.
+
+        Args:
+            call: The call, its intent set and in doubt.
+            serie: The name that was sent.
+            said: The server's own answer to the create, if it gave one.
+            now: Whether the first read is due at once, as when an old intent is resumed.
+
+        Raises:
+            SequenceBeingRegisteredError: the server said so, and it has not settled.
+            UnknownSequenceError: the server said so, and left an unregistered sequence behind.
+            OutcomeUnknownError: nothing was found.
+        """
+        is_being_registered = isinstance(said, SequenceBeingRegisteredError)
+        why, was_absent = "no list has shown the sequence", False
+        started = self._clock.now()
+        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
+            if not await self._wait_until(call, started + at_seconds):
+                break
+            try:
+                listing = await self.list(call)
+            except InvoiceXpressError as error:
+                why, was_absent = f"the last list failed ({type(error).__name__})", False
+                continue  # a failing list is not "absent"
+            found = self._match(call, listing, serie)
+            was_absent = found is None and _is_absent(call, listing, serie)
+            if found is not None and not (is_being_registered and not _is_settled(found)):
+                self._dispatcher.telling.reconciled(call, is_found=True)
+                return self._judge(call, found, said)
+            why = listing.why_not_found(serie)
+        if said is not None and is_being_registered:
+            raise said
+        if said is not None:
+            why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
+        self._dispatcher.telling.reconciled(call, is_found=False)
+        unknown = call.outcome_unknown(why)
+        unknown.was_absent = was_absent
+        raise unknown
+
+    async def after_register(
+        self, call: Call, sequence_id: int, said: InvoiceXpressError | None, *, now: bool = False
+    ) -> Sequence:
+        """Read until the sequence is registered. The arguments are those of `after_create`.
+
+        Raises:
+            SequenceBeingRegisteredError: the server said so, and it has not settled.
+            PartialRegistrationError: at the end of the schedule, some types have no code.
+            OutcomeUnknownError: it does not show as registered.
+        """
+        is_being_registered = isinstance(said, SequenceBeingRegisteredError)
+        last: Sequence | None = None
+        started = self._clock.now()
+        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
+            if not await self._wait_until(call, started + at_seconds):
+                break
+            try:
+                last = await self._dispatcher.fetch(call, self._requests.get(sequence_id))
+            except InvoiceXpressError:
+                continue  # a failing read says nothing
+            if _is_settled(last):
+                call.is_in_doubt, call.has_changed = False, True
+                self._dispatcher.telling.reconciled(call, is_found=True)
+                return last
+        if said is not None and is_being_registered:
+            raise said
+        if last is not None and last.registration is Registration.PARTIAL:
+            call.is_in_doubt, call.has_changed = False, True
+            raise partial(last)
+        self._dispatcher.telling.reconciled(call, is_found=False)
+        raise call.outcome_unknown("no read has shown the sequence as registered")
+
+    async def left_behind(
+        self, call: Call, serie: str, refusal: UnprocessableError
+    ) -> UnprocessableError:
+        """Look once whether a refusal of the tax authority left a row; return the refusal."""
+        try:
+            found = (await self.list(call)).find(serie)
+        except InvoiceXpressError:
+            return refusal  # it stays in doubt, and says so
+        call.is_in_doubt = False
+        refusal.may_have_been_processed = found is not None
+        refusal.sequence = found
+        return refusal
+
+    def _match(self, call: Call, listing: Listing, serie: str) -> Sequence | None:
+        try:
+            return listing.find(serie)
+        except MalformedResponseError as error:
+            why = error.problems[0]
+        raise call.outcome_unknown(why)
+
+    def _judge(self, call: Call, found: Sequence, said: InvoiceXpressError | None) -> Sequence:
+        had_before = call.intent is not None and call.intent["had_sequences"] is not None
+        if not had_before and any(state.number for state in found.documents.values()):
+            # A new sequence has used no number: this one was there before, so ours was refused.
+            call.is_in_doubt = False
+            raise SequenceAlreadyExistsError(
+                f"The create failed, and the sequence (id {found.id}) has documents already."
+            )
+        call.is_in_doubt, call.has_changed = False, True
+        if isinstance(said, UnknownSequenceError) and not _is_settled(found):
+            said.sequence = found
+            said.may_have_been_processed = True
+            raise said
+        return found
+
+    async def _wait_until(self, call: Call, when: float) -> bool:
+        """Sleep until `when`, unless the deadline comes first: then say so at once."""
+        if when >= call.deadline:
+            return False
+        await self._clock.sleep(max(0.0, when - self._clock.now()))
+        return True
+
+
+def partial(sequence: Sequence) -> PartialRegistrationError:
+    """Return the error for a sequence some of whose types have no code."""
+    types = ", ".join(sequence.unregistered)
+    return PartialRegistrationError(
+        f"Sequence {sequence.serie!r} (id {sequence.id}) has no validation code for: {types}.",
+        sequence=sequence,
+    )
+
+
+def _is_settled(sequence: Sequence) -> bool:
+    return sequence.registration in _SETTLED
+
+
+def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
+    """Whether it may be believed that the sequence is not there at present."""
+    had_sequences = call.intent is not None and call.intent["had_sequences"]
+    is_emptied = had_sequences and not listing.sequences  # sequences are never deleted
+    return not is_emptied and listing.find_similar(serie) is None
+
+
+def _schedule(call: Call, *, now: bool, is_endless: bool) -> Iterator[float]:
+    """Yield the seconds after the send at which to read; endless only up to the deadline."""
+    if now:
+        yield 0.0
+    schedule = call.link.policy.read_after_seconds
+    yield from schedule
+    last = schedule[-1] if schedule else float("inf")
+    while is_endless:
+        last += _AFTER_THE_SCHEDULE_SECONDS
+        yield last

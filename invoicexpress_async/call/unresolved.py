@@ -1,0 +1,43 @@
+"""What this process has sent and does not know the outcome of."""
+
+from invoicexpress_async.models.intent import Intent
+
+
+class Doubts:
+    """Intents by account, one for each thing that was asked for."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
+
+    def note(self, intent: Intent) -> None:
+        """Keep one."""
+        self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
+
+    def drop(self, intent: Intent) -> None:
+        """Let go of the one that asked for the same as `intent`, if there is one."""
+        mine = self._by_account.get(intent["account"])
+        if mine is None:
+            return
+        mine.pop(_identity(intent), None)
+        if not mine:
+            del self._by_account[intent["account"]]
+
+    def find(self, intent: Intent) -> Intent | None:
+        """Return the one that asked for the same."""
+        mine = self._by_account.get(intent["account"])
+        return None if mine is None else mine.get(_identity(intent))
+
+    def of(self, account: str) -> tuple[Intent, ...]:
+        """Return those of one account."""
+        return tuple(self._by_account.get(account, {}).values())
+
+    def all(self) -> tuple[Intent, ...]:
+        """Return those of all accounts."""
+        return tuple(one for mine in self._by_account.values() for one in mine.values())
+
+
+def _identity(intent: Intent) -> tuple[object, ...]:
+    what = intent["operation"], intent["serie"], intent["sequence_id"]
+    if intent["operation"] != "create_account":
+        return what
+    return (*what, *map(intent.get, ("email", "organization_name", "fiscal_id")))

@@ -1,0 +1,71 @@
+"""The cyclopts application, and what becomes of a wrong usage."""
+
+from typing import Final
+
+from cyclopts import App, CycloptsError, UnusedCliTokensError
+
+from invoicexpress_async.cli.exit_codes import INTERRUPTED
+from invoicexpress_async.cli.failures import print_failure, show_error
+from invoicexpress_async.cli.invocation import program
+from invoicexpress_async.cli.overview import COMMANDS, overview
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+
+_KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
+
+
+def build() -> App:
+    """Return the application; its commands are imported when they are called."""
+    app = App(
+        name="invoicexpress",
+        help=overview(),
+        help_format="plaintext",  # the other formats import a Markdown parser
+        version_flags=(),
+        result_action="return_value",
+        print_error=False,
+        exit_on_error=False,
+    )
+    for command in COMMANDS:
+        app.command(command.import_path, name=command.name)
+    return app
+
+
+def dispatch(tokens: list[str]) -> int:
+    """Run the command and return its exit code; no error of this package gets out."""
+    as_json = "--json" in tokens
+    error: InvoiceXpressError
+    try:
+        _refuse_key(tokens)
+        _refuse_leading_option(tokens)
+        result: object = build()(tokens)
+        return result if isinstance(result, int) else 0
+    except UnusedCliTokensError:
+        # Its own text repeats them, and one may be a key.
+        error = ConfigurationError("There are more arguments than the command takes.")
+    except CycloptsError as usage:
+        error = ConfigurationError(str(usage))
+    except InvoiceXpressError as failure:
+        error = failure
+    except (KeyboardInterrupt, SystemExit) as end:
+        # cyclopts makes the one into the other.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
+        print_failure("Interrupted.", as_json=as_json)
+        return INTERRUPTED
+    return show_error(error, as_json=as_json)
+
+
+def _refuse_key(tokens: list[str]) -> None:
+    # Before anything could print the arguments: this one may hold the key.
+    if any(token.partition("=")[0] in _KEY_OPTIONS for token in tokens):
+        raise ConfigurationError(
+            "A key is never an argument: the process list would show it. Put it into "
+            "INVOICEXPRESS_API_KEY, or into a file that --api-key-file names."
+        )
+
+
+def _refuse_leading_option(tokens: list[str]) -> None:
+    if tokens[0].startswith("-"):
+        raise ConfigurationError(
+            f"The command comes first, and options after it, as in: {program()} sequences list "
+            "--json. --help alone shows the commands."
+        )

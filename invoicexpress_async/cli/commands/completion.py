@@ -1,0 +1,32 @@
+"""`invoicexpress completion`: the completion of commands, options and file names by a shell."""
+
+import re
+import sys
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from invoicexpress_async.cli.exit_codes import DONE
+
+_FUNCTION: Final = re.compile(r"^(\w+)\(\)", re.MULTILINE)
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Whose script to print.")], /
+) -> int:
+    """Print the script by which a shell completes commands, options and file names.
+
+    In ~/.bashrc: eval "$(invoicexpress completion bash)"
+
+    In ~/.zshrc, after compinit: eval "$(invoicexpress completion zsh)"
+
+    In config.fish: invoicexpress completion fish | source
+    """
+    from invoicexpress_async.cli.app import build  # noqa: PLC0415  # it is what calls this
+
+    script = build().generate_completion(shell=shell)
+    sys.stdout.write(script)
+    if shell == "zsh" and (function := _FUNCTION.search(script)):
+        # Written for a file that zsh finds by itself; `eval` has to be told whom it is for.
+        sys.stdout.write(f"compdef {function[1]} invoicexpress\n")
+    return DONE

@@ -1,0 +1,119 @@
+"""What a user of the command line can do about a company that is not done."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import invoicexpress_async
+from invoicexpress_async import (
+    OutcomeUnknownError,
+    RepeatedCredentialsError,
+    errors,
+    onboarding,
+    provisioning,
+)
+from invoicexpress_async.cli.failures import cure_of, cure_of_kind
+from invoicexpress_async.cli.invocation import in_place
+from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
+from invoicexpress_async.onboarding import (
+    AccountUnknownError,
+    CompanyOutcome,
+    CompanyState,
+    CompanyStep,
+    CredentialsUnknownError,
+    KeyLostError,
+    KeyNeededError,
+    NameUnknownError,
+    NotVerifiedError,
+    SinkError,
+)
+from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError
+
+_TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
+_AGAIN: Final = "Run the same command again: it goes on where it is."
+_MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
+_AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
+_AT_OF_SERIES: Final = (
+    "The tax authority took its credentials and then refused them: check the sub-user's right "
+    "to communicate series, then run again with --retry-refused; or correct them in its row."
+)
+_SERIES_UNKNOWN: Final = (
+    "Run the same command again in some minutes: it reads first. If it never shows, run it with "
+    "--resend-absent-after 900, which sends it again once two lists, so far apart, do not have it. "
+    "Or `invoicexpress sequences ensure` it as the default, with the account's own name and key, "
+    "then run again."
+)
+
+_CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
+    AccountUnknownError: (
+        "It is never sent again. Look for its fiscal number and e-mail in the provider's pages. If "
+        f"the account is there, have its key shown or renewed, {_TAKE_UP}. If there is none for "
+        "certain, run again with --forget and its fiscal number."
+    ),
+    KeyLostError: (
+        "If an earlier run had another --spool, name that. Else have the account's key shown or "
+        f"renewed in the provider's pages, {_TAKE_UP}."
+    ),
+    KeyNeededError: _MISSING_KEY,
+    KeyUnavailableError: _MISSING_KEY,
+    NameUnknownError: f"Look its name up in the provider's pages, {_TAKE_UP}.",
+    SinkError: "Mend what --keys-out names, and run again: the key is in the spool.",
+    RepeatedCredentialsError: (
+        "Correct at_subuser or at_password in its row. If it was something else that made the "
+        "server refuse them and it has changed, run again with --retry-refused."
+    ),
+    CredentialsUnknownError: (
+        "Look in the account whether AT communication is set up: if so, run again. If not, check "
+        "the credentials at the tax authority first, then run again with --retry-refused."
+    ),
+    NotVerifiedError: "Run again in some minutes: a list can lag behind.",
+    PartialRegistrationError: (
+        "Do not use the account yet: check its set-up at the tax authority, then run again with "
+        "--retry-refused."
+    ),
+    RowCutOffError: _AGAIN,
+}
+
+
+def cure_of_company(outcome: CompanyOutcome) -> str | None:
+    """Return what to do, or None when it is done."""
+    error = outcome.error
+    if error is None:
+        return None
+    is_in_doubt = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
+    if is_in_doubt and type(error) not in _CURES:
+        return in_place(_SERIES_UNKNOWN)
+    if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
+        return "Put at_subuser and at_password into its row, and run again."
+    return _cure(type(error), outcome.step, outcome.state, cure_of(error))
+
+
+def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | None:
+    """Return what to do about companies of which a journal has the class of their error."""
+    if error is None:
+        return None
+    for module in (errors, onboarding, provisioning, invoicexpress_async):
+        kind = getattr(module, error, None)
+        if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
+            if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
+                return in_place(_SERIES_UNKNOWN)
+            return _cure(kind, step, state, cure_of_kind(kind))
+    return _AGAIN
+
+
+def _cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: str) -> str:
+    if _is_of_series(kind, step):
+        return _AT_OF_SERIES
+    if kind in _CURES:
+        return _CURES[kind]
+    if state == CompanyState.FAILED:
+        return _AGAIN
+    if step is not CompanyStep.AT:
+        return f"{cure} Then run again with --retry-refused."
+    if issubclass(kind, errors.UnprocessableError):
+        return _AT
+    return f"{cure} Then run again, after another cause with --retry-refused."
+
+
+def _is_of_series(kind: type[InvoiceXpressError], step: CompanyStep) -> bool:
+    is_of_credentials = issubclass(kind, errors.TaxAuthorityCredentialsError)
+    return is_of_credentials and step is CompanyStep.SERIES

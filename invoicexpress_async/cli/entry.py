@@ -1,0 +1,26 @@
+"""From the arguments to a command. Help and version cost no import of cyclopts or rich."""
+
+import sys
+
+from invoicexpress_async.cli.exit_codes import DONE
+from invoicexpress_async.cli.overview import overview
+from invoicexpress_async.cli.stdout import guarded
+
+
+def run(tokens: list[str]) -> int:
+    """Run the command that the arguments name and return its exit code."""
+    return guarded(lambda: _run(tokens))
+
+
+def _run(tokens: list[str]) -> int:
+    if not tokens or tokens in (["--help"], ["-h"]):
+        sys.stdout.write(overview())
+        return DONE
+    if tokens == ["--version"]:
+        from importlib.metadata import version  # noqa: PLC0415  # a third of the help's time
+
+        sys.stdout.write(f"invoicexpress-async {version('invoicexpress-async')}\n")
+        return DONE
+    from invoicexpress_async.cli.app import dispatch  # noqa: PLC0415  # not for the help
+
+    return dispatch(tokens)

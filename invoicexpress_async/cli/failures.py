@@ -1,0 +1,141 @@
+"""Errors for people, as one block, and for machines, as one JSON object; both on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from invoicexpress_async.cli.exit_codes import FAILED, UNKNOWN, USAGE
+from invoicexpress_async.cli.invocation import in_place
+from invoicexpress_async.cli.text import plain, say
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    SequenceAlreadyExistsError,
+    StatusError,
+)
+
+if TYPE_CHECKING:
+    from invoicexpress_async.provisioning import Difference
+
+_MOST_DIFFERENCES: Final = 5
+
+# Where the library's cure names Python, the one that a shell user can follow.
+_CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
+    DeadlineExceededError: "Give it more time with --timeout.",
+    OutcomeUnknownError: (
+        "Do not send it again: the server may still carry it out. Give its intent to "
+        "`invoicexpress sequences resume` in some minutes, and again later; it only reads."
+    ),
+    PartialRegistrationError: (
+        "Do not use the sequence yet: check the account's tax-authority set-up, then run "
+        "`invoicexpress sequences register ID`."
+    ),
+    SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
+}
+
+# A new process that does not find it would send it, so it must have had the time to show.
+_CURE_OF_ENSURE: Final = (
+    "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
+    "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
+    "of this send, and would send another if a list does not have it."
+)
+
+
+def cure_of(error: InvoiceXpressError) -> str:
+    """Return what a user of the command line can do."""
+    if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
+        return in_place(_CURE_OF_ENSURE)
+    return in_place(_CURES.get(type(error), error.cure))
+
+
+def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
+    """Return the same for an error of which only the class is known."""
+    return in_place(_CURES.get(kind, kind.cure))
+
+
+def message_of(error: InvoiceXpressError) -> str:
+    """Return what happened, without context and cure."""
+    return str(error.args[0]).strip() if error.args else ""
+
+
+def exit_code_of(error: InvoiceXpressError) -> int:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, ConfigurationError):
+        return USAGE
+    is_known = isinstance(error, PartialRegistrationError) or bool(getattr(error, "sequence", None))
+    return UNKNOWN if error.may_have_been_processed and not is_known else FAILED
+
+
+def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
+    """Print an error and return the exit code."""
+    if as_json:
+        sys.stderr.write(json.dumps(error_object(error)) + "\n")
+    else:
+        sys.stderr.write("\n".join(plain(line) for line in _block(error)) + "\n")
+    return exit_code_of(error)
+
+
+def print_failure(text: str, *, as_json: bool) -> None:
+    """Print what ended a command and is not one of the package's errors."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": None, "message": text}) + "\n")
+    else:
+        say(plain(text))
+
+
+def error_object(error: InvoiceXpressError) -> dict[str, object]:
+    """Return an error as plain data."""
+    found: dict[str, object] = {
+        "error": type(error).__name__,
+        "message": message_of(error),
+        "operation": error.operation,
+        "subject": error.subject,
+        "account": error.account,
+        "may_have_been_processed": error.may_have_been_processed,
+        "cure": cure_of(error),
+        "anchor": error.anchor,
+    }
+    if isinstance(error, StatusError):
+        found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
+    if isinstance(error, OutcomeUnknownError):
+        found["intent"] = error.intent
+    if differences := differences_of(error):
+        found["differences"] = difference_objects(differences)
+    return found
+
+
+def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
+    """Return rows on which a plan and its journal do not agree as plain data."""
+    return [
+        {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
+        for one in differences
+    ]
+
+
+def differences_of(error: InvoiceXpressError) -> "tuple[Difference, ...]":
+    """Return the rows on which a plan and its journal do not agree."""
+    # By its field: the help of a command is not to import what raises it.
+    return getattr(error, "differences", ())
+
+
+def _block(error: InvoiceXpressError) -> list[str]:
+    first, *others = message_of(error).splitlines() or [type(error).__name__]
+    lines = [f"error: {first}", *others]
+    if error.operation is not None:
+        what = f"{error.operation} of {error.subject}" if error.subject else error.operation
+        effect = "it may have taken effect" if error.may_have_been_processed else "no effect"
+        lines.append(f"  what: {what}, account {error.account}; {effect}")
+    if isinstance(error, OutcomeUnknownError):
+        lines.append(f"  keep: {json.dumps(error.intent)}")
+    differences = differences_of(error)
+    for one in differences[:_MOST_DIFFERENCES]:
+        state = f", {one.state}" if one.state else ""
+        lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
+    if others or differences or not isinstance(error, ConfigurationError):
+        # The text of a wrong usage is its own cure.
+        lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
+    return lines

@@ -1,0 +1,117 @@
+"""Data for people, as tables, and for machines, as JSON; both on stdout."""
+
+import json
+import sys
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from invoicexpress_async import DocumentSequenceState, Registration, Sequence
+from invoicexpress_async.cli.text import plain
+
+_WIDTH = 100  # where nobody looks, a table is as wide as the widest that is promised
+_STYLES = {
+    Registration.REGISTERED: "green",
+    Registration.PARTIAL: "yellow",
+    Registration.NOT_REGISTERED: "red",
+    Registration.NOT_APPLICABLE: "dim",
+    Registration.UNKNOWN: "yellow",
+}
+
+
+class _DataConsole(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # Rich's own ends the process with 1
+
+
+def data_console() -> Console:
+    """Return the console for data; without a terminal it has a fixed width and no colour."""
+    width = None if sys.stdout.isatty() else _WIDTH
+    return _DataConsole(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def write_json(value: object) -> None:
+    """Write one line of JSON."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
+    """Return a table in the house's form; the columns in `numbers` are set to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        # A narrow terminal breaks an id or a code into lines: cut, it would be a wrong one.
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def cell(value: object) -> Text:
+    """Return a value as a cell: safe for the terminal, and a dash for nothing."""
+    return Text("-", "dim") if value is None else Text(plain(str(value)))
+
+
+def registration_cell(registration: Registration) -> Text:
+    """Return a registration in its colour."""
+    return Text(registration.replace("_", " "), _STYLES[registration])
+
+
+def sequence_object(sequence: Sequence) -> dict[str, object]:
+    """Return a sequence as plain data."""
+    return {
+        "id": sequence.id,
+        "serie": sequence.serie,
+        "is_default": sequence.is_default,
+        "registration": sequence.registration,
+        "documents": {
+            str(name): _document_object(state) for name, state in sequence.documents.items()
+        },
+    }
+
+
+def _document_object(state: DocumentSequenceState) -> dict[str, object]:
+    return {
+        "number": state.number,
+        "sequence_id": state.sequence_id,
+        "validation_code": state.validation_code,
+        "registration": state.registration,
+    }
+
+
+def show_sequences(sequences: Iterable[Sequence], *, as_json: bool) -> None:
+    """Show the sequences of an account, a line for each."""
+    if as_json:
+        write_json([sequence_object(sequence) for sequence in sequences])
+        return
+    table = new_table("id", "serie", "default", "registration", numbers=("id",))
+    for one in sequences:
+        table.add_row(
+            cell(one.id),
+            cell(one.serie),
+            cell("yes" if one.is_default else None),
+            registration_cell(one.registration),
+        )
+    console = data_console()
+    console.print(table if table.row_count else "The account has no sequences.")
+
+
+def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
+    """Show one sequence, a line for each document type."""
+    if as_json:
+        write_json(sequence_object(sequence))
+        return
+    numbers = ("last number", "sequence id")
+    table = new_table("document type", *numbers, "validation code", "registration", numbers=numbers)
+    for name, state in sequence.documents.items():
+        table.add_row(
+            cell(name),
+            cell(state.number),
+            cell(state.sequence_id),
+            cell(state.validation_code),
+            registration_cell(state.registration),
+        )
+    default = ", the default" if sequence.is_default else ""
+    title = Text(f"{plain(sequence.serie)} (id {sequence.id}{default}): ")
+    data_console().print(title + registration_cell(sequence.registration), table)

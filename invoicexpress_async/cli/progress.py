@@ -1,0 +1,144 @@
+"""Progress on stderr: a bar on a terminal, else a line every few seconds."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import attrs
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from invoicexpress_async.cli.pace import Pace
+
+_SECONDS_BETWEEN_LINES: Final = 5.0
+_PAUSED: Final = "The server fails for every account: paused, one row at a time tries it."
+_GOES_ON: Final = "The server answers again: going on."
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """How far it is.
+
+    Attributes:
+        ended: How many have ended.
+        skipped: How many of these took no time, and say nothing of the pace.
+        text: The counts, in words.
+        brief: The same for a bar; as the text, unless it is given.
+        is_paused: Whether the server as a whole fails.
+    """
+
+    ended: int
+    text: str
+    skipped: int = 0
+    brief: str = ""
+    is_paused: bool = False
+
+
+class ProgressView(Protocol):
+    """What a run tells of how far it is."""
+
+    def note(self, step: Step) -> None:
+        """Show it."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        ...
+
+
+class Bar:
+    """The bar: counts, rate, time left, or that it is paused."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._pace, self._is_paused = total, Pace(), False
+        self._progress = Progress(
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[pace]}", style="dim"),
+            console=Console(stderr=True),
+            # Rich would send what is written to stdout, our data, to this console instead.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task("", total=total, counts="", pace="")
+
+    def note(self, step: Step) -> None:
+        """Move the bar."""
+        self._pace.note(step.ended - step.skipped)
+        pace = "paused: the server fails"
+        if not step.is_paused:
+            pace = self._pace.text(self._total - step.ended)
+        self._progress.update(
+            self._task, completed=step.ended, counts=step.brief or step.text, pace=pace
+        )
+        if step.is_paused is not self._is_paused:
+            self._is_paused = step.is_paused
+            self.say(_PAUSED if step.is_paused else _GOES_ON)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    """The lines, for logs: no more than one in five seconds, and one at the end."""
+
+    def __init__(self, total: int, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._now, self._pace = total, now, Pace(now=now)
+        self._last = now()
+        self._step = Step(ended=0, text="")
+
+    def note(self, step: Step) -> None:
+        """Count, and write a line when it is time."""
+        self._pace.note(step.ended - step.skipped)
+        before, self._step = self._step, step
+        if step.is_paused is not before.is_paused:
+            self.say(_PAUSED if step.is_paused else _GOES_ON)
+        if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._write()
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None or self._step.ended:
+            self._write()
+
+    def _write(self) -> None:
+        self._last, step = self._now(), self._step
+        self._pace.note(step.ended - step.skipped)
+        pace = "paused" if step.is_paused else self._pace.text(self._total - step.ended)
+        self.say(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
+
+
+def open_progress(total: int, *, as_json: bool) -> AbstractContextManager[ProgressView]:
+    """Return the bar, where somebody looks at it, or the lines."""
+    # A bar and JSON lines on one screen would overwrite each other.
+    is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
+    return Bar(total) if is_bar else Lines(total)

@@ -1,0 +1,109 @@
+"""Running a coroutine until it ends or a signal asks for the end."""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from collections.abc import Callable, Coroutine, Generator
+from types import FrameType
+from typing import Final, TypeVar
+
+import attrs
+
+from invoicexpress_async.provisioning import RunStop
+
+T = TypeVar("T")
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_until_signal(work: Coroutine[object, object, T]) -> T:
+    """Run it. SIGINT and SIGTERM cancel it, so that it can clean up.
+
+    Raises:
+        KeyboardInterrupt: after one of the two.
+    """
+    return run_to_its_end(_cancelled_by_sigterm(work))
+
+
+def run_to_its_end(work: Coroutine[object, object, T]) -> T:
+    """Run what takes the signals itself, with an `Interruption`.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came while it did not take it.
+    """
+    with contextlib.suppress(asyncio.CancelledError):
+        return asyncio.run(work)
+    raise KeyboardInterrupt
+
+
+async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
+    task = asyncio.current_task()
+    if task is not None:
+        # Windows has no such handlers, and a thread that is not the main one may set none.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+@contextlib.contextmanager
+def plain_interrupts() -> Generator[None]:
+    """Let Ctrl-C end a question that is asked inside a running event loop, which it would not."""
+    before = signal.getsignal(signal.SIGINT)
+    if before in {None, signal.SIG_IGN}:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            stack.callback(signal.signal, signal.SIGINT, before)
+        yield
+
+
+@attrs.define(eq=False)
+class Interruption:
+    """SIGINT and SIGTERM during a run: the first asks it to stop, the next cuts it off.
+
+    Attributes:
+        stop: Of the run.
+        tell: Called once, at the first signal.
+        has_come: Whether there was one.
+    """
+
+    stop: RunStop = attrs.field(factory=RunStop)
+    tell: Callable[[], None] | None = None
+    has_come: bool = False
+
+    def __call__(self) -> None:
+        """End the run: in order at the first signal, at once at the second."""
+        if self.has_come:
+            self.stop.cut_off()
+            return
+        self.has_come = True
+        self.stop.request()
+        if self.tell is not None:
+            self.tell()
+
+    @contextlib.contextmanager
+    def catching(self) -> Generator[None]:
+        """Take the two signals, as far as this thread may, inside a running event loop."""
+        loop = asyncio.get_running_loop()
+        count = itertools.count()
+
+        def note(_number: int, _frame: FrameType | None) -> None:
+            if next(count) > 1:
+                # A reader of stdout that does not read blocks the loop: then nothing else helps.
+                raise KeyboardInterrupt
+            loop.call_soon_threadsafe(self)
+
+        with contextlib.ExitStack() as stack:
+            for number in _SIGNALS:
+                before = signal.getsignal(number)
+                # What was started to ignore it, as by `nohup` or `&`, goes on doing so.
+                if before is signal.SIG_IGN:
+                    continue
+                with contextlib.suppress(ValueError):  # not the main thread
+                    # Not the loop's own handlers: Windows has none.
+                    signal.signal(number, note)
+                    stack.callback(signal.signal, number, before)
+            yield

@@ -1,0 +1,1 @@
+"""What a job, an audit or a roll-over shows of its records."""

@@ -1,0 +1,107 @@
+"""Where the key of a row is: in the row, hidden, or at a place that the row names."""
+
+import asyncio
+import functools
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import attrs
+
+from invoicexpress_async.call.keys import KeyCallable
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+
+AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
+"""A vault: awaited with an account's name, returns its key."""
+
+_MOST_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
+
+
+@attrs.frozen
+class KeyReference:
+    """Where a key is, in place of the key: `env:NAME` or `file:PATH`. Read at the row's turn."""
+
+    kind: Literal["env", "file"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    def problem(self) -> str | None:
+        """Return why there is nothing to read, or None."""
+        if self.kind == "env":
+            is_there = bool(os.environ.get(self.name))
+            return None if is_there else "api_key names an environment variable that is not set"
+        # In this order: a folder that must not be entered makes `is_file` raise.
+        is_there = os.access(self.name, os.R_OK) and Path(self.name).is_file()
+        return None if is_there else "api_key names a file that cannot be read"
+
+    async def read(self) -> str:
+        """Return the key.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        return await asyncio.to_thread(self.read_now)
+
+    def read_now(self) -> str:
+        """Return what is there, and let the thread wait for it.
+
+        Raises:
+            ConfigurationError: there is nothing.
+        """
+        is_variable = self.kind == "env"
+        text = os.environ.get(self.name) if is_variable else _read_text(Path(self.name))
+        if not text or not text.strip():
+            raise ConfigurationError(f"No API key is to be had from {self}.")
+        return text.strip()
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(_MOST_CHARACTERS)
+    except (OSError, UnicodeError):
+        return None
+
+
+class KeyUnavailableError(InvoiceXpressError):
+    """The callable that gives the keys raised: nothing was sent for the account."""
+
+    cure = "Mend what gives the keys, and run the plan again."
+
+
+def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | KeyCallable:
+    """Return the key as `SessionManager.account` takes it."""
+    if isinstance(key, Secret):
+        return key.reveal()
+    if isinstance(key, KeyReference):
+        return key.read
+    return functools.partial(_ask, key, account)
+
+
+async def _ask(keys: AccountKeys, account: str) -> str:
+    try:
+        return await keys(account)
+    except InvoiceXpressError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a vault's own, of any class
+        name = type(error).__name__
+    # Its text and its frames may hold what the vault knows.
+    raise KeyUnavailableError(f"The key of account {account} could not be had: {name}.")
+
+
+def as_key(
+    value: str | Secret | KeyReference | AccountKeys,
+) -> Secret | KeyReference | AccountKeys:
+    """Take a text for what it is: `env:NAME`, `file:PATH`, or a key."""
+    if not isinstance(value, str):
+        return value
+    kind, colon, name = value.partition(":")
+    if colon and kind == "env":
+        return KeyReference("env", name)
+    if colon and kind == "file":
+        return KeyReference("file", name)
+    return Secret(value)

@@ -1,0 +1,89 @@
+"""How a plan is to be carried out."""
+
+import datetime as dt
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ConfigurationError
+
+# Half of a manager's connections: a web service beside it is not starved.
+DEFAULT_CONCURRENCY: Final = 50
+# The tax authority's day begins in Lisbon.
+_ZONE: Final = "Europe/Lisbon"
+# A server can commit minutes after a lost answer; one that is sent again then is there twice.
+_SHORTEST_RESEND_SECONDS: Final = 900.0
+
+
+def _check_resend(_: object, __: object, seconds: float | None) -> None:
+    if seconds is None:
+        return
+    if check_seconds("resend_absent_after", seconds) < _SHORTEST_RESEND_SECONDS:
+        raise ConfigurationError(
+            f"resend_absent_after is {seconds} seconds: give {_SHORTEST_RESEND_SECONDS:.0f} or "
+            "more, since a server can commit minutes after a lost answer."
+        )
+
+
+def _check_patience(_: object, __: object, seconds: float) -> None:
+    check_seconds("outage_patience_seconds", seconds)
+
+
+@attrs.frozen(kw_only=True)
+class RunSettings:
+    """What a run may do.
+
+    Attributes:
+        resend_absent_after: Seconds, 900 or more: a create whose answer was lost is sent again
+            once two complete lists, so far apart and the first of them so long after the send,
+            do not show it. None: never. The risk that is left is yours: a server that commits
+            later still.
+        retry_refused: Try again what an earlier run recorded as refused: the cause was cured.
+        accept_changes: Go on although the plan and the journal differ.
+        accept_added: Go on although the plan has rows that the journal has not.
+        outage_patience_seconds: How long the server may fail as a whole before the run ends.
+        is_staged: Create without the default, look whether all is registered, and only then make
+            it the default; as `rollover` does.
+        default_not_before: The day, in Lisbon, before which nothing becomes the default: until
+            then a row ends as prepared.
+    """
+
+    resend_absent_after: float | None = attrs.field(default=None, validator=_check_resend)
+    retry_refused: bool = False
+    accept_changes: bool = False
+    accept_added: bool = False
+    outage_patience_seconds: float = attrs.field(default=3600.0, validator=_check_patience)
+    is_staged: bool = False
+    default_not_before: dt.date | None = None
+
+    def may_default(self) -> bool:
+        """Whether, today in Lisbon, a new serie may become the default."""
+        return self.default_not_before is None or self.default_not_before <= today_in_lisbon()
+
+
+def today_in_lisbon() -> dt.date:
+    """Return the date at which the tax authority is.
+
+    Raises:
+        ConfigurationError: this machine has no time-zone data.
+    """
+    try:
+        zone = ZoneInfo(_ZONE)
+    except ZoneInfoNotFoundError:
+        pass
+    else:
+        return dt.datetime.now(tz=zone).date()
+    raise ConfigurationError(f"There is no time-zone data for {_ZONE}: pip install tzdata.")
+
+
+def check_concurrency(concurrency: object) -> int:
+    """Return how many items may be in flight at a time.
+
+    Raises:
+        ConfigurationError: it is not a positive integer.
+    """
+    if type(concurrency) is not int or concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    return concurrency

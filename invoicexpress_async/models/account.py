@@ -1,0 +1,167 @@
+"""The values of accounts: what a partner creates, what it gets back, and what it reads."""
+
+import functools
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from invoicexpress_async.config import Secret, check_account_name
+from invoicexpress_async.errors import ConfigurationError, MalformedResponseError
+from invoicexpress_async.models.account_fields import (
+    as_secret,
+    check_email,
+    check_flag,
+    check_line,
+    check_organization_name,
+    check_password,
+    is_nif,
+    keeps_secrets,
+    member_of,
+    required,
+)
+from invoicexpress_async.models.json_value import JsonValue
+
+_DOMAIN: Final = ".app.invoicexpress.com"
+
+
+class TaxCountry(StrEnum):
+    """The countries that an account can be taxed in, in the API's numbering."""
+
+    PORTUGAL = "1"
+    IRELAND = "2"
+    UNITED_KINGDOM = "3"
+
+
+class Language(StrEnum):
+    """The languages of an account."""
+
+    PORTUGUESE = "pt"
+    ENGLISH = "en"
+    SPANISH = "es"
+
+
+def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
+    if value is not True:
+        raise ConfigurationError("accepts_terms must be True: the API asks for it.")
+
+
+@keeps_secrets
+@attrs.frozen(kw_only=True)
+class NewAccount:
+    """An account to be created by a partner, for a company that it invoices for.
+
+    Attributes:
+        organization_name: The company, at most 100 characters.
+        email: Of its user: a new one for `create`, an existing one for
+            `create_for_existing_user`.
+        password: Of that user; a str becomes a `Secret`.
+        accepts_terms: That the provider's terms are accepted; nothing else than True is sent.
+        fiscal_id: Unique in the whole system; a Portuguese one has its check digit checked.
+        tax_country: None leaves it to the server, and counts as Portugal for that check.
+        accepts_marketing: None leaves it to the server.
+    """
+
+    organization_name: str = attrs.field(validator=required(check_organization_name))
+    email: str = attrs.field(validator=required(check_email))
+    password: Secret = attrs.field(converter=as_secret, validator=check_password)
+    accepts_terms: bool = attrs.field(validator=_terms)
+    first_name: str | None = attrs.field(default=None, validator=check_line)
+    last_name: str | None = attrs.field(default=None, validator=check_line)
+    phone: str | None = attrs.field(default=None, validator=check_line)
+    fiscal_id: str | None = attrs.field(default=None, validator=check_line)
+    tax_country: TaxCountry | None = attrs.field(default=None, validator=member_of(TaxCountry))
+    language: Language | None = attrs.field(default=None, validator=member_of(Language))
+    accepts_marketing: bool | None = attrs.field(default=None, validator=check_flag)
+
+    def __attrs_post_init__(self) -> None:
+        is_portuguese = self.tax_country in {None, TaxCountry.PORTUGAL}
+        if self.fiscal_id is not None and is_portuguese and not is_nif(self.fiscal_id):
+            raise ConfigurationError(
+                f"fiscal_id {self.fiscal_id!r:.40} is not a Portuguese fiscal number (NIF): nine "
+                "digits, the last one a check. For another country give tax_country."
+            )
+
+
+@attrs.frozen(kw_only=True)
+class CreatedAccount:
+    """An account that was created. Its key is given this once: keep it before anything else.
+
+    An answer that has the key and lacks another field is one all the same.
+
+    Attributes:
+        id: As it came; it may be text. "" when the answer had none.
+        url: As it came; "" when the answer had none.
+        api_key: The new account's own key.
+        state: As it came, such as "active".
+    """
+
+    id: str
+    url: str
+    api_key: Secret
+    state: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The account's name: the first label of its url.
+
+        Raises:
+            MalformedResponseError: there is no url, or it leads elsewhere, so that nothing, and
+                above all not the new key, may be sent there. The key is in `api_key` all the same.
+        """
+        try:
+            parts = urlsplit(self.url)
+            label = (parts.hostname or "").removesuffix(_DOMAIN)
+            is_ours = parts.netloc.lower() == f"{label}{_DOMAIN}" and parts.scheme == "https"
+            name = check_account_name(label) if is_ours else None
+        except ValueError:  # not a URL, or not a name
+            name = None
+        if name is None:
+            where = f"leads elsewhere than https://NAME{_DOMAIN}" if self.url else "is missing"
+            raise MalformedResponseError(
+                f"The url of the new account {where}.",
+                problems=("account.url: not a sub-domain of the provider's",),
+            )
+        return name
+
+
+def _no_extra() -> Mapping[str, JsonValue]:
+    return {}
+
+
+def _read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return MappingProxyType(dict(extra))
+
+
+@attrs.frozen(kw_only=True)
+class AccountDetails:
+    """An account as its partner reads it. The answer has no id and no key.
+
+    Attributes:
+        organization_name: The company.
+        fiscal_id: None when it has none.
+        email: None when the server gives none.
+        state: As it came, such as "active".
+        at_configured: Whether AT communication is set up; None when the answer did not say.
+        trial: Whether it is a trial, which cannot communicate with the tax authority; None
+            when the answer did not say.
+        extra: Fields of the answer that this version does not know, as they came.
+    """
+
+    organization_name: str
+    fiscal_id: str | None = None
+    email: str | None = None
+    state: str | None = None
+    at_configured: bool | None = None
+    trial: bool | None = None
+    extra: Mapping[str, JsonValue] = attrs.field(
+        factory=_no_extra, converter=_read_only, hash=False
+    )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A read-only mapping does not pickle; its contents do.
+        fields = {field.name: getattr(self, field.name) for field in attrs.fields(AccountDetails)}
+        return functools.partial(AccountDetails, **fields | {"extra": dict(self.extra)}), ()

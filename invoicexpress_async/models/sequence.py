@@ -1,0 +1,303 @@
+"""The values of the field: document types, their states, and the sequence that holds them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+import attrs
+
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models.json_value import JsonValue
+
+
+class DocumentType(StrEnum):
+    """The document types seen so far.
+
+    The first 15 are in the provider's sample; `PURCHASE_ORDER` was recorded in live traffic.
+    The set is open: a type that is not named here is kept under its plain `str` name.
+    """
+
+    INVOICE = "invoice"
+    INVOICE_RECEIPT = "invoice_receipt"
+    SIMPLIFIED_INVOICE = "simplified_invoice"
+    CREDIT_NOTE = "credit_note"
+    DEBIT_NOTE = "debit_note"
+    RECEIPT = "receipt"
+    SHIPPING = "shipping"
+    TRANSPORT = "transport"
+    DEVOLUTION = "devolution"
+    PROFORMA = "proforma"
+    QUOTE = "quote"
+    FEES_NOTE = "fees_note"
+    VAT_MOSS_INVOICE = "vat_moss_invoice"
+    VAT_MOSS_CREDIT_NOTE = "vat_moss_credit_note"
+    VAT_MOSS_RECEIPT = "vat_moss_receipt"
+    PURCHASE_ORDER = "purchase_order"
+
+
+class Registration(StrEnum):
+    """How far a sequence, or one document type of it, is registered with the tax authority."""
+
+    REGISTERED = "registered"
+    """It has a validation code; of a sequence: every type that needs one has one."""
+    PARTIAL = "partial"
+    """Some types have a code and others have none. Such a sequence must not be used."""
+    NOT_REGISTERED = "not_registered"
+    """A code is needed and there is none."""
+    NOT_APPLICABLE = "not_applicable"
+    """No code is needed."""
+    UNKNOWN = "unknown"
+    """The answer did not say: old and lean answers carry no codes at all."""
+
+
+@attrs.frozen(kw_only=True)
+class DocumentSequenceState:
+    """Where one document type stands in a sequence.
+
+    Attributes:
+        number: The last number used, 0 on a new sequence, None when the server did not say.
+        sequence_id: The id that documents of this type must name. It is near the id of the
+            sequence but at no fixed offset, so it is never computed. None or 0: the type is
+            not configured on the account.
+        validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
+            needed), or None when the answer had none. Official samples have codes of 7
+            characters although the law says 8, so the length is not checked.
+    """
+
+    number: int | None = None
+    sequence_id: int | None = None
+    validation_code: str | None = None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the account can issue documents of this type."""
+        return bool(self.sequence_id)
+
+    @property
+    def registration(self) -> Registration:
+        """The state that the validation code tells. An absent code is not "N/A"."""
+        return _registration(self.validation_code)
+
+    @property
+    def next_number(self) -> int | None:
+        """The number after the last one used, or None when that is not known."""
+        return None if self.number is None else self.number + 1
+
+    def atcud(self, number: int | None) -> str:
+        """Return the ATCUD of document `number`: its code, a hyphen, the number.
+
+        Portaria 195/2020, article 3: it is printed on every document of a registered type.
+
+        Raises:
+            ConfigurationError: the type has no validation code, or the number is not a
+                positive integer.
+        """
+        if self.registration is not Registration.REGISTERED:
+            raise ConfigurationError(
+                f"This document type has no validation code (it says {self.validation_code!r}), "
+                "so its documents have no ATCUD. Register the sequence first."
+            )
+        if type(number) is not int or number < 1:
+            raise ConfigurationError("The number of a document is a positive integer.")
+        return f"{self.validation_code}-{number}"
+
+
+# What the server writes where a code would stand (the provider's own page).
+_WITHOUT_CODE = {"N/D": Registration.NOT_REGISTERED, "N/A": Registration.NOT_APPLICABLE}
+
+
+def _registration(code: str | None) -> Registration:
+    if not code or code.isspace():
+        return Registration.UNKNOWN
+    return _WITHOUT_CODE.get(code, Registration.REGISTERED)
+
+
+def _registrations(codes: Iterable[str | None]) -> set[Registration]:
+    """Return the states that the codes tell, for less than by looking at each."""
+    told = set(codes)
+    states = {state for code, state in _WITHOUT_CODE.items() if code in told}
+    others = told.difference(_WITHOUT_CODE)
+    blank = {code for code in others if not code or code.isspace()}
+    if blank:
+        states.add(Registration.UNKNOWN)
+    if len(blank) < len(others):
+        states.add(Registration.REGISTERED)
+    return states
+
+
+class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
+    """The states of a sequence as they came, in columns.
+
+    A row has about 15 types, of which a caller looks at one or two. To make a state is dear,
+    because it is frozen, so each is made when it is first looked at; what the columns hold has
+    been checked before.
+
+    Args:
+        index: Where each document type stands in a column.
+        counts: All numbers, and then all ids; those in text, all digits, are read when looked at.
+        codes: All validation codes.
+    """
+
+    __slots__ = ("_codes", "_counts", "_index", "_made")
+
+    def __init__(
+        self,
+        index: Mapping[DocumentType | str, int],
+        counts: tuple[int | str | None, ...],
+        codes: tuple[str | None, ...],
+    ) -> None:
+        self._index = index
+        self._counts = counts
+        self._codes = codes
+        self._made: dict[DocumentType | str, DocumentSequenceState] = {}
+
+    def __getitem__(self, name: DocumentType | str) -> DocumentSequenceState:
+        state = self._made.get(name)
+        if state is None:
+            at = self._index[name]
+            state = self._made[name] = DocumentSequenceState(
+                number=_whole(self._counts[at]),
+                sequence_id=_whole(self._counts[len(self._index) + at]),
+                validation_code=self._codes[at],
+            )
+        return state
+
+    def configured_codes(self) -> Iterable[str | None]:
+        """Return the validation codes of the configured types, without making their states."""
+        ids = self._counts[len(self._index) :]
+        return [code for code, id_ in zip(self._codes, ids, strict=True) if id_ and id_ != "0"]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def __iter__(self) -> Iterator[DocumentType | str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _whole(count: int | str | None) -> int | None:
+    return int(count) if type(count) is str else count  # type: ignore[return-value]
+
+
+def _configured_codes(
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+) -> Iterable[str | None]:
+    if type(documents) is DocumentColumns:
+        return documents.configured_codes()
+    return [state.validation_code for state in documents.values() if state.is_configured]
+
+
+def _read_only_documents(
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+) -> Mapping[DocumentType | str, DocumentSequenceState]:
+    if type(documents) is DocumentColumns:
+        return documents
+    return MappingProxyType(dict(documents))
+
+
+NOTHING_MORE: Mapping[str, JsonValue] = MappingProxyType({})
+"""The `extra` of nearly every row."""
+
+
+def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return MappingProxyType(dict(extra)) if extra else NOTHING_MORE
+
+
+@attrs.frozen(kw_only=True)
+class Sequence:
+    """A document series: a family of one counter and one validation code per document type.
+
+    It can never be deleted or renamed.
+
+    Attributes:
+        id: The id of the family, positive.
+        serie: The name printed on documents, such as "2027".
+        is_default: Whether documents that name no sequence are numbered in this one.
+        documents: The state by document type. `documents["invoice"]` and
+            `documents[DocumentType.INVOICE]` are the same entry.
+        extra: Fields of the answer that this version does not know, as they came.
+    """
+
+    id: int
+    serie: str
+    is_default: bool
+    documents: Mapping[DocumentType | str, DocumentSequenceState] = attrs.field(
+        converter=_read_only_documents, hash=False
+    )
+    extra: Mapping[str, JsonValue] = attrs.field(
+        default=NOTHING_MORE, converter=_read_only_extra, hash=False
+    )
+
+    @property
+    def registration(self) -> Registration:
+        """The registration of the family, judged over its configured types.
+
+        Pessimistic: a code that is missing beside real ones makes it PARTIAL.
+        """
+        states = _registrations(_configured_codes(self.documents))
+        needed = states - {Registration.NOT_APPLICABLE}
+        if not needed:
+            return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN
+        if len(needed) == 1:
+            return needed.pop()
+        if Registration.REGISTERED in needed:
+            return Registration.PARTIAL
+        return Registration.NOT_REGISTERED
+
+    @property
+    def unregistered(self) -> tuple[DocumentType | str, ...]:
+        """The configured types without a code that are not known to need none."""
+        fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
+        return tuple(
+            name
+            for name, state in self.documents.items()
+            if state.is_configured and state.registration not in fine
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A read-only mapping does not pickle; its contents do.
+        fields = (self.id, self.serie, self.is_default, dict(self.documents), dict(self.extra))
+        return restore_sequence, fields
+
+
+def restore_sequence(
+    id: int,  # noqa: A002  # the field's own name
+    serie: str,
+    is_default: bool,  # noqa: FBT001  # called by pickle, positionally
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+    extra: Mapping[str, JsonValue],
+) -> Sequence:
+    """Return the sequence that a pickle describes."""
+    return Sequence(id=id, serie=serie, is_default=is_default, documents=documents, extra=extra)
+
+
+class Via(StrEnum):
+    """How `ensure` came to know the sequence it returns."""
+
+    LISTED = "listed"
+    """It was there already."""
+    ANSWERED = "answered"
+    """It was created now, and the server's answer said so."""
+    OBSERVED = "observed"
+    """It was created now, the answer was lost, and a later read found the sequence."""
+
+
+@attrs.frozen(kw_only=True)
+class Ensured:
+    """The result of `SequenceService.ensure`.
+
+    Attributes:
+        sequence: The sequence as last read.
+        created: Whether a create of this process made it, sent by this call or by one that asked
+            for the same at the same time.
+        via: How it became known.
+    """
+
+    sequence: Sequence
+    created: bool
+    via: Via

@@ -1,0 +1,239 @@
+"""The companies of a job in a journal: no secret, nor anything that one could be had from."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.jobs.journal import (
+    Change,
+    Column,
+    Commit,
+    Entry,
+    Journal,
+    JournalDifferenceError,
+    JournalState,
+    Table,
+    Value,
+)
+from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
+from invoicexpress_async.onboarding.credential_history import CredentialHistory
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep
+
+COMPANIES: Final = Table(
+    name="companies",
+    key=("fiscal_id",),
+    columns=(
+        Column("email", str),
+        Column("organization_name", str),
+        Column("step", str),
+        Column("intent", str),
+        Column("account_id", str),
+        Column("account_name", str),
+        Column("at_sends", int),
+        Column("at_mark", str),
+        Column("error", str),
+        Column("status", int),
+        Column("code", str),
+        Column("intended_at", str),
+        Column("absent_since", str),
+    ),
+)
+_ANOTHER: Final = (
+    "Take the company out of the input, or give the fiscal number, e-mail and account that the "
+    "journal has: two accounts of one fiscal number split its numbering for good."
+)
+_OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
+# Until its account is sent for, the input may be corrected.
+_CORRECTABLE: Final = frozenset({JournalState.OPEN, JournalState.REFUSED, JournalState.FAILED})
+
+
+@attrs.frozen(kw_only=True)
+class CompanyRecord:
+    """What is on the disk about a company.
+
+    Attributes:
+        step: Where it stands.
+        state: OPEN, or how it ended there.
+        intent: Of the send whose outcome is not known.
+        account_id: Of its account, once known.
+        account_name: Of its account, once known.
+        at_sends: How many sends of AT credentials were cut off: of which ones is not known.
+        at_mark: What is known of the AT credentials that were sent.
+        intended_at: When the last intent was.
+        absent_since: When a complete list first did not show its sequence, late enough to count.
+        error: The class of the error it ended with.
+        status: Of the refusal it ended with.
+        code: Of the refusal it ended with.
+    """
+
+    step: CompanyStep = CompanyStep.ACCOUNT
+    state: JournalState = JournalState.OPEN
+    intent: Intent | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    at_sends: int = 0
+    at_mark: CredentialHistory | None = None
+    intended_at: Timestamp | None = None
+    absent_since: Timestamp | None = None
+    error: str | None = None
+    status: int | None = None
+    code: str | None = None
+
+    @property
+    def history(self) -> CredentialHistory:
+        """What is known of the AT credentials that were sent."""
+        return self.at_mark or CredentialHistory()
+
+    @property
+    def lacks_credentials(self) -> bool:
+        """Whether the tax authority would not register its sequence for want of right ones."""
+        return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
+
+
+class CompanyJournal:
+    """The companies of one run in its journal. Open it before anything else."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        converter = make_record_converter()
+        converter.register_structure_hook(
+            CredentialHistory, lambda text, _: CredentialHistory.parse(text)
+        )
+        self._reader = RecordReader(COMPANIES, CompanyRecord, converter)
+
+    async def open(self) -> None:
+        """Make room for companies."""
+        await self._journal.prepare(COMPANIES)
+
+    async def admit(
+        self, companies: tuple[Company, ...], also: Collection[str] = ()
+    ) -> dict[str, CompanyRecord]:
+        """Enter those that are new, and return what is known of all.
+
+        Args:
+            companies: Of the run.
+            also: Other fiscal numbers to return what is known of.
+
+        Raises:
+            JournalDifferenceError: a fiscal number is there already as another company.
+        """
+        known = await self._entries()
+        _check(companies, known.values())
+        await self._journal.insert(COMPANIES, [_new(one) for one in companies])
+        corrections = [
+            Change(COMPANIES, (one.fiscal_id,), _identity(one))
+            for one in companies
+            if one.fiscal_id in known and _is_correctable(known[one.fiscal_id])
+        ]
+        if corrections:
+            await self._journal.write(*corrections)
+        entries = await self._entries()
+        wanted = {*also, *(one.fiscal_id for one in companies)} & entries.keys()
+        return {fiscal_id: self._reader.read(entries[fiscal_id]) for fiscal_id in wanted}
+
+    async def record_intent(self, company: Company, intent: Intent) -> None:
+        """Make an intent durable; only then may its first byte leave."""
+        await self._set(
+            company,
+            state=JournalState.INTENT,
+            intent=json.dumps(intent),
+            intended_at=Timestamp.now().dump(),
+            absent_since=None,
+        )
+
+    async def record_credentials(
+        self, company: Company, sends: int, history: CredentialHistory
+    ) -> None:
+        """Make durable what is known of credentials; only then may the next send be made."""
+        await self.record_step(company, CompanyStep.AT, at_sends=sends, at_mark=history.dump())
+
+    async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
+        """Make durable that a company has come to a step."""
+        await self._set(
+            company,
+            step=step,
+            state=JournalState.OPEN,
+            intent=None,
+            error=None,
+            status=None,
+            code=None,
+            **columns,
+        )
+
+    def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
+        """Write how a company ended; done when it is durable."""
+        values: dict[str, Value] = {
+            "step": outcome.step,
+            "state": outcome.state,
+            "intent": None if outcome.intent is None else json.dumps(outcome.intent),
+            "error": outcome.error_name,
+            "status": outcome.status,
+            "code": outcome.code,
+            **columns,
+        }
+        return self._journal.write(Change(COMPANIES, (outcome.company.fiscal_id,), values))
+
+    async def _set(self, company: Company, **columns: Value) -> None:
+        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), columns))
+
+    async def _entries(self) -> dict[str, Entry]:
+        return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
+
+
+def _new(company: Company) -> Entry:
+    return {
+        "fiscal_id": company.fiscal_id,
+        "step": CompanyStep.ACCOUNT,
+        "state": JournalState.OPEN,
+        "at_sends": 0,
+        **_identity(company),
+    }
+
+
+def _identity(company: Company) -> Entry:
+    account = company.account
+    return {"email": account.email, "organization_name": account.organization_name}
+
+
+def _is_correctable(entry: Entry) -> bool:
+    return entry["step"] == CompanyStep.ACCOUNT and entry["state"] in _CORRECTABLE
+
+
+def _check(companies: Iterable[Company], known: Iterable[Entry]) -> None:
+    alike: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in known:
+        alike[fold_fiscal_id(str(entry["fiscal_id"]))].append(entry)
+        alike[f"account {entry['account_name']}"].append(entry)
+    others = [
+        (one, entry) for one in companies for entry in _alike(one, alike) if _is_another(one, entry)
+    ]
+    if not others:
+        return
+    first, entry = others[0]
+    count = len({one.fiscal_id for one, _ in others})
+    error = JournalDifferenceError(
+        f"{count} fiscal numbers or accounts are in the journal already, as other companies, "
+        f"such as {first.fiscal_id} ({first.account.organization_name!r:.60}), which is there as "
+        f"{entry['fiscal_id']} with the e-mail {entry['email']!r:.80}. Nothing was sent.",
+        count=count,
+    )
+    error.cure = _ANOTHER
+    raise error
+
+
+def _alike(company: Company, entries: Mapping[str, list[Entry]]) -> Sequence[Entry]:
+    found = entries.get(fold_fiscal_id(company.fiscal_id), [])
+    name = company.known and f"account {company.known.name}"
+    return found + (entries.get(name, []) if name else [])
+
+
+def _is_another(company: Company, entry: Entry) -> bool:
+    identity = entry["fiscal_id"], str(entry["email"]).casefold()
+    wanted = company.fiscal_id, company.account.email.casefold()
+    return not _is_correctable(entry) and identity != wanted

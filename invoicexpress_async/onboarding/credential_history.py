@@ -1,0 +1,128 @@
+"""What is kept of a company's AT credentials: which were refused, and how often each was sent.
+
+The tax authority locks a sub-user after repeated wrong passwords. Only a slow, salted hash stands
+in the journal: enough to know credentials again, and nothing to have them from.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Self
+
+import attrs
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.models.at_credentials import AtCredentials
+
+_SALT_BYTES: Final = 16
+# Some 50 ms and 16 MiB a guess: only what was refused or went unanswered is ever marked.
+_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
+
+
+@attrs.frozen(kw_only=True)
+class CredentialDigests:
+    """What tells credentials from others.
+
+    Attributes:
+        own: Of the credentials themselves.
+        with_key: Of the same together with the account's key, which a 401 may be about.
+    """
+
+    own: str
+    with_key: str
+
+
+def _new_salt() -> bytes:
+    return os.urandom(_SALT_BYTES)
+
+
+def _as_counts(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType(dict(counts))
+
+
+@attrs.frozen(kw_only=True)
+class CredentialHistory:
+    """What is kept of one company's.
+
+    Attributes:
+        salt: Of all its marks.
+        refused: The marks of credentials that were refused.
+        unknown: How many sends of credentials, by mark, have no known outcome.
+        was_set: Whether some were accepted, and the account's first sequence refused them.
+    """
+
+    salt: bytes = attrs.field(factory=_new_salt)
+    refused: frozenset[str] = frozenset()
+    unknown: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    was_set: bool = False
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """Read what `dump` wrote."""
+        if text is None:
+            return cls()
+        if not text.startswith("{"):  # as the first journals have it: salt and one refused mark
+            first_salt, _, mark = text.partition(":")
+            return cls(salt=bytes.fromhex(first_salt), refused=frozenset({mark}))
+        told = json.loads(text)
+        return cls(
+            salt=bytes.fromhex(told["salt"]),
+            refused=frozenset(told["refused"]),
+            unknown=told["unknown"],
+            was_set=told["was_set"],
+        )
+
+    def dump(self) -> str | None:
+        """Return it as text; None when nothing is in it."""
+        if self.is_empty:
+            return None
+        marks = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}
+        return json.dumps({"salt": self.salt.hex(), **marks, "was_set": self.was_set})
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to know credentials again by."""
+        return not (self.refused or self.unknown or self.was_set)
+
+    def marks(self, credentials: AtCredentials, key: Secret | None = None) -> CredentialDigests:
+        """Return the marks of credentials. It takes some 50 ms each: not in the event loop."""
+        with_key = "" if key is None else self._mark(credentials, key)
+        return CredentialDigests(own=self._mark(credentials), with_key=with_key)
+
+    def has_refused(self, marks: CredentialDigests) -> bool:
+        """Whether these very credentials were refused, or with this key."""
+        return not self.refused.isdisjoint({marks.own, marks.with_key})
+
+    def sends_of(self, marks: CredentialDigests) -> int:
+        """Return how many sends of them have no known outcome."""
+        return self.unknown.get(marks.own, 0)
+
+    def record_refused(self, mark: str) -> "CredentialHistory":
+        """Note a refusal."""
+        return attrs.evolve(self, refused=self.refused | {mark})
+
+    def record_rejected(self, mark: str) -> "CredentialHistory":
+        """Note that some were accepted, and are not enough to register a sequence with."""
+        return attrs.evolve(self.record_refused(mark), was_set=True)
+
+    def record_unanswered(self, mark: str) -> "CredentialHistory":
+        """Note a send without a known outcome."""
+        return attrs.evolve(self, unknown={**self.unknown, mark: self.unknown.get(mark, 0) + 1})
+
+    def clear(self, marks: CredentialDigests) -> "CredentialHistory":
+        """Forget all about these: they were accepted, or a person says to send them again."""
+        left = {mark: count for mark, count in self.unknown.items() if mark != marks.own}
+        return attrs.evolve(self, refused=self.refused - {marks.own, marks.with_key}, unknown=left)
+
+    def _mark(self, credentials: AtCredentials, key: Secret | None = None) -> str:
+        # No frame of an error that this may raise holds the clear text.
+        return hashlib.scrypt(
+            _told(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL
+        ).hex()
+
+
+def _told(credentials: AtCredentials, key: Secret | None) -> bytes:
+    secrets = (credentials.password,) if key is None else (credentials.password, key)
+    return "\0".join((credentials.subuser, *(one.reveal() for one in secrets))).encode()

@@ -1,0 +1,134 @@
+"""A company on its way, and how its way ends."""
+
+from typing import Self
+
+import attrs
+
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    ServerError,
+    StatusError,
+)
+from invoicexpress_async.models.account import CreatedAccount
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.onboarding.companies_table import CompanyRecord
+from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.credential_history import CredentialHistory
+from invoicexpress_async.onboarding.errors import (
+    CredentialsUnknownError,
+    KeyLostError,
+    KeyNeededError,
+    NameUnknownError,
+)
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
+from invoicexpress_async.onboarding.sinks import name_of
+from invoicexpress_async.onboarding.spool import SpoolError
+from invoicexpress_async.provisioning.task import RowTask
+
+
+@attrs.define(kw_only=True, eq=False)
+class CompanyTask:
+    """A company on its way.
+
+    Attributes:
+        company: The company.
+        record: What the journal said of it.
+        step: Where it is.
+        intent: Of the send for its series that an earlier run left in doubt.
+        ticket: Its series, once this run has come to it.
+        account: Its account with its key, once this run has it.
+        at_sends: How many sends of AT credentials were cut off, the one under way included.
+        book: What is known of the AT credentials that were sent.
+        is_after_5xx: Whether the last send of them was answered with a 5xx.
+        has_renewed: Whether this run has sent them although it was told not to, as it was asked.
+        sequence: As last read.
+        is_delivered: Whether its key has come to the sink.
+        has_begun: Whether this run has given it a turn before.
+        tries: How many turns of it came to nothing.
+        has_asked: Whether this turn has asked the server for anything.
+        spool_problem: Why the spool does not have its key.
+        was_cut_off: Whether its last turn was ended by a stop.
+        last: How its last turn ended.
+    """
+
+    company: Company
+    record: CompanyRecord
+    step: CompanyStep = CompanyStep.ACCOUNT
+    intent: Intent | None = None
+    row_task: RowTask | None = None
+    account: CreatedAccount | None = None
+    at_sends: int = 0
+    history: CredentialHistory = attrs.field(factory=CredentialHistory)
+    is_after_5xx: bool = False
+    has_renewed: bool = False
+    sequence: Sequence | None = None
+    is_delivered: bool = False
+    has_begun: bool = False
+    tries: int = 0
+    has_asked: bool = False
+    spool_problem: SpoolError | None = None
+    was_cut_off: bool = False
+    last: CompanyOutcome | None = None
+
+    @classmethod
+    def of_record(cls, company: Company, record: CompanyRecord) -> Self:
+        """Take up what an earlier run left."""
+        is_at, is_at_series = (record.step is step for step in (CompanyStep.AT, CompanyStep.SERIES))
+        return cls(
+            company=company,
+            record=record,
+            step=record.step,
+            intent=record.intent if is_at_series else None,
+            at_sends=record.at_sends,
+            history=record.history,
+            is_after_5xx=is_at and record.error == ServerError.__name__,
+        )
+
+    @property
+    def unresolved_intent(self) -> Intent | None:
+        """The send for its series that is in doubt, as far as its turns have found out."""
+        if self.row_task is None:
+            return self.intent
+        return self.row_task.intent or self.row_task.superseded_intent
+
+    @property
+    def account_id(self) -> str | None:
+        """The id of its account for the partner; None when it is not known."""
+        return (self.account and self.account.id) or self.record.account_id
+
+    @property
+    def account_name(self) -> str | None:
+        """The name of its account; None when it is not known."""
+        return name_of(self.account) or None if self.account else self.record.account_name
+
+
+def known_account(company: Company) -> CreatedAccount | None:
+    """Return the account that a person has found for a company, if one has."""
+    known = company.known
+    if known is None:
+        return None
+    return CreatedAccount(id=known.id or "", url=url_of(known.name), api_key=known.api_key)
+
+
+def url_of(name: str) -> str:
+    """Return the url of an account by its name."""
+    return f"https://{name}.app.invoicexpress.com"
+
+
+def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
+    """Return how a company ended that was stopped by `error`, `intent` being in doubt."""
+    if error is None:
+        return CompanyState.DONE
+    if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):
+        return CompanyState.UNKNOWN
+    if isinstance(error, KeyLostError):
+        return CompanyState.KEY_LOST
+    if isinstance(error, StatusError):
+        return CompanyState.FAILED if error.is_transient else CompanyState.REFUSED
+    is_final = isinstance(
+        error, ValueError | PartialRegistrationError | KeyNeededError | NameUnknownError
+    )
+    return CompanyState.REFUSED if is_final else CompanyState.FAILED

@@ -1,0 +1,200 @@
+"""Wire and values of accounts; their wire names live here."""
+
+import base64
+from collections.abc import Mapping
+from typing import Final
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
+from invoicexpress_async.models.account_update import AccountUpdate
+from invoicexpress_async.models.at_credentials import AtCredentials
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.protocol.sequence_rows import ProblemError, malformed, structure_flag
+
+# No answer to a read is known to hold these; what is not kept cannot be shown.
+_NEVER_KEPT: Final = frozenset({"api_key", "password"})
+_KNOWN: Final = frozenset(
+    {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
+)
+
+
+def account_body(account: NewAccount) -> dict[str, JsonValue]:
+    """Return the body of an account create. Flags are strings, and the password stands twice."""
+    password = account.password.reveal()
+    fields: dict[str, JsonValue] = {
+        "organization_name": account.organization_name,
+        "email": account.email,
+        "password": password,
+        "password_confirmation": password,
+        "terms": "1",
+    }
+    optional = {
+        "first_name": account.first_name,
+        "last_name": account.last_name,
+        "phone": account.phone,
+        "fiscal_id": account.fiscal_id,
+        "tax_country": account.tax_country,
+        "language": account.language,
+        "marketing": _wire_flag(account.accepts_marketing),
+    }
+    return {"account": fields | _set_only(optional)}
+
+
+def update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
+    """Return the body of an update: the fields that are set, and no other."""
+    fields = _set_only(
+        {
+            "organization_name": changes.organization_name,
+            "email": changes.email,
+            "first_name": changes.first_name,
+            "last_name": changes.last_name,
+            "phone": changes.phone,
+            "fax": changes.fax,
+            "website": changes.website,
+            "address": changes.address,
+            "city": changes.city,
+            "postal_code": changes.postal_code,
+            "tax_country": changes.tax_country,
+            "language": changes.language,
+            "marketing": _wire_flag(changes.accepts_marketing),
+        }
+    )
+    if changes.credentials is not None:
+        fields["credentials"] = {
+            "username": changes.credentials.subuser,
+            "type": "AT",
+            "context": "Sequences",
+            "password": wire_password(changes.credentials).reveal(),
+        }
+    return {"account": fields}
+
+
+def at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
+    """Return the body that sets AT communication up."""
+    return {
+        "at_communication": {
+            "at_subuser": credentials.subuser,
+            "at_password": wire_password(credentials).reveal(),
+            "communication_type": str(credentials.communication_type),
+        }
+    }
+
+
+def wire_password(credentials: AtCredentials) -> Secret:
+    """Return the password as it travels: base64, which hides nothing."""
+    return Secret(base64.b64encode(credentials.password.reveal().encode()).decode())
+
+
+def _set_only(fields: Mapping[str, str | None]) -> dict[str, JsonValue]:
+    return {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of the wire, not a switch
+    return None if value is None else str(+value)
+
+
+def structure_created_account(payload: JsonValue) -> CreatedAccount:
+    """Take a created account out of its envelope, or of one like it; the id may be a number.
+
+    The key is given this once, so an answer that has it is taken whatever else it lacks.
+
+    Raises:
+        MalformedResponseError: no key.
+    """
+    account = _find_created(payload)
+    api_key = _text(account, "api_key")
+    if not api_key:
+        raise malformed("account.api_key: expected text")
+    state = account.get("state")
+    return CreatedAccount(
+        id=_text(account, "id"),
+        url=_text(account, "url"),
+        api_key=Secret(api_key),
+        state=state if isinstance(state, str) else None,
+    )
+
+
+def _find_created(payload: JsonValue) -> Mapping[str, JsonValue]:
+    told = payload if isinstance(payload, dict) else {}
+    for found in (told.get("account"), told.get("accounts"), payload):
+        one = found[0] if isinstance(found, list) and len(found) == 1 else found
+        if isinstance(one, dict) and one.get("api_key"):
+            return one
+    return {}
+
+
+def _text(account: Mapping[str, JsonValue], name: str) -> str:
+    value = account.get(name)
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str) else ""
+
+
+def structure_account_details(payload: JsonValue) -> AccountDetails:
+    """Take an account that was read out of its envelope.
+
+    Raises:
+        MalformedResponseError: no name, or a field of another kind, with the paths of them.
+    """
+    fields = _Fields(_open_envelope(payload))
+    name = fields.text("organization_name")
+    if name is None:
+        fields.problems.append("account.organization_name: expected text")
+    details = AccountDetails(
+        organization_name=name or "",
+        fiscal_id=fields.text("fiscal_id"),
+        email=fields.text("email"),
+        state=fields.text("state"),
+        at_configured=fields.flag("at_configured"),
+        trial=fields.flag("trial"),
+        extra=fields.extra(),
+    )
+    if fields.problems:
+        raise malformed(*fields.problems)
+    return details
+
+
+class _Fields:
+    """The fields of an account that was read, and what is wrong with them."""
+
+    def __init__(self, account: Mapping[str, JsonValue]) -> None:
+        self._account = account
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        value = self._account.get(name)
+        if type(value) is int:  # digit strings come as numbers elsewhere in this API
+            return str(value)
+        if value is None or isinstance(value, str):
+            return value
+        self.problems.append(str(ProblemError(f"account.{name}", "text", value)))
+        return None
+
+    def flag(self, name: str) -> bool | None:
+        value = self._account.get(name)
+        try:
+            return None if value is None else structure_flag(value, f"account.{name}")
+        except ProblemError as problem:
+            self.problems.append(str(problem))
+        return None
+
+    def extra(self) -> dict[str, JsonValue]:
+        used = _KNOWN | _NEVER_KEPT
+        return {name: value for name, value in self._account.items() if name not in used}
+
+
+def structure_nothing(payload: JsonValue) -> None:
+    """Accept an empty answer, or an object: `{"success": "true"}` is on the provider's page.
+
+    Raises:
+        MalformedResponseError: anything else. `success` of false was a refusal before.
+    """
+    if payload is not None and not isinstance(payload, dict):
+        raise malformed("the answer: expected nothing")
+
+
+def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:
+    account = payload.get("account") if isinstance(payload, dict) else None
+    if not isinstance(account, dict):
+        raise malformed("account: expected an object")
+    return account

@@ -1,0 +1,320 @@
+"""Sans-I/O: what a request looks like, and what an answer means."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    ConflictError,
+    InvalidSequenceError,
+    InvoiceXpressError,
+    MalformedResponseError,
+    NoOpenActivityError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    SequenceNameNotAllowedError,
+    ServerError,
+    StatusError,
+    TaxAuthorityCredentialsError,
+    UnexpectedRedirectError,
+    UnknownSequenceError,
+    UnprocessableError,
+)
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.protocol.decision import Operation, parse_retry_after
+from invoicexpress_async.protocol.json import NotJsonError, loads
+from invoicexpress_async.protocol.redaction import text_of_refusal, without_secrets
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MOST_BODY_BYTES: Final = 8 * 1024 * 1024
+"""A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not an answer."""
+
+_MOST_EXCERPT_BYTES: Final = 512
+_MOST_MESSAGES: Final = 20
+_MOST_MESSAGE_CHARACTERS: Final = 512
+_DEEPEST_MESSAGE: Final = 4
+_DIGITS_OF_A_CODE: Final = 3
+_CONTAINERS: Final = ("errors", "error")
+_TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
+_SILENT_KEYS: Final = frozenset({"code", "success", "status"})
+_SECRET_KEYS: Final = frozenset({"api_key"})
+
+
+_BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
+    (409, "006"): SequenceBeingRegisteredError,
+    (409, "007"): SequenceAlreadyRegisteredError,
+    (422, "000"): UnknownSequenceError,
+    (422, "001"): SequenceNameNotAllowedError,
+    (422, "002"): SequenceAlreadyExistsError,
+    (422, "003"): InvalidSequenceError,
+    (422, "004"): TaxAuthorityCredentialsError,
+    (422, "005"): NoOpenActivityError,
+}
+
+_BY_STATUS: Final[dict[int, type[StatusError]]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableError,
+    429: RateLimitedError,
+}
+
+# The codes the provider documents; the set is open.
+_KNOWN_CODES: Final = frozenset(code for _, code in _BY_CODE)
+
+_FIRST_SERVER_ERROR: Final = 500
+
+
+def _status_error_class(status: int, code: str | None) -> type[StatusError]:
+    """Choose the class for an answer, by status and code only."""
+    if code is not None and (status, code) in _BY_CODE:
+        return _BY_CODE[status, code]
+    if status >= _FIRST_SERVER_ERROR:
+        return ServerError
+    return _BY_STATUS.get(status, StatusError)
+
+
+# Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
+@attrs.define(kw_only=True)
+class Request(Generic[T_co]):
+    """One request, without the account and its key.
+
+    Attributes:
+        operation: Its row of the decision table.
+        method: GET, POST or PUT.
+        path: From the account's root, with its leading slash and without a query.
+        query: Further parameters, already escaped, such as "page=2".
+        body: JSON bytes; empty for none.
+        subject: What it is about, for people.
+        hides_answer: Whether the answer may hold a secret, so that no part of it may be shown but
+            the texts of a refusal.
+        is_taken_with_errors: Whether a success is one although it tells of errors as well: it gives
+            what is given once.
+        secrets: What the body holds and no text may show, should the server echo it.
+        structure: Turns the answer's JSON (None for an empty body) into the result, or raises
+            MalformedResponseError.
+    """
+
+    operation: Operation
+    method: str
+    path: str
+    structure: Callable[[JsonValue], T_co]
+    query: str = ""
+    body: bytes = attrs.field(default=b"", repr=False)
+    subject: str | None = None
+    hides_answer: bool = False
+    is_taken_with_errors: bool = False
+    secrets: tuple[Secret, ...] = ()
+
+    @property
+    def is_with_body(self) -> bool:
+        """Whether headers announce a body, if only an empty one."""
+        return self.method != "GET" or bool(self.body)
+
+
+@attrs.define(kw_only=True)
+class Answer:
+    """One complete answer, secrets redacted.
+
+    Attributes:
+        body: At most `MOST_BODY_BYTES`, decompressed.
+        problem: Why the body is not to be read, such as "it is over 8 MiB"; None when it is.
+    """
+
+    status: int
+    body: bytes = attrs.field(default=b"", repr=False)
+    content_type: str = attrs.field(default="", repr=False)
+    retry_after: str | None = attrs.field(default=None, repr=False)
+    location: str | None = attrs.field(default=None, repr=False)
+    problem: str | None = None
+
+
+def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
+    """Return the result, or raise what the answer means.
+
+    Raises:
+        StatusError: a refusal, by its status and code.
+        UnexpectedRedirectError: a 3xx.
+        MalformedResponseError: a 2xx that is not what was asked for.
+    """
+    if not request.hides_answer:
+        return _decipher(request, answer, wall_seconds=wall_seconds)
+    try:
+        return _decipher(request, answer, wall_seconds=wall_seconds)
+    except InvoiceXpressError as shown:
+        error = shown
+    # The frames in its traceback hold the answer's JSON.
+    raise without_secrets(error, request.secrets).with_traceback(None)
+
+
+def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
+    if _is_redirect(answer.status):
+        raise _redirect(answer)
+    if not _is_success(answer.status):
+        raise _refusal(answer, wall_seconds=wall_seconds)
+    payload = _payload(answer)
+    if isinstance(payload, dict) and _says_failure(payload):
+        raise _status_error(answer, payload, None)
+    if isinstance(payload, dict) and _holds_an_error(payload) and not request.is_taken_with_errors:
+        raise _unreadable(answer, "there is an error inside a success")
+    try:
+        return request.structure(payload)
+    except MalformedResponseError as malformed:
+        error = malformed
+    error.excerpt = _excerpt(answer.body)
+    raise error
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004  # the class of statuses, as HTTP defines it
+
+
+def _is_redirect(status: int) -> bool:
+    return 300 <= status < 400  # noqa: PLR2004  # as above
+
+
+def _says_failure(payload: dict[str, JsonValue]) -> bool:
+    success = payload.get("success")
+    return success is False or (isinstance(success, str) and success.lower() == "false")
+
+
+def _holds_an_error(payload: dict[str, JsonValue]) -> bool:
+    return bool(
+        payload.get("errors")
+        or payload.get("error")
+        or (payload.get("code") and payload.get("message"))
+    )
+
+
+def _redirect(answer: Answer) -> UnexpectedRedirectError:
+    try:
+        host = urlsplit(answer.location or "").hostname
+    except ValueError:
+        host = None
+    return UnexpectedRedirectError(
+        f"The server redirected (HTTP {answer.status}) to {host or 'a page of its own'}.",
+        location_host=host,
+    )
+
+
+def _payload(answer: Answer) -> JsonValue:
+    """Return the JSON of a 2xx; None for the empty and one-space bodies that were recorded."""
+    if answer.problem:
+        raise _unreadable(answer, answer.problem)
+    if not answer.body.strip():
+        return None
+    if _is_html(answer):
+        raise _unreadable(answer, "it is a web page")
+    if not _is_utf8(answer.content_type):
+        raise _unreadable(answer, "its charset is not UTF-8")
+    try:
+        return loads(answer.body)
+    except NotJsonError:
+        pass
+    raise _unreadable(answer, "it is not valid JSON")
+
+
+def _is_utf8(content_type: str) -> bool:
+    """JSON is UTF-8 and needs no charset; an answer that names another is not to be guessed at."""
+    _, _, charset = content_type.lower().partition("charset=")
+    return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
+
+
+def _is_html(answer: Answer) -> bool:
+    return "html" in answer.content_type.lower() or answer.body.lstrip()[:1] == b"<"
+
+
+def _unreadable(answer: Answer, problem: str) -> MalformedResponseError:
+    return MalformedResponseError(
+        f"The answer (HTTP {answer.status}) cannot be read: {problem}.",
+        problems=(f"the answer: {problem}",),
+        excerpt=_excerpt(answer.body),
+        is_html=_is_html(answer),
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    return body[:_MOST_EXCERPT_BYTES].decode(errors="replace")
+
+
+def _refusal(answer: Answer, *, wall_seconds: float) -> StatusError:
+    payload: JsonValue = None
+    # Some 404s are whole HTML pages: nothing in them is worth a parser.
+    if not answer.problem and answer.body.strip() and not _is_html(answer):
+        try:
+            payload = loads(answer.body)
+        except NotJsonError:
+            payload = _excerpt(answer.body)
+    wait = parse_retry_after(answer.retry_after, wall_seconds=wall_seconds)
+    return _status_error(answer, payload, wait)
+
+
+def _status_error(answer: Answer, payload: JsonValue, wait: float | None) -> StatusError:
+    code, messages = _code(payload), tuple(_messages(payload))[:_MOST_MESSAGES]
+    return _status_error_class(answer.status, code)(
+        text_of_refusal(answer.status, code, messages),
+        status=answer.status,
+        code=code,
+        messages=messages,
+        retry_after_seconds=wait,
+    )
+
+
+def _code(payload: JsonValue) -> str | None:
+    """Find the code: a nested one wins over the one at the top."""
+    if not isinstance(payload, dict):
+        return None
+    for container in _CONTAINERS:
+        inner = payload.get(container)
+        for candidate in inner if isinstance(inner, list) else [inner]:
+            if isinstance(candidate, dict) and (code := _as_code(candidate.get("code"))):
+                return code
+    return _as_code(payload.get("code"))
+
+
+def _as_code(value: JsonValue) -> str | None:
+    """Return "006" for "006", "6" and 6 alike; an unknown code as it came."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        return None
+    text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
+    if text.isascii() and text.isdecimal():
+        padded = text.zfill(_DIGITS_OF_A_CODE)
+        return padded if padded in _KNOWN_CODES else text
+    return _printable(text) or None
+
+
+def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:
+    """Walk any of the recorded shapes of an error body for its texts, fields named."""
+    if isinstance(payload, str):
+        if text := _printable(payload):
+            yield f"{label}{text}"
+    elif depth >= _DEEPEST_MESSAGE:
+        return
+    elif isinstance(payload, list):
+        for item in payload:
+            if depth == 0 and isinstance(item, list) and item and isinstance(item[0], str):
+                yield from _messages(item[1:], f"{_printable(item[0])}: ", depth + 1)
+            else:
+                yield from _messages(item, label, depth + 1)
+    elif isinstance(payload, dict):
+        for key, value in payload.items():
+            if key not in _SILENT_KEYS and not (key in _SECRET_KEYS and isinstance(value, str)):
+                inner = label if key in _TEXT_KEYS else f"{label}{_printable(key)}: "
+                yield from _messages(value, inner, depth + 1)
+
+
+def _printable(text: str) -> str:
+    # A server's text goes to logs and terminals: no control characters, no endless lines.
+    shortened = text[:_MOST_MESSAGE_CHARACTERS]
+    return "".join(character if character.isprintable() else " " for character in shortened).strip()

@@ -1,0 +1,28 @@
+"""Intents that come back from outside, checked before they are believed."""
+
+import cattrs
+
+from invoicexpress_async.config import check_id, check_serie
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models.intent import Intent
+
+
+def structure_intent(data: object, converter: cattrs.Converter) -> Intent:
+    """Check an intent that comes back from outside.
+
+    Raises:
+        ConfigurationError: it is not an intent of this version.
+    """
+    try:
+        intent = converter.structure(data, Intent)
+        if intent["operation"] == "create":
+            check_serie(intent["serie"])
+        elif intent["operation"] == "register":
+            check_id(intent["sequence_id"])
+    except (cattrs.BaseValidationError, TypeError, ValueError, AttributeError, KeyError):
+        pass  # cattrs prints the refused values: leave the block before raising
+    else:
+        return intent
+    raise ConfigurationError(
+        "This is not an intent: give resume() the `intent` of an OutcomeUnknownError, as it was."
+    )

@@ -1,0 +1,115 @@
+"""The requests of the sequences resource, each with what its answer must be."""
+
+import functools
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import attrs
+import cattrs
+
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.protocol.decision import Operation
+from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.protocol.sequence_rows import (
+    is_last_page,
+    malformed,
+    sequence_body,
+    structure_many,
+    structure_one,
+)
+
+T = TypeVar("T")
+
+_COLLECTION: Final = "/sequences.json"
+
+
+@attrs.define(kw_only=True)  # not frozen: one is made for each list
+class Page:
+    """One answer of a list, and whether no other page follows."""
+
+    sequences: tuple[Sequence, ...]
+    is_last: bool
+
+
+class SequenceRequests:
+    """Builds requests; holds what reads their answers."""
+
+    def __init__(self, converter: cattrs.Converter) -> None:
+        self._converter = converter
+        # Made once: it is the same each time, and nobody changes a request.
+        self._first_page = self._list(1)
+
+    def list(self, page: int = 1) -> Request[Page]:
+        """GET the sequences. The first page is asked for without a number, as documented."""
+        return self._first_page if page == 1 else self._list(page)
+
+    def _list(self, page: int) -> Request[Page]:
+        return Request(
+            operation=Operation.LIST,
+            method="GET",
+            path=_COLLECTION,
+            query="" if page == 1 else f"page={page}",
+            structure=functools.partial(self._page, page),
+        )
+
+    def get(self, sequence_id: int) -> Request[Sequence]:
+        """GET one sequence."""
+        return Request(
+            operation=Operation.GET,
+            method="GET",
+            path=f"/sequences/{sequence_id}.json",
+            subject=f"sequence {sequence_id}",
+            structure=self._expecting("id", sequence_id),
+        )
+
+    def create(self, serie: str, *, default: bool) -> Request[Sequence]:
+        """POST a new sequence."""
+        return Request(
+            operation=Operation.CREATE,
+            method="POST",
+            path=_COLLECTION,
+            body=sequence_body(serie, default=default),
+            subject=f"sequence {serie!r}",
+            structure=self._expecting("serie", serie),
+        )
+
+    def register(self, sequence_id: int) -> Request[Sequence]:
+        """PUT the registration of one sequence with the tax authority."""
+        return Request(
+            operation=Operation.REGISTER,
+            method="PUT",
+            path=f"/sequences/{sequence_id}/register.json",
+            subject=f"sequence {sequence_id}",
+            structure=self._expecting("id", sequence_id),
+        )
+
+    def set_current(self, sequence_id: int) -> Request[None]:
+        """PUT one sequence as the default."""
+        return Request(
+            operation=Operation.SET_CURRENT,
+            method="PUT",
+            path=f"/sequences/{sequence_id}/set_current.json",
+            subject=f"sequence {sequence_id}",
+            structure=_nothing,
+        )
+
+    def _page(self, asked: int, payload: JsonValue) -> Page:
+        sequences = structure_many(payload, self._converter)
+        return Page(sequences=sequences, is_last=is_last_page(payload, asked=asked))
+
+    def _expecting(self, field: str, wanted: int | str) -> Callable[[JsonValue], Sequence]:
+        def structure(payload: JsonValue) -> Sequence:
+            sequence = structure_one(payload, self._converter)
+            if getattr(sequence, field) != wanted:
+                raise malformed(f"sequence.{field}: not the one that was asked for")
+            return sequence
+
+        return structure
+
+
+def _nothing(payload: JsonValue) -> None:
+    # Zero bytes or one space were recorded; an object is tolerated, errors in it were refused
+    # before. Anything else is an error body of a shape that was recorded, or not an answer.
+    if payload is not None and not isinstance(payload, dict):
+        raise malformed("the answer: expected nothing")

@@ -1,0 +1,239 @@
+"""From the records of a file to rows, with every problem told by its line and no cell shown."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
+from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
+
+# Spreadsheets write their truth values in the user's language.
+_TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
+_FALSE: Final = frozenset({"0", "false", "no", "não", "nao", "falso"})
+
+_ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
+_SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"
+_NO_SERIE: Final = "no serie, and none was given for all rows"
+_FLAG_PROBLEM: Final = "default is none of 1, 0, true, false, yes, no"
+
+
+@attrs.frozen(kw_only=True)
+class Defaults:
+    """What the rows of a file do not say themselves.
+
+    Attributes:
+        serie: For the rows that name none.
+        is_default: For the rows that do not say.
+        api_keys: Where the keys are, when the file has none.
+    """
+
+    serie: str | None
+    is_default: bool
+    api_keys: AccountKeys | None = None
+
+
+@attrs.define(kw_only=True, eq=False)
+class CsvRows:
+    """The rows of a file, checked once and read anew each time: none is kept.
+
+    What can be read only once, such as a pipe, is kept.
+
+    Attributes:
+        path: The file.
+        defaults: What its rows do not say themselves.
+        summary: Its rows, counted.
+        ignored: The columns that mean nothing here.
+    """
+
+    path: Path
+    defaults: Defaults
+    summary: PlanSummary
+    ignored: tuple[str, ...]
+    _state: tuple[int, ...] = attrs.field(alias="state")
+    _kept: list[PlanRow] | None = attrs.field(alias="kept")
+
+    @classmethod
+    def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
+        """Read the file once, to find all that is wrong with it.
+
+        Raises:
+            ConfigurationError: naming every bad row by its line.
+        """
+        problems = Problems(path)
+        state = _state(path)
+        table = _table(path, defaults, problems)
+        is_file = os.access(path, os.R_OK) and path.is_file()
+        kept = None if is_file else list[PlanRow]()
+        with contextlib.closing(RowConflicts()) as conflicts:
+            for row in _rows(table, defaults, problems):
+                if kept is not None:
+                    kept.append(row)
+                if problem := conflicts.find(row):
+                    problems.add(row.line, problem)
+            problems.check()
+            summary = conflicts.summary()
+        if not summary.rows:
+            raise ConfigurationError(f"{path} has a header and no rows.")
+        return cls(
+            path=path,
+            defaults=defaults,
+            summary=summary,
+            ignored=table.ignored,
+            state=state,
+            kept=kept,
+        )
+
+    def __len__(self) -> int:
+        return self.summary.rows
+
+    def __iter__(self) -> Iterator[PlanRow]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        problems = Problems(self.path)
+        self._check_unchanged()
+        yield from _rows(_table(self.path, self.defaults, problems), self.defaults, problems)
+        self._check_unchanged()
+        problems.check()
+
+    def __contains__(self, row: object) -> bool:
+        return any(one == row for one in self)
+
+    def _check_unchanged(self) -> None:
+        if _state(self.path) != self._state:
+            raise ConfigurationError(f"{self.path} was changed since it was checked: begin anew.")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        told = path.stat()
+    except OSError:
+        return ()  # reading it says what is wrong
+    return told.st_ino, told.st_size, told.st_mtime_ns
+
+
+def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
+    is_keyed = defaults.api_keys is None
+    return CsvReader(
+        path=path,
+        required=("account", "api_key") if is_keyed else ("account",),
+        optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
+        problems=problems,
+    )
+
+
+def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
+    folder = table.path.parent
+    for record in table.read():
+        row = _row(record, problems, folder=folder, defaults=defaults)
+        if row is not None:
+            yield row
+
+
+def _row(
+    record: CsvRecord, problems: Problems, *, folder: Path, defaults: Defaults
+) -> PlanRow | None:
+    cells = record.cells
+    name = cells.get("serie") or defaults.serie
+    flag = _flag(cells.get("default", ""), default=defaults.is_default)
+    key = _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder)
+    is_there = not isinstance(key, KeyReference) or key.problem() is None
+    if is_there and name is not None and flag is not None:
+        # Nearly every row is right, and checks itself; its own error shows what is in it.
+        with contextlib.suppress(ConfigurationError):
+            return PlanRow(
+                account=cells["account"], api_key=key, serie=name, is_default=flag, line=record.line
+            )
+    found = [
+        *_account_problems(cells["account"], key),
+        _NO_SERIE if name is None else _problem(check_serie, name, _SERIE_PROBLEM),
+        _FLAG_PROBLEM if flag is None else None,
+    ]
+    problems.add(record.line, "; ".join(text for text in found if text))
+    return None
+
+
+def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
+    """Return the accounts of a file, each with the serie that it names or none.
+
+    Raises:
+        ConfigurationError: naming every bad row by its line.
+    """
+    problems = Problems(path)
+    defaults = Defaults(serie=None, is_default=True, api_keys=api_keys)
+    rows: dict[str, AccountRow] = {}
+    for record in _table(path, defaults, problems).read():
+        row = _account_row(record, problems, folder=path.parent, api_keys=api_keys)
+        if row is None:
+            continue
+        if row.account in rows:
+            problems.add(row.line, f"the same account as line {rows[row.account].line}")
+        rows.setdefault(row.account, row)
+    problems.check()
+    if not rows:
+        raise ConfigurationError(f"{path} has a header and no rows.")
+    return list(rows.values())
+
+
+def _account_row(
+    record: CsvRecord, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
+) -> AccountRow | None:
+    cells = record.cells
+    serie = cells.get("serie") or None
+    key = _located(as_key(cells.get("api_key") or api_keys or ""), folder)
+    found = [
+        *_account_problems(cells["account"], key),
+        None if serie is None else _problem(check_serie, serie, _SERIE_PROBLEM),
+    ]
+    if texts := [text for text in found if text]:
+        problems.add(record.line, "; ".join(texts))
+        return None
+    return AccountRow(account=cells["account"], api_key=key, serie=serie, line=record.line)
+
+
+def _account_problems(
+    account: str, key: Secret | KeyReference | AccountKeys
+) -> tuple[str | None, ...]:
+    return _problem(check_account_name, account, _ACCOUNT_PROBLEM), _key_problem(key)
+
+
+def _flag(text: str, *, default: bool) -> bool | None:
+    folded = text.casefold()
+    if folded in _TRUE | _FALSE:
+        return folded in _TRUE
+    return None if folded else default
+
+
+def _problem(check: Callable[[object], object], value: str, text: str) -> str | None:
+    try:
+        check(value)
+    except ConfigurationError:
+        return text  # the error's own text shows the value
+    return None
+
+
+def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
+    if isinstance(key, KeyReference):
+        return key.problem()
+    if not isinstance(key, Secret):
+        return None
+    try:
+        check_api_key(key)
+    except ConfigurationError:
+        return "api_key is empty or has a control character in it"
+    return None
+
+
+def _located(
+    key: Secret | KeyReference | AccountKeys, folder: Path
+) -> Secret | KeyReference | AccountKeys:
+    if isinstance(key, KeyReference) and key.kind == "file":
+        return KeyReference("file", str(folder / key.name))
+    return key

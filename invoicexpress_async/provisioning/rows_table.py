@@ -1,0 +1,223 @@
+"""The rows of a plan in a journal."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.jobs.journal import (
+    UNRESOLVED,
+    Change,
+    Column,
+    Commit,
+    Difference,
+    Entry,
+    Journal,
+    JournalDifferenceError,
+    JournalError,
+    JournalState,
+    Key,
+    PlanChanges,
+    Table,
+    Value,
+)
+from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.row import PlanRow
+
+ROWS: Final = Table(
+    name="rows",
+    key=("account", "serie"),
+    wish=(Column("is_default", int),),
+    columns=(
+        Column("intent", str),
+        Column("intended_at", str),
+        Column("absent_since", str),
+        Column("sends", int),
+        Column("token", str),
+        Column("error", str),
+        Column("status", int),
+        Column("code", str),
+        Column("sequence_id", int),
+        Column("is_created", int),
+    ),
+)
+
+
+@attrs.frozen(kw_only=True)
+class RowRecord:
+    """What a journal has of a row.
+
+    Attributes:
+        state: How far it is.
+        intent: Of the send whose outcome is not known, if there is one.
+        intended_at: When that was.
+        token: Of the claim of that send.
+        absent_since: When a complete list first did not show it, late enough to count.
+        sends: How many times a create or register of this row was sent, in all runs.
+        error: The class of the error it ended with.
+        status: Of the refusal it ended with.
+        code: Of the refusal it ended with.
+        sequence_id: The sequence's, once known.
+    """
+
+    state: JournalState = JournalState.PLANNED
+    intent: Intent | None = None
+    intended_at: Timestamp | None = None
+    token: str | None = None
+    absent_since: Timestamp | None = None
+    sends: int = 0
+    error: str | None = None
+    status: int | None = None
+    code: str | None = None
+    sequence_id: int | None = None
+
+
+_NEW: Final = RowRecord()
+
+
+def key_of(row: PlanRow) -> Key:
+    """Return the key of a row in the journal."""
+    return row.account, row.serie
+
+
+class RowJournal:
+    """The rows of one run in its journal. Open it before anything else."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._reader = RecordReader(ROWS, RowRecord, make_record_converter())
+
+    async def open(self) -> None:
+        """Make room for rows."""
+        await self._journal.prepare(ROWS)
+
+    async def begin_plan(self) -> None:
+        """Begin to compare a plan with the journal."""
+        await self._journal.begin_plan(ROWS)
+
+    async def add_to_plan(self, rows: Sequence[PlanRow]) -> None:
+        """Note some rows of the plan."""
+        await self._journal.add_to_plan(ROWS, [_wish(row) for row in rows])
+
+    async def enter_plan(
+        self, *, accept_changes: bool, accept_added: bool
+    ) -> tuple[Difference, ...]:
+        """Enter what is new, and return the first differences from what was there.
+
+        Raises:
+            JournalDifferenceError: there are some, and they are not accepted.
+            JournalError: a row whose outcome is not known is not in the plan any more.
+        """
+        changes = await self._journal.compare_plan(ROWS)
+        if changes.lost:
+            names = ", ".join(f"{account} {serie!r}" for account, serie in changes.lost)
+            raise JournalError(
+                "The journal has rows whose outcome is not known and which the plan does not "
+                f"have, such as {names}: put them back into the plan."
+            )
+        differences = _differences(changes)
+        kinds = [kind for kind, count in changes.counts.items() if count]
+        if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
+            count, first = sum(changes.counts.values()), differences[0]
+            raise JournalDifferenceError(
+                f"The journal is of another plan: {count} rows differ ({', '.join(kinds)}), such "
+                f"as {first.account} {first.serie!r}. Nothing was sent.",
+                differences=differences,
+                count=count,
+            )
+        await self._journal.enter_plan(ROWS)
+        return differences
+
+    async def series(self) -> dict[str, str]:
+        """Return which serie each account of the journal's plan is to have."""
+        entries = await self._journal.read(ROWS, states=frozenset(JournalState))
+        return dict(map(ROWS.key_of, entries))  # type: ignore[arg-type]  # a key of two
+
+    async def bind_job(self, name: str, value: str) -> str:
+        """Write what kind of job this is, if that is not written yet; return what is written."""
+        bound = await self._journal.bind(name, value, unless_used=ROWS)
+        return bound or "another kind of job"
+
+    async def unresolved(self) -> frozenset[Key]:
+        """Return which rows have a send whose outcome is not known."""
+        return frozenset(
+            ROWS.key_of(entry) for entry in await self._journal.read(ROWS, states=UNRESOLVED)
+        )
+
+    async def look_up(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
+        """Return what is known of rows of the plan."""
+        return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
+
+    async def admit(self, row: PlanRow) -> RowRecord:
+        """Enter a row of a stream if it is new, and return what is known of it."""
+        return self._record(await self._journal.admit(ROWS, _wish(row)))
+
+    async def record_intent(self, row: PlanRow, intent: Intent, *, sends: int) -> None:
+        """Make an intent durable; only then may its first byte leave."""
+        values: dict[str, Value] = {
+            "state": JournalState.INTENT,
+            "intent": json.dumps(intent),
+            "intended_at": Timestamp.now().dump(),
+            "absent_since": None,
+            "sends": sends,
+        }
+        await self._journal.write(Change(ROWS, key_of(row), values))
+
+    def withdraw_intent(self, row: PlanRow, *, sends: int) -> None:
+        """Write that an intent, the first of its row, was not sent."""
+        values: dict[str, Value] = {
+            "state": JournalState.PLANNED,
+            "intent": None,
+            "sends": sends,
+            "error": None,
+            "status": None,
+            "code": None,
+        }
+        # It is not awaited: the caller was cancelled.
+        _ = self._journal.write(Change(ROWS, key_of(row), values))
+
+    def record_outcome(
+        self,
+        outcome: RowOutcome,
+        *,
+        intent: Intent | None,
+        absent_since: Timestamp | None,
+    ) -> Commit:
+        """Write how a row ended, or how far it is known; done when it is durable."""
+        error = outcome.error_name
+        values: dict[str, Value] = {
+            "state": outcome.state,
+            "intent": None if intent is None else json.dumps(intent),
+            "absent_since": None if absent_since is None else absent_since.dump(),
+            "error": error,
+            "status": outcome.status,
+            "code": outcome.code,
+        }
+        if outcome.sequence is not None:
+            values["sequence_id"] = outcome.sequence.id
+        if outcome.created is not None:
+            values["is_created"] = int(outcome.created)
+        return self._journal.write(Change(ROWS, key_of(outcome.row), values))
+
+    def _record(self, entry: Entry) -> RowRecord:
+        # Nearly all are new when a job begins, and there is nothing to read then.
+        return (
+            _NEW
+            if entry["state"] == JournalState.PLANNED and not entry["sends"]
+            else self._reader.read(entry)
+        )
+
+
+def _wish(row: PlanRow) -> Entry:
+    return {"account": row.account, "serie": row.serie, "is_default": int(row.is_default)}
+
+
+def _differences(changes: PlanChanges) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(kind=one.kind, account=one.key[0], serie=one.key[1], state=one.state)
+        for one in changes.first
+    )

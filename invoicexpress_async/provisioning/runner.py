@@ -1,0 +1,185 @@
+"""One turn of one row: read for what is in doubt, ensure, and keep on the disk how it ended."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable
+
+import attrs
+
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+)
+from invoicexpress_async.jobs.journal import Commit, JournalError
+from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Ensured, Via
+from invoicexpress_async.protocol.decision import RetryPolicy
+from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.services.account_session import AccountSession
+from invoicexpress_async.services.sequences import SequenceService
+from invoicexpress_async.session import SessionManager
+
+
+def _without_reads(runner: "RowRunner") -> RetryPolicy:
+    return attrs.evolve(runner.manager.retry, read_after_seconds=())
+
+
+@attrs.frozen(kw_only=True)
+class RowRunner:
+    """Carries rows out, turn by turn.
+
+    Attributes:
+        manager: Whose connections and limits are used.
+        journal: Its rows in the journal of it; None without a journal.
+        stop: The run's.
+        may_default: Whether a new serie may become the default now; it is asked each time.
+        is_staged: Whether to make a serie the default only when it is seen to be registered.
+    """
+
+    manager: SessionManager
+    journal: RowJournal | None
+    stop: RunStop
+    may_default: Callable[[], bool]
+    is_staged: bool
+    # No turn waits for what is in doubt: the row is read for in later ones.
+    _policy: RetryPolicy = attrs.field(
+        init=False, default=attrs.Factory(_without_reads, takes_self=True)
+    )
+
+    async def run(self, task: RowTask) -> RowOutcome:
+        """Give a row its turn and return how it ended, whatever it is."""
+        started, row = time.monotonic(), task.row
+        account = _account(self.manager, row, self._policy)
+        failure: InvoiceXpressError
+        task.pending_intent = None
+        try:
+            async with self.stop.row():
+                ensured = await self._ensure(account, task)
+        except asyncio.CancelledError:
+            self._withdraw_intent(account, task)
+            raise
+        except InvoiceXpressError as error:
+            failure = error
+        else:
+            task.intent = task.superseded_intent = None
+            task.seconds += time.monotonic() - started
+            return RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
+        # A call that was not even begun has found nothing out of what an earlier run sent.
+        task.intent = _unresolved(account, task) or (None if failure.attempts else task.intent)
+        if task.intent is None and not isinstance(failure, PartialRegistrationError):
+            # What was to be sent again and was not is in doubt as it was before.
+            task.intent = task.superseded_intent
+        task.superseded_intent = None
+        if isinstance(failure, RowCutOffError):
+            failure = _cut_off(failure, task)
+        task.seconds += time.monotonic() - started
+        return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+
+    def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
+        """Put on the disk how the turn ended; None when nothing is to be kept of it.
+
+        Raises:
+            JournalError: from what is returned: it is not there; the outcome stands, and the next
+                run finds it anew.
+        """
+        # What the journal did not take as an intent was not sent: nothing of it is to be kept.
+        if self.journal is None or isinstance(outcome.error, JournalError):
+            return None
+        return self.journal.record_outcome(
+            outcome, intent=task.intent, absent_since=task.absent_since
+        )
+
+    async def _ensure(self, account: AccountSession, task: RowTask) -> Ensured:
+        row, sequences = task.row, account.sequences
+        if task.resend_allowed and task.intent is not None:
+            sequences.forget(task.intent)
+            task.superseded_intent, task.intent, task.resend_allowed = task.intent, None, False
+        was_created = False
+        if task.intent is not None:
+            await _read_for(sequences, task, task.intent)
+            was_created, task.intent = task.intent["operation"] == "create", None
+        keep = functools.partial(self._record_intent, task)
+        is_staged = row.is_default and (self.is_staged or not self.may_default())
+        default = row.is_default and not is_staged
+        ensure = functools.partial(sequences.ensure, row.serie, on_intent=keep, shared=False)
+        ensured = await ensure(default=default)
+        if was_created:
+            ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
+        if not is_staged or ensured.sequence.is_default or not self.may_default():
+            return ensured
+        final = await ensure(default=True)
+        return attrs.evolve(ensured, sequence=final.sequence)
+
+    async def _record_intent(self, task: RowTask, intent: Intent) -> None:
+        if self.journal is not None:
+            task.pending_intent = intent
+            await self.journal.record_intent(task.row, intent, sends=task.sends + 1)
+        task.last_intent, task.pending_intent, task.superseded_intent = intent, None, None
+        task.sends += 1
+        task.intended_at = Timestamp.now()
+        task.absent_since = task.unknown_since = None
+        task.reads = 0
+
+    def _withdraw_intent(self, account: AccountSession, task: RowTask) -> None:
+        # Cancelled while it was written, it was not sent: the next run would read for it in vain.
+        intent = task.pending_intent
+        if self.journal is None or intent is None or intent["operation"] != "create":
+            return
+        sent = task.record.intent, task.last_intent, *account.sequences.unresolved()
+        if _identity(intent) not in [_identity(one) for one in sent if one is not None]:
+            self.journal.withdraw_intent(task.row, sends=task.sends)
+
+
+def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:
+    # Not in a frame that awaits: a traceback that prints locals would show the key.
+    account = manager.account(row.account, source_of(row.api_key, row.account))
+    return account.with_options(retry=policy)
+
+
+async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -> None:
+    task.read_failure = None
+    try:
+        await sequences.resume(intent)
+    except OutcomeUnknownError as error:
+        unknown = error
+    else:
+        return
+    if not unknown.was_absent:
+        # It does not say in its class whether the server fails, or the key: a list does.
+        try:
+            await sequences.list()
+        except InvoiceXpressError as error:
+            task.read_failure = error.with_traceback(None)
+    raise unknown
+
+
+def _unresolved(account: AccountSession, task: RowTask) -> Intent | None:
+    """Return the intent that is in doubt after a turn that failed."""
+    mine = [_identity(one) for one in (task.last_intent, task.intent) if one is not None]
+    for intent in account.sequences.unresolved():
+        if _identity(intent) in mine:
+            return intent
+    return None
+
+
+def _identity(intent: Intent) -> tuple[object, ...]:
+    return intent["operation"], intent["serie"], intent["sequence_id"]
+
+
+def _cut_off(failure: RowCutOffError, task: RowTask) -> InvoiceXpressError:
+    error: InvoiceXpressError = failure
+    if task.intent is not None:
+        text = "Sent once; the run was stopped before its outcome was known."
+        error = OutcomeUnknownError(text, intent=task.intent)
+    error.operation = "ensure"
+    error.subject = f"sequence {task.row.serie!r}"
+    error.account = task.row.account
+    return error

@@ -1,0 +1,145 @@
+"""The operations on accounts, and the order in which they are refused."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import cast
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.account_answers import (
+    at_communication_answer,
+    created_answer,
+    got_answer,
+)
+from invoicexpress_async.sandbox.domain.account_forms import (
+    AccountChange,
+    AtCredentials,
+    NewAccount,
+    details_of,
+    read_at_communication,
+    read_change,
+    read_new_account,
+)
+from invoicexpress_async.sandbox.domain.accounts import AccountLanguage, SandboxAccount
+from invoicexpress_async.sandbox.domain.answers import Answer, RefusedError, empty_answer
+from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
+from invoicexpress_async.sandbox.domain.directory import Directory
+from invoicexpress_async.sandbox.domain.ledger import Ledger
+from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
+from invoicexpress_async.sandbox.domain.tax_authority import TaxAuthority
+from invoicexpress_async.sandbox.requests import Request
+from invoicexpress_async.sandbox.routes import AccountOrder
+
+_COUNTRIES: Mapping[str, str] = MappingProxyType({"1": "PT", "2": "IE", "3": "GB"})
+
+
+@attrs.define(eq=False)
+class AccountDesk:
+    _behaviour: SandboxBehaviour
+    _directory: Directory
+    _series: SequenceDesk
+    _authority: TaxAuthority = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._authority = TaxAuthority(self._behaviour, self._directory)
+
+    def receive(self, ledger: Ledger, order: AccountOrder, request: Request) -> AccountOrder:
+        """Refuse what can be refused before anything has an effect; reads the body."""
+        match order.operation:
+            case "account_get":
+                return order
+            case "account_update":
+                required = self._behaviour.required_update_fields
+                return attrs.evolve(order, form=read_change(request, required=required))
+            case "at_communication":
+                return attrs.evolve(order, form=read_at_communication(request))
+            case "account_create" | "account_create_already_user" as operation:
+                return attrs.evolve(order, form=self._read_new(ledger, operation, request))
+
+    def commit(self, ledger: Ledger, order: AccountOrder) -> Answer:
+        ledger.check_refusals(order.operation)
+        match order.form:
+            case NewAccount() as new:
+                return self._create(ledger, new)
+            case AccountChange() as change:
+                return self._update(self._owned(ledger, order), change)
+            case AtCredentials() as credentials:
+                self._authority.configure(ledger, credentials)
+                return at_communication_answer(self._behaviour)
+            case None:
+                return got_answer(self._behaviour, self._owned(ledger, order).account)
+
+    def _read_new(self, ledger: Ledger, operation: str, request: Request) -> NewAccount:
+        if not ledger.account.is_partner:
+            status = self._behaviour.not_partner_status
+            raise RefusedError(status, reason="rights", field="account")
+        new = read_new_account(request, is_user_known=operation == "account_create_already_user")
+        if not self._behaviour.is_name_check_atomic:
+            self._check_new(new)
+        return new
+
+    def _create(self, partner: Ledger, new: NewAccount) -> Answer:
+        if self._behaviour.is_name_check_atomic:
+            self._check_new(new)
+        account = self._open(partner.account, new)
+        self._directory.add(account)
+        self._series.open(self._directory.ledgers[account.name])
+        status = self._behaviour.existing_user_status if new.is_user_known else 201
+        return created_answer(self._behaviour, account, status=status)
+
+    def _check_new(self, new: NewAccount) -> None:
+        users = self._directory.by_email(new.email)
+        if new.is_user_known:
+            if new.password not in {one.account.user_password for one in users} - {""}:
+                raise RefusedError(
+                    self._behaviour.wrong_user_status, reason="user", field="password"
+                )
+        elif users:
+            raise RefusedError(422, reason="email_taken", field="email")
+        if new.fiscal_id and self._directory.by_fiscal_id(new.fiscal_id):
+            raise RefusedError(422, reason="fiscal_id_taken", field="fiscal_id")
+
+    def _open(self, partner: SandboxAccount, new: NewAccount) -> SandboxAccount:
+        account = SandboxAccount(
+            name=self._directory.free_name(new.texts["organization_name"]),
+            id=self._directory.free_id(),
+            owner=partner.name,
+            user_password=new.password,
+            is_trial=self._behaviour.is_new_account_trial,
+            has_at_credentials=False,
+        )
+        return _changed(account, new.texts)
+
+    def _owned(self, ledger: Ledger, order: AccountOrder) -> Ledger:
+        for found in self._directory.by_id(order.id):
+            if found.account.owner == ledger.account.name:
+                return found
+        raise RefusedError(404)
+
+    def _update(self, ledger: Ledger, change: AccountChange) -> Answer:
+        account, texts = ledger.account, change.texts
+        # Whether it is refused or ignored is unknown; here it is loud.
+        if texts.get("fiscal_id", account.fiscal_id) != account.fiscal_id:
+            raise RefusedError(422, reason="fiscal_id_fixed", field="fiscal_id")
+        others = {one.account.name for one in self._directory.by_email(texts.get("email", ""))}
+        if others - {account.name}:
+            raise RefusedError(422, reason="email_taken", field="email")
+        if change.credentials is not None:
+            self._authority.configure(ledger, change.credentials)
+        password = change.password or ledger.account.user_password
+        changed = attrs.evolve(_changed(ledger.account, texts), user_password=password)
+        self._directory.update(changed)
+        return empty_answer(self._behaviour)
+
+
+def _changed(account: SandboxAccount, texts: Mapping[str, str]) -> SandboxAccount:
+    country, language = texts.get("tax_country"), texts.get("language")
+    return attrs.evolve(
+        account,
+        organization_name=texts.get("organization_name", account.organization_name),
+        email=texts.get("email", account.email),
+        fiscal_id=texts.get("fiscal_id", account.fiscal_id),
+        country=_COUNTRIES[country] if country is not None else account.country,
+        language=cast("AccountLanguage", language) if language is not None else account.language,
+        details={**account.details, **details_of(texts)},
+    )

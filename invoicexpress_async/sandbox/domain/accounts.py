@@ -1,0 +1,146 @@
+"""An account of the sandbox and what the tax authority thinks of it."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.families import DOCUMENT_TYPES
+
+SequenceOperation = Literal["create", "list", "get", "set_current", "register"]
+AccountOperation = Literal[
+    "account_create",
+    "account_create_already_user",
+    "account_get",
+    "account_update",
+    "at_communication",
+]
+Operation = Literal[SequenceOperation, AccountOperation]
+AccountLanguage = Literal["pt", "en", "es"]
+
+ACCOUNT_OPERATIONS: frozenset[str] = frozenset(get_args(AccountOperation))
+READ_OPERATIONS: frozenset[Operation] = frozenset({"list", "get", "account_get"})
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def _as_tuple(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _as_refusals(
+    refusals: Mapping[Operation, Iterable[int | str]],
+) -> Mapping[Operation, tuple[int, str]]:
+    pairs: dict[Operation, tuple[int, str]] = {}
+    for operation, (status, code) in refusals.items():
+        pairs[operation] = int(status), str(code)
+    return MappingProxyType(pairs)
+
+
+def _as_texts(values: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(values))
+
+
+def _as_counts(values: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType(dict(values))
+
+
+def _lower(name: str) -> str:
+    return name.lower()
+
+
+def _check_name(_account: object, _field: object, name: str) -> None:
+    if _LABEL.fullmatch(name) is None:
+        raise ValueError(f"an account name is one label of a host name, not {name!r}")
+
+
+def _check_key(_account: object, _field: object, api_key: object) -> None:
+    if not isinstance(api_key, str) or not api_key:
+        raise ValueError("an account's API key is a text that is not empty")
+
+
+def _new_key() -> str:
+    return secrets.token_hex(20)
+
+
+@attrs.frozen(kw_only=True)
+class SandboxAccount:
+    """An account: its key, its company, and what decides how its series are registered.
+
+    Args:
+        name: The sub-domain, in lower case.
+        api_key: Generated when it is not given.
+        is_partner: Whether it may create accounts; if not, 422.
+        id: What its owner asks for it by; one without an id cannot be asked for.
+        owner: The name of the partner's account whose key may get and update it.
+        organization_name: The company.
+        email: Of its user.
+        user_password: Of that user, who may be given further accounts with it. Nobody has an
+            empty one.
+        fiscal_id: Of the company; AT knows its sub-users by it.
+        state: As `get` answers it.
+        language: Of its messages, in place of the sandbox's.
+        details: The other fields that create and update take, by their wire names.
+        has_at_credentials: Whether the tax authority (AT) sub-user is configured; if not, a
+            Portuguese account answers 422: 004 on create, 002 on register.
+        has_valid_at_credentials: Whether AT accepts that sub-user; if not, the same.
+        at_failures: Wrong passwords in a row, by sub-user; enough of them lock it.
+        has_open_activity: Whether the fiscal id is active at AT; if not, 422: 005 on create,
+            003 on register.
+        is_trial: What needs AT answers 401: a trial may not communicate with it.
+        country: Accounts outside Portugal register nothing: their register answers 422/004. What
+            their create answers is unknown; here every code is `N/A`.
+        document_types: The types of each row; they vary with the account's age and plan.
+        has_validation_codes: False gives the lean rows recorded in 2019, without any code.
+        refused_document_types: Types that AT refuses: their code stays `N/D` (partial).
+        registration_seconds: Overrules the sandbox's own for this account.
+        refusals: Operation to (status, code), always answered in place of the effect: for
+            422/000, 403 on register, 5xx and codes that nobody knows yet.
+    """
+
+    name: str = attrs.field(converter=_lower, validator=_check_name)
+    api_key: str = attrs.field(factory=_new_key, validator=_check_key, repr=False)
+    is_partner: bool = False
+    id: str = ""
+    owner: str = ""
+    organization_name: str = ""
+    email: str | None = None
+    user_password: str = attrs.field(default="", repr=False)
+    fiscal_id: str = ""
+    state: str = "active"
+    language: AccountLanguage | None = None
+    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_texts)
+    has_at_credentials: bool = True
+    has_valid_at_credentials: bool = True
+    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    has_open_activity: bool = True
+    is_trial: bool = False
+    country: str = "PT"
+    document_types: tuple[str, ...] = attrs.field(default=DOCUMENT_TYPES, converter=_as_tuple)
+    has_validation_codes: bool = True
+    refused_document_types: tuple[str, ...] = attrs.field(default=(), converter=_as_tuple)
+    registration_seconds: float | None = None
+    refusals: Mapping[Operation, tuple[int, str]] = attrs.field(
+        factory=dict[Operation, tuple[int, str]], converter=_as_refusals
+    )
+
+    @property
+    def is_portuguese(self) -> bool:
+        """Whether its series are registered with the Portuguese tax authority."""
+        return self.country.upper() == "PT"
+
+
+def make_account(settings: Mapping[str, object]) -> SandboxAccount:
+    """Return an account from its settings as they stand in JSON.
+
+    Raises:
+        ValueError: A setting is unknown, or is not what it should be.
+    """
+    construct = cast("Callable[..., SandboxAccount]", SandboxAccount)
+    try:
+        return construct(**settings)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"not the settings of an account: {error}") from None

@@ -1,0 +1,81 @@
+"""One account's books: its rows, its default, its minute, and what AT said to it."""
+
+from collections import Counter
+from typing import Literal
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.accounts import Operation, SandboxAccount
+from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour, WindowKind
+from invoicexpress_async.sandbox.domain.families import Family, Mint, SandboxSequence
+from invoicexpress_async.sandbox.domain.refusals import coded_refusal
+from invoicexpress_async.sandbox.domain.windows import Window, make_window
+
+AtOutcome = Literal["right", "wrong", "locked"]
+
+
+@attrs.define(eq=False)
+class Ledger:
+    account: SandboxAccount
+    at_outcomes: Counter[AtOutcome] = attrs.field(factory=Counter[AtOutcome], init=False)
+    _families: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
+    _by_serie: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
+    _default: Family | None = attrs.field(default=None, init=False)
+    _registering: list[Family] = attrs.field(factory=list[Family], init=False)
+    _window: Window | None = attrs.field(default=None, init=False)
+    _window_key: tuple[WindowKind, int] | None = attrs.field(default=None, init=False)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        return tuple(self._families.values())
+
+    @property
+    def size(self) -> int:
+        return len(self._families)
+
+    def by_id(self, family_id: str) -> Family | None:
+        return self._families.get(family_id)
+
+    def by_serie(self, serie: str | int) -> Family | None:
+        return self._by_serie.get(str(serie))
+
+    def add(self, family: Family) -> None:
+        self._families[str(family.id)] = family
+        self._by_serie[str(family.serie)] = family
+        if family.is_default:
+            self.make_default(family)
+
+    def make_default(self, family: Family) -> None:
+        if self._default is not None:
+            self._default.is_default = False
+        family.is_default = True
+        self._default = family
+
+    def start_registration(self, family: Family, *, until: float, is_new: bool) -> None:
+        family.registering_until = until
+        family.is_new = is_new
+        self._registering.append(family)
+
+    def settle(self, mint: Mint, *, now: float) -> None:
+        """Let the registrations end whose time has come: nothing else wakes up for them."""
+        for family in [f for f in self._registering if (f.registering_until or 0.0) <= now]:
+            self._registering.remove(family)
+            family.registering_until = None
+            family.is_new = False
+            mint.register(family, refused=self.account.refused_document_types)
+
+    def snapshots(self) -> tuple[SandboxSequence, ...]:
+        return tuple(family.snapshot() for family in self._families.values())
+
+    def check_refusals(self, operation: Operation) -> None:
+        refusal = self.account.refusals.get(operation)
+        if refusal is not None:
+            raise coded_refusal(operation, *refusal)
+
+    def admits(self, behaviour: SandboxBehaviour, *, now: float) -> bool:
+        if behaviour.requests_per_minute is None:
+            return True
+        key = (behaviour.window, behaviour.requests_per_minute)
+        if self._window is None or key != self._window_key:
+            self._window, self._window_key = make_window(*key), key
+        return self._window.admit(now)

@@ -1,0 +1,94 @@
+"""What stands behind every connection: the engine, the plan, the oracle, and what is late."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+
+import attrs
+
+from invoicexpress_async.sandbox.admin import answer_admin
+from invoicexpress_async.sandbox.domain.accounts import READ_OPERATIONS
+from invoicexpress_async.sandbox.domain.answers import Answer, RefusedError
+from invoicexpress_async.sandbox.domain.engine import Engine, Pending
+from invoicexpress_async.sandbox.faults.fault import Commits
+from invoicexpress_async.sandbox.faults.plan import FaultPlan
+from invoicexpress_async.sandbox.faults.promises import promise
+from invoicexpress_async.sandbox.http import Head
+from invoicexpress_async.sandbox.oracle import Oracle
+from invoicexpress_async.sandbox.requests import Request
+
+# More than a cancelled task needs; an injected sleep might swallow its cancelling.
+_CLOSE_SECONDS = 1.0
+
+
+@attrs.define(kw_only=True, eq=False)
+class Backend:
+    engine: Engine
+    plan: FaultPlan
+    oracle: Oracle
+    sleep: Callable[[float], Awaitable[None]]
+    note_change: Callable[[], None]
+    _late: dict[int, Pending] = attrs.field(factory=dict[int, Pending], init=False)
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+
+    def receive(self, request: Request, head: Head) -> Pending:
+        pending = self.engine.receive(request)
+        self.oracle.note_read(pending, head)
+        return pending
+
+    def answer_admin(self, head: Head, body: bytes, *, remote: str) -> Answer:
+        answer = answer_admin(
+            self.engine, method=head.method, path=head.target, body=body, remote=remote
+        )
+        self.note_change()
+        return answer
+
+    def commit(self, pending: Pending) -> Answer:
+        ledgers = self.engine.ledgers
+        ledger = ledgers.get(pending.request.account)
+        rows, accounts = ledger.size if ledger is not None else 0, len(ledgers)
+        answer = pending.commit()
+        if ledger is not None and ledger.size > rows:
+            self.oracle.note_commit(pending, rows=ledger.size - rows)
+        if len(ledgers) > accounts:
+            self.oracle.accounts.note_commit(next(reversed(ledgers.values())).account)
+        self.note_change()
+        return answer
+
+    def settle(self, pending: Pending, commits: Commits, *, late_seconds: float | None) -> Answer:
+        """Let a request take effect now, later or never, and return what to answer at once."""
+        if commits is True or not _has_effect(pending):
+            return self.commit(pending)
+        if commits == "late":
+            self._late[pending.index] = pending
+            if late_seconds is not None:
+                _ = self.spawn(self._commit_after(pending, late_seconds))
+        return promise(self.engine, pending)
+
+    def commit_late(self) -> int:
+        late, self._late = self._late, {}
+        for pending in late.values():
+            self.commit(pending)
+        return len(late)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+
+    async def _commit_after(self, pending: Pending, seconds: float) -> None:
+        await self.sleep(seconds)
+        if self._late.pop(pending.index, None) is not None:
+            self.commit(pending)
+
+
+def _has_effect(pending: Pending) -> bool:
+    order = pending.order
+    return not isinstance(order, RefusedError) and order.operation not in READ_OPERATIONS

@@ -1,0 +1,163 @@
+"""The port: accepts, shakes hands, goes down and comes up again."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+
+import attrs
+
+from invoicexpress_async.sandbox.faults.backend import Backend
+from invoicexpress_async.sandbox.faults.connection import Connection, reset_on_close
+
+_BACKLOG = 1024
+_HANDSHAKE_SECONDS = 60.0
+_CLOSE_NOTIFY_SECONDS = 1.0
+_BREATH_SECONDS = 0.01
+_TURNS = 10
+
+
+class _Sink(asyncio.Protocol):
+    """Swallows whatever comes, so that it looks like a server that never answers."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+
+@attrs.define(eq=False)
+class _RawArrival:
+    _socket: socket.socket
+    _backend: Backend
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def reset(self) -> None:
+        reset_on_close(self._socket)
+        self._socket.close()
+
+    async def hang(self, seconds: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        transport, sink = await loop.connect_accepted_socket(_Sink, self._socket)
+        closing = None if seconds is None else self._backend.spawn(self._abort(transport, seconds))
+        try:
+            await sink.lost
+        finally:
+            transport.abort()
+            if closing is not None:
+                closing.cancel()
+
+    async def _abort(self, transport: asyncio.Transport, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+        transport.abort()
+
+
+@attrs.define(eq=False)
+class Listener:
+    """Accepts connections by itself: a fault may come before asyncio would have shaken hands."""
+
+    _backend: Backend
+    _ssl_context: ssl.SSLContext | None
+    _socket: socket.socket | None = attrs.field(default=None, init=False)
+    _accepting: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _arriving: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+    _connections: set[Connection] = attrs.field(factory=set[Connection], init=False)
+
+    async def bind(self, host: str, port: int) -> int:
+        """Hold a port without listening on it: whoever connects is refused."""
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = infos[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+        self._socket = bound
+        return int(bound.getsockname()[1])
+
+    def listen(self) -> None:
+        if self._socket is not None and self._accepting is None:
+            self._socket.listen(_BACKLOG)
+            self._accepting = asyncio.create_task(self._accept(self._socket))
+
+    async def release(self) -> None:
+        """Give up the port; connections that are open stay so."""
+        accepting, self._accepting = self._accepting, None
+        if accepting is not None:
+            accepting.cancel()
+            await asyncio.wait((accepting,))
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def drop_connections(self) -> None:
+        """End every connection, also those that are still shaking hands or hanging."""
+        for arriving in tuple(self._arriving):
+            arriving.cancel()
+        for connection in tuple(self._connections):
+            connection.abort()
+        # An aborted transport closes its socket in one of the loop's next turns.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError:
+                # Out of file descriptors, or gone before it was accepted.
+                await asyncio.sleep(_BREATH_SECONDS)
+            else:
+                self._admit(accepted)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        self._backend.oracle.note_connected()
+        fault = self._backend.plan.for_arrival()
+        if fault is not None:
+            self._backend.oracle.note_fault(fault.name)
+            work = fault.meet(_RawArrival(accepted, self._backend))
+            self._start(work, lambda: self._forget(accepted))
+        else:
+            connection = Connection(self._backend, self._connections)
+            work = self._serve(connection, accepted)
+            self._start(work, lambda: self._served(connection, accepted))
+
+    def _start(self, work: Coroutine[object, object, None], end: Callable[[], None]) -> None:
+        arriving = self._backend.spawn(work)
+        self._arriving.add(arriving)
+        arriving.add_done_callback(self._arriving.discard)
+        # Not in the work's own `finally`: cancelled before it begins, it has none.
+        arriving.add_done_callback(lambda _: end())
+
+    def _served(self, connection: Connection, accepted: socket.socket) -> None:
+        if not connection.is_made:
+            self._forget(accepted)
+
+    def _forget(self, accepted: socket.socket) -> None:
+        accepted.close()
+        self._backend.oracle.note_disconnected()
+
+    async def _serve(self, connection: Connection, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        if self._ssl_context is None:
+            await loop.connect_accepted_socket(lambda: connection, accepted)
+            return
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
+            )
+        except OSError:
+            self._backend.oracle.handshake_failures += 1

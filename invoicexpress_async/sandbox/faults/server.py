@@ -1,0 +1,102 @@
+"""The engine behind a server that breaks in every way that a server, or the way to it, can."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from invoicexpress_async.sandbox.faults.backend import Backend
+from invoicexpress_async.sandbox.faults.listener import Listener
+from invoicexpress_async.sandbox.faults.plan import FaultPlan
+from invoicexpress_async.sandbox.local_server import LocalServer
+from invoicexpress_async.sandbox.oracle import Oracle
+
+
+@attrs.define(kw_only=True, eq=False, repr=False)
+class FaultServer(LocalServer):
+    """A local InvoiceXpress that fails on demand, and knows what truly happened.
+
+    Without a fault it answers as `Sandbox` does, and it takes the same arguments. It may be
+    closed and started again.
+
+    Args:
+        accounts: Names, which get a generated key, or whole accounts.
+        host: Where to listen.
+        port: 0 for a free one.
+        seed: Equal seeds give equal ids, validation codes and random faults.
+        state_file: As in `Sandbox`.
+        clock: Seconds; for the limit, registrations and `received_at`.
+        ssl_context: A server's; makes it speak TLS, with a certificate for
+            `*.app.invoicexpress.com` or a wrong one.
+        sleep: What every delay waits with.
+
+    Raises:
+        ValueError: As in `Sandbox`.
+    """
+
+    ssl_context: ssl.SSLContext | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    faults: FaultPlan = attrs.field(init=False)
+    oracle: Oracle = attrs.field(init=False)
+    _backend: Backend = attrs.field(init=False)
+    _listener: Listener | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.faults = FaultPlan(self.seed)
+        self.oracle = Oracle(self.engine)
+        self._backend = Backend(
+            engine=self.engine,
+            plan=self.faults,
+            oracle=self.oracle,
+            sleep=self.sleep,
+            note_change=self._note_change,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """A template with `{account}`: in the path, or over TLS in the host.
+
+        Raises:
+            RuntimeError: It was never started with port 0, so that it has none yet.
+        """
+        if self.ssl_context is None or self.port == 0:
+            return super().base_url
+        return f"https://{{account}}.app.invoicexpress.com:{self.port}"
+
+    async def go_down(self, *, drops_connections: bool = True) -> None:
+        """Refuse connections until `go_up`; the port stays this server's.
+
+        Args:
+            drops_connections: Whether those that are open end as well.
+        """
+        listener = self._listener
+        if listener is None:
+            return
+        await listener.release()
+        if drops_connections:
+            await listener.drop_connections()
+        await listener.bind(self.host, self.port)
+
+    async def go_up(self) -> None:
+        """Accept connections again, at the same port."""
+        if self._listener is not None:
+            self._listener.listen()
+
+    async def commit_late(self) -> int:
+        """Let every request that is late take effect, in order; return how many there were."""
+        return self._backend.commit_late()
+
+    async def _listen(self) -> None:
+        listener = Listener(self._backend, self.ssl_context)
+        self.port: int = await listener.bind(self.host, self.port)
+        listener.listen()
+        self._listener = listener
+
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.release()
+            await listener.drop_connections()
+            await self._backend.close()

@@ -1,0 +1,123 @@
+"""HTTP/1.1 as bytes: reading the head of a request, writing an answer."""
+
+import functools
+import http
+from collections.abc import Mapping
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.answers import Answer
+from invoicexpress_async.sandbox.requests import Request, split_account
+from invoicexpress_async.sandbox.routes import AccountOrder, Order, find_order
+
+MAX_HEAD_BYTES = 65_536
+END_OF_HEAD = b"\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# Keys may hold any byte once decoded, and headers may be echoed: nothing is lost either way.
+_ENCODING = "utf-8"
+_ERRORS = "surrogateescape"
+
+
+class BadRequestError(Exception):
+    """What arrived is not a request that this server reads."""
+
+
+@attrs.frozen(kw_only=True)
+class Head:
+    """The head of a request; `path` is without the account, as `order` is without the body."""
+
+    method: str
+    target: str
+    query: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    content_length: int
+    is_last: bool
+    account: str
+    path: str
+    order: Order | AccountOrder | None
+
+
+def parse_head(data: bytes) -> Head:
+    """Return the head of a request, given without its blank line.
+
+    Raises:
+        BadRequestError: It is not one, or its body has no Content-Length.
+    """
+    lines = data.decode(_ENCODING, _ERRORS).split("\r\n")
+    parts = lines[0].split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
+        raise BadRequestError("not a request line")
+    headers = dict(map(_header, lines[1:]))
+    target, _, query = parts[1].partition("?")
+    account, path = split_account(headers.get("host", ""), target)
+    return Head(
+        method=parts[0],
+        target=target,
+        query=query,
+        headers=headers,
+        content_length=_content_length(headers),
+        is_last=_is_last(parts[2], headers.get("connection", "")),
+        account=account,
+        path=path,
+        order=find_order(parts[0], path),
+    )
+
+
+def make_request(head: Head, body: bytes) -> Request:
+    return Request(
+        method=head.method,
+        path=head.path,
+        account=head.account,
+        query=head.query,
+        body=body,
+        content_type=head.headers.get("content-type", ""),
+        has_cookie="cookie" in head.headers,
+    )
+
+
+def encode(text: str) -> bytes:
+    return text.encode(_ENCODING, _ERRORS)
+
+
+@functools.cache
+def status_line(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+def encode_head(answer: Answer, *extra: tuple[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (*answer.headers, *extra))
+    return status_line(answer.status) + encode(lines) + b"\r\n"
+
+
+def encode_answer(answer: Answer, *, is_last: bool = False) -> bytes:
+    length = ("Content-Length", str(len(answer.body)))
+    if is_last:
+        return encode_head(answer, length, ("Connection", "close")) + answer.body
+    return encode_head(answer, length) + answer.body
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise BadRequestError("not a header")
+    return name.lower(), value.strip()
+
+
+def _content_length(headers: Mapping[str, str]) -> int:
+    if "transfer-encoding" in headers:
+        raise BadRequestError("a request says how long it is")
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise BadRequestError("not a length")
+    return int(length)
+
+
+def _is_last(version: str, connection: str) -> bool:
+    if version == "HTTP/1.0":
+        return connection.lower() != "keep-alive"
+    return connection.lower() == "close"

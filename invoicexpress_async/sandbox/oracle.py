@@ -1,0 +1,187 @@
+"""What truly happened behind the faults: what arrived, what was read, what took effect."""
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import attrs
+
+from invoicexpress_async.sandbox.account_oracle import AccountOracle
+from invoicexpress_async.sandbox.domain.answers import RefusedError
+from invoicexpress_async.sandbox.domain.engine import Engine, Pending
+from invoicexpress_async.sandbox.http import Head
+from invoicexpress_async.sandbox.routes import AccountOrder, Order, read_new_sequence
+
+
+def _counters() -> defaultdict[str, Counter[str]]:
+    return defaultdict(Counter)
+
+
+@attrs.frozen(kw_only=True)
+class PartialRequest:
+    """A request of which only a part was read, so that it cannot have had an effect.
+
+    A head that was cut has neither method, account nor path, and expects 0 bytes. The bytes
+    are those of the body, and of the head if it is all that came.
+    """
+
+    method: str = ""
+    account: str = ""
+    path: str = ""
+    received_at: float
+    bytes_received: int
+    bytes_expected: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Duplicate:
+    """A name that an account has more than once: what must never be."""
+
+    account: str
+    serie: str
+    rows: int
+
+
+@attrs.define(eq=False)
+class Oracle:
+    """What a fault server knows and its client cannot.
+
+    Args:
+        connections_total: Accepted at TCP, whatever became of them.
+        connections_open: Not yet closed by the server.
+        connections_peak: The most that were open at once.
+        handshake_failures: TLS handshakes that were not completed.
+        bytes_received: Of HTTP, decrypted, on connections that were served at all.
+        bytes_unread: Of these, those of requests that were never read to their end.
+        partial: The requests of which only a part was read, in order.
+        accounts: What it knows of the accounts that partners create.
+    """
+
+    _engine: Engine
+    accounts: AccountOracle = attrs.field(init=False)
+    connections_total: int = attrs.field(default=0, init=False)
+    connections_open: int = attrs.field(default=0, init=False)
+    connections_peak: int = attrs.field(default=0, init=False)
+    handshake_failures: int = attrs.field(default=0, init=False)
+    bytes_received: int = attrs.field(default=0, init=False)
+    bytes_unread: int = attrs.field(default=0, init=False)
+    partial: list[PartialRequest] = attrs.field(factory=list[PartialRequest], init=False)
+    _faults: Counter[str] = attrs.field(factory=Counter[str], init=False)
+    _posts: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
+    _commits: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
+    _puts: Counter[tuple[str, str, str]] = attrs.field(
+        factory=Counter[tuple[str, str, str]], init=False
+    )
+    _times: defaultdict[str, list[float]] = attrs.field(
+        factory=lambda: defaultdict[str, list[float]](list), init=False
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self.accounts = AccountOracle(self._engine)
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """How often each fault was done."""
+        return MappingProxyType(self._faults)
+
+    def rows(self, account: str, serie: str | int | None = None) -> int:
+        """Return how many rows of that name an account truly has, or of any name.
+
+        Raises:
+            KeyError: There is no account of that name.
+        """
+        ledger = self._engine.ledgers[account]
+        if serie is None:
+            return ledger.size
+        return sum(str(family.serie) == str(serie) for family in ledger.families)
+
+    def posts(self, account: str, serie: str | int | None = None) -> int:
+        """Return how many creates were read to their end, refused ones as well."""
+        return _count(self._posts, account, serie)
+
+    def commits(self, account: str, serie: str | int | None = None) -> int:
+        """Return how many creates made a row."""
+        return _count(self._commits, account, serie)
+
+    def puts(self, account: str, sequence_id: int, action: str) -> int:
+        """Return how many `register` or `set_current` of a row were read to their end."""
+        return self._puts[account, str(sequence_id), action]
+
+    def duplicates(self) -> tuple[Duplicate, ...]:
+        """Return every name that an account has more than once."""
+        return tuple(self._duplicates())
+
+    def max_in_window(self, account: str, seconds: float) -> int:
+        """Return the most requests of an account in any `seconds`, wherever they begin.
+
+        Those that were read in part count as well: they were sent.
+        """
+        times = sorted(self._times.get(account, ()))
+        return max(
+            (bisect.bisect_left(times, at + seconds) - n for n, at in enumerate(times)), default=0
+        )
+
+    def note_connected(self) -> None:
+        self.connections_total += 1
+        self.connections_open += 1
+        self.connections_peak = max(self.connections_peak, self.connections_open)
+
+    def note_disconnected(self) -> None:
+        self.connections_open -= 1
+
+    def note_fault(self, name: str) -> None:
+        self._faults[name] += 1
+
+    def note_partial(self, head: Head | None, *, at: float, received: int) -> None:
+        if head is None:
+            self.partial.append(PartialRequest(received_at=at, bytes_received=received))
+            return
+        self._times[head.account].append(at)
+        self.partial.append(
+            PartialRequest(
+                method=head.method,
+                account=head.account,
+                path=head.path,
+                received_at=at,
+                bytes_received=received,
+                bytes_expected=head.content_length,
+            )
+        )
+
+    def note_read(self, pending: Pending, head: Head) -> None:
+        self._times[head.account].append(self._engine.log.records[pending.index].received_at)
+        match head.order:
+            case Order(operation="create"):
+                self._posts[head.account][serie_of(pending)] += 1
+            case Order(operation="set_current" | "register" as action, id=id_):
+                self._puts[head.account, id_, action] += 1
+            case AccountOrder(operation="account_create" | "account_create_already_user"):
+                self.accounts.note_read(pending)
+            case _:
+                pass
+
+    def note_commit(self, pending: Pending, *, rows: int) -> None:
+        self._commits[pending.request.account][serie_of(pending)] += rows
+
+    def _duplicates(self) -> Iterator[Duplicate]:
+        for account, ledger in self._engine.ledgers.items():
+            names = Counter(str(family.serie) for family in ledger.families)
+            for serie, rows in names.items():
+                if rows > 1:
+                    yield Duplicate(account=account, serie=serie, rows=rows)
+
+
+def serie_of(pending: Pending) -> str:
+    """Return the name that a create asks for, also if it was refused; empty if it has none."""
+    if isinstance(pending.order, Order) and pending.order.new is not None:
+        return str(pending.order.new.serie)
+    try:
+        return str(read_new_sequence(pending.request).serie)
+    except RefusedError:
+        return ""
+
+
+def _count(counts: Mapping[str, Counter[str]], account: str, serie: str | int | None) -> int:
+    of_account = counts.get(account, Counter[str]())
+    return of_account.total() if serie is None else of_account[str(serie)]

@@ -1,0 +1,108 @@
+"""Which operation a method and a path ask for, and how a request is read."""
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.account_forms import AccountForm
+from invoicexpress_async.sandbox.domain.accounts import AccountOperation, SequenceOperation
+from invoicexpress_async.sandbox.domain.answers import RefusedError
+from invoicexpress_async.sandbox.domain.refusals import create_refused
+from invoicexpress_async.sandbox.requests import Request, read_envelope
+
+MAX_SERIE_LENGTH = 35  # the tax authority's own limit
+
+_SEQUENCE_ROUTES: tuple[tuple[str, re.Pattern[str], SequenceOperation], ...] = (
+    ("POST", re.compile(r"/sequences\.json"), "create"),
+    ("GET", re.compile(r"/sequences\.json"), "list"),
+    ("GET", re.compile(r"/sequences/(?P<id>[^/]+)\.json"), "get"),
+    ("PUT", re.compile(r"/sequences/(?P<id>[^/]+)/set_current\.json"), "set_current"),
+    ("PUT", re.compile(r"/sequences/(?P<id>[^/]+)/register\.json"), "register"),
+)
+_ACCOUNT_ROUTES: tuple[tuple[str, re.Pattern[str], AccountOperation], ...] = (
+    ("POST", re.compile(r"/api/accounts/create\.json"), "account_create"),
+    (
+        "POST",
+        re.compile(r"/api/accounts/create_already_user\.json"),
+        "account_create_already_user",
+    ),
+    ("GET", re.compile(r"/api/accounts/(?P<id>[^/]+)/get\.json"), "account_get"),
+    ("PUT", re.compile(r"/api/accounts/(?P<id>[^/]+)/update\.json"), "account_update"),
+    # Not in the description: some production clients call it so.
+    ("POST", re.compile(r"/api/accounts/(?P<id>[^/]+)/update\.json"), "account_update"),
+    ("POST", re.compile(r"/api/v3/accounts/at_communication\.json"), "at_communication"),
+)
+
+
+@attrs.frozen(kw_only=True)
+class NewSequence:
+    serie: str | int
+    is_default: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """What a request asks for: an operation, on the row with this id or with this content."""
+
+    operation: SequenceOperation
+    id: str = ""
+    new: NewSequence | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AccountOrder:
+    """The same on accounts: on the one with this id, or with this content."""
+
+    operation: AccountOperation
+    id: str = ""
+    form: AccountForm | None = None
+
+
+def find_order(method: str, path: str) -> Order | AccountOrder | None:
+    for verb, pattern, operation in _SEQUENCE_ROUTES:
+        match = pattern.fullmatch(path) if verb == method else None
+        if match is not None:
+            return Order(operation=operation, id=match.groupdict().get("id", ""))
+    for verb, pattern, account_operation in _ACCOUNT_ROUTES:
+        match = pattern.fullmatch(path) if verb == method else None
+        if match is not None:
+            return AccountOrder(operation=account_operation, id=match.groupdict().get("id", ""))
+    return None
+
+
+def read_order(request: Request) -> Order | AccountOrder:
+    order = find_order(request.method, request.path)
+    if order is None:
+        raise RefusedError(302)
+    return order
+
+
+def query_key(query: str) -> bytes:
+    """Return the `api_key` of a raw query string, decoded; the last one if there are several."""
+    key = b""
+    for pair in query.encode(errors="surrogateescape").split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if name == b"api_key":
+            key = unquote_to_bytes(value.replace(b"+", b" "))
+    return key
+
+
+def read_new_sequence(request: Request) -> NewSequence:
+    """Return what a create asks for.
+
+    An integer serie was accepted in live traffic, and echoed as an integer. Only the string
+    "1" makes a default: the recorded integer 1 was ignored.
+    """
+    fields = read_envelope(request, "sequence")
+    if fields is None:
+        raise create_refused("invalid_series")
+    serie = fields.get("serie")
+    if isinstance(serie, bool) or not isinstance(serie, str | int) or not str(serie).strip():
+        raise create_refused("invalid_series")
+    return NewSequence(serie=serie, is_default=fields.get("default_sequence") == "1")
+
+
+def is_name_allowed(serie: str | int) -> bool:
+    # The whole rule behind 001 is unknown; this is the part that is certain.
+    return len(str(serie)) <= MAX_SERIE_LENGTH and str(serie).isprintable()

@@ -1,0 +1,164 @@
+"""The sandbox's state in a file, so that a restart forgets nothing."""
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TypedDict, cast
+
+import attrs
+
+from invoicexpress_async.sandbox.domain.accounts import make_account
+from invoicexpress_async.sandbox.domain.engine import Engine
+from invoicexpress_async.sandbox.domain.families import Family
+from invoicexpress_async.sandbox.domain.ledger import Ledger
+
+_VERSION = 1
+
+
+class _FamilyState(TypedDict):
+    id: int
+    serie: str | int
+    is_default: bool
+    is_registering: bool
+    is_new: bool
+    sequence_ids: dict[str, int]
+    codes: dict[str, str]
+    numbers: dict[str, int]
+
+
+class _AccountState(TypedDict):
+    settings: dict[str, object]
+    sequences: list[_FamilyState]
+
+
+class _State(TypedDict):
+    version: int
+    next_id: int
+    next_code: int
+    accounts: list[_AccountState]
+
+
+def restore(engine: Engine, path: Path) -> None:
+    """Fill an empty engine from a file.
+
+    Raises:
+        ValueError: The file is not a sandbox's state, or another version's.
+    """
+    try:
+        state = _read(path)
+        engine.mint.next_id, engine.mint.next_code = state["next_id"], state["next_code"]
+        for account in state["accounts"]:
+            _restore_account(engine, account)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not the state of a sandbox: {error}") from None
+
+
+def dump(engine: Engine) -> str:
+    state = _State(
+        version=_VERSION,
+        next_id=engine.mint.next_id,
+        next_code=engine.mint.next_code,
+        accounts=[_account_state(ledger) for ledger in engine.ledgers.values()],
+    )
+    return json.dumps(state, ensure_ascii=False)
+
+
+def save(path: Path, text: str) -> None:
+    """Replace the file in one step; only its owner can read it, as it holds the keys."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # created 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@attrs.define(eq=False)
+class StateStore:
+    """Saves an engine a moment after it has changed, and once more when it is closed."""
+
+    _engine: Engine
+    _path: Path
+    _delay_seconds: float = 0.5
+    _saved_revision: int = attrs.field(default=-1, init=False)
+    _closing: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _saving: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+
+    def note_change(self) -> None:
+        is_idle = self._saving is None or self._saving.done()
+        if is_idle and self._engine.revision != self._saved_revision:
+            self._saving = asyncio.create_task(self._save_soon())
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._saving is not None:
+            await self._saving
+        # The last one also catches the registrations that ended by the clock alone.
+        await self._save()
+
+    async def _save_soon(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), self._delay_seconds)
+        while self._saved_revision != self._engine.revision:
+            await self._save()
+
+    async def _save(self) -> None:
+        revision = self._engine.revision
+        await asyncio.to_thread(save, self._path, dump(self._engine))
+        self._saved_revision = revision
+
+
+def _read(path: Path) -> _State:
+    state = cast("_State", json.loads(path.read_text(encoding="utf-8")))
+    if state["version"] != _VERSION:
+        raise ValueError(f"its version is {state['version']!r}")
+    return state
+
+
+def _account_state(ledger: Ledger) -> _AccountState:
+    account = ledger.account
+    settings: dict[str, object] = {
+        **attrs.asdict(account, recurse=False),
+        "refusals": dict(account.refusals),
+        "details": dict(account.details),
+        "at_failures": dict(account.at_failures),
+    }
+    return _AccountState(
+        settings=settings, sequences=[_family_state(family) for family in ledger.families]
+    )
+
+
+def _family_state(family: Family) -> _FamilyState:
+    return _FamilyState(
+        id=family.id,
+        serie=family.serie,
+        is_default=family.is_default,
+        is_registering=family.registering_until is not None,
+        is_new=family.is_new,
+        sequence_ids=family.sequence_ids,
+        codes=family.codes,
+        numbers=family.numbers,
+    )
+
+
+def _restore_account(engine: Engine, state: _AccountState) -> None:
+    account = make_account(state["settings"])
+    engine.add_account(account)
+    for row in state["sequences"]:
+        family = Family(
+            id=row["id"],
+            serie=row["serie"],
+            is_default=row["is_default"],
+            sequence_ids=row["sequence_ids"],
+            codes=row["codes"],
+            numbers=row["numbers"],
+        )
+        engine.restore_sequence(
+            account.name, family, is_registering=row["is_registering"], is_new=row["is_new"]
+        )

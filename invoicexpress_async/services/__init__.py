@@ -1,0 +1,1 @@
+"""The coroutines of sequences and accounts, and what they do."""

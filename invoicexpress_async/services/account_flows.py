@@ -1,0 +1,170 @@
+"""What an account operation does beyond one request: intents, and credentials that were refused."""
+
+import time
+from collections.abc import Callable
+
+import attrs
+
+from invoicexpress_async.call.context import Call, Outcome
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    InvoiceXpressError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    StatusError,
+    TaxAuthorityCredentialsError,
+)
+from invoicexpress_async.models.account import CreatedAccount, NewAccount
+from invoicexpress_async.models.at_credentials import AtCredentials
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.decision import Evidence
+from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.services.account_errors import RepeatedCredentialsError, is_refusal
+
+
+@attrs.frozen(kw_only=True)
+class CredentialsUse:
+    """Credentials on their way, and where to.
+
+    Attributes:
+        place: The account they are for, when it is not the one that is called.
+        is_alone: Whether nothing else is sent that a refusal could mean.
+        may_repeat: Whether they are sent although they were refused before.
+    """
+
+    credentials: AtCredentials
+    place: str = ""
+    is_alone: bool = True
+    may_repeat: bool = False
+
+
+class AccountFlows:
+    """The work behind `AccountService`, run under a deadline by the dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def create(
+        self,
+        call: Call,
+        request: Request[CreatedAccount],
+        intent: Intent,
+        on_created: Callable[[CreatedAccount], None] | None,
+    ) -> CreatedAccount:
+        """Send a create, unless one of the same account is in doubt."""
+        await call.link.keys.get()  # a slow vault must not hold up who has the key
+        hold, account = self._dispatcher.sending.hold, call.link.account
+        number = intent.get("fiscal_id") or intent.get("email", "")
+        async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
+            unresolved = self._dispatcher.doubts.all()
+            earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
+            await call.announce(earlier or intent)
+            call.intent = earlier or intent
+            if earlier is not None:
+                call.is_in_doubt = True
+                raise call.outcome_unknown(
+                    "an earlier create of this e-mail or fiscal number has no known outcome"
+                )
+            created = self._created(call, await self._dispatcher.send(call, request))
+            if on_created is not None:
+                on_created(created)  # nothing may be awaited before it: that could be cancelled
+            return created
+
+    def _created(self, call: Call, outcome: Outcome[CreatedAccount]) -> CreatedAccount:
+        if outcome.evidence is Evidence.UNKNOWN and not is_refusal(outcome.error):
+            said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
+            raise call.outcome_unknown(f"no usable answer came: {said}. A new key would be lost")
+        self._dispatcher.resolve(call)
+        return outcome.result()
+
+    async def change(self, call: Call, request: Request[None]) -> None:
+        """Send what may be sent again by the caller."""
+        outcome = await self._dispatcher.send(call, request)
+        if is_refusal(outcome.error):
+            self._dispatcher.resolve(call)
+        outcome.result()
+
+    async def hand_over(self, call: Call, request: Request[None], use: CredentialsUse) -> None:
+        """Send credentials, unless they were refused before. One at a time for an account."""
+        key = await call.link.keys.get()
+        async with self._dispatcher.sending.hold((call.link.account, "AT", use.place)):
+            of_account, of_key = self._marks(call, key, use)
+            memory = self._dispatcher.refusals
+            if memory.has(of_account, of_key) and not use.may_repeat:
+                raise RepeatedCredentialsError(
+                    f"The AT credentials of {use.credentials.subuser} were refused for this "
+                    "account already; repeated wrong ones may lock the sub-user."
+                )
+            try:
+                await self.change(call, request)
+            except StatusError as error:
+                if _speaks_of_credentials(error, use):
+                    memory.add(of_key if _speaks_of_key(error) else of_account)
+                raise
+            memory.discard(of_account, of_key)
+
+    def _marks(self, call: Call, key: Secret, use: CredentialsUse) -> tuple[bytes, bytes]:
+        """Return two marks of the credentials: as refused themselves, and with this key."""
+        credentials = use.credentials
+        where = (call.link.account, use.place, credentials.subuser)
+        mark = self._dispatcher.refusals.mark
+        return (
+            mark(*where, credentials.password.reveal()),
+            mark(*where, credentials.password.reveal(), key.reveal()),
+        )
+
+
+def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsUse) -> bool:
+    if not use.is_alone:  # anything else may be about another field
+        return isinstance(error, TaxAuthorityCredentialsError)
+    return not isinstance(error, ServerError | RateLimitedError)
+
+
+def _speaks_of_key(error: InvoiceXpressError) -> bool:
+    """Whether another key could change it: a wrong one never gets as far as the credentials."""
+    return isinstance(error, AuthenticationError | PermissionDeniedError)
+
+
+def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool) -> Intent:
+    """Return what to look for if the outcome of a create is never known."""
+    intent = Intent(
+        version=1,
+        operation="create_account",
+        account=call.link.account,
+        serie=None,
+        sequence_id=None,
+        is_default=False,
+        had_sequences=None,
+        sent_at=time.time(),
+        email=account.email,
+    )
+    if is_for_existing_user:
+        intent["organization_name"] = account.organization_name
+    if account.fiscal_id is not None:
+        intent["fiscal_id"] = account.fiscal_id
+    return intent
+
+
+def _company(intent: Intent) -> tuple[str, ...]:
+    """Return what only one account can be created for at a time.
+
+    A new user's e-mail; of an existing user, who may have many accounts, the company too.
+    """
+    name = intent.get("organization_name", "")
+    return intent.get("email", "").casefold(), name and intent.get("fiscal_id", name)
+
+
+def _may_be_same(earlier: Intent, wanted: Intent) -> bool:
+    if earlier["operation"] != "create_account" or earlier["account"] != wanted["account"]:
+        return False
+    numbers = earlier.get("fiscal_id"), wanted.get("fiscal_id")
+    if None not in numbers and numbers[0] == numbers[1]:
+        return True
+    names = earlier.get("organization_name"), wanted.get("organization_name")
+    is_of_many = names != (None, None)  # one user who exists, many companies
+    if is_of_many and (None not in numbers or (None not in names and names[0] != names[1])):
+        return False
+    return earlier.get("email", "").casefold() == wanted.get("email", "").casefold()

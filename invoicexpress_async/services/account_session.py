@@ -1,0 +1,127 @@
+"""`AccountSession`: a light handle on one account."""
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from invoicexpress_async.call.context import Call, Link
+from invoicexpress_async.config import check_path, check_seconds
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.protocol.decision import Operation, RetryPolicy
+from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.protocol.json import dumps
+from invoicexpress_async.services.sequences import SequenceMachinery, SequenceService
+
+if TYPE_CHECKING:
+    from invoicexpress_async.services.accounts import AccountService
+
+_METHODS: Final = frozenset({"GET", "POST", "PUT"})
+
+
+class AccountSession:
+    """One account through a manager: a handle that costs nothing and holds no connection."""
+
+    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
+        self._machinery = machinery
+        self._link = link
+        self._sequences = SequenceService(machinery, link)
+
+    def __repr__(self) -> str:
+        return f"AccountSession({self.name!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An AccountSession is not pickled: it goes with its SessionManager.")
+
+    @property
+    def name(self) -> str:
+        """The account's name, in lower case."""
+        return self._link.account
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How its calls are sent again and read for."""
+        return self._link.policy
+
+    @property
+    def sequences(self) -> SequenceService:
+        """The account's document sequences."""
+        return self._sequences
+
+    @property
+    def accounts(self) -> "AccountService":
+        """The accounts that this one may create as a partner, and its own AT communication."""
+        # Half of what the package adds to the import of aiohttp, and for few programs.
+        from invoicexpress_async.services.accounts import AccountService  # noqa: PLC0415
+
+        machinery = self._machinery
+        return AccountService(machinery.dispatcher, self._link, machinery.converter)
+
+    def with_options(
+        self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None
+    ) -> "AccountSession":
+        """Return a handle on the same account with other defaults; what is None stays.
+
+        Raises:
+            ConfigurationError: a timeout that is not a finite number above 0.
+        """
+        if timeout_seconds is not None:
+            timeout_seconds = check_seconds("timeout_seconds", timeout_seconds)
+        return AccountSession(self._machinery, self._link.wishing(timeout_seconds, retry))
+
+    async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
+        """Read something harmless to see that name and key belong together.
+
+        Raises:
+            AuthenticationError: they do not: an unknown name answers 401 like a wrong key.
+            InvoiceXpressError: as for every coroutine of `sequences`.
+        """
+        await self._sequences.list(timeout_seconds=timeout_seconds)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        json: JsonValue = None,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> JsonValue:
+        """Call an operation that has no method here, with the same limits, secrets and errors.
+
+        A GET is sent again as the retry table says. Anything else is never sent again once it
+        may have reached the server: then `may_have_been_processed` of the error is True.
+
+        Args:
+            method: GET, POST or PUT.
+            path: Below the account's root, such as "/sequences.json", without a query.
+            json: The body; None for none.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Returns:
+            The answer's JSON; None for an empty one.
+
+        Raises:
+            InvoiceXpressError: as for every coroutine of `sequences`.
+        """
+        if method not in _METHODS:
+            raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
+        request = Request(
+            operation=Operation.GET if method == "GET" else Operation.WRITE,
+            method=method,
+            path=check_path(path),
+            body=b"" if json is None else dumps(json),
+            subject=path,
+            structure=_as_it_is,
+        )
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        call = Call(
+            link=self._link,
+            operation=f"{method} request",
+            subject=path,
+            timeout_seconds=timeout_seconds,
+        )
+        dispatcher = self._machinery.dispatcher
+        return await dispatcher.run(call, dispatcher.fetch(call, request))
+
+
+def _as_it_is(payload: JsonValue) -> JsonValue:
+    return payload

@@ -1,0 +1,231 @@
+"""`AccountService`: the accounts that a partner creates for the companies it invoices for."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import NoReturn, TypeAlias, TypeVar
+
+import cattrs
+
+from invoicexpress_async.call.context import Call, Link
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
+from invoicexpress_async.models.account_update import AccountUpdate
+from invoicexpress_async.models.at_credentials import AtCredentials
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.account_requests import (
+    check_account_id,
+    create_account,
+    get_account,
+    set_at_communication,
+    update_account,
+)
+from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.services.account_errors import advise
+from invoicexpress_async.services.account_flows import AccountFlows, CredentialsUse, create_intent
+
+T = TypeVar("T")
+
+_IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+_KeyKeeper: TypeAlias = Callable[[CreatedAccount], None]
+
+
+class AccountService:
+    """The accounts of a partner, and the AT communication of one. From `AccountSession.accounts`.
+
+    All but `configure_at_communication` are for the partner's own handle. Every coroutine takes
+    `timeout_seconds` and raises what those of `SequenceService` do; `error.cure` says what helps
+    in the operation that failed.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, link: Link, converter: cattrs.Converter) -> None:
+        self._dispatcher = dispatcher
+        self._flows = AccountFlows(dispatcher)
+        self._link = link
+        self._converter = converter
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An AccountService is not pickled: it goes with its SessionManager.")
+
+    async def create(
+        self,
+        account: NewAccount,
+        *,
+        on_intent: _IntentKeeper | None = None,
+        on_created: _KeyKeeper | None = None,
+        timeout_seconds: float | None = None,
+    ) -> CreatedAccount:
+        """Create an account under the partner's sub-domain and key. Sent at most once.
+
+        An account can never be deleted, two for one fiscal number split its numbering for good,
+        and the new key is in this one answer only: after a lost answer nothing is sent again by
+        this process, and there is nothing to read for.
+
+        Args:
+            account: The company, and a new user of its own.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            on_created: Called with the account the moment its answer is read, before anything
+                can be cancelled, so that its key is kept.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            ConfigurationError: a timeout that is not a finite number above 0.
+            OutcomeUnknownError: it was sent and no usable answer came; its `intent` says what to
+                look for among the partner's accounts.
+            AuthenticationError: or `PermissionDeniedError`: the partner's rights are missing.
+            UnprocessableError: the e-mail or the fiscal number is used already, or cannot be.
+            InvoiceXpressError: as for the coroutines of `sequences`.
+        """
+        call = self._call("create_account", timeout_seconds, account.organization_name)
+        call.on_intent = on_intent
+        return await self._create(call, account, on_created, is_for_existing_user=False)
+
+    async def create_for_existing_user(
+        self,
+        account: NewAccount,
+        *,
+        on_intent: _IntentKeeper | None = None,
+        on_created: _KeyKeeper | None = None,
+        timeout_seconds: float | None = None,
+    ) -> CreatedAccount:
+        """Create a further account of a user who exists. Sent at most once, as `create` is.
+
+        Args:
+            account: The company, with the user's own e-mail and password.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            on_created: Called with the account the moment its answer is read, before anything
+                can be cancelled, so that its key is kept.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            AuthenticationError: the partner's name, key or rights, or the user's own password:
+                with which status the server answers a wrong one is not known.
+            UnprocessableError: likewise the user's password, or a fiscal number used already.
+            OutcomeUnknownError: as for `create`.
+            InvoiceXpressError: as for the coroutines of `sequences`.
+        """
+        name = account.organization_name
+        call = self._call("create_account_for_existing_user", timeout_seconds, name)
+        call.on_intent = on_intent
+        return await self._create(call, account, on_created, is_for_existing_user=True)
+
+    async def get(
+        self, account_id: str | int, *, timeout_seconds: float | None = None
+    ) -> AccountDetails:
+        """Return one account of the partner's, by the id that its create gave.
+
+        Raises:
+            NotFoundError: there is none, or it was not created with this key.
+            ConfigurationError: what cannot be an id.
+            InvoiceXpressError: as for the coroutines of `sequences`.
+        """
+        request = get_account(check_account_id(account_id))
+        call = self._call("get_account", timeout_seconds, account_id)
+        return await self._run(call, self._dispatcher.fetch(call, request))
+
+    async def update(
+        self,
+        account_id: str | int,
+        changes: AccountUpdate,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Change what is set in `changes` of one account of the partner's.
+
+        Not sent again once it may have reached the server: `error.may_have_been_processed`.
+
+        Raises:
+            NotFoundError: there is none, or it was not created with this key.
+            UnprocessableError: a field that cannot be, or AT credentials that are refused.
+            RepeatedCredentialsError: these AT credentials were refused (422/004) before.
+            ConfigurationError: what cannot be an id.
+            InvoiceXpressError: as for the coroutines of `sequences`.
+        """
+        checked = check_account_id(account_id)
+        request = update_account(checked, changes)
+        call = self._call("update_account", timeout_seconds, account_id)
+        if changes.credentials is None:
+            await self._run(call, self._flows.change(call, request))
+            return
+        use = CredentialsUse(credentials=changes.credentials, place=checked, is_alone=False)
+        await self._run(call, self._flows.hand_over(call, request, use))
+
+    async def configure_at_communication(
+        self,
+        credentials: AtCredentials,
+        *,
+        resend_refused: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Give this account its AT credentials: call it on the account's own handle.
+
+        The server checks them with the tax authority, where repeated wrong ones may lock the
+        sub-user: what this account refused once is not sent again by this manager. After a 5xx
+        it is repeated at most twice, after a lost answer never.
+
+        Args:
+            credentials: Of a sub-user with the right to communicate series.
+            resend_refused: Send them although they were refused, because what made the server
+                refuse them has changed: a trial has ended, the sub-user was unlocked.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            UnprocessableError: the credentials are wrong; `TaxAuthorityCredentialsError` when
+                the server says so by its code.
+            AuthenticationError: or `PermissionDeniedError`: the account's name or key is wrong,
+                or it is a trial, which cannot communicate.
+            RepeatedCredentialsError: they were refused before. Nothing was sent.
+            InvoiceXpressError: as for the coroutines of `sequences`; they may be set then if its
+                `may_have_been_processed` is True.
+        """
+        request = set_at_communication(credentials)
+        call = self._call("configure_at_communication", timeout_seconds)
+        use = CredentialsUse(credentials=credentials, may_repeat=resend_refused is True)
+        await self._run(call, self._flows.hand_over(call, request, use))
+
+    def forget(self, intent: Intent) -> None:
+        """Take a create for lost, so that this process may send it again.
+
+        Only for who has seen among the partner's accounts, well after the send, that there is
+        none of that e-mail or fiscal number: an account is never deleted.
+
+        Raises:
+            ConfigurationError: it is not the intent of an account create of this partner.
+        """
+        checked = structure_intent(intent, self._converter)
+        if checked["operation"] != "create_account" or checked["account"] != self._link.account:
+            raise ConfigurationError(
+                f"The intent is not of an account create by {self._link.account}."
+            )
+        self._dispatcher.doubts.drop(checked)
+
+    async def _create(
+        self,
+        call: Call,
+        account: NewAccount,
+        on_created: _KeyKeeper | None,
+        *,
+        is_for_existing_user: bool,
+    ) -> CreatedAccount:
+        request = create_account(account, is_for_existing_user=is_for_existing_user)
+        intent = create_intent(call, account, is_for_existing_user=is_for_existing_user)
+        return await self._run(call, self._flows.create(call, request, intent, on_created))
+
+    def _call(
+        self, operation: str, timeout_seconds: float | None, about: str | int | None = None
+    ) -> Call:
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        return Call(
+            link=self._link,
+            operation=operation,
+            subject=None if about is None else f"account {about!r}",
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def _run(self, call: Call, work: Coroutine[object, object, T]) -> T:
+        try:
+            return await self._dispatcher.run(call, work)
+        except InvoiceXpressError as error:
+            advise(error)
+            raise

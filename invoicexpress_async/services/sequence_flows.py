@@ -1,0 +1,271 @@
+"""What the verbs of sequences do: send at most once, read for the rest."""
+
+import time
+from collections import OrderedDict
+from typing import Final, Literal
+
+from invoicexpress_async.call.context import Call, Outcome
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.call.reconcile import Listing, Reconciler, partial
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    UnprocessableError,
+)
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Ensured, Registration, Sequence, Via
+from invoicexpress_async.protocol.decision import Action
+from invoicexpress_async.protocol.sequence_rows import malformed
+from invoicexpress_async.protocol.sequences import SequenceRequests
+
+# For how many a list that lags is made up for; older ones have long been shown.
+_MOST_MADE: Final = 10_000
+_REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+_INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
+
+
+class SequenceFlows:
+    """The work behind `SequenceService`, run under a deadline by the dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
+        self._dispatcher = dispatcher
+        self._requests = requests
+        self._reconciler = Reconciler(dispatcher, requests)
+        self._made: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    async def list(self, call: Call) -> Listing:
+        """Read all sequences."""
+        return await self._reconciler.list(call)
+
+    async def find(self, call: Call, serie: str) -> Sequence | None:
+        """Read the sequence of exactly this name."""
+        return (await self.list(call)).find(serie)
+
+    async def get(self, call: Call, sequence_id: int) -> Sequence:
+        """Read one sequence."""
+        return await self._dispatcher.fetch(call, self._requests.get(sequence_id))
+
+    async def create(
+        self, call: Call, serie: str, *, default: bool, had_sequences: bool | None = None
+    ) -> tuple[Sequence, Via]:
+        """Send a create, or read for one that this process sent and lost sight of."""
+        intent = _intent(
+            call, "create", serie=serie, is_default=default, had_sequences=had_sequences
+        )
+        if call.link.keys.known is None:
+            await call.link.keys.get()  # a slow vault must not hold up who has the key
+        # One at a time: the next may send only when it is known what became of this one.
+        async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
+            if pending := self._dispatcher.doubts.find(intent):
+                await call.announce(pending)
+                sequence, via = await self._resume_create(call, pending), Via.OBSERVED
+            else:
+                if has_waited:
+                    await self._check_still_absent(call, serie)
+                sequence, via = await self._send_create(call, intent, serie, default=default)
+        self._note_made(call, sequence)
+        if default and not sequence.is_default:
+            sequence = await self._repair_default(call, sequence)
+        return sequence, via
+
+    def _note_made(self, call: Call, sequence: Sequence) -> None:
+        self._made[call.link.account, sequence.serie] = sequence.id
+        if len(self._made) > _MOST_MADE:
+            self._made.popitem(last=False)
+
+    async def _check_still_absent(self, call: Call, serie: str) -> None:
+        is_made = (call.link.account, serie) in self._made
+        if is_made or (await self.list(call)).find(serie) is not None:
+            raise SequenceAlreadyExistsError(
+                "Another call of this process has just created it.",
+                status=422,  # what the server would answer
+                code="002",
+            )
+
+    async def _check_still_unregistered(self, call: Call, sequence_id: int) -> None:
+        if (await self.get(call, sequence_id)).registration in _REGISTERED:
+            raise SequenceAlreadyRegisteredError(
+                "Another call of this process has just registered it.",
+                status=409,  # what the server would answer
+                code="007",
+            )
+
+    async def _send_create(
+        self, call: Call, intent: Intent, serie: str, *, default: bool
+    ) -> tuple[Sequence, Via]:
+        if call.on_intent is not None:
+            await call.announce(intent)
+        call.intent = intent
+        try:
+            request = self._requests.create(serie, default=default)
+            outcome = await self._dispatcher.send(call, request)
+            sequence = await self._created(call, serie, outcome)
+        finally:
+            self._dispatcher.settle(call)
+        if outcome.action is Action.ACCEPT:
+            return sequence, Via.ANSWERED
+        is_of_another = isinstance(outcome.error, SequenceBeingRegisteredError)
+        return sequence, Via.LISTED if is_of_another else Via.OBSERVED
+
+    async def register(self, call: Call, sequence_id: int) -> Sequence:
+        """Send a registration, or read for one that this process sent and lost sight of."""
+        intent = _intent(call, "register", sequence_id=sequence_id)
+        if call.link.keys.known is None:
+            await call.link.keys.get()
+        async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
+            if pending := self._dispatcher.doubts.find(intent):
+                await call.announce(pending)
+                return await self._resume_register(call, pending)
+            if has_waited:
+                await self._check_still_unregistered(call, sequence_id)
+            await call.announce(intent)
+            call.intent = intent
+            try:
+                outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
+                sequence = await self._registered(call, sequence_id, outcome)
+            finally:
+                self._dispatcher.settle(call)
+        if sequence.registration in _INCOMPLETE:
+            raise partial(sequence)
+        return sequence
+
+    async def set_current(self, call: Call, sequence_id: int) -> None:
+        """Make it the default: sent again only when a read shows that it is still wanted."""
+        request = self._requests.set_current(sequence_id)
+        outcome = await self._dispatcher.send(call, request)
+        for _ in range(call.link.policy.attempts - 1):
+            if outcome.action is not Action.READ:
+                break
+            sequence = await self.get(call, sequence_id)
+            call.is_in_doubt = False
+            if sequence.is_default:
+                return
+            outcome = await self._dispatcher.send(call, request)
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
+        """Bring the sequence about, registered and default as asked, whatever is there."""
+        listing = await self.list(call)
+        sequence = listing.find(serie)
+        via = Via.LISTED
+        if sequence is None and (made := self._made.get((call.link.account, serie))):
+            # Whether a list can lag behind a create is unknown; what this process made is there.
+            sequence = await self.get(call, made)
+        if sequence is None:
+            sequence, via = await self._create_absent(call, serie, listing, default=default)
+        else:
+            self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
+        if registered:
+            sequence = await self._repair_registration(call, sequence)
+        if default and not sequence.is_default:
+            sequence = await self._repair_default(call, sequence)
+        return Ensured(sequence=sequence, created=via is not Via.LISTED, via=via)
+
+    async def resume(self, call: Call, intent: Intent) -> Sequence:
+        """Read until the outcome of an earlier send is known."""
+        if intent["operation"] == "create":
+            sequence = await self._resume_create(call, intent)
+            self._note_made(call, sequence)
+            return sequence
+        return await self._resume_register(call, intent)
+
+    async def _create_absent(
+        self, call: Call, serie: str, listing: Listing, *, default: bool
+    ) -> tuple[Sequence, Via]:
+        if similar := listing.find_similar(serie):
+            raise ConfigurationError(
+                f"The account has {similar.serie!r}, which differs from {serie!r} in case or "
+                "spaces only, and a sequence can never be deleted: use that spelling or another "
+                "name, or call create() if you do want both."
+            )
+        try:
+            return await self.create(
+                call, serie, default=default, had_sequences=bool(listing.sequences)
+            )
+        except SequenceAlreadyExistsError as error:
+            refusal = error
+        # Somebody else was faster than our create: theirs is the one.
+        existing = (await self.list(call)).find(serie)
+        if existing is None and (made := self._made.get((call.link.account, serie))):
+            existing = await self.get(call, made)
+        if existing is None:
+            raise refusal
+        return existing, Via.LISTED
+
+    async def _created(self, call: Call, serie: str, outcome: Outcome[Sequence]) -> Sequence:
+        if outcome.action is Action.READ:
+            return await self._reconciler.after_create(call, serie, outcome.error)
+        if outcome.action is Action.READ_ONCE and isinstance(outcome.error, UnprocessableError):
+            raise await self._reconciler.left_behind(call, serie, outcome.error)
+        return outcome.result()
+
+    async def _registered(
+        self, call: Call, sequence_id: int, outcome: Outcome[Sequence]
+    ) -> Sequence:
+        if outcome.action is Action.READ:
+            return await self._reconciler.after_register(call, sequence_id, outcome.error)
+        # 422/004 and 005 leave nothing behind here: the row was there before.
+        call.is_in_doubt = False
+        return outcome.result()
+
+    async def _resume_create(self, call: Call, intent: Intent) -> Sequence:
+        call.intent, call.is_in_doubt = intent, True
+        serie = intent["serie"] or ""
+        try:
+            return await self._reconciler.after_create(call, serie, None, now=True)
+        finally:
+            self._dispatcher.settle(call)
+
+    async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
+        call.intent, call.is_in_doubt = intent, True
+        sequence_id = intent["sequence_id"] or 0
+        try:
+            return await self._reconciler.after_register(call, sequence_id, None, now=True)
+        finally:
+            self._dispatcher.settle(call)
+
+    async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
+        registration = sequence.registration
+        if registration is Registration.NOT_REGISTERED:
+            try:
+                sequence = await self.register(call, sequence.id)
+            except SequenceAlreadyRegisteredError:
+                sequence = await self.get(call, sequence.id)
+            registration = sequence.registration
+        if registration in _REGISTERED:
+            return sequence
+        # Whether a partial one can be registered again is unknown, and so is one without codes.
+        raise partial(sequence)
+
+    async def _repair_default(self, call: Call, sequence: Sequence) -> Sequence:
+        if sequence.registration is Registration.PARTIAL:
+            raise partial(sequence)  # it must not be used, so it is never made the default
+        await self.set_current(call, sequence.id)
+        sequence = await self.get(call, sequence.id)
+        if not sequence.is_default:
+            raise malformed("sequence.default_sequence: not set although set_current succeeded")
+        return sequence
+
+
+def _intent(  # noqa: PLR0913  # the fields of an intent
+    call: Call,
+    operation: Literal["create", "register"],
+    *,
+    serie: str | None = None,
+    sequence_id: int | None = None,
+    is_default: bool = False,
+    had_sequences: bool | None = None,
+) -> Intent:
+    return {
+        "version": 1,
+        "operation": operation,
+        "account": call.link.account,
+        "serie": serie,
+        "sequence_id": sequence_id,
+        "is_default": is_default,
+        "had_sequences": had_sequences,
+        "sent_at": time.time(),
+    }

@@ -1,0 +1,288 @@
+"""`SequenceService`: the coroutines of one account's sequences."""
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeAlias
+
+import attrs
+import cattrs
+
+from invoicexpress_async.call.context import Call, Link
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.call.single_flight import SingleFlight
+from invoicexpress_async.config import check_id, check_seconds, check_serie
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Ensured, Sequence
+from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.services.sequence_flows import SequenceFlows
+
+IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+"""Awaited with an intent before its first byte leaves, to keep it where a crash does not reach.
+
+What it raises keeps the request from being sent, and comes out of the call. It is also given an
+intent that an earlier call of this process left in doubt, before that one is read for.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class SequenceMachinery:
+    """What the services of all accounts of one manager share."""
+
+    dispatcher: Dispatcher
+    flows: SequenceFlows
+    flights: SingleFlight[Ensured]
+    converter: cattrs.Converter
+
+
+class SequenceService:
+    """The document sequences of one account. Got from `AccountSession.sequences`.
+
+    Every coroutine takes `timeout_seconds`, the one deadline for all that it does, and raises
+    the errors of `invoicexpress_async.errors`:
+
+    - `ConfigurationError` for an argument that cannot be right, before anything is sent;
+    - `StatusError` or a subclass when the server refuses;
+    - `TransportError` when no complete answer came and nothing can have changed;
+    - `MalformedResponseError` or `UnexpectedRedirectError` for an answer that is not one;
+    - `SessionClosedError` outside the manager's life.
+    """
+
+    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
+        self._machinery = machinery
+        self._dispatcher = machinery.dispatcher
+        self._flows = machinery.flows
+        self._link = link
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A SequenceService is not pickled: it goes with its SessionManager.")
+
+    async def create(
+        self,
+        serie: str,
+        *,
+        default: bool = False,
+        on_intent: IntentKeeper | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Sequence:
+        """Create a sequence, and by that register it with the tax authority.
+
+        Sent at most once: after a lost answer it is read for, at about 1, 4, 10, 30 and 75 s.
+        The server calls the tax authority for about 11 document types, which can take a minute.
+        Look at `registration` of the result: some types may be left without a code. With
+        `default`, the flag is checked, and set if the server has not done so.
+
+        A sequence that is found after a lost answer and has no documents yet is taken for the one
+        that was sent; `ensure` lists first, and so knows.
+
+        Args:
+            serie: The name, sent exactly as given: at most 35 characters; the provider advises
+                against spaces. It can never be changed.
+            default: Make it the account's default.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            SequenceAlreadyExistsError: the name is taken; `ensure` would return that one.
+            TaxAuthorityCredentialsError: the account has no valid AT credentials; its `sequence`
+                tells of a row that was left behind.
+            NoOpenActivityError: likewise, for the account's fiscal number.
+            SequenceBeingRegisteredError: it is being registered, and did not settle in time.
+            OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("create", timeout_seconds, serie=check_serie(serie))
+        call.on_intent = on_intent
+        work = self._flows.create(call, serie, default=_flag("default", default))
+        sequence, _ = await self._dispatcher.run(call, work)
+        return sequence
+
+    async def list(self, *, timeout_seconds: float | None = None) -> tuple[Sequence, ...]:
+        """Return all sequences of the account, in the server's order.
+
+        Raises:
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("list", timeout_seconds)
+        return (await self._dispatcher.run(call, self._flows.list(call))).sequences
+
+    async def get(self, sequence_id: int, *, timeout_seconds: float | None = None) -> Sequence:
+        """Return one sequence by its id.
+
+        Raises:
+            NotFoundError: the account has no such sequence.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("get", timeout_seconds, sequence_id=check_id(sequence_id))
+        return await self._dispatcher.run(call, self._flows.get(call, sequence_id))
+
+    async def find(self, serie: str, *, timeout_seconds: float | None = None) -> Sequence | None:
+        """Return the sequence of exactly this name, or None.
+
+        Raises:
+            MalformedResponseError: the account lists two of that name; also as below.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("find", timeout_seconds, serie=check_serie(serie))
+        return await self._dispatcher.run(call, self._flows.find(call, serie))
+
+    async def set_current(self, sequence_id: int, *, timeout_seconds: float | None = None) -> None:
+        """Make a sequence the account's default. Sent again only when a read shows the need.
+
+        Raises:
+            NotFoundError: the account has no such sequence.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("set_current", timeout_seconds, sequence_id=check_id(sequence_id))
+        await self._dispatcher.run(call, self._flows.set_current(call, sequence_id))
+
+    async def register(
+        self,
+        sequence_id: int,
+        *,
+        on_intent: IntentKeeper | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Sequence:
+        """Register a sequence with the tax authority. Sent at most once, then read for.
+
+        Args:
+            sequence_id: Of the sequence.
+            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            SequenceAlreadyRegisteredError: nothing was left to register.
+            SequenceBeingRegisteredError: it is being registered, and did not settle in time.
+            PartialRegistrationError: some document types have no code; see its `sequence`.
+            TaxAuthorityCredentialsError: the account has no valid AT credentials.
+            NoOpenActivityError: the account's fiscal number has no open activity.
+            OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        call = self._call("register", timeout_seconds, sequence_id=check_id(sequence_id))
+        call.on_intent = on_intent
+        return await self._dispatcher.run(call, self._flows.register(call, sequence_id))
+
+    async def ensure(  # noqa: PLR0913  # keyword-only wishes, each with a default
+        self,
+        serie: str,
+        *,
+        default: bool = False,
+        registered: bool = True,
+        on_intent: IntentKeeper | None = None,
+        shared: bool = True,
+        timeout_seconds: float | None = None,
+    ) -> Ensured:
+        """Bring it about that the sequence exists, whatever is there. Safe to call again.
+
+        Lists first, creates only what is absent, registers what is not registered at all, and
+        sets and verifies the default flag. All calls of this process that ensure the same at
+        the same time share one run of it.
+
+        Args:
+            serie: The name, exactly.
+            default: Whether it must be the account's default; False leaves the flag as it is.
+            registered: Whether every document type that needs a validation code must have one.
+            on_intent: Awaited with each intent before it is sent, so that it outlives a crash.
+                Calls with different ones do not share a run.
+            shared: Whether to share a run. False costs less, for a job that asks for everything
+                once; should others ask for the same at the same time, it is still sent once, and
+                they wait and read.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
+        Raises:
+            PartialRegistrationError: it exists and some types have no code; it is then never
+                made the default.
+            ConfigurationError: a sequence is there whose name differs in case or spaces only.
+            OutcomeUnknownError: a create or register was sent and is not known to have worked.
+            InvoiceXpressError: as for `create` and `register`.
+        """
+        call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
+        call.on_intent = on_intent
+        default, registered = _flag("default", default), _flag("registered", registered)
+        if not _flag("shared", shared):
+            work = self._flows.ensure(call, serie, default=default, registered=registered)
+            return await self._dispatcher.run(call, work)
+        flight = self._machinery.flights.run(
+            (call.link.account, call.link.keys.identity, serie, default, registered, on_intent),
+            call,
+            lambda leader: self._flows.ensure(
+                leader, serie, default=default, registered=registered
+            ),
+        )
+        return await self._dispatcher.run(call, flight)
+
+    async def resume(self, intent: Intent, *, timeout_seconds: float | None = None) -> Sequence:
+        """Read until the outcome of an earlier send is known; sends nothing but reads.
+
+        Args:
+            intent: Of an `OutcomeUnknownError`, from this process or another.
+            timeout_seconds: The deadline of the call; the first read is made at once.
+
+        Raises:
+            OutcomeUnknownError: still not known; resume it later.
+            ConfigurationError: it is not an intent, or that of another account.
+            InvoiceXpressError: as for every coroutine here.
+        """
+        checked = self._own(intent)
+        call = self._call(
+            "resume", timeout_seconds, serie=checked["serie"], sequence_id=checked["sequence_id"]
+        )
+        return await self._dispatcher.run(call, self._flows.resume(call, checked))
+
+    def forget(self, intent: Intent) -> None:
+        """Take a send for lost, so that `create` and `ensure` of this process may send again.
+
+        Only for who has seen, in at least two complete lists far apart and long after the send,
+        that the sequence is absent (`OutcomeUnknownError.was_absent`). A server that commits
+        later still would then have it twice, or refuse the second; a series is never deleted.
+
+        Raises:
+            ConfigurationError: it is not an intent, or that of another account.
+        """
+        self._dispatcher.doubts.drop(self._own(intent))
+
+    def unresolved(self) -> tuple[Intent, ...]:
+        """Return what this process sent for the account and does not know the outcome of.
+
+        Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
+        `ensure` or `create` of the same finds the sequence.
+        """
+        return self._dispatcher.doubts.of(self._link.account)
+
+    def _own(self, intent: Intent) -> Intent:
+        checked = structure_intent(intent, self._machinery.converter)
+        if checked["operation"] == "create_account":
+            raise ConfigurationError(
+                "An account create cannot be resumed by reading: look for the company's e-mail "
+                f"{checked.get('email')!r} among the partner's accounts."
+            )
+        if checked["account"] != self._link.account:
+            raise ConfigurationError(
+                f"The intent is of account {checked['account']}, not {self._link.account}."
+            )
+        return checked
+
+    def _call(
+        self,
+        operation: str,
+        timeout_seconds: float | None,
+        *,
+        serie: str | None = None,
+        sequence_id: int | None = None,
+    ) -> Call:
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        name = sequence_id if serie is None else serie
+        return Call(
+            link=self._link,
+            operation=operation,
+            subject=None if name is None else f"sequence {name!r}",
+            timeout_seconds=timeout_seconds,
+        )
+
+
+def _flag(name: str, value: object) -> bool:
+    # "false" and "0" from a form are true to Python, and a default set by mistake is not undone.
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r:.80}: give True or False.")
+    return value

@@ -1,0 +1,12 @@
+"""One attempt and its evidence. The only importer of aiohttp's client.
+
+aiohttp's own conveniences that would break a promise are off: cookies, redirects, environment
+proxies, the hidden second send of a GET or PUT, unbounded bodies.
+"""
+
+from invoicexpress_async.transport.attempt import Attempt
+from invoicexpress_async.transport.connection import TransportOptions
+from invoicexpress_async.transport.hooks import shield_hooks
+from invoicexpress_async.transport.pool import Transport
+
+__all__ = ["Attempt", "Transport", "TransportOptions", "shield_hooks"]

@@ -1,0 +1,65 @@
+"""One request on its way, and what is known of it at any moment."""
+
+from collections.abc import Callable
+
+import aiohttp
+import attrs
+
+from invoicexpress_async.protocol.exchange import Answer
+from invoicexpress_async.transport.openings import Opening
+
+
+@attrs.define
+class Attempt:
+    """What became of one request. Written as it goes, so that a cancelled one tells too.
+
+    Attributes:
+        is_begun: Whether a connection was asked for.
+        is_sent: Whether a byte of it may have left: true before the first one is written.
+        is_untrusted: Whether the server's certificate or TLS was wrong.
+        failure: Why there is no complete answer, without a URL; None when there is one.
+        answer: The complete answer.
+        opening: The turn to open a connection, until its request is sent.
+        on_sent: Called as `is_sent` becomes true.
+        has_secrets: Whether the body holds some, which no hook of a user's may be shown.
+    """
+
+    is_begun: bool = False
+    is_sent: bool = False
+    is_untrusted: bool = False
+    failure: str | None = None
+    answer: Answer | None = None
+    opening: Opening | None = None
+    on_sent: Callable[[], None] | None = None
+    has_secrets: bool = False
+
+    def note_sending(self) -> None:
+        """Note that the first byte is about to be written, over a connection that is open."""
+        self.is_sent = True
+        if self.on_sent is not None:
+            self.on_sent()
+        if self.opening is not None:
+            self.opening.end()
+
+    def fail(self, error: Exception) -> None:
+        """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
+        self.is_untrusted = not self.is_sent and isinstance(
+            error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError
+        )
+        self.failure = self._describe(error)
+
+    def _describe(self, error: Exception) -> str:
+        if self.is_untrusted:
+            return "its TLS or certificate is wrong"
+        if isinstance(error, TimeoutError):
+            return "no answer came in time" if self.is_sent else "no connection was made in time"
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return "its name was not found"
+        if not self.is_sent:
+            cause = getattr(error, "os_error", error)
+            return f"no connection could be made ({type(cause).__name__})"
+        return f"the connection broke before a complete answer ({type(error).__name__})"
+
+    def __deepcopy__(self, memo: object) -> "Attempt":
+        # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
+        return self

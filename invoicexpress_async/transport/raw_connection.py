@@ -1,0 +1,123 @@
+"""A connection of aiohttp's that is kept over many requests, and spoken to without its client.
+
+aiohttp makes the connection (names, TLS, proxies) and parses the answers. Its client between the
+two costs three quarters of a whole call: a request object, a response object, headers, cookies,
+timers and a pool, where a lane has one request at a time, always the same headers and its own
+deadline. What is sent is what the client would send, byte for byte; a test compares them.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Self, TypeVar
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.transport.attempt import Attempt
+from invoicexpress_async.transport.response import read_answer
+
+T = TypeVar("T")
+
+_OF_A_BODY: Final = frozenset({"content-type", "content-length"})
+# As aiohttp's client has it: after 101 another protocol begins, and so it is an answer.
+_INTERIM: Final = frozenset({100, *range(102, 200)})
+# Any system takes that much of a write at once.
+_SURELY_SENT_BYTES: Final = 4_096
+_UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
+
+
+class KeptConnection:
+    """One connection, for one request at a time."""
+
+    __slots__ = ("_connection", "_headers", "_protocol")
+
+    def __init__(
+        self, connection: Connection, protocol: ResponseHandler, headers: Mapping[str, str]
+    ) -> None:
+        self._connection = connection
+        self._protocol = protocol
+        self._headers = "".join(
+            f"{name}: {value}\r\n"
+            for name, value in headers.items()
+            if name.lower() not in _OF_A_BODY
+        )
+
+    @classmethod
+    def of(cls, connection: Connection, headers: Mapping[str, str]) -> Self | None:
+        """Keep an open connection; None when this aiohttp has not what is needed of it.
+
+        Args:
+            connection: Of aiohttp's connector.
+            headers: As aiohttp's client would send them.
+        """
+        protocol = connection.protocol
+        if protocol is None or not all(hasattr(protocol, name) for name in _UNDOCUMENTED):
+            return None
+        return cls(connection, protocol, headers)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, and nothing has come that nobody asked for."""
+        return self._protocol.is_connected() and not self._protocol.should_close
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+    async def exchange(
+        self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
+    ) -> None:
+        """Send a request and read its answer into `attempt`.
+
+        The connection is usable after it, or closed.
+
+        Raises:
+            Exception: whatever a broken peer makes aiohttp raise.
+        """
+        protocol, transport = self._protocol, self._protocol.transport
+        if transport is None:
+            raise aiohttp.ClientConnectionError
+        try:
+            # A new parser, so that half an answer that nobody asked for is not gone on with.
+            protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+            attempt.note_sending()
+            transport.write(self._message(request, target))
+            message, content = await protocol.read()
+            while message.code in _INTERIM:
+                message, content = await protocol.read()
+            attempt.answer = await read_answer(message.code, message.headers, content, key)
+        except BaseException:
+            # Not closed in good order: for that it waits until a peer that may hang has read all.
+            transport.abort()
+            self.close()
+            raise
+        if len(request.body) > _SURELY_SENT_BYTES:
+            transport.abort()  # the answer may have come before all was read: nothing may follow it
+            self.close()
+        elif attempt.answer.problem is not None or protocol.should_close:
+            self.close()
+
+    def _message(self, request: Request[T], target: Secret) -> bytes:
+        head = f"{request.method} {target.reveal()} HTTP/1.1\r\n{self._headers}"
+        if not request.is_with_body:
+            return f"{head}\r\n".encode()
+        return (
+            f"{head}Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n\r\n"
+        ).encode() + request.body
+
+
+def is_client_genuine() -> bool:
+    """Whether aiohttp's client is its own: a mock, or who watches it, must see each request."""
+    return getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS) is _GENUINE
+
+
+def _as_aiohttp_made_it(method: object) -> object | None:
+    is_wrapped = hasattr(method, "__wrapped__")
+    is_its_own = getattr(method, "__module__", "") == "aiohttp.client"
+    return method if is_its_own and not is_wrapped else None
+
+
+_REPLACED_BY_MOCKS: Final = "_request"
+_GENUINE: Final = _as_aiohttp_made_it(getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS))

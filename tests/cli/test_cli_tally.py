@@ -1,0 +1,113 @@
+"""What a run keeps of itself, and how it measures its pace."""
+
+import io
+
+import pytest
+
+from invoicexpress_async import OutcomeUnknownError
+from invoicexpress_async.cli.pace import Pace
+from invoicexpress_async.cli.progress import Lines, Step
+from invoicexpress_async.cli.report_cells import markdown_row
+from invoicexpress_async.cli.summary import Tally
+from invoicexpress_async.cli.views.row_view import ShownRow, cure_of_recorded
+from invoicexpress_async.errors import NoOpenActivityError
+from invoicexpress_async.provisioning import RowState
+
+
+def row(line: int, state: str, *, is_recorded: bool = False) -> ShownRow:
+    error = None if state in {"done", "prepared"} else NoOpenActivityError("no", code="005")
+    return ShownRow(
+        line=line,
+        account=f"account-{line}",
+        serie="2027",
+        state=state,
+        error=error,
+        cure="mend it" if error else None,
+        is_recorded=is_recorded,
+    )
+
+
+def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_before_all() -> None:
+    tally = Tally(total=5_000)
+    for line in range(5_000, 0, -1):
+        tally.note(row(line, "refused" if line % 1_000 == 0 else "done"))
+
+    shown = [one.line for one in tally.first()]
+    assert shown == [1_000, 2_000, 3_000, 4_000, 5_000, *range(1, 16)]
+    ((kind, group),) = tally.ordered_kinds()
+    assert kind[::2] == ("refused", "mend it")
+    assert (group.rows, group.account) == (5, "account-1000")
+    assert (tally.exit_code, tally.is_complete, tally.not_started) == (1, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        pytest.param(["done", "prepared"], 0, id="good"),
+        pytest.param(["done", "refused"], 1, id="refused"),
+        pytest.param(["done", "unplanned"], 1, id="unplanned"),
+        pytest.param(["refused", "absent"], 3, id="absent before refused"),
+        pytest.param(["unknown"], 3, id="unknown"),
+    ],
+)
+def test_the_exit_code_says_the_worst(states: list[str], code: int) -> None:
+    tally = Tally(total=len(states))
+    for line, state in enumerate(states):
+        tally.note(row(line, state))
+
+    assert tally.exit_code == code
+
+
+def test_what_an_earlier_run_did_is_counted_and_not_shown() -> None:
+    tally = Tally(total=2)
+    tally.note(row(1, "done", is_recorded=True))
+    tally.note(row(2, "refused", is_recorded=True))
+
+    assert [one.line for one in tally.first()] == [2]
+    assert (tally.recorded, tally.recorded_done) == (2, 1)
+
+
+def test_the_pace_is_that_of_the_last_half_minute() -> None:
+    moment = 0.0
+    pace = Pace(now=lambda: moment)
+    for second in range(1, 101):
+        moment = float(second)
+        pace.note(min(second * 100, 5_000) + max(0, second - 50))
+
+    assert pace.per_second == pytest.approx(1.0)
+    assert pace.text(90) == "1/s, 90 s left"
+    assert pace.text(600) == "1/s, 10 min left"
+    assert pace.text(36_000) == "1/s, 10.0 h left"
+    assert Pace(now=lambda: 0.0).text(5) == ""
+
+
+def test_lines_say_once_that_the_server_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    err = io.StringIO()
+    monkeypatch.setattr("sys.stderr", err)
+    with Lines(10, now=iter(range(100)).__next__) as lines:
+        for is_paused in (False, True, True, False):
+            lines.note(Step(ended=1, text="1 done", is_paused=is_paused))
+
+    told = err.getvalue()
+    assert told.count("paused, one row") == 1
+    assert told.count("going on") == 1
+    assert told.splitlines()[-1].startswith("1/10 1 done")
+
+
+def test_a_cell_of_a_report_is_never_taken_for_markdown() -> None:
+    assert markdown_row(["a|b", "*x*\n<i>", None]) == "| a\\|b | \\*x\\*\ufffd\\<i\\> |  |\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "part"),
+    [
+        pytest.param(OutcomeUnknownError.__name__, RowState.ABSENT, "--resend-absent", id="absent"),
+        pytest.param("RowCutOffError", RowState.UNKNOWN, "it looks first", id="cut off"),
+        pytest.param("NoOpenActivityError", RowState.REFUSED, "--retry-refused", id="refused"),
+        pytest.param("OfANewerVersionError", RowState.FAILED, "same command", id="not known"),
+    ],
+)
+def test_what_a_journal_recorded_has_its_cure(name: str, state: RowState, part: str) -> None:
+    assert part in cure_of_recorded(name, state)

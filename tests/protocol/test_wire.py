@@ -1,0 +1,322 @@
+import json
+from typing import Any
+
+import aioresponses
+import pytest
+from conftest import ACCOUNT, API_KEY
+from hypothesis import given
+from hypothesis import strategies as st
+
+import invoicexpress_async
+from invoicexpress_async import (
+    AuthenticationError,
+    ConflictError,
+    InvalidSequenceError,
+    InvoiceXpressError,
+    MalformedResponseError,
+    NoOpenActivityError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RetryPolicy,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    SequenceNameNotAllowedError,
+    ServerError,
+    SessionManager,
+    StatusError,
+    TaxAuthorityCredentialsError,
+    UnexpectedRedirectError,
+    UnknownSequenceError,
+    UnprocessableError,
+)
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.protocol.decision import Operation
+from invoicexpress_async.protocol.exchange import Answer, Request, decipher
+
+WALL = 1_700_000_000.0
+
+
+def as_it_is(payload: JsonValue) -> JsonValue:
+    return payload
+
+
+READ: Request[JsonValue] = Request(
+    operation=Operation.GET, method="GET", path="/x.json", structure=as_it_is
+)
+
+
+def answered(status: int, body: Any = b"", **headers: Any) -> JsonValue:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return decipher(READ, Answer(status=status, body=raw, **headers), wall_seconds=WALL)
+
+
+def refusal(status: int, body: Any = b"", **headers: Any) -> StatusError:
+    with pytest.raises(StatusError, match="refused") as caught:
+        answered(status, body, **headers)
+    return caught.value
+
+
+CODES = [
+    (409, "006", SequenceBeingRegisteredError),
+    (409, "007", SequenceAlreadyRegisteredError),
+    (422, "000", UnknownSequenceError),
+    (422, "001", SequenceNameNotAllowedError),
+    (422, "002", SequenceAlreadyExistsError),
+    (422, "003", InvalidSequenceError),
+    (422, "004", TaxAuthorityCredentialsError),
+    (422, "005", NoOpenActivityError),
+]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(lambda code: {"code": code, "message": "Não"}, id="at the top"),
+        pytest.param(lambda code: {"errors": {"code": code, "message": "Não"}}, id="nested"),
+        pytest.param(lambda code: {"errors": [{"code": code, "error": "Não"}]}, id="in a list"),
+        pytest.param(
+            lambda code: {"code": "999", "errors": {"code": code, "message": "Não"}},
+            id="nested wins over the top",
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [str, int, lambda code: str(int(code))], ids=["006", "6", "'6'"])
+@pytest.mark.parametrize(("status", "code", "error_class"), CODES)
+def test_a_code_is_found_in_every_shape_and_form(
+    status: int, code: str, error_class: type[StatusError], form: Any, shape: Any
+) -> None:
+    error = refusal(status, shape(form(code)))
+
+    assert type(error) is error_class
+    assert error.code == code
+    assert error.messages == ("Não",)
+
+
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        pytest.param(b"", (), id="empty"),
+        pytest.param(b" ", (), id="one space"),
+        pytest.param({"errors": {"error": "a"}}, ("a",), id="errors.error"),
+        pytest.param({"errors": [{"error": "a"}, {"error": "b"}]}, ("a", "b"), id="errors[].error"),
+        pytest.param({"errors": ["a", "b"]}, ("a", "b"), id="errors[]"),
+        pytest.param({"errors": "a"}, ("a",), id="errors"),
+        pytest.param({"errors": {"serie": ["a"]}}, ("serie: a",), id="errors.field[]"),
+        pytest.param({"serie": ["a", "b"]}, ("serie: a", "serie: b"), id="field[]"),
+        pytest.param({"error": "a"}, ("a",), id="error"),
+        pytest.param({"message": "a"}, ("a",), id="message"),
+        pytest.param([["serie", "a"]], ("serie: a",), id="pairs"),
+        pytest.param(b"<html>login</html>", (), id="HTML"),
+        pytest.param(b"plain text", ("plain text",), id="plain text"),
+        pytest.param({"message": "a\x1b[2Jb\r\n"}, ("a [2Jb",), id="control characters"),
+        pytest.param({"message": "x" * 9_000}, ("x" * 512,), id="endless"),
+        pytest.param({"a": {"b": {"c": {"d": {"e": "deep"}}}}}, (), id="too deep"),
+        pytest.param({"message": None, "code": True}, (), id="nothing to say"),
+    ],
+)
+def test_every_shape_of_an_error_body_gives_the_same_typed_error(
+    body: Any, messages: tuple[str, ...]
+) -> None:
+    error = refusal(422, body)
+
+    assert type(error) is UnprocessableError
+    assert error.code is None
+    assert error.messages == messages
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        (400, StatusError),
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (418, StatusError),
+        (422, UnprocessableError),
+        (429, RateLimitedError),
+        (500, ServerError),
+        (503, ServerError),
+        (599, ServerError),
+    ],
+)
+def test_without_a_code_the_status_decides(status: int, error_class: type[StatusError]) -> None:
+    error = refusal(status)
+
+    assert type(error) is error_class
+    assert error.status == status
+
+
+@pytest.mark.parametrize(("code", "kept"), [("X42", "X42"), (42, "42"), ("0099", "0099")])
+def test_an_unknown_code_is_kept_as_it_came(code: Any, kept: str) -> None:
+    error = refusal(422, {"errors": {"code": code}})
+
+    assert type(error) is UnprocessableError
+    assert error.code == kept
+
+
+def test_a_code_means_nothing_under_another_status() -> None:
+    assert type(refusal(409, {"code": "002"})) is ConflictError
+
+
+def test_a_html_404_is_not_found_and_not_parsed() -> None:
+    error = refusal(404, b"<!DOCTYPE html><h1>404</h1>", content_type="text/html")
+
+    assert type(error) is NotFoundError
+    assert error.messages == ()
+
+
+def test_a_retry_after_is_told() -> None:
+    assert refusal(429, retry_after="7").retry_after_seconds == 7.0
+    assert refusal(503, retry_after="nonsense").retry_after_seconds is None
+
+
+@pytest.mark.parametrize("success", [False, "false"])
+def test_a_success_that_says_failure_is_a_refusal(success: object) -> None:
+    error = refusal(200, {"success": success, "message": "Não"})
+
+    assert error.status == 200
+    assert error.messages == ("Não",)
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\r\n"])
+def test_an_empty_success_has_no_payload(body: bytes) -> None:
+    assert answered(200, body) is None
+
+
+def test_a_byte_order_mark_is_accepted() -> None:
+    assert answered(200, b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{", id="truncated"),
+        pytest.param(b"{'a':1}", id="not JSON"),
+        pytest.param(b'{"a":NaN}', id="NaN"),
+        pytest.param(b'{"a":Infinity}', id="Infinity"),
+        pytest.param(b'{"a":"\xff"}', id="invalid UTF-8"),
+        pytest.param(b'"' + "ã".encode("utf-16") + b'"', id="UTF-16"),
+        pytest.param(b"[" * 100_000 + b"]" * 100_000, id="deep nesting"),
+        pytest.param(b"<html>login</html>", id="HTML"),
+        pytest.param(b"PHP Warning: x", id="text"),
+    ],
+)
+def test_a_success_that_is_not_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedResponseError, match="cannot be read") as caught:
+        answered(200, body)
+
+    error = caught.value
+    assert len(error.excerpt) <= 512
+    assert error.__context__ is None
+    assert error.is_html is body.startswith(b"<")
+
+
+def test_an_integer_of_thousands_of_digits_is_never_an_id() -> None:
+    body = b'{"a":' + b"9" * 5_000 + b"}"
+
+    try:
+        payload = answered(200, body)
+    except MalformedResponseError:
+        return
+    assert isinstance(payload, dict)
+    assert isinstance(payload["a"], float)  # orjson reads it so, and a float is no id
+
+
+@pytest.mark.parametrize("is_sped_up", [True, False])
+def test_half_a_surrogate_pair_is_malformed_and_a_whole_one_is_a_character(
+    monkeypatch: pytest.MonkeyPatch, *, is_sped_up: bool
+) -> None:
+    if not is_sped_up:
+        monkeypatch.setattr("invoicexpress_async.protocol.json.orjson", None)
+
+    assert answered(200, b'{"a":"\\uD83D\\ude00"}') == {"a": "\N{GRINNING FACE}"}
+    for half in (b'{"a":"\\uD83D"}', b'{"\\ude00":1}', b'["\\ude00\\ud83d"]'):
+        with pytest.raises(MalformedResponseError, match="not valid JSON"):
+            answered(200, half)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_read"),
+    [
+        ("application/json; charset=utf-8", True),
+        ('application/json; charset="UTF-8"', True),
+        ("application/json", True),
+        ("", True),
+        ("application/json; charset=klingon-8", False),
+        ("application/json; charset=iso-8859-1", False),
+    ],
+)
+def test_json_is_read_as_utf8_or_not_at_all(content_type: str, is_read: bool) -> None:
+    if is_read:
+        assert answered(200, b"{}", content_type=content_type) == {}
+    else:
+        with pytest.raises(MalformedResponseError, match="charset"):
+            answered(200, b"{}", content_type=content_type)
+
+
+def test_a_body_that_cannot_be_kept_is_malformed() -> None:
+    with pytest.raises(MalformedResponseError, match="it is over 8 MiB"):
+        answered(200, b"", problem="it is over 8 MiB")
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 304, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("https://evil.test/x?api_key=canary", "evil.test"),
+        ("/login", None),
+        (None, None),
+        ("http://[", None),
+    ],
+)
+def test_a_redirect_is_refused_and_only_its_host_is_told(
+    status: int, location: str | None, host: str | None
+) -> None:
+    with pytest.raises(UnexpectedRedirectError, match="redirected") as caught:
+        answered(status, location=location)
+
+    assert caught.value.location_host == host
+    assert "canary" not in str(caught.value)
+
+
+@given(
+    st.integers(200, 599),
+    st.binary(max_size=200) | st.text(max_size=100).map(str.encode),
+    st.text(max_size=20),
+    st.none() | st.text(max_size=30),
+)
+def test_any_answer_is_a_payload_or_one_of_our_errors(
+    status: int, body: bytes, content_type: str, header: str | None
+) -> None:
+    answer = Answer(
+        status=status, body=body, content_type=content_type, retry_after=header, location=header
+    )
+    try:
+        decipher(READ, answer, wall_seconds=WALL)
+    except InvoiceXpressError as error:
+        assert str(error)
+        assert error.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error_class"), [*CODES, (401, None, AuthenticationError)]
+)
+async def test_an_answer_reaches_the_caller_as_its_error(
+    mocked: aioresponses.aioresponses,
+    status: int,
+    code: str | None,
+    error_class: type[StatusError],
+) -> None:
+    url = "https://acme.app.invoicexpress.com/sequences/7.json"
+    mocked.get(url, status=status, payload={"errors": {"code": code, "message": "Não"}})
+
+    async with SessionManager(retry=RetryPolicy(attempts=1)) as manager:
+        with pytest.raises(error_class, match=r"\[get of sequence 7 on account acme"):
+            await manager.account(ACCOUNT, API_KEY).sequences.get(7)
+
+
+def test_the_public_errors_are_all_reachable_from_an_answer_or_the_client() -> None:
+    assert {row[2].__name__ for row in CODES} <= set(dir(invoicexpress_async))

@@ -1,0 +1,86 @@
+"""The fixtures for users, each in a project and process of its own, as pytest finds them there.
+
+`.ci/plugin_project` does the same with the built wheel in clean environments.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1] / "plugin_project"
+NO_ASYNCIO = ("-p", "no:asyncio")
+AUTO = (
+    *("-o", "asyncio_mode=auto"),
+    *("-o", "asyncio_default_fixture_loop_scope=session"),
+    *("-o", "asyncio_default_test_loop_scope=session"),
+)
+
+
+async def run_project(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # The options of the run that this test is part of are not that project's.
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("PYTEST_")}
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        pytest.param(
+            (*NO_ASYNCIO, "sync_case.py", "mock_case.py", "anyio_case.py"), 15, id="sync-and-anyio"
+        ),
+        pytest.param(
+            ("-o", "asyncio_default_fixture_loop_scope=function", "strict_case.py"),
+            10,
+            id="asyncio-strict",
+        ),
+        pytest.param((*AUTO, "auto_case.py"), 2, id="asyncio-auto-session-loop"),
+    ],
+)
+async def test_the_fixtures_work_in_a_project_of_its_own(
+    arguments: tuple[str, ...], passed: int
+) -> None:
+    process = await run_project(*arguments)
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"{passed} passed" in process.stdout
+
+
+async def test_a_project_that_does_not_use_them_imports_no_aiohttp(tmp_path: Path) -> None:
+    case = tmp_path / "case.py"
+    case.write_text(
+        "import sys\n\n\ndef test_it():\n"
+        "    assert 'invoicexpress_async.pytest_plugin' in sys.modules\n"
+        "    assert not {'aiohttp', 'attrs', 'cattrs'} & set(sys.modules)\n"
+    )
+
+    # Of the other plugins here, some import attrs themselves.
+    process = await run_project(*NO_ASYNCIO, "-p", "no:anyio", "-p", "no:hypothesispytest",
+                                "-p", "no:pytest_cov", str(case))  # fmt: skip
+
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+async def test_the_readmes_test_passes(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    _, _, rest = readme.partition("<!-- test of the plugin -->\n```python\n")
+    (tmp_path / "test_readme_block.py").write_text(rest.partition("```")[0])
+
+    process = await run_project(
+        "-c", str(PROJECT / "pytest.ini"), *AUTO, str(tmp_path / "test_readme_block.py")
+    )
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "1 passed" in process.stdout

@@ -1,0 +1,170 @@
+import asyncio
+import random
+
+import attrs
+import pytest
+from fakes import FakeClock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from invoicexpress_async.transport.lanes import LanePool
+from invoicexpress_async.transport.slots import FairSlots
+
+
+@attrs.define(eq=False)
+class FakeLane:
+    origin: str
+    is_closed: bool = False
+
+    async def close(self) -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.is_closed = True
+
+    def abandon(self) -> None:
+        self.is_closed = True
+
+
+def pool(size: int, made: list[FakeLane], clock: FakeClock | None = None) -> LanePool[FakeLane]:
+    def make(origin: str) -> FakeLane:
+        lane = FakeLane(origin)
+        made.append(lane)
+        return lane
+
+    return LanePool(make, size=size, clock=clock or FakeClock())
+
+
+async def test_an_idle_lane_of_the_origin_is_lent_again() -> None:
+    made: list[FakeLane] = []
+    one = pool(4, made)
+
+    first = await one.take("https://a", "a")
+    one.give(first)
+    again = await one.take("https://a", "a")
+    one.give(again)
+
+    assert again is first
+    await one.close()
+    assert all(lane.is_closed for lane in made)
+
+
+async def test_the_lane_that_was_idle_longest_makes_room_for_a_new_origin() -> None:
+    made: list[FakeLane] = []
+    one = pool(2, made)
+    for origin in ("a", "b", "a"):
+        one.give(await one.take(origin, origin))
+
+    one.give(await one.take("c", "c"))
+
+    assert [lane.origin for lane in made if lane.is_closed] == ["b"]
+    assert one.count == 2
+    await one.close()
+
+
+async def test_idle_lanes_are_closed_after_a_while_and_busy_ones_are_not() -> None:
+    made: list[FakeLane] = []
+    clock = FakeClock()
+    one = pool(4, made, clock)
+    busy = await one.take("a", "a")
+    one.give(await one.take("b", "b"))
+    clock.advance(15.0)
+    one.give(await one.take("c", "c"))
+
+    await one.close_idle(15.0)
+
+    assert [lane.origin for lane in made if lane.is_closed] == ["b"]
+    one.give(busy)
+    await one.close()
+    assert one.count == 0
+
+
+async def test_a_lane_that_cannot_be_made_gives_its_slot_back() -> None:
+    def make(_: str) -> FakeLane:
+        raise OSError("no more files")
+
+    one = LanePool(make, size=1, clock=FakeClock())
+    for _ in range(3):
+        with pytest.raises(OSError, match="no more files"):
+            await one.take("a", "a")
+
+    assert one.count == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 10_000))
+def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
+    made: list[FakeLane] = []
+
+    async def scenario() -> None:
+        chance, one = random.Random(seed), pool(size, made)
+
+        async def call(origin: str) -> None:
+            lane = await one.take(origin, origin)
+            try:
+                await asyncio.sleep(0)
+                assert not lane.is_closed
+                assert len([each for each in made if not each.is_closed]) <= size
+            finally:
+                one.give(lane)
+
+        tasks = [asyncio.create_task(call(chance.choice("abcdefgh"))) for _ in range(40)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        last = await asyncio.gather(*(one.take("z", "z") for _ in range(size)))
+        assert len(last) == size
+        for lane in last:
+            one.give(lane)
+        await one.close()
+
+    asyncio.run(scenario())
+
+    assert all(lane.is_closed for lane in made)
+
+
+async def test_slots_go_round_the_accounts_that_wait() -> None:
+    slots, order = FairSlots(1), []
+    await slots.acquire("first")
+
+    async def call(account: str) -> None:
+        await slots.acquire(account)
+        order.append(account)
+        slots.release()
+
+    tasks = [asyncio.create_task(call(account)) for account in ["busy"] * 5 + ["a", "b"]]
+    await asyncio.sleep(0)
+    slots.release()
+    await asyncio.gather(*tasks)
+
+    assert order == ["busy", "a", "b", "busy", "busy", "busy", "busy"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 4), st.integers(0, 10_000))
+def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> None:
+    async def scenario() -> None:
+        chance, slots, holders = random.Random(seed), FairSlots(size), 0
+
+        async def call(account: str) -> None:
+            nonlocal holders
+            await slots.acquire(account)
+            holders += 1
+            try:
+                assert holders <= size
+                await asyncio.sleep(0)
+            finally:
+                holders -= 1
+                slots.release()
+
+        tasks = [asyncio.create_task(call(chance.choice("abc"))) for _ in range(30)]
+        for _ in range(15):
+            await asyncio.sleep(0)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(1):
+            for _ in range(size):
+                await slots.acquire("last")
+
+    asyncio.run(scenario())
