@@ -65,12 +65,12 @@ class Stage:
     def owned_id(self) -> str:
         return str(900_000 + self.calls)
 
-    def company(self, *, is_user_known: bool = False, password: str = PASSWORD) -> NewAccount:
+    def company(self, *, is_user_known: bool = False) -> NewAccount:
         user = "user" if is_user_known else "new"
         return NewAccount(
             organization_name="Sapataria Ideal, Lda",
             email=f"{user}-{self.calls}@example.pt",
-            password=password,
+            password=PASSWORD,
             accepts_terms=True,
         )
 
