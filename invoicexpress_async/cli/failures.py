@@ -9,19 +9,27 @@ from invoicexpress_async.cli.exit_codes import FAILED, UNKNOWN, USAGE
 from invoicexpress_async.cli.invocation import in_place
 from invoicexpress_async.cli.text import plain, say
 from invoicexpress_async.errors import (
+    AccountNotPortugueseError,
     ConfigurationError,
+    ConflictError,
     DeadlineExceededError,
+    DefaultChangedError,
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
     SequenceAlreadyExistsError,
     StatusError,
+    UnprocessableError,
 )
 
 if TYPE_CHECKING:
     from invoicexpress_async.provisioning import Difference
 
 _MOST_DIFFERENCES: Final = 5
+
+_AS_IT_SAYS: Final = "Do as the server says."
+# Only what the server said tells what to do about these.
+_WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
 
 # Where the library's cure names Python, the one that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -34,6 +42,12 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
         "Do not use the sequence yet: check the account's tax-authority set-up, then run "
         "`invoicexpress sequences register ID`."
     ),
+    DefaultChangedError: (
+        "Make the right one the default with `invoicexpress sequences set-current ID`, at once."
+    ),
+    AccountNotPortugueseError: "Check the account's country: others register no sequences.",
+    StatusError: _AS_IT_SAYS,
+    UnprocessableError: _AS_IT_SAYS,
     SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
 }
 
@@ -49,7 +63,14 @@ def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
         return in_place(_CURE_OF_ENSURE)
-    return in_place(_CURES.get(type(error), error.cure))
+    # One that was chosen for the operation says more than that of the class.
+    is_of_class = error.cure == type(error).cure
+    return in_place(_CURES.get(type(error), error.cure) if is_of_class else error.cure)
+
+
+def is_without_cure(error: InvoiceXpressError) -> bool:
+    """Return whether the server's own text must be read to know what to do."""
+    return type(error) in _WITHOUT_CURE
 
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:

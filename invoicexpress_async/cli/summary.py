@@ -10,6 +10,7 @@ import attrs
 
 from invoicexpress_async import Intent
 from invoicexpress_async.cli.exit_codes import DONE, FAILED, UNKNOWN
+from invoicexpress_async.cli.failures import is_without_cure
 from invoicexpress_async.cli.views.row_view import GOOD, IN_DOUBT, STATES, UNPLANNED, ShownRow
 from invoicexpress_async.errors import StatusError
 from invoicexpress_async.provisioning import RowState
@@ -24,6 +25,12 @@ class Kind:
     rows: int
     line: int
     account: str
+    said: str = ""
+    """What the server said of that one, where only that tells what to do."""
+
+    def advice(self, cure: str) -> str:
+        """Return what to do about all of them."""
+        return f"{cure} Of {self.account} it said: {self.said}" if self.said else cure
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -62,11 +69,12 @@ class Tally:
             self.intents.append(row.intent)
         if row.error is not None:
             kind = self.kinds.setdefault(
-                (row.state, _code(row), row.cure or ""), Kind(0, row.line, row.account)
+                (row.state, _code(row), row.cure or ""),
+                Kind(0, row.line, row.account, _said(row)),
             )
             kind.rows += 1
             if row.line < kind.line:
-                kind.line, kind.account = row.line, row.account
+                kind.line, kind.account, kind.said = row.line, row.account, _said(row)
         if not (row.is_good and row.is_recorded):  # of these, nothing is known but that
             self._keep(row)
 
@@ -126,6 +134,13 @@ def code_text(state: str, error: str | None, status: int | None, code: str | Non
     # Without an answer the class says it, unless the state does.
     is_told = state in {RowState.PARTIAL, UNPLANNED, "intent", *IN_DOUBT}
     return "-" if is_told else (error or "").removesuffix("Error")
+
+
+def _said(row: ShownRow) -> str:
+    error = row.error
+    if isinstance(error, StatusError) and error.messages and is_without_cure(error):
+        return error.messages[0]
+    return ""
 
 
 def _code(row: ShownRow) -> str:

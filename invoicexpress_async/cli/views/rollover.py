@@ -9,6 +9,7 @@ from invoicexpress_async.cli.failures import cure_of, error_object, message_of
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli.views.row_view import cure_of_step
 from invoicexpress_async.cli.views.rows import ACCOUNT_WIDTH
+from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
 
@@ -57,7 +58,7 @@ def _note(step: RolloverStep, state: str | None) -> str:
         return f"the journal has it: {state}"
     if step.current is None:
         return "ensure the serie that is named, make it the default"
-    if step.current.serie == step.serie:
+    if canonical(step.current.serie) == canonical(step.serie or ""):
         return "nothing: it is the default"
     return "ensure, then make it the default"
 

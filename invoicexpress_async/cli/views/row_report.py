@@ -92,7 +92,7 @@ class OutcomeMarkdown:
         """Return the counts, the cures, and the intents in doubt."""
         lines = [f"\n{count_text(self._tally.counts)}, {self._tally.created} created.\n"]
         lines += (
-            f"- {kind.rows} {state}, {code}: {cure}\n"
+            f"- {kind.rows} {state}, {code}: {kind.advice(cure)}\n"
             for (state, code, cure), kind in self._tally.ordered_kinds()
         )
         if self._tally.intents:

@@ -54,7 +54,7 @@ def kind_table(kinds: Iterable[tuple[tuple[str, str, str], Kind]]) -> Table:
     for (state, code, cure), kind in kinds:
         style = STATE_STYLES.get(state, "")
         table.add_row(
-            Text(state, style), cell(code), cell(kind.rows), cell(kind.account), cell(cure)
+            Text(state, style), *map(cell, (code, kind.rows, kind.account, kind.advice(cure)))
         )
     return table
 
