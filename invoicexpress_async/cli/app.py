@@ -4,10 +4,9 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from invoicexpress_async.cli.exit_codes import INTERRUPTED
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.invocation import program
 from invoicexpress_async.cli.overview import COMMANDS, overview
+from invoicexpress_async.cli.shell import INTERRUPTED, program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")

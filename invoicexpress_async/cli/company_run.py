@@ -10,15 +10,12 @@ import attrs
 
 from invoicexpress_async.cli.company_summary import CompanyTally
 from invoicexpress_async.cli.connection import open_manager
-from invoicexpress_async.cli.exit_codes import FAILED, INTERRUPTED
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.onboard_options import OnboardOptions
-from invoicexpress_async.cli.outlets import Outlets
-from invoicexpress_async.cli.partner_options import PartnerOptions
+from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions
 from invoicexpress_async.cli.progress import ProgressView, Step, open_progress
-from invoicexpress_async.cli.report_file import ReportFile
+from invoicexpress_async.cli.report_file import Outlets, ReportFile
+from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption
-from invoicexpress_async.cli.stdout import silence_broken
 from invoicexpress_async.cli.views.companies import company_object, show_companies, summary_object
 from invoicexpress_async.cli.views.company_report import company_layout
 from invoicexpress_async.config import Secret

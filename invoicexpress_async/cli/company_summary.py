@@ -8,7 +8,7 @@ import attrs
 
 from invoicexpress_async import StatusError
 from invoicexpress_async.cli.cures import cure_of_company
-from invoicexpress_async.cli.exit_codes import DONE, FAILED, UNKNOWN
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
 from invoicexpress_async.cli.summary import Kind
 from invoicexpress_async.onboarding import Company, CompanyOutcome, CompanyState, CompanyStep
 

@@ -12,7 +12,7 @@ from invoicexpress_async import (
     provisioning,
 )
 from invoicexpress_async.cli.failures import cure_of, cure_of_kind
-from invoicexpress_async.cli.invocation import in_place
+from invoicexpress_async.cli.shell import in_place
 from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
 from invoicexpress_async.onboarding import (
     AccountUnknownError,

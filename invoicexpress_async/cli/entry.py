@@ -2,9 +2,8 @@
 
 import sys
 
-from invoicexpress_async.cli.exit_codes import DONE
 from invoicexpress_async.cli.overview import overview
-from invoicexpress_async.cli.stdout import guarded
+from invoicexpress_async.cli.shell import DONE, guarded
 
 
 def run(tokens: list[str]) -> int:

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from invoicexpress_async.cli.exit_codes import FAILED, UNKNOWN, USAGE
-from invoicexpress_async.cli.invocation import in_place
-from invoicexpress_async.cli.text import plain, say
+from invoicexpress_async import Intent
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, in_place, plain, say
 from invoicexpress_async.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -139,3 +138,8 @@ def _block(error: InvoiceXpressError) -> list[str]:
         # The text of a wrong usage is its own cure.
         lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
     return lines
+
+
+def show_intent(intent: Intent) -> None:
+    """Write one as a line; `sequences resume` takes what stands after the colon."""
+    sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")

@@ -11,12 +11,11 @@ from pathlib import Path
 import attrs
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.outlets import Outlets
 from invoicexpress_async.cli.progress import ProgressView, Step, open_progress
-from invoicexpress_async.cli.report_file import ReportFile
+from invoicexpress_async.cli.report_file import Outlets, ReportFile
 from invoicexpress_async.cli.run_end import RunEnd
+from invoicexpress_async.cli.shell import silence_broken
 from invoicexpress_async.cli.signals import Interruption
-from invoicexpress_async.cli.stdout import silence_broken
 from invoicexpress_async.cli.summary import Tally, count_text
 from invoicexpress_async.cli.unknown import show_in_journal, show_left_over, show_unknown
 from invoicexpress_async.cli.views.row_objects import outcome_object, pause_object, summary_object

@@ -2,8 +2,9 @@
 
 from typing import Final, NamedTuple
 
-from invoicexpress_async.cli.exit_codes import MEANINGS
-from invoicexpress_async.cli.invocation import program
+from invoicexpress_async.cli.shell import MEANINGS, program
+
+_PACKAGE: Final = "invoicexpress_async.cli.commands"
 
 
 class Command(NamedTuple):
@@ -13,8 +14,6 @@ class Command(NamedTuple):
     import_path: str
     summary: str
 
-
-_PACKAGE: Final = "invoicexpress_async.cli.commands"
 
 COMMANDS: Final = (
     Command("demo", f"{_PACKAGE}.demo:demo", "See it work on 300 made-up accounts; no network."),

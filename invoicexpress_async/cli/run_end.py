@@ -4,10 +4,9 @@ import datetime as dt
 
 import attrs
 
-from invoicexpress_async.cli.exit_codes import FAILED, INTERRUPTED
 from invoicexpress_async.cli.failures import print_failure, show_error
+from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, say
 from invoicexpress_async.cli.summary import Tally, count_text
-from invoicexpress_async.cli.text import say
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import RowState
 

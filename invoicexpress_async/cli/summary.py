@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.exit_codes import DONE, FAILED, UNKNOWN
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
 from invoicexpress_async.cli.views.row_view import GOOD, IN_DOUBT, STATES, UNPLANNED, ShownRow
 from invoicexpress_async.errors import StatusError
 from invoicexpress_async.provisioning import RowState

@@ -1,12 +1,12 @@
 """What is told of sends whose outcome is not known: in a line, however many they are."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.text import say
+from invoicexpress_async.cli.failures import show_intent
+from invoicexpress_async.cli.shell import say
 from invoicexpress_async.cli.views.row_view import cure_of_doubt
 from invoicexpress_async.provisioning import RowState
 
@@ -44,11 +44,6 @@ def show_left_over(intents: Iterable[Intent], told: Sequence[Intent]) -> None:
     for intent in intents:
         if intent not in told:
             show_intent(intent)
-
-
-def show_intent(intent: Intent) -> None:
-    """Write one as a line; `sequences resume` takes what stands after the colon."""
-    sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")
 
 
 def _kept(intents: int, count: int) -> str:

@@ -5,9 +5,8 @@ import io
 import pytest
 
 from invoicexpress_async import OutcomeUnknownError
-from invoicexpress_async.cli.pace import Pace
-from invoicexpress_async.cli.progress import Lines, Step
-from invoicexpress_async.cli.report_cells import markdown_row
+from invoicexpress_async.cli.progress import Lines, Pace, Step
+from invoicexpress_async.cli.report_file import markdown_row
 from invoicexpress_async.cli.summary import Tally
 from invoicexpress_async.cli.views.row_view import ShownRow, cure_of_recorded
 from invoicexpress_async.errors import NoOpenActivityError

@@ -6,10 +6,10 @@ import attrs
 
 from invoicexpress_async import AccountDetails, AccountUpdate, AtCredentials, Language
 from invoicexpress_async.cli.commands.account_changes import AccountChanges
-from invoicexpress_async.cli.exit_codes import DONE
+from invoicexpress_async.cli.connection import run_call
+from invoicexpress_async.cli.options import PartnerOptions
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
-from invoicexpress_async.cli.partner_call import run_call
-from invoicexpress_async.cli.partner_options import PartnerOptions
+from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import as_key
@@ -18,7 +18,7 @@ from invoicexpress_async.provisioning import KeyReference
 
 def get(options: PartnerOptions, account_id: str) -> int:
     """Show one."""
-    details = run_call(options, lambda accounts: accounts.get(account_id))
+    details = run_call(options, lambda partner: partner.accounts.get(account_id))
     if options.as_json:
         write_json(_object(account_id, details))
     else:
@@ -29,7 +29,7 @@ def get(options: PartnerOptions, account_id: str) -> int:
 def update(options: PartnerOptions, account_id: str, changes: AccountChanges) -> int:
     """Change one."""
     wanted = _update_of(changes)
-    run_call(options, lambda accounts: accounts.update(account_id, wanted))
+    run_call(options, lambda partner: partner.accounts.update(account_id, wanted))
     given = [
         field.name
         for field in attrs.fields(AccountUpdate)

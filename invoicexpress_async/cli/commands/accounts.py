@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from invoicexpress_async.cli.commands.account_changes import AccountChanges
-from invoicexpress_async.cli.partner_options import PartnerOptions
+from invoicexpress_async.cli.options import PartnerOptions
 
 app: App = App(name="accounts", help="The accounts that you have created as a partner.")
 

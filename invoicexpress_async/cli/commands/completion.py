@@ -6,7 +6,8 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.exit_codes import DONE
+from invoicexpress_async.cli.app import build
+from invoicexpress_async.cli.shell import DONE
 
 _FUNCTION: Final = re.compile(r"^(\w+)\(\)", re.MULTILINE)
 
@@ -22,8 +23,6 @@ def completion(
 
     In config.fish: invoicexpress completion fish | source
     """
-    from invoicexpress_async.cli.app import build  # noqa: PLC0415  # it is what calls this
-
     script = build().generate_completion(shell=shell)
     sys.stdout.write(script)
     if shell == "zsh" and (function := _FUNCTION.search(script)):

@@ -1,15 +1,46 @@
 """`invoicexpress onboard`: an account for each company of a file, ready to invoice."""
 
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.onboard_options import OnboardOptions
-from invoicexpress_async.cli.partner_options import PartnerOptions
+from invoicexpress_async.cli.company_run import Onboarding
+from invoicexpress_async.cli.connection import (
+    base_url_of,
+    confirm,
+    is_this_machine,
+    name_of,
+    read_key,
+    warn_of_spaces,
+)
+from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
+from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.report_file import check_report
+from invoicexpress_async.cli.shell import DONE, FAILED, plain
+from invoicexpress_async.cli.signals import run_to_its_end
+from invoicexpress_async.cli.views.company_report import company_layout
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyList,
+    CompanyStanding,
+    CompanyState,
+    CompanyStep,
+    read_standings,
+)
+from invoicexpress_async.provisioning import RunSettings
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
+
+_MOST_ROWS: Final = 20
+_MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
 
 def onboard(  # noqa: PLR0913  # the options of a command
@@ -48,7 +79,197 @@ def onboard(  # noqa: PLR0913  # the options of a command
     cannot be known is told, with what to do. A secret of a row may be a reference, env:NAME or
     file:PATH.
     """
-    from invoicexpress_async.cli.commands.onboard_run import Order, carry_out  # noqa: PLC0415  # not for help
+    check_concurrency(job.concurrency)
+    settings = RunSettings(
+        resend_absent_after=job.resend_absent_after, retry_refused=job.retry_refused
+    )
+    base_url, partner = base_url_of(options), name_of(options)
+    spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
+    _check_paths(
+        {
+            "the companies": companies,
+            "--keys-out": keys_out,
+            "--journal": journal,
+            "--spool": spool,
+            "--report": job.report,
+        }
+    )
+    if job.report is not None:
+        check_report(job.report, company_layout(job.report))
+    listed = _read(companies, serie, job)
+    plan = _plan_companies(listed, read_standings(journal), job)
+    what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
+    if job.dry_run:
+        sys.stderr.write(f"Would onboard: {what}. Nothing was looked at or sent.\n")
+        return _show_plan(plan, as_json=options.as_json)
+    key = read_key(options.api_key_file)
+    if not (job.yes or is_this_machine(base_url) or confirm(f"About to onboard: {what}.")):
+        return FAILED
+    sys.stderr.write(f"Onboarding: {what}.\n")
+    onboarding = Onboarding(
+        companies=listed,
+        partner=partner,
+        partner_key=key,
+        journal=journal,
+        keys_out=keys_out,
+        spool=spool,
+        job=job,
+        settings=settings,
+        options=options,
+    )
+    return run_to_its_end(onboarding.run())
 
-    order = Order(companies=companies, keys_out=keys_out, journal=journal, serie=serie)
-    return carry_out(order, job, options)
+
+def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
+    companies = CompanyList.from_csv(
+        path,
+        serie=serie,
+        # A dry run accepts nothing: nothing is sent.
+        accepts_terms=job.accept_terms or job.dry_run,
+    )
+    absent = sorted(set(job.forget) - {one.fiscal_id for one in companies.companies})
+    if absent:
+        raise ConfigurationError(f"--forget names {plain(absent[0])!r}, which the file has not.")
+    if companies.ignored_columns:
+        names = plain(", ".join(companies.ignored_columns))
+        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
+    return companies
+
+
+def _check_paths(paths: Mapping[str, Path | None]) -> None:
+    """Refuse one file for two purposes: keys would end up in what is no file of keys."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = seen.setdefault(path.resolve(), name)
+        if other != name:
+            raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
+
+
+class PlannedAction(StrEnum):
+    """What would become of a company."""
+
+    CREATE = "create"
+    GO_ON = "go on"
+    NOTHING = "nothing"
+    REFUSE = "refuse"
+    """The journal has its fiscal number as another company: the run would not begin."""
+
+
+@attrs.frozen(kw_only=True)
+class _PlannedCompany:
+    """A company, what the journal says of it, and what would be done."""
+
+    company: Company
+    standing: CompanyStanding | None
+    would: PlannedAction
+
+
+def _plan_companies(
+    companies: CompanyList, standings: Mapping[str, CompanyStanding], job: OnboardOptions
+) -> tuple[_PlannedCompany, ...]:
+    """Return what would be done, in the order of the file."""
+
+    def planned(company: Company) -> _PlannedCompany:
+        standing = standings.get(company.fiscal_id)
+        would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
+        if standing is not None:
+            # Only what a run has told of as unknown: of the rest, nobody can have looked for it.
+            was_told = standing.state == CompanyState.UNKNOWN
+            is_forgotten = company.fiscal_id in job.forget and was_told
+            would = _would(
+                company, standing, is_forgotten=is_forgotten, retry_refused=job.retry_refused
+            )
+        return _PlannedCompany(company=company, standing=standing, would=would)
+
+    return tuple(map(planned, companies.companies))
+
+
+def _would(
+    company: Company, standing: CompanyStanding, *, is_forgotten: bool, retry_refused: bool
+) -> PlannedAction:
+    state, is_at_account = standing.state, standing.step is CompanyStep.ACCOUNT
+    may_change = is_at_account and state in _MAY_CHANGE
+    if not may_change and standing.email.casefold() != company.account.email.casefold():
+        return PlannedAction.REFUSE
+    if standing.step is CompanyStep.END:
+        return PlannedAction.NOTHING
+    if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
+        # Some of it may be cured by the input, which the run itself looks at.
+        return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
+    if not is_at_account or company.known is not None:
+        return PlannedAction.GO_ON
+    return PlannedAction.CREATE if may_change or is_forgotten else PlannedAction.NOTHING
+
+
+def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
+    lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
+    return company.known is not None or (lacks_credentials and company.at is not None)
+
+
+def _describe(plan: Iterable[_PlannedCompany]) -> str:
+    """Return the counts in words."""
+    counts = Counter(one.would for one in plan)
+    told = {
+        PlannedAction.CREATE: "to create an account for",
+        PlannedAction.GO_ON: "to go on with",
+        PlannedAction.NOTHING: "with nothing to do",
+        PlannedAction.REFUSE: "known as another",
+    }
+    parts = [f"{counts[would]} {words}" for would, words in told.items() if counts[would]]
+    total = counts.total()
+    return f"{total} {'companies' if total != 1 else 'company'} ({', '.join(parts)})"
+
+
+def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
+    """Show it, and return the exit code: 1 if the journal would refuse the run."""
+    would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
+    if as_json:
+        for one in plan:
+            write_json(_object(one))
+        counts = Counter(one.would for one in plan)
+        summary = {str(would): counts[would] for would in PlannedAction}
+        write_json({"type": "summary", "companies": len(plan), "would": summary})
+    else:
+        _show_table(plan)
+    if would_refuse:
+        sys.stderr.write("The journal has such fiscal numbers as others: it would be refused.\n")
+    return FAILED if would_refuse else DONE
+
+
+def _show_table(plan: tuple[_PlannedCompany, ...]) -> None:
+    names = ("line", "fiscal_id", "company", "serie", "AT", "journal", "would")
+    table = new_table(*names, numbers=("line",))
+    for column in table.columns[2:4]:
+        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", 26
+    for one in plan[:_MOST_ROWS]:
+        company = one.company
+        row = (company.line or None, company.fiscal_id, company.account.organization_name)
+        at = "yes" if company.at is not None else None
+        table.add_row(*map(cell, (*row, company.serie, at, _standing(one), one.would)))
+    console = data_console()
+    console.print(table)
+    if len(plan) > _MOST_ROWS:
+        console.print(f"… {len(plan) - _MOST_ROWS} more: --json shows all", style="dim")
+
+
+def _standing(one: _PlannedCompany) -> str | None:
+    return None if one.standing is None else f"{one.standing.step}: {one.standing.state}"
+
+
+def _object(one: _PlannedCompany) -> dict[str, object]:
+    company, standing = one.company, one.standing
+    return {
+        "type": "plan",
+        "line": company.line,
+        "fiscal_id": company.fiscal_id,
+        "organization_name": company.account.organization_name,
+        "serie": company.serie,
+        "has_at_credentials": company.at is not None,
+        "account": standing and standing.account_name,
+        "step": standing and standing.step,
+        "state": standing and standing.state,
+        "would": one.would,
+    }

@@ -12,11 +12,9 @@ from typing import Final, Literal
 
 import attrs
 
-from invoicexpress_async.cli.exit_codes import DONE
-from invoicexpress_async.cli.invocation import program
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.shell import DONE, next_year, program
 from invoicexpress_async.cli.signals import run_until_signal
-from invoicexpress_async.cli.text import next_year
 from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan

@@ -9,8 +9,15 @@ import attrs
 from rich.text import Text
 
 from invoicexpress_async import DocumentType
-from invoicexpress_async.cli.document_marks import documents_of, initials, names_of
-from invoicexpress_async.cli.output import cell, data_console, new_table, registration_cell
+from invoicexpress_async.cli.output import (
+    cell,
+    data_console,
+    documents_of,
+    initials,
+    names_of,
+    new_table,
+    registration_cell,
+)
 from invoicexpress_async.cli.summary import Kind
 from invoicexpress_async.cli.views.audit_lines import ODD, WRONG, AuditLine, lines_of
 from invoicexpress_async.cli.views.rows import ACCOUNT_WIDTH

@@ -7,7 +7,7 @@ import attrs
 
 from invoicexpress_async import Registration, Sequence
 from invoicexpress_async.cli.failures import cure_of
-from invoicexpress_async.cli.invocation import in_place
+from invoicexpress_async.cli.shell import in_place
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit
 

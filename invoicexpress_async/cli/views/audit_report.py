@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Final
 
 from invoicexpress_async import DocumentSequenceState, DocumentType
-from invoicexpress_async.cli.document_marks import documents_of
-from invoicexpress_async.cli.report_cells import csv_lines, markdown_head, markdown_row
-from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.output import documents_of
+from invoicexpress_async.cli.report_file import (
+    Layout,
+    csv_lines,
+    is_markdown,
+    markdown_head,
+    markdown_row,
+)
 from invoicexpress_async.cli.views.audit_lines import AuditLine, lines_of
 from invoicexpress_async.provisioning import AccountAudit
 

@@ -6,8 +6,13 @@ from typing import Final
 
 from invoicexpress_async.cli.company_summary import CompanyTally, code_of, message_of_server
 from invoicexpress_async.cli.cures import cure_of_company
-from invoicexpress_async.cli.report_cells import csv_lines, markdown_head, markdown_row
-from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.report_file import (
+    Layout,
+    csv_lines,
+    is_markdown,
+    markdown_head,
+    markdown_row,
+)
 from invoicexpress_async.onboarding import CompanyOutcome
 
 _CSV_COLUMNS: Final = (

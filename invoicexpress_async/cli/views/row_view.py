@@ -6,7 +6,7 @@ import attrs
 
 from invoicexpress_async import Intent, Sequence, errors, provisioning
 from invoicexpress_async.cli.failures import cure_of, cure_of_kind
-from invoicexpress_async.cli.invocation import in_place
+from invoicexpress_async.cli.shell import in_place
 from invoicexpress_async.errors import (
     ConfigurationError,
     InvoiceXpressError,

@@ -7,8 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentType
-from invoicexpress_async.cli.document_marks import documents_of, initials, legend, mark
-from invoicexpress_async.cli.output import cell, data_console, new_table
+from invoicexpress_async.cli.output import (
+    cell,
+    data_console,
+    documents_of,
+    initials,
+    legend,
+    mark,
+    new_table,
+)
 from invoicexpress_async.cli.summary import Kind, Tally
 from invoicexpress_async.cli.views.row_view import GOOD, STATES, UNPLANNED, ShownRow
 from invoicexpress_async.provisioning import RowState
