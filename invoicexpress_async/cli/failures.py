@@ -37,7 +37,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
 }
 
 # A new process that does not find it would send it, so it must have had the time to show.
-_CURE_OF_ENSURE: Final = (
+CURE_WITHOUT_JOURNAL: Final = (
     "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
     "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
     "of this send, and would send another if a list does not have it."
@@ -47,7 +47,7 @@ _CURE_OF_ENSURE: Final = (
 def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return in_place(_CURE_OF_ENSURE)
+        return in_place(CURE_WITHOUT_JOURNAL)
     return in_place(_CURES.get(type(error), error.cure))
 
 

@@ -14,7 +14,8 @@ from invoicexpress_async import DocumentSequenceState, DocumentType, Registratio
 from invoicexpress_async.cli.shell import plain
 
 _WIDTH = 100  # where nobody looks, a table is as wide as the widest that is promised
-_STYLES = {
+ACCOUNT_WIDTH: Final = 22
+REGISTRATION_STYLES: Final = {
     Registration.REGISTERED: "green",
     Registration.PARTIAL: "yellow",
     Registration.NOT_REGISTERED: "red",
@@ -78,12 +79,14 @@ def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
 
 def cell(value: object) -> Text:
     """Return a value as a cell: safe for the terminal, and a dash for nothing."""
+    if isinstance(value, Text):
+        return value
     return Text("-", "dim") if value is None else Text(plain(str(value)))
 
 
 def registration_cell(registration: Registration) -> Text:
     """Return a registration in its colour."""
-    return Text(registration.replace("_", " "), _STYLES[registration])
+    return Text(registration.replace("_", " "), REGISTRATION_STYLES[registration])
 
 
 def sequence_object(sequence: Sequence) -> dict[str, object]:

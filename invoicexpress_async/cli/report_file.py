@@ -82,6 +82,7 @@ class ReportFile(Generic[T]):
             problem = str(error.strerror)
         if problem:
             raise ConfigurationError(f"The report {path} cannot be written: {problem}.")
+        self.path = path
         self._layout = layout
         self._has_begun = False
 
@@ -175,6 +176,23 @@ class Outlets(Generic[T]):
             self.stdout_problem = error
             self.on_problem()
 
+    @property
+    def problem(self) -> OSError | None:
+        """Why the one or the other cannot be written."""
+        return self.report_problem or self.stdout_problem
+
+    @property
+    def problem_name(self) -> str:
+        """Which of them cannot be written."""
+        return "The report" if self.report_problem else "stdout"
+
+    @property
+    def kept_where(self) -> str | None:
+        """Where everything has been written, in words; None when it is nowhere."""
+        if self.report is not None and self.report_problem is None:
+            return f"in {self.report.path}"
+        return "on stdout" if self.as_json and self.stdout_problem is None else None
+
     def close(self) -> None:
         """Write the rest of the report."""
         try:
@@ -182,13 +200,3 @@ class Outlets(Generic[T]):
                 self.report.close()
         except OSError as error:
             self.report_problem = error
-
-    @property
-    def is_report_whole(self) -> bool:
-        """Whether there is a report with everything in it."""
-        return self.report is not None and self.report_problem is None
-
-    @property
-    def is_stdout_whole(self) -> bool:
-        """Whether stdout has all JSON lines."""
-        return self.as_json and self.stdout_problem is None

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.job_run import Job, run_plan
+from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.shell import DONE, INTERRUPTED, next_year, program
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.config import Secret
@@ -60,7 +60,7 @@ async def _run(plan: Plan) -> int:
         Sandbox(accounts=_accounts(plan)) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
     ):
-        return await run_plan(manager, Job(plan=plan, concurrency=_CONCURRENCY))
+        return await run_plan(manager, JobSpec(plan=plan, concurrency=_CONCURRENCY))
 
 
 def _accounts(plan: Plan) -> Iterator[SandboxAccount]:

@@ -10,21 +10,33 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.company_run import Onboarding
 from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
     is_this_machine,
     name_of,
+    open_manager,
     read_key,
     warn_of_spaces,
 )
+from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, write_json
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, plain
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.company_report import company_layout
+from invoicexpress_async.cli.views.columns import (
+    JSON,
+    TABLE,
+    Column,
+    Columns,
+    line_text,
+    object_of,
+    table_of,
+    yes_text,
+)
+from invoicexpress_async.cli.views.companies import company_layout
+from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -34,12 +46,13 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
     read_standings,
 )
-from invoicexpress_async.provisioning import RunSettings
+from invoicexpress_async.provisioning import RunSettings, SqliteJournal
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
 
 _MOST_ROWS: Final = 20
+_NAME_WIDTH: Final = 26
 _MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
 
@@ -107,17 +120,17 @@ def onboard(  # noqa: PLR0913  # the options of a command
         return FAILED
     sys.stderr.write(f"Onboarding: {what}.\n")
     onboarding = Onboarding(
-        companies=listed,
-        partner=partner,
-        partner_key=key,
-        journal=journal,
-        keys_out=keys_out,
-        spool=spool,
-        job=job,
-        settings=settings,
-        options=options,
+        companies=listed, keys_out=keys_out, spool=spool, job=job, settings=settings
     )
-    return run_to_its_end(onboarding.run())
+    return run_to_its_end(_run(onboarding, options, partner, key, journal))
+
+
+async def _run(
+    onboarding: Onboarding, options: PartnerOptions, partner: str, key: Secret, path: Path
+) -> int:
+    async with open_manager(options) as manager, SqliteJournal(path) as journal:
+        account = manager.account(partner, key.reveal())
+        return await run_onboarding(manager, account, journal, onboarding, as_json=options.as_json)
 
 
 def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
@@ -165,6 +178,35 @@ class _PlannedCompany:
     company: Company
     standing: CompanyStanding | None
     would: PlannedAction
+
+
+_COLUMNS: Final[Columns[_PlannedCompany]] = (
+    Column(name="line", of=lambda one: one.company.line, text=line_text, is_number=True),
+    Column(name="fiscal_id", of=lambda one: one.company.fiscal_id),
+    Column(
+        name="organization_name",
+        of=lambda one: one.company.account.organization_name,
+        title="company",
+        width=_NAME_WIDTH,
+        is_cut=True,
+    ),
+    Column(name="serie", of=lambda one: one.company.serie, width=_NAME_WIDTH, is_cut=True),
+    Column(
+        name="has_at_credentials",
+        of=lambda one: one.company.at is not None,
+        title="AT",
+        text=yes_text,
+    ),
+    Column(name="account", of=lambda one: one.standing and one.standing.account_name, places=JSON),
+    Column(name="step", of=lambda one: one.standing and one.standing.step, places=JSON),
+    Column(name="state", of=lambda one: one.standing and one.standing.state, places=JSON),
+    Column(
+        name="journal",
+        of=lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
+        places=TABLE,
+    ),
+    Column(name="would", of=lambda one: one.would),
+)
 
 
 def _plan_companies(
@@ -228,7 +270,7 @@ def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
     would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
     if as_json:
         for one in plan:
-            write_json(_object(one))
+            write_json(object_of("plan", _COLUMNS, one))
         counts = Counter(one.would for one in plan)
         summary = {str(would): counts[would] for would in PlannedAction}
         write_json({"type": "summary", "companies": len(plan), "would": summary})
@@ -240,36 +282,7 @@ def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
 
 
 def _show_table(plan: tuple[_PlannedCompany, ...]) -> None:
-    names = ("line", "fiscal_id", "company", "serie", "AT", "journal", "would")
-    table = new_table(*names, numbers=("line",))
-    for column in table.columns[2:4]:
-        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", 26
-    for one in plan[:_MOST_ROWS]:
-        company = one.company
-        row = (company.line or None, company.fiscal_id, company.account.organization_name)
-        at = "yes" if company.at is not None else None
-        table.add_row(*map(cell, (*row, company.serie, at, _standing(one), one.would)))
     console = data_console()
-    console.print(table)
+    console.print(table_of(_COLUMNS, plan[:_MOST_ROWS]))
     if len(plan) > _MOST_ROWS:
         console.print(f"… {len(plan) - _MOST_ROWS} more: --json shows all", style="dim")
-
-
-def _standing(one: _PlannedCompany) -> str | None:
-    return None if one.standing is None else f"{one.standing.step}: {one.standing.state}"
-
-
-def _object(one: _PlannedCompany) -> dict[str, object]:
-    company, standing = one.company, one.standing
-    return {
-        "type": "plan",
-        "line": company.line,
-        "fiscal_id": company.fiscal_id,
-        "organization_name": company.account.organization_name,
-        "serie": company.serie,
-        "has_at_credentials": company.at is not None,
-        "account": standing and standing.account_name,
-        "step": standing and standing.step,
-        "state": standing and standing.state,
-        "would": one.would,
-    }

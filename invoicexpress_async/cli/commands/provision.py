@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Generator
-from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,17 +15,17 @@ from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
     is_this_machine,
-    open_manager,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.job_run import Job, Views, run_plan
+from invoicexpress_async.cli.job_run import JobSpec, OutputOptions, open_job, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, write_json
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, plain, say
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.row_report import outcome_layout
-from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings, SqliteJournal
+from invoicexpress_async.cli.views.columns import Column, Columns, object_of, table_of, yes_text
+from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
 _NO_OPTIONS: Final = ConnectionOptions()
@@ -36,6 +35,13 @@ _MOST_SERIES_NAMED = 3
 _MOST_ROWS_SHOWN: Final = 20
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 _IN_DOUBT: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+_COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
+    Column(name="line", of=lambda one: one[0].line, is_number=True),
+    Column(name="account", of=lambda one: one[0].account),
+    Column(name="serie", of=lambda one: one[0].serie),
+    Column(name="is_default", of=lambda one: one[0].is_default, title="default", text=yes_text),
+    Column(name="journal", of=lambda one: one[1]),
+)
 
 
 def provision(
@@ -61,7 +67,7 @@ def provision(
     settings = settings_of(job)
     base_url = base_url_of(options)
     if job.report is not None:
-        check_report(job.report, outcome_layout(job.report), accounts=accounts)
+        check_report(job.report, row_layout(job.report), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     if plan.ignored_columns:
         names = plain(", ".join(plan.ignored_columns))
@@ -74,20 +80,20 @@ def provision(
     if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
         return FAILED
     say(f"Ensuring {what}.")
-    views = Views(as_json=options.as_json, report=job.report, accounts=accounts)
-    return run_to_its_end(_run(plan, job, settings, options, views))
+    output = OutputOptions(as_json=options.as_json, report=job.report, accounts=accounts)
+    return run_to_its_end(_run(plan, job, settings, options, output))
 
 
 async def _run(
-    plan: Plan, job: JobOptions, settings: RunSettings, options: ConnectionOptions, views: Views
+    plan: Plan,
+    job: JobOptions,
+    settings: RunSettings,
+    options: ConnectionOptions,
+    output: OutputOptions,
 ) -> int:
-    async with AsyncExitStack() as stack:
-        manager = await stack.enter_async_context(open_manager(options))
-        journal = None
-        if job.journal is not None:
-            journal = await stack.enter_async_context(SqliteJournal(job.journal))
-        work = Job(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
-        return await run_plan(manager, work, views)
+    async with open_job(options, job.journal) as (manager, journal):
+        work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
+        return await run_plan(manager, work, output)
 
 
 def settings_of(job: JobOptions) -> RunSettings:
@@ -180,32 +186,16 @@ def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> s
 
 def _write(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None:
     for row in plan.rows:
-        write_json(
-            {
-                "type": "plan",
-                "line": row.line,
-                "account": row.account,
-                "serie": row.serie,
-                "is_default": row.is_default,
-                "journal": _state(row, reader, compared),
-            }
-        )
+        write_json(object_of("plan", _COLUMNS, (row, _state(row, reader, compared))))
 
 
 def _show(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None:
-    names = ("line", "account", "serie", "default") + (("journal",) if reader else ())
-    table, rows = new_table(*names, numbers=("line",)), iter(plan.rows)
-    for row in islice(rows, _MOST_ROWS_SHOWN):
-        cells = [row.line, row.account, row.serie, "yes" if row.is_default else None]
-        if reader is not None:
-            cells.append(_state(row, reader, compared))
-        table.add_row(*map(cell, cells))
+    rows = [(row, _state(row, reader, compared)) for row in plan.rows]
+    columns = [one for one in _COLUMNS if reader is not None or one.name != "journal"]
     console = data_console()
-    console.print(table)
-    for row in rows if reader else ():
-        _state(row, reader, compared)
-    if len(plan.rows) > _MOST_ROWS_SHOWN:
-        console.print(f"… {len(plan.rows) - _MOST_ROWS_SHOWN} more: --json shows all", style="dim")
+    console.print(table_of(columns, rows[:_MOST_ROWS_SHOWN]))
+    if len(rows) > _MOST_ROWS_SHOWN:
+        console.print(f"… {len(rows) - _MOST_ROWS_SHOWN} more: --json shows all", style="dim")
 
 
 def _tell(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:

@@ -1,7 +1,6 @@
 """`invoicexpress rollover`: the new year's serie on all accounts of a file."""
 
 import datetime as dt
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,15 +17,14 @@ from invoicexpress_async.cli.connection import (
     warn_of_spaces,
 )
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.job_run import Job, Views, run_plan
+from invoicexpress_async.cli.job_run import JobSpec, OutputOptions, open_job, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, say
 from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
-from invoicexpress_async.cli.views.row_report import outcome_layout
-from invoicexpress_async.cli.views.row_view import shown_step
+from invoicexpress_async.cli.views.rows import row_layout, unplanned_view
 from invoicexpress_async.provisioning import (
     AccountAudit,
     AccountList,
@@ -72,7 +70,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     check_job_options(job)
     settings = RolloverPlan.settings(settings_of(job), not_before=not_before)
     if job.report is not None:
-        check_report(job.report, outcome_layout(job.report), accounts=accounts)
+        check_report(job.report, row_layout(job.report), accounts=accounts)
     run = _Rollover(
         path=accounts,
         accounts=AccountList.from_csv(accounts),
@@ -112,25 +110,23 @@ class _Rollover:
 
     async def run(self) -> int:
         """Look, ask, run."""
-        async with AsyncExitStack() as stack:
-            manager = await stack.enter_async_context(open_manager(self.options))
-            journal = None
-            if self.job.journal is not None:
-                journal = await stack.enter_async_context(SqliteJournal(self.job.journal))
+        async with open_job(self.options, self.job.journal) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:
                 return self._tell_interrupted(plan)
             if not self._may(plan):
                 return FAILED
-            work = Job(
+            work = JobSpec(
                 plan=plan.plan(),
                 concurrency=self.job.concurrency,
                 journal=journal,
                 settings=self.settings,
-                unplanned=tuple(map(shown_step, plan.problems)),
+                unplanned=tuple(map(unplanned_view, plan.problems)),
             )
-            views = Views(as_json=self.options.as_json, report=self.job.report, accounts=self.path)
-            return await run_plan(manager, work, views)
+            output = OutputOptions(
+                as_json=self.options.as_json, report=self.job.report, accounts=self.path
+            )
+            return await run_plan(manager, work, output)
 
     async def _plan(
         self, manager: SessionManager, accounts: AccountList, *, journal: SqliteJournal | None

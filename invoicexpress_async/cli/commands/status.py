@@ -10,12 +10,11 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from rich.text import Text
 
-from invoicexpress_async.cli.cures import cure_of_standing
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, plain
-from invoicexpress_async.cli.summary import Kind, code_text
-from invoicexpress_async.cli.views.row_view import cure_of_doubt, cure_of_recorded
-from invoicexpress_async.cli.views.rows import ACCOUNT_WIDTH, STATE_STYLES, kind_table
+from invoicexpress_async.cli.summary import FailureGroup, Group
+from invoicexpress_async.cli.views.rows import STATE_STYLES, code_text, failure_table
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep, read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
@@ -76,7 +75,7 @@ def _show(status: JournalStatus) -> None:
     if states.row_count:
         console.print(states)
     if status.failures:
-        console.print("", kind_table(_kinds(status)), sep="\n")
+        console.print("", failure_table(_groups(status)), sep="\n")
     if status.in_doubt:
         _show_doubt(status)
     for line in ("", *_runs(status), "", f"Next: {' '.join(_next(status))}"):
@@ -84,11 +83,11 @@ def _show(status: JournalStatus) -> None:
     sys.stdout.flush()
 
 
-def _kinds(status: JournalStatus) -> Iterator[tuple[tuple[str, str, str], Kind]]:
+def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
     for one in status.failures:
         code = code_text(one.state, one.error, one.status, one.code)
-        cure = cure_of_recorded(one.error, one.state)
-        yield (one.state, code, cure), Kind(one.rows, 0, one.account)
+        cure = cure_of_recorded_row(one.error, one.state)
+        yield (one.state, code, cure), FailureGroup(one.rows, 0, one.account)
 
 
 def _show_doubt(status: JournalStatus) -> None:
@@ -126,7 +125,7 @@ def _next(status: JournalStatus) -> Iterator[str]:
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if doubt:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
-        yield cure_of_doubt(state, has_journal=True)
+        yield cure_of_unknown(state, has_journal=True)
     elif again:
         yield "run the same command again; it goes on where the last run ended."
     if refused := counts.get(RowState.REFUSED):
@@ -170,7 +169,7 @@ def _object(status: JournalStatus) -> dict[str, object]:
                 "code": one.code,
                 "rows": one.rows,
                 "account": one.account,
-                "cure": cure_of_recorded(one.error, one.state),
+                "cure": cure_of_recorded_row(one.error, one.state),
             }
             for one in status.failures
         ],

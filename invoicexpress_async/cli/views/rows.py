@@ -1,13 +1,21 @@
-"""What a run came to as tables."""
+"""How rows ended: on the screen, in JSON and in a report."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
+import attrs
 from rich.table import Table
 from rich.text import Text
 
-from invoicexpress_async import DocumentType
+from invoicexpress_async import DocumentType, Intent
+from invoicexpress_async import Sequence as DocumentSequence
+from invoicexpress_async.cli.cures import cure_of_row, cure_of_step
+from invoicexpress_async.cli.failures import difference_objects, error_object
 from invoicexpress_async.cli.output import (
+    ACCOUNT_WIDTH,
     cell,
     data_console,
     documents_of,
@@ -15,14 +23,41 @@ from invoicexpress_async.cli.output import (
     legend,
     mark,
     new_table,
+    sequence_object,
 )
-from invoicexpress_async.cli.summary import Kind, Tally
-from invoicexpress_async.cli.views.row_view import GOOD, STATES, UNPLANNED, ShownRow
-from invoicexpress_async.provisioning import RowState
+from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
+from invoicexpress_async.cli.views.columns import (
+    CSV,
+    DOCUMENT_COLUMNS,
+    JSON,
+    MARKDOWN,
+    NUMBER,
+    PEOPLE,
+    REPORTS,
+    TABLE,
+    Column,
+    Columns,
+    CsvReport,
+    MarkdownReport,
+    alone,
+    line_text,
+    object_of,
+    table_of,
+)
+from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.provisioning import (
+    Difference,
+    Progress,
+    RolloverStep,
+    RowOutcome,
+    RowState,
+)
 
-ACCOUNT_WIDTH: Final = 22
-_SERIE_WIDTH: Final = 16
-_WIDEST: Final = 1_000  # what no table needs, so that it is measured as it would like to be
+UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
+GOOD: Final = (RowState.DONE, RowState.PREPARED)
+STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
+UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 STATE_STYLES: Final[dict[str, str]] = {
     RowState.DONE: "green",
     RowState.REFUSED: "red",
@@ -33,77 +68,292 @@ STATE_STYLES: Final[dict[str, str]] = {
     RowState.FAILED: "red",
     UNPLANNED: "yellow",
 }
+_SERIE_WIDTH: Final = 16
+_MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it would take
 
 
-def show_outcomes(tally: Tally, *, seconds: float) -> None:
+@attrs.frozen(kw_only=True)
+class RowView:
+    """A row that has ended, or an account that got no row, as it is shown."""
+
+    line: int
+    account: str
+    serie: str | None
+    state: str
+    created: bool | None = False
+    seconds: float = 0.0
+    sequence: DocumentSequence | None = None
+    error: InvoiceXpressError | None = None
+    cure: str | None = None
+    intent: Intent | None = None
+    is_recorded: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing needs a person."""
+        return self.state in GOOD
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it was sent and is not known to have worked."""
+        return self.state in UNKNOWN_STATES
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether more is known of it than that an earlier run has done it."""
+        return not (self.is_good and self.is_recorded)
+
+    @property
+    def rank(self) -> int:
+        """How soon it is shown: what needs a person comes first."""
+        return int(self.is_good)
+
+    @property
+    def example(self) -> str:
+        """What names it as an example of its group."""
+        return self.account
+
+    @property
+    def group(self) -> Group | None:
+        """How it failed: its state, its code and its cure."""
+        if self.error is None:
+            return None
+        status = self.error.status if isinstance(self.error, StatusError) else None
+        code = code_text(self.state, self.error_name, status, self.code)
+        return self.state, code, self.cure or ""
+
+    @property
+    def error_name(self) -> str | None:
+        """The name of the error's class."""
+        return None if self.error is None else type(self.error).__name__
+
+    @property
+    def code(self) -> str | None:
+        """The API's code of a refusal, such as "004"."""
+        return self.error.code if isinstance(self.error, StatusError) else None
+
+    @property
+    def failure(self) -> dict[str, object] | None:
+        """Its error as plain data."""
+        return None if self.error is None else error_object(self.error) | {"cure": self.cure}
+
+    @property
+    def invoice_code(self) -> str | None:
+        """The validation code of its invoices."""
+        invoice = documents_of(self.sequence).get(DocumentType.INVOICE)
+        return None if invoice is None else invoice.validation_code
+
+
+ROW_COLUMNS: Final[Columns[RowView]] = (
+    Column(name="line", of=lambda row: row.line, places=REPORTS | JSON, text=line_text),
+    Column(name="account", of=lambda row: row.account, width=ACCOUNT_WIDTH, is_cut=True),
+    Column(name="serie", of=lambda row: row.serie, width=_SERIE_WIDTH, is_cut=True),
+    Column(name="state", of=lambda row: row.state, style=lambda row: STATE_STYLES[row.state]),
+    Column(name="created", of=lambda row: row.created, places=CSV | JSON),
+    Column(name="is_recorded", of=lambda row: row.is_recorded, places=JSON),
+    Column(name="seconds", of=lambda row: round(row.seconds, 3), places=JSON),
+    Column(
+        name="sequence", of=lambda row: row.sequence and sequence_object(row.sequence), places=JSON
+    ),
+    Column(
+        name="id", of=lambda row: row.sequence and row.sequence.id, places=PEOPLE, is_number=True
+    ),
+    Column(name="FT code", of=lambda row: row.invoice_code, places=PEOPLE),
+    Column(
+        name="no code for",
+        of=lambda row: row.sequence and ", ".join(map(str, row.sequence.unregistered)),
+        places=MARKDOWN,
+    ),
+    Column(name="error", of=lambda row: row.error_name, places=CSV),
+    Column(name="code", of=lambda row: row.code, places=REPORTS),
+    Column(name="cure", of=lambda row: row.cure, places=REPORTS, title="what to do"),
+    Column(
+        name="intent",
+        of=lambda row: row.intent,
+        places=CSV | JSON,
+        text=lambda intent: json.dumps(intent) if intent else None,
+    ),
+    Column(name="failure", of=lambda row: row.failure, places=JSON),
+)
+_DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
+
+
+def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
+    """Return an outcome as it is shown; its cure depends on what the next run will know."""
+    error = outcome.error
+    cure = None if error is None else cure_of_row(error, outcome.state, has_journal=has_journal)
+    return RowView(
+        line=outcome.row.line,
+        account=outcome.row.account,
+        serie=outcome.row.serie,
+        state=outcome.state,
+        created=outcome.created,
+        seconds=outcome.seconds,
+        sequence=outcome.sequence,
+        error=error,
+        cure=cure,
+        intent=outcome.intent,
+        is_recorded=outcome.is_recorded,
+    )
+
+
+def unplanned_view(step: RolloverStep) -> RowView:
+    """Return an account whose next serie is not known."""
+    error = step.problem
+    return RowView(
+        line=step.row.line,
+        account=step.row.account,
+        serie=None,
+        state=UNPLANNED,
+        error=error,
+        cure=None if error is None else cure_of_step(error),
+    )
+
+
+def row_object(row: RowView, columns: Columns[RowView] = ROW_COLUMNS) -> dict[str, object]:
+    """Return how a row ended as plain data."""
+    return object_of("outcome", columns, row)
+
+
+def row_layout(path: Path, columns: Columns[RowView] = ROW_COLUMNS) -> Layout[RowView]:
+    """Return the report that the suffix of the file selects.
+
+    In CSV, a row has a line for each document type; in Markdown, the counts, the cures and what
+    `sequences resume` takes come after the rows.
+    """
+    if not is_markdown(path):
+        return CsvReport[RowView, RowView](columns, alone, _DOCUMENTS)
+    summary = RunSummary[RowView](total=0)
+    return MarkdownReport(
+        "report of a run",
+        columns,
+        alone,
+        on_record=summary.add,
+        end=lambda: _report_end(summary),
+    )
+
+
+def _report_end(summary: RunSummary[RowView]) -> str:
+    lines = [f"\n{count_text(summary.counts)}, {summary.created} created.\n"]
+    lines += (
+        f"- {group.count} {state}, {code}: {cure}\n"
+        for (state, code, cure), group in summary.ordered_groups()
+    )
+    if summary.intents:
+        lines.append("\nSent, outcome not known; `sequences resume` takes this file:\n\n")
+        lines += (f"    {json.dumps(intent)}\n" for intent in summary.intents)
+    return "".join(lines)
+
+
+def row_table(
+    rows: Sequence[RowView], types: Iterable[str], columns: Columns[RowView] = ROW_COLUMNS
+) -> Table:
+    """Return rows as a table, with a mark for each document type."""
+    has_series = len({row.serie for row in rows}) > 1
+    shown = [one for one in columns if has_series or one.name != "serie"]
+    table = table_of((*shown, *map(_mark_column, types)), rows)
+    table.padding = (0, 0)
+    for column in table.columns:
+        column.no_wrap = True
+    return table
+
+
+def _mark_column(name: str) -> Column[RowView]:
+    return Column(
+        name=initials(name),
+        of=lambda row: mark(documents_of(row.sequence).get(name)),
+        places=TABLE,
+        is_mark=True,
+    )
+
+
+def show_rows(summary: RunSummary[RowView], *, seconds: float) -> None:
     """Show a table by account and document type, then what to do, then the counts."""
     console = data_console()
-    if shown := tally.first():
-        types = list(dict.fromkeys(name for one in shown for name in documents_of(one.sequence)))
-        table = _account_table(shown, types)
-        wide = console.options.update(width=_WIDEST)
+    if rows := summary.first():
+        types = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
+        table = row_table(rows, types)
+        wide = console.options.update(width=_MAX_TABLE_WIDTH)
         if console.measure(table, options=wide).maximum > console.width:
             types = list[str]()  # the codes themselves come first; --report has them all
-            table = _account_table(shown, types)
+            table = row_table(rows, types)
         console.print(table)
-        if left := tally.ended - len(shown):
+        if left := summary.ended - len(rows):
             console.print(f"… {left} more: a job with --json or --report tells of all", style="dim")
         if types:
             console.print(legend(types), style="dim")
-    if tally.kinds:
-        console.print(kind_table(tally.ordered_kinds()))
-    console.print(_summary(tally, seconds=seconds))
+    if summary.groups:
+        console.print(failure_table(summary.ordered_groups()))
+    console.print(_counts(summary, seconds=seconds))
 
 
-def kind_table(kinds: Iterable[tuple[tuple[str, str, str], Kind]]) -> Table:
+def failure_table(groups: Iterable[tuple[Group, FailureGroup]]) -> Table:
     """Return a table of failures by state and code, with what to do about each."""
     table = new_table("state", "code", "rows", "such as", "what to do", numbers=("rows",))
-    for (state, code, cure), kind in kinds:
-        style = STATE_STYLES.get(state, "")
-        table.add_row(
-            Text(state, style), cell(code), cell(kind.rows), cell(kind.account), cell(cure)
-        )
+    for (state, code, cure), group in groups:
+        cells = map(cell, (code, group.count, group.example, cure))
+        table.add_row(Text(state, STATE_STYLES.get(state, "")), *cells)
     return table
 
 
-def _account_table(rows: Sequence[ShownRow], types: Sequence[str]) -> Table:
-    has_series = len({row.serie for row in rows}) > 1
-    names = ["account", "serie"] if has_series else ["account"]
-    table = new_table(*names, "state", "id", "FT code", numbers=("id",))
-    table.padding = (0, 0)
-    for column, width in zip(table.columns, (ACCOUNT_WIDTH, _SERIE_WIDTH), strict=False):
-        column.max_width, column.overflow = width, "ellipsis"
-    for column in table.columns:
-        column.no_wrap = True
-    for name in types:
-        table.add_column(initials(name), justify="center", no_wrap=True)
-    for row in rows:
-        documents = documents_of(row.sequence)
-        invoice = documents.get(DocumentType.INVOICE)
-        table.add_row(
-            cell(row.account),
-            *([cell(row.serie)] if has_series else ()),
-            Text(row.state, STATE_STYLES[row.state]),
-            cell(row.sequence and row.sequence.id),
-            cell(invoice and invoice.validation_code),
-            *(mark(documents.get(name)) for name in types),
-        )
-    return table
-
-
-def _summary(tally: Tally, *, seconds: float) -> Text:
+def _counts(summary: RunSummary[RowView], *, seconds: float) -> Text:
     text = Text()
     for state in STATES:
-        if count := tally.counts[state]:
+        if count := summary.counts[state]:
             text.append(f"{count} {state}", STATE_STYLES[state])
             text.append(" " if state in GOOD else "  ")
         if state == GOOD[-1] and text:
-            text.append(_made(tally))
-    if tally.not_started:
-        text.append(f"{tally.not_started} not started  ", "bold red")
-    return text.append(f"of {tally.total} rows in {seconds:.1f} s")
+            recorded = summary.recorded_done
+            earlier = f", {recorded} by an earlier run" if recorded else ""
+            text.append(f"({summary.created} created{earlier})  ")
+    if summary.not_started:
+        text.append(f"{summary.not_started} not started  ", "bold red")
+    return text.append(f"of {summary.total} rows in {seconds:.1f} s")
 
 
-def _made(tally: Tally) -> str:
-    recorded = f", {tally.recorded_done} by an earlier run" if tally.recorded_done else ""
-    return f"({tally.created} created{recorded})  "
+def count_text(counts: Counter[str]) -> str:
+    """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
+def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
+    """Return what the server answered, in a word, or else what went wrong."""
+    if status is not None:
+        return f"{status}/{code}" if code else str(status)
+    # Without an answer the class says it, unless the state does.
+    is_clear = state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
+    return "-" if is_clear else (error or "").removesuffix("Error")
+
+
+def pause_object(progress: Progress) -> dict[str, object]:
+    """Return that a run pauses, since the server fails, or goes on."""
+    return {
+        "type": "pause",
+        "is_paused": progress.is_paused,
+        "waiting": progress.waiting,
+        "seconds": round(progress.seconds, 3),
+    }
+
+
+def rows_object(
+    summary: RunSummary[RowView],
+    *,
+    seconds: float,
+    waiting: int,
+    problem: InvoiceXpressError | None,
+    differences: Sequence[Difference],
+) -> dict[str, object]:
+    """Return the counts as plain data; `not_run` is not 0 when the run ended early."""
+    return {
+        "type": "summary",
+        "rows": summary.total,
+        "counts": {str(state): summary.counts[state] for state in STATES},
+        "created": summary.created,
+        "recorded": summary.recorded,
+        "not_run": summary.not_started,
+        "waiting": waiting,
+        "seconds": round(seconds, 3),
+        "is_complete": summary.is_complete and problem is None,
+        "problem": problem and error_object(problem),
+        "differences": difference_objects(differences),
+    }
