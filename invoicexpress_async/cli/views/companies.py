@@ -36,8 +36,8 @@ from invoicexpress_async.cli.views.columns import (
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
 
-# What all columns but the last take at most.
-_BEFORE_LAST: Final = 72
+# What the columns before "why" take at most.
+_BEFORE_WHY: Final = 72
 _STYLES: Final[Mapping[str, str]] = {
     CompanyState.DONE: "green",
     CompanyState.UNKNOWN: "bold magenta",
@@ -255,7 +255,9 @@ def company_table(
     """Return companies as a table that is no wider than the screen."""
     table = table_of(columns, companies)
     table.padding = (0, 0)
-    table.columns[-1].max_width = max(1, width - _BEFORE_LAST)
+    for column in table.columns:
+        if column.header == "why":
+            column.max_width = max(1, width - _BEFORE_WHY)
     return table
 
 
