@@ -4,8 +4,8 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
+from invoicexpress_async.cli.commands import COMMANDS, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.overview import COMMANDS, overview
 from invoicexpress_async.cli.shell import INTERRUPTED, program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 

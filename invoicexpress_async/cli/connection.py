@@ -1,12 +1,13 @@
 """From options to a manager, a key and a call; the question before what cannot be undone."""
 
 import asyncio
+import contextlib
 import getpass
 import math
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,8 +28,9 @@ from invoicexpress_async.config import (
     check_api_key,
 )
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning import SqliteJournal
 
-_MOST_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
+_MAX_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
 
 _YES: Final = frozenset({"y", "yes", "s", "sim"})
 T = TypeVar("T")
@@ -63,8 +65,21 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
     return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
 
 
+@contextlib.asynccontextmanager
+async def open_job(
+    options: ConnectionOptions, journal: Path | None
+) -> AsyncGenerator[tuple[SessionManager, SqliteJournal | None]]:
+    """Open the manager and the journal of a run."""
+    async with contextlib.AsyncExitStack() as stack:
+        manager = await stack.enter_async_context(open_manager(options))
+        if journal is None:
+            yield manager, None
+        else:
+            yield manager, await stack.enter_async_context(SqliteJournal(journal))
+
+
 def read_key(api_key_file: Path | None) -> Secret:
-    """Return the key: from the file, else the environment, else asked for on a terminal.
+    """Return the key: from the file, else the environment, else typed on a terminal.
 
     Raises:
         ConfigurationError: there is none, or it cannot be one.
@@ -96,7 +111,7 @@ def _from_file(path: Path) -> Secret:
         with path.open(encoding="utf-8-sig") as file:
             if os.name == "posix":
                 _warn_if_open(path, os.fstat(file.fileno()).st_mode)
-            return Secret(file.read(_MOST_KEY_CHARACTERS).strip())
+            return Secret(file.read(_MAX_KEY_CHARACTERS).strip())
     except OSError as error:
         problem = str(error.strerror)
     except UnicodeError:
@@ -110,7 +125,7 @@ def _warn_if_open(path: Path, mode: int) -> None:
 
 
 def confirm(what: str) -> bool:
-    """Ask on the terminal, and return the answer.
+    """Ask on the terminal, and return whether the user agrees.
 
     Raises:
         ConfigurationError: there is no terminal to ask on.

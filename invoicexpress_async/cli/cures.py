@@ -15,7 +15,7 @@ from invoicexpress_async import (
     provisioning,
 )
 from invoicexpress_async.cli.failures import CURE_WITHOUT_JOURNAL, cure_of, cure_of_kind
-from invoicexpress_async.cli.shell import in_place
+from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.errors import (
     ConfigurationError,
     InvoiceXpressError,
@@ -46,7 +46,9 @@ _NAME_IT: Final = "Name its next serie in the column `serie` of the file, or giv
 # Of companies.
 _TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
 _AGAIN: Final = "Run the same command again: it goes on where it is."
-_MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
+_MISSING_KEY: Final = (
+    f"Name the --keys-out of the earlier run. If the key is no longer there, {_TAKE_UP}."
+)
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
 _AT_OF_SERIES: Final = (
     "The tax authority took its credentials and then refused them: check the sub-user's right "
@@ -72,7 +74,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     KeyNeededError: _MISSING_KEY,
     KeyUnavailableError: _MISSING_KEY,
     NameUnknownError: f"Look its name up in the provider's pages, {_TAKE_UP}.",
-    SinkError: "Mend what --keys-out names, and run again: the key is in the spool.",
+    SinkError: "Fix what --keys-out names, and run again: the key is in the spool.",
     RepeatedCredentialsError: (
         "Correct at_subuser or at_password in its row. If it was something else that made the "
         "server refuse them and it has changed, run again with --retry-refused."
@@ -106,7 +108,7 @@ def cure_of_recorded_row(error: str, state: str) -> str:
 def cure_of_unknown(state: str, *, has_journal: bool) -> str:
     """Return what to do about what was sent and is not known to have worked."""
     if not has_journal:
-        return in_place(CURE_WITHOUT_JOURNAL)
+        return with_program_name(CURE_WITHOUT_JOURNAL)
     return _READ + (_RESEND if state == RowState.ABSENT else "")
 
 
@@ -122,7 +124,7 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
         return None
     is_unknown = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
     if is_unknown and type(error) not in _CURES:
-        return in_place(_SERIES_UNKNOWN)
+        return with_program_name(_SERIES_UNKNOWN)
     if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
         return "Put at_subuser and at_password into its row, and run again."
     return _company_cure(type(error), outcome.step, outcome.state, cure_of(error))
@@ -136,7 +138,7 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
     if kind is None:
         return _AGAIN
     if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
-        return in_place(_SERIES_UNKNOWN)
+        return with_program_name(_SERIES_UNKNOWN)
     return _company_cure(kind, step, state, cure_of_kind(kind))
 
 

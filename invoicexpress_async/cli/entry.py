@@ -2,7 +2,7 @@
 
 import sys
 
-from invoicexpress_async.cli.overview import overview
+from invoicexpress_async.cli.commands import overview
 from invoicexpress_async.cli.shell import DONE, guarded
 
 

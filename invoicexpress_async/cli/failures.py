@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, in_place, plain, say
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
 from invoicexpress_async.errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -20,7 +20,7 @@ from invoicexpress_async.errors import (
 if TYPE_CHECKING:
     from invoicexpress_async.provisioning import Difference
 
-_MOST_DIFFERENCES: Final = 5
+_MAX_DIFFERENCES: Final = 5
 
 # Where the library's cure names Python, the one that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -47,18 +47,25 @@ CURE_WITHOUT_JOURNAL: Final = (
 def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return in_place(CURE_WITHOUT_JOURNAL)
-    return in_place(_CURES.get(type(error), error.cure))
+        return with_program_name(CURE_WITHOUT_JOURNAL)
+    return with_program_name(_CURES.get(type(error), error.cure))
 
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
     """Return the same for an error of which only the class is known."""
-    return in_place(_CURES.get(kind, kind.cure))
+    return with_program_name(_CURES.get(kind, kind.cure))
 
 
 def message_of(error: InvoiceXpressError) -> str:
     """Return what happened, without context and cure."""
     return str(error.args[0]).strip() if error.args else ""
+
+
+def cause_text(error: str | None, status: int | None, code: str | None) -> str:
+    """Return the status and code of a response, such as "422/004", or else the error in a word."""
+    if status is not None:
+        return f"{status}/{code}" if code else str(status)
+    return (error or "").removesuffix("Error")
 
 
 def exit_code_of(error: InvoiceXpressError) -> int:
@@ -74,7 +81,7 @@ def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(json.dumps(error_object(error)) + "\n")
     else:
-        sys.stderr.write("\n".join(plain(line) for line in _block(error)) + "\n")
+        sys.stderr.write("\n".join(printable(line) for line in _block(error)) + "\n")
     return exit_code_of(error)
 
 
@@ -83,7 +90,7 @@ def print_failure(text: str, *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(json.dumps({"error": None, "message": text}) + "\n")
     else:
-        say(plain(text))
+        echo(printable(text))
 
 
 def error_object(error: InvoiceXpressError) -> dict[str, object]:
@@ -131,7 +138,7 @@ def _block(error: InvoiceXpressError) -> list[str]:
     if isinstance(error, OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
     differences = differences_of(error)
-    for one in differences[:_MOST_DIFFERENCES]:
+    for one in differences[:_MAX_DIFFERENCES]:
         state = f", {one.state}" if one.state else ""
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
     if others or differences or not isinstance(error, ConfigurationError):

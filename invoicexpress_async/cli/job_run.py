@@ -6,22 +6,19 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
-from pathlib import Path
-from typing import ClassVar, Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Final, Generic
 
 import attrs
 
 from invoicexpress_async import Intent, SessionManager
-from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.cures import cure_of_unknown
 from invoicexpress_async.cli.failures import print_failure, show_error, show_intent
-from invoicexpress_async.cli.options import ConnectionOptions
 from invoicexpress_async.cli.progress import ProgressView, Step, open_progress
-from invoicexpress_async.cli.report_file import Layout, Outlets, ReportFile
-from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, say, silence_broken
+from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
+from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, echo, silence_broken
 from invoicexpress_async.cli.signals import Interruption
-from invoicexpress_async.cli.summary import Ended, RunSummary
+from invoicexpress_async.cli.summary import E, RunSummary
 from invoicexpress_async.cli.views.rows import (
     GOOD,
     UNKNOWN_STATES,
@@ -47,64 +44,12 @@ from invoicexpress_async.provisioning import (
     provision,
 )
 
-E = TypeVar("E", bound=Ended)
-T = TypeVar("T")
-
 _AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
 _GO_ON: Final = (
     "Run the same command again: it goes on where this ended, and creates nothing twice."
 )
 _LATE: Final = "Wait some minutes: what was sent can show late. "
 _MAX_INTENTS_SHOWN: Final = 5
-
-
-@attrs.frozen(kw_only=True)
-class OutputOptions:
-    """How a run is shown.
-
-    Attributes:
-        as_json: A line of JSON for each outcome and the summary, instead of tables.
-        report: A file for all of it, CSV or Markdown.
-        accounts: The file that the plan was read from; no report is written over it.
-    """
-
-    as_json: bool = False
-    report: Path | None = None
-    accounts: Path | None = None
-
-
-def open_outlets(
-    output: OutputOptions,
-    layout: Callable[[Path], Layout[T]],
-    as_object: Callable[[T], object],
-    interruption: Interruption,
-) -> Outlets[T]:
-    """Return where a run is written to; the run stops when that cannot be written.
-
-    Raises:
-        ConfigurationError: the report cannot be written, or must not be.
-    """
-    path = output.report
-    report = ReportFile(path, layout(path), accounts=output.accounts) if path else None
-    return Outlets(
-        as_json=output.as_json,
-        report=report,
-        as_object=as_object,
-        on_problem=interruption.stop.request,
-    )
-
-
-@contextlib.asynccontextmanager
-async def open_job(
-    options: ConnectionOptions, journal: Path | None
-) -> AsyncGenerator[tuple[SessionManager, SqliteJournal | None]]:
-    """Open the manager and the journal of a run."""
-    async with contextlib.AsyncExitStack() as stack:
-        manager = await stack.enter_async_context(open_manager(options))
-        if journal is None:
-            yield manager, None
-        else:
-            yield manager, await stack.enter_async_context(SqliteJournal(journal))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -114,14 +59,14 @@ class JobRun(abc.ABC, Generic[E]):
     Attributes:
         records: What it is a run of, in a word.
         summary: What has ended.
-        outlets: Where outcomes are written to.
+        sinks: Where outcomes are written to.
         interruption: Ends it at a signal.
         problem: What else ended it early.
     """
 
     records: ClassVar[str]
     summary: RunSummary[E]
-    outlets: Outlets[E]
+    sinks: OutputSinks[E]
     interruption: Interruption
     problem: InvoiceXpressError | None = None
 
@@ -135,13 +80,13 @@ class JobRun(abc.ABC, Generic[E]):
             raise
         self._show(time.monotonic() - started)
         code = self._end()
-        silence_broken(self.outlets.stdout_problem)
+        silence_broken(self.sinks.stdout_problem)
         return code
 
     def add(self, one: E) -> None:
         """Count and write one that has ended."""
         self.summary.add(one)
-        self.outlets.note(one)
+        self.sinks.add(one)
 
     @abc.abstractmethod
     async def execute(self, view: ProgressView) -> None:
@@ -173,21 +118,21 @@ class JobRun(abc.ABC, Generic[E]):
         stop = self.interruption.stop
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.interruption.catching())
-            stack.callback(self.outlets.close)
+            stack.callback(self.sinks.close)
             view = stack.enter_context(
-                open_progress(self.summary.total, as_json=self.outlets.as_json)
+                open_progress(self.summary.total, as_json=self.sinks.as_json)
             )
-            self.interruption.tell = lambda: view.say(
+            self.interruption.on_request = lambda: view.print(
                 f"Stopping: {stop.in_flight} {self.records} in flight have up to 8 s to end, and "
                 "no other begins. Ctrl-C again cuts them off."
             )
             await self.execute(view)
 
     def _show(self, seconds: float) -> None:
-        if self.outlets.as_json:
-            self.outlets.say(self.summary_object(seconds))
+        if self.sinks.as_json:
+            self.sinks.write(self.summary_object(seconds))
         else:
-            self.outlets.show(lambda: self._show_tables(seconds))
+            self.sinks.render(lambda: self._show_tables(seconds))
         self.show_rest()
 
     def _show_tables(self, seconds: float) -> None:
@@ -195,9 +140,9 @@ class JobRun(abc.ABC, Generic[E]):
         sys.stdout.flush()
 
     def _end(self) -> int:
-        code, failed = self.exit_code(), self.outlets.problem
+        code, failed = self.exit_code(), self.sinks.problem
         if self.problem is not None:
-            show_error(self.problem, as_json=self.outlets.as_json)
+            show_error(self.problem, as_json=self.sinks.as_json)
             self.print_end("Ended early")
             return max(code, FAILED)
         if self.interruption.has_come:
@@ -207,7 +152,7 @@ class JobRun(abc.ABC, Generic[E]):
             # As `head` does: it has what it wanted, so this alone is no failure.
             self.print_end("The reader of the output went away")
         elif failed is not None:
-            self.print_end(f"{self.outlets.problem_name} cannot be written, {failed.strerror}")
+            self.print_end(f"{self.sinks.problem_name} cannot be written, {failed.strerror}")
             return max(code, FAILED)
         else:
             self.end_by_itself()
@@ -215,7 +160,7 @@ class JobRun(abc.ABC, Generic[E]):
 
     def print_end(self, why: str) -> None:
         """Print why it ended, the counts, and how to go on."""
-        print_failure(f"{why}: {self.end_text()}", as_json=self.outlets.as_json)
+        print_failure(f"{why}: {self.end_text()}", as_json=self.sinks.as_json)
 
 
 @attrs.frozen(kw_only=True)
@@ -250,7 +195,9 @@ async def run_plan(
         manager=manager,
         job=job,
         summary=RunSummary(total=len(job.plan.rows) + len(job.unplanned)),
-        outlets=open_outlets(output or OutputOptions(), row_layout, row_object, interruption),
+        sinks=open_sinks(
+            output or OutputOptions(), row_layout, row_object, interruption.stop.request
+        ),
         interruption=interruption,
     )
     return await run.run()
@@ -293,11 +240,11 @@ class _PlanRun(JobRun[RowView]):
         is_stopping = self.interruption.stop.is_requested
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
-            self.outlets.say(pause_object(one))
+            self.sinks.write(pause_object(one))
         # Its own counts: the outcome that it is about comes a moment after this.
         unplanned = len(self.job.unplanned)
         counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
-        view.note(
+        view.update(
             Step(
                 ended=one.ended + unplanned,
                 text=_with_waiting(count_text(counts), one.waiting),
@@ -325,9 +272,9 @@ class _PlanRun(JobRun[RowView]):
         if journal is not None:
             if summary.unknown:
                 cure = cure_of_unknown(RowState.UNKNOWN, has_journal=True)
-                say(f"{_unknown(summary.unknown)}, kept in {journal.path}. {cure}")
+                echo(f"{_unknown(summary.unknown)}, kept in {journal.path}. {cure}")
             return
-        _show_unknown(summary.unknown, summary.intents, kept=self.outlets.kept_where)
+        _show_unknown(summary.unknown, summary.intents, kept=self.sinks.kept_where)
         for intent in self.manager.unresolved():
             if intent not in summary.intents:
                 show_intent(intent)
@@ -342,7 +289,7 @@ class _PlanRun(JobRun[RowView]):
     def end_by_itself(self) -> None:
         if prepared := self.summary.counts[RowState.PREPARED]:
             day = self.job.settings.default_not_before
-            say(
+            echo(
                 f"{prepared} prepared: created and registered, and not the default yet. Run the "
                 f"same command again on {day} in Lisbon, or later, to make them the default."
             )
@@ -353,7 +300,7 @@ def _show_unknown(count: int, intents: list[Intent], *, kept: str | None) -> Non
     if not count:
         return
     if not intents:
-        sys.stderr.write(f"{_unknown(count)}: cut off, and nothing is known to be in doubt.\n")
+        sys.stderr.write(f"{_unknown(count)}: cut off, and no intent is known to be unresolved.\n")
         return
     if kept is not None:
         which = "" if len(intents) == count else f" of {len(intents)}"

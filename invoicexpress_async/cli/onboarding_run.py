@@ -8,9 +8,10 @@ import attrs
 
 from invoicexpress_async import AccountSession, SessionManager
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.job_run import JobRun, OutputOptions, open_outlets
+from invoicexpress_async.cli.job_run import JobRun
 from invoicexpress_async.cli.options import OnboardOptions
 from invoicexpress_async.cli.progress import ProgressView, Step
+from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
 from invoicexpress_async.cli.shell import DONE, FAILED
 from invoicexpress_async.cli.signals import Interruption
 from invoicexpress_async.cli.summary import RunSummary
@@ -80,7 +81,7 @@ async def run_onboarding(
         journal=journal,
         onboarding=onboarding,
         summary=RunSummary(total=len(onboarding.companies.companies)),
-        outlets=open_outlets(output, company_layout, company_object, interruption),
+        sinks=open_sinks(output, company_layout, company_object, interruption.stop.request),
         interruption=interruption,
     )
     return await run.run()
@@ -124,7 +125,7 @@ class _OnboardingRun(JobRun[CompanyView]):
 
     def _show_progress(self, view: ProgressView) -> None:
         summary = self.summary
-        view.note(
+        view.update(
             Step(
                 ended=summary.ended,
                 text=progress_text(summary, self.steps),
@@ -149,8 +150,8 @@ class _OnboardingRun(JobRun[CompanyView]):
         if self.undelivered:
             print_failure(
                 f"{self.undelivered} new keys are not delivered, and are in "
-                f"{self.onboarding.spool} only. Keep that file, and let nobody read it.",
-                as_json=self.outlets.as_json,
+                f"{self.onboarding.spool} only. Keep that file, and let no one else read it.",
+                as_json=self.sinks.as_json,
             )
 
     def end_text(self) -> str:

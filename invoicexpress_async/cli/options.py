@@ -14,7 +14,7 @@ _DEFAULT_CONCURRENCY: Final = 50
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class ConnectionOptions:
-    """Where to, how long, and how to answer."""
+    """The address, the deadline, and the form of the output."""
 
     base_url: Annotated[
         str | None,
@@ -50,9 +50,18 @@ class AccountOptions(ConnectionOptions):
     api_key_file: Annotated[
         Path | None,
         Parameter(
-            help="A file that holds the key. Else INVOICEXPRESS_API_KEY, else it is asked for."
+            help="A file that holds the key. Else INVOICEXPRESS_API_KEY, else you are asked."
         ),
     ] = None
+
+
+Report = Annotated[
+    Path | None, Parameter(help="Write every outcome to this file: Markdown in .md, else CSV.")
+]
+RetryRefused = Annotated[
+    bool, Parameter(negative=(), help="Try again what the journal has as refused.")
+]
+Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
 
 @Parameter(name="*")
@@ -63,8 +72,8 @@ class JobOptions:
     journal: Annotated[
         Path | None,
         Parameter(
-            help="Keep in this file what is meant and what became of it, before anything is sent. "
-            "The same command goes on where it ended, whatever ended it."
+            help="Keep the plan and its outcome in this file, from before anything is sent. "
+            "The same command goes on where the last run ended, whatever ended it."
         ),
     ] = None
     resend_absent_after: Annotated[
@@ -74,26 +83,22 @@ class JobOptions:
             "so far apart, do not show. Without it, never."
         ),
     ] = None
-    retry_refused: Annotated[
-        bool, Parameter(negative=(), help="Try again what the journal has as refused.")
-    ] = False
+    retry_refused: RetryRefused = False
     accept_changes: Annotated[
         bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
     ] = False
     concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
-    report: Annotated[
-        Path | None, Parameter(help="Write all that became of it here: Markdown in .md, else CSV.")
-    ] = None
+    report: Report = None
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
     ] = False
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask first.")] = False
+    yes: Yes = False
 
 
 def check_job_options(options: JobOptions) -> None:
-    """Refuse what cannot be meant.
+    """Refuse options that contradict each other.
 
     Raises:
         ConfigurationError: naming the option.
@@ -102,7 +107,7 @@ def check_job_options(options: JobOptions) -> None:
     needing = {"--retry-refused": options.retry_refused, "--accept-changes": options.accept_changes}
     for name, is_given in needing.items():
         if is_given and options.journal is None:
-            raise ConfigurationError(f"{name} is about a journal: name it with --journal.")
+            raise ConfigurationError(f"{name} needs a journal: name it with --journal.")
 
 
 def check_concurrency(concurrency: int) -> None:
@@ -131,8 +136,8 @@ class PartnerOptions(ConnectionOptions):
     api_key_file: Annotated[
         Path | None,
         Parameter(
-            help="A file that holds the partner's key. Else INVOICEXPRESS_API_KEY, else it is "
-            "asked for."
+            help="A file that holds the partner's key. Else INVOICEXPRESS_API_KEY, else you are "
+            "asked."
         ),
     ] = None
 
@@ -160,9 +165,7 @@ class OnboardOptions:
             "so far apart, do not show. Without it, never. For a first serie, not for an account."
         ),
     ] = None
-    retry_refused: Annotated[
-        bool, Parameter(negative=(), help="Try again what the journal has as refused.")
-    ] = False
+    retry_refused: RetryRefused = False
     forget: Annotated[
         tuple[str, ...],
         Parameter(
@@ -176,10 +179,8 @@ class OnboardOptions:
     concurrency: Annotated[int, Parameter(help="Companies in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
-    report: Annotated[
-        Path | None, Parameter(help="Write all that became of it here: Markdown in .md, else CSV.")
-    ] = None
+    report: Report = None
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show what would be done, and send nothing.")
     ] = False
-    yes: Annotated[bool, Parameter(negative=(), help="Do not ask first.")] = False
+    yes: Yes = False

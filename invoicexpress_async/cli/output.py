@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
-from invoicexpress_async.cli.shell import plain
+from invoicexpress_async.cli.shell import printable
 
-_WIDTH = 100  # where nobody looks, a table is as wide as the widest that is promised
+_WIDTH = 100  # without a terminal: the widest table that is promised
 ACCOUNT_WIDTH: Final = 22
 REGISTRATION_STYLES: Final = {
     Registration.REGISTERED: "green",
@@ -81,7 +81,7 @@ def cell(value: object) -> Text:
     """Return a value as a cell: safe for the terminal, and a dash for nothing."""
     if isinstance(value, Text):
         return value
-    return Text("-", "dim") if value is None else Text(plain(str(value)))
+    return Text("-", "dim") if value is None else Text(printable(str(value)))
 
 
 def registration_cell(registration: Registration) -> Text:
@@ -144,7 +144,7 @@ def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
             registration_cell(state.registration),
         )
     default = ", the default" if sequence.is_default else ""
-    title = Text(f"{plain(sequence.serie)} (id {sequence.id}{default}): ")
+    title = Text(f"{printable(sequence.serie)} (id {sequence.id}{default}): ")
     data_console().print(title + registration_cell(sequence.registration), table)
 
 
@@ -157,7 +157,7 @@ def documents_of(sequence: Sequence | None) -> Mapping[str, DocumentSequenceStat
 
 def initials(name: str) -> str:
     """Return two letters for a document type."""
-    return _INITIALS.get(name, plain(name[:2].upper()))
+    return _INITIALS.get(name, printable(name[:2].upper()))
 
 
 def mark(state: DocumentSequenceState | None) -> Text:
@@ -167,7 +167,7 @@ def mark(state: DocumentSequenceState | None) -> Text:
 
 def names_of(types: Iterable[str]) -> str:
     """Return what the letters stand for."""
-    return ", ".join(f"{initials(name)} {plain(name)}" for name in types)
+    return ", ".join(f"{initials(name)} {printable(name)}" for name in types)
 
 
 def legend(types: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ _MINUTE: Final = 60.0
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _PAUSED: Final = "The server fails for every account: paused, one row at a time tries it."
-_GOES_ON: Final = "The server answers again: going on."
+_GOES_ON: Final = "The server responds again: going on."
 
 
 class Pace:
@@ -29,7 +29,7 @@ class Pace:
         self._samples: deque[tuple[float, int]] = deque([(now(), 0)])
         self._last = self._samples[0]
 
-    def note(self, count: int) -> None:
+    def add(self, count: int) -> None:
         """Take how many are done by now."""
         moment = self._now()
         self._last = moment, count
@@ -49,8 +49,8 @@ class Pace:
         rate = self.per_second
         if rate <= 0:
             return ""
-        told = f"{rate:.0f}/s" if rate >= 1 else f"{rate:.1f}/s"
-        return f"{told}, {_duration(left / rate)} left" if left else told
+        text = f"{rate:.0f}/s" if rate >= 1 else f"{rate:.1f}/s"
+        return f"{text}, {_duration(left / rate)} left" if left else text
 
 
 def _duration(seconds: float) -> str:
@@ -80,13 +80,13 @@ class Step:
 
 
 class ProgressView(Protocol):
-    """What a run tells of how far it is."""
+    """Where a run shows how far it is."""
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Show it."""
         ...
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line."""
         ...
 
@@ -108,9 +108,9 @@ class Bar:
         )
         self._task = self._progress.add_task("", total=total, counts="", pace="")
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Move the bar."""
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         pace = "paused: the server fails"
         if not step.is_paused:
             pace = self._pace.text(self._total - step.ended)
@@ -119,9 +119,9 @@ class Bar:
         )
         if step.is_paused is not self._is_paused:
             self._is_paused = step.is_paused
-            self.say(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(_PAUSED if step.is_paused else _GOES_ON)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
 
@@ -146,16 +146,16 @@ class Lines:
         self._last = now()
         self._step = Step(ended=0, text="")
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Count, and write a line when it is time."""
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         before, self._step = self._step, step
         if step.is_paused is not before.is_paused:
-            self.say(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(_PAUSED if step.is_paused else _GOES_ON)
         if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -174,13 +174,13 @@ class Lines:
 
     def _write(self) -> None:
         self._last, step = self._now(), self._step
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         pace = "paused" if step.is_paused else self._pace.text(self._total - step.ended)
-        self.say(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
+        self.print(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
 
 
 def open_progress(total: int, *, as_json: bool) -> AbstractContextManager[ProgressView]:
-    """Return the bar, where somebody looks at it, or the lines."""
+    """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
     return Bar(total) if is_bar else Lines(total)

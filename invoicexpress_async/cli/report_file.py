@@ -11,7 +11,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.shell import plain
+from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.errors import ConfigurationError
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
@@ -30,8 +30,10 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> str:
 
 def markdown_row(cells: Iterable[object]) -> str:
     """Return a row of a table; nothing in it can be taken for Markdown."""
-    told = (_SPECIAL.sub(r"\\\1", plain("" if one is None else str(one))) for one in cells)
-    return f"| {' | '.join(told)} |\n"
+    cells_text = (
+        _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
+    )
+    return f"| {' | '.join(cells_text)} |\n"
 
 
 def markdown_head(columns: Sequence[str]) -> str:
@@ -58,7 +60,7 @@ class Layout(Protocol[T_contra]):
 
 
 def is_markdown(path: Path) -> bool:
-    """Whether its suffix asks for Markdown; all others are CSV."""
+    """Whether its suffix selects Markdown; all others are CSV."""
     return path.suffix.lower() in _MARKDOWN
 
 
@@ -75,7 +77,7 @@ class ReportFile(Generic[T]):
         check_report(path, layout, accounts=accounts)
         problem = ""
         try:
-            # No key is in it, but who the customers are is nobody else's business.
+            # No key is in it, but the names of customers are private.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
             self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         except OSError as error:
@@ -86,7 +88,7 @@ class ReportFile(Generic[T]):
         self._layout = layout
         self._has_begun = False
 
-    def note(self, one: T) -> None:
+    def add(self, one: T) -> None:
         """Write one."""
         if not self._has_begun:
             self._has_begun = True
@@ -129,14 +131,14 @@ def _is_report(path: Path, beginning: bytes) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Outlets(Generic[T]):
+class OutputSinks(Generic[T]):
     """Raises nothing: what cannot be written to is remembered, and `on_problem` called.
 
-    Raised out of a run, an error would end it, and with it what is told of rows in flight.
+    Raised out of a run, an error would end it, and hide what became of the rows in flight.
 
     Attributes:
         as_json: Whether stdout takes JSON lines.
-        report: The report, if one is asked for.
+        report: The report, if there is one.
         as_object: Makes an entry into JSON.
         on_problem: Called when an outlet fails.
         stdout_problem: Why stdout cannot be written.
@@ -150,23 +152,23 @@ class Outlets(Generic[T]):
     stdout_problem: OSError | None = None
     report_problem: OSError | None = None
 
-    def note(self, one: T) -> None:
+    def add(self, one: T) -> None:
         """Write one entry."""
         try:
             if self.report is not None and self.report_problem is None:
-                self.report.note(one)
+                self.report.add(one)
         except OSError as error:
             self.report_problem = error
             self.on_problem()
         if self.as_json:
-            self.say(self.as_object(one))
+            self.write(self.as_object(one))
 
-    def say(self, value: object) -> None:
-        """Write a line of JSON, if that is wanted."""
+    def write(self, value: object) -> None:
+        """Write a line of JSON, if stdout takes them."""
         if self.as_json:
-            self.show(lambda: write_json(value))
+            self.render(lambda: write_json(value))
 
-    def show(self, work: Callable[[], None]) -> None:
+    def render(self, work: Callable[[], None]) -> None:
         """Write to stdout; what could not be written then is not written now."""
         if self.stdout_problem is not None:
             return
@@ -200,3 +202,39 @@ class Outlets(Generic[T]):
                 self.report.close()
         except OSError as error:
             self.report_problem = error
+
+
+@attrs.frozen(kw_only=True)
+class OutputOptions:
+    """How a run is shown.
+
+    Attributes:
+        as_json: A line of JSON for each outcome and the summary, instead of tables.
+        report: A file for all of it, CSV or Markdown.
+        accounts: The file that the plan was read from; no report is written over it.
+    """
+
+    as_json: bool = False
+    report: Path | None = None
+    accounts: Path | None = None
+
+
+def open_sinks(
+    output: OutputOptions,
+    layout: Callable[[Path], Layout[T]],
+    as_object: Callable[[T], object],
+    on_problem: Callable[[], None],
+) -> OutputSinks[T]:
+    """Return where a run is written to; `on_problem` is called when that cannot be written.
+
+    Raises:
+        ConfigurationError: the report cannot be written, or must not be.
+    """
+    path = output.report
+    report = ReportFile(path, layout(path), accounts=output.accounts) if path else None
+    return OutputSinks(
+        as_json=output.as_json,
+        report=report,
+        as_object=as_object,
+        on_problem=on_problem,
+    )

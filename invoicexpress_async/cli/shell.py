@@ -59,7 +59,7 @@ def program(argv: Sequence[str] | None = None, python: str | None = None) -> str
     return shlex.quote(_as_found(given))
 
 
-def in_place(text: str) -> str:
+def with_program_name(text: str) -> str:
     """Return a text with the commands in it as they can be typed."""
     return text.replace(f"`{_NAME} ", f"`{program()} ")
 
@@ -70,14 +70,14 @@ def _as_found(given: str) -> str:
     return path.name if shutil.which(path.name) == given else given
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """Replace what is not printable: a server's text must not steer the terminal."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Write a sentence to stderr: in one line for logs, between words on a terminal."""
     if sys.stderr.isatty():
         text = textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -118,7 +118,7 @@ def silence_broken(error: OSError | None) -> None:
 
 
 def _open_closed() -> None:
-    # `>&-`: a socket must not become descriptor 1, and nobody wants to read what is written.
+    # `>&-`: a socket must not become descriptor 1, and nothing reads what is written.
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for life

@@ -15,71 +15,57 @@ _MAX_KEPT: Final = 20
 Group = tuple[str, ...]
 
 
-class Shown(Protocol):
-    """A record that a table may show."""
+class _Shown(Protocol):
+    """A record that a table may show.
+
+    Attributes:
+        line: Where it stands in the file.
+        rank: How soon it is shown; 0 comes first.
+        example: What names it as an example of its group.
+        group: In what way it failed; None when it did not.
+    """
 
     @property
-    def line(self) -> int:
-        """Where it stands in the file."""
-        ...
+    def line(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def example(self) -> str: ...
+    @property
+    def group(self) -> Group | None: ...
+
+
+class _Ended(_Shown, Protocol):
+    """A row or a company that has ended.
+
+    Attributes:
+        state: How it ended.
+        is_good: Whether nothing needs a person.
+        is_unknown: Whether something was sent that is not known to have worked.
+        is_shown: Whether the table has a line for it.
+        is_recorded: Whether an earlier run settled it.
+        created: Whether this run created it; None when that is not known.
+        intent: Of what is unknown.
+    """
 
     @property
-    def rank(self) -> int:
-        """How soon it is shown; 0 comes first."""
-        ...
-
+    def state(self) -> str: ...
     @property
-    def example(self) -> str:
-        """What names it as an example of its group."""
-        ...
-
+    def is_good(self) -> bool: ...
     @property
-    def group(self) -> Group | None:
-        """In what way it failed, or None when it did not."""
-        ...
-
-
-class Ended(Shown, Protocol):
-    """A row or a company that has ended."""
-
+    def is_unknown(self) -> bool: ...
     @property
-    def state(self) -> str:
-        """How it ended."""
-        ...
-
+    def is_shown(self) -> bool: ...
     @property
-    def is_good(self) -> bool:
-        """Whether nothing needs a person."""
-        ...
-
+    def is_recorded(self) -> bool: ...
     @property
-    def is_unknown(self) -> bool:
-        """Whether something was sent that is not known to have worked."""
-        ...
-
+    def created(self) -> bool | None: ...
     @property
-    def is_shown(self) -> bool:
-        """Whether the table has a line for it."""
-        ...
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether an earlier run settled it."""
-        ...
-
-    @property
-    def created(self) -> bool | None:
-        """Whether this run created it; None when that is not known."""
-        ...
-
-    @property
-    def intent(self) -> Intent | None:
-        """Of what is unknown."""
-        ...
+    def intent(self) -> Intent | None: ...
 
 
-S = TypeVar("S", bound=Shown)
-E = TypeVar("E", bound=Ended)
+S = TypeVar("S", bound=_Shown)
+E = TypeVar("E", bound=_Ended)
 
 
 @attrs.define(eq=False)

@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from invoicexpress_async.__main__ import main
-from invoicexpress_async.cli.overview import COMMANDS
+from invoicexpress_async.cli.commands import COMMANDS
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"

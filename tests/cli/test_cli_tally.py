@@ -22,7 +22,7 @@ def row(line: int, state: str, *, is_recorded: bool = False) -> RowView:
         serie="2027",
         state=state,
         error=error,
-        cure="mend it" if error else None,
+        cure="fix it" if error else None,
         is_recorded=is_recorded,
     )
 
@@ -35,7 +35,7 @@ def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_befor
     shown = [one.line for one in summary.first()]
     assert shown == [1_000, 2_000, 3_000, 4_000, 5_000, *range(1, 16)]
     ((failure, group),) = summary.ordered_groups()
-    assert failure[::2] == ("refused", "mend it")
+    assert failure[::2] == ("refused", "fix it")
     assert (group.count, group.example) == (5, "account-1000")
     assert (summary.exit_code, summary.is_complete, summary.not_started) == (1, False, 0)
 
@@ -72,7 +72,7 @@ def test_the_pace_is_that_of_the_last_half_minute() -> None:
     pace = Pace(now=lambda: moment)
     for second in range(1, 101):
         moment = float(second)
-        pace.note(min(second * 100, 5_000) + max(0, second - 50))
+        pace.add(min(second * 100, 5_000) + max(0, second - 50))
 
     assert pace.per_second == pytest.approx(1.0)
     assert pace.text(90) == "1/s, 90 s left"
@@ -88,7 +88,7 @@ def test_lines_say_once_that_the_server_fails(
     monkeypatch.setattr("sys.stderr", err)
     with Lines(10, now=iter(range(100)).__next__) as lines:
         for is_paused in (False, True, True, False):
-            lines.note(Step(ended=1, text="1 done", is_paused=is_paused))
+            lines.update(Step(ended=1, text="1 done", is_paused=is_paused))
 
     told = err.getvalue()
     assert told.count("paused, one row") == 1

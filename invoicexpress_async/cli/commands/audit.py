@@ -11,10 +11,9 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.job_run import OutputOptions, open_outlets
 from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
 from invoicexpress_async.cli.progress import Step, open_progress
-from invoicexpress_async.cli.report_file import Outlets
+from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.audit import (
@@ -52,7 +51,7 @@ def audit(
         accounts=listed,
         options=options,
         concurrency=concurrency,
-        outlets=open_outlets(output, audit_layout, account_object, interruption),
+        sinks=open_sinks(output, audit_layout, account_object, interruption.stop.request),
         interruption=interruption,
         summary=AuditSummary(total=len(listed.rows)),
     )
@@ -64,23 +63,23 @@ class _Audit:
     accounts: AccountList
     options: ConnectionOptions
     concurrency: int
-    outlets: Outlets[AccountAudit]
+    sinks: OutputSinks[AccountAudit]
     interruption: Interruption
     summary: AuditSummary
 
     async def carry_out(self) -> int:
         started = time.monotonic()
         with ExitStack() as stack:
-            stack.callback(self.outlets.close)
+            stack.callback(self.sinks.close)
             stack.enter_context(self.interruption.catching())
             await self._look()
         seconds = time.monotonic() - started
         if self.options.as_json:
-            self.outlets.say(_summary(self.summary, seconds))
+            self.sinks.write(_summary(self.summary, seconds))
         else:
-            self.outlets.show(lambda: self._show(seconds))
+            self.sinks.render(lambda: self._show(seconds))
         code = self._end()
-        silence_broken(self.outlets.stdout_problem)
+        silence_broken(self.sinks.stdout_problem)
         return code
 
     async def _look(self) -> None:
@@ -91,24 +90,24 @@ class _Audit:
                 async with aclosing(stream):
                     async for one in stream:
                         summary.add(one)
-                        self.outlets.note(one)
+                        self.sinks.add(one)
                         text = f"{summary.fine} fine, {summary.not_fine} not fine"
-                        progress.note(Step(ended=summary.accounts, text=text))
+                        progress.update(Step(ended=summary.accounts, text=text))
 
     def _show(self, seconds: float) -> None:
         show_audit(self.summary, seconds=seconds)
         sys.stdout.flush()
 
     def _end(self) -> int:
-        summary, outlets = self.summary, self.outlets
+        summary, sinks = self.summary, self.sinks
         if self.interruption.has_come:
             left = summary.not_seen
             text = f"Interrupted: {left} of {summary.total} accounts not looked at."
             print_failure(f"{text} Run the same command again.", as_json=self.options.as_json)
             return INTERRUPTED
-        problem = outlets.problem
+        problem = sinks.problem
         if problem is not None and not isinstance(problem, BrokenPipeError):
-            text = f"{outlets.problem_name} cannot be written: {problem.strerror}."
+            text = f"{sinks.problem_name} cannot be written: {problem.strerror}."
             print_failure(text, as_json=self.options.as_json)
             return FAILED
         return DONE if summary.is_fine or isinstance(problem, BrokenPipeError) else FAILED

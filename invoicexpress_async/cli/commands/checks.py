@@ -34,11 +34,11 @@ _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _DEFAULT_CONNECTIONS: Final = 100
 _OTHER_FILES: Final = 50  # the interpreter's own, a journal, a log
 _SECONDS: Final = 10.0
-_MOST_SKEW_SECONDS: Final = 60.0
+_MAX_SKEW_SECONDS: Final = 60.0
 _SOON_DAYS: Final = 14
 _NOT_REACHED: Final = "the server was not reached"
 _NAMES: Final = ("key", "limit", "AT registration")
-_MOST_NAMES: Final = 3
+_MAX_NAMES: Final = 3
 _LACKING: Final = (Registration.PARTIAL, Registration.NOT_REGISTERED)
 _REGISTER: Final = (
     "Check the account's AT sub-user and password, then run "
@@ -156,7 +156,7 @@ def _open_files() -> Check:
 
 
 def server_checks(address: str) -> Iterator[Check]:
-    """Connect to the server of an account and ask for its head, without the key."""
+    """Connect to the server of an account and request its head, without the key."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     is_tls = parts.scheme == "https"
@@ -196,7 +196,7 @@ def _connect(connection: http.client.HTTPConnection, host: str) -> Check:
             "machine's name service.",
         )
     except OSError as error:
-        why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or "TLS"
+        why = "no response in time" if isinstance(error, TimeoutError) else error.strerror or "TLS"
         return wrong(
             "server",
             f"no connection to {host}: {why}",
@@ -224,13 +224,13 @@ def _certificate(sock: object) -> Check:
 def _clock(connection: http.client.HTTPConnection) -> Check:
     try:
         connection.request("HEAD", "/")
-        told = connection.getresponse().getheader("Date")
-        server = email.utils.parsedate_to_datetime(told or "")
+        date = connection.getresponse().getheader("Date")
+        server = email.utils.parsedate_to_datetime(date or "")
     except (OSError, http.client.HTTPException, ValueError):
-        return skipped("clock", "the server does not tell its time")
+        return skipped("clock", "the server does not send its time")
     skew = (dt.datetime.now(dt.UTC) - server).total_seconds()
     found = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
-    if abs(skew) > _MOST_SKEW_SECONDS:
+    if abs(skew) > _MAX_SKEW_SECONDS:
         return doubtful(
             "clock",
             found,
@@ -246,7 +246,7 @@ def account_skipped(why: str) -> list[Check]:
 
 
 async def account_checks(account: AccountSession) -> list[Check]:
-    """List the account's sequences, once, and judge by the answer."""
+    """List the account's sequences, once, and judge by the response."""
     began = time.monotonic()
     error: InvoiceXpressError
     try:
@@ -284,13 +284,13 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     """Judge the account's AT set-up by what it brought about: an account cannot read it."""
     name = "AT registration"
     if not sequences:
-        return skipped(name, "there is no sequence to tell by; the first create will tell")
+        return skipped(name, "there is no sequence to judge by; the first create will show it")
     lacking = [one for one in sequences if one.registration in _LACKING]
     registered = [one for one in sequences if one.registration is Registration.REGISTERED]
     newest = max(sequences, key=lambda one: one.id)
     if lacking:
         found = f"{_named(lacking)}: document types without a validation code"
-        # An old one may be left as it is; what came last tells how it stands now.
+        # An old one may stay so; the newest shows how it is now.
         judge = wrong if newest in lacking else doubtful
         return judge(name, found, _REGISTER)
     if registered:
@@ -299,10 +299,10 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
         )
     if newest.registration is Registration.NOT_APPLICABLE:
         return fine(name, "not needed by any document type of this account")
-    return skipped(name, "the answers carry no validation codes")
+    return skipped(name, "the responses have no validation codes")
 
 
 def _named(sequences: Ordered[Sequence]) -> str:
-    names = ", ".join(repr(one.serie) for one in sequences[:_MOST_NAMES])
-    more = len(sequences) - _MOST_NAMES
+    names = ", ".join(repr(one.serie) for one in sequences[:_MAX_NAMES])
+    more = len(sequences) - _MAX_NAMES
     return f"{names} and {more} more" if more > 0 else names

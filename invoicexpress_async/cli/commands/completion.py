@@ -13,7 +13,10 @@ _FUNCTION: Final = re.compile(r"^(\w+)\(\)", re.MULTILINE)
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Whose script to print.")], /
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], Parameter(help="The shell to print the script for.")
+    ],
+    /,
 ) -> int:
     """Print the script by which a shell completes commands, options and file names.
 
@@ -26,6 +29,6 @@ def completion(
     script = build().generate_completion(shell=shell)
     sys.stdout.write(script)
     if shell == "zsh" and (function := _FUNCTION.search(script)):
-        # Written for a file that zsh finds by itself; `eval` has to be told whom it is for.
+        # Written for a file that zsh finds by itself; `eval` needs the name of the program.
         sys.stdout.write(f"compdef {function[1]} invoicexpress\n")
     return DONE

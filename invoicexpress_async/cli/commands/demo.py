@@ -19,7 +19,7 @@ _CONCURRENCY: Final = 50
 
 
 @attrs.frozen(kw_only=True)
-class _Flaw:
+class _SeededFault:
     """How an account is set up wrongly."""
 
     has_at_credentials: bool = True
@@ -28,11 +28,11 @@ class _Flaw:
 
 
 # Every fiftieth or so: few enough to look at, and one of each kind that customers meet.
-_FLAWS: Final[Mapping[int, _Flaw]] = {
-    46: _Flaw(has_at_credentials=False),
-    111: _Flaw(refused_document_types=("transport", "devolution")),
-    175: _Flaw(has_open_activity=False),
-    238: _Flaw(has_at_credentials=False),
+_SEEDED_FAULTS: Final[Mapping[int, _SeededFault]] = {
+    46: _SeededFault(has_at_credentials=False),
+    111: _SeededFault(refused_document_types=("transport", "devolution")),
+    175: _SeededFault(has_open_activity=False),
+    238: _SeededFault(has_at_credentials=False),
 }
 
 
@@ -66,20 +66,20 @@ async def _run(plan: Plan) -> int:
 def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
     for row in plan.rows:
         if isinstance(row.api_key, Secret):
-            flaw = _FLAWS.get(row.line, _Flaw())
+            fault = _SEEDED_FAULTS.get(row.line, _SeededFault())
             yield SandboxAccount(
                 name=row.account,
                 api_key=row.api_key.reveal(),
-                has_at_credentials=flaw.has_at_credentials,
-                has_open_activity=flaw.has_open_activity,
-                refused_document_types=flaw.refused_document_types,
+                has_at_credentials=fault.has_at_credentials,
+                has_open_activity=fault.has_open_activity,
+                refused_document_types=fault.refused_document_types,
             )
 
 
 def _ending(serie: str) -> str:
-    called, year = program(), next_year()
+    called, year, faults = program(), next_year(), len(_SEEDED_FAULTS)
     return f"""
-The {len(_FLAWS)} that are not done are so on purpose: this is how they look, with what to do.
+The {faults} that are not done are so on purpose: this is how they look, with what to do.
 
 Now your own account (look first, nothing is changed):
 

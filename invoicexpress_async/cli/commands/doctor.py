@@ -1,4 +1,4 @@
-"""`invoicexpress doctor`: whether everything is there that a call needs."""
+"""`invoicexpress doctor`: whether everything that a call needs is there."""
 
 import asyncio
 import sys
@@ -22,7 +22,7 @@ from invoicexpress_async.cli.connection import base_url_of, name_of, open_manage
 from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.cli.options import AccountOptions
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
-from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, in_place, plain
+from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, printable, with_program_name
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
@@ -42,9 +42,9 @@ _STYLES: Final = {
 def doctor(*, options: AccountOptions = _NO_OPTIONS) -> int:
     """Check versions, settings, network, TLS, clock, key, AT registration; say what to fix.
 
-    Only reads: the account's list of sequences, once, and what the server tells of itself.
+    Only reads: the account's list of sequences, once, and what the server shows of itself.
     """
-    checks = [*machine_checks(), *_reach(options)]
+    checks = [*machine_checks(), *_remote_checks(options)]
     if options.as_json:
         write_json(_object(checks))
     else:
@@ -55,7 +55,7 @@ def doctor(*, options: AccountOptions = _NO_OPTIONS) -> int:
     return FAILED if broken else DONE
 
 
-def _reach(options: AccountOptions) -> list[Check]:
+def _remote_checks(options: AccountOptions) -> list[Check]:
     try:
         name, address, key = _settings(options)
     except ConfigurationError as error:
@@ -88,7 +88,7 @@ def _show(checks: Iterable[Check]) -> None:
     console.print(table)
     cures = [(check.name, check.cure) for check in checks if check.cure is not None]
     for name, cure in cures:
-        console.print(Text(plain(in_place(f"To fix, {name}: {cure}"))), soft_wrap=True)
+        console.print(Text(printable(with_program_name(f"To fix, {name}: {cure}"))), soft_wrap=True)
     if not cures:
         console.print("Nothing to fix.")
     sys.stdout.flush()
@@ -103,7 +103,7 @@ def _object(checks: list[Check]) -> dict[str, object]:
                 "name": check.name,
                 "state": check.state,
                 "found": check.found,
-                "cure": None if check.cure is None else in_place(check.cure),
+                "cure": None if check.cure is None else with_program_name(check.cure),
             }
             for check in checks
         ],

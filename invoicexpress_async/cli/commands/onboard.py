@@ -23,7 +23,7 @@ from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
 from invoicexpress_async.cli.output import data_console, write_json
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, plain
+from invoicexpress_async.cli.shell import DONE, FAILED, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import (
     JSON,
@@ -51,7 +51,7 @@ from invoicexpress_async.provisioning import RunSettings, SqliteJournal
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
 
-_MOST_ROWS: Final = 20
+_MAX_ROWS: Final = 20
 _NAME_WIDTH: Final = 26
 _MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
@@ -76,8 +76,8 @@ def onboard(  # noqa: PLR0913  # the options of a command
     journal: Annotated[
         Path,
         Parameter(
-            help="Keep in this file what is meant and what became of it, before anything is sent; "
-            "no secret is in it. The same command goes on where it ended."
+            help="Keep the plan and its outcome in this file, from before anything is sent; no "
+            "secret is in it. The same command goes on where the last run ended."
         ),
     ],
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
@@ -89,7 +89,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     For each company: create its account, deliver its key, set its tax-authority (AT) credentials,
     ensure its first serie as the default, and look whether all is so. Each step is done once: run
     the same command again after whatever ended it. An account is never created twice, and what
-    cannot be known is told, with what to do. A secret of a row may be a reference, env:NAME or
+    is unknown is reported, with what to do. A secret of a row may be a reference, env:NAME or
     file:PATH.
     """
     check_concurrency(job.concurrency)
@@ -142,9 +142,11 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
     )
     absent = sorted(set(job.forget) - {one.fiscal_id for one in companies.companies})
     if absent:
-        raise ConfigurationError(f"--forget names {plain(absent[0])!r}, which the file has not.")
+        raise ConfigurationError(
+            f"--forget names {printable(absent[0])!r}, which the file has not."
+        )
     if companies.ignored_columns:
-        names = plain(", ".join(companies.ignored_columns))
+        names = printable(", ".join(companies.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
     return companies
@@ -218,9 +220,9 @@ def _plan_companies(
         standing = standings.get(company.fiscal_id)
         would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
         if standing is not None:
-            # Only what a run has told of as unknown: of the rest, nobody can have looked for it.
-            was_told = standing.state == CompanyState.UNKNOWN
-            is_forgotten = company.fiscal_id in job.forget and was_told
+            # Only what a run has reported as unknown: a user cannot have looked for the rest.
+            was_reported = standing.state == CompanyState.UNKNOWN
+            is_forgotten = company.fiscal_id in job.forget and was_reported
             would = _would(
                 company, standing, is_forgotten=is_forgotten, retry_refused=job.retry_refused
             )
@@ -254,13 +256,13 @@ def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
 def _describe(plan: Iterable[_PlannedCompany]) -> str:
     """Return the counts in words."""
     counts = Counter(one.would for one in plan)
-    told = {
+    words = {
         PlannedAction.CREATE: "to create an account for",
         PlannedAction.GO_ON: "to go on with",
         PlannedAction.NOTHING: "with nothing to do",
         PlannedAction.REFUSE: "known as another",
     }
-    parts = [f"{counts[would]} {words}" for would, words in told.items() if counts[would]]
+    parts = [f"{counts[would]} {what}" for would, what in words.items() if counts[would]]
     total = counts.total()
     return f"{total} {'companies' if total != 1 else 'company'} ({', '.join(parts)})"
 
@@ -283,6 +285,6 @@ def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
 
 def _show_table(plan: tuple[_PlannedCompany, ...]) -> None:
     console = data_console()
-    console.print(table_of(_COLUMNS, plan[:_MOST_ROWS]))
-    if len(plan) > _MOST_ROWS:
-        console.print(f"… {len(plan) - _MOST_ROWS} more: --json shows all", style="dim")
+    console.print(table_of(_COLUMNS, plan[:_MAX_ROWS]))
+    if len(plan) > _MAX_ROWS:
+        console.print(f"… {len(plan) - _MAX_ROWS} more: --json shows all", style="dim")

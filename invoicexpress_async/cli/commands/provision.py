@@ -15,13 +15,14 @@ from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
     is_this_machine,
+    open_job,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.job_run import JobSpec, OutputOptions, open_job, run_plan
+from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import data_console, write_json
-from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, plain, say
+from invoicexpress_async.cli.report_file import OutputOptions, check_report
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, object_of, table_of, yes_text
 from invoicexpress_async.cli.views.rows import row_layout
@@ -31,10 +32,10 @@ from invoicexpress_async.provisioning.journal_status import JournalReader
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
 
-_MOST_SERIES_NAMED = 3
-_MOST_ROWS_SHOWN: Final = 20
+_MAX_SERIES_NAMED = 3
+_MAX_ROWS_SHOWN: Final = 20
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
-_IN_DOUBT: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 _COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
     Column(name="line", of=lambda one: one[0].line, is_number=True),
     Column(name="account", of=lambda one: one[0].account),
@@ -70,16 +71,16 @@ def provision(
         check_report(job.report, row_layout(job.report), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     if plan.ignored_columns:
-        names = plain(", ".join(plan.ignored_columns))
+        names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     warn_of_spaces(plan.summary.series)
     what = f"{describe(plan)} at {base_url.template}"
     if job.dry_run:
-        say(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
-        return show_plan(plan, job, as_json=options.as_json)
+        echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
+        return _show_plan(plan, job, as_json=options.as_json)
     if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
         return FAILED
-    say(f"Ensuring {what}.")
+    echo(f"Ensuring {what}.")
     output = OutputOptions(as_json=options.as_json, report=job.report, accounts=accounts)
     return run_to_its_end(_run(plan, job, settings, options, output))
 
@@ -110,12 +111,10 @@ def settings_of(job: JobOptions) -> RunSettings:
 
 
 def describe(plan: Plan) -> str:
-    """Return what a plan asks for, in a few words."""
+    """Return what a plan is to ensure, in a few words."""
     accounts, series = plan.summary.accounts, plan.summary.series
-    names = ", ".join(repr(name) for name in islice(series, _MOST_SERIES_NAMED))
-    more = (
-        f" and {len(series) - _MOST_SERIES_NAMED} more" if len(series) > _MOST_SERIES_NAMED else ""
-    )
+    names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
+    more = f" and {len(series) - _MAX_SERIES_NAMED} more" if len(series) > _MAX_SERIES_NAMED else ""
     defaults = plan.summary.defaults
     default = f", {defaults} as default" if defaults else ""
     return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
@@ -129,7 +128,7 @@ class _Compared:
     states: Counter[str] = attrs.field(factory=Counter[str])
     changed: int = 0
 
-    def note(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
+    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
         if found is None:
             return None
         state, is_default = found
@@ -139,12 +138,12 @@ class _Compared:
 
     def differences(self, rows: int) -> int:
         if not self.rows_in_journal:
-            return 0  # it is begun with this plan
+            return 0  # this plan is its first
         known = self.states.total()
         return (rows - known) + (self.rows_in_journal - known) + self.changed
 
 
-def show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
+def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
     """Show the rows, and return the exit code: 1 if the journal would refuse the plan."""
     compared = _Compared()
     with _reader(job.journal) as reader:
@@ -167,7 +166,7 @@ def show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
             }
         )
     elif job.journal is not None:
-        _tell(job, compared, rows=len(plan.rows), differences=differences)
+        _print_summary(job, compared, rows=len(plan.rows), differences=differences)
     return FAILED if would_refuse else DONE
 
 
@@ -181,7 +180,7 @@ def _reader(path: Path | None) -> Generator[JournalReader | None]:
 
 
 def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> str | None:
-    return None if reader is None else compared.note(row, reader.row(row.account, row.serie))
+    return None if reader is None else compared.add(row, reader.row(row.account, row.serie))
 
 
 def _write(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None:
@@ -193,25 +192,25 @@ def _show(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None
     rows = [(row, _state(row, reader, compared)) for row in plan.rows]
     columns = [one for one in _COLUMNS if reader is not None or one.name != "journal"]
     console = data_console()
-    console.print(table_of(columns, rows[:_MOST_ROWS_SHOWN]))
-    if len(rows) > _MOST_ROWS_SHOWN:
-        console.print(f"… {len(rows) - _MOST_ROWS_SHOWN} more: --json shows all", style="dim")
+    console.print(table_of(columns, rows[:_MAX_ROWS_SHOWN]))
+    if len(rows) > _MAX_ROWS_SHOWN:
+        console.print(f"… {len(rows) - _MAX_ROWS_SHOWN} more: --json shows all", style="dim")
 
 
-def _tell(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
+def _print_summary(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
     if not compared.rows_in_journal:
-        say(f"The journal {job.journal} has nothing yet: all {rows} rows are new.")
+        echo(f"The journal {job.journal} has nothing yet: all {rows} rows are new.")
         return
     settled = [*_SETTLED] if not job.retry_refused else [RowState.DONE]
     counts = [f"{compared.states[state]} {state}" for state in settled]
-    doubt = sum(compared.states[state] for state in _IN_DOUBT)
-    left = rows - sum(compared.states[state] for state in settled) - doubt
-    say(
-        f"The journal {job.journal} has settled {' and '.join(counts)}; {doubt} in doubt would be "
-        f"read for first; {left} would be ensured."
+    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
+    left = rows - sum(compared.states[state] for state in settled) - unknown
+    echo(
+        f"The journal {job.journal} has settled {' and '.join(counts)}; {unknown} unknown would be "
+        f"read first; {left} would be ensured."
     )
     if differences and not job.accept_changes:
-        say(
-            f"It is of another plan: {differences} rows differ. Without --accept-changes the run "
+        echo(
+            f"It has another plan: {differences} rows differ. Without --accept-changes the run "
             "would be refused."
         )

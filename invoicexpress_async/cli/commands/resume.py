@@ -16,7 +16,7 @@ from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
 from invoicexpress_async.cli.options import ConnectionOptions
 from invoicexpress_async.cli.output import sequence_object, write_json
-from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, plain
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -31,7 +31,7 @@ Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 _REPORT_START: Final = "line,account,"
 _MARKDOWN_START: Final = "# InvoiceXpress"
-_MOST_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
+_MAX_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
 
 
 def resume(
@@ -120,12 +120,12 @@ def _show(
         )
         return
     name = intent["serie"] or intent["sequence_id"]
-    told = f"{intent['account']}  {name}  {intent['operation']}: {_told(sequence, error)}"
-    sys.stdout.write(f"{plain(told)}\n")
+    text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
+    sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 
 
-def _told(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
+def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
     if error is not None:
         return f"{message_of(error)} {cure_of(error)}"
     if sequence is None:
@@ -152,7 +152,7 @@ def _read_intents(path: Path) -> list[Intent]:
         if intent not in found:
             found.append(intent)
     if not found:
-        raise ConfigurationError(f"{path} holds no intent: nothing of it is in doubt.")
+        raise ConfigurationError(f"{path} holds no intent: nothing in it is unknown.")
     return found
 
 
@@ -160,9 +160,9 @@ def _text(path: Path) -> str:
     problem = ""
     try:
         if str(path) == "-":
-            return sys.stdin.read(_MOST_CHARACTERS)
+            return sys.stdin.read(_MAX_CHARACTERS)
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MOST_CHARACTERS)
+            return file.read(_MAX_CHARACTERS)
     except OSError as error:
         problem = str(error.strerror)
     except UnicodeError:

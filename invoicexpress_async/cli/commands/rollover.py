@@ -13,15 +13,16 @@ from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
     is_this_machine,
+    open_job,
     open_manager,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.job_run import JobSpec, OutputOptions, open_job, run_plan
+from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.progress import Step, open_progress
-from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, say
+from invoicexpress_async.cli.report_file import OutputOptions, check_report
+from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
 from invoicexpress_async.cli.views.rows import row_layout, unplanned_view
@@ -101,11 +102,11 @@ class _Rollover:
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, journal=None)
         if self.interruption.has_come:
-            return self._tell_interrupted(plan)
+            return self._print_interrupted(plan)
         states = {account: state for account, (_, state) in known.items()}
         show_rollover(plan, states, as_json=self.options.as_json)
         what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
-        say(f"{what}{self._when()}{_left_out(plan)}. Nothing was changed.")
+        echo(f"{what}{self._when()}{_left_out(plan)}. Nothing was changed.")
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
@@ -113,7 +114,7 @@ class _Rollover:
         async with open_job(self.options, self.job.journal) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:
-                return self._tell_interrupted(plan)
+                return self._print_interrupted(plan)
             if not self._may(plan):
                 return FAILED
             work = JobSpec(
@@ -132,16 +133,16 @@ class _Rollover:
         self, manager: SessionManager, accounts: AccountList, *, journal: SqliteJournal | None
     ) -> RolloverPlan:
         count = len(accounts.rows)
-        say(f"Looking at {count} account{'s' if count > 1 else ''}.")
+        echo(f"Looking at {count} account{'s' if count > 1 else ''}.")
         seen: list[str] = []
         with (
             self.interruption.catching(),
             open_progress(count, as_json=self.options.as_json) as progress,
         ):
 
-            def note(one: AccountAudit) -> None:
+            def on_account(one: AccountAudit) -> None:
                 seen.append(one.row.account)
-                progress.note(Step(ended=len(seen), text="looked at"))
+                progress.update(Step(ended=len(seen), text="looked at"))
 
             plan = await plan_rollover(
                 manager,
@@ -150,10 +151,10 @@ class _Rollover:
                 pattern=self.pattern,
                 journal=journal,
                 concurrency=self.job.concurrency,
-                on_account=note,
+                on_account=on_account,
                 stop=self.interruption.stop,
             )
-            progress.note(Step(ended=len(plan.steps), text="looked at", skipped=_unasked(plan)))
+            progress.update(Step(ended=len(plan.steps), text="looked at", skipped=_not_read(plan)))
         return plan
 
     def _may(self, plan: RolloverPlan) -> bool:
@@ -164,16 +165,16 @@ class _Rollover:
         if rows.rows and not (self.job.yes or is_this_machine(base_url)):
             with plain_interrupts():
                 return confirm(f"About to ensure {what}.")
-        say(f"Ensuring {what}." if rows.rows else f"Nothing to ensure{_left_out(plan)}.")
+        echo(f"Ensuring {what}." if rows.rows else f"Nothing to ensure{_left_out(plan)}.")
         return True
 
     def _when(self) -> str:
         day = self.settings.default_not_before
         return "" if day is None else f", not before {day} in Lisbon"
 
-    def _tell_interrupted(self, plan: RolloverPlan) -> int:
-        told = f"Interrupted: {len(plan.steps)} of {len(self.accounts.rows)} accounts looked at."
-        text = f"{told} Nothing was changed: run the same command again."
+    def _print_interrupted(self, plan: RolloverPlan) -> int:
+        counts = f"Interrupted: {len(plan.steps)} of {len(self.accounts.rows)} accounts looked at."
+        text = f"{counts} Nothing was changed: run the same command again."
         print_failure(text, as_json=self.options.as_json)
         return INTERRUPTED
 
@@ -199,7 +200,7 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
     )
 
 
-def _unasked(plan: RolloverPlan) -> int:
+def _not_read(plan: RolloverPlan) -> int:
     return sum(step.current is None and step.problem is None for step in plan.steps)
 
 

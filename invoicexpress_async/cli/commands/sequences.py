@@ -16,7 +16,7 @@ from invoicexpress_async.cli.connection import (
     run_call,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.options import AccountOptions
+from invoicexpress_async.cli.options import AccountOptions, Yes
 from invoicexpress_async.cli.output import (
     sequence_object,
     show_sequence,
@@ -30,7 +30,6 @@ T = TypeVar("T")
 app: App = App(name="sequences", help="The sequences (séries) of one account.")
 
 _NO_OPTIONS: Final = AccountOptions()
-Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
 Serie = Annotated[
@@ -65,7 +64,7 @@ def create(
 ) -> int:
     """Create a sequence and register it with the tax authority. It can never be deleted.
 
-    Sent once at most: when the answer is lost, it is looked for and never sent again.
+    Sent once at most: when the response is lost, it is looked for and never sent again.
     """
     warn_of_spaces([check_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created", yes=yes):

@@ -12,27 +12,27 @@ from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table, write_json
-from invoicexpress_async.cli.shell import DONE, plain
+from invoicexpress_async.cli.shell import DONE, printable
 from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.rows import STATE_STYLES, code_text, failure_table
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep, read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
 
-_MOST_ROWS: Final = 20
+_MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
 _MEANINGS: Final[dict[str, str]] = {
     RowState.DONE: "there, registered and default as asked",
     RowState.PREPARED: "there and registered; not the default before the day that was given",
     "planned": "nothing was sent",
-    "intent": "sent, and nobody has looked yet",
+    "intent": "sent, and not looked for yet",
     RowState.UNKNOWN: "sent, outcome not known",
     RowState.ABSENT: "sent, and a complete list does not show it",
     RowState.PARTIAL: "there, and some document types have no code",
     RowState.REFUSED: "the server said no; not tried again without --retry-refused",
     RowState.FAILED: "had no effect; tried again by the next run",
 }
-_IN_DOUBT: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 
 _GO_ON: Final = "do what the table says, then run the same onboard command again."
 _Kind = tuple[CompanyStep, str, str | None]
@@ -51,12 +51,12 @@ def status(
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
     if as_json:
-        write_json(_object(found) | {"companies": company_objects(standings)})
+        write_json(_object(found) | {"companies": _company_objects(standings)})
         return DONE
     if found.rows or not standings:
         _show(found)
     if standings:
-        show_companies(standings)
+        _show_companies(standings)
         sys.stdout.flush()
     return DONE
 
@@ -66,8 +66,10 @@ def _show(status: JournalStatus) -> None:
     year = f" of the roll-over to {status.rollover_year}" if status.rollover_year else ""
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
     # Its path is as long as it is.
-    console.print(Text(plain(f"Journal{year}: {status.path}")), soft_wrap=True)
-    console.print(Text(plain(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), "")
+    console.print(Text(printable(f"Journal{year}: {status.path}")), soft_wrap=True)
+    console.print(
+        Text(printable(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), ""
+    )
     states = new_table("state", "rows", "meaning", numbers=("rows",))
     for state, meaning in _MEANINGS.items():
         if count := status.counts.get(state):
@@ -77,9 +79,9 @@ def _show(status: JournalStatus) -> None:
     if status.failures:
         console.print("", failure_table(_groups(status)), sep="\n")
     if status.in_doubt:
-        _show_doubt(status)
+        _show_unknown(status)
     for line in ("", *_runs(status), "", f"Next: {' '.join(_next(status))}"):
-        console.print(Text(plain(line)))
+        console.print(Text(printable(line)))
     sys.stdout.flush()
 
 
@@ -90,15 +92,15 @@ def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
         yield (one.state, code, cure), FailureGroup(one.rows, 0, one.account)
 
 
-def _show_doubt(status: JournalStatus) -> None:
-    table = new_table("in doubt", "serie", "state", "sent at", "not in a list since")
+def _show_unknown(status: JournalStatus) -> None:
+    table = new_table("unknown", "serie", "state", "sent at", "not in a list since")
     table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
-    for one in status.in_doubt[:_MOST_ROWS]:
+    for one in status.in_doubt[:_MAX_ROWS]:
         times = (_local(one.sent_at), _local(one.absent_since))
         table.add_row(*map(cell, (one.account, one.serie, one.state, *times)))
     console = data_console()
     console.print("", table, sep="\n")
-    if (left := _doubt(status) - _MOST_ROWS) > 0:
+    if (left := _unknown_count(status) - _MAX_ROWS) > 0:
         console.print(f"… {left} more", style="dim")
 
 
@@ -111,7 +113,7 @@ def _runs(status: JournalStatus) -> Iterator[str]:
 
 
 def _next(status: JournalStatus) -> Iterator[str]:
-    counts, doubt = status.counts, _doubt(status)
+    counts, unknown = status.counts, _unknown_count(status)
     if status.holder:
         yield "a run is under way; wait for its end."
         return
@@ -123,7 +125,7 @@ def _next(status: JournalStatus) -> Iterator[str]:
         )
         return
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
-    if doubt:
+    if unknown:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
         yield cure_of_unknown(state, has_journal=True)
     elif again:
@@ -134,8 +136,8 @@ def _next(status: JournalStatus) -> Iterator[str]:
         yield f"{prepared} prepared: run it again on the day of --not-before, or later."
 
 
-def _doubt(status: JournalStatus) -> int:
-    return sum(status.counts.get(state, 0) for state in _IN_DOUBT)
+def _unknown_count(status: JournalStatus) -> int:
+    return sum(status.counts.get(state, 0) for state in _UNKNOWN_STATES)
 
 
 def _local(moment: dt.datetime | None) -> str | None:
@@ -184,7 +186,7 @@ def _object(status: JournalStatus) -> dict[str, object]:
     }
 
 
-def company_objects(standings: Mapping[str, CompanyStanding]) -> list[dict[str, object]]:
+def _company_objects(standings: Mapping[str, CompanyStanding]) -> list[dict[str, object]]:
     """Return the companies as plain data, counted by where they stand."""
     counts = Counter[_Kind]()
     first: dict[_Kind, str] = {}
@@ -205,11 +207,11 @@ def company_objects(standings: Mapping[str, CompanyStanding]) -> list[dict[str, 
     ]
 
 
-def show_companies(standings: Mapping[str, CompanyStanding]) -> None:
+def _show_companies(standings: Mapping[str, CompanyStanding]) -> None:
     """Show them, and what to do next."""
     columns = ("step", "state", "companies", "such as", "error", "what to do")
     table = new_table(*columns, numbers=("companies",))
-    for one in company_objects(standings):
+    for one in _company_objects(standings):
         names = ("step", "state", "companies", "such_as", "error", "cure")
         table.add_row(*(cell(one[name]) for name in names))
     console = data_console()

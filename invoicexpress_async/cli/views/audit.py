@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentType, Registration, Sequence
-from invoicexpress_async.cli.failures import cure_of, error_object
+from invoicexpress_async.cli.failures import cause_text, cure_of, error_object
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
     REGISTRATION_STYLES,
@@ -22,7 +22,7 @@ from invoicexpress_async.cli.output import (
     sequence_object,
 )
 from invoicexpress_async.cli.report_file import Layout, is_markdown
-from invoicexpress_async.cli.shell import in_place
+from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.cli.summary import Digest, Group
 from invoicexpress_async.cli.views.columns import (
     CSV,
@@ -55,7 +55,7 @@ _CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences s
 _REGISTER: Final = (
     "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
 )
-_NO_CODES: Final = "The server told of no codes: look at the serie in InvoiceXpress itself."
+_NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
 
 # The ranks of lines: the account is not fine because of it; a serie without all its codes that is
 # not the default; the default; another serie.
@@ -235,12 +235,12 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
         yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
         return
     if not seen.defaults:
-        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=in_place(_CHOOSE))
+        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
     has_several = len(seen.defaults) > 1
     for sequence in seen.sequences:
         line = attrs.evolve(start, sequence=sequence)
         if has_several and sequence.is_default:
-            yield attrs.evolve(line, problem=_SEVERAL, cure=in_place(_CHOOSE))
+            yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
         elif sequence in seen.incomplete:
             yield _incomplete(line, sequence)
         else:
@@ -249,19 +249,18 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
 
 def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
     is_unknown = sequence.registration is Registration.UNKNOWN
-    state = "no codes told" if is_unknown else sequence.registration.replace("_", " ")
+    state = "no codes sent" if is_unknown else sequence.registration.replace("_", " ")
     return attrs.evolve(
         line,
         rank=_WRONG if sequence.is_default else _ODD,
         problem=state if sequence.is_default else f"{state}, not default",
-        cure=_NO_CODES if is_unknown else in_place(_REGISTER),
+        cure=_NO_CODES if is_unknown else with_program_name(_REGISTER),
     )
 
 
 def _name(error: InvoiceXpressError) -> str:
-    if isinstance(error, StatusError):
-        return f"{error.status}/{error.code}" if error.code else str(error.status)
-    return type(error).__name__.removesuffix("Error")
+    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
+    return cause_text(type(error).__name__, status, code)
 
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
@@ -294,7 +293,7 @@ def show_audit(summary: AuditSummary, *, seconds: float) -> None:
         if types := _short_type_names(lines):
             console.print(names_of(types), style="dim")
         if left := summary.seen - len(lines):
-            console.print(f"… {left} more: --json and --report tell of all", style="dim")
+            console.print(f"… {left} more: --json and --report show all", style="dim")
         console.print()
     if summary.groups:
         table = new_table("problem", "series", "such as", "what to do", numbers=("series",))

@@ -16,7 +16,7 @@ from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.output import cell, documents_of, new_table
 from invoicexpress_async.cli.report_file import csv_lines, markdown_head, markdown_row
-from invoicexpress_async.cli.shell import plain
+from invoicexpress_async.cli.shell import printable
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -81,7 +81,9 @@ class Column(Generic[T_contra]):
     def cell(self, record: T_contra) -> Text:
         """Return what the table shows of a record, in its colour."""
         value = self.shown(record)
-        return cell(value) if self.style is None else Text(plain(str(value)), self.style(record))
+        return (
+            cell(value) if self.style is None else Text(printable(str(value)), self.style(record))
+        )
 
 
 Columns = Sequence[Column[T]]

@@ -13,7 +13,7 @@ from rich.text import Text
 from invoicexpress_async import Intent, StatusError
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.cures import cure_of_company
-from invoicexpress_async.cli.failures import error_object
+from invoicexpress_async.cli.failures import cause_text, error_object
 from invoicexpress_async.cli.output import cell, data_console, new_table, sequence_object
 from invoicexpress_async.cli.report_file import Layout, is_markdown
 from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
@@ -122,10 +122,8 @@ class CompanyView:
     @property
     def code(self) -> str:
         """The status and code of a refusal, or the name of what stopped it."""
-        if isinstance(self.outcome.error, StatusError):
-            status, code = self.outcome.status, self.outcome.code
-            return f"{status}/{code}" if code else str(status)
-        return (self.outcome.error_name or "").removesuffix("Error")
+        outcome = self.outcome
+        return cause_text(outcome.error_name, outcome.status, outcome.code)
 
     @property
     def message(self) -> str:
@@ -244,7 +242,7 @@ def show_companies(summary: RunSummary[CompanyView], *, seconds: float) -> None:
         first = summary.first()
         console.print(company_table(first, width=console.width))
         if left := summary.failed - len(first):
-            console.print(f"… {left} more: --json and --report tell of all", style="dim")
+            console.print(f"… {left} more: --json and --report show all", style="dim")
         console.print(_failure_table(summary))
     console.print(_counts(summary, seconds=seconds))
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from invoicexpress_async import DocumentType, Intent
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.cures import cure_of_row, cure_of_step
-from invoicexpress_async.cli.failures import difference_objects, error_object
+from invoicexpress_async.cli.failures import cause_text, difference_objects, error_object
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
     cell,
@@ -279,7 +279,7 @@ def show_rows(summary: RunSummary[RowView], *, seconds: float) -> None:
             table = row_table(rows, types)
         console.print(table)
         if left := summary.ended - len(rows):
-            console.print(f"… {left} more: a job with --json or --report tells of all", style="dim")
+            console.print(f"… {left} more: a job with --json or --report shows all", style="dim")
         if types:
             console.print(legend(types), style="dim")
     if summary.groups:
@@ -317,12 +317,10 @@ def count_text(counts: Counter[str]) -> str:
 
 
 def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
-    """Return what the server answered, in a word, or else what went wrong."""
-    if status is not None:
-        return f"{status}/{code}" if code else str(status)
-    # Without an answer the class says it, unless the state does.
-    is_clear = state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
-    return "-" if is_clear else (error or "").removesuffix("Error")
+    """Return the response of the server, in a word, or else what went wrong."""
+    # Without a response the class says it, unless the state does.
+    is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
+    return "-" if is_clear else cause_text(error, status, code)
 
 
 def pause_object(progress: Progress) -> dict[str, object]:
