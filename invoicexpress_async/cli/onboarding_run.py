@@ -6,10 +6,11 @@ from typing import ClassVar, Final
 
 import attrs
 
-from invoicexpress_async import AccountSession, SessionManager
+from invoicexpress_async import SessionManager
+from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.job_run import JobRun
-from invoicexpress_async.cli.options import OnboardOptions
+from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions
 from invoicexpress_async.cli.progress import ProgressView, Step
 from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
 from invoicexpress_async.cli.shell import DONE, FAILED
@@ -27,6 +28,7 @@ from invoicexpress_async.cli.views.companies import (
     progress_text,
     show_companies,
 )
+from invoicexpress_async.config import Secret
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
@@ -51,47 +53,47 @@ class Onboarding:
 
     Attributes:
         companies: To be onboarded.
+        partner: The name of the account that creates theirs.
+        partner_key: Its key.
+        journal: The file of the journal.
         keys_out: Where new keys go.
         spool: Where they are until then.
         job: The options of the command.
         settings: What the run may do.
+        options: The connection and the form of the output.
     """
 
     companies: CompanyList
+    partner: str
+    partner_key: Secret
+    journal: Path
     keys_out: Path
     spool: Path
     job: OnboardOptions
     settings: RunSettings
+    options: PartnerOptions
 
 
-async def run_onboarding(
-    manager: SessionManager,
-    partner: AccountSession,
-    journal: SqliteJournal,
-    onboarding: Onboarding,
-    *,
-    as_json: bool,
-) -> int:
+async def run_onboarding(onboarding: Onboarding) -> int:
     """Run an onboarding, show it, and return the exit code."""
-    interruption = Interruption()
-    output = OutputOptions(as_json=as_json, report=onboarding.job.report)
-    run = _OnboardingRun(
-        manager=manager,
-        partner=partner,
-        journal=journal,
-        onboarding=onboarding,
-        summary=RunSummary(total=len(onboarding.companies.companies)),
-        sinks=open_sinks(output, company_layout, company_object, interruption.stop.request),
-        interruption=interruption,
-    )
-    return await run.run()
+    given, interruption = onboarding, Interruption()
+    output = OutputOptions(as_json=given.options.as_json, report=given.job.report)
+    async with open_manager(given.options) as manager, SqliteJournal(given.journal) as journal:
+        run = _OnboardingRun(
+            manager=manager,
+            journal=journal,
+            onboarding=given,
+            summary=RunSummary(total=len(given.companies.companies)),
+            sinks=open_sinks(output, company_layout, company_object, interruption.stop.request),
+            interruption=interruption,
+        )
+        return await run.run()
 
 
 @attrs.define(eq=False, kw_only=True)
 class _OnboardingRun(JobRun[CompanyView]):
     records: ClassVar[str] = "companies"
     manager: SessionManager
-    partner: AccountSession
     journal: SqliteJournal
     onboarding: Onboarding
     steps: Counter[CompanyStep] = attrs.field(factory=Counter[CompanyStep])
@@ -101,7 +103,7 @@ class _OnboardingRun(JobRun[CompanyView]):
         given = self.onboarding
         report = await onboard(
             self.manager,
-            self.partner,
+            self.manager.account(given.partner, given.partner_key.reveal()),
             given.companies,
             journal=self.journal,
             key_spool=KeySpool(given.spool),

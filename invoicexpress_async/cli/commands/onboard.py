@@ -15,7 +15,6 @@ from invoicexpress_async.cli.connection import (
     confirm,
     is_this_machine,
     name_of,
-    open_manager,
     read_key,
     warn_of_spaces,
 )
@@ -26,17 +25,15 @@ from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import (
-    JSON,
-    TABLE,
     Column,
     Columns,
+    Place,
     line_text,
     object_of,
     table_of,
     yes_text,
 )
 from invoicexpress_async.cli.views.companies import company_layout
-from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -46,7 +43,7 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
     read_standings,
 )
-from invoicexpress_async.provisioning import RunSettings, SqliteJournal
+from invoicexpress_async.provisioning import RunSettings
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
@@ -120,17 +117,17 @@ def onboard(  # noqa: PLR0913  # the options of a command
         return FAILED
     sys.stderr.write(f"Onboarding: {what}.\n")
     onboarding = Onboarding(
-        companies=listed, keys_out=keys_out, spool=spool, job=job, settings=settings
+        companies=listed,
+        partner=partner,
+        partner_key=key,
+        journal=journal,
+        keys_out=keys_out,
+        spool=spool,
+        job=job,
+        settings=settings,
+        options=options,
     )
-    return run_to_its_end(_run(onboarding, options, partner, key, journal))
-
-
-async def _run(
-    onboarding: Onboarding, options: PartnerOptions, partner: str, key: Secret, path: Path
-) -> int:
-    async with open_manager(options) as manager, SqliteJournal(path) as journal:
-        account = manager.account(partner, key.reveal())
-        return await run_onboarding(manager, account, journal, onboarding, as_json=options.as_json)
+    return run_to_its_end(run_onboarding(onboarding))
 
 
 def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
@@ -199,13 +196,15 @@ _COLUMNS: Final[Columns[_PlannedCompany]] = (
         title="AT",
         text=yes_text,
     ),
-    Column(name="account", of=lambda one: one.standing and one.standing.account_name, places=JSON),
-    Column(name="step", of=lambda one: one.standing and one.standing.step, places=JSON),
-    Column(name="state", of=lambda one: one.standing and one.standing.state, places=JSON),
+    Column(
+        name="account", of=lambda one: one.standing and one.standing.account_name, places=Place.JSON
+    ),
+    Column(name="step", of=lambda one: one.standing and one.standing.step, places=Place.JSON),
+    Column(name="state", of=lambda one: one.standing and one.standing.state, places=Place.JSON),
     Column(
         name="journal",
         of=lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
-        places=TABLE,
+        places=Place.TABLE,
     ),
     Column(name="would", of=lambda one: one.would),
 )

@@ -21,23 +21,17 @@ from invoicexpress_async.cli.output import (
     new_table,
     sequence_object,
 )
-from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.cli.summary import Digest, Group
 from invoicexpress_async.cli.views.columns import (
-    CSV,
     DOCUMENT_COLUMNS,
-    JSON,
-    MARKDOWN,
-    PEOPLE,
-    REPORTS,
-    TABLE,
     Column,
     Columns,
-    CsvReport,
-    MarkdownReport,
+    Place,
     line_text,
     object_of,
+    report_of,
     table_of,
     yes_text,
 )
@@ -139,46 +133,50 @@ def _short_types(line: AuditLine) -> str | None:
 
 
 AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
-    Column(name="line", of=lambda one: one.line, places=REPORTS, text=line_text),
+    Column(name="line", of=lambda one: one.line, places=Place.REPORTS, text=line_text),
     Column(name="account", of=lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
-    Column(name="is_fine", of=lambda one: one.is_fine, places=CSV),
+    Column(name="is_fine", of=lambda one: one.is_fine, places=Place.CSV),
     Column(
         name="serie",
         of=lambda one: one.sequence and one.sequence.serie,
         width=_SERIE_WIDTH,
         is_cut=True,
     ),
-    Column(name="is_default", of=lambda one: one.sequence and one.sequence.is_default, places=CSV),
+    Column(
+        name="is_default", of=lambda one: one.sequence and one.sequence.is_default, places=Place.CSV
+    ),
     Column(
         name="default",
         of=lambda one: one.sequence and one.sequence.is_default,
-        places=PEOPLE,
+        places=Place.PEOPLE,
         text=yes_text,
     ),
-    Column(name="last numbers and codes", of=_numbers_and_codes, places=MARKDOWN),
-    Column(name="last FT", of=lambda one: _invoice(one)[0], places=TABLE, is_number=True),
-    Column(name="FT code", of=lambda one: _invoice(one)[1], places=TABLE),
-    Column(name="state", of=lambda one: one.state, places=TABLE, style=lambda one: one.style),
-    Column(name="no code for", of=lambda one: ", ".join(one.unregistered), places=MARKDOWN),
-    Column(name="no code for", of=_short_types, places=TABLE),
-    Column(name="problem", of=lambda one: one.problem, places=REPORTS),
-    Column(name="cure", of=lambda one: one.cure, places=REPORTS, title="what to do"),
+    Column(name="last numbers and codes", of=_numbers_and_codes, places=Place.MARKDOWN),
+    Column(name="last FT", of=lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
+    Column(name="FT code", of=lambda one: _invoice(one)[1], places=Place.TABLE),
+    Column(name="state", of=lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
+    Column(name="no code for", of=lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
+    Column(name="no code for", of=_short_types, places=Place.TABLE),
+    Column(name="problem", of=lambda one: one.problem, places=Place.REPORTS),
+    Column(name="cure", of=lambda one: one.cure, places=Place.REPORTS, title="what to do"),
 )
 # In JSON an account is one record, with its sequences inside.
 ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
-    Column(name="line", of=lambda one: one.row.line, places=JSON),
-    Column(name="account", of=lambda one: one.row.account, places=JSON),
-    Column(name="is_fine", of=lambda one: one.is_fine, places=JSON),
-    Column(name="defaults", of=lambda one: [serie.serie for serie in one.defaults], places=JSON),
+    Column(name="line", of=lambda one: one.row.line, places=Place.JSON),
+    Column(name="account", of=lambda one: one.row.account, places=Place.JSON),
+    Column(name="is_fine", of=lambda one: one.is_fine, places=Place.JSON),
+    Column(
+        name="defaults", of=lambda one: [serie.serie for serie in one.defaults], places=Place.JSON
+    ),
     Column(
         name="sequences",
         of=lambda one: [
             sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
             for sequence in one.sequences
         ],
-        places=JSON,
+        places=Place.JSON,
     ),
-    Column(name="failure", of=lambda one: one.error and error_object(one.error), places=JSON),
+    Column(name="failure", of=lambda one: one.error and error_object(one.error), places=Place.JSON),
 )
 
 
@@ -273,13 +271,13 @@ def audit_layout(path: Path, columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Lay
 
     In CSV, a serie has a line for each document type.
     """
-    if not is_markdown(path):
-        return CsvReport(columns, lines_of, DOCUMENT_COLUMNS)
     summary = AuditSummary(total=0, max_kept=0)
-    return MarkdownReport(
-        "audit",
+    return report_of(
+        path,
         columns,
         lines_of,
+        title="audit",
+        documents=DOCUMENT_COLUMNS,
         on_record=summary.add,
         end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
     )

@@ -6,6 +6,7 @@ the column names, in the order of the list.
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -15,7 +16,13 @@ from rich.text import Text
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.output import cell, documents_of, new_table
-from invoicexpress_async.cli.report_file import csv_lines, markdown_head, markdown_row
+from invoicexpress_async.cli.report_file import (
+    Layout,
+    csv_lines,
+    is_markdown,
+    markdown_head,
+    markdown_row,
+)
 from invoicexpress_async.cli.shell import printable
 
 T = TypeVar("T")
@@ -29,15 +36,9 @@ class Place(enum.Flag):
     MARKDOWN = enum.auto()
     TABLE = enum.auto()
     JSON = enum.auto()
-
-
-CSV: Final = Place.CSV
-MARKDOWN: Final = Place.MARKDOWN
-TABLE: Final = Place.TABLE
-JSON: Final = Place.JSON
-PEOPLE: Final = MARKDOWN | TABLE
-REPORTS: Final = CSV | MARKDOWN
-EVERYWHERE: Final = REPORTS | TABLE | JSON
+    PEOPLE = MARKDOWN | TABLE
+    REPORTS = CSV | MARKDOWN
+    ALL = REPORTS | TABLE | JSON
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +60,7 @@ class Column(Generic[T_contra]):
 
     name: str
     of: Callable[[T_contra], object]
-    places: Place = EVERYWHERE
+    places: Place = Place.ALL
     title: str | None = None
     text: Callable[[object], object] | None = None
     style: Callable[[T_contra], str] | None = None
@@ -116,12 +117,12 @@ def columns_at(place: Place, columns: Columns[T]) -> list[Column[T]]:
 
 def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
     """Return a record as plain data, for JSON."""
-    return {"type": kind} | {one.name: one.of(record) for one in columns_at(JSON, columns)}
+    return {"type": kind} | {one.name: one.of(record) for one in columns_at(Place.JSON, columns)}
 
 
 def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
     """Return records as a table."""
-    shown, table = columns_at(TABLE, columns), new_table()
+    shown, table = columns_at(Place.TABLE, columns), new_table()
     for one in shown:
         table.add_column(
             one.heading,
@@ -168,7 +169,7 @@ class HasSequence(Protocol):
 L = TypeVar("L", bound=HasSequence)
 
 
-class CsvReport(Generic[T, L]):
+class _CsvReport(Generic[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
 
     def __init__(
@@ -177,7 +178,7 @@ class CsvReport(Generic[T, L]):
         lines_of: Callable[[T], Iterable[L]],
         documents: Columns[Document] = (),
     ) -> None:
-        self._columns, self._documents = columns_at(CSV, columns), documents
+        self._columns, self._documents = columns_at(Place.CSV, columns), documents
         self._lines_of = lines_of
         names = [one.name for one in self._columns] + [one.name for one in documents]
         self.start: str = ",".join(names) + "\r\n"
@@ -200,7 +201,7 @@ class CsvReport(Generic[T, L]):
             yield [*start, *(one.shown(document) for one in self._documents)]
 
 
-class MarkdownReport(Generic[T, L]):
+class _MarkdownReport(Generic[T, L]):
     """Records as a Markdown table, with what is to be said after it."""
 
     def __init__(
@@ -212,7 +213,7 @@ class MarkdownReport(Generic[T, L]):
         on_record: Callable[[T], None],
         end: Callable[[], str],
     ) -> None:
-        self._columns, self._lines_of = columns_at(MARKDOWN, columns), lines_of
+        self._columns, self._lines_of = columns_at(Place.MARKDOWN, columns), lines_of
         self._on_record, self.end = on_record, end
         head = markdown_head([one.heading for one in self._columns])
         self.start: str = f"# InvoiceXpress: {title}\n\n{head}"
@@ -224,3 +225,29 @@ class MarkdownReport(Generic[T, L]):
             markdown_row(column.shown(line) for column in self._columns)
             for line in self._lines_of(one)
         )
+
+
+def report_of(  # noqa: PLR0913  # keyword-only options
+    path: Path,
+    columns: Columns[L],
+    lines_of: Callable[[T], Iterable[L]],
+    *,
+    title: str,
+    documents: Columns[Document] = (),
+    on_record: Callable[[T], None],
+    end: Callable[[], str],
+) -> Layout[T]:
+    """Return the report that the suffix of a file selects.
+
+    Args:
+        path: The file.
+        columns: Of a line.
+        lines_of: Returns the lines of a record.
+        title: Of the Markdown.
+        documents: What CSV shows of each document type of a line, in a row of its own.
+        on_record: Called with each record of the Markdown, to count it.
+        end: Returns what the Markdown says after its table.
+    """
+    if is_markdown(path):
+        return _MarkdownReport(title, columns, lines_of, on_record=on_record, end=end)
+    return _CsvReport(columns, lines_of, documents)

@@ -15,21 +15,16 @@ from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.cures import cure_of_company
 from invoicexpress_async.cli.failures import cause_text, error_object
 from invoicexpress_async.cli.output import cell, data_console, new_table, sequence_object
-from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
 from invoicexpress_async.cli.views.columns import (
-    CSV,
-    JSON,
-    PEOPLE,
-    REPORTS,
-    TABLE,
     Column,
     Columns,
-    CsvReport,
-    MarkdownReport,
+    Place,
     alone,
     line_text,
     object_of,
+    report_of,
     table_of,
     words_text,
 )
@@ -159,38 +154,45 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
         is_cut=True,
     ),
     Column(name="account", of=lambda one: one.outcome.account_name, width=18, is_cut=True),
-    Column(name="account_id", of=lambda one: one.outcome.account_id, places=CSV | JSON),
+    Column(name="account_id", of=lambda one: one.outcome.account_id, places=Place.CSV | Place.JSON),
     Column(name="step", of=lambda one: one.outcome.step, is_cut=True),
-    Column(name="state", of=lambda one: one.outcome.state, places=REPORTS | JSON),
+    Column(name="state", of=lambda one: one.outcome.state, places=Place.REPORTS | Place.JSON),
     Column(
         name="state",
         of=lambda one: one.outcome.state,
-        places=TABLE,
+        places=Place.TABLE,
         text=words_text,
         style=lambda one: _STYLES[one.state],
         is_cut=True,
     ),
-    Column(name="serie", of=lambda one: one.outcome.company.serie, places=REPORTS | JSON),
-    Column(name="sequence_id", of=lambda one: one.sequence and one.sequence.id, places=CSV),
-    Column(name="error", of=lambda one: one.outcome.error_name, places=CSV),
-    Column(name="status", of=lambda one: one.outcome.status, places=CSV),
-    Column(name="code", of=lambda one: one.outcome.code, places=CSV),
-    Column(name="message", of=lambda one: one.message, places=CSV),
     Column(
-        name="why", of=lambda one: f"{one.code} {one.message}".strip(), places=PEOPLE, is_cut=True
+        name="serie", of=lambda one: one.outcome.company.serie, places=Place.REPORTS | Place.JSON
     ),
-    Column(name="cure", of=lambda one: one.cure, places=REPORTS, title="what to do"),
-    Column(name="is_recorded", of=lambda one: one.is_recorded, places=JSON),
+    Column(name="sequence_id", of=lambda one: one.sequence and one.sequence.id, places=Place.CSV),
+    Column(name="error", of=lambda one: one.outcome.error_name, places=Place.CSV),
+    Column(name="status", of=lambda one: one.outcome.status, places=Place.CSV),
+    Column(name="code", of=lambda one: one.outcome.code, places=Place.CSV),
+    Column(name="message", of=lambda one: one.message, places=Place.CSV),
     Column(
-        name="sequence", of=lambda one: one.sequence and sequence_object(one.sequence), places=JSON
+        name="why",
+        of=lambda one: f"{one.code} {one.message}".strip(),
+        places=Place.PEOPLE,
+        is_cut=True,
+    ),
+    Column(name="cure", of=lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+    Column(name="is_recorded", of=lambda one: one.is_recorded, places=Place.JSON),
+    Column(
+        name="sequence",
+        of=lambda one: one.sequence and sequence_object(one.sequence),
+        places=Place.JSON,
     ),
     Column(
         name="intent",
         of=lambda one: one.intent,
-        places=CSV | JSON,
+        places=Place.CSV | Place.JSON,
         text=lambda intent: intent and json.dumps(intent),
     ),
-    Column(name="failure", of=lambda one: one.failure, places=JSON),
+    Column(name="failure", of=lambda one: one.failure, places=Place.JSON),
 )
 
 
@@ -210,13 +212,12 @@ def company_layout(
     path: Path, columns: Columns[CompanyView] = COMPANY_COLUMNS
 ) -> Layout[CompanyView]:
     """Return the report that the suffix of the file selects: a line for each company."""
-    if not is_markdown(path):
-        return CsvReport[CompanyView, CompanyView](columns, alone)
     summary = RunSummary[CompanyView](total=0)
-    return MarkdownReport(
-        "onboarding",
+    return report_of(
+        path,
         columns,
         alone,
+        title="onboarding",
         on_record=summary.add,
         end=lambda: _report_end(summary),
     )

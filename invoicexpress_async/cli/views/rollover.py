@@ -9,10 +9,9 @@ from invoicexpress_async.cli.cures import cure_of_step
 from invoicexpress_async.cli.failures import cure_of, error_object, message_of
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, write_json
 from invoicexpress_async.cli.views.columns import (
-    JSON,
-    TABLE,
     Column,
     Columns,
+    Place,
     line_text,
     object_of,
     table_of,
@@ -63,17 +62,17 @@ ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
     Column(name="line", of=lambda one: one.step.row.line, text=line_text, is_number=True),
     Column(name="account", of=lambda one: one.step.row.account, width=ACCOUNT_WIDTH),
     Column(name="current", of=lambda one: one.current, title="default now", width=_SERIE_WIDTH),
-    Column(name="serie", of=lambda one: one.step.serie, places=JSON),
+    Column(name="serie", of=lambda one: one.step.serie, places=Place.JSON),
     Column(
         name="next",
         of=lambda one: one.step.serie or "?",
-        places=TABLE,
+        places=Place.TABLE,
         style=lambda one: "" if one.step.serie else "yellow",
         width=_SERIE_WIDTH,
     ),
-    Column(name="what to do", of=lambda one: one.note, places=TABLE),
-    Column(name="failure", of=lambda one: one.failure, places=JSON),
-    Column(name="journal", of=lambda one: one.journal, places=JSON),
+    Column(name="what to do", of=lambda one: one.note, places=Place.TABLE),
+    Column(name="failure", of=lambda one: one.failure, places=Place.JSON),
+    Column(name="journal", of=lambda one: one.journal, places=Place.JSON),
 )
 
 

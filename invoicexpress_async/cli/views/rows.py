@@ -25,24 +25,18 @@ from invoicexpress_async.cli.output import (
     new_table,
     sequence_object,
 )
-from invoicexpress_async.cli.report_file import Layout, is_markdown
+from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
 from invoicexpress_async.cli.views.columns import (
-    CSV,
     DOCUMENT_COLUMNS,
-    JSON,
-    MARKDOWN,
     NUMBER,
-    PEOPLE,
-    REPORTS,
-    TABLE,
     Column,
     Columns,
-    CsvReport,
-    MarkdownReport,
+    Place,
     alone,
     line_text,
     object_of,
+    report_of,
     table_of,
 )
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
@@ -145,35 +139,40 @@ class RowView:
 
 
 ROW_COLUMNS: Final[Columns[RowView]] = (
-    Column(name="line", of=lambda row: row.line, places=REPORTS | JSON, text=line_text),
+    Column(name="line", of=lambda row: row.line, places=Place.REPORTS | Place.JSON, text=line_text),
     Column(name="account", of=lambda row: row.account, width=ACCOUNT_WIDTH, is_cut=True),
     Column(name="serie", of=lambda row: row.serie, width=_SERIE_WIDTH, is_cut=True),
     Column(name="state", of=lambda row: row.state, style=lambda row: STATE_STYLES[row.state]),
-    Column(name="created", of=lambda row: row.created, places=CSV | JSON),
-    Column(name="is_recorded", of=lambda row: row.is_recorded, places=JSON),
-    Column(name="seconds", of=lambda row: round(row.seconds, 3), places=JSON),
+    Column(name="created", of=lambda row: row.created, places=Place.CSV | Place.JSON),
+    Column(name="is_recorded", of=lambda row: row.is_recorded, places=Place.JSON),
+    Column(name="seconds", of=lambda row: round(row.seconds, 3), places=Place.JSON),
     Column(
-        name="sequence", of=lambda row: row.sequence and sequence_object(row.sequence), places=JSON
+        name="sequence",
+        of=lambda row: row.sequence and sequence_object(row.sequence),
+        places=Place.JSON,
     ),
     Column(
-        name="id", of=lambda row: row.sequence and row.sequence.id, places=PEOPLE, is_number=True
+        name="id",
+        of=lambda row: row.sequence and row.sequence.id,
+        places=Place.PEOPLE,
+        is_number=True,
     ),
-    Column(name="FT code", of=lambda row: row.invoice_code, places=PEOPLE),
+    Column(name="FT code", of=lambda row: row.invoice_code, places=Place.PEOPLE),
     Column(
         name="no code for",
         of=lambda row: row.sequence and ", ".join(map(str, row.sequence.unregistered)),
-        places=MARKDOWN,
+        places=Place.MARKDOWN,
     ),
-    Column(name="error", of=lambda row: row.error_name, places=CSV),
-    Column(name="code", of=lambda row: row.code, places=REPORTS),
-    Column(name="cure", of=lambda row: row.cure, places=REPORTS, title="what to do"),
+    Column(name="error", of=lambda row: row.error_name, places=Place.CSV),
+    Column(name="code", of=lambda row: row.code, places=Place.REPORTS),
+    Column(name="cure", of=lambda row: row.cure, places=Place.REPORTS, title="what to do"),
     Column(
         name="intent",
         of=lambda row: row.intent,
-        places=CSV | JSON,
+        places=Place.CSV | Place.JSON,
         text=lambda intent: json.dumps(intent) if intent else None,
     ),
-    Column(name="failure", of=lambda row: row.failure, places=JSON),
+    Column(name="failure", of=lambda row: row.failure, places=Place.JSON),
 )
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
 
@@ -221,13 +220,13 @@ def row_layout(path: Path, columns: Columns[RowView] = ROW_COLUMNS) -> Layout[Ro
     In CSV, a row has a line for each document type; in Markdown, the counts, the cures and what
     `sequences resume` takes come after the rows.
     """
-    if not is_markdown(path):
-        return CsvReport[RowView, RowView](columns, alone, _DOCUMENTS)
     summary = RunSummary[RowView](total=0)
-    return MarkdownReport(
-        "report of a run",
+    return report_of(
+        path,
         columns,
         alone,
+        title="report of a run",
+        documents=_DOCUMENTS,
         on_record=summary.add,
         end=lambda: _report_end(summary),
     )
@@ -262,7 +261,7 @@ def _mark_column(name: str) -> Column[RowView]:
     return Column(
         name=initials(name),
         of=lambda row: mark(documents_of(row.sequence).get(name)),
-        places=TABLE,
+        places=Place.TABLE,
         is_mark=True,
     )
 
