@@ -53,7 +53,7 @@ def in_reports(layouts: Callable[[Path], Layout[T]], one: T) -> dict[Place, str]
 
 
 def test_a_column_added_to_the_rows_shows_in_all_four_places() -> None:
-    columns = (*ROW_COLUMNS, Column[RowView](name="shelf", of=lambda row: f"s-{row.line}"))
+    columns = (*ROW_COLUMNS, Column[RowView]("shelf", lambda row: f"s-{row.line}"))
     row = RowView(line=7, account="acme", serie="2027", state="done")
 
     shown = in_reports(lambda path: row_layout(path, columns), row)
@@ -67,7 +67,7 @@ def test_a_column_added_to_the_rows_shows_in_all_four_places() -> None:
 
 
 def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
-    columns = (*COMPANY_COLUMNS, Column[CompanyView](name="shelf", of=lambda one: f"s-{one.line}"))
+    columns = (*COMPANY_COLUMNS, Column[CompanyView]("shelf", lambda one: f"s-{one.line}"))
     outcome = CompanyOutcome(
         company=company(7),
         step=CompanyStep.ACCOUNT,
@@ -87,7 +87,7 @@ def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
 
 
 def test_a_column_added_to_the_lines_of_an_audit_shows_in_the_table_and_both_reports() -> None:
-    columns = (*AUDIT_COLUMNS, Column[AuditLine](name="shelf", of=lambda one: f"s-{one.line}"))
+    columns = (*AUDIT_COLUMNS, Column[AuditLine]("shelf", lambda one: f"s-{one.line}"))
     row = AccountRow(account="acme", api_key="a-key-of-a-test", line=7)
     seen = AccountAudit(row=row, error=NotFoundError("no", status=404))
     line = AuditLine(line=7, account="acme", is_fine=False, rank=0, problem="404")
@@ -103,13 +103,13 @@ def test_a_column_added_to_the_lines_of_an_audit_shows_in_the_table_and_both_rep
 
 @pytest.mark.parametrize("place", [Place.CSV, Place.MARKDOWN, Place.TABLE, Place.JSON])
 def test_a_column_shows_only_where_it_says(place: Place) -> None:
-    columns = [Column[int](name=f"at {one.name}", of=int, places=one) for one in Place]
+    columns = [Column[int](f"at {one.name}", int, places=one) for one in Place]
 
     assert [one.name for one in columns_at(place, columns)] == [f"at {place.name}"]
 
 
 def test_a_report_and_a_table_show_the_text_and_json_the_value() -> None:
-    column = Column[str](name="state", of=str, text=lambda value: f"<{value}>")
+    column = Column[str]("state", str, text=lambda value: f"<{value}>")
 
     assert object_of("outcome", [column], "done") == {"type": "outcome", "state": "done"}
     assert column.shown("done") == "<done>"
@@ -117,6 +117,6 @@ def test_a_report_and_a_table_show_the_text_and_json_the_value() -> None:
 
 
 def test_nothing_in_a_coloured_cell_steers_the_terminal() -> None:
-    column = Column[str](name="state", of=str, style=lambda _: "red")
+    column = Column[str]("state", str, style=lambda _: "red")
 
     assert column.cell("\x1b[2J").plain == "\N{REPLACEMENT CHARACTER}[2J"

@@ -180,33 +180,26 @@ class _PlannedCompany:
 
 
 _COLUMNS: Final[Columns[_PlannedCompany]] = (
-    Column(name="line", of=lambda one: one.company.line, text=line_text, is_number=True),
-    Column(name="fiscal_id", of=lambda one: one.company.fiscal_id),
+    Column("line", lambda one: one.company.line, text=line_text, is_number=True),
+    Column("fiscal_id", lambda one: one.company.fiscal_id),
     Column(
-        name="organization_name",
-        of=lambda one: one.company.account.organization_name,
+        "organization_name",
+        lambda one: one.company.account.organization_name,
         title="company",
         width=_NAME_WIDTH,
         is_cut=True,
     ),
-    Column(name="serie", of=lambda one: one.company.serie, width=_NAME_WIDTH, is_cut=True),
+    Column("serie", lambda one: one.company.serie, width=_NAME_WIDTH, is_cut=True),
+    Column("has_at_credentials", lambda one: one.company.at is not None, title="AT", text=yes_text),
+    Column("account", lambda one: one.standing and one.standing.account_name, places=Place.JSON),
+    Column("step", lambda one: one.standing and one.standing.step, places=Place.JSON),
+    Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
     Column(
-        name="has_at_credentials",
-        of=lambda one: one.company.at is not None,
-        title="AT",
-        text=yes_text,
-    ),
-    Column(
-        name="account", of=lambda one: one.standing and one.standing.account_name, places=Place.JSON
-    ),
-    Column(name="step", of=lambda one: one.standing and one.standing.step, places=Place.JSON),
-    Column(name="state", of=lambda one: one.standing and one.standing.state, places=Place.JSON),
-    Column(
-        name="journal",
-        of=lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
+        "journal",
+        lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
         places=Place.TABLE,
     ),
-    Column(name="would", of=lambda one: one.would),
+    Column("would", lambda one: one.would),
 )
 
 

@@ -37,11 +37,11 @@ _MAX_ROWS_SHOWN: Final = 20
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 _COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
-    Column(name="line", of=lambda one: one[0].line, is_number=True),
-    Column(name="account", of=lambda one: one[0].account),
-    Column(name="serie", of=lambda one: one[0].serie),
-    Column(name="is_default", of=lambda one: one[0].is_default, title="default", text=yes_text),
-    Column(name="journal", of=lambda one: one[1]),
+    Column("line", lambda one: one[0].line, is_number=True),
+    Column("account", lambda one: one[0].account),
+    Column("serie", lambda one: one[0].serie),
+    Column("is_default", lambda one: one[0].is_default, title="default", text=yes_text),
+    Column("journal", lambda one: one[1]),
 )
 
 

@@ -133,50 +133,43 @@ def _short_types(line: AuditLine) -> str | None:
 
 
 AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
-    Column(name="line", of=lambda one: one.line, places=Place.REPORTS, text=line_text),
-    Column(name="account", of=lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
-    Column(name="is_fine", of=lambda one: one.is_fine, places=Place.CSV),
+    Column("line", lambda one: one.line, places=Place.REPORTS, text=line_text),
+    Column("account", lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
+    Column("is_fine", lambda one: one.is_fine, places=Place.CSV),
     Column(
-        name="serie",
-        of=lambda one: one.sequence and one.sequence.serie,
-        width=_SERIE_WIDTH,
-        is_cut=True,
+        "serie", lambda one: one.sequence and one.sequence.serie, width=_SERIE_WIDTH, is_cut=True
     ),
+    Column("is_default", lambda one: one.sequence and one.sequence.is_default, places=Place.CSV),
     Column(
-        name="is_default", of=lambda one: one.sequence and one.sequence.is_default, places=Place.CSV
-    ),
-    Column(
-        name="default",
-        of=lambda one: one.sequence and one.sequence.is_default,
+        "default",
+        lambda one: one.sequence and one.sequence.is_default,
         places=Place.PEOPLE,
         text=yes_text,
     ),
-    Column(name="last numbers and codes", of=_numbers_and_codes, places=Place.MARKDOWN),
-    Column(name="last FT", of=lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
-    Column(name="FT code", of=lambda one: _invoice(one)[1], places=Place.TABLE),
-    Column(name="state", of=lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
-    Column(name="no code for", of=lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
-    Column(name="no code for", of=_short_types, places=Place.TABLE),
-    Column(name="problem", of=lambda one: one.problem, places=Place.REPORTS),
-    Column(name="cure", of=lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+    Column("last numbers and codes", _numbers_and_codes, places=Place.MARKDOWN),
+    Column("last FT", lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
+    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE),
+    Column("state", lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
+    Column("no code for", lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
+    Column("no code for", _short_types, places=Place.TABLE),
+    Column("problem", lambda one: one.problem, places=Place.REPORTS),
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do"),
 )
 # In JSON an account is one record, with its sequences inside.
 ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
-    Column(name="line", of=lambda one: one.row.line, places=Place.JSON),
-    Column(name="account", of=lambda one: one.row.account, places=Place.JSON),
-    Column(name="is_fine", of=lambda one: one.is_fine, places=Place.JSON),
+    Column("line", lambda one: one.row.line, places=Place.JSON),
+    Column("account", lambda one: one.row.account, places=Place.JSON),
+    Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
+    Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
     Column(
-        name="defaults", of=lambda one: [serie.serie for serie in one.defaults], places=Place.JSON
-    ),
-    Column(
-        name="sequences",
-        of=lambda one: [
+        "sequences",
+        lambda one: [
             sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
             for sequence in one.sequences
         ],
         places=Place.JSON,
     ),
-    Column(name="failure", of=lambda one: one.error and error_object(one.error), places=Place.JSON),
+    Column("failure", lambda one: one.error and error_object(one.error), places=Place.JSON),
 )
 
 

@@ -41,7 +41,7 @@ class Place(enum.Flag):
     ALL = REPORTS | TABLE | JSON
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Column(Generic[T_contra]):
     """One column of a record.
 
@@ -60,14 +60,14 @@ class Column(Generic[T_contra]):
 
     name: str
     of: Callable[[T_contra], object]
-    places: Place = Place.ALL
-    title: str | None = None
-    text: Callable[[object], object] | None = None
-    style: Callable[[T_contra], str] | None = None
-    is_number: bool = False
-    is_mark: bool = False
-    width: int | None = None
-    is_cut: bool = False
+    places: Place = attrs.field(default=Place.ALL, kw_only=True)
+    title: str | None = attrs.field(default=None, kw_only=True)
+    text: Callable[[object], object] | None = attrs.field(default=None, kw_only=True)
+    style: Callable[[T_contra], str] | None = attrs.field(default=None, kw_only=True)
+    is_number: bool = attrs.field(default=False, kw_only=True)
+    is_mark: bool = attrs.field(default=False, kw_only=True)
+    width: int | None = attrs.field(default=None, kw_only=True)
+    is_cut: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def heading(self) -> str:
@@ -146,14 +146,14 @@ class Document:
     state: DocumentSequenceState
 
 
-NUMBER: Final = Column[Document](name="number", of=lambda one: one.state.number)
+NUMBER: Final = Column[Document]("number", lambda one: one.state.number)
 DOCUMENT_COLUMNS: Final[Columns[Document]] = (
-    Column(name="id", of=lambda one: one.sequence.id),
-    Column(name="document_type", of=lambda one: one.name),
+    Column("id", lambda one: one.sequence.id),
+    Column("document_type", lambda one: one.name),
     NUMBER,
-    Column(name="document_sequence_id", of=lambda one: one.state.sequence_id),
-    Column(name="validation_code", of=lambda one: one.state.validation_code),
-    Column(name="registration", of=lambda one: one.state.registration),
+    Column("document_sequence_id", lambda one: one.state.sequence_id),
+    Column("validation_code", lambda one: one.state.validation_code),
+    Column("registration", lambda one: one.state.registration),
 )
 
 

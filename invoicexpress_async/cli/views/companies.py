@@ -144,55 +144,48 @@ class CompanyView:
 
 
 COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
-    Column(name="line", of=lambda one: one.line, text=line_text, is_number=True, is_cut=True),
-    Column(name="fiscal_id", of=lambda one: one.outcome.company.fiscal_id, is_cut=True),
+    Column("line", lambda one: one.line, text=line_text, is_number=True, is_cut=True),
+    Column("fiscal_id", lambda one: one.outcome.company.fiscal_id, is_cut=True),
     Column(
-        name="organization_name",
-        of=lambda one: one.outcome.company.account.organization_name,
+        "organization_name",
+        lambda one: one.outcome.company.account.organization_name,
         title="company",
         width=20,
         is_cut=True,
     ),
-    Column(name="account", of=lambda one: one.outcome.account_name, width=18, is_cut=True),
-    Column(name="account_id", of=lambda one: one.outcome.account_id, places=Place.CSV | Place.JSON),
-    Column(name="step", of=lambda one: one.outcome.step, is_cut=True),
-    Column(name="state", of=lambda one: one.outcome.state, places=Place.REPORTS | Place.JSON),
+    Column("account", lambda one: one.outcome.account_name, width=18, is_cut=True),
+    Column("account_id", lambda one: one.outcome.account_id, places=Place.CSV | Place.JSON),
+    Column("step", lambda one: one.outcome.step, is_cut=True),
+    Column("state", lambda one: one.outcome.state, places=Place.REPORTS | Place.JSON),
     Column(
-        name="state",
-        of=lambda one: one.outcome.state,
+        "state",
+        lambda one: one.outcome.state,
         places=Place.TABLE,
         text=words_text,
         style=lambda one: _STYLES[one.state],
         is_cut=True,
     ),
+    Column("serie", lambda one: one.outcome.company.serie, places=Place.REPORTS | Place.JSON),
+    Column("sequence_id", lambda one: one.sequence and one.sequence.id, places=Place.CSV),
+    Column("error", lambda one: one.outcome.error_name, places=Place.CSV),
+    Column("status", lambda one: one.outcome.status, places=Place.CSV),
+    Column("code", lambda one: one.outcome.code, places=Place.CSV),
+    Column("message", lambda one: one.message, places=Place.CSV),
     Column(
-        name="serie", of=lambda one: one.outcome.company.serie, places=Place.REPORTS | Place.JSON
+        "why", lambda one: f"{one.code} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
     ),
-    Column(name="sequence_id", of=lambda one: one.sequence and one.sequence.id, places=Place.CSV),
-    Column(name="error", of=lambda one: one.outcome.error_name, places=Place.CSV),
-    Column(name="status", of=lambda one: one.outcome.status, places=Place.CSV),
-    Column(name="code", of=lambda one: one.outcome.code, places=Place.CSV),
-    Column(name="message", of=lambda one: one.message, places=Place.CSV),
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+    Column("is_recorded", lambda one: one.is_recorded, places=Place.JSON),
     Column(
-        name="why",
-        of=lambda one: f"{one.code} {one.message}".strip(),
-        places=Place.PEOPLE,
-        is_cut=True,
-    ),
-    Column(name="cure", of=lambda one: one.cure, places=Place.REPORTS, title="what to do"),
-    Column(name="is_recorded", of=lambda one: one.is_recorded, places=Place.JSON),
-    Column(
-        name="sequence",
-        of=lambda one: one.sequence and sequence_object(one.sequence),
-        places=Place.JSON,
+        "sequence", lambda one: one.sequence and sequence_object(one.sequence), places=Place.JSON
     ),
     Column(
-        name="intent",
-        of=lambda one: one.intent,
+        "intent",
+        lambda one: one.intent,
         places=Place.CSV | Place.JSON,
         text=lambda intent: intent and json.dumps(intent),
     ),
-    Column(name="failure", of=lambda one: one.failure, places=Place.JSON),
+    Column("failure", lambda one: one.failure, places=Place.JSON),
 )
 
 

@@ -59,20 +59,20 @@ class RolloverLine:
 
 
 ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
-    Column(name="line", of=lambda one: one.step.row.line, text=line_text, is_number=True),
-    Column(name="account", of=lambda one: one.step.row.account, width=ACCOUNT_WIDTH),
-    Column(name="current", of=lambda one: one.current, title="default now", width=_SERIE_WIDTH),
-    Column(name="serie", of=lambda one: one.step.serie, places=Place.JSON),
+    Column("line", lambda one: one.step.row.line, text=line_text, is_number=True),
+    Column("account", lambda one: one.step.row.account, width=ACCOUNT_WIDTH),
+    Column("current", lambda one: one.current, title="default now", width=_SERIE_WIDTH),
+    Column("serie", lambda one: one.step.serie, places=Place.JSON),
     Column(
-        name="next",
-        of=lambda one: one.step.serie or "?",
+        "next",
+        lambda one: one.step.serie or "?",
         places=Place.TABLE,
         style=lambda one: "" if one.step.serie else "yellow",
         width=_SERIE_WIDTH,
     ),
-    Column(name="what to do", of=lambda one: one.note, places=Place.TABLE),
-    Column(name="failure", of=lambda one: one.failure, places=Place.JSON),
-    Column(name="journal", of=lambda one: one.journal, places=Place.JSON),
+    Column("what to do", lambda one: one.note, places=Place.TABLE),
+    Column("failure", lambda one: one.failure, places=Place.JSON),
+    Column("journal", lambda one: one.journal, places=Place.JSON),
 )
 
 

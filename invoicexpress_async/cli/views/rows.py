@@ -139,40 +139,33 @@ class RowView:
 
 
 ROW_COLUMNS: Final[Columns[RowView]] = (
-    Column(name="line", of=lambda row: row.line, places=Place.REPORTS | Place.JSON, text=line_text),
-    Column(name="account", of=lambda row: row.account, width=ACCOUNT_WIDTH, is_cut=True),
-    Column(name="serie", of=lambda row: row.serie, width=_SERIE_WIDTH, is_cut=True),
-    Column(name="state", of=lambda row: row.state, style=lambda row: STATE_STYLES[row.state]),
-    Column(name="created", of=lambda row: row.created, places=Place.CSV | Place.JSON),
-    Column(name="is_recorded", of=lambda row: row.is_recorded, places=Place.JSON),
-    Column(name="seconds", of=lambda row: round(row.seconds, 3), places=Place.JSON),
+    Column("line", lambda row: row.line, places=Place.REPORTS | Place.JSON, text=line_text),
+    Column("account", lambda row: row.account, width=ACCOUNT_WIDTH, is_cut=True),
+    Column("serie", lambda row: row.serie, width=_SERIE_WIDTH, is_cut=True),
+    Column("state", lambda row: row.state, style=lambda row: STATE_STYLES[row.state]),
+    Column("created", lambda row: row.created, places=Place.CSV | Place.JSON),
+    Column("is_recorded", lambda row: row.is_recorded, places=Place.JSON),
+    Column("seconds", lambda row: round(row.seconds, 3), places=Place.JSON),
     Column(
-        name="sequence",
-        of=lambda row: row.sequence and sequence_object(row.sequence),
-        places=Place.JSON,
+        "sequence", lambda row: row.sequence and sequence_object(row.sequence), places=Place.JSON
     ),
+    Column("id", lambda row: row.sequence and row.sequence.id, places=Place.PEOPLE, is_number=True),
+    Column("FT code", lambda row: row.invoice_code, places=Place.PEOPLE),
     Column(
-        name="id",
-        of=lambda row: row.sequence and row.sequence.id,
-        places=Place.PEOPLE,
-        is_number=True,
-    ),
-    Column(name="FT code", of=lambda row: row.invoice_code, places=Place.PEOPLE),
-    Column(
-        name="no code for",
-        of=lambda row: row.sequence and ", ".join(map(str, row.sequence.unregistered)),
+        "no code for",
+        lambda row: row.sequence and ", ".join(map(str, row.sequence.unregistered)),
         places=Place.MARKDOWN,
     ),
-    Column(name="error", of=lambda row: row.error_name, places=Place.CSV),
-    Column(name="code", of=lambda row: row.code, places=Place.REPORTS),
-    Column(name="cure", of=lambda row: row.cure, places=Place.REPORTS, title="what to do"),
+    Column("error", lambda row: row.error_name, places=Place.CSV),
+    Column("code", lambda row: row.code, places=Place.REPORTS),
+    Column("cure", lambda row: row.cure, places=Place.REPORTS, title="what to do"),
     Column(
-        name="intent",
-        of=lambda row: row.intent,
+        "intent",
+        lambda row: row.intent,
         places=Place.CSV | Place.JSON,
         text=lambda intent: json.dumps(intent) if intent else None,
     ),
-    Column(name="failure", of=lambda row: row.failure, places=Place.JSON),
+    Column("failure", lambda row: row.failure, places=Place.JSON),
 )
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
 
@@ -259,8 +252,8 @@ def row_table(
 
 def _mark_column(name: str) -> Column[RowView]:
     return Column(
-        name=initials(name),
-        of=lambda row: mark(documents_of(row.sequence).get(name)),
+        initials(name),
+        lambda row: mark(documents_of(row.sequence).get(name)),
         places=Place.TABLE,
         is_mark=True,
     )
