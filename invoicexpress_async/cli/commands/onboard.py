@@ -20,7 +20,7 @@ from invoicexpress_async.cli.connection import (
 )
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
-from invoicexpress_async.cli.output import data_console, write_json
+from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, printable
 from invoicexpress_async.cli.signals import run_to_its_end
@@ -29,8 +29,7 @@ from invoicexpress_async.cli.views.columns import (
     Columns,
     Place,
     line_text,
-    object_of,
-    table_of,
+    show_plan,
     yes_text,
 )
 from invoicexpress_async.cli.views.companies import company_layout
@@ -48,7 +47,6 @@ from invoicexpress_async.provisioning import RunSettings
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
 
-_MAX_ROWS: Final = 20
 _NAME_WIDTH: Final = 26
 _MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
@@ -262,21 +260,11 @@ def _describe(plan: Iterable[_PlannedCompany]) -> str:
 def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
     """Show it, and return the exit code: 1 if the journal would refuse the run."""
     would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
+    show_plan(_COLUMNS, plan, as_json=as_json)
     if as_json:
-        for one in plan:
-            write_json(object_of("plan", _COLUMNS, one))
         counts = Counter(one.would for one in plan)
         summary = {str(would): counts[would] for would in PlannedAction}
         write_json({"type": "summary", "companies": len(plan), "would": summary})
-    else:
-        _show_table(plan)
     if would_refuse:
         sys.stderr.write("The journal has such fiscal numbers as others: it would be refused.\n")
     return FAILED if would_refuse else DONE
-
-
-def _show_table(plan: tuple[_PlannedCompany, ...]) -> None:
-    console = data_console()
-    console.print(table_of(_COLUMNS, plan[:_MAX_ROWS]))
-    if len(plan) > _MAX_ROWS:
-        console.print(f"… {len(plan) - _MAX_ROWS} more: --json shows all", style="dim")

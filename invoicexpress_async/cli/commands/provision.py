@@ -20,11 +20,11 @@ from invoicexpress_async.cli.connection import (
 )
 from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
-from invoicexpress_async.cli.output import data_console, write_json
+from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.columns import Column, Columns, object_of, table_of, yes_text
+from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import row_layout
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
@@ -33,7 +33,6 @@ _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
 
 _MAX_SERIES_NAMED = 3
-_MAX_ROWS_SHOWN: Final = 20
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 _COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
@@ -149,24 +148,24 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
     with _reader(job.journal) as reader:
         if reader is not None:
             compared.rows_in_journal = reader.row_count()
-        if as_json:
-            _write(plan, reader, compared)
-        else:
-            _show(plan, reader, compared)
-    differences = compared.differences(len(plan.rows))
+        has_states = as_json or reader is not None
+        rows = [(row, _state(row, reader, compared)) for row in plan.rows]
+    columns = [one for one in _COLUMNS if has_states or one.name != "journal"]
+    show_plan(columns, rows, as_json=as_json)
+    differences = compared.differences(len(rows))
     would_refuse = bool(differences) and not job.accept_changes
     if as_json:
         write_json(
             {
                 "type": "summary",
-                "rows": len(plan.rows),
+                "rows": len(rows),
                 "journal": dict(compared.states),
                 "differences": differences,
                 "would_refuse": would_refuse,
             }
         )
     elif job.journal is not None:
-        _print_summary(job, compared, rows=len(plan.rows), differences=differences)
+        _print_summary(job, compared, rows=len(rows), differences=differences)
     return FAILED if would_refuse else DONE
 
 
@@ -181,20 +180,6 @@ def _reader(path: Path | None) -> Generator[JournalReader | None]:
 
 def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> str | None:
     return None if reader is None else compared.add(row, reader.row(row.account, row.serie))
-
-
-def _write(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None:
-    for row in plan.rows:
-        write_json(object_of("plan", _COLUMNS, (row, _state(row, reader, compared))))
-
-
-def _show(plan: Plan, reader: JournalReader | None, compared: _Compared) -> None:
-    rows = [(row, _state(row, reader, compared)) for row in plan.rows]
-    columns = [one for one in _COLUMNS if reader is not None or one.name != "journal"]
-    console = data_console()
-    console.print(table_of(columns, rows[:_MAX_ROWS_SHOWN]))
-    if len(rows) > _MAX_ROWS_SHOWN:
-        console.print(f"… {len(rows) - _MAX_ROWS_SHOWN} more: --json shows all", style="dim")
 
 
 def _print_summary(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.output import cell, documents_of, new_table
+from invoicexpress_async.cli.output import cell, data_console, documents_of, new_table, write_json
 from invoicexpress_async.cli.report_file import (
     Layout,
     csv_lines,
@@ -27,6 +27,8 @@ from invoicexpress_async.cli.shell import printable
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+
+_MAX_ROWS: Final = 20
 
 
 class Place(enum.Flag):
@@ -135,6 +137,20 @@ def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
     for record in records:
         table.add_row(*(one.cell(record) for one in shown))
     return table
+
+
+def show_plan(
+    columns: Columns[T], records: Sequence[T], *, as_json: bool, most: int = _MAX_ROWS
+) -> None:
+    """Show what would be done: all of it as JSON lines, or the first records as a table."""
+    if as_json:
+        for record in records:
+            write_json(object_of("plan", columns, record))
+        return
+    console = data_console()
+    console.print(table_of(columns, records[:most]))
+    if (left := len(records) - most) > 0:
+        console.print(f"… {left} more: --json shows all", style="dim")
 
 
 @attrs.frozen

@@ -7,14 +7,13 @@ import attrs
 
 from invoicexpress_async.cli.cures import cure_of_step
 from invoicexpress_async.cli.failures import cure_of, error_object, message_of
-from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, write_json
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, write_json
 from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
     Place,
     line_text,
-    object_of,
-    table_of,
+    show_plan,
 )
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
@@ -85,17 +84,12 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
         as_json: A line of JSON for each instead.
     """
     lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
+    if not as_json:
+        lines.sort(key=lambda line: line.step.problem is None)
+    most = max(_MAX_ROWS, min(len(plan.problems), _MAX_PROBLEMS))
+    show_plan(ROLLOVER_COLUMNS, lines, as_json=as_json, most=most)
     if as_json:
-        for line in lines:
-            write_json(object_of("plan", ROLLOVER_COLUMNS, line))
         write_json(_summary(plan))
-        return
-    lines.sort(key=lambda line: line.step.problem is None)
-    count = max(_MAX_ROWS, min(len(plan.problems), _MAX_PROBLEMS))
-    console = data_console()
-    console.print(table_of(ROLLOVER_COLUMNS, lines[:count]))
-    if len(lines) > count:
-        console.print(f"… {len(lines) - count} more: --json shows all", style="dim")
 
 
 def _problem_text(error: InvoiceXpressError, account: str) -> str:
