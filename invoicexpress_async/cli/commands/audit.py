@@ -47,7 +47,7 @@ def audit(
     listed = AccountList.from_csv(accounts)
     interruption = Interruption()
     output = OutputOptions(as_json=options.as_json, report=report, accounts=accounts)
-    audit = _Audit(
+    work = _Audit(
         accounts=listed,
         options=options,
         concurrency=concurrency,
@@ -55,7 +55,7 @@ def audit(
         interruption=interruption,
         summary=AuditSummary(total=len(listed.rows)),
     )
-    return run_to_its_end(audit.carry_out())
+    return run_to_its_end(work.run())
 
 
 @attrs.frozen(kw_only=True)
@@ -67,12 +67,12 @@ class _Audit:
     interruption: Interruption
     summary: AuditSummary
 
-    async def carry_out(self) -> int:
+    async def run(self) -> int:
         started = time.monotonic()
         with ExitStack() as stack:
             stack.callback(self.sinks.close)
             stack.enter_context(self.interruption.catching())
-            await self._look()
+            await self._read()
         seconds = time.monotonic() - started
         if self.options.as_json:
             self.sinks.write(_summary(self.summary, seconds))
@@ -82,7 +82,7 @@ class _Audit:
         silence_broken(self.sinks.stdout_problem)
         return code
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         stop, summary = self.interruption.stop, self.summary
         with open_progress(summary.total, as_json=self.options.as_json) as progress:
             async with open_manager(self.options) as manager:
