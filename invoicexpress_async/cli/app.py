@@ -1,4 +1,4 @@
-"""The cyclopts application, and what becomes of a wrong usage."""
+"""The cyclopts application, and the errors of wrong usage."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ def build() -> App:
 
 
 def dispatch(tokens: list[str]) -> int:
-    """Run the command and return its exit code; no error of this package gets out."""
+    """Run the command and return its exit code; errors of this package are shown."""
     as_json = "--json" in tokens
     error: InvoiceXpressError
     try:
@@ -45,7 +45,7 @@ def dispatch(tokens: list[str]) -> int:
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
-        # cyclopts makes the one into the other.
+        # cyclopts turns the first into the second.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
         print_failure("Interrupted.", as_json=as_json)

@@ -1,4 +1,4 @@
-"""From the arguments to a command. Help and version cost no import of cyclopts or rich."""
+"""From the arguments to a command. Help and version import no cyclopts and no rich."""
 
 import sys
 

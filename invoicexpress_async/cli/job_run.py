@@ -71,7 +71,7 @@ class JobRun(abc.ABC, Generic[E]):
     problem: InvoiceXpressError | None = None
 
     async def run(self) -> int:
-        """Run it, show it, and return the exit code. An interruption leaves nothing unmentioned."""
+        """Run it, show it, and return the exit code. An interruption hides nothing."""
         started = time.monotonic()
         try:
             await self._run()
@@ -149,7 +149,7 @@ class JobRun(abc.ABC, Generic[E]):
             self.print_end("Interrupted")
             return INTERRUPTED
         if isinstance(failed, BrokenPipeError):
-            # As `head` does: it has what it wanted, so this alone is no failure.
+            # As `head` does when it has read enough: this alone is no failure.
             self.print_end("The reader of the output went away")
         elif failed is not None:
             self.print_end(f"{self.sinks.problem_name} cannot be written, {failed.strerror}")
@@ -170,7 +170,7 @@ class JobSpec:
     Attributes:
         plan: The rows.
         concurrency: How many rows are in flight at a time.
-        journal: Open; None for a run that cannot be gone on with.
+        journal: Open; None for a run that no later run continues.
         settings: What the run may do.
         unplanned: Accounts that got no row, shown with the others.
     """
@@ -241,7 +241,7 @@ class _PlanRun(JobRun[RowView]):
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
             self.sinks.write(pause_object(one))
-        # Its own counts: the outcome that it is about comes a moment after this.
+        # The counts of the event: its outcome comes a moment later.
         unplanned = len(self.job.unplanned)
         counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
         view.update(
@@ -267,7 +267,7 @@ class _PlanRun(JobRun[RowView]):
         show_rows(self.summary, seconds=seconds)
 
     def show_rest(self) -> None:
-        """Show what is unknown: in a line, however much it is."""
+        """Show what is unknown, in one line where it is kept elsewhere."""
         summary, journal = self.summary, self.job.journal
         if journal is not None:
             if summary.unknown:

@@ -1,4 +1,4 @@
-"""A run of an onboarding."""
+"""A run of an onboarding, with all that is shown of it."""
 
 from collections import Counter
 from pathlib import Path
@@ -49,7 +49,7 @@ _GO_ON: Final = (
 
 @attrs.frozen(kw_only=True)
 class Onboarding:
-    """What an onboarding is given.
+    """The input of an onboarding.
 
     Attributes:
         companies: To be onboarded.
@@ -166,7 +166,7 @@ class _OnboardingRun(JobRun[CompanyView]):
             self.print_end("Not all is done")
 
     def exit_code(self) -> int:
-        # Of rows, a reader that wants no more may leave some out; a company is always to be done.
+        # A reader of the output that goes away stops the run, but the companies are still to be done.
         return max(self.summary.exit_code, FAILED if self.summary.not_started else DONE)
 
 

@@ -67,7 +67,7 @@ Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class JobOptions:
-    """How to carry it out, and what to keep of it."""
+    """How to run the job, and what to keep of it."""
 
     journal: Annotated[
         Path | None,
@@ -111,10 +111,10 @@ def check_job_options(options: JobOptions) -> None:
 
 
 def check_concurrency(concurrency: int) -> None:
-    """Refuse none.
+    """Refuse less than 1.
 
     Raises:
-        ConfigurationError: it is less than 1.
+        ConfigurationError: the option is named.
     """
     if concurrency < 1:
         raise ConfigurationError("Give a --concurrency of 1 or more.")
@@ -145,7 +145,7 @@ class PartnerOptions(ConnectionOptions):
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class OnboardOptions:
-    """How to carry it out, and what to keep of it."""
+    """How to run the job, and what to keep of it."""
 
     accept_terms: Annotated[
         bool,

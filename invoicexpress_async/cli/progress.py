@@ -22,7 +22,7 @@ _GOES_ON: Final = "The server responds again: going on."
 
 
 class Pace:
-    """Measures over the last half minute: after a pause, the time before it says nothing."""
+    """Measures over the last half minute: after a pause, the time before it is of no use."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -40,7 +40,7 @@ class Pace:
 
     @property
     def per_second(self) -> float:
-        """How many a second; 0 when nothing can be said."""
+        """How many a second; 0 when that is not known yet."""
         (began, first), (moment, count) = self._samples[0], self._last
         return (count - first) / (moment - began) if moment > began else 0.0
 
@@ -66,7 +66,7 @@ class Step:
 
     Attributes:
         ended: How many have ended.
-        skipped: How many of these took no time, and say nothing of the pace.
+        skipped: How many of these took no time, and do not count for the pace.
         text: The counts, in words.
         brief: The same for a bar; as the text, unless it is given.
         is_paused: Whether the server as a whole fails.

@@ -132,7 +132,7 @@ def _is_report(path: Path, beginning: bytes) -> bool:
 
 @attrs.define(kw_only=True, eq=False)
 class OutputSinks(Generic[T]):
-    """Raises nothing: what cannot be written to is remembered, and `on_problem` called.
+    """Where a run is written to. Raises nothing: it keeps the problem and calls `on_problem`.
 
     Raised out of a run, an error would end it, and hide what became of the rows in flight.
 
@@ -169,7 +169,7 @@ class OutputSinks(Generic[T]):
             self.render(lambda: write_json(value))
 
     def render(self, work: Callable[[], None]) -> None:
-        """Write to stdout; what could not be written then is not written now."""
+        """Write to stdout, unless it has failed before."""
         if self.stdout_problem is not None:
             return
         try:
@@ -180,7 +180,7 @@ class OutputSinks(Generic[T]):
 
     @property
     def problem(self) -> OSError | None:
-        """Why the one or the other cannot be written."""
+        """Why the report or stdout cannot be written."""
         return self.report_problem or self.stdout_problem
 
     @property

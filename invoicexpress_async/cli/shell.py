@@ -90,16 +90,16 @@ def next_year() -> str:
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run a command; a stdout that cannot be written to is its end, and never a traceback."""
+    """Run a command; a stdout that cannot be written to ends it without a traceback."""
     _open_closed()
     _survive_narrow_encodings()
     try:
         code = work()
-        # Else Python does so after the last line of ours, and shows its own text.
+        # Otherwise Python flushes after our last line, and shows its own text.
         sys.stdout.flush()
     except BrokenPipeError as error:
         silence_broken(error)
-        return DONE  # the reader has what it wanted, as `head`
+        return DONE  # the reader has read enough, as `head`
     except OSError as error:
         silence_broken(error)
         sys.stderr.write(f"error: stdout cannot be written: {error.strerror}\n")
@@ -108,7 +108,7 @@ def guarded(work: Callable[[], int]) -> int:
 
 
 def silence_broken(error: OSError | None) -> None:
-    """Let what is left of the output, and Python's own last flush, go nowhere."""
+    """Discard the rest of the output, and what Python flushes at its end."""
     if error is None:
         return
     try:
@@ -125,7 +125,7 @@ def _open_closed() -> None:
 
 
 def _survive_narrow_encodings() -> None:
-    # A pipe on Windows, or an old locale, has no check marks: better a "+" than a traceback.
+    # A pipe on Windows, or an old locale, has no check marks: a "+" is better than a traceback.
     codecs.register_error(_ERRORS, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -76,7 +76,7 @@ class Check:
 
 
 def fine(name: str, found: str) -> Check:
-    """Return a check that found all well."""
+    """Return a check that found no problem."""
     return Check(name, CheckState.FINE, found)
 
 
@@ -281,7 +281,7 @@ def _limit(error: InvoiceXpressError) -> Check:
 
 
 def _registration(sequences: Ordered[Sequence]) -> Check:
-    """Judge the account's AT set-up by what it brought about: an account cannot read it."""
+    """Judge the account's AT set-up by its sequences: an account cannot read the set-up."""
     name = "AT registration"
     if not sequences:
         return skipped(name, "there is no sequence to judge by; the first create will show it")

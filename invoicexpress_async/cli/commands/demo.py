@@ -1,4 +1,4 @@
-"""`invoicexpress demo`: the whole of it, in a few seconds, without an account or a network."""
+"""`invoicexpress demo`: a whole job, in a few seconds, without an account or a network."""
 
 import sys
 from collections.abc import Iterator, Mapping

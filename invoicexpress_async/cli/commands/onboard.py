@@ -148,7 +148,7 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
 
 
 def _check_paths(paths: Mapping[str, Path | None]) -> None:
-    """Refuse one file for two purposes: keys would end up in what is no file of keys."""
+    """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
     seen: dict[Path, str] = {}
     for name, path in paths.items():
         if path is None:
@@ -231,7 +231,7 @@ def _would(
     if standing.step is CompanyStep.END:
         return PlannedAction.NOTHING
     if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
-        # Some of it may be cured by the input, which the run itself looks at.
+        # The input may have cured it, which only the run can check.
         return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
     if not is_at_account or company.known is not None:
         return PlannedAction.GO_ON

@@ -69,7 +69,7 @@ def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> 
                 "of the accounts with --accounts."
             )
         return dict.fromkeys(names, read_key(api_key_file))
-    # The serie is of no use here, but a plan has one.
+    # The serie is not used here, but a plan needs one.
     rows = Plan.from_csv(accounts, serie=next_year()).rows
     keys = {row.account: row.api_key for row in rows}
     if absent := sorted(names - keys.keys()):
@@ -180,7 +180,7 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
     for line, content in enumerate(text.splitlines(), start=1):
         if is_markdown and not content.startswith("    {"):
             continue
-        # What was printed for people has words before it.
+        # Text that was printed for people has words before the intent.
         start = content.find("{")
         if content.strip():
             value = _parsed(content[max(start, 0) :])
@@ -204,5 +204,5 @@ def _kept(value: object) -> object | None:
         return fields.get("intent")
     if "error" in fields:
         return fields.get("intent")
-    # What else the commands write as JSON says what it is; an intent does not.
+    # All other JSON of the commands has a type; an intent has none.
     return None if "type" in fields else fields

@@ -110,7 +110,7 @@ class _Rollover:
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
-        """Look, ask, run."""
+        """Look at the accounts, ask, and run."""
         async with open_job(self.options, self.job.journal) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:

@@ -65,7 +65,7 @@ def _show(status: JournalStatus) -> None:
     console = data_console()
     year = f" of the roll-over to {status.rollover_year}" if status.rollover_year else ""
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
-    # Its path is as long as it is.
+    # A path is never broken into lines.
     console.print(Text(printable(f"Journal{year}: {status.path}")), soft_wrap=True)
     console.print(
         Text(printable(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), ""

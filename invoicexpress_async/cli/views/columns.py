@@ -129,7 +129,7 @@ def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
         table.add_column(
             one.heading,
             justify="right" if one.is_number else "center" if one.is_mark else "left",
-            # A narrow terminal breaks an id or a code into lines: cut, it would be a wrong one.
+            # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
             overflow="ellipsis" if one.is_cut else "fold",
             no_wrap=one.is_cut,
             max_width=one.width,
@@ -218,7 +218,7 @@ class _CsvReport(Generic[T, L]):
 
 
 class _MarkdownReport(Generic[T, L]):
-    """Records as a Markdown table, with what is to be said after it."""
+    """Records as a Markdown table, with a text after it."""
 
     def __init__(
         self,
@@ -262,7 +262,7 @@ def report_of(  # noqa: PLR0913  # keyword-only options
         title: Of the Markdown.
         documents: What CSV shows of each document type of a line, in a row of its own.
         on_record: Called with each record of the Markdown, to count it.
-        end: Returns what the Markdown says after its table.
+        end: Returns the text after the table of the Markdown.
     """
     if is_markdown(path):
         return _MarkdownReport(title, columns, lines_of, on_record=on_record, end=end)

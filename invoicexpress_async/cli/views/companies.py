@@ -84,7 +84,7 @@ class CompanyView:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether something was sent that is not known, or cannot be had again."""
+        """Whether something was sent whose outcome is not known, or whose key is lost."""
         return self.state in {CompanyState.UNKNOWN, CompanyState.KEY_LOST}
 
     @property

@@ -94,7 +94,7 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
 
 def _problem_text(error: InvoiceXpressError, account: str) -> str:
     text = message_of(error).removeprefix(f"Account {account}: ")
-    # Its text has its cure in it.
+    # Its text contains its cure.
     return text if isinstance(error, ConfigurationError) else f"{text} {cure_of(error)}"
 
 

@@ -94,7 +94,7 @@ class RowView:
 
     @property
     def is_shown(self) -> bool:
-        """Whether more is known of it than that an earlier run has done it."""
+        """Whether this run has seen it: of a row that an earlier run did, little is known."""
         return not (self.is_good and self.is_recorded)
 
     @property
@@ -309,14 +309,14 @@ def count_text(counts: Counter[str]) -> str:
 
 
 def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
-    """Return the response of the server, in a word, or else what went wrong."""
-    # Without a response the class says it, unless the state does.
+    """Return the status and code of the response, or else what went wrong, in a word."""
+    # Without a response the name of the error says it, unless the state does.
     is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
     return "-" if is_clear else cause_text(error, status, code)
 
 
 def pause_object(progress: Progress) -> dict[str, object]:
-    """Return that a run pauses, since the server fails, or goes on."""
+    """Return, as plain data, that a run pauses since the server fails, or that it goes on."""
     return {
         "type": "pause",
         "is_paused": progress.is_paused,
