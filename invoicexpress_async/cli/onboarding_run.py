@@ -166,7 +166,7 @@ class _OnboardingRun(JobRun[CompanyView]):
             self.print_end("Not all is done")
 
     def exit_code(self) -> int:
-        # A reader of the output that goes away stops the run, but the companies are still to be done.
+        # A reader that goes away stops the run, but the companies are still to be done.
         return max(self.summary.exit_code, FAILED if self.summary.not_started else DONE)
 
 
