@@ -32,8 +32,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning.admission import compare
-from invoicexpress_async.provisioning.rows_table import RowLog
+from invoicexpress_async.provisioning.job import sync_plan
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
 _KEY = "benchmark-key-0123456789"
@@ -160,7 +160,7 @@ async def _enter(path: Path, folder: Path) -> None:
     marks.append((time.perf_counter(), _peak_mib()))
     async with SqliteJournal(folder / "job.db") as journal:
         for _ in range(2):
-            await compare(RowLog(journal.writer), plan, RunSettings(), stop=RunStop())
+            await sync_plan(RowJournal(journal), plan, RunSettings(), stop=RunStop())
             marks.append((time.perf_counter(), _peak_mib()))
     names = ("check the file", "read it again", "enter it into a journal", "the same at a resume")
     for name, (before, _), (after, peak) in zip(names, marks, marks[1:], strict=False):

@@ -82,7 +82,9 @@ async def serving_partner(clock: FakeClock, **settings: Any) -> AsyncIterator[Pa
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/{{account}}"
-    async with SessionManager(base_url=base_url, clock=clock, **settings) as manager:
-        handlers.append(Partner(manager))
-        yield handlers[0]
-    await runner.cleanup()
+    try:
+        async with SessionManager(base_url=base_url, clock=clock, **settings) as manager:
+            handlers.append(Partner(manager))
+            yield handlers[0]
+    finally:
+        await runner.cleanup()

@@ -36,8 +36,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning.admission import compare
-from invoicexpress_async.provisioning.rows_table import RowLog
+from invoicexpress_async.provisioning.job import sync_plan
+from invoicexpress_async.provisioning.rows_table import RowJournal
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -182,7 +182,7 @@ def _measure(file: Path, journal: Path, told: Path) -> None:
 
 async def _enter(plan: Plan, journal: Path) -> None:
     async with SqliteJournal(journal) as opened:
-        await compare(RowLog(opened.writer), plan, RunSettings(), stop=RunStop())
+        await sync_plan(RowJournal(opened), plan, RunSettings(), stop=RunStop())
 
 
 def _peak_mib() -> float:

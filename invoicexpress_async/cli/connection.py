@@ -130,20 +130,39 @@ def confirm(what: str) -> bool:
     Raises:
         ConfigurationError: there is no terminal to ask on.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _has_terminal():
         raise ConfigurationError(
             f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
         )
     try:
-        sys.stderr.write(f"{what} This cannot be undone. Go on? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().casefold() in _YES:
+        if ask_yes_or_no(f"{what} This cannot be undone. Go on?"):
             return True
     except KeyboardInterrupt:
         sys.stderr.write("\nNothing was sent. ")
         raise
     sys.stderr.write("Nothing was sent.\n")
     return False
+
+
+def require_terminal(why: str) -> None:
+    """Refuse to go on without a terminal.
+
+    Raises:
+        ConfigurationError: there is no terminal to ask on.
+    """
+    if not _has_terminal():
+        raise ConfigurationError(f"{why} There is no terminal to ask on.")
+
+
+def ask_yes_or_no(question: str) -> bool:
+    """Ask on the terminal; anything but a yes is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in _YES
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def warn_of_spaces(series: Iterable[str]) -> None:

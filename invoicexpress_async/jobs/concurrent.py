@@ -1,17 +1,17 @@
-"""The same done for many, so many at a time, in the order in which they end."""
+"""The same work for many items, some at a time, in the order in which they end."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.settings import check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def each(
+async def map_concurrently(
     items: Iterable[T], work: Callable[[T], Awaitable[R]], *, concurrency: int, stop: RunStop | None
 ) -> AsyncGenerator[R, None]:
     """Yield the result of each item; a slow consumer makes the work wait.
@@ -19,8 +19,7 @@ async def each(
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
     """
-    if type(concurrency) is not int or concurrency < 1:
-        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    check_concurrency(concurrency)
     waiting = iter(items)
     running: set[asyncio.Future[R]] = set()
     try:

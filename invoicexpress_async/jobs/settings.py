@@ -9,6 +9,8 @@ import attrs
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
 
+# Half of a manager's connections: a web service beside it is not starved.
+DEFAULT_CONCURRENCY: Final = 50
 # The tax authority's day begins in Lisbon.
 _ZONE: Final = "Europe/Lisbon"
 # A server can commit minutes after a lost answer; one that is sent again then is there twice.
@@ -74,3 +76,14 @@ def today_in_lisbon() -> dt.date:
     else:
         return dt.datetime.now(tz=zone).date()
     raise ConfigurationError(f"There is no time-zone data for {_ZONE}: pip install tzdata.")
+
+
+def check_concurrency(concurrency: object) -> int:
+    """Return how many items may be in flight at a time.
+
+    Raises:
+        ConfigurationError: it is not a positive integer.
+    """
+    if type(concurrency) is not int or concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    return concurrency

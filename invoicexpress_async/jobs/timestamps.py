@@ -1,6 +1,7 @@
-"""Points in time that another process can measure from, whatever is done to the wall clock."""
+"""Points in time that another process can measure from, whatever happens to the wall clock."""
 
 import json
+import math
 import re
 import time
 from functools import cache
@@ -13,13 +14,13 @@ _BOOT: Final = re.compile("[0-9a-f-]+")
 
 
 @attrs.frozen(kw_only=True)
-class Moment:
+class Timestamp:
     """A time on two clocks.
 
     Attributes:
         wall: Seconds since the epoch: known everywhere, and set at will.
         steady: Seconds on the monotonic clock: right, but of one start of one machine only.
-        boot: Which start that was; "" where the system does not tell.
+        boot: Which start that was; "" where the system does not say.
     """
 
     wall: float
@@ -33,15 +34,24 @@ class Moment:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `dump` wrote."""
-        wall, steady, boot = json.loads(text)
-        return cls(wall=wall, steady=steady, boot=boot)
+        """Read what `dump` wrote.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        match json.loads(text):
+            case [wall, steady, str(boot)] if {type(wall), type(steady)} <= {int, float}:
+                if math.isfinite(wall) and math.isfinite(steady):
+                    return cls(wall=wall, steady=steady, boot=boot)
+            case _:
+                pass
+        raise ValueError("not a timestamp")
 
     def dump(self) -> str:
         """Return it as text."""
         return f'[{self.wall!r}, {self.steady!r}, "{self.boot}"]'
 
-    def seconds_until(self, later: "Moment") -> float:
+    def seconds_until(self, later: "Timestamp") -> float:
         """Return at least how much time has passed: the less of what the clocks say."""
         by_wall = later.wall - self.wall
         if self.boot and self.boot == later.boot:
@@ -53,7 +63,7 @@ class Moment:
 def _boot() -> str:
     # Linux counts its monotonic clock from the start of the machine, for all processes alike.
     try:
-        told = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
         return ""
-    return told if _BOOT.fullmatch(told) else ""
+    return boot if _BOOT.fullmatch(boot) else ""

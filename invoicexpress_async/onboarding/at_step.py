@@ -15,13 +15,14 @@ from invoicexpress_async.errors import (
     StatusError,
     UnprocessableError,
 )
+from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.models.account import AccountDetails
 from invoicexpress_async.models.at_credentials import AtCredentials
-from invoicexpress_async.onboarding.companies_table import CompanyLog
-from invoicexpress_async.onboarding.credential_history import Marks
+from invoicexpress_async.onboarding.companies_table import CompanyJournal
+from invoicexpress_async.onboarding.credential_history import CredentialDigests
 from invoicexpress_async.onboarding.errors import CredentialsUnknownError
-from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
-from invoicexpress_async.onboarding.task import Traveller
+from invoicexpress_async.onboarding.report import CompanyStep
+from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError, advise, is_refusal
 from invoicexpress_async.services.account_session import AccountSession
 
@@ -37,16 +38,16 @@ class AtStep:
 
     Attributes:
         partner: Who can look whether they are set.
-        log: The journal's part of it.
+        journal: Its companies in the journal.
         retry_refused: Whether to try again what was refused, or went unanswered too often.
     """
 
     partner: AccountSession
-    log: CompanyLog
+    journal: CompanyJournal
     retry_refused: bool
 
     async def configure(
-        self, on: Traveller, own: AccountSession, credentials: AtCredentials, key: Secret
+        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
     ) -> None:
         """Set them, unless they are set; one send at the most.
 
@@ -55,39 +56,39 @@ class AtStep:
             CredentialsUnknownError: they were sent as often as may be, and no answer came.
             InvoiceXpressError: what the send came to.
         """
-        marks = None if on.book.is_empty else await _marks(on, credentials, key)
-        sends = _sends(on, marks)
-        seen = await self._look(on) if sends or _was_stopped_before(on) else None
-        if not (sends and _is_set(on, seen)):
-            if self._is_asked_for(on):
-                on.has_renewed, on.at_sends = True, 0
-                on.book = on.book if marks is None else on.book.clear(marks)
+        marks = None if task.history.is_empty else await _marks(task, credentials, key)
+        sends = _sends(task, marks)
+        seen = await self._look(task) if sends or _was_stopped_before(task) else None
+        if not (sends and _is_set(task, seen)):
+            if self._is_asked_for(task):
+                task.has_renewed, task.at_sends = True, 0
+                task.history = task.history if marks is None else task.history.clear(marks)
             else:
-                _check_may_send(on, credentials, marks, seen)
-            await self._send(on, own, credentials, key)
-        on.at_sends = 0
-        on.book = on.book if marks is None else on.book.clear(marks)
+                _check_may_send(task, credentials, marks, seen)
+            await self._send(task, own, credentials, key)
+        task.at_sends = 0
+        task.history = task.history if marks is None else task.history.clear(marks)
 
-    async def _look(self, on: Traveller) -> AccountDetails | None:
-        if not on.account_id:
+    async def _look(self, task: CompanyTask) -> AccountDetails | None:
+        if not task.account_id:
             return None
-        on.has_asked = True
+        task.has_asked = True
         try:
-            return await self.partner.accounts.get(on.account_id)
+            return await self.partner.accounts.get(task.account_id)
         except NotFoundError:
             return None  # an account that was not created with this partner's key answers so
 
-    def _is_asked_for(self, on: Traveller) -> bool:
+    def _is_asked_for(self, task: CompanyTask) -> bool:
         """Whether a person has seen how an earlier run ended, and says to send them again."""
-        has_ended = on.record.state in {CompanyState.REFUSED, CompanyState.UNKNOWN}
-        return self.retry_refused and has_ended and not on.has_renewed
+        has_ended = task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
+        return self.retry_refused and has_ended and not task.has_renewed
 
     async def _send(
-        self, on: Traveller, own: AccountSession, credentials: AtCredentials, key: Secret
+        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
     ) -> None:
-        on.at_sends += 1
-        await self.log.keep_credentials(on.company, on.at_sends, on.book)
-        on.has_asked = True
+        task.at_sends += 1
+        await self.journal.record_credentials(task.company, task.at_sends, task.history)
+        task.has_asked = True
         # Each attempt is counted on the disk before it is made: a call makes one.
         once = own.with_options(retry=attrs.evolve(own.retry, attempts=1))
         try:
@@ -98,30 +99,36 @@ class AtStep:
             failure = error
         else:
             return
-        await self._note(on, failure, credentials, key)
+        await self._note(task, failure, credentials, key)
         raise failure
 
     async def _note(
-        self, on: Traveller, failure: InvoiceXpressError, credentials: AtCredentials, key: Secret
+        self,
+        task: CompanyTask,
+        failure: InvoiceXpressError,
+        credentials: AtCredentials,
+        key: Secret,
     ) -> None:
         """Keep what became of this send: its own count is taken back, and no earlier one's."""
-        on.at_sends -= 1
-        on.is_after_5xx = isinstance(failure, ServerError)
-        is_refused = await self._is_refusal(on, failure)
+        task.at_sends -= 1
+        task.is_after_5xx = isinstance(failure, ServerError)
+        is_refused = await self._is_refusal(task, failure)
         sends = 0
         if is_refused or failure.may_have_been_processed:
-            marks = await _marks(on, credentials, key)
+            marks = await _marks(task, credentials, key)
             if failure.may_have_been_processed:
-                on.book = on.book.lose(marks.own)
+                task.history = task.history.record_unanswered(marks.own)
             if is_refused:
                 is_of_key = isinstance(failure, _BEFORE_THE_CREDENTIALS)
-                on.book = on.book.refuse(marks.with_key if is_of_key else marks.own)
-            sends = _sends(on, marks)
-        await self.log.keep_credentials(on.company, on.at_sends, on.book)
-        if on.is_after_5xx and sends >= _MOST_SENDS:
+                task.history = task.history.record_refused(
+                    marks.with_key if is_of_key else marks.own
+                )
+            sends = _sends(task, marks)
+        await self.journal.record_credentials(task.company, task.at_sends, task.history)
+        if task.is_after_5xx and sends >= _MOST_SENDS:
             raise _unknown(credentials, sends)
 
-    async def _is_refusal(self, on: Traveller, failure: InvoiceXpressError) -> bool:
+    async def _is_refusal(self, task: CompanyTask, failure: InvoiceXpressError) -> bool:
         if isinstance(failure, UnprocessableError):
             return True
         if not is_refusal(failure):
@@ -130,51 +137,54 @@ class AtStep:
             return True
         # What a trial is refused, the same account may do once it has ended.
         try:
-            seen = await self._look(on)
+            seen = await self._look(task)
         except InvoiceXpressError:
             return True
         return seen is None or not seen.trial
 
 
-async def _marks(on: Traveller, credentials: AtCredentials, key: Secret) -> Marks:
-    return await asyncio.to_thread(on.book.marks, credentials, key)
+async def _marks(task: CompanyTask, credentials: AtCredentials, key: Secret) -> CredentialDigests:
+    return await asyncio.to_thread(task.history.marks, credentials, key)
 
 
-def _sends(on: Traveller, marks: Marks | None) -> int:
+def _sends(task: CompanyTask, marks: CredentialDigests | None) -> int:
     """Return how many sends of them have no known outcome, those that were cut off included."""
-    return on.at_sends + (0 if marks is None else on.book.sends_of(marks))
+    return task.at_sends + (0 if marks is None else task.history.sends_of(marks))
 
 
-def _is_set(on: Traveller, seen: AccountDetails | None) -> bool:
+def _is_set(task: CompanyTask, seen: AccountDetails | None) -> bool:
     """Whether it was seen that these are set, and not some that the account had before."""
-    return seen is not None and seen.at_configured is True and not on.book.was_set
+    return seen is not None and seen.at_configured is True and not task.history.was_set
 
 
 def _check_may_send(
-    on: Traveller, credentials: AtCredentials, marks: Marks | None, seen: AccountDetails | None
+    task: CompanyTask,
+    credentials: AtCredentials,
+    marks: CredentialDigests | None,
+    seen: AccountDetails | None,
 ) -> None:
-    if marks is not None and on.book.has_refused(marks):
+    if marks is not None and task.history.has_refused(marks):
         raise RepeatedCredentialsError(
             f"The AT credentials of {credentials.subuser} were refused already."
         )
-    if seen is not None and seen.trial and _was_stopped_before(on):
-        raise _still_a_trial(on)
-    sends = _sends(on, marks)
+    if seen is not None and seen.trial and _was_stopped_before(task):
+        raise _still_a_trial(task)
+    sends = _sends(task, marks)
     is_known_unset = seen is not None and seen.at_configured is False
     # After a lost answer nothing is sent blindly; after a 5xx it may be.
-    if sends >= _MOST_SENDS or (sends and not is_known_unset and not on.is_after_5xx):
+    if sends >= _MOST_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
         raise _unknown(credentials, sends)
 
 
-def _was_stopped_before(on: Traveller) -> bool:
+def _was_stopped_before(task: CompanyTask) -> bool:
     """Whether an earlier run was refused before the credentials were looked at."""
-    record = on.record
-    is_refused = record.step is CompanyStep.AT and record.state == CompanyState.REFUSED
+    record = task.record
+    is_refused = record.step is CompanyStep.AT and record.state is JournalState.REFUSED
     return is_refused and record.status in {401, 403}
 
 
-def _still_a_trial(on: Traveller) -> StatusError:
-    status = on.record.status or 0
+def _still_a_trial(task: CompanyTask) -> StatusError:
+    status = task.record.status or 0
     kind = AuthenticationError if status == 401 else PermissionDeniedError  # noqa: PLR2004  # as it was then
     error = kind("The account is a trial still: nothing was sent again.", status=status)
     error.operation = "configure_at_communication"

@@ -9,7 +9,7 @@ import attrs
 from invoicexpress_async.config import check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding.company import Company
-from invoicexpress_async.onboarding.company_rows import Clashes, CompanyReader
+from invoicexpress_async.onboarding.company_rows import CompanyConflicts, CompanyReader
 
 
 def _as_companies(companies: Iterable[Company]) -> tuple[Company, ...]:
@@ -32,9 +32,9 @@ class CompanyList:
     ignored_columns: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        clashes = Clashes()
+        conflicts = CompanyConflicts()
         for company in self.companies:
-            if problem := clashes.find(company):
+            if problem := conflicts.find(company):
                 raise ConfigurationError(f"Company {company.fiscal_id}: {problem}.")
 
     @classmethod

@@ -1,32 +1,56 @@
-"""What the journal says of companies: no secret, nor anything that one could be had from."""
+"""The companies of a job in a journal: no secret, nor anything that one could be had from."""
 
 import json
-import sqlite3
-import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
-import cattrs
 
-from invoicexpress_async.jobs.journal import JournalDifferenceError
-from invoicexpress_async.jobs.sqlite_writer import Writer
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.journal import (
+    Change,
+    Column,
+    Commit,
+    Entry,
+    Journal,
+    JournalDifferenceError,
+    JournalState,
+    Table,
+    Value,
+)
+from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
-from invoicexpress_async.onboarding.credential_history import CredentialBook
-from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
-from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.onboarding.credential_history import CredentialHistory
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep
 
-_OPEN: Final = "open"
-# What a journal of an earlier version lacks is added to it.
-_LATER_COLUMNS: Final = ("intended_at", "absent_since")
+COMPANIES: Final = Table(
+    name="companies",
+    key=("fiscal_id",),
+    columns=(
+        Column("email", str),
+        Column("organization_name", str),
+        Column("step", str),
+        Column("intent", str),
+        Column("account_id", str),
+        Column("account_name", str),
+        Column("at_sends", int),
+        Column("at_mark", str),
+        Column("error", str),
+        Column("status", int),
+        Column("code", str),
+        Column("intended_at", str),
+        Column("absent_since", str),
+    ),
+)
 _ANOTHER: Final = (
     "Take the company out of the input, or give the fiscal number, e-mail and account that the "
     "journal has: two accounts of one fiscal number split its numbering for good."
 )
 _OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
+# Until its account is sent for, the input may be corrected.
+_CORRECTABLE: Final = frozenset({JournalState.OPEN, JournalState.REFUSED, JournalState.FAILED})
 
 
 @attrs.frozen(kw_only=True)
@@ -35,12 +59,12 @@ class CompanyRecord:
 
     Attributes:
         step: Where it stands.
-        state: "open", or how it ended there.
-        intent: Of the send that may be in doubt.
+        state: OPEN, or how it ended there.
+        intent: Of the send whose outcome is not known.
         account_id: Of its account, once known.
         account_name: Of its account, once known.
         at_sends: How many sends of AT credentials were cut off: of which ones is not known.
-        book: What is known of the AT credentials that were sent.
+        at_mark: What is known of the AT credentials that were sent.
         intended_at: When the last intent was.
         absent_since: When a complete list first did not show its sequence, late enough to count.
         error: The class of the error it ended with.
@@ -49,17 +73,22 @@ class CompanyRecord:
     """
 
     step: CompanyStep = CompanyStep.ACCOUNT
-    state: str = _OPEN
+    state: JournalState = JournalState.OPEN
     intent: Intent | None = None
     account_id: str | None = None
     account_name: str | None = None
     at_sends: int = 0
-    book: CredentialBook = attrs.field(factory=CredentialBook)
-    intended_at: Moment | None = None
-    absent_since: Moment | None = None
+    at_mark: CredentialHistory | None = None
+    intended_at: Timestamp | None = None
+    absent_since: Timestamp | None = None
     error: str | None = None
     status: int | None = None
     code: str | None = None
+
+    @property
+    def history(self) -> CredentialHistory:
+        """What is known of the AT credentials that were sent."""
+        return self.at_mark or CredentialHistory()
 
     @property
     def lacks_credentials(self) -> bool:
@@ -67,12 +96,20 @@ class CompanyRecord:
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
 
 
-class CompanyLog:
-    """The companies of one run in its journal."""
+class CompanyJournal:
+    """The companies of one run in its journal. Open it before anything else."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._converter = cattrs.Converter(forbid_extra_keys=True)
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        converter = make_record_converter()
+        converter.register_structure_hook(
+            CredentialHistory, lambda text, _: CredentialHistory.parse(text)
+        )
+        self._reader = RecordReader(COMPANIES, CompanyRecord, converter)
+
+    async def open(self) -> None:
+        """Make room for companies."""
+        await self._journal.prepare(COMPANIES)
 
     async def admit(
         self, companies: tuple[Company, ...], also: Collection[str] = ()
@@ -86,32 +123,42 @@ class CompanyLog:
         Raises:
             JournalDifferenceError: a fiscal number is there already as another company.
         """
-        known = await self._writer.run(_read)
+        known = await self._entries()
         _check(companies, known.values())
-        rows = await self._writer.run(lambda connection: _enter(connection, companies))
-        wanted = {*also, *(one.fiscal_id for one in companies)} & rows.keys()
-        return {fiscal_id: self._record(rows[fiscal_id]) for fiscal_id in wanted}
+        await self._journal.insert(COMPANIES, [_new(one) for one in companies])
+        corrections = [
+            Change(COMPANIES, (one.fiscal_id,), _identity(one))
+            for one in companies
+            if one.fiscal_id in known and _is_correctable(known[one.fiscal_id])
+        ]
+        if corrections:
+            await self._journal.write(*corrections)
+        entries = await self._entries()
+        wanted = {*also, *(one.fiscal_id for one in companies)} & entries.keys()
+        return {fiscal_id: self._reader.read(entries[fiscal_id]) for fiscal_id in wanted}
 
-    async def intend(self, company: Company, intent: Intent) -> None:
-        """Put an intent on the disk; only then may its first byte leave."""
+    async def record_intent(self, company: Company, intent: Intent) -> None:
+        """Make an intent durable; only then may its first byte leave."""
         await self._set(
             company,
-            state="intent",
+            state=JournalState.INTENT,
             intent=json.dumps(intent),
-            intended_at=Moment.now().dump(),
+            intended_at=Timestamp.now().dump(),
             absent_since=None,
         )
 
-    async def keep_credentials(self, company: Company, sends: int, book: CredentialBook) -> None:
-        """Put on the disk what is known of credentials; only then may the next send be made."""
-        await self.reach(company, CompanyStep.AT, at_sends=sends, at_mark=book.dump())
+    async def record_credentials(
+        self, company: Company, sends: int, history: CredentialHistory
+    ) -> None:
+        """Make durable what is known of credentials; only then may the next send be made."""
+        await self.record_step(company, CompanyStep.AT, at_sends=sends, at_mark=history.dump())
 
-    async def reach(self, company: Company, step: CompanyStep, **columns: str | int | None) -> None:
-        """Put on the disk that a company has come to a step."""
+    async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
+        """Make durable that a company has come to a step."""
         await self._set(
             company,
             step=step,
-            state=_OPEN,
+            state=JournalState.OPEN,
             intent=None,
             error=None,
             status=None,
@@ -119,115 +166,74 @@ class CompanyLog:
             **columns,
         )
 
-    async def end(self, outcome: CompanyOutcome, **columns: str | int | None) -> None:
-        """Put on the disk how a company ended."""
-        await self._set(
-            outcome.company,
-            step=outcome.step,
-            state=outcome.state,
-            intent=None if outcome.intent is None else json.dumps(outcome.intent),
-            error=outcome.error_name,
-            status=outcome.status,
-            code=outcome.code,
+    def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
+        """Write how a company ended; done when it is durable."""
+        values: dict[str, Value] = {
+            "step": outcome.step,
+            "state": outcome.state,
+            "intent": None if outcome.intent is None else json.dumps(outcome.intent),
+            "error": outcome.error_name,
+            "status": outcome.status,
+            "code": outcome.code,
             **columns,
-        )
+        }
+        return self._journal.write(Change(COMPANIES, (outcome.company.fiscal_id,), values))
 
-    async def _set(self, company: Company, **columns: str | int | None) -> None:
-        names = ", ".join(f"{name} = ?" for name in columns)
-        query = f"UPDATE companies SET {names}, updated_at = ? WHERE fiscal_id = ?"  # noqa: S608  # our own names
-        values = (*columns.values(), time.time(), company.fiscal_id)
-        await self._writer.run(lambda connection: connection.execute(query, values))
+    async def _set(self, company: Company, **columns: Value) -> None:
+        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), columns))
 
-    def _record(self, row: sqlite3.Row) -> CompanyRecord:
-        intent = row["intent"]
-        return CompanyRecord(
-            step=CompanyStep(row["step"]),
-            state=row["state"],
-            intent=None
-            if intent is None
-            else structure_intent(json.loads(intent), self._converter),
-            account_id=row["account_id"],
-            account_name=row["account_name"],
-            at_sends=row["at_sends"],
-            book=CredentialBook.parse(row["at_mark"]),
-            intended_at=_moment(row["intended_at"]),
-            absent_since=_moment(row["absent_since"]),
-            error=row["error"],
-            status=row["status"],
-            code=row["code"],
-        )
+    async def _entries(self) -> dict[str, Entry]:
+        return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
 
 
-def _moment(text: str | None) -> Moment | None:
-    return None if text is None else Moment.parse(text)
+def _new(company: Company) -> Entry:
+    return {
+        "fiscal_id": company.fiscal_id,
+        "step": CompanyStep.ACCOUNT,
+        "state": JournalState.OPEN,
+        "at_sends": 0,
+        **_identity(company),
+    }
 
 
-def _check(companies: Iterable[Company], known: Iterable[sqlite3.Row]) -> None:
-    alike: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
-    for row in known:
-        alike[fold_fiscal_id(row["fiscal_id"])].append(row)
-        alike[f"account {row['account_name']}"].append(row)
+def _identity(company: Company) -> Entry:
+    account = company.account
+    return {"email": account.email, "organization_name": account.organization_name}
+
+
+def _is_correctable(entry: Entry) -> bool:
+    return entry["step"] == CompanyStep.ACCOUNT and entry["state"] in _CORRECTABLE
+
+
+def _check(companies: Iterable[Company], known: Iterable[Entry]) -> None:
+    alike: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in known:
+        alike[fold_fiscal_id(str(entry["fiscal_id"]))].append(entry)
+        alike[f"account {entry['account_name']}"].append(entry)
     others = [
-        (one, row) for one in companies for row in _alike(one, alike) if _is_another(one, row)
+        (one, entry) for one in companies for entry in _alike(one, alike) if _is_another(one, entry)
     ]
     if not others:
         return
-    first, row = others[0]
+    first, entry = others[0]
     count = len({one.fiscal_id for one, _ in others})
     error = JournalDifferenceError(
         f"{count} fiscal numbers or accounts are in the journal already, as other companies, "
         f"such as {first.fiscal_id} ({first.account.organization_name!r:.60}), which is there as "
-        f"{row['fiscal_id']} with the e-mail {row['email']!r:.80}. Nothing was sent.",
+        f"{entry['fiscal_id']} with the e-mail {entry['email']!r:.80}. Nothing was sent.",
         count=count,
     )
     error.cure = _ANOTHER
     raise error
 
 
-def _alike(company: Company, rows: Mapping[str, list[sqlite3.Row]]) -> list[sqlite3.Row]:
-    found = rows.get(fold_fiscal_id(company.fiscal_id), [])
+def _alike(company: Company, entries: Mapping[str, list[Entry]]) -> Sequence[Entry]:
+    found = entries.get(fold_fiscal_id(company.fiscal_id), [])
     name = company.known and f"account {company.known.name}"
-    return found + (rows.get(name, []) if name else [])
+    return found + (entries.get(name, []) if name else [])
 
 
-def _is_another(company: Company, row: sqlite3.Row) -> bool:
-    # Until its account is sent for, the input may be corrected.
-    may_change = row["step"] == CompanyStep.ACCOUNT and row["state"] in {
-        _OPEN,
-        CompanyState.REFUSED,
-        CompanyState.FAILED,
-    }
-    told = row["fiscal_id"], row["email"].casefold()
-    return not may_change and told != (company.fiscal_id, company.account.email.casefold())
-
-
-_ENTER: Final = """
-    INSERT INTO companies (fiscal_id, email, organization_name, step, state, updated_at)
-    VALUES (?, ?, ?, 'account', 'open', ?)
-    ON CONFLICT DO UPDATE SET email = excluded.email, organization_name = excluded.organization_name
-    WHERE step = 'account' AND state IN ('open', 'refused', 'failed')
-"""
-
-
-def _enter(
-    connection: sqlite3.Connection, companies: tuple[Company, ...]
-) -> dict[str, sqlite3.Row]:
-    there = {row[1] for row in connection.execute("PRAGMA table_info(companies)")}
-    for name in _LATER_COLUMNS:
-        if name not in there:
-            connection.execute(f"ALTER TABLE companies ADD COLUMN {name} TEXT")
-    connection.executemany(
-        _ENTER,
-        [
-            (one.fiscal_id, one.account.email, one.account.organization_name, time.time())
-            for one in companies
-        ],
-    )
-    return _read(connection)
-
-
-def _read(connection: sqlite3.Connection) -> dict[str, sqlite3.Row]:
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    rows = cursor.execute("SELECT * FROM companies").fetchall()
-    return {row["fiscal_id"]: row for row in rows}
+def _is_another(company: Company, entry: Entry) -> bool:
+    identity = entry["fiscal_id"], str(entry["email"]).casefold()
+    wanted = company.fiscal_id, company.account.email.casefold()
+    return not _is_correctable(entry) and identity != wanted

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 
 from invoicexpress_async.config import Secret, check_serie
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import KeyReference, as_key
-from invoicexpress_async.jobs.table import Problems, Record, Table
 from invoicexpress_async.models.account import Language, NewAccount, TaxCountry
 from invoicexpress_async.models.at_credentials import AtCredentials, CommunicationType
 from invoicexpress_async.onboarding.company import Company, KnownAccount, fold_fiscal_id
@@ -55,7 +55,7 @@ _HINTS: Final = {
 }
 
 
-class Clashes:
+class CompanyConflicts:
     """The companies seen so far, to find those that cannot both be meant."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class CompanyReader:
         self._serie = serie
         self._folder = path.parent
         self._problems = Problems(path)
-        self._table = Table(
+        self._table = CsvReader(
             path=path, required=_REQUIRED, optional=_OPTIONAL, problems=self._problems
         )
         self._path = path
@@ -100,21 +100,21 @@ class CompanyReader:
         Raises:
             ConfigurationError: naming every bad row by its line.
         """
-        clashes = Clashes()
+        conflicts = CompanyConflicts()
         found: list[Company] = []
         for record in self._table.read():
             company = self._company(record)
             if company is None:
                 continue
             found.append(company)
-            if problem := clashes.find(company):
+            if problem := conflicts.find(company):
                 self._problems.add(company.line, problem)
         self._problems.check()
         if not found:
             raise ConfigurationError(f"{self._path} has a header and no rows.")
         return found
 
-    def _company(self, record: Record) -> Company | None:
+    def _company(self, record: CsvRecord) -> Company | None:
         cells = {name: text for name, text in record.cells.items() if text}
         wrong = [
             f"{name} {problem}"

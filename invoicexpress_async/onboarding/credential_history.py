@@ -22,7 +22,7 @@ _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 
 
 @attrs.frozen(kw_only=True)
-class Marks:
+class CredentialDigests:
     """What tells credentials from others.
 
     Attributes:
@@ -43,7 +43,7 @@ def _as_counts(counts: Mapping[str, int]) -> Mapping[str, int]:
 
 
 @attrs.frozen(kw_only=True)
-class CredentialBook:
+class CredentialHistory:
     """What is kept of one company's.
 
     Attributes:
@@ -86,32 +86,32 @@ class CredentialBook:
         """Whether there is nothing to know credentials again by."""
         return not (self.refused or self.unknown or self.was_set)
 
-    def marks(self, credentials: AtCredentials, key: Secret | None = None) -> Marks:
+    def marks(self, credentials: AtCredentials, key: Secret | None = None) -> CredentialDigests:
         """Return the marks of credentials. It takes some 50 ms each: not in the event loop."""
         with_key = "" if key is None else self._mark(credentials, key)
-        return Marks(own=self._mark(credentials), with_key=with_key)
+        return CredentialDigests(own=self._mark(credentials), with_key=with_key)
 
-    def has_refused(self, marks: Marks) -> bool:
+    def has_refused(self, marks: CredentialDigests) -> bool:
         """Whether these very credentials were refused, or with this key."""
         return not self.refused.isdisjoint({marks.own, marks.with_key})
 
-    def sends_of(self, marks: Marks) -> int:
+    def sends_of(self, marks: CredentialDigests) -> int:
         """Return how many sends of them have no known outcome."""
         return self.unknown.get(marks.own, 0)
 
-    def refuse(self, mark: str) -> "CredentialBook":
+    def record_refused(self, mark: str) -> "CredentialHistory":
         """Note a refusal."""
         return attrs.evolve(self, refused=self.refused | {mark})
 
-    def lack(self, mark: str) -> "CredentialBook":
+    def record_rejected(self, mark: str) -> "CredentialHistory":
         """Note that some were accepted, and are not enough to register a sequence with."""
-        return attrs.evolve(self.refuse(mark), was_set=True)
+        return attrs.evolve(self.record_refused(mark), was_set=True)
 
-    def lose(self, mark: str) -> "CredentialBook":
+    def record_unanswered(self, mark: str) -> "CredentialHistory":
         """Note a send without a known outcome."""
         return attrs.evolve(self, unknown={**self.unknown, mark: self.unknown.get(mark, 0) + 1})
 
-    def clear(self, marks: Marks) -> "CredentialBook":
+    def clear(self, marks: CredentialDigests) -> "CredentialHistory":
         """Forget all about these: they were accepted, or a person says to send them again."""
         left = {mark: count for mark, count in self.unknown.items() if mark != marks.own}
         return attrs.evolve(self, refused=self.refused - {marks.own, marks.with_key}, unknown=left)

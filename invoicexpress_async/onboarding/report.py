@@ -8,6 +8,7 @@ from types import MappingProxyType
 import attrs
 
 from invoicexpress_async.errors import ErrorDetails, InvoiceXpressError
+from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.onboarding.company import Company
@@ -33,16 +34,16 @@ class CompanyStep(StrEnum):
 class CompanyState(StrEnum):
     """How a company ended, at its step."""
 
-    DONE = "done"
+    DONE = JournalState.DONE
     """It can invoice."""
-    UNKNOWN = "unknown"
+    UNKNOWN = JournalState.UNKNOWN
     """Something was sent that must not be sent twice, and what became of it is not known. At
     ACCOUNT: the account may exist, and its key was in the lost answer only."""
-    KEY_LOST = "key_lost"
+    KEY_LOST = JournalState.KEY_LOST
     """The account exists, and the one answer with its key could not be used."""
-    REFUSED = "refused"
+    REFUSED = JournalState.REFUSED
     """The server, or the client before it, said no: something must be changed first."""
-    FAILED = "failed"
+    FAILED = JournalState.FAILED
     """It came to nothing that must be known: run it again."""
 
 

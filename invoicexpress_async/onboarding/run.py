@@ -1,6 +1,5 @@
 """Onboard companies: each step of each once, whatever happens on the way."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
@@ -10,29 +9,27 @@ import attrs
 
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
+from invoicexpress_async.jobs.engine import Engine, check_journal
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.jobs.keys import AccountKeys
-from invoicexpress_async.jobs.outage import Outage
-from invoicexpress_async.jobs.scheduler import Line
-from invoicexpress_async.jobs.settings import RunSettings
-from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.account import CreatedAccount
 from invoicexpress_async.onboarding.at_step import AtStep
 from invoicexpress_async.onboarding.companies import CompanyList
-from invoicexpress_async.onboarding.companies_table import CompanyLog, CompanyRecord
+from invoicexpress_async.onboarding.companies_table import CompanyJournal, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
-from invoicexpress_async.onboarding.engine import Workers
+from invoicexpress_async.onboarding.job import CompanyJob
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
 from invoicexpress_async.onboarding.series_step import SeriesStep
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
-from invoicexpress_async.onboarding.steps import Steps
-from invoicexpress_async.onboarding.task import Traveller
-from invoicexpress_async.provisioning.reschedule import Waiting
+from invoicexpress_async.onboarding.steps import OnboardingSteps
+from invoicexpress_async.onboarding.task import CompanyTask
+from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
-
-_DEFAULT_CONCURRENCY: Final = 50
 
 
 async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
@@ -40,12 +37,12 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
     partner: AccountSession,
     companies: CompanyList,
     *,
-    journal: SqliteJournal,
+    journal: Journal,
     key_spool: KeySpool,
     secret_sink: SecretSink,
     keys: AccountKeys | None = None,
     forget: Collection[str] = (),
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    concurrency: int = DEFAULT_CONCURRENCY,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     on_step: Callable[[Company, CompanyStep], None] | None = None,
     on_outcome: Callable[[CompanyOutcome], None] | None = None,
@@ -84,36 +81,35 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         JournalError: the journal cannot be used. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
     """
-    check_type("journal", journal, SqliteJournal)
+    check_journal(journal)
     check_type("key_spool", key_spool, KeySpool)
-    if type(concurrency) is not int or concurrency < 1:
-        raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
+    check_concurrency(concurrency)
     if any(one.known and one.known.name == partner.name for one in companies.companies):
         raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
-    log = CompanyLog(journal.writer)
+    table = CompanyJournal(journal)
+    await table.open()
     if isinstance(secret_sink, CsvSink | EnvFileSink):
         secret_sink.check()
     spooled = key_spool.open()
     try:
         run = _Run(
             companies=companies,
-            records=await log.admit(companies.companies, spooled),
+            records=await table.admit(companies.companies, spooled),
             spool=key_spool,
             spooled=spooled,
-            outage=Outage(manager.clock),
             stop=stop or RunStop(),
         )
-        steps = Steps(
+        steps = OnboardingSteps(
             manager=manager,
             partner=partner,
-            log=log,
+            journal=table,
             spool=key_spool,
             spooled=spooled,
             sink=secret_sink,
             keys=keys or getattr(secret_sink, "key_of", None),
-            at=AtStep(partner=partner, log=log, retry_refused=settings.retry_refused),
-            series=SeriesStep(manager=manager, log=log),
+            at=AtStep(partner=partner, journal=table, retry_refused=settings.retry_refused),
+            series=SeriesStep(manager=manager, journal=table),
             forget=frozenset(forget),
             retry_refused=settings.retry_refused,
             on_step=on_step or _nothing,
@@ -137,14 +133,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
     )
 
 
-def _schedule(manager: SessionManager) -> tuple[float, ...]:
-    # A sequence is read for no longer than one call would: the user has said how long that is.
-    at_seconds = manager.retry.read_after_seconds
-    return tuple(one for one in at_seconds if one < manager.total_seconds)
-
-
 def _nothing(_company: Company, _step: CompanyStep) -> None:
-    """Nobody wants to be told."""
+    """Do nothing: no callback was given."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -153,60 +143,53 @@ class _Run:
     records: dict[str, CompanyRecord]
     spool: KeySpool
     spooled: dict[str, CreatedAccount]
-    outage: Outage
     stop: RunStop
     problem: InvoiceXpressError | None = None
-    travellers: dict[str, Traveller] = attrs.field(factory=dict[str, Traveller])
+    tasks: dict[str, CompanyTask] = attrs.field(factory=dict[str, CompanyTask])
 
     async def outcomes(
-        self, steps: Steps, settings: RunSettings, concurrency: int
+        self, steps: OnboardingSteps, settings: RunSettings, concurrency: int
     ) -> AsyncGenerator[CompanyOutcome, None]:
-        ready: asyncio.Queue[CompanyOutcome | None] = asyncio.Queue()
-        line = Line(
-            self._travellers(), clock=steps.manager.clock, stop=self.stop, outage=self.outage
-        )
-        workers = Workers(
-            line=line,
-            steps=steps,
-            waiting=Waiting(
-                clock=steps.manager.clock,
-                outage=self.outage,
-                schedule=_schedule(steps.manager),
-                resend_absent_after=settings.resend_absent_after,
+        manager = steps.manager
+        breaker = CircuitBreaker(manager.clock)
+        engine: Engine[CompanyTask, CompanyOutcome] = Engine(
+            job=CompanyJob(
+                steps=steps,
+                policy=ReschedulePolicy.of_run(manager, breaker, settings),
+                settings=settings,
+                stop=self.stop,
+                clock=manager.clock,
+                breaker=breaker,
             ),
-            outage=self.outage,
-            stop=self.stop,
             settings=settings,
-            clock=steps.manager.clock,
-            deliver=ready.put_nowait,
+            stop=self.stop,
+            clock=manager.clock,
+            breaker=breaker,
         )
-        count = min(concurrency, len(self.companies.companies))
-        pool = asyncio.create_task(workers.run(count))
-        pool.add_done_callback(lambda _: ready.put_nowait(None))
+        workers = max(1, min(concurrency, len(self.companies.companies)))
+        stream = engine.outcomes(self._company_tasks(), concurrency=workers)
         try:
-            while (outcome := await ready.get()) is not None:
-                yield outcome
-            await pool  # what a worker raised beside its companies' own errors is a bug, and shown
+            async with aclosing(stream):
+                async for outcome in stream:
+                    yield outcome
         finally:
-            self.problem = workers.problem
-            pool.cancel()
-            await asyncio.wait({pool})
+            self.problem = engine.problem
 
-    async def _travellers(self) -> AsyncIterator[Traveller]:
+    async def _company_tasks(self) -> AsyncIterator[CompanyTask]:
         for company in self.companies.companies:
-            traveller = Traveller.of_record(company, self.records[company.fiscal_id])
-            self.travellers[company.fiscal_id] = traveller
-            yield traveller
+            task = CompanyTask.of_record(company, self.records[company.fiscal_id])
+            self.tasks[company.fiscal_id] = task
+            yield task
 
     def empty_spool(self) -> int:
         """Empty the spool if all in it is delivered; return how many keys are not."""
         left = 0
-        held = {*self.spooled, *(key for key, one in self.travellers.items() if one.account)}
+        held = {*self.spooled, *(key for key, one in self.tasks.items() if one.account)}
         for fiscal_id in held:
-            traveller = self.travellers.get(fiscal_id)
+            task = self.tasks.get(fiscal_id)
             record = self.records.get(fiscal_id)
             was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
-            is_delivered = traveller is not None and traveller.is_delivered
+            is_delivered = task is not None and task.is_delivered
             left += not (was_delivered or is_delivered) or self._is_of_another_account(fiscal_id)
         if not left:
             try:
@@ -217,8 +200,8 @@ class _Run:
 
     def _is_of_another_account(self, fiscal_id: str) -> bool:
         """Whether the spool has a key of an account that is not the one a person has named."""
-        traveller, spooled = self.travellers.get(fiscal_id), self.spooled.get(fiscal_id)
-        known = None if traveller is None else traveller.company.known
+        task, spooled = self.tasks.get(fiscal_id), self.spooled.get(fiscal_id)
+        known = None if task is None else task.company.known
         return known is not None and spooled is not None and name_of(spooled) != known.name
 
 

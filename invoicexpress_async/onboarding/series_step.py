@@ -1,29 +1,30 @@
-"""The series step: a company's first sequence, carried out as provisioning carries out its rows."""
+"""The series step: a company's first sequence, ensured as provisioning ensures its rows."""
 
 import attrs
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.onboarding.companies_table import CompanyLog
-from invoicexpress_async.onboarding.task import Traveller
+from invoicexpress_async.onboarding.companies_table import CompanyJournal
+from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.runner import Carrier
-from invoicexpress_async.provisioning.task import Ticket
+from invoicexpress_async.provisioning.runner import RowRunner
+from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.session import SessionManager
 
 
 @attrs.frozen(kw_only=True)
-class _CompanyCarrier(Carrier):
+class _CompanyRowRunner(RowRunner):
     """Keeps the intents of one company where its other steps stand."""
 
-    company_log: CompanyLog
-    on: Traveller
+    company_journal: CompanyJournal
+    company: Company
 
-    async def _intend(self, ticket: Ticket, intent: Intent) -> None:
-        await self.company_log.intend(self.on.company, intent)
-        await super()._intend(ticket, intent)
+    async def _record_intent(self, task: RowTask, intent: Intent) -> None:
+        await self.company_journal.record_intent(self.company, intent)
+        await super()._record_intent(task, intent)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,38 +33,38 @@ class SeriesStep:
 
     Attributes:
         manager: Whose connections are used, under the new accounts' own keys and limits.
-        log: The journal's part of it.
+        journal: Its companies in the journal.
     """
 
     manager: SessionManager
-    log: CompanyLog
+    journal: CompanyJournal
 
-    async def ensure(self, on: Traveller, name: str, key: Secret) -> RowOutcome:
-        """Give the sequence a turn: read for what is in doubt, else ensure it."""
-        if on.ticket is None:
-            on.ticket = _ticket(on, name, key)
-        carrier = _CompanyCarrier(
+    async def ensure(self, task: CompanyTask, name: str, key: Secret) -> RowOutcome:
+        """Give the sequence a turn: read for what is unknown, else ensure it."""
+        if task.row_task is None:
+            task.row_task = _row_task(task, name, key)
+        runner = _CompanyRowRunner(
             manager=self.manager,
-            log=None,
+            journal=None,
             stop=RunStop(),  # the company's whole turn is cut off, and this with it
             may_default=_always,
             is_staged=False,
-            company_log=self.log,
-            on=on,
+            company_journal=self.journal,
+            company=task.company,
         )
-        outcome = await carrier.carry(on.ticket)
-        on.ticket.last = outcome
+        outcome = await runner.run(task.row_task)
+        task.row_task.last = outcome
         return outcome
 
 
-def _ticket(on: Traveller, name: str, key: Secret) -> Ticket:
-    row = PlanRow(account=name, api_key=key, serie=on.company.serie, is_default=True)
-    if on.intent is None:
-        return Ticket(row=row)
-    record = on.record
-    return Ticket(
+def _row_task(task: CompanyTask, name: str, key: Secret) -> RowTask:
+    row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
+    if task.intent is None:
+        return RowTask(row=row)
+    record = task.record
+    return RowTask(
         row=row,
-        intent=on.intent,
+        intent=task.intent,
         intended_at=record.intended_at,
         absent_since=record.absent_since,
     )

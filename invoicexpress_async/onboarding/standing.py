@@ -1,16 +1,15 @@
 """Where the companies of a journal stand, without being its run."""
 
 import os
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.jobs.journal import JournalError
-from invoicexpress_async.jobs.sqlite_file import connect_to_read
+from invoicexpress_async.jobs.journal import Entry
+from invoicexpress_async.jobs.sqlite import JournalFile
+from invoicexpress_async.onboarding.companies_table import COMPANIES
 from invoicexpress_async.onboarding.report import CompanyStep
 
 
@@ -44,22 +43,17 @@ def read_standings(path: str | os.PathLike[str]) -> Mapping[str, CompanyStanding
     """
     if not Path(path).exists():
         return MappingProxyType({})
-    problem = ""
-    with closing(connect_to_read(Path(path))) as connection:
-        connection.row_factory = sqlite3.Row
-        try:
-            rows = connection.execute("SELECT * FROM companies").fetchall()
-            return MappingProxyType({row["fiscal_id"]: _standing(row) for row in rows})
-        except sqlite3.Error as error:
-            problem = str(error)
-    raise JournalError(f"The journal {path} cannot be read: {problem}.")
+    with JournalFile(Path(path)) as file:
+        entries = file.entries(COMPANIES)
+    return MappingProxyType({str(entry["fiscal_id"]): _standing(entry) for entry in entries})
 
 
-def _standing(row: sqlite3.Row) -> CompanyStanding:
+def _standing(entry: Entry) -> CompanyStanding:
+    name, error = entry["account_name"], entry["error"]
     return CompanyStanding(
-        email=row["email"],
-        step=CompanyStep(row["step"]),
-        state=row["state"],
-        account_name=row["account_name"],
-        error=row["error"],
+        email=str(entry["email"]),
+        step=CompanyStep(str(entry["step"])),
+        state=str(entry["state"]),
+        account_name=None if name is None else str(name),
+        error=None if error is None else str(error),
     )

@@ -14,12 +14,13 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     TaxAuthorityCredentialsError,
 )
+from invoicexpress_async.jobs.journal import JournalState, Value
 from invoicexpress_async.jobs.keys import AccountKeys, KeyUnavailableError
 from invoicexpress_async.models.account import CreatedAccount
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Registration
 from invoicexpress_async.onboarding.at_step import AtStep
-from invoicexpress_async.onboarding.companies_table import CompanyLog
+from invoicexpress_async.onboarding.companies_table import CompanyJournal
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.errors import (
     KeyLostError,
@@ -28,11 +29,11 @@ from invoicexpress_async.onboarding.errors import (
     NotVerifiedError,
     SinkError,
 )
-from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
+from invoicexpress_async.onboarding.report import CompanyStep
 from invoicexpress_async.onboarding.series_step import SeriesStep
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
-from invoicexpress_async.onboarding.task import Traveller, known_account, url_of
+from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
@@ -41,13 +42,13 @@ _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 
 
 @attrs.frozen(kw_only=True)
-class Steps:
+class OnboardingSteps:
     """Takes companies through their steps.
 
     Attributes:
         manager: For the new accounts, under their own keys and limits.
         partner: Who creates the accounts, under its own.
-        log: The journal's part of it.
+        journal: Its companies in the journal.
         spool: Where new keys are until they are delivered.
         spooled: What an earlier run left there, by fiscal number.
         sink: Where they go.
@@ -61,7 +62,7 @@ class Steps:
 
     manager: SessionManager
     partner: AccountSession
-    log: CompanyLog
+    journal: CompanyJournal
     spool: KeySpool
     spooled: dict[str, CreatedAccount]
     sink: SecretSink
@@ -72,7 +73,7 @@ class Steps:
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
 
-    async def take(self, on: Traveller) -> None:
+    async def advance(self, task: CompanyTask) -> None:
         """Go as far as it goes.
 
         Raises:
@@ -85,59 +86,59 @@ class Steps:
             CompanyStep.SERIES: self._ensure,
             CompanyStep.VERIFY: self._verify,
         }
-        _check_known(on)
-        await self._look_back(on)
-        while on.step is not CompanyStep.END:
-            await walk[on.step](on)
+        _check_known(task)
+        await self._retry_at_step(task)
+        while task.step is not CompanyStep.END:
+            await walk[task.step](task)
 
-    async def _look_back(self, on: Traveller) -> None:
+    async def _retry_at_step(self, task: CompanyTask) -> None:
         """Go back to the AT step when the series was refused for what is corrected since."""
-        credentials = on.company.at
-        if on.has_begun or credentials is None or not on.record.lacks_credentials:
+        credentials = task.company.at
+        if task.has_begun or credentials is None or not task.record.lacks_credentials:
             return
-        marks = await asyncio.to_thread(on.book.marks, credentials)
-        if not on.book.has_refused(marks):
-            on.step = CompanyStep.AT
+        marks = await asyncio.to_thread(task.history.marks, credentials)
+        if not task.history.has_refused(marks):
+            task.step = CompanyStep.AT
         elif not self.retry_refused:
             raise RepeatedCredentialsError(
                 f"The AT credentials of {credentials.subuser} were refused already."
             )
 
-    async def _reach(self, on: Traveller, step: CompanyStep, **columns: str | int | None) -> None:
-        await self.log.reach(on.company, step, **columns)
-        on.step = step
-        self.on_step(on.company, step)
+    async def _reach(self, task: CompanyTask, step: CompanyStep, **columns: Value) -> None:
+        await self.journal.record_step(task.company, step, **columns)
+        task.step = step
+        self.on_step(task.company, step)
 
-    async def _create(self, on: Traveller) -> None:
-        company = on.company
-        on.account = on.account or known_account(company) or self.spooled.get(company.fiscal_id)
-        if on.account is None:
-            self._check_may_send(on)
+    async def _create(self, task: CompanyTask) -> None:
+        company = task.company
+        task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
+        if task.account is None:
+            self._check_may_send(task)
             accounts = self.partner.accounts
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
-            on.has_asked = True
+            task.has_asked = True
             await create(
                 company.account,
                 on_intent=functools.partial(self._intend_create, company),
-                on_created=functools.partial(self._keep, on),
+                on_created=functools.partial(self._spool_key, task),
             )
-        if on.account is None:
+        if task.account is None:
             raise KeyLostError(f"Account of {company.fiscal_id}: its key could not be kept.")
-        told = {"account_id": on.account_id, "account_name": on.account_name}
-        await self._reach(on, CompanyStep.KEY, **told)
+        told = {"account_id": task.account_id, "account_name": task.account_name}
+        await self._reach(task, CompanyStep.KEY, **told)
 
     async def _intend_create(self, company: Company, intent: Intent) -> None:
         self.spool.check()  # it may have failed since, and without it a new key is not safe
-        await self.log.intend(company, intent)
+        await self.journal.record_intent(company, intent)
 
-    def _check_may_send(self, on: Traveller) -> None:
-        intent, company = on.record.intent, on.company
-        if intent is None or on.has_begun:
+    def _check_may_send(self, task: CompanyTask) -> None:
+        intent, company = task.record.intent, task.company
+        if intent is None or task.has_begun:
             return
         # Of a send that nobody was told of, nobody can have seen that it made no account.
-        if company.fiscal_id in self.forget and on.record.state == CompanyState.UNKNOWN:
+        if company.fiscal_id in self.forget and task.record.state is JournalState.UNKNOWN:
             self.partner.accounts.forget(intent)
         else:
             raise OutcomeUnknownError(
@@ -146,19 +147,19 @@ class Steps:
                 intent=intent,
             )
 
-    def _keep(self, on: Traveller, account: CreatedAccount) -> None:
+    def _spool_key(self, task: CompanyTask, account: CreatedAccount) -> None:
         """Put the key on the disk the moment it is read; without one it is still delivered."""
-        on.account = account
+        task.account = account
         try:
-            self.spool.write(on.company.fiscal_id, account)
+            self.spool.write(task.company.fiscal_id, account)
         except SpoolError as error:
-            on.spool_problem = error
+            task.spool_problem = error
 
-    async def _deliver(self, on: Traveller) -> None:
-        account = self._account(on)
+    async def _deliver(self, task: CompanyTask) -> None:
+        account = self._account(task)
         failure = None
         try:
-            await self.sink(on.company, account)
+            await self.sink(task.company, account)
         except InvoiceXpressError:
             raise
         except Exception as error:  # noqa: BLE001  # the user's own, of any class
@@ -168,41 +169,45 @@ class Steps:
         if failure is not None:
             # Its text and its frames may hold the key.
             raise SinkError(f"The key of account {account.id} was not delivered: {failure}.")
-        await self._reach(on, CompanyStep.AT)
-        on.is_delivered = True
-        if on.spool_problem is not None:
-            problem, on.spool_problem = on.spool_problem, None
+        await self._reach(task, CompanyStep.AT)
+        task.is_delivered = True
+        if task.spool_problem is not None:
+            problem, task.spool_problem = task.spool_problem, None
             raise problem
 
-    def _account(self, on: Traveller) -> CreatedAccount:
-        account = on.account or known_account(on.company) or self.spooled.get(on.company.fiscal_id)
+    def _account(self, task: CompanyTask) -> CreatedAccount:
+        account = (
+            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
+        )
         if account is None:
             raise KeyLostError(
-                f"Account {on.record.account_name} of {on.company.fiscal_id} was created, and its "
-                "key is neither delivered nor in the spool."
+                f"Account {task.record.account_name} of {task.company.fiscal_id} was created, and "
+                "its key is neither delivered nor in the spool."
             )
-        on.account = account
+        task.account = account
         return account
 
-    async def _own(self, on: Traveller) -> AccountSession:
+    async def _new_account_session(self, task: CompanyTask) -> AccountSession:
         """Return the handle of the new account itself."""
-        account = on.account or known_account(on.company) or self.spooled.get(on.company.fiscal_id)
-        on.account = account
-        name = on.account_name
+        account = (
+            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
+        )
+        task.account = account
+        name = task.account_name
         if name is None:
             is_missing = account is not None and not account.url
             what = "was missing" if is_missing else "led elsewhere than to the provider"
             raise NameUnknownError(
-                f"The name of the new account of {on.company.fiscal_id} is not known: the url in "
+                f"The name of the new account of {task.company.fiscal_id} is not known: the url in "
                 f"the answer that had its key {what}."
             )
         if account is None:
-            key = Secret(await self._asked(name))
-            account = CreatedAccount(id=on.record.account_id or "", url=url_of(name), api_key=key)
-        on.account = account
+            key = Secret(await self._resolve_key(name))
+            account = CreatedAccount(id=task.record.account_id or "", url=url_of(name), api_key=key)
+        task.account = account
         return self.manager.account(name, account.api_key.reveal())
 
-    async def _asked(self, name: str) -> str:
+    async def _resolve_key(self, name: str) -> str:
         if self.keys is None:
             raise KeyNeededError(f"The key of account {name} was delivered by an earlier run.")
         try:
@@ -213,47 +218,49 @@ class Steps:
             failure = type(error).__name__
         raise KeyUnavailableError(f"The key of account {name} could not be had: {failure}.")
 
-    async def _configure(self, on: Traveller) -> None:
-        own, credentials = await self._own(on), on.company.at
+    async def _configure(self, task: CompanyTask) -> None:
+        own, credentials = await self._new_account_session(task), task.company.at
         if credentials is not None:
-            await self.at.configure(on, own, credentials, self._account(on).api_key)
-        told = {"at_sends": on.at_sends, "at_mark": on.book.dump()}
-        await self._reach(on, CompanyStep.SERIES, **told)
+            await self.at.configure(task, own, credentials, self._account(task).api_key)
+        told = {"at_sends": task.at_sends, "at_mark": task.history.dump()}
+        await self._reach(task, CompanyStep.SERIES, **told)
 
-    async def _ensure(self, on: Traveller) -> None:
-        own = await self._own(on)
-        on.has_asked = True
-        outcome = await self.series.ensure(on, own.name, self._account(on).api_key)
-        on.sequence = outcome.sequence or on.sequence
+    async def _ensure(self, task: CompanyTask) -> None:
+        own = await self._new_account_session(task)
+        task.has_asked = True
+        outcome = await self.series.ensure(task, own.name, self._account(task).api_key)
+        task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
-            await self._note_lack(on)
+            await self._note_lack(task)
         if outcome.error is not None:
             raise outcome.error
-        await self._reach(on, CompanyStep.VERIFY)
+        await self._reach(task, CompanyStep.VERIFY)
 
-    async def _note_lack(self, on: Traveller) -> None:
+    async def _note_lack(self, task: CompanyTask) -> None:
         """Keep with which credentials the tax authority would not register a sequence."""
-        if on.company.at is not None:
-            marks = await asyncio.to_thread(on.book.marks, on.company.at)
-            on.book = on.book.lack(marks.own)
-        await self.log.reach(on.company, CompanyStep.SERIES, at_mark=on.book.dump())
+        if task.company.at is not None:
+            marks = await asyncio.to_thread(task.history.marks, task.company.at)
+            task.history = task.history.record_rejected(marks.own)
+        await self.journal.record_step(
+            task.company, CompanyStep.SERIES, at_mark=task.history.dump()
+        )
 
-    async def _verify(self, on: Traveller) -> None:
-        sequences = (await self._own(on)).sequences
-        on.has_asked = True
-        found = await sequences.find(on.company.serie)
-        on.sequence = found or on.sequence
+    async def _verify(self, task: CompanyTask) -> None:
+        sequences = (await self._new_account_session(task)).sequences
+        task.has_asked = True
+        found = await sequences.find(task.company.serie)
+        task.sequence = found or task.sequence
         if found is None or not found.is_default or found.registration not in _REGISTERED:
             raise NotVerifiedError(
-                f"Sequence {on.company.serie!r} is not shown as registered and default yet."
+                f"Sequence {task.company.serie!r} is not shown as registered and default yet."
             )
-        await self._reach(on, CompanyStep.END)
+        await self._reach(task, CompanyStep.END)
 
 
-def _check_known(on: Traveller) -> None:
-    known, name = on.company.known, on.record.account_name
+def _check_known(task: CompanyTask) -> None:
+    known, name = task.company.known, task.record.account_name
     if known is not None and name is not None and known.name != name:
         raise ConfigurationError(
-            f"The input says that the account of {on.company.fiscal_id} is {known.name}, and the "
+            f"The input says that the account of {task.company.fiscal_id} is {known.name}, and the "
             f"journal has {name}: its tax-authority credentials would go to another's account."
         )

@@ -16,21 +16,21 @@ from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.onboarding.companies_table import CompanyRecord
 from invoicexpress_async.onboarding.company import Company
-from invoicexpress_async.onboarding.credential_history import CredentialBook
+from invoicexpress_async.onboarding.credential_history import CredentialHistory
 from invoicexpress_async.onboarding.errors import (
     CredentialsUnknownError,
     KeyLostError,
     KeyNeededError,
     NameUnknownError,
 )
-from invoicexpress_async.onboarding.report import CompanyState, CompanyStep
+from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.sinks import name_of
 from invoicexpress_async.onboarding.spool import SpoolError
-from invoicexpress_async.provisioning.task import Ticket
+from invoicexpress_async.provisioning.task import RowTask
 
 
 @attrs.define(kw_only=True, eq=False)
-class Traveller:
+class CompanyTask:
     """A company on its way.
 
     Attributes:
@@ -50,16 +50,18 @@ class Traveller:
         tries: How many turns of it came to nothing.
         has_asked: Whether this turn has asked the server for anything.
         spool_problem: Why the spool does not have its key.
+        was_cut_off: Whether its last turn was ended by a stop.
+        last: How its last turn ended.
     """
 
     company: Company
     record: CompanyRecord
     step: CompanyStep = CompanyStep.ACCOUNT
     intent: Intent | None = None
-    ticket: Ticket | None = None
+    row_task: RowTask | None = None
     account: CreatedAccount | None = None
     at_sends: int = 0
-    book: CredentialBook = attrs.field(factory=CredentialBook)
+    history: CredentialHistory = attrs.field(factory=CredentialHistory)
     is_after_5xx: bool = False
     has_renewed: bool = False
     sequence: Sequence | None = None
@@ -68,6 +70,8 @@ class Traveller:
     tries: int = 0
     has_asked: bool = False
     spool_problem: SpoolError | None = None
+    was_cut_off: bool = False
+    last: CompanyOutcome | None = None
 
     @classmethod
     def of_record(cls, company: Company, record: CompanyRecord) -> Self:
@@ -79,16 +83,16 @@ class Traveller:
             step=record.step,
             intent=record.intent if is_at_series else None,
             at_sends=record.at_sends,
-            book=record.book,
+            history=record.history,
             is_after_5xx=is_at and record.error == ServerError.__name__,
         )
 
     @property
-    def doubt(self) -> Intent | None:
+    def unresolved_intent(self) -> Intent | None:
         """The send for its series that is in doubt, as far as its turns have found out."""
-        if self.ticket is None:
+        if self.row_task is None:
             return self.intent
-        return self.ticket.intent or self.ticket.resending
+        return self.row_task.intent or self.row_task.superseded_intent
 
     @property
     def account_id(self) -> str | None:

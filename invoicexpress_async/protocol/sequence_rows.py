@@ -19,6 +19,7 @@ from invoicexpress_async.models.sequence import (
 )
 from invoicexpress_async.protocol.json import text as json_text
 from invoicexpress_async.protocol.row_layout import RowLayouts
+from invoicexpress_async.protocol.strict import make_strict_converter
 
 T = TypeVar("T")
 
@@ -289,20 +290,9 @@ def sequence_body(serie: str, *, default: bool) -> bytes:
     return f'{{"sequence":{{"serie":{json_text(serie)}{flag}}}}}'.encode()
 
 
-def _structure_strictly(value: object, kind: type[T]) -> T:
-    # cattrs' own hooks would turn None into "None" and "false" into True.
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}, got {_kind(value)}")
-    return value
-
-
 def make_converter() -> cattrs.Converter:
     """Return a converter with every hook of this module; each `SessionManager` has its own."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind in (str, int, float, bool):
-        converter.register_structure_hook(kind, _structure_strictly)
+    converter = make_strict_converter()
     hooks = SequenceHooks()
     converter.register_structure_hook(Sequence, hooks.structure)
     converter.register_unstructure_hook(Sequence, hooks.unstructure)

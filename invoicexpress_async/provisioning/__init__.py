@@ -1,12 +1,12 @@
 """Ensure sequences on many accounts at once: a plan, a journal, a run, a report."""
 
+from invoicexpress_async.jobs.circuit_breaker import OutageError
 from invoicexpress_async.jobs.journal import (
     Difference,
     JournalDifferenceError,
     JournalError,
 )
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
-from invoicexpress_async.jobs.outage import OutageError
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop

@@ -3,20 +3,18 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Final
 
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.jobs.concurrent import each
+from invoicexpress_async.jobs.concurrent import map_concurrently
 from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.plan import AccountList
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
-
-_DEFAULT_CONCURRENCY: Final = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +81,7 @@ async def audit(
     manager: SessionManager,
     accounts: AccountList,
     *,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    concurrency: int = DEFAULT_CONCURRENCY,
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
 ) -> AuditReport:
@@ -118,7 +116,7 @@ async def iter_audit(
     manager: SessionManager,
     accounts: AccountList,
     *,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    concurrency: int = DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
 ) -> AsyncGenerator[AccountAudit, None]:
     """Yield each account of `audit` as it comes, and keep none. Close it if you stop early.
@@ -134,7 +132,7 @@ async def iter_audit(
         except InvoiceXpressError as error:
             return AccountAudit(row=row, error=error.with_traceback(None))
 
-    stream = each(accounts.rows, look, concurrency=concurrency, stop=stop)
+    stream = map_concurrently(accounts.rows, look, concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for one in stream:
             yield one

@@ -1,23 +1,21 @@
-"""What a journal says, without being its run: counts, what is in doubt, who holds it."""
+"""The status of a journal: counts, what is unresolved, who holds it."""
 
-import contextlib
 import datetime as dt
 import os
-import sqlite3
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import JournalError
-from invoicexpress_async.jobs.sqlite_file import connect_to_read
-from invoicexpress_async.jobs.sqlite_lock import holder_of
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.journal import UNRESOLVED, Value
+from invoicexpress_async.jobs.sqlite import JournalFile
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.provisioning.rows_table import ROWS
 
-_MOST_ROWS_IN_DOUBT: Final = 100
-_MOST_RUNS: Final = 5
+_MAX_UNRESOLVED_SHOWN: Final = 100
+_MAX_RUNS_SHOWN: Final = 5
 
 
 @attrs.frozen(kw_only=True)
@@ -128,10 +126,8 @@ class JournalReader:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise JournalError(f"The journal {path} is not there.")
         self._path = path
-        self._connection = connect_to_read(path)
+        self._file = JournalFile(path)
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +138,7 @@ class JournalReader:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._connection.close()
+        self._file.__exit__(exc_type, exc, traceback)
 
     def row(self, account: str, serie: str) -> tuple[str, bool] | None:
         """Return the state of a row of its plan and whether it makes a default, or None.
@@ -150,10 +146,10 @@ class JournalReader:
         Raises:
             JournalError: it cannot be read.
         """
-        query = "SELECT state, is_default FROM rows WHERE account = ? AND serie = ? AND is_in_plan"
-        for state, is_default in self._ask(query, account, serie):
-            return str(state), bool(is_default)
-        return None
+        entry = self._file.entry(ROWS, (account, serie))
+        if entry is None or not entry["is_in_plan"]:
+            return None
+        return str(entry["state"]), bool(entry["is_default"])
 
     def row_count(self) -> int:
         """Return how many rows its plan has.
@@ -161,7 +157,7 @@ class JournalReader:
         Raises:
             JournalError: it cannot be read.
         """
-        return self._count("rows WHERE is_in_plan")
+        return self._file.count(ROWS, "is_in_plan")
 
     def series(self) -> dict[str, tuple[str, str]]:
         """Return which serie each account of its plan is to have, and how far it is.
@@ -169,8 +165,10 @@ class JournalReader:
         Raises:
             JournalError: it cannot be read.
         """
-        rows = self._ask("SELECT account, serie, state FROM rows WHERE is_in_plan")
-        return {str(account): (str(serie), str(state)) for account, serie, state in rows}
+        return {
+            str(entry["account"]): (str(entry["serie"]), str(entry["state"]))
+            for entry in self._file.entries(ROWS)
+        }
 
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over.
@@ -178,38 +176,36 @@ class JournalReader:
         Raises:
             JournalError: it cannot be read.
         """
-        for (value,) in self._ask("SELECT value FROM job WHERE name = 'rollover'"):
-            return int(str(value))
-        return None
+        year = self._file.job("rollover")
+        return None if year is None else int(year)
 
     def status(self) -> JournalStatus:
-        """Return all that is told of it, as of one moment.
+        """Return all that is shown of it, as of one moment.
 
         Raises:
             JournalError: it cannot be read.
         """
-        with self._one_moment():
-            states = self._ask("SELECT state, count(*) FROM rows WHERE is_in_plan GROUP BY state")
+        file = self._file
+        with file.one_moment():
+            states = file.groups(ROWS, "state", example="account")
             return JournalStatus(
                 path=self._path,
-                counts=MappingProxyType({str(state): _int(count) for state, count in states}),
-                created=self._count("rows WHERE is_created"),
-                removed=self._count("rows WHERE NOT is_in_plan"),
+                counts=MappingProxyType({str(state): _int(count) for state, count, _ in states}),
+                created=file.count(ROWS, "is_created"),
+                removed=file.count(ROWS, "is_in_plan", is_set=False),
                 failures=tuple(self._failures()),
-                in_doubt=tuple(self._in_doubt()),
-                holder=holder_of(self._path),
+                in_doubt=tuple(self._unresolved()),
+                holder=file.holder,
                 runs=tuple(self._runs()),
-                run_count=self._count("runs"),
+                run_count=file.run_count,
                 rollover_year=self.rollover_year(),
             )
 
     def _failures(self) -> Iterator[JournalFailure]:
-        query = (
-            "SELECT state, error, status, code, count(*) AS n, min(account) FROM rows "
-            "WHERE is_in_plan AND error IS NOT NULL AND state <> 'intent' "
-            "GROUP BY state, error, status, code ORDER BY n DESC, state, error"
-        )
-        for state, error, status, code, count, account in self._ask(query):
+        groups = self._file.groups(ROWS, "state", "error", "status", "code", example="account")
+        for state, error, status, code, count, account in groups:
+            if error is None or state == "intent":
+                continue
             yield JournalFailure(
                 state=str(state),
                 error=str(error),
@@ -219,49 +215,26 @@ class JournalReader:
                 account=str(account),
             )
 
-    def _in_doubt(self) -> Iterator[RowInDoubt]:
-        query = (
-            "SELECT account, serie, state, intended_at, absent_since, sends FROM rows "
-            "WHERE is_in_plan AND state IN ('intent', 'unknown', 'absent') "
-            "ORDER BY intended_at LIMIT ?"
+    def _unresolved(self) -> Iterator[RowInDoubt]:
+        entries = self._file.entries(
+            ROWS, states=UNRESOLVED, order_by="intended_at", limit=_MAX_UNRESOLVED_SHOWN
         )
-        rows = self._ask(query, _MOST_ROWS_IN_DOUBT)
-        for account, serie, state, intended_at, absent_since, sends in rows:
+        for entry in entries:
             yield RowInDoubt(
-                account=str(account),
-                serie=str(serie),
-                state=str(state),
-                sent_at=_moment(intended_at),
-                absent_since=_moment(absent_since),
-                sends=_int(sends),
+                account=str(entry["account"]),
+                serie=str(entry["serie"]),
+                state=str(entry["state"]),
+                sent_at=_time_of(entry["intended_at"]),
+                absent_since=_time_of(entry["absent_since"]),
+                sends=_int(entry["sends"]),
             )
 
     def _runs(self) -> Iterator[JournalRun]:
-        query = "SELECT started_at, process FROM runs ORDER BY rowid DESC LIMIT ?"
-        for started_at, process in self._ask(query, _MOST_RUNS):
-            yield JournalRun(started_at=_time(float(str(started_at))), process=_int(process))
-
-    def _count(self, what: str) -> int:
-        return _int(self._ask(f"SELECT count(*) FROM {what}")[0][0])  # noqa: S608  # constants
-
-    @contextlib.contextmanager
-    def _one_moment(self) -> Generator[None]:
-        # Between two questions a run may write: the counts would not fit the rows.
-        self._ask("BEGIN")
-        try:
-            yield
-        finally:
-            self._ask("COMMIT")
-
-    def _ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            problem = str(error)
-        raise JournalError(f"The journal {self._path} cannot be read: {problem}.")
+        for started_at, process in self._file.runs(_MAX_RUNS_SHOWN):
+            yield JournalRun(started_at=_time(float(started_at or 0)), process=_int(process))
 
 
-def _int(value: object) -> int:
+def _int(value: Value) -> int:
     return value if isinstance(value, int) else 0
 
 
@@ -269,5 +242,9 @@ def _time(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
 
 
-def _moment(text: object) -> dt.datetime | None:
-    return None if text is None else _time(Moment.parse(str(text)).wall)
+def _time_of(text: Value) -> dt.datetime | None:
+    """Return the time; None when there is none, or a damaged one: the status is shown without."""
+    try:
+        return None if text is None else _time(Timestamp.parse(str(text)).wall)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -10,9 +10,9 @@ import attrs
 
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
-from invoicexpress_async.jobs.table import Problems, Record, Table
-from invoicexpress_async.provisioning.row import AccountRow, Clashes, PlanRow, PlanSummary
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
 
 # Spreadsheets write their truth values in the user's language.
 _TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
@@ -71,14 +71,14 @@ class CsvRows:
         table = _table(path, defaults, problems)
         is_file = os.access(path, os.R_OK) and path.is_file()
         kept = None if is_file else list[PlanRow]()
-        with contextlib.closing(Clashes()) as clashes:
+        with contextlib.closing(RowConflicts()) as conflicts:
             for row in _rows(table, defaults, problems):
                 if kept is not None:
                     kept.append(row)
-                if problem := clashes.find(row):
+                if problem := conflicts.find(row):
                     problems.add(row.line, problem)
             problems.check()
-            summary = clashes.summary()
+            summary = conflicts.summary()
         if not summary.rows:
             raise ConfigurationError(f"{path} has a header and no rows.")
         return cls(
@@ -119,9 +119,9 @@ def _state(path: Path) -> tuple[int, ...]:
     return told.st_ino, told.st_size, told.st_mtime_ns
 
 
-def _table(path: Path, defaults: Defaults, problems: Problems) -> Table:
+def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
     is_keyed = defaults.api_keys is None
-    return Table(
+    return CsvReader(
         path=path,
         required=("account", "api_key") if is_keyed else ("account",),
         optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
@@ -129,7 +129,7 @@ def _table(path: Path, defaults: Defaults, problems: Problems) -> Table:
     )
 
 
-def _rows(table: Table, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
+def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
     folder = table.path.parent
     for record in table.read():
         row = _row(record, problems, folder=folder, defaults=defaults)
@@ -137,7 +137,9 @@ def _rows(table: Table, defaults: Defaults, problems: Problems) -> Iterator[Plan
             yield row
 
 
-def _row(record: Record, problems: Problems, *, folder: Path, defaults: Defaults) -> PlanRow | None:
+def _row(
+    record: CsvRecord, problems: Problems, *, folder: Path, defaults: Defaults
+) -> PlanRow | None:
     cells = record.cells
     name = cells.get("serie") or defaults.serie
     flag = _flag(cells.get("default", ""), default=defaults.is_default)
@@ -181,7 +183,7 @@ def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
 
 
 def _account_row(
-    record: Record, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
+    record: CsvRecord, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
 ) -> AccountRow | None:
     cells = record.cells
     serie = cells.get("serie") or None

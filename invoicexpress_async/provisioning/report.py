@@ -15,7 +15,7 @@ from invoicexpress_async.errors import (
     StatusError,
     UnprocessableError,
 )
-from invoicexpress_async.jobs.journal import Difference
+from invoicexpress_async.jobs.journal import Difference, JournalState
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.provisioning.row import PlanRow
@@ -24,20 +24,20 @@ from invoicexpress_async.provisioning.row import PlanRow
 class RowState(StrEnum):
     """How a row ended."""
 
-    DONE = "done"
+    DONE = JournalState.DONE
     """The sequence is there, registered and default as asked."""
-    REFUSED = "refused"
+    REFUSED = JournalState.REFUSED
     """The server, or the client before it, said no: something must be changed first."""
-    PREPARED = "prepared"
+    PREPARED = JournalState.PREPARED
     """The sequence is there and registered; the day on which it becomes the default is to come."""
-    PARTIAL = "partial"
+    PARTIAL = JournalState.PARTIAL
     """The sequence is there, and some document types have no code: it must not be used yet."""
-    UNKNOWN = "unknown"
+    UNKNOWN = JournalState.UNKNOWN
     """Something was sent, and what became of it is not known: it must not be sent again."""
-    ABSENT = "absent"
+    ABSENT = JournalState.ABSENT
     """Something was sent, and a complete list does not show it. It can still come: it is sent
     again only with `resend_absent_after`."""
-    FAILED = "failed"
+    FAILED = JournalState.FAILED
     """It did not come about and had no effect: running the row again is safe."""
 
 

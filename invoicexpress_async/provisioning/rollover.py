@@ -8,9 +8,8 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import JournalDifferenceError
-from invoicexpress_async.jobs.settings import RunSettings
-from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
@@ -19,11 +18,10 @@ from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow
-from invoicexpress_async.provisioning.rows_table import RowLog
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.run import provision
 from invoicexpress_async.session import SessionManager
 
-_DEFAULT_CONCURRENCY: Final = 50
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2099
 
@@ -122,8 +120,8 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
     *,
     year: int,
     pattern: str | None = None,
-    journal: SqliteJournal | None = None,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    journal: Journal | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
 ) -> RolloverPlan:
@@ -174,8 +172,8 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     year: int,
     pattern: str | None = None,
     not_before: dt.date | None = None,
-    journal: SqliteJournal | None = None,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    journal: Journal | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     on_progress: Callable[[Progress], None] | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
@@ -227,16 +225,17 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     return RolloverReport(plan=plan, run=run)
 
 
-async def _known(journal: SqliteJournal | None, year: int) -> dict[str, str]:
+async def _known(journal: Journal | None, year: int) -> dict[str, str]:
     if journal is None:
         return {}
-    log = RowLog(journal.writer)
-    claimed = await log.claim("rollover", str(year))
-    if claimed != str(year):
+    rows = RowJournal(journal)
+    await rows.open()
+    bound = await rows.bind_job("rollover", str(year))
+    if bound != str(year):
         raise JournalDifferenceError(
-            f"The journal {journal.path} is of the roll-over to {claimed}, not {year}."
+            f"The journal {journal.label} is of the roll-over to {bound}, not {year}."
         )
-    return await log.series()
+    return await rows.series()
 
 
 def _derive(seen: AccountAudit, year: int) -> RolloverStep:

@@ -1,7 +1,6 @@
 """One row of a plan, and what two rows may not both ask for."""
 
 import contextlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -10,6 +9,7 @@ import attrs
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
+from invoicexpress_async.jobs.sqlite import SeenLines
 
 
 def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:
@@ -79,71 +79,42 @@ class PlanSummary:
     defaults: int
 
 
-class Clashes:
-    """The rows seen so far, to find those that cannot both be meant. Close it in the end.
-
-    They are kept in a temporary database, which goes to the disk when it grows: a plan of a
-    million rows takes no memory.
-    """
+class RowConflicts:
+    """The rows seen so far, to find those that cannot both be meant. Close it in the end."""
 
     def __init__(self) -> None:
-        self._seen = sqlite3.connect("", isolation_level=None)
-        self._seen.executescript(
-            "CREATE TABLE rows (account, folded, line, PRIMARY KEY (account, folded))"
-            " WITHOUT ROWID; CREATE TABLE defaults (account PRIMARY KEY, line) WITHOUT ROWID; BEGIN"
-        )
+        self._seen = SeenLines()
         self._series: Counter[str] = Counter()
+        self._defaults = 0
 
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
         # Names that differ in case or spaces only would be refused by `ensure` one by one.
-        identity = row.account, "".join(row.serie.casefold().split())
-        earlier = self._enter("rows", identity, row.line)
+        folded = "".join(row.serie.casefold().split())
+        earlier = self._seen.enter("row", row.account, folded, row.line)
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
         self._series[row.serie] += 1
         if not row.is_default:
             return None
-        earlier = self._enter("defaults", identity[:1], row.line)
+        earlier = self._seen.enter("default", row.account, "", row.line)
         if earlier is not None:
             return f"a second default for the account of {_where(earlier)}"
+        self._defaults += 1
         return None
 
     def summary(self) -> PlanSummary:
         """Count the rows seen."""
-        (accounts,) = self._seen.execute("SELECT count(DISTINCT account) FROM rows").fetchone()
-        (defaults,) = self._seen.execute("SELECT count(*) FROM defaults").fetchone()
         return PlanSummary(
             rows=self._series.total(),
-            accounts=accounts,
+            accounts=self._seen.count("row"),
             series=dict(self._series.most_common()),
-            defaults=defaults,
+            defaults=self._defaults,
         )
 
     def close(self) -> None:
         """Forget them."""
         self._seen.close()
-
-    def _enter(self, table: str, identity: tuple[str, ...], line: int) -> int | None:
-        marks = ", ".join("?" * (len(identity) + 1))
-        try:
-            entered = self._seen.execute(
-                f"INSERT OR IGNORE INTO {table} VALUES ({marks})",  # noqa: S608  # constants
-                (*identity, line),
-            )
-        except sqlite3.Error as error:
-            problem = str(error)
-        else:
-            return None if entered.rowcount else self._earlier(table, identity)
-        raise ConfigurationError(
-            f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
-        )
-
-    def _earlier(self, table: str, identity: tuple[str, ...]) -> int:
-        names = "account = ?" if len(identity) == 1 else "account = ? AND folded = ?"
-        query = f"SELECT line FROM {table} WHERE {names}"  # noqa: S608  # constants
-        (earlier,) = self._seen.execute(query, identity).fetchone()
-        return int(earlier)
 
 
 def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
@@ -152,11 +123,11 @@ def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
     Raises:
         ConfigurationError: naming the first such row.
     """
-    with contextlib.closing(Clashes()) as clashes:
+    with contextlib.closing(RowConflicts()) as conflicts:
         for row in rows:
-            if problem := clashes.find(row):
+            if problem := conflicts.find(row):
                 raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
-        return clashes.summary()
+        return conflicts.summary()
 
 
 def _where(line: int) -> str:

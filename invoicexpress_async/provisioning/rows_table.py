@@ -1,124 +1,109 @@
-"""What the journal says of the rows of a plan: read in chunks, written one by one."""
+"""The rows of a plan in a journal."""
 
 import json
-import sqlite3
-import time
 from collections.abc import Sequence
 from typing import Final
 
 import attrs
-import cattrs
 
 from invoicexpress_async.jobs.journal import (
+    UNRESOLVED,
+    Change,
+    Column,
+    Commit,
     Difference,
+    Entry,
+    Journal,
     JournalDifferenceError,
     JournalError,
+    JournalState,
+    Key,
+    PlanChanges,
+    Table,
+    Value,
 )
-from invoicexpress_async.jobs.sqlite_writer import Writer, Written
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 
-PLANNED: Final = "planned"
-# A request of theirs is in doubt: they are read for, before anything else.
-_IN_DOUBT: Final = "state IN ('intent', 'unknown', 'absent')"
-_MOST_DIFFERENCES_SHOWN: Final = 100
-
-Identity = tuple[str, str]
+ROWS: Final = Table(
+    name="rows",
+    key=("account", "serie"),
+    wish=(Column("is_default", int),),
+    columns=(
+        Column("intent", str),
+        Column("intended_at", str),
+        Column("absent_since", str),
+        Column("sends", int),
+        Column("token", str),
+        Column("error", str),
+        Column("status", int),
+        Column("code", str),
+        Column("sequence_id", int),
+        Column("is_created", int),
+    ),
+)
 
 
 @attrs.frozen(kw_only=True)
 class RowRecord:
-    """What is on the disk about a row.
+    """What a journal has of a row.
 
     Attributes:
-        state: "planned", "intent", or how it ended last.
-        intent: Of the send that is in doubt, if one is.
+        state: How far it is.
+        intent: Of the send whose outcome is not known, if there is one.
         intended_at: When that was.
+        token: Of the claim of that send.
         absent_since: When a complete list first did not show it, late enough to count.
+        sends: How many times a create or register of this row was sent, in all runs.
         error: The class of the error it ended with.
         status: Of the refusal it ended with.
         code: Of the refusal it ended with.
         sequence_id: The sequence's, once known.
     """
 
-    state: str = PLANNED
+    state: JournalState = JournalState.PLANNED
     intent: Intent | None = None
-    intended_at: Moment | None = None
-    absent_since: Moment | None = None
+    intended_at: Timestamp | None = None
+    token: str | None = None
+    absent_since: Timestamp | None = None
+    sends: int = 0
     error: str | None = None
     status: int | None = None
     code: str | None = None
     sequence_id: int | None = None
 
 
-# The rows are there, as all are entered first: so each of them is a conflict.
-_FROM_JSON: Final = """
-    INSERT INTO rows (account, serie, is_default, {columns})
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), 0, {values}
-    FROM json_each(?) WHERE true ON CONFLICT DO UPDATE SET {changes}
-"""
-
-
-def _statement(*columns: str, **changes: str) -> str:
-    values = (f"json_extract(value, '$[{at}]')" for at in range(2, len(columns) + 2))
-    taken = (f"{name} = {changes.pop(name, f'excluded.{name}')}" for name in columns)
-    return _FROM_JSON.format(
-        columns=", ".join(columns),
-        values=", ".join(values),
-        changes=", ".join([*taken, *(f"{name} = {value}" for name, value in changes.items())]),
-    )
-
-
-_INTEND: Final = _statement(
-    "state", "intent", "intended_at", "updated_at", absent_since="NULL", sends="sends + 1"
-)
-_KNOWN: Final = {
-    "sequence_id": "coalesce(excluded.sequence_id, sequence_id)",
-    "is_created": "coalesce(excluded.is_created, is_created)",
-}
-_END: Final = _statement(
-    "state", "intent", "absent_since", "error", "status", "code",
-    "sequence_id", "is_created", "updated_at", **_KNOWN,
-)  # fmt: skip
-# As nearly all end: the fewer columns, the cheaper.
-_END_WELL: Final = _statement(
-    "state", "sequence_id", "is_created", "updated_at", **_KNOWN,
-    intent="NULL", absent_since="NULL", error="NULL", status="NULL", code="NULL",
-)  # fmt: skip
-
-_TAKE_BACK: Final = _statement(
-    "state", "updated_at", intent="NULL", error="NULL", status="NULL", code="NULL",
-    sends="sends - 1",
-)  # fmt: skip
-
-
 _NEW: Final = RowRecord()
 
 
-class RowLog:
-    """The rows of one run in its journal."""
+def key_of(row: PlanRow) -> Key:
+    """Return the key of a row in the journal."""
+    return row.account, row.serie
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._converter = cattrs.Converter(forbid_extra_keys=True)
 
-    async def begin_comparing(self) -> None:
-        """Make room for the identities of the plan's rows."""
-        await self._writer.run(_make_room)
+class RowJournal:
+    """The rows of one run in its journal. Open it before anything else."""
 
-    async def compare(self, rows: Sequence[PlanRow]) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._reader = RecordReader(ROWS, RowRecord, make_record_converter())
+
+    async def open(self) -> None:
+        """Make room for rows."""
+        await self._journal.prepare(ROWS)
+
+    async def begin_plan(self) -> None:
+        """Begin to compare a plan with the journal."""
+        await self._journal.begin_plan(ROWS)
+
+    async def add_to_plan(self, rows: Sequence[PlanRow]) -> None:
         """Note some rows of the plan."""
-        told = [(row.account, row.serie, row.is_default) for row in rows]
-        await self._writer.run(
-            lambda connection: connection.executemany(
-                "INSERT OR REPLACE INTO temp.plan VALUES (?, ?, ?)", told
-            )
-        )
+        await self._journal.add_to_plan(ROWS, [_wish(row) for row in rows])
 
-    async def end_comparing(
+    async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
     ) -> tuple[Difference, ...]:
         """Enter what is new, and return the first differences from what was there.
@@ -127,206 +112,112 @@ class RowLog:
             JournalDifferenceError: there are some, and they are not accepted.
             JournalError: a row whose outcome is not known is not in the plan any more.
         """
-        counts, differences, lost = await self._writer.run(_differences)
-        if lost:
-            names = ", ".join(f"{account} {serie!r}" for account, serie in lost)
+        changes = await self._journal.compare_plan(ROWS)
+        if changes.lost:
+            names = ", ".join(f"{account} {serie!r}" for account, serie in changes.lost)
             raise JournalError(
                 "The journal has rows whose outcome is not known and which the plan does not "
                 f"have, such as {names}: put them back into the plan."
             )
-        kinds = [kind for kind, count in counts.items() if count]
+        differences = _differences(changes)
+        kinds = [kind for kind, count in changes.counts.items() if count]
         if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
-            first = differences[0]
+            count, first = sum(changes.counts.values()), differences[0]
             raise JournalDifferenceError(
-                f"The journal is of another plan: {sum(counts.values())} rows differ "
-                f"({', '.join(kinds)}), such as {first.account} {first.serie!r}. "
-                "Nothing was sent.",
+                f"The journal is of another plan: {count} rows differ ({', '.join(kinds)}), such "
+                f"as {first.account} {first.serie!r}. Nothing was sent.",
                 differences=differences,
-                count=sum(counts.values()),
+                count=count,
             )
-        await self._writer.run(_enter)
+        await self._journal.enter_plan(ROWS)
         return differences
 
     async def series(self) -> dict[str, str]:
         """Return which serie each account of the journal's plan is to have."""
-        query = "SELECT account, serie FROM rows WHERE is_in_plan"
-        return dict(await self._writer.run(lambda one: one.execute(query).fetchall()))
+        entries = await self._journal.read(ROWS, states=frozenset(JournalState))
+        return dict(map(ROWS.key_of, entries))  # type: ignore[arg-type]  # a key of two
 
-    async def claim(self, name: str, value: str) -> str:
-        """Write what kind of job this is, if nobody has; return what is written."""
+    async def bind_job(self, name: str, value: str) -> str:
+        """Write what kind of job this is, if that is not written yet; return what is written."""
+        bound = await self._journal.bind(name, value, unless_used=ROWS)
+        return bound or "another kind of job"
 
-        def work(connection: sqlite3.Connection) -> str:
-            query = "SELECT value FROM job WHERE name = ?"
-            known = connection.execute(query, (name,)).fetchone()
-            if known is not None:
-                return str(known[0])
-            if connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is not None:
-                return "another kind of job"
-            connection.execute("INSERT INTO job VALUES (?, ?)", (name, value))
-            return value
-
-        return await self._writer.run(work)
-
-    async def open_rows(self) -> frozenset[Identity]:
-        """Return which rows have a send in doubt."""
+    async def unresolved(self) -> frozenset[Key]:
+        """Return which rows have a send whose outcome is not known."""
         return frozenset(
-            await self._writer.run(
-                lambda connection: connection.execute(
-                    f"SELECT account, serie FROM rows WHERE {_IN_DOUBT} AND is_in_plan"  # noqa: S608  # a constant
-                ).fetchall()
-            )
+            ROWS.key_of(entry) for entry in await self._journal.read(ROWS, states=UNRESOLVED)
         )
 
     async def look_up(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
-        """Return what is known of rows that were compared."""
-        found = await self._writer.run(
-            lambda connection: [_select(connection, (row.account, row.serie)) for row in rows]
-        )
-        return [self._record(row) for row in found]
+        """Return what is known of rows of the plan."""
+        return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
 
     async def admit(self, row: PlanRow) -> RowRecord:
         """Enter a row of a stream if it is new, and return what is known of it."""
-        return self._record(await self._writer.run(lambda connection: _admit(connection, row)))
+        return self._record(await self._journal.admit(ROWS, _wish(row)))
 
-    async def intend(self, row: PlanRow, intent: Intent) -> None:
-        """Put an intent on the disk; only then may its first byte leave."""
-        moment = Moment.now()
-        told = (row.account, row.serie, "intent", json.dumps(intent), moment.dump(), moment.wall)
-        await self._writer.write(_INTEND, told)
+    async def record_intent(self, row: PlanRow, intent: Intent, *, sends: int) -> None:
+        """Make an intent durable; only then may its first byte leave."""
+        values: dict[str, Value] = {
+            "state": JournalState.INTENT,
+            "intent": json.dumps(intent),
+            "intended_at": Timestamp.now().dump(),
+            "absent_since": None,
+            "sends": sends,
+        }
+        await self._journal.write(Change(ROWS, key_of(row), values))
 
-    def take_back(self, row: PlanRow) -> None:
+    def withdraw_intent(self, row: PlanRow, *, sends: int) -> None:
         """Write that an intent, the first of its row, was not sent."""
-        # Nobody waits for it: whoever asks was cancelled.
-        _ = self._writer.write(_TAKE_BACK, (row.account, row.serie, PLANNED, time.time()))
+        values: dict[str, Value] = {
+            "state": JournalState.PLANNED,
+            "intent": None,
+            "sends": sends,
+            "error": None,
+            "status": None,
+            "code": None,
+        }
+        # It is not awaited: the caller was cancelled.
+        _ = self._journal.write(Change(ROWS, key_of(row), values))
 
-    def end(
-        self, outcome: RowOutcome, *, intent: Intent | None, absent_since: Moment | None
-    ) -> Written:
-        """Put on the disk how a row ended, or how far it is known; done when it is there."""
-        row, error = outcome.row, outcome.error
-        found = None if outcome.sequence is None else outcome.sequence.id
-        if error is None and intent is None and absent_since is None:
-            well = (row.account, row.serie, outcome.state, found, outcome.created, time.time())
-            return self._writer.write(_END_WELL, well)
-        told = (
-            row.account,
-            row.serie,
-            outcome.state,
-            None if intent is None else json.dumps(intent),
-            None if absent_since is None else absent_since.dump(),
-            None if error is None else type(error).__name__,
-            outcome.status,
-            outcome.code,
-            found,
-            outcome.created,
-            time.time(),
+    def record_outcome(
+        self,
+        outcome: RowOutcome,
+        *,
+        intent: Intent | None,
+        absent_since: Timestamp | None,
+    ) -> Commit:
+        """Write how a row ended, or how far it is known; done when it is durable."""
+        error = outcome.error_name
+        values: dict[str, Value] = {
+            "state": outcome.state,
+            "intent": None if intent is None else json.dumps(intent),
+            "absent_since": None if absent_since is None else absent_since.dump(),
+            "error": error,
+            "status": outcome.status,
+            "code": outcome.code,
+        }
+        if outcome.sequence is not None:
+            values["sequence_id"] = outcome.sequence.id
+        if outcome.created is not None:
+            values["is_created"] = int(outcome.created)
+        return self._journal.write(Change(ROWS, key_of(outcome.row), values))
+
+    def _record(self, entry: Entry) -> RowRecord:
+        # Nearly all are new when a job begins, and there is nothing to read then.
+        return (
+            _NEW
+            if entry["state"] == JournalState.PLANNED and not entry["sends"]
+            else self._reader.read(entry)
         )
-        return self._writer.write(_END, told)
-
-    def _record(self, row: tuple[object, ...]) -> RowRecord:
-        if row[0] == PLANNED:
-            return _NEW
-        state, intent, intended_at, absent_since, error, status, code, sequence_id = row
-        return RowRecord(
-            state=str(state),
-            intent=None if intent is None else self._intent(str(intent)),
-            intended_at=None if intended_at is None else Moment.parse(str(intended_at)),
-            absent_since=None if absent_since is None else Moment.parse(str(absent_since)),
-            error=None if error is None else str(error),
-            status=status if isinstance(status, int) else None,
-            code=None if code is None else str(code),
-            sequence_id=sequence_id if isinstance(sequence_id, int) else None,
-        )
-
-    def _intent(self, text: str) -> Intent:
-        return structure_intent(json.loads(text), self._converter)
 
 
-def _make_room(connection: sqlite3.Connection) -> None:
-    # A temporary table spills to the disk: a plan of a million rows stays out of the memory.
-    connection.execute("DROP TABLE IF EXISTS temp.plan")
-    connection.execute(
-        "CREATE TEMP TABLE plan (account TEXT, serie TEXT, is_default INTEGER, "
-        "PRIMARY KEY (account, serie)) WITHOUT ROWID"
+def _wish(row: PlanRow) -> Entry:
+    return {"account": row.account, "serie": row.serie, "is_default": int(row.is_default)}
+
+
+def _differences(changes: PlanChanges) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(kind=one.kind, account=one.key[0], serie=one.key[1], state=one.state)
+        for one in changes.first
     )
-
-
-_ADDED: Final = """
-    SELECT 'added', p.account, p.serie, NULL FROM temp.plan p LEFT JOIN rows r
-    USING (account, serie) WHERE r.state IS NULL OR NOT r.is_in_plan
-"""
-_REMOVED: Final = """
-    SELECT 'removed', r.account, r.serie, r.state FROM rows r LEFT JOIN temp.plan p
-    USING (account, serie) WHERE p.account IS NULL AND r.is_in_plan
-"""
-_CHANGED: Final = """
-    SELECT 'changed', r.account, r.serie, r.state FROM rows r JOIN temp.plan p
-    USING (account, serie) WHERE r.is_default <> p.is_default AND r.is_in_plan
-"""
-
-
-def _differences(
-    connection: sqlite3.Connection,
-) -> tuple[dict[str, int], tuple[Difference, ...], list[Identity]]:
-    (known,) = connection.execute("SELECT count(*) FROM rows").fetchone()
-    if not known:
-        return {}, (), []
-    lost = connection.execute(
-        f"SELECT account, serie FROM ({_REMOVED}) JOIN rows USING (account, serie) "  # noqa: S608  # constants
-        f"WHERE rows.{_IN_DOUBT} LIMIT 3"
-    ).fetchall()
-    counts, shown = dict[str, int](), list[Difference]()
-    for query in (_ADDED, _REMOVED, _CHANGED):
-        rows = connection.execute(f"{query} LIMIT {_MOST_DIFFERENCES_SHOWN - len(shown)}")
-        shown += (
-            Difference(kind=kind, account=account, serie=serie, state=state)
-            for kind, account, serie, state in rows
-        )
-    for kind, query in (("added", _ADDED), ("removed", _REMOVED), ("changed", _CHANGED)):
-        (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # constants
-    return counts, tuple(shown), lost
-
-
-_LEAVE: Final = """
-    UPDATE rows SET is_in_plan = 0 WHERE is_in_plan AND (account, serie) NOT IN
-    (SELECT account, serie FROM temp.plan)
-"""
-# What is done for one wish about the default is not done for another.
-_ENTER: Final = """
-    INSERT INTO rows (account, serie, is_default, state, updated_at)
-    SELECT account, serie, is_default, 'planned', ? FROM temp.plan WHERE true
-    ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
-    state = CASE WHEN (is_in_plan AND is_default = excluded.is_default)
-    OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
-    WHERE NOT is_in_plan OR is_default <> excluded.is_default
-"""
-
-
-def _enter(connection: sqlite3.Connection) -> None:
-    connection.execute(_LEAVE)
-    connection.execute(_ENTER, (time.time(),))
-    connection.execute("DROP TABLE temp.plan")
-
-
-_ENTER_ONE: Final = """
-    INSERT INTO rows (account, serie, is_default, state, updated_at)
-    VALUES (?, ?, ?, 'planned', ?)
-    ON CONFLICT DO UPDATE SET is_in_plan = 1, is_default = excluded.is_default,
-    state = CASE WHEN (is_in_plan AND is_default = excluded.is_default)
-    OR state IN ('intent', 'unknown', 'absent') THEN state ELSE 'planned' END
-    WHERE NOT is_in_plan OR is_default <> excluded.is_default
-"""
-
-
-def _admit(connection: sqlite3.Connection, row: PlanRow) -> tuple[object, ...]:
-    connection.execute(_ENTER_ONE, (row.account, row.serie, row.is_default, time.time()))
-    return _select(connection, (row.account, row.serie))
-
-
-def _select(connection: sqlite3.Connection, identity: Identity) -> tuple[object, ...]:
-    row: tuple[object, ...] = connection.execute(
-        "SELECT state, intent, intended_at, absent_since, error, status, code, sequence_id "
-        "FROM rows WHERE account = ? AND serie = ?",
-        identity,
-    ).fetchone()
-    return row

@@ -1,24 +1,20 @@
 """Carry a plan out."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final
 
 import attrs
 
 from invoicexpress_async.config import check_type
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import Difference
-from invoicexpress_async.jobs.outage import Outage
-from invoicexpress_async.jobs.scheduler import Line
-from invoicexpress_async.jobs.settings import RunSettings
-from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
+from invoicexpress_async.jobs.engine import Engine, check_journal
+from invoicexpress_async.jobs.journal import Difference, Journal
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.provisioning.admission import compare, tickets
-from invoicexpress_async.provisioning.engine import Deliver, Ended, Engine
+from invoicexpress_async.provisioning.job import RowJob, row_tasks, sync_plan
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import (
@@ -27,23 +23,19 @@ from invoicexpress_async.provisioning.report import (
     RowState,
     count_states,
 )
-from invoicexpress_async.provisioning.reschedule import Waiting
-from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import RowLog
-from invoicexpress_async.provisioning.runner import Carrier
-from invoicexpress_async.provisioning.task import Ticket
+from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
+from invoicexpress_async.provisioning.rows_table import RowJournal, key_of
+from invoicexpress_async.provisioning.runner import RowRunner
+from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.session import SessionManager
-
-# Half of a manager's connections: a web service beside it is not starved.
-_DEFAULT_CONCURRENCY: Final = 50
 
 
 async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a default
     manager: SessionManager,
     plan: Plan,
     *,
-    journal: SqliteJournal | None = None,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    journal: Journal | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     on_progress: Callable[[Progress], None] | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
@@ -98,8 +90,8 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only wishes, each with a de
     manager: SessionManager,
     plan: Plan,
     *,
-    journal: SqliteJournal | None = None,
-    concurrency: int = _DEFAULT_CONCURRENCY,
+    journal: Journal | None = None,
+    concurrency: int = DEFAULT_CONCURRENCY,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     stop: RunStop | None = None,
 ) -> AsyncGenerator[RowOutcome, None]:
@@ -127,8 +119,8 @@ def _check_types(manager: object, plan: object, journal: object, settings: objec
     check_type("manager", manager, SessionManager)
     check_type("plan", plan, Plan)
     check_type("settings", settings, RunSettings)
-    if journal is not None:  # a path is a natural slip: it wants `async with SqliteJournal(path)`
-        check_type("journal", journal, SqliteJournal)
+    if journal is not None:
+        check_journal(journal)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -143,41 +135,28 @@ class _Run:
     created: int = 0
     differences: tuple[Difference, ...] = ()
     problem: InvoiceXpressError | None = None
-    _line: Line[Ticket] | None = None
-    _outage: Outage | None = None
+    _engine: Engine[RowTask, RowOutcome] | None = None
 
     async def outcomes(
-        self, journal: SqliteJournal | None, concurrency: int, stop: RunStop
+        self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
-        if type(concurrency) is not int or concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency!r:.40}: give 1 or more.")
-        log = None if journal is None else RowLog(journal.writer)
-        if log is not None and self.plan.stream is None:
-            self.differences = await compare(log, self.plan, self.settings, stop=stop)
-        ready = asyncio.Queue[Ended | None](2 * concurrency)
+        check_concurrency(concurrency)
+        rows = None if journal is None else RowJournal(journal)
+        if rows is not None:
+            if self.plan.stream is not None:
+                await rows.open()
+            else:
+                self.differences = await sync_plan(rows, self.plan, self.settings, stop=stop)
+        engine = self._engine = self._new_engine(rows, stop)
         workers = concurrency if self.plan.stream else min(concurrency, len(self.plan.rows))
-        engine = self._engine(log, stop, ready.put)
-
-        def wake(_: object) -> None:
-            if not ready.full():  # who takes from a full one needs no waking
-                ready.put_nowait(None)
-
-        pool = asyncio.create_task(engine.run(workers))
-        pool.add_done_callback(wake)
+        stream = engine.outcomes(row_tasks(self.plan, rows), concurrency=max(1, workers))
         try:
-            while not (pool.done() and ready.empty()):
-                ended = await ready.get()
-                if ended is None:
-                    break
-                outcome, kept = ended
-                await engine.wait_until(kept)
-                self._count(outcome)
-                yield outcome
-            await pool  # what a worker raised beside its rows' own errors is a bug, and shown
+            async with aclosing(stream):
+                async for outcome in stream:
+                    self._count(outcome)
+                    yield outcome
         finally:
             self.problem = engine.problem
-            pool.cancel()
-            await asyncio.wait({pool})
 
     def report(self, outcomes: list[RowOutcome]) -> ProvisioningReport:
         ended = sum(self.counts.values())
@@ -196,61 +175,44 @@ class _Run:
         if not isinstance(self.plan.rows, tuple):
             # Not by reading the file again: it may have been changed, and this is to be told.
             return sorted(outcomes, key=lambda one: one.row.line)
-        places = {_identity(row): place for place, row in enumerate(self.plan.rows)}
-        return sorted(outcomes, key=lambda one: places.get(_identity(one.row), 0))
+        places = {key_of(row): place for place, row in enumerate(self.plan.rows)}
+        return sorted(outcomes, key=lambda one: places.get(key_of(one.row), 0))
 
-    def _engine(self, log: RowLog | None, stop: RunStop, deliver: Deliver) -> Engine:
-        clock = self.manager.clock
-        outage = Outage(clock)
-        line = Line(tickets(self.plan, log), clock=clock, stop=stop, outage=outage)
-        self._line, self._outage = line, outage
+    def _new_engine(self, journal: RowJournal | None, stop: RunStop) -> Engine[RowTask, RowOutcome]:
+        breaker = CircuitBreaker(self.manager.clock)
+        runner = RowRunner(
+            manager=self.manager,
+            journal=journal,
+            stop=stop,
+            may_default=self.settings.may_default,
+            is_staged=self.settings.is_staged,
+        )
+        policy = ReschedulePolicy.of_run(self.manager, breaker, self.settings)
         return Engine(
-            line=line,
-            carrier=Carrier(
-                manager=self.manager,
-                log=log,
-                stop=stop,
-                may_default=self.settings.may_default,
-                is_staged=self.settings.is_staged,
-            ),
-            waiting=Waiting(
-                clock=clock,
-                outage=outage,
-                schedule=self._schedule(),
-                resend_absent_after=self.settings.resend_absent_after,
-            ),
-            outage=outage,
+            job=RowJob(runner=runner, policy=policy, settings=self.settings, stop=stop),
             settings=self.settings,
             stop=stop,
-            deliver=deliver,
-            on_change=self._tell,
+            clock=self.manager.clock,
+            breaker=breaker,
+            on_change=self._report_progress,
         )
-
-    def _schedule(self) -> tuple[float, ...]:
-        # A row is read for no longer than one call would: the user has said how long that is.
-        at_seconds = self.manager.retry.read_after_seconds
-        return tuple(one for one in at_seconds if one < self.manager.total_seconds)
 
     def _count(self, outcome: RowOutcome) -> None:
         self.counts[outcome.state] += 1
         self.created += outcome.created is True
-        self._tell()
+        self._report_progress()
 
-    def _tell(self) -> None:
-        if self.on_progress is None or self._line is None or self._outage is None:
+    def _report_progress(self) -> None:
+        if self.on_progress is None or self._engine is None:
             return
         progress = Progress(
             counts=count_states(self.counts),
             total=None if self.plan.stream else len(self.plan.rows),
-            waiting=self._line.parked,
-            is_paused=self._outage.is_on,
+            waiting=self._engine.waiting,
+            is_paused=self._engine.breaker.is_open,
             seconds=time.monotonic() - self.started,
         )
         try:
             self.on_progress(progress)
-        except Exception as error:  # noqa: BLE001  # the user's own: told apart, harms nothing
+        except Exception as error:  # noqa: BLE001  # the user's own: reported apart, harms nothing
             self.callback_error = self.callback_error or error
-
-
-def _identity(row: PlanRow) -> tuple[str, str]:
-    return row.account, row.serie

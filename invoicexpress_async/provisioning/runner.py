@@ -12,41 +12,40 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     PartialRegistrationError,
 )
-from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.keys import source_of
-from invoicexpress_async.jobs.sqlite_writer import Written
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Via
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import RowLog
-from invoicexpress_async.provisioning.task import Ticket
+from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.sequences import SequenceService
 from invoicexpress_async.session import SessionManager
 
 
-def _without_reads(carrier: "Carrier") -> RetryPolicy:
-    return attrs.evolve(carrier.manager.retry, read_after_seconds=())
+def _without_reads(runner: "RowRunner") -> RetryPolicy:
+    return attrs.evolve(runner.manager.retry, read_after_seconds=())
 
 
 @attrs.frozen(kw_only=True)
-class Carrier:
+class RowRunner:
     """Carries rows out, turn by turn.
 
     Attributes:
         manager: Whose connections and limits are used.
-        log: The journal's part of it; None without a journal.
+        journal: Its rows in the journal of it; None without a journal.
         stop: The run's.
         may_default: Whether a new serie may become the default now; it is asked each time.
         is_staged: Whether to make a serie the default only when it is seen to be registered.
     """
 
     manager: SessionManager
-    log: RowLog | None
+    journal: RowJournal | None
     stop: RunStop
     may_default: Callable[[], bool]
     is_staged: bool
@@ -55,36 +54,36 @@ class Carrier:
         init=False, default=attrs.Factory(_without_reads, takes_self=True)
     )
 
-    async def carry(self, ticket: Ticket) -> RowOutcome:
+    async def run(self, task: RowTask) -> RowOutcome:
         """Give a row its turn and return how it ended, whatever it is."""
-        started, row = time.monotonic(), ticket.row
+        started, row = time.monotonic(), task.row
         account = _account(self.manager, row, self._policy)
         failure: InvoiceXpressError
-        ticket.intending = None
+        task.pending_intent = None
         try:
             async with self.stop.row():
-                ensured = await self._ensure(account, ticket)
+                ensured = await self._ensure(account, task)
         except asyncio.CancelledError:
-            self._take_back(account, ticket)
+            self._withdraw_intent(account, task)
             raise
         except InvoiceXpressError as error:
             failure = error
         else:
-            ticket.intent = ticket.resending = None
-            ticket.seconds += time.monotonic() - started
-            return RowOutcome.of_ensured(row, ensured, seconds=ticket.seconds)
+            task.intent = task.superseded_intent = None
+            task.seconds += time.monotonic() - started
+            return RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
         # A call that was not even begun has found nothing out of what an earlier run sent.
-        ticket.intent = _doubt(account, ticket) or (None if failure.attempts else ticket.intent)
-        if ticket.intent is None and not isinstance(failure, PartialRegistrationError):
+        task.intent = _unresolved(account, task) or (None if failure.attempts else task.intent)
+        if task.intent is None and not isinstance(failure, PartialRegistrationError):
             # What was to be sent again and was not is in doubt as it was before.
-            ticket.intent = ticket.resending
-        ticket.resending = None
+            task.intent = task.superseded_intent
+        task.superseded_intent = None
         if isinstance(failure, RowCutOffError):
-            failure = _cut_off(failure, ticket)
-        ticket.seconds += time.monotonic() - started
-        return RowOutcome.of_error(row, failure, seconds=ticket.seconds, intent=ticket.intent)
+            failure = _cut_off(failure, task)
+        task.seconds += time.monotonic() - started
+        return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
 
-    def keep(self, ticket: Ticket, outcome: RowOutcome) -> Written | None:
+    def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
         """Put on the disk how the turn ended; None when nothing is to be kept of it.
 
         Raises:
@@ -92,20 +91,22 @@ class Carrier:
                 run finds it anew.
         """
         # What the journal did not take as an intent was not sent: nothing of it is to be kept.
-        if self.log is None or isinstance(outcome.error, JournalError):
+        if self.journal is None or isinstance(outcome.error, JournalError):
             return None
-        return self.log.end(outcome, intent=ticket.intent, absent_since=ticket.absent_since)
+        return self.journal.record_outcome(
+            outcome, intent=task.intent, absent_since=task.absent_since
+        )
 
-    async def _ensure(self, account: AccountSession, ticket: Ticket) -> Ensured:
-        row, sequences = ticket.row, account.sequences
-        if ticket.may_resend and ticket.intent is not None:
-            sequences.forget(ticket.intent)
-            ticket.resending, ticket.intent, ticket.may_resend = ticket.intent, None, False
+    async def _ensure(self, account: AccountSession, task: RowTask) -> Ensured:
+        row, sequences = task.row, account.sequences
+        if task.resend_allowed and task.intent is not None:
+            sequences.forget(task.intent)
+            task.superseded_intent, task.intent, task.resend_allowed = task.intent, None, False
         was_created = False
-        if ticket.intent is not None:
-            await _read_for(sequences, ticket, ticket.intent)
-            was_created, ticket.intent = ticket.intent["operation"] == "create", None
-        keep = functools.partial(self._intend, ticket)
+        if task.intent is not None:
+            await _read_for(sequences, task, task.intent)
+            was_created, task.intent = task.intent["operation"] == "create", None
+        keep = functools.partial(self._record_intent, task)
         is_staged = row.is_default and (self.is_staged or not self.may_default())
         default = row.is_default and not is_staged
         ensure = functools.partial(sequences.ensure, row.serie, on_intent=keep, shared=False)
@@ -117,23 +118,24 @@ class Carrier:
         final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)
 
-    async def _intend(self, ticket: Ticket, intent: Intent) -> None:
-        if self.log is not None:
-            ticket.intending = intent
-            await self.log.intend(ticket.row, intent)
-        ticket.announced, ticket.intending, ticket.resending = intent, None, None
-        ticket.intended_at = Moment.now()
-        ticket.absent_since = ticket.doubt_seconds = None
-        ticket.reads = 0
+    async def _record_intent(self, task: RowTask, intent: Intent) -> None:
+        if self.journal is not None:
+            task.pending_intent = intent
+            await self.journal.record_intent(task.row, intent, sends=task.sends + 1)
+        task.last_intent, task.pending_intent, task.superseded_intent = intent, None, None
+        task.sends += 1
+        task.intended_at = Timestamp.now()
+        task.absent_since = task.unknown_since = None
+        task.reads = 0
 
-    def _take_back(self, account: AccountSession, ticket: Ticket) -> None:
+    def _withdraw_intent(self, account: AccountSession, task: RowTask) -> None:
         # Cancelled while it was written, it was not sent: the next run would read for it in vain.
-        intent = ticket.intending
-        if self.log is None or intent is None or intent["operation"] != "create":
+        intent = task.pending_intent
+        if self.journal is None or intent is None or intent["operation"] != "create":
             return
-        sent = ticket.record.intent, ticket.announced, *account.sequences.unresolved()
+        sent = task.record.intent, task.last_intent, *account.sequences.unresolved()
         if _identity(intent) not in [_identity(one) for one in sent if one is not None]:
-            self.log.take_back(ticket.row)
+            self.journal.withdraw_intent(task.row, sends=task.sends)
 
 
 def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:
@@ -142,8 +144,8 @@ def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> Acco
     return account.with_options(retry=policy)
 
 
-async def _read_for(sequences: SequenceService, ticket: Ticket, intent: Intent) -> None:
-    ticket.read_failure = None
+async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -> None:
+    task.read_failure = None
     try:
         await sequences.resume(intent)
     except OutcomeUnknownError as error:
@@ -155,13 +157,13 @@ async def _read_for(sequences: SequenceService, ticket: Ticket, intent: Intent) 
         try:
             await sequences.list()
         except InvoiceXpressError as error:
-            ticket.read_failure = error.with_traceback(None)
+            task.read_failure = error.with_traceback(None)
     raise unknown
 
 
-def _doubt(account: AccountSession, ticket: Ticket) -> Intent | None:
+def _unresolved(account: AccountSession, task: RowTask) -> Intent | None:
     """Return the intent that is in doubt after a turn that failed."""
-    mine = [_identity(one) for one in (ticket.announced, ticket.intent) if one is not None]
+    mine = [_identity(one) for one in (task.last_intent, task.intent) if one is not None]
     for intent in account.sequences.unresolved():
         if _identity(intent) in mine:
             return intent
@@ -172,12 +174,12 @@ def _identity(intent: Intent) -> tuple[object, ...]:
     return intent["operation"], intent["serie"], intent["sequence_id"]
 
 
-def _cut_off(failure: RowCutOffError, ticket: Ticket) -> InvoiceXpressError:
+def _cut_off(failure: RowCutOffError, task: RowTask) -> InvoiceXpressError:
     error: InvoiceXpressError = failure
-    if ticket.intent is not None:
+    if task.intent is not None:
         text = "Sent once; the run was stopped before its outcome was known."
-        error = OutcomeUnknownError(text, intent=ticket.intent)
+        error = OutcomeUnknownError(text, intent=task.intent)
     error.operation = "ensure"
-    error.subject = f"sequence {ticket.row.serie!r}"
-    error.account = ticket.row.account
+    error.subject = f"sequence {task.row.serie!r}"
+    error.account = task.row.account
     return error

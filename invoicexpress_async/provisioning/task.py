@@ -3,7 +3,7 @@
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
@@ -11,22 +11,23 @@ from invoicexpress_async.provisioning.rows_table import RowRecord
 
 
 @attrs.define(kw_only=True, eq=False)
-class Ticket:
+class RowTask:
     """What a run knows of one row.
 
     Attributes:
         row: The row.
-        record: What the journal said of it when it was admitted.
-        intent: Of the send that is in doubt, if one is.
-        announced: The intent of its last send, in doubt or not.
-        intending: The intent that is on its way to the disk.
+        record: What the journal had of it when it was admitted.
+        intent: Of the send whose outcome is not known, if there is one.
+        last_intent: The intent of its last send, whatever became of it.
+        pending_intent: The intent that is being written to the journal.
         intended_at: When the last send was.
-        doubt_seconds: When the doubt was first seen by this run, on the run's clock.
+        unknown_since: When this run first saw that the outcome is not known, on its clock.
         reads: How many times it has been read for since.
         absent_since: When a complete list first did not show it, late enough to count.
-        resending: The intent that is given up for another send, until that one is on the disk.
-        may_resend: Whether all that the caller asked for before another send is there.
-        tries: How many turns of it have failed without a doubt.
+        superseded_intent: The intent that another send replaces, until that one is durable.
+        resend_allowed: Whether all that the caller requires before another send is there.
+        tries: How many turns of it have failed without an unknown outcome.
+        sends: How many times a create or register of it was sent, in all runs.
         seconds: How long its turns took, together.
         last: How its last turn ended.
         refusal: Why it gets no turn at all.
@@ -36,22 +37,23 @@ class Ticket:
     row: PlanRow
     record: RowRecord = attrs.field(factory=RowRecord)
     intent: Intent | None = None
-    announced: Intent | None = None
-    intending: Intent | None = None
-    intended_at: Moment | None = None
-    doubt_seconds: float | None = None
+    last_intent: Intent | None = None
+    pending_intent: Intent | None = None
+    intended_at: Timestamp | None = None
+    unknown_since: float | None = None
     reads: int = 0
-    absent_since: Moment | None = None
-    resending: Intent | None = None
-    may_resend: bool = False
+    absent_since: Timestamp | None = None
+    superseded_intent: Intent | None = None
+    resend_allowed: bool = False
     tries: int = 0
+    sends: int = 0
     seconds: float = 0.0
     last: RowOutcome | None = None
     refusal: InvoiceXpressError | None = None
     read_failure: InvoiceXpressError | None = None
 
     @classmethod
-    def of_record(cls, row: PlanRow, record: RowRecord) -> "Ticket":
+    def of_record(cls, row: PlanRow, record: RowRecord) -> "RowTask":
         """Take up what an earlier run left."""
         return cls(
             row=row,
@@ -59,15 +61,16 @@ class Ticket:
             intent=record.intent,
             intended_at=record.intended_at,
             absent_since=record.absent_since,
+            sends=record.sends,
         )
 
     @property
-    def is_old_doubt(self) -> bool:
-        """Whether what is in doubt was sent in an earlier turn, or by an earlier run."""
-        return self.announced is None or self.doubt_seconds is not None
+    def was_sent_before(self) -> bool:
+        """Whether what is unknown was sent in an earlier turn, or by an earlier run."""
+        return self.last_intent is None or self.unknown_since is not None
 
-    def sent(self) -> Moment:
-        """Return when the send in doubt was, or at the earliest was."""
+    def sent_at(self) -> Timestamp:
+        """Return when the send whose outcome is unknown was, or at the earliest was."""
         if self.intended_at is not None:
             return self.intended_at
-        return Moment(wall=self.intent["sent_at"] if self.intent else 0.0, steady=0.0, boot="")
+        return Timestamp(wall=self.intent["sent_at"] if self.intent else 0.0, steady=0.0, boot="")

@@ -28,8 +28,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning.admission import compare
-from invoicexpress_async.provisioning.rows_table import RowLog
+from invoicexpress_async.provisioning.job import sync_plan
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.sandbox.domain.accounts import Operation
 from invoicexpress_async.sandbox.faults.fault import Exchange, ReadFault
@@ -100,7 +100,7 @@ async def test_a_disk_that_fills_up_in_the_middle_sends_nothing_that_it_does_not
     on: FaultServer, manager: SessionManager, path: Path
 ) -> None:
     async with SqliteJournal(path) as journal:
-        await compare(RowLog(journal.writer), plan(*NAMES), RunSettings(), stop=RunStop())
+        await sync_plan(RowJournal(journal), plan(*NAMES), RunSettings(), stop=RunStop())
         await fill(journal)
         report = await provision(manager, plan(*NAMES), journal=journal, concurrency=10)
         requests = len(on.requests)

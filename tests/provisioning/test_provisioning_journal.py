@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.jobs.timestamps import Moment
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.provisioning import (
     JournalDifferenceError,
     JournalError,
@@ -328,17 +328,17 @@ async def test_a_refused_row_is_told_again_and_tried_again_only_when_asked(
 def test_no_more_time_is_believed_to_have_passed_than_the_clocks_agree_on(
     wall: float, steady: float, boots: tuple[str, str], passed: float
 ) -> None:
-    then = Moment(wall=1e9, steady=50.0, boot=boots[0])
-    now = Moment(wall=1e9 + wall, steady=50.0 + steady, boot=boots[1])
+    then = Timestamp(wall=1e9, steady=50.0, boot=boots[0])
+    now = Timestamp(wall=1e9 + wall, steady=50.0 + steady, boot=boots[1])
 
     assert then.seconds_until(now) == passed
-    assert Moment.parse(then.dump()) == then
+    assert Timestamp.parse(then.dump()) == then
 
 
 def test_the_present_is_a_moment() -> None:
-    first = Moment.now()
+    first = Timestamp.now()
 
-    assert 0 <= first.seconds_until(Moment.now()) < 60
+    assert 0 <= first.seconds_until(Timestamp.now()) < 60
 
 
 def test_a_journal_is_not_pickled(tmp_path: Path) -> None:

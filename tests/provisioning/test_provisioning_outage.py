@@ -9,10 +9,10 @@ from fakes import FakeClock
 from invoicexpress_async import (
     SessionManager,
 )
-from invoicexpress_async.jobs.outage import Outage
-from invoicexpress_async.jobs.scheduler import Line
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
+from invoicexpress_async.jobs.scheduler import Scheduler
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunStop, provision
-from invoicexpress_async.provisioning.task import Ticket
+from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -60,17 +60,17 @@ async def manager(on: FaultServer, clock: FakeClock) -> AsyncIterator[SessionMan
         yield opened
 
 
-async def nothing() -> AsyncIterator[Ticket]:
-    for ticket in list[Ticket]():
-        yield ticket
+async def nothing() -> AsyncIterator[RowTask]:
+    for task in list[RowTask]():
+        yield task
 
 
-def down(clock: StillClock | FakeClock) -> Outage:
-    outage = Outage(clock)
+def down(clock: StillClock | FakeClock) -> CircuitBreaker:
+    breaker = CircuitBreaker(clock)
     for name in FIVE:
-        outage.failed(name)
-    assert outage.is_on
-    return outage
+        breaker.record_failure(name)
+    assert breaker.is_open
+    return breaker
 
 
 async def test_accounts_in_doubt_that_answer_401_are_not_a_server_that_is_down(
@@ -105,27 +105,27 @@ async def test_registrations_in_doubt_are_not_a_server_that_is_down(
 
 async def test_a_probe_that_asks_nothing_of_the_server_does_not_end_all_probes() -> None:
     clock = FakeClock()
-    outage = down(clock)
+    breaker = down(clock)
     clock.advance(2.0)
-    line = Line(nothing(), clock=clock, stop=RunStop(), outage=outage)
-    line.park(Ticket(row=row("a0")), clock.now())
-    line.park(Ticket(row=row("a1")), clock.now())
+    scheduler = Scheduler(nothing(), clock=clock, stop=RunStop(), breaker=breaker)
+    scheduler.reschedule(RowTask(row=row("a0")), clock.now())
+    scheduler.reschedule(RowTask(row=row("a1")), clock.now())
 
-    assert await line.take() is not None  # refused with its account: no answer, and no failure
-    line.leave()
+    assert await scheduler.take() is not None  # refused with its account: no answer, and no failure
+    scheduler.task_done()
 
-    assert await asyncio.wait_for(line.take(), timeout=1.0) is not None
+    assert await asyncio.wait_for(scheduler.take(), timeout=1.0) is not None
 
 
 async def test_whoever_waits_for_a_probe_sleeps_meanwhile() -> None:
     clock = StillClock()
-    outage = down(clock)
-    line = Line(nothing(), clock=clock, stop=RunStop(), outage=outage)
-    line.park(Ticket(row=row("a0")), clock.now())
-    outage.probe_at = clock.now()
-    assert await line.take() is not None
+    breaker = down(clock)
+    scheduler = Scheduler(nothing(), clock=clock, stop=RunStop(), breaker=breaker)
+    scheduler.reschedule(RowTask(row=row("a0")), clock.now())
+    breaker.probe_at = clock.now()
+    assert await scheduler.take() is not None
 
-    waiting = asyncio.create_task(line.take())
+    waiting = asyncio.create_task(scheduler.take())
     for _ in range(200):
         await asyncio.sleep(0)
     waiting.cancel()
@@ -135,9 +135,9 @@ async def test_whoever_waits_for_a_probe_sleeps_meanwhile() -> None:
 
 async def test_a_stop_ends_a_pause() -> None:
     clock, stop = StillClock(), RunStop()
-    line = Line(nothing(), clock=clock, stop=stop, outage=down(clock))
-    line.park(Ticket(row=row("a0")), clock.now())
-    waiting = asyncio.create_task(line.take())
+    scheduler = Scheduler(nothing(), clock=clock, stop=stop, breaker=down(clock))
+    scheduler.reschedule(RowTask(row=row("a0")), clock.now())
+    waiting = asyncio.create_task(scheduler.take())
     await asyncio.sleep(0)
 
     stop.request(drain_seconds=0.05)

@@ -43,6 +43,11 @@ COMMANDS: Final = (
         "doctor", f"{_PACKAGE}.doctor:doctor", "Whether everything that a call needs is there."
     ),
     Command(
+        "live-check",
+        f"{_PACKAGE}.live_check:live_check",
+        "Whether a real account responds as is assumed here.",
+    ),
+    Command(
         "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
     ),
 )

@@ -6,50 +6,34 @@ import time
 from pathlib import Path
 from typing import Final
 
-from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.journal import INTENTS, JournalError
+from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
-_VERSION: Final = 1
-# A backup tool may hold the file for a moment; what holds it longer is told.
+_VERSION: Final = 2
+# A backup tool may hold the file for a moment; what holds it longer is reported.
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
 CREATE TABLE runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rows (
-    account TEXT NOT NULL,
-    serie TEXT NOT NULL,
-    is_default INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    intent TEXT,
-    intended_at TEXT,
-    absent_since TEXT,
-    sends INTEGER NOT NULL DEFAULT 0,
-    error TEXT,
-    status INTEGER,
-    code TEXT,
-    sequence_id INTEGER,
-    is_created INTEGER,
-    is_in_plan INTEGER NOT NULL DEFAULT 1,
-    updated_at REAL NOT NULL,
-    PRIMARY KEY (account, serie)
-) WITHOUT ROWID;
-CREATE TABLE companies (
-    fiscal_id TEXT PRIMARY KEY,
-    email TEXT NOT NULL,
-    organization_name TEXT NOT NULL,
-    step TEXT NOT NULL,
-    state TEXT NOT NULL,
-    intent TEXT,
-    account_id TEXT,
-    account_name TEXT,
-    at_sends INTEGER NOT NULL DEFAULT 0,
-    at_mark TEXT,
-    error TEXT,
-    status INTEGER,
-    code TEXT,
-    updated_at REAL NOT NULL
-) WITHOUT ROWID;
+"""
+# Version 1 kept an intent in its row or company only. What is unresolved there becomes a claim
+# that only a take-over can win.
+_FROM_VERSION_1: Final = """
+INSERT OR IGNORE INTO intents (kind, account, subject, state, updated_at, token, intent, claimed_at)
+SELECT json_extract(intent, '$.operation'), account,
+    coalesce(json_extract(intent, '$.serie'), json_extract(intent, '$.sequence_id'), ''),
+    state, updated_at, 'version-1', intent, intended_at
+FROM rows WHERE intent IS NOT NULL AND json_valid(intent);
+INSERT OR IGNORE INTO intents (kind, account, subject, state, updated_at, token, intent, claimed_at)
+SELECT json_extract(intent, '$.operation'),
+    CASE json_extract(intent, '$.operation') WHEN 'create_account' THEN fiscal_id
+        ELSE json_extract(intent, '$.account') END,
+    coalesce(json_extract(intent, '$.serie'), json_extract(intent, '$.sequence_id'), ''),
+    CASE state WHEN 'unknown' THEN 'unknown' ELSE 'intent' END, updated_at,
+    'version-1', intent, NULL
+FROM companies WHERE intent IS NOT NULL AND json_valid(intent);
 """
 
 
@@ -126,6 +110,8 @@ def _prepare(connection: sqlite3.Connection) -> str:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         return f"is damaged: {verdict}"
+    if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+        _migrate(connection)
     connection.execute(begun)
     return ""
 
@@ -133,8 +119,16 @@ def _prepare(connection: sqlite3.Connection) -> str:
 def _create(connection: sqlite3.Connection, begun: str) -> None:
     # One transaction: killed in the middle, the file is empty still.
     connection.executescript(
-        f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; "
+        f"BEGIN; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
         f"PRAGMA user_version = {_VERSION}; {begun} COMMIT;"
+    )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    # One transaction again: a journal is of one version or the other.
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {create(INTENTS)}; {_FROM_VERSION_1} "
+        f"PRAGMA user_version = {_VERSION}; COMMIT;"
     )
 
 
@@ -145,6 +139,6 @@ def _mismatch(connection: sqlite3.Connection) -> str | None:
         return "is not a journal of this program: it is kept as it is. Name another file"
     if version > _VERSION:
         return f"was written by a newer version of this program (schema {version})"
-    if version < _VERSION:
+    if version < 1:
         return f"has the unknown schema {version}"
     return None

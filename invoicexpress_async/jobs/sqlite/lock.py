@@ -14,7 +14,7 @@ from invoicexpress_async.jobs.journal import JournalError
 _BUSY_SECONDS: Final = 0.25
 
 
-class Lease:
+class RunLock:
     """Holds a journal for one run.
 
     It is SQLite's own write lock on a small file beside the journal: it works on every system
@@ -39,7 +39,7 @@ class Lease:
         except sqlite3.Error as error:
             problem = f"cannot be used: {self._path.name}: {error}"
             if _is_busy(error):
-                problem = f"is in use {_told(self._path)}"
+                problem = f"is in use {_holder_text(self._path)}"
         if problem:
             raise JournalError(f"The journal {journal} {problem}. Nothing was sent.")
 
@@ -63,7 +63,7 @@ class Lease:
             raise
 
 
-def holder_of(journal: Path) -> str | None:
+def lock_holder(journal: Path) -> str | None:
     """Return who holds a journal now, such as "by process 4711 on ...", or None."""
     path = _path(journal)
     if not path.is_file():
@@ -73,7 +73,7 @@ def holder_of(journal: Path) -> str | None:
             connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
         # A file that cannot be locked for another reason says nothing of a holder.
-        return _told(path) if _is_busy(error) else None
+        return _holder_text(path) if _is_busy(error) else None
     return None
 
 
@@ -97,7 +97,7 @@ def _open(path: Path, *, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
 
 
-def _told(path: Path) -> str:
+def _holder_text(path: Path) -> str:
     with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(path, mode="ro")) as reader:
         row = reader.execute("SELECT told FROM holder").fetchone()
         return str(row[0]).strip() if row else "by another run"

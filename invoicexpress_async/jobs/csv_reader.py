@@ -28,7 +28,7 @@ _LIKENESS: Final = 0.75
 
 
 @attrs.frozen(kw_only=True)
-class Record:
+class CsvRecord:
     """One row: the line on which it begins, and its cells by column, without outer spaces."""
 
     line: int
@@ -81,7 +81,7 @@ def _told(text: str, lines: list[int], count: int) -> str:
 
 
 @attrs.define(kw_only=True)
-class Table:
+class CsvReader:
     """A file that is read row by row.
 
     Attributes:
@@ -98,7 +98,7 @@ class Table:
     problems: Problems
     ignored: tuple[str, ...] = ()
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[CsvRecord]:
         """Yield the rows that are rows; the others are noted in `problems`.
 
         Raises:
@@ -117,7 +117,7 @@ class Table:
         if failure:
             raise ConfigurationError(f"{self.path} {failure}.")
 
-    def _records(self, text: Iterator[str]) -> Iterator[Record]:
+    def _records(self, text: Iterator[str]) -> Iterator[CsvRecord]:
         skipped, header = _first_line(text)
         delimiter = self._delimiter(header)
         reader = csv.reader(chain([header], text), delimiter=delimiter, strict=True)
@@ -167,7 +167,7 @@ class Table:
                     "correct it, or rename it if it is something else."
                 )
 
-    def _record(self, line: int, columns: list[str], cells: list[str]) -> Record | None:
+    def _record(self, line: int, columns: list[str], cells: list[str]) -> CsvRecord | None:
         values = [cell.strip() for cell in cells]
         if not any(values):
             return None
@@ -177,7 +177,7 @@ class Table:
         if len(values) != len(columns):
             self.problems.add(line, f"{len(values)} fields where the header has {len(columns)}")
             return None
-        return Record(line=line, cells=dict(zip(columns, values, strict=True)))
+        return CsvRecord(line=line, cells=dict(zip(columns, values, strict=True)))
 
 
 def _encoding(start: bytes) -> str:

@@ -1,0 +1,77 @@
+"""Whether the server fails as a whole, and when to try it again."""
+
+from typing import Final
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.errors import InvoiceXpressError
+
+# One account can fail for reasons of its own; so many in a row, with no success between them,
+# do not.
+_ACCOUNTS_IN_A_ROW: Final = 5
+_MAX_PAUSE_SECONDS: Final = 60.0
+
+
+class OutageError(InvoiceXpressError):
+    """The server failed for every account, for longer than the run was to wait."""
+
+    cure = "Run the same command again when the server answers; it goes on where it ended."
+
+
+class CircuitBreaker:
+    """Tells a failing server from a failing account, and lets one item at a time try it again.
+
+    A run that goes on against a server that is down turns thousands of rows into failures, and
+    keeps it down.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: set[str] = set()
+        self._opened_at: float | None = None
+        self._pause_seconds = 1.0
+        self._is_probing = False
+        self.probe_at: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server is taken to be down."""
+        return self._opened_at is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been down; 0 when it is not."""
+        return 0.0 if self._opened_at is None else self._clock.now() - self._opened_at
+
+    def allows(self) -> bool:
+        """Whether an item may have a turn now."""
+        is_due = not self._is_probing and self._clock.now() >= self.probe_at
+        return not self.is_open or is_due
+
+    def on_start(self) -> None:
+        """Note that an item has its turn."""
+        self._is_probing = self.is_open
+
+    def on_idle(self) -> None:
+        """Note that no item has its turn: a probe that requested nothing has found nothing out."""
+        self._is_probing = False
+
+    @property
+    def next_probe_at(self) -> float:
+        """When the next item may try it; infinite while one does."""
+        return float("inf") if self._is_probing else self.probe_at
+
+    def record_success(self) -> None:
+        """Note a response of a server that works."""
+        self._failing.clear()
+        self._opened_at, self._pause_seconds, self._is_probing = None, 1.0, False
+
+    def record_failure(self, account: str) -> None:
+        """Note a failure that may be the server's."""
+        self._failing.add(account)
+        if self._opened_at is None and len(self._failing) >= _ACCOUNTS_IN_A_ROW:
+            self._opened_at = self._clock.now()
+            self.probe_at = self._opened_at + self._pause_seconds
+        elif self._is_probing:
+            self._is_probing = False
+            self._pause_seconds = min(self._pause_seconds * 2, _MAX_PAUSE_SECONDS)
+            self.probe_at = self._clock.now() + self._pause_seconds

@@ -1,0 +1,224 @@
+"""The engine of every job: workers over one scheduler, each outcome durable before it is reported.
+
+What an item is, and what a turn of it does, is the job's own.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker, OutageError
+from invoicexpress_async.jobs.journal import Commit, Journal, JournalError
+from invoicexpress_async.jobs.scheduler import Scheduler
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.stop import RunStop
+
+Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+Outcome = TypeVar("Outcome")
+
+
+class Verdict(StrEnum):
+    """What an outcome says of the server as a whole."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    NOTHING = "nothing"
+
+
+class Job(Protocol[Item_contra, Outcome]):
+    """What one kind of job does with its items."""
+
+    def recorded(self, item: Item_contra) -> Outcome | None:
+        """Return the outcome of an item that gets no turn: an earlier run has settled it."""
+        ...
+
+    async def turn(self, item: Item_contra) -> Outcome | None:
+        """Give an item a turn and return how it ended, whatever it is; None if it did not begin."""
+        ...
+
+    def failure(self, item: Item_contra, outcome: Outcome) -> InvoiceXpressError | None:
+        """Return the error of an outcome that ends the whole run."""
+        ...
+
+    def verdict(self, item: Item_contra, outcome: Outcome) -> Verdict:
+        """Return what an outcome says of the server."""
+        ...
+
+    def account_of(self, item: Item_contra) -> str:
+        """Return the account, for which alone the server may fail."""
+        ...
+
+    def due(self, item: Item_contra, outcome: Outcome) -> float | None:
+        """Return when the next turn is, on the clock; None when this outcome is the last."""
+        ...
+
+    def record(self, item: Item_contra, outcome: Outcome) -> Commit | None:
+        """Write an outcome to the journal; None when nothing is to be written."""
+        ...
+
+    def last(self, item: Item_contra) -> Outcome | None:
+        """Return how the last turn of an item that still waits has ended."""
+        ...
+
+
+@attrs.define(kw_only=True, eq=False)
+class Engine(Generic[Item, Outcome]):
+    """Carries out all items of one run.
+
+    Attributes:
+        job: What is done with each.
+        settings: What the run may do.
+        stop: Ends it early.
+        clock: The run's.
+        breaker: What is known of the server as a whole.
+        on_change: Called when an item waits, and when the run pauses or goes on.
+        problem: What ended the run early, if something did.
+    """
+
+    job: Job[Item, Outcome]
+    settings: RunSettings
+    stop: RunStop
+    clock: Clock
+    breaker: CircuitBreaker
+    on_change: Callable[[], None] = lambda: None
+    problem: InvoiceXpressError | None = None
+    _scheduler: Scheduler[Item] | None = attrs.field(default=None, init=False)
+    # What waits in it is an outcome and what is done when that is durable; None wakes the reader.
+    _ready: asyncio.Queue[tuple[Outcome, Commit | None] | None] = attrs.field(init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for another turn."""
+        return 0 if self._scheduler is None else self._scheduler.waiting
+
+    async def outcomes(
+        self, items: AsyncIterator[Item], *, concurrency: int
+    ) -> AsyncGenerator[Outcome, None]:
+        """Yield each outcome as it comes; a slow consumer makes the run wait.
+
+        What a worker raises beside its items' own errors is a bug, and is raised here.
+        """
+        self._ready = asyncio.Queue(2 * concurrency)
+        self._scheduler = Scheduler(items, clock=self.clock, stop=self.stop, breaker=self.breaker)
+        pool = asyncio.create_task(self._run(self._scheduler, concurrency))
+        pool.add_done_callback(self._wake)
+        try:
+            while not (pool.done() and self._ready.empty()):
+                ended = await self._ready.get()
+                if ended is None:
+                    break
+                outcome, commit = ended
+                await self._wait_until(commit)
+                yield outcome
+            await pool
+        finally:
+            pool.cancel()
+            await asyncio.wait({pool})
+
+    def _wake(self, _: object) -> None:
+        if not self._ready.full():  # the reader of a full one needs no waking
+            self._ready.put_nowait(None)
+
+    async def _run(self, scheduler: Scheduler[Item], workers: int) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work(scheduler))
+        finally:
+            left = await scheduler.close()
+        for item in left:
+            outcome = self.job.last(item)
+            if outcome is not None:
+                await self._ready.put((outcome, None))
+
+    async def _work(self, scheduler: Scheduler[Item]) -> None:
+        while (item := await self._take(scheduler)) is not None:
+            try:
+                ended = await self._turn(scheduler, item)
+                if ended is not None:
+                    await self._ready.put(ended)
+            finally:
+                scheduler.task_done()
+
+    async def _take(self, scheduler: Scheduler[Item]) -> Item | None:
+        try:
+            return await scheduler.take()
+        except InvoiceXpressError as error:  # of the journal or of the input
+            self._end(error)
+        return None
+
+    async def _turn(
+        self, scheduler: Scheduler[Item], item: Item
+    ) -> tuple[Outcome, Commit | None] | None:
+        """Return the last outcome of an item, or None when it has another turn."""
+        if (recorded := self.job.recorded(item)) is not None:
+            return recorded, None
+        outcome = await self.job.turn(item)
+        if outcome is None:
+            return None
+        self._judge(item, outcome)
+        due = self.job.due(item, outcome)
+        commit = self.job.record(item, outcome)
+        if due is None:
+            return outcome, commit
+        await self._wait_until(commit)
+        if not scheduler.has_time_until(due):
+            return outcome, None
+        scheduler.reschedule(item, due)
+        self.on_change()
+        return None
+
+    async def _wait_until(self, commit: Commit | None) -> None:
+        """Wait until an outcome is durable; a journal that fails ends the run."""
+        if commit is not None:
+            try:
+                await commit
+            except JournalError as error:
+                self._end(error)
+
+    def _judge(self, item: Item, outcome: Outcome) -> None:
+        was_open = self.breaker.is_open
+        failure = self.job.failure(item, outcome)
+        if failure is not None:
+            self._end(failure)
+        elif not self.stop.is_requested:  # what is cut off says nothing of the server
+            self._note(item, self.job.verdict(item, outcome))
+        if was_open is not self.breaker.is_open:
+            self.on_change()
+
+    def _note(self, item: Item, verdict: Verdict) -> None:
+        if verdict is Verdict.WORKS:
+            self.breaker.record_success()
+        elif verdict is Verdict.FAILS:
+            self.breaker.record_failure(self.job.account_of(item))
+            if self.breaker.seconds > self.settings.outage_patience_seconds:
+                seconds = f"{self.breaker.seconds:.0f}"
+                text = f"The server has failed for every account for {seconds} seconds."
+                self._end(OutageError(text))
+
+    def _end(self, problem: InvoiceXpressError) -> None:
+        if self.problem is None:
+            self.problem = problem.with_traceback(None)
+        self.stop.request()
+        if self._scheduler is not None:
+            self._scheduler.end()
+
+
+def check_journal(journal: object) -> None:
+    """Refuse what is not a journal; its path is a natural slip.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(journal, Journal):
+        kind = type(journal).__name__
+        raise ConfigurationError(
+            f"journal is of type {kind}: give an open one, as in "
+            "`async with SqliteJournal(path) as journal`."
+        )

@@ -1,0 +1,77 @@
+"""From the entries of a journal to values, strictly: a damaged field is an error that names it."""
+
+import json
+from typing import Generic, TypeVar
+
+import attrs
+import cattrs
+
+from invoicexpress_async.jobs.journal import Entry, JournalError, Table
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.protocol.strict import make_strict_converter
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+def make_record_converter() -> cattrs.Converter:
+    """Return a strict converter that also reads what a journal keeps as text or as 0 and 1."""
+    converter = make_strict_converter()
+
+    def structure_bool(value: object, _: object) -> bool:
+        if type(value) is int and value in {0, 1}:
+            return bool(value)
+        raise TypeError("expected 0 or 1")
+
+    def structure_timestamp(value: str, _: object) -> Timestamp:
+        return Timestamp.parse(value)
+
+    def structure_text_of_intent(value: str, _: object) -> Intent:
+        return structure_intent(json.loads(value), intents)
+
+    intents = make_strict_converter()
+    converter.register_structure_hook(bool, structure_bool)
+    converter.register_structure_hook(Timestamp, structure_timestamp)
+    converter.register_structure_hook_func(lambda kind: kind is Intent, structure_text_of_intent)
+    return converter
+
+
+class RecordReader(Generic[T]):
+    """Reads the entries of one table.
+
+    Args:
+        table: Whose entries.
+        kind: An attrs class whose fields are columns of the table.
+        converter: From `make_record_converter`, with the hooks of the table's own types.
+    """
+
+    def __init__(self, table: Table, kind: type[T], converter: cattrs.Converter) -> None:
+        self._table = table
+        self._kind = kind
+        self._names = tuple(field.name for field in attrs.fields(kind))
+        self._structure = converter.get_structure_hook(kind)
+
+    def read(self, entry: Entry) -> T:
+        """Return the value.
+
+        Raises:
+            JournalError: a field of it is damaged.
+        """
+        try:
+            value: T = self._structure({name: entry[name] for name in self._names}, self._kind)
+        except cattrs.ClassValidationError as error:
+            fields = _damaged(error)
+        else:
+            return value
+        key = ", ".join(repr(part) for part in self._table.key_of(entry))
+        raise JournalError(
+            f"The journal is damaged in its table {self._table.name}, entry {key}: "
+            f"{', '.join(fields)}. Nothing was sent for it."
+        )
+
+
+def _damaged(error: cattrs.ClassValidationError) -> list[str]:
+    """Return the names of the fields, and nothing of their values."""
+    with_notes, _ = error.group_exceptions()
+    return [str(note.name) for _, note in with_notes] or ["unreadable"]

@@ -1,0 +1,312 @@
+"""`SqliteJournal`: what is to be sent and what became of it, durable before anything is sent."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NoReturn, Self
+
+from invoicexpress_async.jobs.journal import (
+    CLAIMABLE,
+    INTENTS,
+    Change,
+    Claim,
+    ClaimLostError,
+    Commit,
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    PlanChange,
+    PlanChanges,
+    Table,
+)
+from invoicexpress_async.jobs.sqlite.lock import RunLock
+from invoicexpress_async.jobs.sqlite.statements import (
+    by_key,
+    create,
+    definition,
+    in_states,
+    insert,
+    plan,
+    select,
+    update,
+)
+from invoicexpress_async.jobs.sqlite.writer import GroupCommitWriter
+
+_MOST_CHANGES_SHOWN: Final = 100
+
+
+class SqliteJournal:
+    """A file that carries a job over crashes: SQLite, private (0600), durable at each commit.
+
+    Use it with `async with`, for one run at a time. It holds account names, series and what
+    became of them; no key and no password is ever in it. Beside it, SQLite keeps `-wal` and
+    `-shm` files while it is open, and a `-lease` file says who holds it: copy or move it only
+    when no run does.
+
+    Args:
+        path: The file; made when it is not there. Its folder must be there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Path = Path(path)
+        self._writer: GroupCommitWriter | None = None
+        self._lock: RunLock | None = None
+        self._was_open = False
+
+    @property
+    def label(self) -> str:
+        """Its path, for people."""
+        return str(self.path)
+
+    @property
+    def writer(self) -> GroupCommitWriter:
+        """What writes to it, while it is open.
+
+        Raises:
+            JournalError: it is not open.
+        """
+        if self._writer is None:
+            why = "it was closed" if self._was_open else "it is not open: use `async with` on it"
+            raise JournalError(f"The journal {self.path} cannot be used: {why}.")
+        return self._writer
+
+    async def __aenter__(self) -> Self:
+        """Open it.
+
+        Raises:
+            JournalError: another run holds it; or it is no journal, of a newer version, damaged,
+                locked, or cannot be written.
+        """
+        if self._writer is not None:
+            raise JournalError(f"The journal {self.path} is open already.")
+        self._check_path()
+        lock = RunLock(self.path)
+        writer = GroupCommitWriter(self.path)
+        try:
+            await writer.open()
+        except BaseException:
+            await writer.close()
+            lock.release()
+            raise
+        self._writer, self._lock, self._was_open = writer, lock, True
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        writer, lock, self._writer, self._lock = self._writer, self._lock, None, None
+        with contextlib.ExitStack() as stack:
+            if lock is not None:
+                stack.callback(lock.release)
+            if writer is not None:
+                await writer.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
+
+    async def prepare(self, table: Table) -> None:
+        """Make the table, or add the columns that it lacks."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(create(table))
+            present = _columns(connection, table)
+            for column in table.all_columns:
+                if column.name not in present:
+                    connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {definition(column)}")
+
+        await self.writer.run(work)
+
+    async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
+        """Write what kind of job this is, if that is not written yet; return what is written."""
+
+        def work(connection: sqlite3.Connection) -> str | None:
+            query = "SELECT value FROM job WHERE name = ?"
+            known = connection.execute(query, (name,)).fetchone()
+            if known is not None:
+                return str(known[0])
+            used = f"SELECT 1 FROM {unless_used.name} LIMIT 1"  # noqa: S608  # a name of our own
+            if connection.execute(used).fetchone() is not None:
+                return None
+            connection.execute("INSERT INTO job VALUES (?, ?)", (name, value))
+            return value
+
+        return await self.writer.run(work)
+
+    async def begin_plan(self, table: Table) -> None:
+        """Begin to compare a plan with the entries."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for statement in plan(table).begin:
+                connection.execute(statement)
+
+        await self.writer.run(work)
+
+    async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Note some entries of the plan: key and wish."""
+        rows = [_plan_values(table, entry) for entry in entries]
+        await self.writer.run(lambda one: one.executemany(plan(table).add, rows))
+
+    async def compare_plan(self, table: Table) -> PlanChanges:
+        """Return how the plan differs; nothing is changed yet."""
+        return await self.writer.run(lambda connection: _compare(connection, table))
+
+    async def enter_plan(self, table: Table) -> None:
+        """Take the plan over: new entries are planned, missing ones leave the plan."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(plan(table).leave)
+            connection.execute(plan(table).enter, (time.time(),))
+            connection.execute("DROP TABLE temp.plan")
+
+        await self.writer.run(work)
+
+    async def admit(self, table: Table, entry: Entry) -> Entry:
+        """Take one entry, key and wish, into the plan and return what is there."""
+
+        def work(connection: sqlite3.Connection) -> Entry:
+            values = _plan_values(table, entry)
+            connection.execute(plan(table).enter_one, (*values, time.time()))
+            return _find(connection, table, table.key_of(entry)) or {}
+
+        return await self.writer.run(work)
+
+    async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; every one must be there."""
+
+        def work(connection: sqlite3.Connection) -> list[Entry]:
+            return [_find(connection, table, key) or {} for key in keys]
+
+        return await self.writer.run(work)
+
+    async def read(
+        self, table: Table, *, states: frozenset[JournalState] | None = None
+    ) -> list[Entry]:
+        """Return all entries, or those of the plan in these states."""
+        condition = "" if states is None else in_states(states)
+        query = select(table, _all_names(table), condition)
+        return await self.writer.run(lambda one: _rows(one.execute(query)))
+
+    async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Add the entries whose key is not there yet."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for entry in entries:
+                statement = insert(table, (*entry, "updated_at"))
+                connection.execute(statement, (*entry.values(), time.time()))
+
+        await self.writer.run(work)
+
+    def write(self, *changes: Change) -> Commit:
+        """Change entries together, in the order of the calls."""
+        return self.writer.write(tuple(map(_dated, changes)))
+
+    async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
+        """Win the right to send, or return the entry of the one who has it."""
+        return await self.writer.run(lambda one: _claim(one, claim, changes))
+
+    def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
+        """Write what became of a claimed request, unless another has taken the claim over."""
+        return self.writer.submit(lambda one: _settle(one, claim, state, changes))
+
+    def _check_path(self) -> None:
+        folder = self.path.absolute().parent
+        if not os.access(folder, os.X_OK):  # what is in it cannot even be looked at
+            problem = "cannot be reached: make its folder, or get the permission to enter it"
+            raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
+        if self.path.exists() and not self.path.is_file():
+            raise JournalError(f"The journal {self.path} is not a file.")
+
+
+def _all_names(table: Table) -> frozenset[str]:
+    return frozenset(column.name for column in table.all_columns)
+
+
+def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
+    return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")}
+
+
+def _rows(cursor: sqlite3.Cursor) -> list[Entry]:
+    names = [str(column[0]) for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _find(connection: sqlite3.Connection, table: Table, key: Key) -> Entry | None:
+    query = select(table, _all_names(table), by_key(table))
+    return next(iter(_rows(connection.execute(query, key))), None)
+
+
+def _plan_values(table: Table, entry: Entry) -> tuple[object, ...]:
+    return tuple(entry[name] for name in (*table.key, *(one.name for one in table.wish)))
+
+
+def _dated(change: Change) -> Change:
+    return change._replace(values={**change.values, "updated_at": time.time()})
+
+
+def _write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    for table, key, values in map(_dated, changes):
+        row = [[*key, *values.values()]]
+        connection.execute(update(table, tuple(values)), (json.dumps(row),))
+
+
+def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
+    statements = plan(table)
+    used = f"SELECT 1 FROM {table.name} LIMIT 1"  # noqa: S608  # a name of our own
+    if connection.execute(used).fetchone() is None:
+        return PlanChanges(counts={}, first=(), lost=())
+    counts: dict[str, int] = {}
+    first: list[PlanChange] = []
+    for kind, query in statements.changes.items():
+        (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # a query of our own
+        limit = _MOST_CHANGES_SHOWN - len(first)
+        first += (
+            PlanChange(kind=kind, key=tuple(key), state=state)  # type: ignore[arg-type]  # one of three
+            for *key, state in connection.execute(f"{query} LIMIT {limit}")
+        )
+    lost = tuple(tuple(map(str, row[:-1])) for row in connection.execute(statements.lost))
+    return PlanChanges(counts=counts, first=tuple(first), lost=lost)
+
+
+def _claim(connection: sqlite3.Connection, claim: Claim, changes: Sequence[Change]) -> Entry | None:
+    there = _find(connection, INTENTS, claim.key)
+    if there is not None and not _is_free(there, claim):
+        return there
+    if there is None:
+        names = dict(zip(INTENTS.key, claim.key, strict=True))
+        entry = {**names, "state": JournalState.INTENT.value, "updated_at": time.time()}
+        connection.execute(insert(INTENTS, tuple(entry)), tuple(entry.values()))
+    won: Entry = {
+        "state": JournalState.INTENT,
+        "token": claim.token,
+        "replaced": claim.replaces,
+        "intent": claim.intent,
+        "claimed_at": claim.claimed_at,
+    }
+    _write(connection, [Change(INTENTS, claim.key, won), *changes])
+    return None
+
+
+def _is_free(there: Entry, claim: Claim) -> bool:
+    is_replaced = claim.replaces is not None and there["token"] == claim.replaces
+    return is_replaced or there["state"] in CLAIMABLE
+
+
+def _settle(
+    connection: sqlite3.Connection, claim: Claim, state: JournalState, changes: Sequence[Change]
+) -> None:
+    there = _find(connection, INTENTS, claim.key)
+    if there is None or there["token"] != claim.token:
+        raise ClaimLostError(
+            f"What was claimed of account {claim.key[1]} ({claim.key[0]} {claim.key[2]!r}) was "
+            "taken over by another process. What this one knew of it was not written."
+        )
+    _write(connection, [Change(INTENTS, claim.key, {"state": state}), *changes])

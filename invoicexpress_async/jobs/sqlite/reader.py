@@ -1,0 +1,128 @@
+"""A journal file that is only read, whether a run holds it or not."""
+
+import contextlib
+import sqlite3
+from collections.abc import Collection, Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
+from invoicexpress_async.jobs.sqlite.file import connect_to_read
+from invoicexpress_async.jobs.sqlite.lock import lock_holder
+from invoicexpress_async.jobs.sqlite.statements import by_key, in_states, select
+
+
+class JournalFile:
+    """A journal that is only read. Use it with `with`.
+
+    Raises:
+        JournalError: it is not there, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise JournalError(f"The journal {path} is not there.")
+        self._path = path
+        self._connection = connect_to_read(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    @property
+    def holder(self) -> str | None:
+        """Who holds it now, such as "by process 4711 on ..."; None when no run does."""
+        return lock_holder(self._path)
+
+    @contextlib.contextmanager
+    def one_moment(self) -> Generator[None]:
+        """Let all that is read inside be of one moment: between two reads a run may write."""
+        self._ask("BEGIN")
+        try:
+            yield
+        finally:
+            self._ask("COMMIT")
+
+    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
+        """Return one entry, or None."""
+        found = self._select(table, by_key(table), *key)
+        return found[0] if found else None
+
+    def entries(
+        self,
+        table: Table,
+        *,
+        states: frozenset[JournalState] | None = None,
+        order_by: str | None = None,
+        limit: int | None = None,
+    ) -> list[Entry]:
+        """Return the entries of the plan, or those of them in some states."""
+        condition = "WHERE is_in_plan" if states is None else in_states(states)
+        order = f" ORDER BY {order_by}" if order_by else ""
+        end = f" LIMIT {limit}" if limit is not None else ""
+        return self._select(table, condition + order + end)
+
+    def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
+        """Return the entries of the plan by columns: these, their number, and one `example`."""
+        present = self._present(table)
+        if not present >= {*by, example}:
+            return []
+        columns = ", ".join(by)
+        return self._ask(
+            f"SELECT {columns}, count(*), min({example}) FROM {table.name} WHERE is_in_plan "  # noqa: S608  # names of our own
+            f"GROUP BY {columns} ORDER BY count(*) DESC, {columns}"
+        )
+
+    def count(self, table: Table, column: str, *, is_set: bool = True) -> int:
+        """Return how many entries, in the plan or not, have a true or a false column."""
+        if column not in self._present(table):
+            return 0
+        condition = column if is_set else f"NOT {column}"
+        return self._number(f"SELECT count(*) FROM {table.name} WHERE {condition}")  # noqa: S608  # names of our own
+
+    def job(self, name: str) -> str | None:
+        """Return what is written of the kind of job."""
+        for (value,) in self._ask("SELECT value FROM job WHERE name = ?", name):
+            return str(value)
+        return None
+
+    def runs(self, limit: int) -> list[tuple[Value, ...]]:
+        """Return when the last runs began and their process ids, the last one first."""
+        return self._ask("SELECT started_at, process FROM runs ORDER BY rowid DESC LIMIT ?", limit)
+
+    @property
+    def run_count(self) -> int:
+        """How many runs began in all."""
+        return self._number("SELECT count(*) FROM runs")
+
+    def _select(self, table: Table, condition: str, *values: Value) -> list[Entry]:
+        present = self._present(table)
+        if not present:
+            return []
+        names = [column.name for column in table.all_columns]
+        if "is_in_plan" not in present:  # of a job whose entries never leave the plan
+            condition = condition.replace("WHERE is_in_plan", "WHERE 1")
+        rows = self._ask(select(table, present, condition), *values)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _present(self, table: Table) -> frozenset[str]:
+        return frozenset(str(row[1]) for row in self._ask(f"PRAGMA table_info({table.name})"))
+
+    def _number(self, query: str) -> int:
+        value = self._ask(query)[0][0]
+        return value if isinstance(value, int) else 0
+
+    def _ask(self, query: str, *values: Value) -> list[tuple[Value, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            problem = str(error)
+        raise JournalError(f"The journal {self._path} cannot be read: {problem}.")

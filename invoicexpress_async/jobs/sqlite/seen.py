@@ -1,0 +1,64 @@
+"""Which keys an input has had, and on which line: a million of them spill to the disk."""
+
+import sqlite3
+from types import TracebackType
+from typing import Final, Self
+
+from invoicexpress_async.errors import ConfigurationError
+
+_SCHEMA: Final = """
+CREATE TABLE seen (kind TEXT, first TEXT, second TEXT, line INTEGER NOT NULL,
+    PRIMARY KEY (kind, first, second)) WITHOUT ROWID
+"""
+
+
+class SeenLines:
+    """Pairs of texts, of several kinds, each with the line that it stood on first."""
+
+    def __init__(self) -> None:
+        # An empty name is a private file that is gone when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute(_SCHEMA)
+        self._database.execute("BEGIN")  # one transaction for all: it is never committed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def enter(self, kind: str, first: str, second: str, line: int) -> int | None:
+        """Note a pair; return the line of the same pair before it, or None.
+
+        Raises:
+            ConfigurationError: there is no room for it.
+        """
+        try:
+            entered = self._database.execute(
+                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)", (kind, first, second, line)
+            )
+        except sqlite3.Error as error:
+            problem = str(error)
+        else:
+            return None if entered.rowcount else self._line(kind, first, second)
+        raise ConfigurationError(
+            f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
+        )
+
+    def count(self, kind: str) -> int:
+        """Return how many different first texts a kind has."""
+        query = "SELECT count(DISTINCT first) FROM seen WHERE kind = ?"
+        return int(self._database.execute(query, (kind,)).fetchone()[0])
+
+    def close(self) -> None:
+        """Forget them."""
+        self._database.close()
+
+    def _line(self, kind: str, first: str, second: str) -> int:
+        query = "SELECT line FROM seen WHERE kind = ? AND first = ? AND second = ?"
+        return int(self._database.execute(query, (kind, first, second)).fetchone()[0])

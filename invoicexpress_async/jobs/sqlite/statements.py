@@ -1,0 +1,150 @@
+"""The SQL of the tables of a journal, made from what their packages say of them."""
+
+import functools
+from typing import Final
+
+from invoicexpress_async.jobs.journal import UNRESOLVED, Column, JournalState, Table
+
+_KINDS: Final = {str: "TEXT", int: "INTEGER", float: "REAL"}
+_IS_UNRESOLVED: Final = f"state IN ({', '.join(repr(state.value) for state in sorted(UNRESOLVED))})"
+
+
+def create(table: Table) -> str:
+    """Return what makes a table."""
+    columns = ", ".join(definition(column) for column in table.all_columns)
+    key = ", ".join(table.key)
+    return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
+
+
+def definition(column: Column) -> str:
+    """Return the definition of a column."""
+    rest = {"is_in_plan": " NOT NULL DEFAULT 1", "sends": " NOT NULL DEFAULT 0"}
+    return f"{column.name} {_KINDS[column.kind]}{rest.get(column.name, '')}"
+
+
+def select(table: Table, present: frozenset[str], condition: str = "") -> str:
+    """Return what reads entries; a column that an older file lacks is read as empty."""
+    columns = ", ".join(
+        one.name if one.name in present else f"NULL AS {one.name}" for one in table.all_columns
+    )
+    return f"SELECT {columns} FROM {table.name} {condition}"  # noqa: S608  # names of our own
+
+
+@functools.cache
+def by_key(table: Table) -> str:
+    """Return the condition for one entry."""
+    return "WHERE " + " AND ".join(f"{name} = ?" for name in table.key)
+
+
+def in_states(states: frozenset[JournalState]) -> str:
+    """Return the condition for the entries of the plan in some states."""
+    names = ", ".join(repr(state.value) for state in sorted(states))
+    return f"WHERE is_in_plan AND state IN ({names})"
+
+
+@functools.cache
+def update(table: Table, columns: tuple[str, ...]) -> str:
+    """Return what changes columns of entries, each a JSON array of key and values in `json_each`.
+
+    Many entries are one statement: for each step of a statement the writing thread lets go of
+    the interpreter, and waits to have it back from the event loop.
+    """
+    names = (*table.key, *columns)
+    values = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
+    changes = ", ".join(f"{name} = new.{name}" for name in columns)
+    same = " AND ".join(f"{table.name}.{name} = new.{name}" for name in table.key)
+    return f"UPDATE {table.name} SET {changes} FROM (SELECT {values} FROM json_each(?)) AS new WHERE {same}"  # noqa: S608, E501  # names of our own
+
+
+@functools.cache
+def insert(table: Table, columns: tuple[str, ...]) -> str:
+    """Return what adds an entry, if its key is new."""
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT OR IGNORE INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  # names of our own
+
+
+class PlanStatements:
+    """What compares a table with a plan, and takes the plan over.
+
+    The plan is a temporary table, which spills to the disk: a plan of a million rows stays out
+    of the memory.
+    """
+
+    def __init__(self, table: Table) -> None:
+        key = ", ".join(table.key)
+        wish = [column.name for column in table.wish]
+        self._table = table
+        self._name, self._key = table.name, key
+        self._columns = ", ".join((*table.key, *wish))
+        self._is_other = " OR ".join(f"old.{name} IS NOT new.{name}" for name in wish) or "0"
+
+    @property
+    def begin(self) -> tuple[str, ...]:
+        """What makes room for the plan."""
+        drop = "DROP TABLE IF EXISTS temp.plan"
+        return drop, f"CREATE TEMP TABLE plan ({self._columns}, PRIMARY KEY ({self._key}))"
+
+    @property
+    def add(self) -> str:
+        """What notes one entry of the plan."""
+        marks = ", ".join("?" * (len(self._table.key) + len(self._table.wish)))
+        return f"INSERT OR REPLACE INTO temp.plan VALUES ({marks})"  # noqa: S608  # as above
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """What finds the differences, by kind: the key and the state of each."""
+        added, removed = self._joined("new", "old"), self._joined("old", "new")
+        both = f"FROM {self._name} AS old JOIN temp.plan AS new USING ({self._key})"
+        return {
+            "added": f"SELECT {self._key}, NULL AS state {added} WHERE old.state IS NULL "
+            "OR NOT old.is_in_plan",
+            "removed": f"SELECT {self._key}, old.state {removed} WHERE new.rowid IS NULL "
+            "AND old.is_in_plan",
+            "changed": f"SELECT {self._key}, old.state {both} WHERE ({self._is_other}) "
+            "AND old.is_in_plan",
+        }
+
+    def _joined(self, left: str, right: str) -> str:
+        names = {"old": self._name, "new": "temp.plan"}
+        join = f"LEFT JOIN {names[right]} AS {right} USING ({self._key})"
+        return f"FROM {names[left]} AS {left} {join}"
+
+    @property
+    def lost(self) -> str:
+        """What finds the entries that are unresolved and not in the plan."""
+        return f"SELECT * FROM ({self.changes['removed']}) WHERE {_IS_UNRESOLVED} LIMIT 3"  # noqa: S608  # as above
+
+    @property
+    def leave(self) -> str:
+        """What takes the missing entries out of the plan."""
+        plan = f"SELECT {self._key} FROM temp.plan"  # noqa: S608  # as above
+        return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND ({self._key}) NOT IN ({plan})"  # noqa: S608, E501  # as above
+
+    @property
+    def enter(self) -> str:
+        """What enters all of the plan; its one value is the time."""
+        return self._enter(f"SELECT {self._columns}, 'planned', ? FROM temp.plan WHERE true")  # noqa: S608  # as above
+
+    @property
+    def enter_one(self) -> str:
+        """What enters one entry: its columns, then the time."""
+        marks = ", ".join("?" * (len(self._table.key) + len(self._table.wish)))
+        return self._enter(f"VALUES ({marks}, 'planned', ?)")
+
+    def _enter(self, source: str) -> str:
+        wish = [column.name for column in self._table.wish]
+        same = " AND ".join(f"{name} IS excluded.{name}" for name in wish) or "1"
+        changes = "".join(f", {name} = excluded.{name}" for name in wish)
+        # What is done for one wish is not done for another.
+        return (
+            f"INSERT INTO {self._name} ({self._columns}, state, updated_at) {source} "  # as above
+            f"ON CONFLICT DO UPDATE SET is_in_plan = 1{changes}, state = CASE "
+            f"WHEN (is_in_plan AND {same}) OR {_IS_UNRESOLVED} THEN state ELSE 'planned' END "
+            f"WHERE NOT is_in_plan OR NOT ({same})"
+        )
+
+
+@functools.cache
+def plan(table: Table) -> PlanStatements:
+    """Return the statements of a plan of this table."""
+    return PlanStatements(table)

@@ -1,0 +1,226 @@
+"""The one thread that writes, and commits together what is asked for together."""
+
+import asyncio
+import copy
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from invoicexpress_async.jobs.journal import Change, Commit, JournalError
+from invoicexpress_async.jobs.sqlite.file import connect
+from invoicexpress_async.jobs.sqlite.statements import update
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+
+class _Request(NamedTuple):
+    done: Commit
+    work: Work[None] | None = None
+    changes: tuple[Change, ...] = ()
+
+
+class GroupCommitWriter:
+    """Runs pieces of work on one connection, in order. A result is given after its commit.
+
+    What is asked for while one transaction is on its way to the disk goes into the next one.
+    The first failure is the last: nothing is written after it, since nobody can tell what the
+    disk holds then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._batches: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
+        self._gathered: list[_Request] = []
+        # From the moment that the next batch is sure to be handed over, until it is committed.
+        self._is_busy = False
+        self._loop = asyncio.get_running_loop()
+        self._opening = _Request(self._loop.create_future())
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.failure: str | None = None
+
+    async def open(self) -> None:
+        """Start, and wait until the file is open.
+
+        Raises:
+            JournalError: it cannot be used.
+        """
+        self._thread.start()
+        await self._opening.done
+
+    async def run(self, work: Work[T]) -> T:
+        """Run it in the next transaction; return when that is durable.
+
+        What it raises is raised here, and undoes nothing of the others' work.
+
+        Raises:
+            JournalError: it is not, and may not be.
+        """
+        results: list[T] = []
+
+        def keep(connection: sqlite3.Connection) -> None:
+            results.append(work(connection))
+
+        await self._enqueue(_Request(self._loop.create_future(), work=keep))
+        return results[0]
+
+    def submit(self, work: Work[None]) -> Commit:
+        """Run it in the next transaction; what is returned is done when that is durable."""
+        return self._enqueue(_Request(self._loop.create_future(), work=work))
+
+    def write(self, changes: tuple[Change, ...]) -> Commit:
+        """Change entries in the next transaction; what is returned is done when it is durable.
+
+        All changes of the same columns are given to SQLite as one statement.
+        """
+        return self._enqueue(_Request(self._loop.create_future(), changes=changes))
+
+    def _enqueue(self, request: _Request) -> Commit:
+        if self.failure is not None:
+            _fail([request], self._error(self.failure))
+            return request.done
+        self._gathered.append(request)
+        if not self._is_busy:
+            self._is_busy = True
+            # In the next turn of the loop: others of this one go with it.
+            self._loop.call_soon(self._flush)
+        return request.done
+
+    async def close(self) -> None:
+        """Write what is waiting, and close the file; what is asked for later fails."""
+        if self._thread.is_alive():
+            self._flush()
+            self.failure = self.failure or "it was closed"
+            self._batches.put(None)
+            await self._ended.wait()
+            self._thread.join()
+
+    def _flush(self) -> None:
+        batch, self._gathered = self._gathered, []
+        self._is_busy = bool(batch)
+        if batch:
+            self._batches.put(batch)
+
+    def _committed(self, batch: list[_Request], errors: list[Exception | None]) -> None:
+        broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
+        if broken is not None:
+            self.failure = str(broken)
+            _fail(batch + self._gathered, self._error(self.failure))
+            self._gathered = []
+        else:
+            for request, error in zip(batch, errors, strict=True):
+                _succeed([request]) if error is None else _fail([request], error)
+        self._flush()
+
+    def _error(self, failure: str) -> JournalError:
+        return JournalError(f"The journal {self._path} cannot be written: {failure}.")
+
+    def _run(self) -> None:
+        try:
+            connection = connect(self._path)
+        except Exception as error:  # noqa: BLE001  # it is raised in the event loop
+            self._call_in_loop(_fail, [self._opening], error)
+        else:
+            self._call_in_loop(_succeed, [self._opening])
+            self._serve(connection)
+        self._call_in_loop(self._ended.set)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        broken: sqlite3.Error | None = None
+        try:
+            while (batch := self._batches.get()) is not None:
+                errors: list[Exception | None] = [broken] * len(batch)
+                if broken is None:
+                    errors = _commit(connection, batch)
+                    broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
+                self._call_in_loop(self._committed, batch, errors)
+        finally:
+            connection.close()
+
+    def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
+        # The loop may have been closed under a run that nobody closed.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(how, *what)
+
+
+def _commit(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
+    """Carry a batch out in one transaction; return what each request of it came to."""
+    errors: list[Exception | None] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        errors = _execute(connection, batch)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.rollback()
+        return [error] * len(batch)
+    return errors
+
+
+def _execute(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
+    changes: list[Change] = []
+    errors: list[Exception | None] = []
+    for request in batch:
+        changes += request.changes
+        error = None
+        if request.work is not None:
+            # What is asked for of one entry is done in that order.
+            _write(connection, changes)
+            changes = []
+            error = _attempt(connection, request.work)
+        errors.append(error)
+    _write(connection, changes)
+    return errors
+
+
+def _attempt(connection: sqlite3.Connection, work: Work[None]) -> Exception | None:
+    """Run one piece of work; what fails of it, and only that, is undone."""
+    connection.execute("SAVEPOINT work")
+    try:
+        work(connection)
+    except sqlite3.Error:
+        raise
+    except Exception as error:  # noqa: BLE001  # its asker gets it, in the event loop
+        connection.execute("ROLLBACK TO work")
+        return error
+    connection.execute("RELEASE work")
+    return None
+
+
+def _write(connection: sqlite3.Connection, changes: list[Change]) -> None:
+    """Write changes, those of the same columns as one statement, each entry's in their order."""
+    statements: dict[str, list[tuple[object, ...]]] = {}
+    keys: set[tuple[object, ...]] = set()
+    for table, key, values in changes:
+        if (table.name, *key) in keys:
+            _run_statements(connection, statements)
+            statements, keys = {}, set()
+        keys.add((table.name, *key))
+        columns = (*key, *values.values())
+        statements.setdefault(update(table, tuple(values)), []).append(columns)
+    _run_statements(connection, statements)
+
+
+def _run_statements(
+    connection: sqlite3.Connection, statements: dict[str, list[tuple[object, ...]]]
+) -> None:
+    for statement, rows in statements.items():
+        connection.execute(statement, (json.dumps(rows),))
+
+
+def _succeed(batch: list[_Request]) -> None:
+    for request in batch:
+        if not request.done.done():  # its asker may have been cancelled
+            request.done.set_result(None)
+
+
+def _fail(batch: list[_Request], error: Exception) -> None:
+    for request in batch:
+        if not request.done.done():
+            request.done.set_exception(copy.copy(error))
+            request.done.exception()  # its asker may have left: asyncio must not complain

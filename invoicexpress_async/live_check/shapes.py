@@ -1,0 +1,171 @@
+"""Responses beside the description: which of its forms a body has, and what it does not know."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.contract import read_description
+from invoicexpress_async.live_check.json_schema import JsonObject, load_library
+from invoicexpress_async.live_check.probe import BodyKind, ProbeRequest, Reply
+from invoicexpress_async.models.json_value import JsonValue
+
+_ALTERNATIVES: Final = "anyOf"
+_FORM_OF_EMPTY: Final = {b"": "no byte", b" ": "one space"}
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """A response beside its description.
+
+    Attributes:
+        is_described: Whether the description has such a status and body.
+        form: Which of the described forms the body has, or what kind of body it is.
+        problem: What is not as described; field names only, never a value.
+        new_names: Names of fields that the description does not have.
+    """
+
+    is_described: bool
+    form: str
+    problem: str = ""
+    new_names: tuple[str, ...] = ()
+
+
+class Description:
+    """The OpenAPI document, as what responses are compared with."""
+
+    def __init__(self) -> None:
+        """Read the document.
+
+        Raises:
+            ConfigurationError: The library that compares is not installed.
+        """
+        self._library = load_library()
+        self._document = read_description()
+        self._components = _object(self._document["components"])
+
+    def request(
+        self, operation: str, *, identifier: int | None = None, body: JsonValue = None
+    ) -> ProbeRequest:
+        """Return the request of an operation."""
+        method, path, _ = self._find(operation)
+        return ProbeRequest(method=method, path=path, identifier=identifier, body=body)
+
+    def compare(self, operation: str, reply: Reply) -> Comparison:
+        """Compare a response with what the operation may return with its status."""
+        responses = _object(self._find(operation)[2]["responses"])
+        response = responses.get(str(reply.status), responses.get(f"{reply.status // 100}XX"))
+        if response is None:
+            return Comparison(is_described=False, form=form_of_kind(reply), problem="status")
+        found = self._resolve(_object(response))
+        content = _object(found.get("content", {}))
+        if reply.kind is BodyKind.JSON and content:
+            return self._compare_json(_object(content["application/json"]), reply)
+        is_described = reply.kind in _list(found.get("x-also", []))
+        problem = "" if is_described else "a body of this kind"
+        return Comparison(is_described=is_described, form=form_of_kind(reply), problem=problem)
+
+    def form(self, schema: str, value: JsonValue) -> str:
+        """Return which alternative of a named schema the value is; empty for none."""
+        return self._form({"$ref": f"#/components/schemas/{schema}"}, value)
+
+    def document_types(self) -> frozenset[str]:
+        """Return the document types that the description names."""
+        row = _object(_object(self._components["schemas"])["Row"])
+        return frozenset(_object(row["x-document-types"]))
+
+    def _find(self, operation: str) -> tuple[str, str, JsonObject]:
+        for path, methods in _object(self._document["paths"]).items():
+            for method, found in _object(methods).items():
+                if _object(found)["operationId"] == operation:
+                    return method.upper(), path, _object(found)
+        raise LookupError(operation)
+
+    def _resolve(self, part: JsonObject) -> JsonObject:
+        reference = part.get("$ref")
+        if not isinstance(reference, str):
+            return part
+        kind, name = reference.removeprefix("#/components/").split("/")
+        return self._resolve(_object(_object(self._components[kind])[name]))
+
+    def _compare_json(self, content: JsonObject, reply: Reply) -> Comparison:
+        schema, value = _object(content["schema"]), reply.document
+        problem = self._problem(schema, value)
+        if problem:
+            return Comparison(is_described=False, form="JSON", problem=problem)
+        names = tuple(dict.fromkeys(self._new_names(schema, value)))
+        return Comparison(is_described=True, form=self._form(schema, value), new_names=names)
+
+    def _whole(self, schema: JsonObject) -> JsonObject:
+        return {**schema, "components": self._components}
+
+    def _is_valid(self, schema: JsonObject, value: JsonValue) -> bool:
+        return self._library.validator(self._whole(schema)).is_valid(value)
+
+    def _problem(self, schema: JsonObject, value: JsonValue) -> str:
+        errors = self._library.validator(self._whole(schema)).iter_errors(value)
+        error = self._library.best_match(errors)
+        if error is None:
+            return ""
+        # Its message holds the value: the place and the rule only.
+        place = ".".join(shown_name(one) for one in error.absolute_path if isinstance(one, str))
+        return f"{place or 'the whole'} ({error.validator})"
+
+    def _form(self, schema: JsonObject, value: JsonValue) -> str:
+        part = self._resolve(schema)
+        for alternative in map(_object, _list(part.get(_ALTERNATIVES, []))):
+            if self._is_valid(alternative, value):
+                return self._form(alternative, value)
+        return str(part.get("title", ""))
+
+    def _new_names(self, schema: JsonObject, value: JsonValue) -> Iterator[str]:
+        part = self._resolve(schema)
+        for alternative in map(_object, _list(part.get(_ALTERNATIVES, []))):
+            if self._is_valid(alternative, value):
+                yield from self._new_names(alternative, value)
+                return
+        if isinstance(value, list):
+            items = _object(part.get("items", {}))
+            for item in value:
+                yield from self._new_names(items, item)
+        if isinstance(value, dict) and "properties" in part:
+            for name, inner in value.items():
+                below = _field(part, name)
+                if below is None:
+                    yield shown_name(name)
+                else:
+                    yield from self._new_names(below, inner)
+
+
+def form_of_kind(reply: Reply) -> str:
+    """Return what a body is, when the description has no form for it."""
+    if reply.kind is BodyKind.EMPTY:
+        return f"empty, {_FORM_OF_EMPTY.get(reply.body, 'white space')}"
+    return {BodyKind.JSON: "JSON", BodyKind.HTML: "an HTML page"}.get(reply.kind, "plain text")
+
+
+_FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,79}")
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a field when it looks like one: a server may use values as names."""
+    return name if _FIELD_NAME.fullmatch(name) else "<name>"
+
+
+def _field(part: JsonObject, name: str) -> JsonObject | None:
+    properties = _object(part["properties"])
+    if name in properties:
+        return _object(properties[name])
+    for pattern, schema in _object(part.get("patternProperties", {})).items():
+        if re.search(pattern, name):
+            return _object(schema)
+    return None
+
+
+def _object(value: JsonValue) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []

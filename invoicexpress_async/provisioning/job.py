@@ -1,0 +1,235 @@
+"""The job whose items are the rows of a plan."""
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
+import attrs
+
+from invoicexpress_async.call.locks import KeyedLock
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvoiceXpressError,
+    NoOpenActivityError,
+    OutcomeUnknownError,
+    ServerError,
+    TaxAuthorityCredentialsError,
+    TransportError,
+)
+from invoicexpress_async.jobs.engine import Verdict
+from invoicexpress_async.jobs.journal import Commit, Difference, JournalError, JournalState, Key
+from invoicexpress_async.jobs.recorded import recorded_error
+from invoicexpress_async.jobs.settings import RunSettings
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.provisioning.plan import Plan
+from invoicexpress_async.provisioning.report import RowOutcome, RowState
+from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
+from invoicexpress_async.provisioning.row import PlanRow, RowConflicts
+from invoicexpress_async.provisioning.rows_table import RowJournal, key_of
+from invoicexpress_async.provisioning.runner import RowRunner
+from invoicexpress_async.provisioning.task import RowTask
+
+T = TypeVar("T")
+
+# One hop to the journal for so many rows; the event loop is held for a few milliseconds.
+_CHUNK: Final = 500
+# What concerns the account as a whole: its other rows would be refused the same, and wrong
+# tax-authority credentials, tried again and again, lock the sub-user.
+_SUSPENDS_ACCOUNT: Final = (
+    AuthenticationError,
+    TaxAuthorityCredentialsError,
+    NoOpenActivityError,
+)
+
+
+@attrs.frozen(kw_only=True)
+class RowJob:
+    """What a run does with the rows of a plan, as the engine asks for it."""
+
+    runner: RowRunner
+    policy: ReschedulePolicy
+    settings: RunSettings
+    stop: RunStop
+    _suspended: dict[str, InvoiceXpressError] = attrs.field(
+        factory=dict[str, InvoiceXpressError], init=False
+    )
+    # Two rows of one account at a time could both be the one that suspends it.
+    _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False)
+
+    def recorded(self, item: RowTask) -> RowOutcome | None:
+        """Return the outcome of a row that is settled, or that cannot be meant."""
+        state, row = item.record.state, item.row
+        is_done = state is JournalState.DONE
+        if is_done or (state is JournalState.REFUSED and not self.settings.retry_refused):
+            return RowOutcome(
+                row=row,
+                state=RowState(state),
+                seconds=0.0,
+                created=False,
+                error=None if is_done else _recorded_refusal(item),
+                is_recorded=True,
+            )
+        if item.refusal is not None:
+            return RowOutcome.of_error(row, item.refusal, seconds=0.0, intent=None)
+        return None
+
+    async def turn(self, item: RowTask) -> RowOutcome | None:
+        """Ensure a row, unless its account is suspended."""
+        async with self._turns.hold(item.row.account):
+            if self.stop.is_requested and item.last is None:
+                return None  # it waited for its account's other row, and has not begun
+            outcome = self._refused(item) or await self.runner.run(item)
+        item.last = outcome
+        cause = item.read_failure or outcome.error
+        if isinstance(cause, _SUSPENDS_ACCOUNT):
+            self._suspended[item.row.account] = cause
+        return outcome
+
+    def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine asks
+        """Return the error of a journal that cannot be written."""
+        return outcome.error if isinstance(outcome.error, JournalError) else None
+
+    def verdict(self, item: RowTask, outcome: RowOutcome) -> Verdict:
+        """Return what an outcome says of the server."""
+        error = outcome.error
+        if _may_be_the_servers(item, error):
+            return Verdict.FAILS
+        # A list without it proves nothing: a server can list, and fail whatever it is to create.
+        is_answered = error is None or (error.attempts and outcome.state is not RowState.ABSENT)
+        return Verdict.WORKS if is_answered else Verdict.NOTHING
+
+    def account_of(self, item: RowTask) -> str:
+        """Return the account of a row."""
+        return item.row.account
+
+    def due(self, item: RowTask, outcome: RowOutcome) -> float | None:
+        """Return when its next turn is."""
+        return self.policy.next_turn_at(item, outcome)
+
+    def record(self, item: RowTask, outcome: RowOutcome) -> Commit | None:
+        """Write how its turn ended."""
+        return self.runner.record(item, outcome)
+
+    def last(self, item: RowTask) -> RowOutcome | None:
+        """Return how its last turn ended."""
+        return item.last
+
+    def _refused(self, item: RowTask) -> RowOutcome | None:
+        error = self._suspended.get(item.row.account)
+        if error is None or item.intent is not None:
+            return None  # what is unknown is read for all the same
+        return RowOutcome.of_error(item.row, _copy_for(error, item.row), seconds=0, intent=None)
+
+
+def _recorded_refusal(item: RowTask) -> InvoiceXpressError:
+    record, row = item.record, item.row
+    error = recorded_error(record.error, status=record.status, code=record.code)
+    error.operation, error.account, error.subject = "ensure", row.account, f"sequence {row.serie!r}"
+    return error
+
+
+def _may_be_the_servers(item: RowTask, error: InvoiceXpressError | None) -> bool:
+    if isinstance(error, OutcomeUnknownError):
+        if not item.was_sent_before:
+            return not error.was_absent
+        error = item.read_failure
+    return isinstance(error, TransportError | ServerError)
+
+
+def _copy_for(error: InvoiceXpressError, row: PlanRow) -> InvoiceXpressError:
+    mine = copy.copy(error)
+    mine.subject = f"sequence {row.serie!r}"
+    mine.attempts = 0
+    mine.may_have_been_processed = False
+    if isinstance(mine, TaxAuthorityCredentialsError | NoOpenActivityError):
+        mine.sequence = None
+    return mine
+
+
+async def sync_plan(
+    journal: RowJournal, plan: Plan, settings: RunSettings, *, stop: RunStop
+) -> tuple[Difference, ...]:
+    """Enter a plan into the journal, and return how it differs from what is there.
+
+    When a stop is requested before the end, nothing is entered.
+
+    Raises:
+        JournalDifferenceError: it does, and that is not accepted.
+    """
+    await journal.open()
+    await journal.begin_plan()
+    for chunk in _chunks(plan.rows):
+        if stop.is_requested:
+            return ()  # a million rows take longer than a stop may
+        await journal.add_to_plan(chunk)
+    return await journal.enter_plan(
+        accept_changes=settings.accept_changes, accept_added=settings.accept_added
+    )
+
+
+async def row_tasks(plan: Plan, journal: RowJournal | None) -> AsyncIterator[RowTask]:
+    """Yield the rows of a plan; those with an unknown outcome first, where they can be read twice.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    if plan.stream is not None:
+        async for task in _streamed(plan.stream, journal):
+            yield task
+        return
+    if journal is None:
+        for row in plan.rows:
+            yield RowTask(row=row)
+        return
+    unresolved = await journal.unresolved()
+    if unresolved:
+        async for task in _looked_up(plan.rows, journal, only=unresolved):
+            yield task
+    async for task in _looked_up(plan.rows, journal, but=unresolved):
+        yield task
+
+
+async def _looked_up(
+    rows: Iterable[PlanRow],
+    journal: RowJournal,
+    *,
+    only: frozenset[Key] | None = None,
+    but: frozenset[Key] = frozenset(),
+) -> AsyncIterator[RowTask]:
+    for chunk in _chunks(rows):
+        wanted = [
+            row for row in chunk if (only is None or key_of(row) in only) and key_of(row) not in but
+        ]
+        records = await journal.look_up(wanted) if wanted else []
+        for row, record in zip(wanted, records, strict=True):
+            yield RowTask.of_record(row, record)
+        await asyncio.sleep(0)  # a million rows, none of them wanted, must not hold the loop
+
+
+async def _streamed(
+    rows: AsyncIterable[PlanRow], journal: RowJournal | None
+) -> AsyncIterator[RowTask]:
+    with contextlib.closing(RowConflicts()) as conflicts:
+        async for row in rows:
+            problem = conflicts.find(row)
+            if problem is not None:
+                # Not entered into the journal: there, it would be the earlier row.
+                yield RowTask(row=row, refusal=_refusal(row, problem))
+            elif journal is None:
+                yield RowTask(row=row)
+            else:
+                yield RowTask.of_record(row, await journal.admit(row))
+
+
+def _refusal(row: PlanRow, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
+
+
+def _chunks(rows: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
