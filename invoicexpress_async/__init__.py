@@ -31,11 +31,13 @@ _HOMES: Final = {
         "Via",
     ),
     "errors": (
+        "AccountNotPortugueseError",
         "AuthenticationError",
         "ConfigurationError",
         "ConflictError",
         "ConnectionFailedError",
         "DeadlineExceededError",
+        "DefaultChangedError",
         "InvalidSequenceError",
         "InvoiceXpressError",
         "MalformedResponseError",

@@ -13,6 +13,9 @@ from invoicexpress_async.config import (
     Timeouts as Timeouts,
 )
 from invoicexpress_async.errors import (
+    AccountNotPortugueseError as AccountNotPortugueseError,
+)
+from invoicexpress_async.errors import (
     AuthenticationError as AuthenticationError,
 )
 from invoicexpress_async.errors import (
@@ -26,6 +29,9 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.errors import (
     DeadlineExceededError as DeadlineExceededError,
+)
+from invoicexpress_async.errors import (
+    DefaultChangedError as DefaultChangedError,
 )
 from invoicexpress_async.errors import (
     InvalidSequenceError as InvalidSequenceError,

@@ -99,6 +99,19 @@ class Reconciled(Event):
 
 
 @attrs.frozen(kw_only=True)
+class BecameDefault(Event):
+    """A new sequence is the account's default, which was not asked for. `ensure` sets it back.
+
+    Attributes:
+        serie: Its name.
+        sequence_id: Its id.
+    """
+
+    serie: str
+    sequence_id: int
+
+
+@attrs.frozen(kw_only=True)
 class CallEnded(Event):
     """A call of the user's has ended.
 

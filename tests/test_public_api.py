@@ -22,6 +22,8 @@ PROMISED = {
     "TaxAuthorityCredentialsError", "NoOpenActivityError",
 }  # fmt: skip
 ADDED = {
+    "AccountNotPortugueseError",
+    "DefaultChangedError",
     "AccountDetails",
     "AccountService",
     "AccountUpdate",

@@ -171,6 +171,8 @@ def errors(
     assert_type(status.is_transient, bool)
     assert_type(ix.UnexpectedRedirectError().location_host, str | None)
     assert_type(ix.PartialRegistrationError().sequence, ix.Sequence | None)
+    assert_type(ix.DefaultChangedError().sequence, ix.Sequence | None)
+    assert_type(ix.StatusError().sequence, ix.Sequence | None)
     assert_type(ix.UnprocessableError().sequence, ix.Sequence | None)
 
 
@@ -193,6 +195,7 @@ UNPROCESSABLES: tuple[type[ix.UnprocessableError], ...] = (
     ix.InvalidSequenceError,
     ix.TaxAuthorityCredentialsError,
     ix.NoOpenActivityError,
+    ix.AccountNotPortugueseError,
 )
 BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
     ix.ConfigurationError,

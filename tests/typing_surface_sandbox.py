@@ -207,6 +207,8 @@ def observers(event: events.Event) -> None:
             assert_type(event.error, str)
         case events.Reconciled():
             assert_type(event.is_found, bool)
+        case events.BecameDefault():
+            assert_type((event.serie, event.sequence_id), tuple[str, int])
         case events.CallEnded():
             assert_type(event.seconds, float)
             assert_type(event.attempts, int)

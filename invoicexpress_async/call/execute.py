@@ -169,7 +169,12 @@ class Dispatcher:
                 value = decipher(request, attempt.answer, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        evidence = classify(error, is_sent=attempt.is_sent, is_untrusted=attempt.is_untrusted)
+        evidence = classify(
+            request.operation,
+            error,
+            is_sent=attempt.is_sent,
+            is_untrusted=attempt.is_untrusted,
+        )
         if request.operation.has_effect:
             # A request that is repeated after an unknown one leaves that one in doubt.
             is_open = was_in_doubt and evidence is not Evidence.APPLIED

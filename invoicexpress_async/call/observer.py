@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.events import AttemptEnded, CallEnded, Event
+from invoicexpress_async.events import AttemptEnded, BecameDefault, CallEnded, Event
 
 LOG_VARIABLE: Final = "INVOICEXPRESS_LOG"
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
@@ -71,6 +71,14 @@ class Observer:
         """Count a call that raised."""
         count, _ = self._errors.get(name, (0, 0.0))
         self._errors[name] = count + 1, self._clock.now()
+
+    def warn_of_default(self, event: BecameDefault) -> None:
+        """Report a sequence that became the default by itself, in the log too."""
+        _LOGGER.warning(
+            "%s %s: the new sequence %r (id %s) is the default, which was not asked for",
+            event.request_id, event.account, event.serie, event.sequence_id,
+        )  # fmt: skip
+        self.tell(event)
 
     @property
     def is_listening(self) -> bool:

@@ -4,21 +4,22 @@ A request is read for when its `RetryPolicy` says, inside the deadline. "List on
 again" makes duplicates as often as a blind retry when the server commits late.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import attrs
 
 from invoicexpress_async.call.context import Call
 from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.config.serie_names import canonical, fold
 from invoicexpress_async.errors import (
     InvoiceXpressError,
     MalformedResponseError,
     PartialRegistrationError,
     SequenceAlreadyExistsError,
     SequenceBeingRegisteredError,
+    StatusError,
     UnknownSequenceError,
-    UnprocessableError,
 )
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.sequence_rows import malformed
@@ -37,33 +38,43 @@ class Listing:
     sequences: tuple[Sequence, ...]
 
     def find(self, serie: str) -> Sequence | None:
-        """Return the one sequence of exactly that name.
+        """Return the one sequence of exactly that name, or of another Unicode form of it.
 
         Raises:
             MalformedResponseError: there are two. The server refuses a second one, so it is not
                 what it should be, and guessing one of them could number documents wrongly.
         """
-        exact = [sequence for sequence in self.sequences if sequence.serie == serie]
-        if len(exact) > 1:
-            ids = " and ".join(str(sequence.id) for sequence in exact)
-            raise malformed(f"sequences: {len(exact)} are called {serie!r}, with the ids {ids}")
-        return exact[0] if exact else None
+        found = [sequence for sequence in self.sequences if sequence.serie == serie]
+        if not found:
+            form = canonical(serie)
+            found = [one for one in self.sequences if canonical(one.serie) == form]
+        if len(found) > 1:
+            ids = " and ".join(str(sequence.id) for sequence in found)
+            raise malformed(f"sequences: {len(found)} are called {serie!r}, with the ids {ids}")
+        return found[0] if found else None
 
     def find_similar(self, serie: str) -> Sequence | None:
-        """Return a sequence whose name differs in case or spaces only: it may be meant, or not."""
-        folded = _fold(serie)
-        return next((one for one in self.sequences if _fold(one.serie) == folded), None)
+        """Return a sequence whose name only looks the same: it may be meant, or not."""
+        folded = fold(serie)
+        return next((one for one in self.sequences if fold(one.serie) == folded), None)
+
+    def default_beside(self, sequence: Sequence) -> Sequence | None:
+        """Return the account's one default; None when it is `sequence`, or there are others."""
+        defaults = [one for one in self.sequences if one.is_default]
+        if len(defaults) != 1 or defaults[0].id == sequence.id:
+            return None
+        return defaults[0]
 
     def why_not_found(self, serie: str) -> str:
         """Say what a person should know about the absence of `serie`."""
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
-        return f"there is {similar.serie!r} (id {similar.id}), which differs in case or spaces only"
+        return f"there is {similar.serie!r} (id {similar.id}), which differs {ONLY_BY_ITS_LOOK}"
 
 
-def _fold(serie: str) -> str:
-    return "".join(serie.casefold().split())
+ONLY_BY_ITS_LOOK: Final = "in case, spaces or look-alike characters only"
+"""How a name differs that `Listing.find_similar` returns."""
 
 
 class Reconciler:
@@ -162,18 +173,25 @@ class Reconciler:
         self._dispatcher.telling.reconciled(call, is_found=False)
         raise call.outcome_unknown("no read has shown the sequence as registered")
 
-    async def left_behind(
-        self, call: Call, serie: str, refusal: UnprocessableError
-    ) -> UnprocessableError:
-        """Look once whether a refusal of the tax authority left a row; return the refusal."""
-        try:
-            found = (await self.list(call)).find(serie)
-        except InvoiceXpressError:
-            return refusal  # it stays in doubt, and says so
-        call.is_in_doubt = False
-        refusal.may_have_been_processed = found is not None
-        refusal.sequence = found
-        return refusal
+    async def after_refused_create(
+        self, call: Call, serie: str, refusal: StatusError
+    ) -> StatusError:
+        """Look once whether a sequence of that name is there; return the refusal with it."""
+
+        async def look() -> Sequence | None:
+            return (await self.list(call)).find(serie)
+
+        return await _seen_after(call, refusal, look, is_effect=_may_be_new)
+
+    async def after_refused_register(
+        self, call: Call, sequence_id: int, refusal: StatusError
+    ) -> StatusError:
+        """Look once whether the sequence is registered; return the refusal with it."""
+
+        async def look() -> Sequence:
+            return await self._dispatcher.fetch(call, self._requests.get(sequence_id))
+
+        return await _seen_after(call, refusal, look, is_effect=_is_settled)
 
     def _match(self, call: Call, listing: Listing, serie: str) -> Sequence | None:
         try:
@@ -184,7 +202,7 @@ class Reconciler:
 
     def _judge(self, call: Call, found: Sequence, said: InvoiceXpressError | None) -> Sequence:
         had_before = call.intent is not None and call.intent["had_sequences"] is not None
-        if not had_before and any(state.number for state in found.documents.values()):
+        if not had_before and _has_documents(found):
             # A new sequence has used no number: this one was there before, so ours was refused.
             call.is_in_doubt = False
             raise SequenceAlreadyExistsError(
@@ -203,6 +221,31 @@ class Reconciler:
             return False
         await self._clock.sleep(max(0.0, when - self._clock.now()))
         return True
+
+
+async def _seen_after(
+    call: Call,
+    refusal: StatusError,
+    look: Callable[[], Awaitable[Sequence | None]],
+    *,
+    is_effect: Callable[[Sequence], bool],
+) -> StatusError:
+    try:
+        found = await look()
+    except InvoiceXpressError:
+        return refusal  # what was in doubt stays in doubt, and the error says so
+    was_in_doubt, call.is_in_doubt = call.is_in_doubt, False
+    refusal.sequence = found
+    refusal.may_have_been_processed = was_in_doubt and found is not None and is_effect(found)
+    return refusal
+
+
+def _has_documents(sequence: Sequence) -> bool:
+    return any(state.number for state in sequence.documents.values())
+
+
+def _may_be_new(sequence: Sequence) -> bool:
+    return not _has_documents(sequence)
 
 
 def partial(sequence: Sequence) -> PartialRegistrationError:

@@ -10,11 +10,13 @@ from invoicexpress_async.events import (
     AccountSlowed,
     AttemptEnded,
     AttemptStarted,
+    BecameDefault,
     CallEnded,
     LimiterWaited,
     Reconciled,
     RetryScheduled,
 )
+from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.protocol.decision import Evidence, Operation
 
 # A clock read twice in a row differs too.
@@ -89,6 +91,11 @@ class Telling:
         """Say what reading for a lost answer came to."""
         if self._observer.is_wanted:
             self._observer.tell(Reconciled(**_about(call), is_found=is_found))
+
+    def became_default(self, call: Call, sequence: Sequence) -> None:
+        """Say that a new sequence is the default although nobody asked for that."""
+        event = BecameDefault(**_about(call), serie=sequence.serie, sequence_id=sequence.id)
+        self._observer.warn_of_default(event)
 
     def call_ended(self, call: Call, started: float, failure: BaseException | None) -> None:
         """Count the call, and say how it ended."""

@@ -1,5 +1,6 @@
 """What this process has sent and does not know the outcome of."""
 
+from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.intent import Intent
 
 
@@ -37,7 +38,9 @@ class Doubts:
 
 
 def _identity(intent: Intent) -> tuple[object, ...]:
-    what = intent["operation"], intent["serie"], intent["sequence_id"]
+    serie = intent["serie"]
+    form = None if serie is None else canonical(serie)
+    what = intent["operation"], form, intent["sequence_id"]
     if intent["operation"] != "create_account":
         return what
     return (*what, *map(intent.get, ("email", "organization_name", "fiscal_id")))

@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Final
 from invoicexpress_async import Intent
 from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
 from invoicexpress_async.errors import (
+    AccountNotPortugueseError,
     ConfigurationError,
+    ConflictError,
     DeadlineExceededError,
+    DefaultChangedError,
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
     SequenceAlreadyExistsError,
     StatusError,
+    UnprocessableError,
 )
 
 if TYPE_CHECKING:
     from invoicexpress_async.provisioning import Difference
 
 _MAX_DIFFERENCES: Final = 5
+
+_AS_IT_SAYS: Final = "Do as the server says."
+# Only the message of the server says what to do about these.
+_WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
 
 # Where the library's cure names Python, the one that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -33,6 +41,12 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
         "Do not use the sequence yet: check the account's tax-authority set-up, then run "
         "`invoicexpress sequences register ID`."
     ),
+    DefaultChangedError: (
+        "Make the right one the default with `invoicexpress sequences set-current ID`, at once."
+    ),
+    AccountNotPortugueseError: "Check the account's country: others register no sequences.",
+    StatusError: _AS_IT_SAYS,
+    UnprocessableError: _AS_IT_SAYS,
     SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
 }
 
@@ -48,7 +62,17 @@ def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
         return with_program_name(CURE_WITHOUT_JOURNAL)
-    return with_program_name(_CURES.get(type(error), error.cure))
+    # A cure that was chosen for the operation says more than that of the class.
+    is_of_class = error.cure == type(error).cure
+    cure = _CURES.get(type(error), error.cure) if is_of_class else error.cure
+    return with_program_name(cure)
+
+
+def hint_of(error: InvoiceXpressError | None) -> str:
+    """Return what the server said, where only that says what to do; else nothing."""
+    if isinstance(error, StatusError) and error.messages and type(error) in _WITHOUT_CURE:
+        return error.messages[0]
+    return ""
 
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:

@@ -23,6 +23,7 @@ class _Shown(Protocol):
         rank: How soon it is shown; 0 comes first.
         example: What names it as an example of its group.
         group: In what way it failed; None when it did not.
+        hint: What the server said, where only that says what to do.
     """
 
     @property
@@ -33,6 +34,8 @@ class _Shown(Protocol):
     def example(self) -> str: ...
     @property
     def group(self) -> Group | None: ...
+    @property
+    def hint(self) -> str: ...
 
 
 class _Ended(_Shown, Protocol):
@@ -75,6 +78,11 @@ class FailureGroup:
     count: int
     line: int
     example: str
+    hint: str = ""
+
+    def advice(self, cure: str) -> str:
+        """Return what to do about all of them."""
+        return f"{cure} Of {self.example} it said: {self.hint}" if self.hint else cure
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -97,10 +105,11 @@ class Digest(Generic[S]):
         """Count its failure; keep the record if it is among the first."""
         self.seen += 1
         if one.group is not None:
-            group = self.groups.setdefault(one.group, FailureGroup(0, one.line, one.example))
+            first = FailureGroup(0, one.line, one.example, one.hint)
+            group = self.groups.setdefault(one.group, first)
             group.count += 1
             if one.line < group.line:
-                group.line, group.example = one.line, one.example
+                group.line, group.example, group.hint = one.line, one.example, one.hint
         # The one to go first is the least of the heap.
         entry = (-one.rank, -one.line, -next(self._order), one)
         if len(self._kept) < self.max_kept:

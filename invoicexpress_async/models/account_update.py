@@ -4,15 +4,19 @@ from typing import Any
 
 import attrs
 
+from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account import Language, TaxCountry
 from invoicexpress_async.models.account_fields import (
+    as_secret,
     check_email,
     check_flag,
     check_line,
     check_lines,
     check_organization_name,
+    check_password,
     check_postal_code,
+    keeps_secrets,
     member_of,
 )
 from invoicexpress_async.models.at_credentials import AtCredentials
@@ -23,6 +27,12 @@ def _credentials(_: object, __: object, value: Any) -> None:  # noqa: ANN401  # 
         raise ConfigurationError("credentials must be AtCredentials.")
 
 
+def _terms(_: object, __: object, value: Any) -> None:  # noqa: ANN401  # whatever is given
+    if value is not None and value is not True:
+        raise ConfigurationError("accepts_terms must be True or None: no other value is sent.")
+
+
+@keeps_secrets
 @attrs.frozen(kw_only=True)
 class AccountUpdate:
     """Changes of an account: only what is set is sent, so None leaves a field as it is.
@@ -31,12 +41,22 @@ class AccountUpdate:
 
     Attributes:
         organization_name: At most 100 characters.
+        password: Of the account's user; a str becomes a `Secret`. The provider's description says
+            that an update needs the name, the e-mail, the password and the terms, and yet it was
+            seen to work without the last two: what is missing, the server says.
+        accepts_terms: That the provider's terms are accepted; nothing else than True is sent.
         postal_code: DDDD-DDD.
         credentials: At the tax authority; of them an update sends sub-user and password only.
     """
 
     organization_name: str | None = attrs.field(default=None, validator=check_organization_name)
     email: str | None = attrs.field(default=None, validator=check_email)
+    password: Secret | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(as_secret),
+        validator=attrs.validators.optional(check_password),
+    )
+    accepts_terms: bool | None = attrs.field(default=None, validator=_terms)
     first_name: str | None = attrs.field(default=None, validator=check_line)
     last_name: str | None = attrs.field(default=None, validator=check_line)
     phone: str | None = attrs.field(default=None, validator=check_line)

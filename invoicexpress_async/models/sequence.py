@@ -47,7 +47,7 @@ class Registration(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The answer did not say: old and lean answers carry no codes at all."""
+    """The answer did not say: old and lean answers carry no codes at all, others no real one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +61,8 @@ class DocumentSequenceState:
             not configured on the account.
         validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
             needed), or None when the answer had none. Official samples have codes of 7
-            characters although the law says 8, so the length is not checked.
+            characters although the law says 8, so the length is not checked. Only ASCII letters
+            and digits that are not all zeros count as a code.
     """
 
     number: int | None = None
@@ -75,7 +76,10 @@ class DocumentSequenceState:
 
     @property
     def registration(self) -> Registration:
-        """The state that the validation code tells. An absent code is not "N/A"."""
+        """The state that the validation code tells. An absent code is not "N/A".
+
+        UNKNOWN also for what is no code, such as "0", "-" or "Pendente".
+        """
         return _registration(self.validation_code)
 
     @property
@@ -104,25 +108,33 @@ class DocumentSequenceState:
 
 # What the server writes where a code would stand (the provider's own page).
 _WITHOUT_CODE = {"N/D": Registration.NOT_REGISTERED, "N/A": Registration.NOT_APPLICABLE}
+# Words that other programs show in that field; in capitals they would look like codes.
+_NO_CODES = frozenset({"NULL", "NONE", "ND", "NA", "PENDING", "PENDENTE", "ERROR", "ERRO"})
 
 
 def _registration(code: str | None) -> Registration:
-    if not code or code.isspace():
+    if not code:
         return Registration.UNKNOWN
-    return _WITHOUT_CODE.get(code, Registration.REGISTERED)
+    if _is_validation_code(code):
+        return Registration.REGISTERED
+    return _WITHOUT_CODE.get(code.strip().upper(), Registration.UNKNOWN)
+
+
+def _is_validation_code(text: str) -> bool:
+    """Return whether `text` can be a validation code: ASCII letters and digits, not only zeros.
+
+    One without any digit is in capitals, as the tax authority writes codes: "Pendente" is none.
+    What else may stand in its field is unknown, and no ATCUD is made of it.
+    """
+    if not (text.isascii() and text.isalnum()):
+        return False
+    if text.isalpha():
+        return text.isupper() and text not in _NO_CODES
+    return bool(text.strip("0"))
 
 
 def _registrations(codes: Iterable[str | None]) -> set[Registration]:
-    """Return the states that the codes tell, for less than by looking at each."""
-    told = set(codes)
-    states = {state for code, state in _WITHOUT_CODE.items() if code in told}
-    others = told.difference(_WITHOUT_CODE)
-    blank = {code for code in others if not code or code.isspace()}
-    if blank:
-        states.add(Registration.UNKNOWN)
-    if len(blank) < len(others):
-        states.add(Registration.REGISTERED)
-    return states
+    return {_registration(code) for code in set(codes)}
 
 
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):

@@ -23,7 +23,8 @@ from invoicexpress_async.onboarding.credential_history import CredentialDigests
 from invoicexpress_async.onboarding.errors import CredentialsUnknownError
 from invoicexpress_async.onboarding.report import CompanyStep
 from invoicexpress_async.onboarding.task import CompanyTask
-from invoicexpress_async.services.account_errors import RepeatedCredentialsError, advise, is_refusal
+from invoicexpress_async.protocol.decision import is_refusal
+from invoicexpress_async.services.account_errors import RepeatedCredentialsError, advise
 from invoicexpress_async.services.account_session import AccountSession
 
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from invoicexpress_async.config import Secret, check_serie
+from invoicexpress_async.config.serie_names import invisible_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import KeyReference, as_key
@@ -224,5 +225,7 @@ def _serie(serie: str | None, wrong: list[str]) -> str | None:
     try:
         return check_serie(serie)
     except ConfigurationError:
-        wrong.append(f"serie {_HINTS['serie']}")
+        invisible = invisible_in(serie)
+        hidden = invisible and f"has an invisible character in it, {invisible}"
+        wrong.append(f"serie {hidden or _HINTS['serie']}")
     return None

@@ -17,7 +17,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Verdict
 from invoicexpress_async.jobs.journal import Commit, JournalError, JournalState, Value
-from invoicexpress_async.jobs.recorded import recorded_error
+from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent

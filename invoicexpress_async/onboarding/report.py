@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.errors import ErrorDetails, InvoiceXpressError
+from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.journal import JournalState
+from invoicexpress_async.jobs.outcomes import ErrorDetails
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.onboarding.company import Company

@@ -65,14 +65,17 @@ def get_account(account_id: str) -> Request[AccountDetails]:
 
 def update_account(account_id: str, changes: AccountUpdate) -> Request[None]:
     """PUT changes of one account of the partner's."""
+    secrets = _secrets(changes.credentials)
+    if changes.password is not None:
+        secrets += (changes.password,)
     return Request(
         operation=Operation.ACCOUNT_UPDATE,
         method="PUT",
         path=f"/api/accounts/{account_id}/update.json",
         body=dumps(update_body(changes)),
         structure=structure_nothing,
-        hides_answer=changes.credentials is not None,
-        secrets=_secrets(changes.credentials),
+        hides_answer=bool(secrets),
+        secrets=secrets,
     )
 
 

@@ -13,6 +13,14 @@ from invoicexpress_async.protocol.sequence_rows import ProblemError, malformed, 
 
 # No answer to a read is known to hold these; what is not kept cannot be shown.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})
+FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
+    {
+        "organization_name", "email", "terms", "first_name", "last_name", "phone", "fax",
+        "website", "address", "city", "postal_code", "tax_country", "language", "marketing",
+        "fiscal_id",
+    }
+)  # fmt: skip
+"""What a refused update can name that is not of its AT credentials; `password` could be."""
 _KNOWN: Final = frozenset(
     {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
 )
@@ -46,6 +54,8 @@ def update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
         {
             "organization_name": changes.organization_name,
             "email": changes.email,
+            "password": None if changes.password is None else changes.password.reveal(),
+            "terms": _wire_flag(changes.accepts_terms),
             "first_name": changes.first_name,
             "last_name": changes.last_name,
             "phone": changes.phone,

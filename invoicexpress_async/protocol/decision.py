@@ -14,6 +14,7 @@ import attrs
 
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import (
+    AccountNotPortugueseError,
     AuthenticationError,
     ConfigurationError,
     InvalidSequenceError,
@@ -31,6 +32,7 @@ from invoicexpress_async.errors import (
     StatusError,
     TaxAuthorityCredentialsError,
     TransportError,
+    UnknownSequenceError,
 )
 
 
@@ -68,6 +70,8 @@ _NOT_READ_FOR: Final = frozenset(
         Operation.AT_COMMUNICATION,
     }
 )
+_READ_FOR: Final = frozenset({Operation.CREATE, Operation.REGISTER})
+_REQUEST_TIMEOUT: Final = 408
 # The server asks the tax authority each time, and wrong credentials may lock the sub-user.
 _MOST_AT_ATTEMPTS: Final = 3
 
@@ -95,7 +99,7 @@ class Action(StrEnum):
     READ = "read"
     """Read until it is known; never send again."""
     READ_ONCE = "read_once"
-    """Read once, to see whether a row was left behind, then raise."""
+    """Read once, at once, to see whether a row is there; never send again."""
     RAISE = "raise"
 
 
@@ -107,18 +111,20 @@ class Decision:
     after_seconds: float = 0.0
 
 
-# 002 and 007 say that what was asked for was there before: this request changed nothing.
-# 429 is refused before any effect too; it stands in a row of its own.
-_REFUSALS: Final = (
+# What a create or register is refused with before any effect (contract). 002 and "already
+# registered" say that what was asked for was there before: this request changed nothing.
+_BEFORE_ANY_EFFECT: Final = (
     AuthenticationError,
     PermissionDeniedError,
     NotFoundError,
     SequenceNameNotAllowedError,
     InvalidSequenceError,
+    AccountNotPortugueseError,
     SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
     RateLimitedError,
 )
+_OF_THE_TAX_AUTHORITY: Final = (TaxAuthorityCredentialsError, NoOpenActivityError)
 
 _LONGEST_RETRY_AFTER_SECONDS: Final = 120.0
 _SHORTEST_RETRY_AFTER_SECONDS: Final = 0.5
@@ -175,8 +181,23 @@ class RetryPolicy:
         return jitter * longest
 
 
+def is_refusal(error: InvoiceXpressError | None) -> bool:
+    """Return whether a complete answer says why what was asked for was not done.
+
+    5xx and 422/000 say nothing, nor does a 408, by which a proxy may have given up waiting for
+    what it had passed on; 429 says nothing of what was sent before it.
+    """
+    if isinstance(error, ServerError | UnknownSequenceError | RateLimitedError):
+        return False
+    return isinstance(error, StatusError) and error.status != _REQUEST_TIMEOUT
+
+
 def classify(
-    error: InvoiceXpressError | None, *, is_sent: bool, is_untrusted: bool = False
+    operation: Operation,
+    error: InvoiceXpressError | None,
+    *,
+    is_sent: bool,
+    is_untrusted: bool = False,
 ) -> Evidence:
     """Weigh one attempt: `error` is None when the answer was what had been asked for."""
     if is_untrusted:
@@ -185,7 +206,15 @@ def classify(
         return Evidence.NOT_SENT
     if error is None:
         return Evidence.APPLIED
-    return Evidence.REFUSED if isinstance(error, _REFUSALS) else Evidence.UNKNOWN
+    return Evidence.REFUSED if _is_without_effect(operation, error) else Evidence.UNKNOWN
+
+
+def _is_without_effect(operation: Operation, error: InvoiceXpressError) -> bool:
+    if isinstance(error, _BEFORE_ANY_EFFECT):
+        return True
+    # A refused create may have left a row behind; what a caller's own request did is not known.
+    may_leave_something = operation in _READ_FOR or operation is Operation.WRITE
+    return is_refusal(error) and not may_leave_something
 
 
 def decide(  # noqa: PLR0913  # the table's own inputs, each a value
@@ -217,8 +246,7 @@ def _action(operation: Operation, evidence: Evidence, error: InvoiceXpressError 
     if evidence is Evidence.UNKNOWN:
         return _action_on_unknown(operation, error)
     if evidence is Evidence.REFUSED:
-        is_limited = isinstance(error, RateLimitedError)
-        return Action.RETRY if is_limited and operation not in _NEVER_AGAIN else Action.RAISE
+        return _action_on_refused(operation, error)
     return _PLAIN_ACTIONS[evidence]
 
 
@@ -229,18 +257,24 @@ _PLAIN_ACTIONS: Final = {
 }
 
 
+def _action_on_refused(operation: Operation, error: InvoiceXpressError | None) -> Action:
+    if isinstance(error, RateLimitedError):
+        return Action.RAISE if operation in _NEVER_AGAIN else Action.RETRY
+    is_registered = isinstance(error, SequenceAlreadyRegisteredError)
+    return Action.READ_ONCE if is_registered and operation in _READ_FOR else Action.RAISE
+
+
 def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -> Action:
     if operation in _READS:
         return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
     if operation in _NOT_READ_FOR:
         is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(error, ServerError)
         return Action.RETRY if is_repeatable else Action.RAISE
-    if operation is Operation.SET_CURRENT:
-        # 404, 401 and the like were weighed as REFUSED; a conflict is the server's last word.
-        return Action.RAISE if isinstance(error, SequenceBeingRegisteredError) else Action.READ
-    if isinstance(error, TaxAuthorityCredentialsError | NoOpenActivityError):
-        return Action.READ_ONCE if operation is Operation.CREATE else Action.RAISE
-    return Action.READ
+    if isinstance(error, SequenceBeingRegisteredError) or not is_refusal(error):
+        return Action.READ
+    # A register that the tax authority refuses leaves nothing behind: the row was there before.
+    is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
+    return Action.RAISE if is_settled else Action.READ_ONCE
 
 
 def _is_worth_asking_again(error: InvoiceXpressError | None) -> bool:

@@ -1,5 +1,6 @@
 """Sans-I/O: what a request looks like, and what an answer means."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -8,27 +9,13 @@ import attrs
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
-    AuthenticationError,
-    ConflictError,
-    InvalidSequenceError,
     InvoiceXpressError,
     MalformedResponseError,
-    NoOpenActivityError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
-    SequenceAlreadyExistsError,
-    SequenceAlreadyRegisteredError,
-    SequenceBeingRegisteredError,
-    SequenceNameNotAllowedError,
-    ServerError,
     StatusError,
-    TaxAuthorityCredentialsError,
     UnexpectedRedirectError,
-    UnknownSequenceError,
-    UnprocessableError,
 )
 from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.protocol.codes import KNOWN_CODES, cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
 from invoicexpress_async.protocol.json import NotJsonError, loads
 from invoicexpress_async.protocol.redaction import text_of_refusal, without_secrets
@@ -48,41 +35,8 @@ _CONTAINERS: Final = ("errors", "error")
 _TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
 _SILENT_KEYS: Final = frozenset({"code", "success", "status"})
 _SECRET_KEYS: Final = frozenset({"api_key"})
-
-
-_BY_CODE: Final[dict[tuple[int, str], type[StatusError]]] = {
-    (409, "006"): SequenceBeingRegisteredError,
-    (409, "007"): SequenceAlreadyRegisteredError,
-    (422, "000"): UnknownSequenceError,
-    (422, "001"): SequenceNameNotAllowedError,
-    (422, "002"): SequenceAlreadyExistsError,
-    (422, "003"): InvalidSequenceError,
-    (422, "004"): TaxAuthorityCredentialsError,
-    (422, "005"): NoOpenActivityError,
-}
-
-_BY_STATUS: Final[dict[int, type[StatusError]]] = {
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableError,
-    429: RateLimitedError,
-}
-
-# The codes the provider documents; the set is open.
-_KNOWN_CODES: Final = frozenset(code for _, code in _BY_CODE)
-
-_FIRST_SERVER_ERROR: Final = 500
-
-
-def _status_error_class(status: int, code: str | None) -> type[StatusError]:
-    """Choose the class for an answer, by status and code only."""
-    if code is not None and (status, code) in _BY_CODE:
-        return _BY_CODE[status, code]
-    if status >= _FIRST_SERVER_ERROR:
-        return ServerError
-    return _BY_STATUS.get(status, StatusError)
+_FIELD: Final = re.compile(r"[a-z]+(_[a-z]+)*")
+_PARTS_OF_A_PAIR: Final = 2
 
 
 # Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
@@ -144,7 +98,7 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     """Return the result, or raise what the answer means.
 
     Raises:
-        StatusError: a refusal, by its status and code.
+        StatusError: a refusal, by its operation, status and code.
         UnexpectedRedirectError: a 3xx.
         MalformedResponseError: a 2xx that is not what was asked for.
     """
@@ -162,10 +116,10 @@ def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
     if _is_redirect(answer.status):
         raise _redirect(answer)
     if not _is_success(answer.status):
-        raise _refusal(answer, wall_seconds=wall_seconds)
+        raise _refusal(request.operation, answer, wall_seconds=wall_seconds)
     payload = _payload(answer)
     if isinstance(payload, dict) and _says_failure(payload):
-        raise _status_error(answer, payload, None)
+        raise _status_error(request.operation, answer, payload, None)
     if isinstance(payload, dict) and _holds_an_error(payload) and not request.is_taken_with_errors:
         raise _unreadable(answer, "there is an error inside a success")
     try:
@@ -248,7 +202,7 @@ def _excerpt(body: bytes) -> str:
     return body[:_MOST_EXCERPT_BYTES].decode(errors="replace")
 
 
-def _refusal(answer: Answer, *, wall_seconds: float) -> StatusError:
+def _refusal(operation: Operation, answer: Answer, *, wall_seconds: float) -> StatusError:
     payload: JsonValue = None
     # Some 404s are whole HTML pages: nothing in them is worth a parser.
     if not answer.problem and answer.body.strip() and not _is_html(answer):
@@ -257,18 +211,24 @@ def _refusal(answer: Answer, *, wall_seconds: float) -> StatusError:
         except NotJsonError:
             payload = _excerpt(answer.body)
     wait = parse_retry_after(answer.retry_after, wall_seconds=wall_seconds)
-    return _status_error(answer, payload, wait)
+    return _status_error(operation, answer, payload, wait)
 
 
-def _status_error(answer: Answer, payload: JsonValue, wait: float | None) -> StatusError:
-    code, messages = _code(payload), tuple(_messages(payload))[:_MOST_MESSAGES]
-    return _status_error_class(answer.status, code)(
+def _status_error(
+    operation: Operation, answer: Answer, payload: JsonValue, wait: float | None
+) -> StatusError:
+    code, messages = _code(payload), tuple(_messages(_paired(payload)))[:_MOST_MESSAGES]
+    kind = status_error_class(operation, answer.status, code)
+    error = kind(
         text_of_refusal(answer.status, code, messages),
         status=answer.status,
         code=code,
         messages=messages,
         retry_after_seconds=wait,
     )
+    if (cure := cure_in(operation, kind)) != kind.cure:
+        error.cure = cure
+    return error
 
 
 def _code(payload: JsonValue) -> str | None:
@@ -290,8 +250,17 @@ def _as_code(value: JsonValue) -> str | None:
     text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
     if text.isascii() and text.isdecimal():
         padded = text.zfill(_DIGITS_OF_A_CODE)
-        return padded if padded in _KNOWN_CODES else text
+        return padded if padded in KNOWN_CODES else text
     return _printable(text) or None
+
+
+def _paired(payload: JsonValue) -> JsonValue:
+    """Return `["fiscal_id", "is invalid"]`, a refused update, as the pair that it is."""
+    if isinstance(payload, list) and len(payload) == _PARTS_OF_A_PAIR:
+        field, text = payload
+        if isinstance(field, str) and isinstance(text, str) and _FIELD.fullmatch(field):
+            return [payload]
+    return payload
 
 
 def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:

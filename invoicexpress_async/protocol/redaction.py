@@ -11,7 +11,9 @@ _FIRST_SERVER_ERROR: Final = 500
 def text_of_refusal(status: int, code: str | None, messages: tuple[str, ...]) -> str:
     """Return what the error of a refusal says."""
     name = f"HTTP {status}" + (f", code {code:.40}" if code is not None else "")
-    said = f": {messages[0]}" if messages else ""
+    # A server's own sentence has its full stop already.
+    text = messages[0].rstrip(" .") if messages else ""
+    said = f": {text}" if text else ""
     return f"The server refused ({name}){said}."
 
 

@@ -1,12 +1,12 @@
 """The requests of the sequences resource, each with what its answer must be."""
 
 import functools
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 import cattrs
 
+from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.protocol.decision import Operation
@@ -18,8 +18,6 @@ from invoicexpress_async.protocol.sequence_rows import (
     structure_many,
     structure_one,
 )
-
-T = TypeVar("T")
 
 _COLLECTION: Final = "/sequences.json"
 
@@ -60,7 +58,7 @@ class SequenceRequests:
             method="GET",
             path=f"/sequences/{sequence_id}.json",
             subject=f"sequence {sequence_id}",
-            structure=self._expecting("id", sequence_id),
+            structure=functools.partial(self._with_id, sequence_id),
         )
 
     def create(self, serie: str, *, default: bool) -> Request[Sequence]:
@@ -71,7 +69,7 @@ class SequenceRequests:
             path=_COLLECTION,
             body=sequence_body(serie, default=default),
             subject=f"sequence {serie!r}",
-            structure=self._expecting("serie", serie),
+            structure=functools.partial(self._with_name, canonical(serie)),
         )
 
     def register(self, sequence_id: int) -> Request[Sequence]:
@@ -81,7 +79,7 @@ class SequenceRequests:
             method="PUT",
             path=f"/sequences/{sequence_id}/register.json",
             subject=f"sequence {sequence_id}",
-            structure=self._expecting("id", sequence_id),
+            structure=functools.partial(self._with_id, sequence_id),
         )
 
     def set_current(self, sequence_id: int) -> Request[None]:
@@ -98,14 +96,18 @@ class SequenceRequests:
         sequences = structure_many(payload, self._converter)
         return Page(sequences=sequences, is_last=is_last_page(payload, asked=asked))
 
-    def _expecting(self, field: str, wanted: int | str) -> Callable[[JsonValue], Sequence]:
-        def structure(payload: JsonValue) -> Sequence:
-            sequence = structure_one(payload, self._converter)
-            if getattr(sequence, field) != wanted:
-                raise malformed(f"sequence.{field}: not the one that was asked for")
-            return sequence
+    def _with_id(self, wanted: int, payload: JsonValue) -> Sequence:
+        sequence = structure_one(payload, self._converter)
+        if sequence.id != wanted:
+            raise malformed("sequence.id: not the one that was asked for")
+        return sequence
 
-        return structure
+    def _with_name(self, wanted: str, payload: JsonValue) -> Sequence:
+        sequence = structure_one(payload, self._converter)
+        # A server may store another Unicode form of the name than was sent (NFC).
+        if canonical(sequence.serie) != wanted:
+            raise malformed("sequence.serie: not the one that was asked for")
+        return sequence
 
 
 def _nothing(payload: JsonValue) -> None:

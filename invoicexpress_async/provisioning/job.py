@@ -11,18 +11,20 @@ import attrs
 
 from invoicexpress_async.call.locks import KeyedLock
 from invoicexpress_async.errors import (
+    AccountNotPortugueseError,
     AuthenticationError,
     ConfigurationError,
     InvoiceXpressError,
     NoOpenActivityError,
     OutcomeUnknownError,
     ServerError,
+    StatusError,
     TaxAuthorityCredentialsError,
     TransportError,
 )
 from invoicexpress_async.jobs.engine import Verdict
 from invoicexpress_async.jobs.journal import Commit, Difference, JournalError, JournalState, Key
-from invoicexpress_async.jobs.recorded import recorded_error
+from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.plan import Plan
@@ -37,12 +39,13 @@ T = TypeVar("T")
 
 # One hop to the journal for so many rows; the event loop is held for a few milliseconds.
 _CHUNK: Final = 500
-# What concerns the account as a whole: its other rows would be refused the same, and wrong
-# tax-authority credentials, tried again and again, lock the sub-user.
+# What concerns the account as a whole, whichever operation said it: its other rows would be
+# refused the same, and wrong tax-authority credentials, tried again and again, lock the sub-user.
 _SUSPENDS_ACCOUNT: Final = (
     AuthenticationError,
     TaxAuthorityCredentialsError,
     NoOpenActivityError,
+    AccountNotPortugueseError,
 )
 
 
@@ -145,7 +148,7 @@ def _copy_for(error: InvoiceXpressError, row: PlanRow) -> InvoiceXpressError:
     mine.subject = f"sequence {row.serie!r}"
     mine.attempts = 0
     mine.may_have_been_processed = False
-    if isinstance(mine, TaxAuthorityCredentialsError | NoOpenActivityError):
+    if isinstance(mine, StatusError):
         mine.sequence = None
     return mine
 

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.config.serie_names import invisible_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -215,8 +216,14 @@ def _problem(check: Callable[[object], object], value: str, text: str) -> str | 
     try:
         check(value)
     except ConfigurationError:
-        return text  # the error's own text shows the value
+        # The error's own text shows the value.
+        return _hidden(text.partition(" ")[0], value) or text
     return None
+
+
+def _hidden(column: str, value: str) -> str | None:
+    invisible = invisible_in(value)
+    return invisible and f"{column} has an invisible character in it, {invisible}"
 
 
 def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
@@ -227,7 +234,8 @@ def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
     try:
         check_api_key(key)
     except ConfigurationError:
-        return "api_key is empty or has a control character in it"
+        hidden = _hidden("api_key", key.reveal())
+        return hidden or "api_key is empty or has a control character in it"
     return None
 
 

@@ -8,14 +8,14 @@ from types import MappingProxyType
 import attrs
 
 from invoicexpress_async.errors import (
-    ErrorDetails,
+    DefaultChangedError,
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
     StatusError,
-    UnprocessableError,
 )
 from invoicexpress_async.jobs.journal import Difference, JournalState
+from invoicexpress_async.jobs.outcomes import ErrorDetails
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.provisioning.row import PlanRow
@@ -84,7 +84,7 @@ class RowOutcome(ErrorDetails):
         """Return the outcome of a row that raised, `intent` being what is in doubt."""
         sequence = (
             error.sequence
-            if isinstance(error, PartialRegistrationError | UnprocessableError)
+            if isinstance(error, PartialRegistrationError | DefaultChangedError | StatusError)
             else None
         )
         return cls(
@@ -102,6 +102,8 @@ class RowOutcome(ErrorDetails):
 def _state(error: InvoiceXpressError, sequence: Sequence | None, intent: Intent | None) -> RowState:
     if isinstance(error, PartialRegistrationError):
         return RowState.PARTIAL
+    if isinstance(error, DefaultChangedError):
+        return RowState.REFUSED  # a person must set the default, and no later run may call it done
     if intent is not None:
         was_absent = isinstance(error, OutcomeUnknownError) and error.was_absent
         return RowState.ABSENT if was_absent else RowState.UNKNOWN

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from invoicexpress_async.config import check_serie
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
@@ -248,6 +249,11 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
     serie = next_serie(defaults[0].serie, year)
     if serie is None:
         why = f"what follows its default {defaults[0].serie!r} in {year} is not plain"
+        return attrs.evolve(_unclear(seen, why), current=defaults[0])
+    try:
+        check_serie(serie)
+    except ConfigurationError as error:
+        why = f"its default cannot be followed: {str(error.args[0]).rstrip('.')}"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])
     return RolloverStep(row=seen.row, current=defaults[0], serie=serie)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.sqlite import SeenLines
@@ -89,9 +90,8 @@ class RowConflicts:
 
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
-        # Names that differ in case or spaces only would be refused by `ensure` one by one.
-        folded = "".join(row.serie.casefold().split())
-        earlier = self._seen.enter("row", row.account, folded, row.line)
+        # Names that only look the same would be refused by `ensure` one by one.
+        earlier = self._seen.enter("row", row.account, fold(row.serie), row.line)
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
         self._series[row.serie] += 1

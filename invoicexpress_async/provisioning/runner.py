@@ -8,6 +8,7 @@ from collections.abc import Callable
 import attrs
 
 from invoicexpress_async.errors import (
+    DefaultChangedError,
     InvoiceXpressError,
     OutcomeUnknownError,
     PartialRegistrationError,
@@ -113,6 +114,8 @@ class RowRunner:
         ensured = await ensure(default=default)
         if was_created:
             ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
+        if is_staged and not self.may_default():
+            _check_not_default(task, ensured)
         if not is_staged or ensured.sequence.is_default or not self.may_default():
             return ensured
         final = await ensure(default=True)
@@ -136,6 +139,21 @@ class RowRunner:
         sent = task.record.intent, task.last_intent, *account.sequences.unresolved()
         if _identity(intent) not in [_identity(one) for one in sent if one is not None]:
             self.journal.withdraw_intent(task.row, sends=task.sends)
+
+
+def _check_not_default(task: RowTask, ensured: Ensured) -> None:
+    """Refuse what this job made and became the default by itself, before its day."""
+    sequence, sent = ensured.sequence, task.last_intent
+    is_ours = ensured.created or (sent is not None and sent["operation"] == "create")
+    if is_ours and sequence.is_default:
+        raise DefaultChangedError(
+            f"The server made {sequence.serie!r} (id {sequence.id}) the default by itself, before "
+            "its day.",
+            operation="ensure",
+            subject=f"sequence {sequence.serie!r}",
+            account=task.row.account,
+            sequence=sequence,
+        )
 
 
 def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:

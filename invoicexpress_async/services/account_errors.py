@@ -11,18 +11,18 @@ from invoicexpress_async.errors import (
     ConfigurationError,
     ConflictError,
     InvoiceXpressError,
-    NoOpenActivityError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
     StatusError,
-    UnknownSequenceError,
     UnprocessableError,
 )
+from invoicexpress_async.protocol.decision import is_refusal
 
-_Cures: TypeAlias = tuple[tuple[tuple[type[InvoiceXpressError], ...], str], ...]
+_Cures: TypeAlias = tuple[tuple[tuple[type[InvoiceXpressError] | int, ...], str], ...]
+"""By class or by status; the first that fits."""
 
 
 class RepeatedCredentialsError(ConfigurationError):
@@ -50,11 +50,16 @@ _PARTNER_RIGHTS: Final = (
 _USED_ALREADY: Final = (
     "The e-mail or the fiscal number may be used already: look for the company's account before "
     "anything else, as two for one fiscal number split its numbering for good. A user who exists "
-    "gets a further account with create_for_existing_user(). Else correct the input."
+    "gets a further account with create_for_existing_user(). A key that is no partner's may be "
+    "refused so, too. Else correct the input."
 )
 _USER_OR_KEY: Final = (
     "Two things are checked here: the partner's name, key and right to create accounts, and the "
     "user's own e-mail and password, which are in the NewAccount. Check the password first; a "
+    "user who does not exist yet needs create()."
+)
+_WRONG_USER: Final = (
+    "The e-mail or the password of the user, as the NewAccount has them, is wrong: correct them. A "
     "user who does not exist yet needs create()."
 )
 _USER_OR_USED: Final = (
@@ -85,7 +90,7 @@ _UPDATE_UNKNOWN: Final = (
     "harm but for wrong credentials."
 )
 
-_REQUEST_TIMEOUT: Final = 408
+_BAD_REQUEST: Final = 400  # of a wrong user or password (contract, [live])
 
 _CREATE: Final[_Cures] = (
     ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
@@ -94,6 +99,7 @@ _CREATE: Final[_Cures] = (
 )
 _CREATE_FOR_EXISTING_USER: Final[_Cures] = (
     ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
+    ((_BAD_REQUEST,), _WRONG_USER),
     ((AuthenticationError, PermissionDeniedError, NotFoundError), _USER_OR_KEY),
     ((UnprocessableError, ConflictError), _USER_OR_USED),
 )
@@ -104,7 +110,6 @@ _UPDATE: Final[_Cures] = (
 )
 _CONFIGURE: Final[_Cures] = (
     ((AuthenticationError, PermissionDeniedError, NotFoundError), _TRIAL_OR_KEY),
-    ((NoOpenActivityError,), NoOpenActivityError.cure),
     ((StatusError,), _WRONG_CREDENTIALS),
 )
 _CURES: Final[Mapping[str, _Cures]] = {
@@ -120,17 +125,6 @@ _UNKNOWN_CURES: Final[Mapping[str, str]] = {
 }
 
 
-def is_refusal(error: InvoiceXpressError | None) -> bool:
-    """Return whether a complete answer says why nothing was done.
-
-    5xx and 422/000 say nothing, nor does a 408, by which somebody on the way may have given up
-    waiting; 429 says nothing of what was sent before it.
-    """
-    says_nothing = isinstance(error, ServerError | UnknownSequenceError | RateLimitedError)
-    is_refusal_by_status = isinstance(error, StatusError) and error.status != _REQUEST_TIMEOUT
-    return is_refusal_by_status and not says_nothing
-
-
 def advise(error: InvoiceXpressError) -> None:
     """Write into an error of an account operation what helps there."""
     operation = error.operation or ""
@@ -140,6 +134,12 @@ def advise(error: InvoiceXpressError) -> None:
     if isinstance(error, ServerError | RateLimitedError):
         return
     for kinds, cure in _CURES.get(operation, ()):
-        if isinstance(error, kinds):
+        if any(_is_of(error, kind) for kind in kinds):
             error.cure = cure
             return
+
+
+def _is_of(error: InvoiceXpressError, kind: type[InvoiceXpressError] | int) -> bool:
+    if isinstance(kind, int):
+        return isinstance(error, StatusError) and error.status == kind
+    return isinstance(error, kind)

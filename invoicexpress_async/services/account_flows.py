@@ -15,14 +15,14 @@ from invoicexpress_async.errors import (
     RateLimitedError,
     ServerError,
     StatusError,
-    TaxAuthorityCredentialsError,
+    UnprocessableError,
 )
 from invoicexpress_async.models.account import CreatedAccount, NewAccount
 from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.decision import Evidence
+from invoicexpress_async.protocol.decision import Evidence, is_refusal
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.services.account_errors import RepeatedCredentialsError, is_refusal
+from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 
 
 @attrs.frozen(kw_only=True)
@@ -31,13 +31,13 @@ class CredentialsUse:
 
     Attributes:
         place: The account they are for, when it is not the one that is called.
-        is_alone: Whether nothing else is sent that a refusal could mean.
+        other_fields: What is sent beside them, and could be what a refusal means.
         may_repeat: Whether they are sent although they were refused before.
     """
 
     credentials: AtCredentials
     place: str = ""
-    is_alone: bool = True
+    other_fields: frozenset[str] = frozenset()
     may_repeat: bool = False
 
 
@@ -74,7 +74,7 @@ class AccountFlows:
             return created
 
     def _created(self, call: Call, outcome: Outcome[CreatedAccount]) -> CreatedAccount:
-        if outcome.evidence is Evidence.UNKNOWN and not is_refusal(outcome.error):
+        if outcome.evidence is Evidence.UNKNOWN:
             said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
             raise call.outcome_unknown(f"no usable answer came: {said}. A new key would be lost")
         self._dispatcher.resolve(call)
@@ -118,8 +118,11 @@ class AccountFlows:
 
 
 def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsUse) -> bool:
-    if not use.is_alone:  # anything else may be about another field
-        return isinstance(error, TaxAuthorityCredentialsError)
+    if isinstance(error, UnprocessableError) and use.other_fields:
+        fields = {text.partition(":")[0] for text in error.messages}
+        return not fields or not fields <= use.other_fields
+    if use.other_fields:
+        return False
     return not isinstance(error, ServerError | RateLimitedError)
 
 

@@ -20,6 +20,7 @@ from invoicexpress_async.protocol.account_requests import (
     set_at_communication,
     update_account,
 )
+from invoicexpress_async.protocol.accounts import FIELDS_BESIDE_CREDENTIALS
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.services.account_errors import advise
 from invoicexpress_async.services.account_flows import AccountFlows, CredentialsUse, create_intent
@@ -98,9 +99,9 @@ class AccountService:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            AuthenticationError: the partner's name, key or rights, or the user's own password:
-                with which status the server answers a wrong one is not known.
-            UnprocessableError: likewise the user's password, or a fiscal number used already.
+            StatusError: with `status` 400: the user's own e-mail or password is wrong.
+            AuthenticationError: the partner's name, key or rights.
+            UnprocessableError: a fiscal number used already, or another field.
             OutcomeUnknownError: as for `create`.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
@@ -128,16 +129,24 @@ class AccountService:
         account_id: str | int,
         changes: AccountUpdate,
         *,
+        resend_refused: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
         """Change what is set in `changes` of one account of the partner's.
 
         Not sent again once it may have reached the server: `error.may_have_been_processed`.
 
+        Args:
+            account_id: As its create gave it.
+            changes: What is to be changed.
+            resend_refused: Send AT credentials although an update with them was refused before.
+            timeout_seconds: The deadline of the call; the manager's by default.
+
         Raises:
             NotFoundError: there is none, or it was not created with this key.
             UnprocessableError: a field that cannot be, or AT credentials that are refused.
-            RepeatedCredentialsError: these AT credentials were refused (422/004) before.
+            RepeatedCredentialsError: an update with these AT credentials was refused before (422)
+                for what may have been the credentials.
             ConfigurationError: what cannot be an id.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
@@ -147,7 +156,12 @@ class AccountService:
         if changes.credentials is None:
             await self._run(call, self._flows.change(call, request))
             return
-        use = CredentialsUse(credentials=changes.credentials, place=checked, is_alone=False)
+        use = CredentialsUse(
+            credentials=changes.credentials,
+            place=checked,
+            other_fields=FIELDS_BESIDE_CREDENTIALS,
+            may_repeat=resend_refused is True,
+        )
         await self._run(call, self._flows.hand_over(call, request, use))
 
     async def configure_at_communication(
@@ -170,8 +184,7 @@ class AccountService:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            UnprocessableError: the credentials are wrong; `TaxAuthorityCredentialsError` when
-                the server says so by its code.
+            UnprocessableError: the credentials are wrong.
             AuthenticationError: or `PermissionDeniedError`: the account's name or key is wrong,
                 or it is a trial, which cannot communicate.
             RepeatedCredentialsError: they were refused before. Nothing was sent.

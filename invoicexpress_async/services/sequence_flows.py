@@ -6,24 +6,31 @@ from typing import Final, Literal
 
 from invoicexpress_async.call.context import Call, Outcome
 from invoicexpress_async.call.execute import Dispatcher
-from invoicexpress_async.call.reconcile import Listing, Reconciler, partial
+from invoicexpress_async.call.reconcile import ONLY_BY_ITS_LOOK, Listing, Reconciler, partial
+from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import (
     ConfigurationError,
+    ConflictError,
+    NoOpenActivityError,
     SequenceAlreadyExistsError,
     SequenceAlreadyRegisteredError,
     SequenceBeingRegisteredError,
-    UnprocessableError,
+    StatusError,
+    TaxAuthorityCredentialsError,
+    UnknownSequenceError,
 )
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Registration, Sequence, Via
 from invoicexpress_async.protocol.decision import Action
-from invoicexpress_async.protocol.sequence_rows import malformed
 from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.services.default_flag import DefaultFlag
 
 # For how many a list that lags is made up for; older ones have long been shown.
 _MOST_MADE: Final = 10_000
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
+# A row that one of these left behind is not what was asked for.
+_WITHOUT_A_SUBSTITUTE = (TaxAuthorityCredentialsError, NoOpenActivityError, UnknownSequenceError)
 
 
 class SequenceFlows:
@@ -33,6 +40,7 @@ class SequenceFlows:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
+        self._default = DefaultFlag(dispatcher, requests)
         self._made: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def list(self, call: Call) -> Listing:
@@ -57,7 +65,9 @@ class SequenceFlows:
         if call.link.keys.known is None:
             await call.link.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
-        async with self._dispatcher.sending.hold((call.link.account, serie)) as has_waited:
+        async with self._dispatcher.sending.hold(
+            (call.link.account, canonical(serie))
+        ) as has_waited:
             if pending := self._dispatcher.doubts.find(intent):
                 await call.announce(pending)
                 sequence, via = await self._resume_create(call, pending), Via.OBSERVED
@@ -67,16 +77,18 @@ class SequenceFlows:
                 sequence, via = await self._send_create(call, intent, serie, default=default)
         self._note_made(call, sequence)
         if default and not sequence.is_default:
-            sequence = await self._repair_default(call, sequence)
+            sequence = await self._default.repair(call, sequence)
+        if sequence.is_default and not default:
+            self._dispatcher.telling.became_default(call, sequence)
         return sequence, via
 
     def _note_made(self, call: Call, sequence: Sequence) -> None:
-        self._made[call.link.account, sequence.serie] = sequence.id
+        self._made[call.link.account, canonical(sequence.serie)] = sequence.id
         if len(self._made) > _MOST_MADE:
             self._made.popitem(last=False)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
-        is_made = (call.link.account, serie) in self._made
+        is_made = (call.link.account, canonical(serie)) in self._made
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
@@ -85,12 +97,15 @@ class SequenceFlows:
             )
 
     async def _check_still_unregistered(self, call: Call, sequence_id: int) -> None:
-        if (await self.get(call, sequence_id)).registration in _REGISTERED:
-            raise SequenceAlreadyRegisteredError(
+        sequence = await self.get(call, sequence_id)
+        if sequence.registration in _REGISTERED:
+            refusal = SequenceAlreadyRegisteredError(
                 "Another call of this process has just registered it.",
                 status=409,  # what the server would answer
-                code="007",
+                code="005",
             )
+            refusal.sequence = sequence
+            raise refusal
 
     async def _send_create(
         self, call: Call, intent: Intent, serie: str, *, default: bool
@@ -133,35 +148,26 @@ class SequenceFlows:
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
         """Make it the default: sent again only when a read shows that it is still wanted."""
-        request = self._requests.set_current(sequence_id)
-        outcome = await self._dispatcher.send(call, request)
-        for _ in range(call.link.policy.attempts - 1):
-            if outcome.action is not Action.READ:
-                break
-            sequence = await self.get(call, sequence_id)
-            call.is_in_doubt = False
-            if sequence.is_default:
-                return
-            outcome = await self._dispatcher.send(call, request)
-        if outcome.error is not None:
-            raise outcome.error
+        await self._default.set_current(call, sequence_id)
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
         """Bring the sequence about, registered and default as asked, whatever is there."""
         listing = await self.list(call)
-        sequence = listing.find(serie)
+        # Whether a list can lag behind a create is unknown; what this process made is there.
+        sequence = listing.find(serie) or await self._get_made(call, serie)
         via = Via.LISTED
-        if sequence is None and (made := self._made.get((call.link.account, serie))):
-            # Whether a list can lag behind a create is unknown; what this process made is there.
-            sequence = await self.get(call, made)
         if sequence is None:
-            sequence, via = await self._create_absent(call, serie, listing, default=default)
+            sequence, via = await self._create_absent(
+                call, serie, listing, default=default, registered=registered
+            )
+            if not default and via is not Via.LISTED:
+                sequence = await self._default.keep(call, sequence, listing)
         else:
             self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
         if registered:
             sequence = await self._repair_registration(call, sequence)
         if default and not sequence.is_default:
-            sequence = await self._repair_default(call, sequence)
+            sequence = await self._default.repair(call, sequence)
         return Ensured(sequence=sequence, created=via is not Via.LISTED, via=via)
 
     async def resume(self, call: Call, intent: Intent) -> Sequence:
@@ -172,34 +178,42 @@ class SequenceFlows:
             return sequence
         return await self._resume_register(call, intent)
 
+    async def _get_made(self, call: Call, serie: str) -> Sequence | None:
+        """Return what this process made of that name, whatever a list says."""
+        made = self._made.get((call.link.account, canonical(serie)))
+        return None if made is None else await self.get(call, made)
+
     async def _create_absent(
-        self, call: Call, serie: str, listing: Listing, *, default: bool
+        self, call: Call, serie: str, listing: Listing, *, default: bool, registered: bool
     ) -> tuple[Sequence, Via]:
         if similar := listing.find_similar(serie):
             raise ConfigurationError(
-                f"The account has {similar.serie!r}, which differs from {serie!r} in case or "
-                "spaces only, and a sequence can never be deleted: use that spelling or another "
-                "name, or call create() if you do want both."
+                f"The account has {similar.serie!r}, which differs from {serie!r} "
+                f"{ONLY_BY_ITS_LOOK}, and a sequence can never be deleted: use that spelling or "
+                "another name, or call create() if you do want both."
             )
         try:
             return await self.create(
                 call, serie, default=default, had_sequences=bool(listing.sequences)
             )
-        except SequenceAlreadyExistsError as error:
+        except StatusError as error:
             refusal = error
-        # Somebody else was faster than our create: theirs is the one.
-        existing = (await self.list(call)).find(serie)
-        if existing is None and (made := self._made.get((call.link.account, serie))):
-            existing = await self.get(call, made)
+        if isinstance(refusal, SequenceAlreadyExistsError):
+            # Somebody else was faster than our create: theirs is the one.
+            existing = (await self.list(call)).find(serie) or await self._get_made(call, serie)
+        else:
+            existing = _in_place_of(refusal, registered=registered)
         if existing is None:
             raise refusal
-        return existing, Via.LISTED
+        # A conflict says that it was there before; after another refusal, it is most likely ours.
+        is_of_another = isinstance(refusal, ConflictError | SequenceAlreadyExistsError)
+        return existing, Via.LISTED if is_of_another else Via.OBSERVED
 
     async def _created(self, call: Call, serie: str, outcome: Outcome[Sequence]) -> Sequence:
         if outcome.action is Action.READ:
             return await self._reconciler.after_create(call, serie, outcome.error)
-        if outcome.action is Action.READ_ONCE and isinstance(outcome.error, UnprocessableError):
-            raise await self._reconciler.left_behind(call, serie, outcome.error)
+        if outcome.action is Action.READ_ONCE and isinstance(outcome.error, StatusError):
+            raise await self._reconciler.after_refused_create(call, serie, outcome.error)
         return outcome.result()
 
     async def _registered(
@@ -207,7 +221,9 @@ class SequenceFlows:
     ) -> Sequence:
         if outcome.action is Action.READ:
             return await self._reconciler.after_register(call, sequence_id, outcome.error)
-        # 422/004 and 005 leave nothing behind here: the row was there before.
+        if outcome.action is Action.READ_ONCE and isinstance(outcome.error, StatusError):
+            raise await self._reconciler.after_refused_register(call, sequence_id, outcome.error)
+        # What the tax authority refuses leaves nothing behind here: the row was there before.
         call.is_in_doubt = False
         return outcome.result()
 
@@ -230,24 +246,34 @@ class SequenceFlows:
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
         registration = sequence.registration
         if registration is Registration.NOT_REGISTERED:
-            try:
-                sequence = await self.register(call, sequence.id)
-            except SequenceAlreadyRegisteredError:
-                sequence = await self.get(call, sequence.id)
+            sequence = await self._register_missing(call, sequence.id)
             registration = sequence.registration
         if registration in _REGISTERED:
             return sequence
         # Whether a partial one can be registered again is unknown, and so is one without codes.
         raise partial(sequence)
 
-    async def _repair_default(self, call: Call, sequence: Sequence) -> Sequence:
-        if sequence.registration is Registration.PARTIAL:
-            raise partial(sequence)  # it must not be used, so it is never made the default
-        await self.set_current(call, sequence.id)
-        sequence = await self.get(call, sequence.id)
-        if not sequence.is_default:
-            raise malformed("sequence.default_sequence: not set although set_current succeeded")
-        return sequence
+    async def _register_missing(self, call: Call, sequence_id: int) -> Sequence:
+        try:
+            return await self.register(call, sequence_id)
+        except StatusError as error:
+            refusal = error
+        if isinstance(refusal, SequenceAlreadyRegisteredError):
+            return refusal.sequence or await self.get(call, sequence_id)
+        if (registered := _in_place_of(refusal, registered=True)) is None:
+            raise refusal
+        return registered
+
+
+def _in_place_of(refusal: StatusError, *, registered: bool) -> Sequence | None:
+    """Return the sequence that is there all the same, when it is what was asked for.
+
+    One that is not registered is not registered at once: it may be refused for the same cause.
+    """
+    sequence = refusal.sequence
+    if sequence is None or isinstance(refusal, _WITHOUT_A_SUBSTITUTE):
+        return None
+    return sequence if sequence.registration in _REGISTERED or not registered else None
 
 
 def _intent(  # noqa: PLR0913  # the fields of an intent

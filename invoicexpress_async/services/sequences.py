@@ -72,7 +72,9 @@ class SequenceService:
         `default`, the flag is checked, and set if the server has not done so.
 
         A sequence that is found after a lost answer and has no documents yet is taken for the one
-        that was sent; `ensure` lists first, and so knows.
+        that was sent; `ensure` lists first, and so knows. The server may make the new sequence the
+        default although `default` is False: then `is_default` of the result is True, and a
+        warning is logged.
 
         Args:
             serie: The name, sent exactly as given: at most 35 characters; the provider advises
@@ -83,9 +85,10 @@ class SequenceService:
 
         Raises:
             SequenceAlreadyExistsError: the name is taken; `ensure` would return that one.
-            TaxAuthorityCredentialsError: the account has no valid AT credentials; its `sequence`
-                tells of a row that was left behind.
-            NoOpenActivityError: likewise, for the account's fiscal number.
+            TaxAuthorityCredentialsError: the account has no valid AT credentials.
+            NoOpenActivityError: its fiscal number has no open activity.
+            StatusError: any other refusal. After one of the tax authority, and any that the API
+                does not document, the name is read for once: `sequence` is what is there.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
             OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
             InvoiceXpressError: as for every coroutine here.
@@ -117,6 +120,8 @@ class SequenceService:
 
     async def find(self, serie: str, *, timeout_seconds: float | None = None) -> Sequence | None:
         """Return the sequence of exactly this name, or None.
+
+        A name that is stored in another Unicode form (NFC) is the same name.
 
         Raises:
             MalformedResponseError: the account lists two of that name; also as below.
@@ -150,11 +155,13 @@ class SequenceService:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            SequenceAlreadyRegisteredError: nothing was left to register.
+            SequenceAlreadyRegisteredError: nothing was left to register; its `sequence` is what a
+                read showed.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
             PartialRegistrationError: some document types have no code; see its `sequence`.
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
             NoOpenActivityError: the account's fiscal number has no open activity.
+            AccountNotPortugueseError: only Portuguese accounts register sequences.
             OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
@@ -180,7 +187,9 @@ class SequenceService:
 
         Args:
             serie: The name, exactly.
-            default: Whether it must be the account's default; False leaves the flag as it is.
+            default: Whether it must be the account's default; False leaves the account's default
+                as it is: a create beside another default is followed by a read of the flag, and
+                should it have changed, the one before is set back.
             registered: Whether every document type that needs a validation code must have one.
             on_intent: Awaited with each intent before it is sent, so that it outlives a crash.
                 Calls with different ones do not share a run.
@@ -192,7 +201,10 @@ class SequenceService:
         Raises:
             PartialRegistrationError: it exists and some types have no code; it is then never
                 made the default.
-            ConfigurationError: a sequence is there whose name differs in case or spaces only.
+            ConfigurationError: a sequence is there whose name differs in case, spaces or look-alike
+                characters only.
+            DefaultChangedError: without `default`, the server made the new sequence the default
+                by itself, and the one before could not be set back.
             OutcomeUnknownError: a create or register was sent and is not known to have worked.
             InvoiceXpressError: as for `create` and `register`.
         """

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import ACCOUNT, API_KEY, account_of
 from fakes import FakeClock
+from scripted import serving_scripted
 
 from invoicexpress_async import (
     AuthenticationError,
@@ -23,6 +24,7 @@ from invoicexpress_async.events import (
     AccountSlowed,
     AttemptEnded,
     AttemptStarted,
+    BecameDefault,
     CallEnded,
     Event,
     LimiterWaited,
@@ -308,3 +310,21 @@ async def test_one_bad_account_slows_no_other(sandbox: Sandbox, clock: FakeClock
         await manager.account("beta", API_KEY).sequences.list()
 
         assert clock.now() == started
+
+
+async def test_a_sequence_that_becomes_the_default_by_itself_is_reported_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events: list[Event] = []
+    async with (
+        serving_scripted() as (server, _),
+        SessionManager(base_url=server.base_url, on_event=events.append) as manager,
+    ):
+        server.takes_the_default = True
+        sequence = await manager.account(ACCOUNT, API_KEY).sequences.create("2027")
+
+    assert sequence.is_default
+    (event,) = (one for one in events if isinstance(one, BecameDefault))
+    assert (event.serie, event.sequence_id, event.operation) == ("2027", sequence.id, "create")
+    (record,) = (one for one in caplog.records if one.levelno == logging.WARNING)
+    assert "acme: the new sequence '2027'" in record.getMessage()

@@ -25,6 +25,7 @@ from invoicexpress_async import (
     SessionManager,
     TaxAuthorityCredentialsError,
     UnknownSequenceError,
+    UnprocessableError,
     Via,
 )
 from invoicexpress_async.call.reconcile import Listing
@@ -132,30 +133,48 @@ async def test_a_name_that_is_only_similar_is_never_taken_for_ours(
     faulty.add_sequence(ACCOUNT, "fr 2027")
     lost(faulty)
 
-    with pytest.raises(OutcomeUnknownError, match=r"there is 'fr 2027' .* case or spaces only"):
+    with pytest.raises(
+        OutcomeUnknownError, match=r"there is 'fr 2027' .* in case, spaces or look-alike"
+    ):
         await faulty_account.sequences.create("FR2027")
 
 
-@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize(
+    ("status", "via"), [(400, Via.OBSERVED), (409, Via.LISTED), (422, Via.OBSERVED)]
+)
 async def test_an_answer_that_the_contract_does_not_know_is_read_for(
-    status: int, faulty: FaultServer, faulty_account: AccountSession
+    status: int, via: Via, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     body = '{"errors":{"code":"X42"}}'
     faulty.faults.next("status", operation="create", status=status, body=body)
 
     ensured = await faulty_account.sequences.ensure("2027")
 
-    assert ensured.via is Via.OBSERVED
+    assert (ensured.via, ensured.created) == (via, via is Via.OBSERVED)
     assert faulty.oracle.posts(ACCOUNT) == 1
 
 
-async def test_what_the_server_had_said_stands_in_the_text_of_an_unknown_outcome(
-    faulty: FaultServer, faulty_account: AccountSession
+async def test_what_the_server_said_is_raised_when_no_row_is_there(
+    faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     body = '{"errors":{"code":"017","message":"Plano expirado"}}'
     faulty.faults.next("status", operation="create", status=422, body=body, commits=False)
+    started = clock.now()
 
-    with pytest.raises(OutcomeUnknownError, match=r"shown the sequence, and all .*Plano expirado"):
+    with pytest.raises(UnprocessableError, match=r"Plano expirado\. .*it had no effect"):
+        await faulty_account.sequences.create("2027")
+
+    assert clock.now() == started
+    assert faulty_account.sequences.unresolved() == ()
+
+
+async def test_what_had_come_stands_in_the_text_of_an_unknown_outcome(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    body = '{"errors":{"code":"000","message":"Erro desconhecido."}}'
+    faulty.faults.next("status", operation="create", status=422, body=body, commits=False)
+
+    with pytest.raises(OutcomeUnknownError, match=r"and all .* 000\): Erro desconhecido\. "):
         await faulty_account.sequences.create("2027")
 
 
@@ -329,16 +348,16 @@ async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in
 
 
 async def test_a_refused_register_leaves_nothing_in_doubt(
-    faulty: FaultServer, faulty_manager: SessionManager
+    faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
-    faulty.add_account(account_of("other", has_at_credentials=False))
-    row = faulty.add_sequence("other", "2027", is_registered=False)
-    sequences = faulty_manager.account("other", API_KEY).sequences
+    row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
+    body = '{"errors":{"code":"002"}}'
+    faulty.faults.next("status", operation="register", status=422, body=body, commits=False)
 
     with pytest.raises(TaxAuthorityCredentialsError, match="it had no effect"):
-        await sequences.register(row.id)
+        await faulty_account.sequences.register(row.id)
 
-    assert sequences.unresolved() == ()
+    assert faulty_account.sequences.unresolved() == ()
 
 
 async def test_ensure_reads_again_when_all_is_registered_already(

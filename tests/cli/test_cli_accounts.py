@@ -108,10 +108,28 @@ async def test_at_credentials_come_from_a_reference(
     check_secrets(ended.out, ended.err)
 
 
+@pytest.mark.parametrize("kind", ["env", "file"])
+async def test_a_password_comes_from_a_reference_and_the_terms_are_accepted_aloud(
+    run: Run, partner: dict[str, str], server: FaultServer, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "password").write_text(f"{AT_PASSWORD}\n")
+    reference = {"env": "env:USER_SECRET", "file": f"file:{tmp_path / 'password'}"}[kind]
+    arguments = ("--password-from", reference, "--accept-terms", "--city", "Porto")
+
+    ended = await run("accounts", "update", "4711", *arguments, USER_SECRET=AT_PASSWORD, **partner)
+
+    sent = json.loads(server.requests[-1].body)
+    assert sent == {"account": {"password": AT_PASSWORD, "terms": "1", "city": "Porto"}}
+    check_secrets(ended.out, ended.err)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         pytest.param(("--at-subuser", f"{NIF}/1", "--at-password-from", AT_PASSWORD), id="bare"),
+        pytest.param(("--password-from", AT_PASSWORD), id="bare, of the user"),
+        pytest.param(("--password-from", "env:NONE"), id="not set, of the user"),
+        pytest.param(("--no-accept-terms", "--city", "Porto"), id="terms not accepted"),
         pytest.param(("--at-subuser", f"{NIF}/1", "--at-password", AT_PASSWORD), id="no option"),
         pytest.param((f"--at-password={AT_PASSWORD}",), id="no option, with ="),
         pytest.param((f"--password={AT_PASSWORD}",), id="another"),

@@ -23,6 +23,16 @@ def sequence(*codes: str | None) -> Sequence:
     return Sequence(id=1, serie="2027", is_default=False, documents=documents)
 
 
+# What other programs show in the field of a code, or a server could.
+NO_CODES = [
+    "0", "00000000", "-", "--", ".", "N.D.", "ND", "NA", "N/ D", "N\\D", "pending", "Pendente",
+    "PENDENTE", "null", "NULL", "none", "erro 4001", "ABCD 1234", " ABCD1234 ", "ABCD-1234",
+    "ABCD1234-1", "\N{FULLWIDTH DIGIT ONE}234ABCD", "\N{ARABIC-INDIC DIGIT ONE}2345678",
+    "C\N{LATIN CAPITAL LETTER O WITH ACUTE}DIGO12", "\N{NO-BREAK SPACE}", "ABCD1234\n",
+]  # fmt: skip
+
+
+@pytest.mark.fault(74)
 @pytest.mark.parametrize(
     ("code", "registration"),
     [
@@ -33,6 +43,18 @@ def sequence(*codes: str | None) -> Sequence:
         pytest.param(None, Registration.UNKNOWN, id="absent"),
         pytest.param("", Registration.UNKNOWN, id="empty"),
         pytest.param(" ", Registration.UNKNOWN, id="one space"),
+        pytest.param("abcd1234", Registration.REGISTERED, id="in small letters"),
+        pytest.param("ABCDEFGH", Registration.REGISTERED, id="letters only"),
+        pytest.param("12345678", Registration.REGISTERED, id="digits only"),
+        *(
+            pytest.param(one, Registration.NOT_REGISTERED, id=ascii(one))
+            for one in (" N/D ", "n/d", "N/d\n", "\tn/D")
+        ),
+        *(
+            pytest.param(one, Registration.NOT_APPLICABLE, id=ascii(one))
+            for one in (" N/A ", "n/a", "N/a")
+        ),
+        *(pytest.param(one, Registration.UNKNOWN, id=ascii(one)) for one in NO_CODES),
     ],
 )
 def test_a_validation_code_tells_the_registration_of_a_type(
@@ -86,7 +108,21 @@ def test_an_atcud_is_the_code_a_hyphen_and_the_number() -> None:
     assert invoice.atcud(invoice.next_number) == "ABCD1234-42"
 
 
-@pytest.mark.parametrize("code", ["N/D", "N/A", None, ""])
+@pytest.mark.fault(74)
+@pytest.mark.parametrize("code", NO_CODES)
+def test_a_sequence_with_one_code_that_is_none_is_never_registered(code: str) -> None:
+    for codes, registration in (
+        (["AAAA1111", code], Registration.PARTIAL),
+        ([code, "N/A"], Registration.UNKNOWN),
+        ([code], Registration.UNKNOWN),
+        ([code, "N/D"], Registration.NOT_REGISTERED),
+    ):
+        result = sequence(*codes)
+        assert result.registration is registration
+        assert DocumentType(list(DocumentType)[codes.index(code)]) in result.unregistered
+
+
+@pytest.mark.parametrize("code", ["N/D", "N/A", None, "", *NO_CODES])
 def test_a_type_without_a_code_has_no_atcud(code: str | None) -> None:
     with pytest.raises(ConfigurationError, match="no validation code"):
         state(code).atcud(1)

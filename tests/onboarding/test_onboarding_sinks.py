@@ -150,8 +150,23 @@ async def test_a_variable_cannot_bring_another_line_with_it(tmp_path: Path) -> N
         await sink(company(1), account(1, "key\nLD_PRELOAD=x"))
 
 
-@pytest.mark.parametrize("key", ["&# +%é=", " spaces ", 'a,b;"c"', "line\N{LINE SEPARATOR}"])
-@pytest.mark.parametrize("kind", [CsvSink, EnvFileSink])
+async def test_a_variable_has_nothing_in_it_that_cannot_be_seen(tmp_path: Path) -> None:
+    sink = EnvFileSink(tmp_path / "keys.env")
+
+    with pytest.raises(ConfigurationError, match="LINE SEPARATOR"):
+        await sink(company(1), account(1, "key\N{LINE SEPARATOR}"))
+
+
+KEYS = ["&# +%é=", " spaces ", 'a,b;"c"']
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        *((kind, key) for kind in (CsvSink, EnvFileSink) for key in KEYS),
+        (CsvSink, "line\N{LINE SEPARATOR}"),
+    ],
+)
 async def test_a_key_comes_back_as_it_was(
     tmp_path: Path, kind: Callable[[Path], CsvSink | EnvFileSink], key: str
 ) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invoicexpress_async import (
+    AccountNotPortugueseError,
     AuthenticationError,
     ConfigurationError,
     ConflictError,
@@ -75,47 +76,91 @@ def same(action: Action) -> dict[Operation, Action]:
     return dict.fromkeys(Operation, action)
 
 
-READS_RETRY = {
+UNKNOWN = {
     LIST: RETRY, GET: RETRY, SET_CURRENT: READ, REGISTER: READ, CREATE: READ, WRITE: RAISE,
     ACCOUNT_CREATE: RAISE, ACCOUNT_UPDATE: RAISE, AT_COMMUNICATION: RAISE,
 }  # fmt: skip
-READS_RAISE = READS_RETRY | {LIST: RAISE, GET: RAISE}
+UNREADABLE = UNKNOWN | {LIST: RAISE, GET: RAISE}
+REFUSED = same(RAISE) | {REGISTER: READ_ONCE, CREATE: READ_ONCE}
 
 # The table of the design, row by row: what was seen, and what each operation does next.
 ROWS: list[tuple[str, InvoiceXpressError, Mapping[Operation, Action]]] = [
     ("401", AuthenticationError("x"), same(RAISE)),
     ("403", PermissionDeniedError("x"), same(RAISE)),
     ("404", NotFoundError("x"), same(RAISE)),
-    ("422/001", SequenceNameNotAllowedError("x"), same(RAISE)),
-    ("422/003", InvalidSequenceError("x"), same(RAISE)),
+    ("name not allowed", SequenceNameNotAllowedError("x"), same(RAISE)),
+    ("invalid sequence", InvalidSequenceError("x"), same(RAISE)),
+    ("not Portuguese", AccountNotPortugueseError("x"), same(RAISE)),
     ("429", RateLimitedError("x"), same(RETRY) | {REGISTER: RAISE, WRITE: RAISE}),
     (
-        "409/006",
+        "being registered",
         SequenceBeingRegisteredError("x"),
         same(RAISE) | {REGISTER: READ, CREATE: READ},
     ),
-    ("409/007", SequenceAlreadyRegisteredError("x"), same(RAISE)),
-    ("422/002", SequenceAlreadyExistsError("x"), same(RAISE)),
-    (
-        "422/004",
-        TaxAuthorityCredentialsError("x"),
-        READS_RAISE | {REGISTER: RAISE, CREATE: READ_ONCE},
-    ),
-    (
-        "422/005",
-        NoOpenActivityError("x"),
-        READS_RAISE | {REGISTER: RAISE, CREATE: READ_ONCE},
-    ),
-    ("422/000", UnknownSequenceError("x"), READS_RAISE),
-    ("422 without a code", UnprocessableError("x"), READS_RAISE),
-    ("409 without a code", ConflictError("x"), READS_RAISE),
-    ("400", StatusError("x", status=400), READS_RAISE),
-    ("500", ServerError("x"), READS_RETRY | {AT_COMMUNICATION: RETRY}),
-    ("timeout or reset after sending", TransportError("x"), READS_RETRY),
-    ("a malformed 2xx", MalformedResponseError("x"), READS_RETRY),
-    ("HTML", MalformedResponseError("x", is_html=True), READS_RAISE),
-    ("a redirect", UnexpectedRedirectError("x"), READS_RAISE),
+    ("already registered", SequenceAlreadyRegisteredError("x"), REFUSED),
+    ("exists", SequenceAlreadyExistsError("x"), same(RAISE)),
+    ("AT credentials", TaxAuthorityCredentialsError("x"), same(RAISE) | {CREATE: READ_ONCE}),
+    ("no open activity", NoOpenActivityError("x"), same(RAISE) | {CREATE: READ_ONCE}),
+    ("422/000", UnknownSequenceError("x"), UNREADABLE),
+    ("422 of no table", UnprocessableError("x", status=422, code="X42"), REFUSED),
+    ("409 of no table", ConflictError("x", status=409), REFUSED),
+    ("400", StatusError("x", status=400), REFUSED),
+    ("405", StatusError("x", status=405), REFUSED),
+    ("418", StatusError("x", status=418), REFUSED),
+    ("success of false", StatusError("x", status=200), REFUSED),
+    ("408", StatusError("x", status=408), UNREADABLE),
+    ("500", ServerError("x"), UNKNOWN | {AT_COMMUNICATION: RETRY}),
+    ("timeout or reset after sending", TransportError("x"), UNKNOWN),
+    ("a malformed 2xx", MalformedResponseError("x"), UNKNOWN),
+    ("HTML", MalformedResponseError("x", is_html=True), UNREADABLE),
+    ("a redirect", UnexpectedRedirectError("x"), UNREADABLE),
 ]
+STATUSES = [status for status in range(400, 500) if status not in {401, 403, 404, 408, 429}]
+
+
+@given(
+    st.sampled_from([CREATE, REGISTER]),
+    st.sampled_from(STATUSES),
+    st.integers(1, 10),
+    st.floats(0, 1e6),
+)
+def test_a_4xx_of_no_table_is_read_for_once_and_never_sent_again(
+    operation: Operation, status: int, attempt: int, left: float
+) -> None:
+    error = StatusError("x", status=status)
+
+    decision = look_up(
+        operation,
+        classify(operation, error, is_sent=True),
+        error,
+        attempt=attempt,
+        seconds_left=left,
+    )
+
+    assert decision == Decision(action=READ_ONCE)
+
+
+@given(
+    st.sampled_from([one for one in Operation if one not in {CREATE, REGISTER, WRITE}]),
+    st.sampled_from(STATUSES),
+)
+def test_a_4xx_says_of_every_other_operation_that_it_had_no_effect(
+    operation: Operation, status: int
+) -> None:
+    error = StatusError("x", status=status)
+
+    evidence = classify(operation, error, is_sent=True)
+
+    assert evidence is Evidence.REFUSED
+    assert look_up(operation, evidence, error).action is RAISE
+
+
+@given(st.sampled_from(STATUSES))
+def test_what_a_request_of_the_callers_own_left_behind_is_not_known(status: int) -> None:
+    error = StatusError("x", status=status)
+
+    assert classify(WRITE, error, is_sent=True) is Evidence.UNKNOWN
+    assert look_up(WRITE, Evidence.UNKNOWN, error).action is RAISE
 
 
 @pytest.mark.parametrize(
@@ -129,7 +174,7 @@ ROWS: list[tuple[str, InvoiceXpressError, Mapping[Operation, Action]]] = [
 def test_each_row_of_the_decision_table(
     error: InvoiceXpressError, operation: Operation, action: Action
 ) -> None:
-    evidence = classify(error, is_sent=True)
+    evidence = classify(operation, error, is_sent=True)
 
     assert look_up(operation, evidence, error).action is action
 
@@ -138,7 +183,7 @@ def test_each_row_of_the_decision_table(
 def test_what_never_left_is_sent_again_whatever_it_is(operation: Operation) -> None:
     error = ConnectionFailedError("x")
 
-    assert classify(error, is_sent=False) is Evidence.NOT_SENT
+    assert classify(operation, error, is_sent=False) is Evidence.NOT_SENT
     assert look_up(operation, Evidence.NOT_SENT, error).action is RETRY
 
 
@@ -146,13 +191,13 @@ def test_what_never_left_is_sent_again_whatever_it_is(operation: Operation) -> N
 def test_a_server_that_cannot_be_trusted_is_not_asked_again(operation: Operation) -> None:
     error = ConnectionFailedError("x")
 
-    assert classify(error, is_sent=False, is_untrusted=True) is Evidence.UNTRUSTED
+    assert classify(operation, error, is_sent=False, is_untrusted=True) is Evidence.UNTRUSTED
     assert look_up(operation, Evidence.UNTRUSTED, error).action is RAISE
 
 
 @pytest.mark.parametrize("operation", Operation)
 def test_the_answer_that_was_asked_for_is_accepted(operation: Operation) -> None:
-    assert classify(None, is_sent=True) is Evidence.APPLIED
+    assert classify(operation, None, is_sent=True) is Evidence.APPLIED
     assert look_up(operation, Evidence.APPLIED, None).action is Action.ACCEPT
 
 
@@ -168,7 +213,7 @@ def test_what_may_have_reached_the_server_is_never_sent_again(
 ) -> None:
     decision = look_up(
         operation,
-        classify(error, is_sent=True),
+        classify(operation, error, is_sent=True),
         error,
         attempt=attempt,
         seconds_left=left,
@@ -189,7 +234,7 @@ def test_credentials_that_may_have_been_checked_are_sent_again_after_5xx_only(
 ) -> None:
     decision = look_up(
         AT_COMMUNICATION,
-        classify(error, is_sent=True),
+        classify(AT_COMMUNICATION, error, is_sent=True),
         error,
         attempt=attempt,
         seconds_left=left,

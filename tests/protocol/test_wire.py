@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import invoicexpress_async
 from invoicexpress_async import (
+    AccountNotPortugueseError,
     AuthenticationError,
     ConflictError,
     InvalidSequenceError,
@@ -42,14 +43,19 @@ def as_it_is(payload: JsonValue) -> JsonValue:
     return payload
 
 
-READ: Request[JsonValue] = Request(
-    operation=Operation.GET, method="GET", path="/x.json", structure=as_it_is
-)
+def asked(operation: Operation) -> Request[JsonValue]:
+    return Request(operation=operation, method="GET", path="/x.json", structure=as_it_is)
 
 
-def answered(status: int, body: Any = b"", **headers: Any) -> JsonValue:
+READ = asked(Operation.GET)
+
+
+def answered(
+    status: int, body: Any = b"", *, operation: Operation = Operation.GET, **headers: Any
+) -> JsonValue:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return decipher(READ, Answer(status=status, body=raw, **headers), wall_seconds=WALL)
+    answer = Answer(status=status, body=raw, **headers)
+    return decipher(asked(operation), answer, wall_seconds=WALL)
 
 
 def refusal(status: int, body: Any = b"", **headers: Any) -> StatusError:
@@ -58,16 +64,30 @@ def refusal(status: int, body: Any = b"", **headers: Any) -> StatusError:
     return caught.value
 
 
-CODES = [
-    (409, "006", SequenceBeingRegisteredError),
-    (409, "007", SequenceAlreadyRegisteredError),
-    (422, "000", UnknownSequenceError),
-    (422, "001", SequenceNameNotAllowedError),
-    (422, "002", SequenceAlreadyExistsError),
-    (422, "003", InvalidSequenceError),
-    (422, "004", TaxAuthorityCredentialsError),
-    (422, "005", NoOpenActivityError),
+CREATE, REGISTER = Operation.CREATE, Operation.REGISTER
+CODES: list[tuple[Operation, int, str, type[StatusError]]] = [
+    (CREATE, 409, "006", SequenceBeingRegisteredError),
+    (CREATE, 409, "007", SequenceAlreadyRegisteredError),
+    (CREATE, 422, "000", UnknownSequenceError),
+    (CREATE, 422, "001", SequenceNameNotAllowedError),
+    (CREATE, 422, "002", SequenceAlreadyExistsError),
+    (CREATE, 422, "003", InvalidSequenceError),
+    (CREATE, 422, "004", TaxAuthorityCredentialsError),
+    (CREATE, 422, "005", NoOpenActivityError),
+    (REGISTER, 404, "006", NotFoundError),
+    (REGISTER, 409, "005", SequenceAlreadyRegisteredError),
+    (REGISTER, 409, "006", SequenceBeingRegisteredError),
+    (REGISTER, 409, "007", SequenceAlreadyRegisteredError),
+    (REGISTER, 409, "008", SequenceBeingRegisteredError),
+    (REGISTER, 422, "000", UnknownSequenceError),
+    (REGISTER, 422, "001", SequenceNameNotAllowedError),
+    (REGISTER, 422, "002", TaxAuthorityCredentialsError),
+    (REGISTER, 422, "003", NoOpenActivityError),
+    (REGISTER, 422, "004", AccountNotPortugueseError),
+    (REGISTER, 422, "007", SequenceAlreadyRegisteredError),
 ]
+MEANT = {(operation, status, code) for operation, status, code, _ in CODES}
+BY_STATUS = {404: NotFoundError, 409: ConflictError, 422: UnprocessableError}
 
 
 @pytest.mark.parametrize(
@@ -83,15 +103,61 @@ CODES = [
     ],
 )
 @pytest.mark.parametrize("form", [str, int, lambda code: str(int(code))], ids=["006", "6", "'6'"])
-@pytest.mark.parametrize(("status", "code", "error_class"), CODES)
+@pytest.mark.parametrize("meaning", CODES)
 def test_a_code_is_found_in_every_shape_and_form(
-    status: int, code: str, error_class: type[StatusError], form: Any, shape: Any
+    meaning: tuple[Operation, int, str, type[StatusError]], form: Any, shape: Any
 ) -> None:
-    error = refusal(status, shape(form(code)))
+    operation, status, code, error_class = meaning
+
+    error = refusal(status, shape(form(code)), operation=operation)
 
     assert type(error) is error_class
-    assert error.code == code
+    assert (error.status, error.code) == (status, code)
     assert error.messages == ("Não",)
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("status", BY_STATUS)
+@pytest.mark.parametrize("code", [f"00{digit}" for digit in range(1, 10)])
+def test_a_code_means_nothing_under_another_operation_or_status(
+    operation: Operation, status: int, code: str
+) -> None:
+    error = refusal(status, {"errors": {"code": code}}, operation=operation)
+
+    if (operation, status, code) not in MEANT:
+        assert type(error) is BY_STATUS[status]
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_an_unknown_error_says_nothing_whatever_was_asked(operation: Operation) -> None:
+    assert type(refusal(422, {"code": 0}, operation=operation)) is UnknownSequenceError
+
+
+@pytest.mark.parametrize(("operation", "status", "code", "error_class"), CODES)
+def test_a_cure_is_that_of_the_operation(
+    operation: Operation, status: int, code: str, error_class: type[StatusError]
+) -> None:
+    error = refusal(status, {"code": code}, operation=operation)
+
+    is_renamed = "choose another name" in error.cure.lower()
+    assert is_renamed is (operation is CREATE and code in {"001", "002"})
+    if operation is REGISTER and error_class in {TaxAuthorityCredentialsError, NoOpenActivityError}:
+        assert "register the sequence again" in error.cure
+    assert error.cure in str(error)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("Série inválida.", "(HTTP 422): Série inválida."),
+        ("Série inválida", "(HTTP 422): Série inválida."),
+        ("Espere... ", "(HTTP 422): Espere."),
+        ("...", "(HTTP 422)."),
+        ("Sim?", "(HTTP 422): Sim?."),
+    ],
+)
+def test_a_message_with_a_full_stop_gets_no_second_one(message: str, text: str) -> None:
+    assert str(refusal(422, {"message": message}).args[0]).endswith(text)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +174,9 @@ def test_a_code_is_found_in_every_shape_and_form(
         pytest.param({"error": "a"}, ("a",), id="error"),
         pytest.param({"message": "a"}, ("a",), id="message"),
         pytest.param([["serie", "a"]], ("serie: a",), id="pairs"),
+        pytest.param(["fiscal_id", "is invalid"], ("fiscal_id: is invalid",), id="a flat pair"),
+        pytest.param(["Not a field", "b"], ("Not a field", "b"), id="a list of texts"),
+        pytest.param(["a", "b", "c"], ("a", "b", "c"), id="a list of three"),
         pytest.param(b"<html>login</html>", (), id="HTML"),
         pytest.param(b"plain text", ("plain text",), id="plain text"),
         pytest.param({"message": "a\x1b[2Jb\r\n"}, ("a [2Jb",), id="control characters"),
@@ -155,10 +224,6 @@ def test_an_unknown_code_is_kept_as_it_came(code: Any, kept: str) -> None:
 
     assert type(error) is UnprocessableError
     assert error.code == kept
-
-
-def test_a_code_means_nothing_under_another_status() -> None:
-    assert type(refusal(409, {"code": "002"})) is ConflictError
 
 
 def test_a_html_404_is_not_found_and_not_parsed() -> None:
@@ -301,22 +366,16 @@ def test_any_answer_is_a_payload_or_one_of_our_errors(
         assert error.__context__ is None
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "error_class"), [*CODES, (401, None, AuthenticationError)]
-)
 async def test_an_answer_reaches_the_caller_as_its_error(
     mocked: aioresponses.aioresponses,
-    status: int,
-    code: str | None,
-    error_class: type[StatusError],
 ) -> None:
     url = "https://acme.app.invoicexpress.com/sequences/7.json"
-    mocked.get(url, status=status, payload={"errors": {"code": code, "message": "Não"}})
+    mocked.get(url, status=401, payload={"errors": {"error": "Não"}})
 
     async with SessionManager(retry=RetryPolicy(attempts=1)) as manager:
-        with pytest.raises(error_class, match=r"\[get of sequence 7 on account acme"):
+        with pytest.raises(AuthenticationError, match=r"\[get of sequence 7 on account acme"):
             await manager.account(ACCOUNT, API_KEY).sequences.get(7)
 
 
 def test_the_public_errors_are_all_reachable_from_an_answer_or_the_client() -> None:
-    assert {row[2].__name__ for row in CODES} <= set(dir(invoicexpress_async))
+    assert {row[3].__name__ for row in CODES} <= set(dir(invoicexpress_async))

@@ -29,7 +29,7 @@ from invoicexpress_async import (
     Secret,
     SessionManager,
     StatusError,
-    TaxAuthorityCredentialsError,
+    UnprocessableError,
 )
 from invoicexpress_async.call.refused_credentials import RefusalMemory
 
@@ -75,6 +75,7 @@ OPERATIONS: dict[str, Callable[[AccountService], Awaitable[object]]] = {
     "create": lambda service: service.create(company()),
     "existing": lambda service: service.create_for_existing_user(company()),
     "update": lambda service: service.update("1", AccountUpdate(credentials=credentials())),
+    "password": lambda service: service.update("1", AccountUpdate(password=PASSWORD)),
     "configure": lambda service: service.configure_at_communication(credentials()),
     "short": lambda service: service.create(company(PIN)),
     "short AT": lambda service: service.configure_at_communication(credentials(PIN)),
@@ -83,6 +84,7 @@ SECRETS = {
     "create": PASSWORD,
     "existing": PASSWORD,
     "update": AT_PASSWORD,
+    "password": PASSWORD,
     "configure": AT_PASSWORD,
     "short": PIN,
     "short AT": PIN,
@@ -178,7 +180,7 @@ async def test_what_is_no_secret_of_a_refusal_is_told(watched: tuple[Partner, Sp
     message = f"{AT_PASSWORD} não é válida"
     partner.says(422, {"errors": {"code": "004", "message": message}})
 
-    with pytest.raises(TaxAuthorityCredentialsError, match="não é válida") as caught:
+    with pytest.raises(UnprocessableError, match="não é válida") as caught:
         await partner.service.configure_at_communication(credentials())
 
     assert caught.value.messages == ("[redacted] não é válida",)
@@ -272,8 +274,22 @@ def test_credentials_that_cannot_be_made_do_not_show_their_password(fields: dict
 
 
 @pytest.mark.fault(55)
+@pytest.mark.parametrize(
+    "fields", [{"email": "x"}, {"no_such_field": 1}, {"accepts_terms": False}], ids=ascii
+)
+def test_an_update_that_cannot_be_made_does_not_show_its_password(fields: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"password": PASSWORD} | fields
+
+    with pytest.raises((ConfigurationError, TypeError)) as caught:
+        AccountUpdate(**given)
+
+    assert sightings(seen_in(caught.value)) == []
+
+
+@pytest.mark.fault(55)
 def test_no_value_of_accounts_shows_its_secret() -> None:
-    values = (company(), credentials(), AccountUpdate(credentials=credentials()))
+    update = AccountUpdate(credentials=credentials(), password=PASSWORD, accepts_terms=True)
+    values = (company(), credentials(), update)
 
     for value in values:
         for shown in (value, attrs.asdict(value), attrs.astuple(value), copy.deepcopy(value)):

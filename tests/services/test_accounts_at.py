@@ -19,7 +19,6 @@ from invoicexpress_async import (
     ConfigurationError,
     ConnectionFailedError,
     MalformedResponseError,
-    NoOpenActivityError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
@@ -28,7 +27,6 @@ from invoicexpress_async import (
     ServerError,
     SessionManager,
     StatusError,
-    TaxAuthorityCredentialsError,
     TransportError,
     UnexpectedRedirectError,
     UnknownSequenceError,
@@ -78,11 +76,11 @@ REFUSALS = [
     pytest.param(
         422,
         {"errors": {"code": "004"}},
-        TaxAuthorityCredentialsError,
+        UnprocessableError,
         "lock the sub-user",
         id="422/004",
     ),
-    pytest.param(422, {"code": 5}, NoOpenActivityError, "activity opened", id="422/005"),
+    pytest.param(422, {"code": 5}, UnprocessableError, "lock the sub-user", id="422/005"),
     pytest.param(200, {"success": "false"}, StatusError, "lock the sub-user", id="no success"),
 ]
 
@@ -165,7 +163,7 @@ async def test_the_same_wrong_credentials_at_once_are_sent_once(partner: Partner
 
     assert len(partner.bodies) == 1
     kinds = [type(result) for result in results]
-    assert kinds == [TaxAuthorityCredentialsError, *[RepeatedCredentialsError] * 4]
+    assert kinds == [UnprocessableError, *[RepeatedCredentialsError] * 4]
 
 
 async def test_a_5xx_is_followed_by_two_more_attempts_and_no_third(partner: Partner) -> None:
@@ -192,7 +190,7 @@ async def test_a_refusal_after_a_5xx_ends_it(partner: Partner) -> None:
     partner.says(500)
     partner.then_says(422, {"code": "004"})
 
-    with pytest.raises(TaxAuthorityCredentialsError, match="it had no effect"):
+    with pytest.raises(UnprocessableError, match="it had no effect"):
         await partner.service.configure_at_communication(CREDENTIALS)
 
     assert len(partner.bodies) == 2

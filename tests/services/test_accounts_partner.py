@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from account_partner import COMPANY, RESET, Partner, serving_partner
+from account_partner import COMPANY, PASSWORD, RESET, Partner, serving_partner
 from fakes import FakeClock
 
 from invoicexpress_async import (
@@ -132,7 +132,7 @@ async def test_an_update_sends_what_is_set_and_nothing_else(partner: Partner) ->
 
 async def test_an_update_of_everything(partner: Partner) -> None:
     partner.says(200, b" ")
-    texts = {
+    texts: dict[str, Any] = {
         "organization_name": "A", "email": "a@b.c", "first_name": "B", "last_name": "C",
         "phone": "1", "fax": "2", "website": "https://a.example", "address": "Rua A\nPorta 1",
         "city": "Porto", "postal_code": "4000-001",
@@ -142,6 +142,8 @@ async def test_an_update_of_everything(partner: Partner) -> None:
         "12345",
         AccountUpdate(
             **texts,
+            password=PASSWORD,
+            accepts_terms=True,
             tax_country=TaxCountry.PORTUGAL,
             language=Language.ENGLISH,
             accepts_marketing=True,
@@ -157,6 +159,8 @@ async def test_an_update_of_everything(partner: Partner) -> None:
     }
     expected = {
         **texts,
+        "password": PASSWORD,
+        "terms": "1",
         "tax_country": "1",
         "language": "en",
         "marketing": "1",
@@ -181,6 +185,11 @@ async def test_an_update_of_everything(partner: Partner) -> None:
         {"language": "pt"},
         {"accepts_marketing": 1},
         {"credentials": {"username": "123456789/3"}},
+        {"password": ""},
+        {"password": "a\n"},
+        {"password": 1},
+        {"accepts_terms": False},
+        {"accepts_terms": "1"},
     ],
     ids=ascii,
 )
@@ -225,11 +234,22 @@ async def test_an_update_that_is_limited_is_waited_for(partner: Partner) -> None
     assert len(partner.bodies) == 2
 
 
-async def test_credentials_of_an_update_are_held_back_when_their_code_refused_them(
-    partner: Partner,
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"errors": {"code": "004"}}, id="a code"),
+        pytest.param(None, id="nothing"),
+        pytest.param(["credentials", "are invalid"], id="the field"),
+        pytest.param(["password", "is invalid"], id="a field of that name"),
+        pytest.param({"errors": {"city": ["a"], "username": ["b"]}}, id="among others"),
+        pytest.param({"message": "AT: inválidas"}, id="a text"),
+    ],
+)
+async def test_credentials_of_an_update_are_held_back_when_they_may_have_been_refused(
+    document: object, partner: Partner
 ) -> None:
     update = partner.service.update
-    partner.says(422, {"errors": {"code": "004"}})
+    partner.says(422, document)
     with pytest.raises(UnprocessableError, match="lock the sub-user"):
         await update("12345", AccountUpdate(credentials=CREDENTIALS))
     partner.says(200)
@@ -237,15 +257,24 @@ async def test_credentials_of_an_update_are_held_back_when_their_code_refused_th
     with pytest.raises(RepeatedCredentialsError, match="123456789/3"):
         await update("12345", AccountUpdate(city="Porto", credentials=CREDENTIALS))
     await update("67890", AccountUpdate(credentials=CREDENTIALS))
+    await update("12345", AccountUpdate(credentials=CREDENTIALS), resend_refused=True)
+    await update("12345", AccountUpdate(credentials=CREDENTIALS))
 
-    assert len(partner.bodies) == 2
+    assert len(partner.bodies) == 4
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"errors": {"website": ["is invalid"]}}, id="nested"),
+        pytest.param(["website", "is invalid"], id="flat, as the provider describes it"),
+    ],
+)
 async def test_a_refusal_of_another_field_does_not_hold_the_credentials_back(
-    partner: Partner,
+    document: object, partner: Partner
 ) -> None:
     changes = AccountUpdate(website="https://a.example", credentials=CREDENTIALS)
-    partner.says(422, {"errors": {"website": ["is invalid"]}})
+    partner.says(422, document)
     with pytest.raises(UnprocessableError, match="website: is invalid"):
         await partner.service.update("12345", changes)
     partner.says(200)
@@ -284,6 +313,9 @@ def update(service: AccountService) -> Awaitable[object]:
         (create, 422, "002", "used already"),
         (create, 409, None, "used already"),
         (create, 429, None, "Wait error.retry_after_seconds"),
+        (create, 422, "004", "A key that is no partner's"),
+        (create, 400, None, "Look at error.status"),
+        (create_for_user, 400, None, "is wrong: correct them"),
         (create_for_user, 401, None, "user's own e-mail and password"),
         (create_for_user, 403, None, "right to create accounts"),
         (create_for_user, 422, None, "user's own e-mail and password"),
@@ -297,13 +329,14 @@ def update(service: AccountService) -> Awaitable[object]:
 async def test_a_refusal_names_the_cure_of_its_operation(
     operate: Operate, status: int, code: str | None, cure: str, partner: Partner
 ) -> None:
-    partner.says(status, {"errors": {"code": code, "message": "Não"}})
+    partner.says(status, {"errors": {"code": code, "message": "Não."}})
 
     with pytest.raises(StatusError, match=str(status)) as caught:
         await operate(partner.service)
 
     assert cure in caught.value.cure
     assert cure in str(caught.value)
+    assert ".." not in str(caught.value)
     assert not caught.value.may_have_been_processed
     assert pickle.loads(pickle.dumps(caught.value)).cure == caught.value.cure
     assert isinstance(caught.value, RateLimitedError) or len(partner.requests) == 1

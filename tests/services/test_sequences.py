@@ -238,7 +238,9 @@ async def test_ensure_never_guesses_about_a_similar_name(
 ) -> None:
     sandbox.add_sequence(ACCOUNT, there)
 
-    with pytest.raises(ConfigurationError, match="differs from 'FR2027' in case or spaces only"):
+    with pytest.raises(
+        ConfigurationError, match="differs from 'FR2027' in case, spaces or look-alike"
+    ):
         await account.sequences.ensure("FR2027")
 
     assert posts(sandbox) == 0

@@ -1,6 +1,7 @@
 """What the commands of `invoicexpress accounts` do."""
 
 import sys
+from typing import Final
 
 import attrs
 
@@ -14,6 +15,10 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import as_key
 from invoicexpress_async.provisioning import KeyReference
+
+_OF_THE_COMMAND_LINE: Final = frozenset(
+    {"password_from", "accept_terms", "at_subuser", "at_password_from"}
+)
 
 
 def get(options: PartnerOptions, account_id: str) -> int:
@@ -47,11 +52,17 @@ def _update_of(changes: AccountChanges) -> AccountUpdate:
     fields = {
         field.name: getattr(changes, field.name)
         for field in attrs.fields(AccountChanges)
-        if not field.name.startswith("at_")
+        if field.name not in _OF_THE_COMMAND_LINE
     }
     if fields["language"] is not None:
         fields["language"] = Language(fields["language"])
-    return AccountUpdate(**fields, credentials=_credentials(changes))
+    password = changes.password_from
+    return AccountUpdate(
+        **fields,
+        password=None if password is None else _password("--password-from", password),
+        accepts_terms=changes.accept_terms or None,
+        credentials=_credentials(changes),
+    )
 
 
 def _credentials(changes: AccountChanges) -> AtCredentials | None:
@@ -60,19 +71,19 @@ def _credentials(changes: AccountChanges) -> AtCredentials | None:
         return None
     if subuser is None or reference is None:
         raise ConfigurationError("--at-subuser and --at-password-from go together.")
-    return AtCredentials(subuser=subuser, password=_password(reference))
+    return AtCredentials(subuser=subuser, password=_password("--at-password-from", reference))
 
 
-def _password(reference: str) -> Secret:
+def _password(option: str, reference: str) -> Secret:
     found = as_key(reference)
     if not isinstance(found, KeyReference):
         # Not shown: it may be the password itself.
         raise ConfigurationError(
-            "--at-password-from is env:NAME or file:PATH. A password is never an argument: the "
-            "process list would show it."
+            f"{option} is env:NAME or file:PATH. A password is never an argument: the process list "
+            "would show it."
         )
     if problem := found.problem():
-        raise ConfigurationError(problem.replace("api_key", "--at-password-from") + ".")
+        raise ConfigurationError(problem.replace("api_key", option) + ".")
     return Secret(found.read_now())
 
 

@@ -15,6 +15,13 @@ class AccountChanges:
         str | None, Parameter(help="The company, at most 100 characters.")
     ] = None
     email: str | None = None
+    password_from: Annotated[
+        str | None,
+        Parameter(help="Where the user's password is, env:NAME or file:PATH; never itself."),
+    ] = None
+    accept_terms: Annotated[
+        bool, Parameter(negative=(), help="The provider's terms are accepted.")
+    ] = False
     first_name: str | None = None
     last_name: str | None = None
     phone: str | None = None

@@ -72,6 +72,7 @@ class AuditLine:
         rank: How soon it is shown.
         problem: What is wrong, in a word or two; None otherwise.
         cure: What to do about it.
+        hint: Nothing: an error of a read has its cure.
     """
 
     line: int
@@ -81,6 +82,7 @@ class AuditLine:
     rank: int
     problem: str | None = None
     cure: str | None = None
+    hint: str = ""
 
     @property
     def example(self) -> str:

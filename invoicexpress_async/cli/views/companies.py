@@ -66,6 +66,7 @@ class CompanyView:
     outcome: CompanyOutcome
     cure: str | None
     created: bool | None = False  # an account is reported by its step
+    hint: str = ""  # the table has the message itself
 
     @property
     def line(self) -> int:

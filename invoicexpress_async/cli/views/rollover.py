@@ -15,6 +15,7 @@ from invoicexpress_async.cli.views.columns import (
     line_text,
     show_plan,
 )
+from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
 
@@ -52,7 +53,7 @@ class RolloverLine:
             return f"the journal has it: {self.journal}"
         if step.current is None:
             return "ensure the serie that is named, make it the default"
-        if step.current.serie == step.serie:
+        if canonical(step.current.serie) == canonical(step.serie or ""):
             return "nothing: it is the default"
         return "ensure, then make it the default"
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from invoicexpress_async import DocumentType, Intent
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.cures import cure_of_row, cure_of_step
-from invoicexpress_async.cli.failures import cause_text, difference_objects, error_object
+from invoicexpress_async.cli.failures import cause_text, difference_objects, error_object, hint_of
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
     cell,
@@ -115,6 +115,11 @@ class RowView:
         status = self.error.status if isinstance(self.error, StatusError) else None
         code = code_text(self.state, self.error_name, status, self.code)
         return self.state, code, self.cure or ""
+
+    @property
+    def hint(self) -> str:
+        """What the server said, where only that says what to do."""
+        return hint_of(self.error)
 
     @property
     def error_name(self) -> str | None:
@@ -228,7 +233,7 @@ def row_layout(path: Path, columns: Columns[RowView] = ROW_COLUMNS) -> Layout[Ro
 def _report_end(summary: RunSummary[RowView]) -> str:
     lines = [f"\n{count_text(summary.counts)}, {summary.created} created.\n"]
     lines += (
-        f"- {group.count} {state}, {code}: {cure}\n"
+        f"- {group.count} {state}, {code}: {group.advice(cure)}\n"
         for (state, code, cure), group in summary.ordered_groups()
     )
     if summary.intents:
@@ -283,7 +288,7 @@ def failure_table(groups: Iterable[tuple[Group, FailureGroup]]) -> Table:
     """Return a table of failures by state and code, with what to do about each."""
     table = new_table("state", "code", "rows", "such as", "what to do", numbers=("rows",))
     for (state, code, cure), group in groups:
-        cells = map(cell, (code, group.count, group.example, cure))
+        cells = map(cell, (code, group.count, group.example, group.advice(cure)))
         table.add_row(Text(state, STATE_STYLES.get(state, "")), *cells)
     return table
 

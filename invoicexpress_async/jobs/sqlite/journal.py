@@ -57,7 +57,6 @@ class SqliteJournal:
         self.path: Path = Path(path)
         self._writer: GroupCommitWriter | None = None
         self._lock: RunLock | None = None
-        self._was_open = False
 
     @property
     def label(self) -> str:
@@ -72,8 +71,7 @@ class SqliteJournal:
             JournalError: it is not open.
         """
         if self._writer is None:
-            why = "it was closed" if self._was_open else "it is not open: use `async with` on it"
-            raise JournalError(f"The journal {self.path} cannot be used: {why}.")
+            raise JournalError(f"The journal {self.path} is not open: use `async with` on it.")
         return self._writer
 
     async def __aenter__(self) -> Self:
@@ -83,7 +81,7 @@ class SqliteJournal:
             JournalError: another run holds it; or it is no journal, of a newer version, damaged,
                 locked, or cannot be written.
         """
-        if self._writer is not None:
+        if self._lock is not None:
             raise JournalError(f"The journal {self.path} is open already.")
         self._check_path()
         lock = RunLock(self.path)
@@ -94,7 +92,7 @@ class SqliteJournal:
             await writer.close()
             lock.release()
             raise
-        self._writer, self._lock, self._was_open = writer, lock, True
+        self._writer, self._lock = writer, lock
         return self
 
     async def __aexit__(
@@ -103,12 +101,12 @@ class SqliteJournal:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        writer, lock, self._writer, self._lock = self._writer, self._lock, None, None
+        lock, self._lock = self._lock, None
         with contextlib.ExitStack() as stack:
             if lock is not None:
                 stack.callback(lock.release)
-            if writer is not None:
-                await writer.close()
+            # It stays, to say to a run that still goes on that the journal was closed.
+            await self.writer.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")

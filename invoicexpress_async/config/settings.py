@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import attrs
 
+from invoicexpress_async.config.serie_names import invisible_in
 from invoicexpress_async.errors import ConfigurationError
 
 DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
@@ -98,7 +99,7 @@ class Secret:
 
 
 def check_api_key(key: Secret) -> Secret:
-    """Refuse a key that cannot be one: empty, or with control characters in it.
+    """Refuse a key that cannot be one: empty, or with control or invisible characters in it.
 
     Raises:
         ConfigurationError: it cannot be a key. The text does not show it.
@@ -112,7 +113,10 @@ def _key_problem(key: Secret) -> str | None:
     value = key.reveal()
     if not value or value.isspace():
         return "is empty"
-    return "has a control character in it" if _has_control_characters(value) else None
+    if _has_control_characters(value):
+        return "has a control character in it"
+    invisible = invisible_in(value)
+    return None if invisible is None else f"has an invisible character in it, {invisible}"
 
 
 def _has_control_characters(text: str) -> bool:
@@ -129,7 +133,9 @@ def check_account_name(name: object) -> str:
         ConfigurationError: anything that could leave the domain or mean another account.
     """
     if not isinstance(name, str) or not name.isascii():
-        raise ConfigurationError(f"The account name {name!r:.80} is not an ASCII str.")
+        invisible = invisible_in(name) if isinstance(name, str) else None
+        why = "" if invisible is None else f": it has an invisible character in it, {invisible}"
+        raise ConfigurationError(f"The account name {name!r:.80} is not an ASCII str{why}.")
     lowered = name.lower()
     if not _ACCOUNT_NAME.fullmatch(lowered) or lowered.startswith("xn--"):
         raise ConfigurationError(
@@ -143,8 +149,8 @@ def check_serie(serie: object) -> str:
     """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
 
     Raises:
-        ConfigurationError: not a str, empty, blank, over 35 characters, or with control
-            characters in it.
+        ConfigurationError: not a str, empty, blank, over 35 characters, or with control or
+            invisible characters in it.
     """
     if not isinstance(serie, str):
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
@@ -157,6 +163,10 @@ def check_serie(serie: object) -> str:
         )
     if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
+    if invisible := invisible_in(serie):
+        raise ConfigurationError(
+            f"The serie {serie!r} has an invisible character in it, {invisible}."
+        )
     return serie
 
 

@@ -1,0 +1,92 @@
+"""The error tree. Every error says what happened, whether it may have taken effect, and a cure.
+
+InvoiceXpressError
+├─ ConfigurationError (ValueError)
+├─ SessionClosedError (RuntimeError)
+├─ TransportError
+│  ├─ ConnectionFailedError (ConnectionError)
+│  └─ DeadlineExceededError (TimeoutError)
+├─ OutcomeUnknownError
+├─ MalformedResponseError
+├─ UnexpectedRedirectError
+├─ PartialRegistrationError
+├─ DefaultChangedError
+└─ StatusError
+   ├─ AuthenticationError · PermissionDeniedError · NotFoundError · RateLimitedError · ServerError
+   ├─ ConflictError ── SequenceBeingRegisteredError · SequenceAlreadyRegisteredError
+   └─ UnprocessableError ── UnknownSequenceError · SequenceNameNotAllowedError
+                            · SequenceAlreadyExistsError · InvalidSequenceError
+                            · TaxAuthorityCredentialsError · NoOpenActivityError
+                            · AccountNotPortugueseError
+
+Codes and their meanings are the provider's own, for each operation; they decide, never the
+localised text.
+"""
+
+from invoicexpress_async.errors.client import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    DefaultChangedError,
+    MalformedResponseError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    SessionClosedError,
+    TransportError,
+    UnexpectedRedirectError,
+)
+from invoicexpress_async.errors.context import (
+    ErrorContext,
+    InvoiceXpressError,
+)
+from invoicexpress_async.errors.status import (
+    AccountNotPortugueseError,
+    AuthenticationError,
+    ConflictError,
+    InvalidSequenceError,
+    NoOpenActivityError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    SequenceNameNotAllowedError,
+    ServerError,
+    StatusError,
+    TaxAuthorityCredentialsError,
+    UnknownSequenceError,
+    UnprocessableError,
+)
+
+__all__ = [
+    "AccountNotPortugueseError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DeadlineExceededError",
+    "DefaultChangedError",
+    "ErrorContext",
+    "InvalidSequenceError",
+    "InvoiceXpressError",
+    "MalformedResponseError",
+    "NoOpenActivityError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PartialRegistrationError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "SequenceAlreadyExistsError",
+    "SequenceAlreadyRegisteredError",
+    "SequenceBeingRegisteredError",
+    "SequenceNameNotAllowedError",
+    "ServerError",
+    "SessionClosedError",
+    "StatusError",
+    "TaxAuthorityCredentialsError",
+    "TransportError",
+    "UnexpectedRedirectError",
+    "UnknownSequenceError",
+    "UnprocessableError",
+]

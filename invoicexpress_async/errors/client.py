@@ -1,0 +1,160 @@
+"""What is wrong before, around or after a response, as the client sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+from invoicexpress_async.errors.context import ErrorContext, InvoiceXpressError
+
+if TYPE_CHECKING:
+    from invoicexpress_async.models.intent import Intent
+    from invoicexpress_async.models.sequence import Sequence
+
+
+class ConfigurationError(InvoiceXpressError, ValueError):
+    """An argument that cannot be right. Raised before anything is resolved or sent."""
+
+    cure = "Correct it and call again; nothing was sent."
+
+
+class SessionClosedError(InvoiceXpressError, RuntimeError):
+    """The session manager is closed, or belongs to another event loop or process."""
+
+    cure = "Open one SessionManager per process and event loop, and call inside `async with`."
+
+
+class TransportError(InvoiceXpressError):
+    """No complete answer came."""
+
+    cure = "Check the network, then call again."
+
+
+class ConnectionFailedError(TransportError, ConnectionError):
+    """No connection could be made: nothing was sent."""
+
+    cure = "Check the network, the host name and the certificates, then call again."
+
+
+class DeadlineExceededError(TransportError, TimeoutError):
+    """The time given to the call ran out."""
+
+    cure = "Give it more with timeout_seconds=, or ask for less at once."
+
+
+class OutcomeUnknownError(InvoiceXpressError):
+    """A request that must not be sent twice was sent, and what became of it is not known.
+
+    Attributes:
+        intent: Plain data for `SequenceService.resume`.
+        was_absent: Whether the last read was a complete list without the sequence. It may still
+            come: a server can commit minutes after a lost answer.
+    """
+
+    cure = "Do not send it again: keep error.intent and give it to sequences.resume() later."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        intent: Intent | None = None,
+        was_absent: bool = False,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        context.setdefault("may_have_been_processed", True)
+        super().__init__(message, **context)
+        self.was_absent = was_absent
+        # Always set where this is raised; the default is for pickle, which restores it after.
+        self.intent: Intent = intent or {
+            "version": 1,
+            "operation": "create",
+            "account": self.account or "",
+            "serie": None,
+            "sequence_id": None,
+            "is_default": False,
+            "had_sequences": None,
+            "sent_at": 0.0,
+        }
+
+
+class MalformedResponseError(InvoiceXpressError):
+    """The answer is not what was asked for: oversized, HTML, cut, or of another shape.
+
+    Attributes:
+        problems: What is wrong, each with the path where it stands and never the value.
+        excerpt: The first 512 bytes at most, with secrets redacted; empty when they say nothing.
+        is_html: Whether it was a web page: a login, a firewall, maintenance.
+    """
+
+    cure = "Look at error.problems; a proxy, a login page or a change of the API may be the cause."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        problems: tuple[str, ...] = (),
+        excerpt: str = "",
+        is_html: bool = False,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.problems = problems
+        self.excerpt = excerpt
+        self.is_html = is_html
+
+
+class UnexpectedRedirectError(InvoiceXpressError):
+    """The server answered with a redirect, which is never part of the API. Not followed.
+
+    Attributes:
+        location_host: The host it pointed to; the rest is dropped, it may hold secrets.
+    """
+
+    cure = "Check base_url and the account's name: unknown routes are redirected to a web page."
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        location_host: str | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.location_host = location_host
+
+
+class _OfASequenceError(InvoiceXpressError):
+    """Base of errors about a sequence that exists."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        sequence: Sequence | None = None,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        context.setdefault("may_have_been_processed", True)
+        super().__init__(message, **context)
+        self.sequence = sequence
+
+
+class PartialRegistrationError(_OfASequenceError):
+    """The sequence exists, and some document types that need a validation code have none.
+
+    Attributes:
+        sequence: The sequence as last read; `sequence.unregistered` names the types.
+    """
+
+    cure = (
+        "Do not use the sequence yet: see error.sequence.unregistered, check the account's "
+        "tax-authority set-up, then call sequences.register(error.sequence.id)."
+    )
+
+
+class DefaultChangedError(_OfASequenceError):
+    """A new sequence became the account's default by itself: documents are numbered in it now.
+
+    Attributes:
+        sequence: The sequence as last read.
+    """
+
+    cure = "Set the sequence that is to be the default with sequences.set_current(), at once."

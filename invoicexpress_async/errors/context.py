@@ -1,0 +1,68 @@
+"""What every error carries."""
+
+from typing import ClassVar, TypedDict
+
+
+class ErrorContext(TypedDict, total=False):
+    """The keyword arguments that every error takes."""
+
+    operation: str | None
+    subject: str | None
+    account: str | None
+    attempts: int
+    may_have_been_processed: bool
+    request_id: str | None
+
+
+class InvoiceXpressError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        operation: The operation that failed, such as "create"; None before there was one.
+        subject: What it was about, such as "sequence '2027'".
+        account: The account's name.
+        attempts: How many requests the call started.
+        may_have_been_processed: Whether the server may have carried the request out.
+        request_id: Of the call, as its log lines and events have it; it is not sent.
+        cure: What to do about it.
+        anchor: Where the README tells of errors of this class; a traceback ends with it.
+    """
+
+    cure: str = "Read the text above, and report it if it does not help."
+    anchor: ClassVar[str] = "README.md#invoicexpresserror"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.anchor = f"README.md#{cls.__name__.lower()}"
+
+    def __init__(  # noqa: PLR0913  # the context that every error can carry
+        self,
+        message: str = "",
+        *,
+        operation: str | None = None,
+        subject: str | None = None,
+        account: str | None = None,
+        attempts: int = 0,
+        may_have_been_processed: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.subject = subject
+        self.account = account
+        self.attempts = attempts
+        self.may_have_been_processed = may_have_been_processed
+        self.request_id = request_id
+        # A note, which tracebacks show: `str()` stays short for logs and answers.
+        self.add_note(f"See {self.anchor}")
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return " ".join(part for part in (message, self._context(), self.cure) if part)
+
+    def _context(self) -> str:
+        if self.operation is None:
+            return ""
+        effect = "it may have taken effect" if self.may_have_been_processed else "it had no effect"
+        what = f"{self.operation} of {self.subject}" if self.subject else self.operation
+        return f"[{what} on account {self.account}: {effect}]"

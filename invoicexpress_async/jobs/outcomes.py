@@ -1,0 +1,47 @@
+"""What the outcomes of all jobs share: the error, in parts, and back from a journal."""
+
+from typing import Final
+
+from invoicexpress_async import errors
+from invoicexpress_async.errors import InvoiceXpressError, StatusError
+
+_RECORDED: Final = (
+    "An earlier run was refused this, and it is not tried again unless you request it."
+)
+
+
+def recorded_error(name: str | None, *, status: int | None, code: str | None) -> InvoiceXpressError:
+    """Return the error by the name of its class, its status and its code."""
+    kind = getattr(errors, name or "", InvoiceXpressError)
+    if isinstance(kind, type) and issubclass(kind, StatusError):
+        return kind(_RECORDED, status=status or 0, code=code)
+    if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
+        return kind(_RECORDED)
+    return InvoiceXpressError(_RECORDED)
+
+
+class ErrorDetails:
+    """The parts of `error` that reports show."""
+
+    __slots__ = ()
+    error: InvoiceXpressError | None
+
+    @property
+    def error_name(self) -> str | None:
+        """The name of the error's class."""
+        return None if self.error is None else type(self.error).__name__
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of a refusal."""
+        return self.error.status if isinstance(self.error, StatusError) else None
+
+    @property
+    def code(self) -> str | None:
+        """The API's code of a refusal, such as "004"."""
+        return self.error.code if isinstance(self.error, StatusError) else None
+
+    @property
+    def cure(self) -> str | None:
+        """What to do about it."""
+        return None if self.error is None else self.error.cure

@@ -1,0 +1,80 @@
+"""The account's default sequence: set it, see that it is set, and see that it is left alone."""
+
+from invoicexpress_async.call.context import Call
+from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.call.reconcile import Listing, partial
+from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
+from invoicexpress_async.models.sequence import Registration, Sequence
+from invoicexpress_async.protocol.decision import Action
+from invoicexpress_async.protocol.sequence_rows import malformed
+from invoicexpress_async.protocol.sequences import SequenceRequests
+
+
+class DefaultFlag:
+    """Sets the flag of one sequence of an account, which takes it from the one before."""
+
+    def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
+        self._dispatcher = dispatcher
+        self._requests = requests
+
+    async def set_current(self, call: Call, sequence_id: int) -> None:
+        """Make it the default: sent again only when a read shows that it is still wanted."""
+        request = self._requests.set_current(sequence_id)
+        outcome = await self._dispatcher.send(call, request)
+        for _ in range(call.link.policy.attempts - 1):
+            if outcome.action is not Action.READ:
+                break
+            sequence = await self._get(call, sequence_id)
+            call.is_in_doubt = False
+            if sequence.is_default:
+                return
+            outcome = await self._dispatcher.send(call, request)
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def repair(self, call: Call, sequence: Sequence) -> Sequence:
+        """Make what a create should have made the default the default, and read it."""
+        if sequence.registration is Registration.PARTIAL:
+            raise partial(sequence)  # it must not be used, so it is never made the default
+        await self.set_current(call, sequence.id)
+        sequence = await self._get(call, sequence.id)
+        if not sequence.is_default:
+            raise malformed("sequence.default_sequence: not set although set_current succeeded")
+        return sequence
+
+    async def keep(self, call: Call, sequence: Sequence, listing: Listing) -> Sequence:
+        """See that a create that was not to change the account's default has not changed it.
+
+        Whether a server makes a new sequence the default by itself is unknown, and the flag in the
+        answer to a create was seen to be wrong.
+        """
+        before = listing.default_beside(sequence)
+        if before is None:
+            return sequence
+        if not sequence.is_default:
+            sequence = await self._look_again(call, sequence)
+        if not sequence.is_default:
+            return sequence
+        why = "although the server accepted it"
+        try:
+            await self.set_current(call, before.id)
+            is_back = (await self._get(call, before.id)).is_default
+            sequence = await self._get(call, sequence.id)
+        except InvoiceXpressError as error:
+            is_back, why = False, f"({type(error).__name__})"
+        if is_back and not sequence.is_default:
+            return sequence
+        raise DefaultChangedError(
+            f"The server made {sequence.serie!r} the default by itself, and {before.serie!r} (id "
+            f"{before.id}) is not known to be it again {why}.",
+            sequence=sequence,
+        )
+
+    async def _look_again(self, call: Call, sequence: Sequence) -> Sequence:
+        try:
+            return await self._get(call, sequence.id)
+        except InvoiceXpressError:
+            return sequence  # the create has succeeded, whatever became of a read after it
+
+    async def _get(self, call: Call, sequence_id: int) -> Sequence:
+        return await self._dispatcher.fetch(call, self._requests.get(sequence_id))
