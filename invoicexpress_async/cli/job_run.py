@@ -25,7 +25,6 @@ from invoicexpress_async.cli.views.rows import (
     UNPLANNED,
     RowView,
     count_text,
-    pause_object,
     row_layout,
     row_object,
     row_view,
@@ -240,7 +239,7 @@ class _PlanRun(JobRun[RowView]):
         is_stopping = self.interruption.stop.is_requested
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
-            self.sinks.write(pause_object(one))
+            self.sinks.write(_pause_object(one))
         # The counts of the event: its outcome comes a moment later.
         unplanned = len(self.job.unplanned)
         counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
@@ -316,6 +315,16 @@ def _show_unknown(count: int, intents: list[Intent], *, kept: str | None) -> Non
 
 def _unknown(count: int) -> str:
     return f"{count} outcome{'s' if count > 1 else ''} unknown"
+
+
+def _pause_object(progress: Progress) -> dict[str, object]:
+    """Return, as plain data, that a run pauses since the server fails, or that it goes on."""
+    return {
+        "type": "pause",
+        "is_paused": progress.is_paused,
+        "waiting": progress.waiting,
+        "seconds": round(progress.seconds, 3),
+    }
 
 
 def _brief(counts: Mapping[RowState, int]) -> str:

@@ -93,17 +93,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     )
     base_url, partner = base_url_of(options), name_of(options)
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
-    _check_paths(
-        {
-            "the companies": companies,
-            "--keys-out": keys_out,
-            "--journal": journal,
-            "--spool": spool,
-            "--report": job.report,
-        }
-    )
-    if job.report is not None:
-        check_report(job.report, company_layout(job.report))
+    _check_paths(companies, keys_out, journal, spool, job.report)
     listed = _read(companies, serie, job)
     plan = _plan_companies(listed, read_standings(journal), job)
     what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
@@ -147,8 +137,17 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
     return companies
 
 
-def _check_paths(paths: Mapping[str, Path | None]) -> None:
+def _check_paths(
+    companies: Path, keys_out: Path, journal: Path, spool: Path, report: Path | None
+) -> None:
     """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
+    paths = {
+        "the companies": companies,
+        "--keys-out": keys_out,
+        "--journal": journal,
+        "--spool": spool,
+        "--report": report,
+    }
     seen: dict[Path, str] = {}
     for name, path in paths.items():
         if path is None:
@@ -156,6 +155,8 @@ def _check_paths(paths: Mapping[str, Path | None]) -> None:
         other = seen.setdefault(path.resolve(), name)
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
+    if report is not None:
+        check_report(report, company_layout(report))
 
 
 class PlannedAction(StrEnum):

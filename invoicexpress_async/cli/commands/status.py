@@ -144,6 +144,31 @@ def _local(moment: dt.datetime | None) -> str | None:
     return None if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def _unknown_objects(status: JournalStatus) -> Iterator[dict[str, object]]:
+    for one in status.in_doubt:
+        yield {
+            "account": one.account,
+            "serie": one.serie,
+            "state": one.state,
+            "sent_at": one.sent_at and one.sent_at.isoformat(),
+            "absent_since": one.absent_since and one.absent_since.isoformat(),
+            "sends": one.sends,
+        }
+
+
+def _failure_objects(status: JournalStatus) -> Iterator[dict[str, object]]:
+    for one in status.failures:
+        yield {
+            "state": one.state,
+            "error": one.error,
+            "status": one.status,
+            "code": one.code,
+            "rows": one.rows,
+            "account": one.account,
+            "cure": cure_of_recorded_row(one.error, one.state),
+        }
+
+
 def _object(status: JournalStatus) -> dict[str, object]:
     return {
         "type": "status",
@@ -152,29 +177,8 @@ def _object(status: JournalStatus) -> dict[str, object]:
         "counts": dict(status.counts),
         "created": status.created,
         "removed": status.removed,
-        "in_doubt": [
-            {
-                "account": one.account,
-                "serie": one.serie,
-                "state": one.state,
-                "sent_at": one.sent_at and one.sent_at.isoformat(),
-                "absent_since": one.absent_since and one.absent_since.isoformat(),
-                "sends": one.sends,
-            }
-            for one in status.in_doubt
-        ],
-        "failures": [
-            {
-                "state": one.state,
-                "error": one.error,
-                "status": one.status,
-                "code": one.code,
-                "rows": one.rows,
-                "account": one.account,
-                "cure": cure_of_recorded_row(one.error, one.state),
-            }
-            for one in status.failures
-        ],
+        "in_doubt": list(_unknown_objects(status)),
+        "failures": list(_failure_objects(status)),
         "holder": status.holder,
         "runs": [
             {"started_at": one.started_at.isoformat(), "process": one.process}

@@ -42,7 +42,6 @@ from invoicexpress_async.cli.views.columns import (
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import (
     Difference,
-    Progress,
     RolloverStep,
     RowOutcome,
     RowState,
@@ -318,16 +317,6 @@ def code_text(state: str, error: str | None, status: int | None, code: str | Non
     # Without a response the name of the error says it, unless the state does.
     is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
     return "-" if is_clear else cause_text(error, status, code)
-
-
-def pause_object(progress: Progress) -> dict[str, object]:
-    """Return, as plain data, that a run pauses since the server fails, or that it goes on."""
-    return {
-        "type": "pause",
-        "is_paused": progress.is_paused,
-        "waiting": progress.waiting,
-        "seconds": round(progress.seconds, 3),
-    }
 
 
 def rows_object(
