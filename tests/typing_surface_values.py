@@ -52,6 +52,7 @@ def plans(
     if rows is not None:
         assert_type(provisioning.Plan.from_async(rows), provisioning.Plan)
     assert_type((plan.summary.defaults, plan.summary.series), tuple[int, Mapping[str, int]])
+    assert_type(plan.summary.default_series, tuple[str, ...])
     assert_type((row.account, row.serie, row.line), tuple[str, str, int])
     assert_type((step.account, step.line), tuple[str, int])
 
@@ -120,6 +121,7 @@ def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> 
 def journals(status: provisioning.JournalStatus) -> None:
     assert_type(status.path, Path)
     assert_type((status.holder, status.rollover_year), tuple[Text, int | None])
+    assert_type(status.default_not_before, dt.date | None)
     assert_type((status.removed, status.run_count), tuple[int, int])
     assert_type(status.failures[0].code, Text)
     assert_type(status.in_doubt[0].account, str)

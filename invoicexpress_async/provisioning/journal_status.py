@@ -89,6 +89,8 @@ class JournalStatus:
         runs: The last runs that began, the last one first; at most 5.
         run_count: How many began in all.
         rollover_year: The year, when it is the journal of a roll-over.
+        default_not_before: The day, in Lisbon, before which its series do not become the default;
+            None when they do so at once.
     """
 
     path: Path
@@ -101,6 +103,7 @@ class JournalStatus:
     runs: tuple[JournalRun, ...]
     run_count: int
     rollover_year: int | None
+    default_not_before: dt.date | None = None
 
     @property
     def rows(self) -> int:
@@ -179,6 +182,16 @@ class JournalReader:
         year = self._file.job("rollover")
         return None if year is None else int(year)
 
+    def default_not_before(self) -> dt.date | None:
+        """Return the day before which its series do not become the default; None for at once.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        days = self._file.groups(ROWS, "default_not_before", example="account")
+        found = [_day(day) for day, *_ in days if day is not None]
+        return found[0] if found else None
+
     def status(self) -> JournalStatus:
         """Return all that is shown of it, as of one moment.
 
@@ -199,6 +212,7 @@ class JournalReader:
                 runs=tuple(self._runs()),
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
+                default_not_before=self.default_not_before(),
             )
 
     def _failures(self) -> Iterator[JournalFailure]:
@@ -240,6 +254,13 @@ def _int(value: Value) -> int:
 
 def _time(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+
+
+def _day(text: Value) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(str(text))
+    except ValueError:
+        return None  # damaged: the status is shown without
 
 
 def _time_of(text: Value) -> dt.datetime | None:

@@ -72,12 +72,14 @@ class PlanSummary:
         accounts: How many accounts they are for.
         series: How many rows there are of each serie.
         defaults: How many make their serie the default.
+        default_series: Which series these are.
     """
 
     rows: int
     accounts: int
     series: Mapping[str, int]
     defaults: int
+    default_series: tuple[str, ...] = ()
 
 
 class RowConflicts:
@@ -86,7 +88,7 @@ class RowConflicts:
     def __init__(self) -> None:
         self._seen = SeenLines()
         self._series: Counter[str] = Counter()
-        self._defaults = 0
+        self._defaults: Counter[str] = Counter()
 
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
@@ -100,7 +102,7 @@ class RowConflicts:
         earlier = self._seen.enter("default", row.account, "", row.line)
         if earlier is not None:
             return f"a second default for the account of {_where(earlier)}"
-        self._defaults += 1
+        self._defaults[row.serie] += 1
         return None
 
     def summary(self) -> PlanSummary:
@@ -109,7 +111,8 @@ class RowConflicts:
             rows=self._series.total(),
             accounts=self._seen.count("row"),
             series=dict(self._series.most_common()),
-            defaults=self._defaults,
+            defaults=self._defaults.total(),
+            default_series=tuple(self._defaults),
         )
 
     def close(self) -> None:

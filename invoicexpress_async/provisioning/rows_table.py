@@ -1,5 +1,6 @@
 """The rows of a plan in a journal."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -33,7 +34,11 @@ from invoicexpress_async.provisioning.row import PlanRow
 ROWS: Final = Table(
     name="rows",
     key=("account", "serie"),
-    wish=(Column("is_default", int),),
+    wish=(
+        Column("is_default", int),
+        # The day before which it does not become the default; another is another plan.
+        Column("default_not_before", str),
+    ),
     columns=(
         Column("intent", str),
         Column("intended_at", str),
@@ -89,8 +94,9 @@ def key_of(row: PlanRow) -> Key:
 class RowJournal:
     """The rows of one run in its journal. Open it before anything else."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, default_not_before: dt.date | None = None) -> None:
         self._journal = journal
+        self._day = None if default_not_before is None else default_not_before.isoformat()
         self._reader = RecordReader(ROWS, RowRecord, make_record_converter())
 
     async def open(self) -> None:
@@ -103,7 +109,7 @@ class RowJournal:
 
     async def add_to_plan(self, rows: Sequence[PlanRow]) -> None:
         """Note some rows of the plan."""
-        await self._journal.add_to_plan(ROWS, [_wish(row) for row in rows])
+        await self._journal.add_to_plan(ROWS, [self._wish(row) for row in rows])
 
     async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
@@ -125,9 +131,10 @@ class RowJournal:
         kinds = [kind for kind, count in changes.counts.items() if count]
         if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
             count, first = sum(changes.counts.values()), differences[0]
+            day = await self._day_text(changes)
             raise JournalDifferenceError(
                 f"The journal is of another plan: {count} rows differ ({', '.join(kinds)}), such "
-                f"as {first.account} {first.serie!r}. Nothing was sent.",
+                f"as {first.account} {first.serie!r}.{day} Nothing was sent.",
                 differences=differences,
                 count=count,
             )
@@ -156,7 +163,7 @@ class RowJournal:
 
     async def admit(self, row: PlanRow) -> RowRecord:
         """Enter a row of a stream if it is new, and return what is known of it."""
-        return self._record(await self._journal.admit(ROWS, _wish(row)))
+        return self._record(await self._journal.admit(ROWS, self._wish(row)))
 
     def claims(self, row: PlanRow, sends: Callable[[], int]) -> JournalClaims:
         """Return where the intents of a row are claimed.
@@ -206,6 +213,25 @@ class RowJournal:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
+    def _wish(self, row: PlanRow) -> Entry:
+        return {
+            "account": row.account,
+            "serie": row.serie,
+            "is_default": int(row.is_default),
+            "default_not_before": self._day if row.is_default else None,
+        }
+
+    async def _day_text(self, changes: PlanChanges) -> str:
+        """Return that the day is another one, where that is what differs."""
+        first = next((one.key for one in changes.first if one.kind == "changed"), None)
+        if first is None:
+            return ""
+        (entry,) = await self._journal.look_up(ROWS, [first])
+        known = entry["default_not_before"]
+        if known == self._day or not entry["is_default"]:
+            return ""
+        return f" In it the series become the default {_from(known)}, and now {_from(self._day)}."
+
     def _record(self, entry: Entry) -> RowRecord:
         # Nearly all are new when a job begins, and there is nothing to read then.
         return (
@@ -213,6 +239,10 @@ class RowJournal:
             if entry["state"] == JournalState.PLANNED and not entry["sends"]
             else self._reader.read(entry)
         )
+
+
+def _from(day: Value) -> str:
+    return "at once" if day is None else f"on {day}"
 
 
 def _intended(claim: Claim, sends: int) -> Entry:
@@ -235,10 +265,6 @@ def _withdrawn(sends: int) -> Entry:
         "status": None,
         "code": None,
     }
-
-
-def _wish(row: PlanRow) -> Entry:
-    return {"account": row.account, "serie": row.serie, "is_default": int(row.is_default)}
 
 
 def _differences(changes: PlanChanges) -> tuple[Difference, ...]:

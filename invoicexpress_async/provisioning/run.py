@@ -141,7 +141,10 @@ class _Run:
         self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
         check_concurrency(concurrency)
-        rows = None if journal is None else RowJournal(journal)
+        day = self.settings.default_not_before
+        # On a machine without time-zone data this is found before anything is sent.
+        self.settings.may_default()
+        rows = None if journal is None else RowJournal(journal, default_not_before=day)
         if rows is not None:
             if self.plan.stream is not None:
                 await rows.open()

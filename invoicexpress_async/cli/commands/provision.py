@@ -26,8 +26,10 @@ from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
+from invoicexpress_async.provisioning.next_serie import coming_year
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
@@ -73,7 +75,8 @@ def provision(
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     warn_of_spaces(plan.summary.series)
-    what = f"{describe(plan)} at {base_url.template}"
+    early = _becoming_default_early(plan)
+    what = f"{describe(plan)} at {base_url.template}{early}"
     if job.dry_run:
         echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
         return _show_plan(plan, job, as_json=options.as_json)
@@ -117,6 +120,20 @@ def describe(plan: Plan) -> str:
     defaults = plan.summary.defaults
     default = f", {defaults} as default" if defaults else ""
     return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
+
+
+def _becoming_default_early(plan: Plan) -> str:
+    """Return from when invoices will use the series of coming years that become the default."""
+    series = plan.summary.default_series
+    today = today_in_lisbon() if series else None
+    early = {one: year for one in series if today and (year := coming_year(one, today.year))}
+    if not early:
+        return ""
+    serie, year = next(iter(early.items()))
+    return (
+        f". Invoices will use {serie!r} from now on, {today}, and not from {year}-01-01: "
+        "leave --default out and use `rollover` to wait for that day"
+    )
 
 
 @attrs.define(eq=False)

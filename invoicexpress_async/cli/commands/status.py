@@ -67,6 +67,8 @@ def _show(status: JournalStatus) -> None:
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
     # A path is never broken into lines.
     console.print(Text(printable(f"Journal{year}: {status.path}")), soft_wrap=True)
+    if status.default_not_before is not None:
+        console.print(f"Nothing becomes the default before {status.default_not_before} in Lisbon.")
     console.print(
         Text(printable(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), ""
     )
@@ -133,7 +135,9 @@ def _next(status: JournalStatus) -> Iterator[str]:
     if refused := counts.get(RowState.REFUSED):
         yield f"{refused} refused: cure the causes, then run it with --retry-refused."
     if prepared := counts.get(RowState.PREPARED):
-        yield f"{prepared} prepared: run it again on the day of --not-before, or later."
+        day = status.default_not_before
+        when = "on the day of --not-before" if day is None else f"on {day} in Lisbon"
+        yield f"{prepared} prepared: run the same command again {when}, or later."
 
 
 def _unknown_count(status: JournalStatus) -> int:
@@ -186,6 +190,7 @@ def _object(status: JournalStatus) -> dict[str, object]:
         ],
         "run_count": status.run_count,
         "rollover_year": status.rollover_year,
+        "default_not_before": status.default_not_before and status.default_not_before.isoformat(),
         "next": list(_next(status)),
     }
 

@@ -52,7 +52,7 @@ class RolloverLine:
         if self.journal is not None:
             return f"the journal has it: {self.journal}"
         if step.current is None:
-            return "ensure the serie that is named, make it the default"
+            return "ensure it, then make it the default"
         if canonical(step.current.serie) == canonical(step.serie or ""):
             return "nothing: it is the default"
         return "ensure, then make it the default"
