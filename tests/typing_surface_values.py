@@ -108,7 +108,7 @@ def rollovers(rolled: provisioning.RolloverReport, step: provisioning.RolloverSt
     assert_type(planned.settings(not_before=None), provisioning.RunSettings)
     assert_type(step.row, provisioning.AccountRow)
     assert_type(step.current, ix.Sequence | None)
-    assert_type(step.problem, ix.InvoiceXpressError | None)
+    assert_type((step.problem, step.is_unlike), tuple[ix.InvoiceXpressError | None, bool])
 
 
 def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import attrs
 
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 
 DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
@@ -168,6 +168,21 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r} has an invisible character in it, {invisible}."
         )
     return serie
+
+
+def check_new_serie(serie: object) -> str:
+    """Return the name of a sequence that is to be made, which can never be deleted.
+
+    Raises:
+        ConfigurationError: as `check_serie`; or a spreadsheet's error, formula or rounded number,
+            or spaces around it.
+    """
+    name = check_serie(serie)
+    if misread := misread_in(name):
+        raise ConfigurationError(
+            f"The serie {name!r} {misread}; a name can never be changed or deleted."
+        )
+    return name
 
 
 def check_id(value: object) -> int:

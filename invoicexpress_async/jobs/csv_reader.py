@@ -29,7 +29,10 @@ _LIKENESS: Final = 0.75
 
 @attrs.frozen(kw_only=True)
 class CsvRecord:
-    """One row: the line on which it begins, and its cells by column, without outer spaces."""
+    """One row: the line on which it begins, and its cells by column.
+
+    Only cells of the reader's `exact` columns keep their outer spaces.
+    """
 
     line: int
     cells: Mapping[str, str] = attrs.field(repr=False)
@@ -89,6 +92,7 @@ class CsvReader:
         required: The columns that must be there.
         optional: The columns that may be; others are ignored.
         problems: Where bad rows are noted.
+        exact: The columns whose cells are taken as they are, such as passwords.
         ignored: After reading began, the columns that are not known.
     """
 
@@ -96,6 +100,7 @@ class CsvReader:
     required: Collection[str]
     optional: Collection[str]
     problems: Problems
+    exact: Collection[str] = ()
     ignored: tuple[str, ...] = ()
 
     def read(self) -> Iterator[CsvRecord]:
@@ -171,12 +176,21 @@ class CsvReader:
         values = [cell.strip() for cell in cells]
         if not any(values):
             return None
-        # Spreadsheets end some rows with empty cells that the header does not have.
+        # Spreadsheets end some rows with empty cells that the header does not have, and others
+        # before the last cells, when these are empty.
         while len(values) > len(columns) and not values[-1]:
             values.pop()
-        if len(values) != len(columns):
+        absent = columns[len(values) :]
+        if len(values) > len(columns) or not set(absent).isdisjoint(self.required):
             self.problems.add(line, f"{len(values)} fields where the header has {len(columns)}")
             return None
+        if [_normal(value) for value in values] == columns[: len(values)]:
+            self.problems.add(line, "the header again: leave it out")
+            return None
+        values += [""] * len(absent)
+        for at, name in enumerate(columns):
+            if name in self.exact and values[at]:
+                values[at] = cells[at]
         return CsvRecord(line=line, cells=dict(zip(columns, values, strict=True)))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.company_rows import CompanyConflicts, CompanyReader
@@ -57,7 +57,7 @@ class CompanyList:
             ConfigurationError: naming every bad row by its line, and never a secret.
         """
         if serie is not None:
-            check_serie(serie)
+            check_new_serie(serie)
         if accepts_terms is not True:
             raise ConfigurationError(
                 "The API asks that the provider's terms are accepted for each account: say so "

@@ -5,8 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from invoicexpress_async.config import Secret, check_serie
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config import Secret, check_new_serie
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import KeyReference, as_key
@@ -86,7 +86,11 @@ class CompanyReader:
         self._folder = path.parent
         self._problems = Problems(path)
         self._table = CsvReader(
-            path=path, required=_REQUIRED, optional=_OPTIONAL, problems=self._problems
+            path=path,
+            required=_REQUIRED,
+            optional=_OPTIONAL,
+            exact=("serie", "password", "at_password"),
+            problems=self._problems,
         )
         self._path = path
 
@@ -142,7 +146,7 @@ class CompanyReader:
         )
 
     def _resolve(self, cells: dict[str, str], name: str) -> str | None:
-        reference = as_key(cells[name])
+        reference = as_key(cells[name].strip())
         if not isinstance(reference, KeyReference):
             return None
         if reference.kind == "file":
@@ -223,9 +227,9 @@ def _serie(serie: str | None, wrong: list[str]) -> str | None:
         wrong.append("no serie, and none was given for all rows")
         return None
     try:
-        return check_serie(serie)
+        return check_new_serie(serie)
     except ConfigurationError:
         invisible = invisible_in(serie)
         hidden = invisible and f"has an invisible character in it, {invisible}"
-        wrong.append(f"serie {hidden or _HINTS['serie']}")
+        wrong.append(f"serie {hidden or misread_in(serie) or _HINTS['serie']}")
     return None

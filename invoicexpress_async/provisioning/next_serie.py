@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 
 _PLACES: Final = re.compile(r"\{(year|yy)\}")
@@ -62,7 +62,7 @@ def serie_of_pattern(pattern: str, year: int) -> str:
     if not _PLACES.search(pattern):
         raise ConfigurationError(f"The pattern {pattern!r:.80} has neither {{year}} nor {{yy}}.")
     serie = pattern.replace("{year}", str(year)).replace("{yy}", str(year)[-2:])
-    return check_serie(serie)
+    return check_new_serie(serie)
 
 
 class _Year(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
@@ -69,7 +69,7 @@ class Plan:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
         if serie is not None:
-            check_serie(serie)
+            check_new_serie(serie)
         defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
         rows = CsvRows.check(Path(path), defaults)
         return cls(rows=rows, ignored_columns=rows.ignored)

@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -125,6 +125,7 @@ def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
     return CsvReader(
         path=path,
         required=("account", "api_key") if is_keyed else ("account",),
+        exact=("serie",),
         optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
         problems=problems,
     )
@@ -154,7 +155,7 @@ def _row(
             )
     found = [
         *_account_problems(cells["account"], key),
-        _NO_SERIE if name is None else _problem(check_serie, name, _SERIE_PROBLEM),
+        _NO_SERIE if name is None else _problem(check_new_serie, name, _SERIE_PROBLEM),
         _FLAG_PROBLEM if flag is None else None,
     ]
     problems.add(record.line, "; ".join(text for text in found if text))
@@ -191,7 +192,7 @@ def _account_row(
     key = _located(as_key(cells.get("api_key") or api_keys or ""), folder)
     found = [
         *_account_problems(cells["account"], key),
-        None if serie is None else _problem(check_serie, serie, _SERIE_PROBLEM),
+        None if serie is None else _problem(check_new_serie, serie, _SERIE_PROBLEM),
     ]
     if texts := [text for text in found if text]:
         problems.add(record.line, "; ".join(texts))
@@ -217,13 +218,15 @@ def _problem(check: Callable[[object], object], value: str, text: str) -> str | 
         check(value)
     except ConfigurationError:
         # The error's own text shows the value.
-        return _hidden(text.partition(" ")[0], value) or text
+        return _reason(text.partition(" ")[0], value) or text
     return None
 
 
-def _hidden(column: str, value: str) -> str | None:
-    invisible = invisible_in(value)
-    return invisible and f"{column} has an invisible character in it, {invisible}"
+def _reason(column: str, value: str) -> str | None:
+    if invisible := invisible_in(value):
+        return f"{column} has an invisible character in it, {invisible}"
+    misread = misread_in(value) if column == "serie" else None
+    return misread and f"{column} {misread}"
 
 
 def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
@@ -234,7 +237,7 @@ def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
     try:
         check_api_key(key)
     except ConfigurationError:
-        hidden = _hidden("api_key", key.reveal())
+        hidden = _reason("api_key", key.reveal())
         return hidden or "api_key is empty or has a control character in it"
     return None
 

@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
+from invoicexpress_async.config.serie_names import form_of
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
 from invoicexpress_async.jobs.settings import (
@@ -46,12 +47,14 @@ class RolloverStep:
             is none or more than one.
         serie: The next serie; None when it could not be told.
         problem: Why it could not; None otherwise.
+        is_unlike: Whether the serie's name is of another form than all others of the account.
     """
 
     row: AccountRow
     current: Sequence | None = None
     serie: str | None = None
     problem: InvoiceXpressError | None = None
+    is_unlike: bool = False
 
 
 def _as_steps(steps: Iterable[RolloverStep]) -> tuple[RolloverStep, ...]:
@@ -296,7 +299,9 @@ def _step(seen: AccountAudit, year: int, named: str | None) -> RolloverStep:
     (current,) = seen.defaults if len(seen.defaults) == 1 else (None,)
     if current is not None and is_step_backwards(current.serie, named):
         return _backwards(seen, current, named)
-    return RolloverStep(row=seen.row, current=current, serie=named)
+    forms = {form_of(one.serie) for one in seen.sequences}
+    is_unlike = bool(forms) and form_of(named) not in forms
+    return RolloverStep(row=seen.row, current=current, serie=named, is_unlike=is_unlike)
 
 
 def _derive(seen: AccountAudit, year: int) -> RolloverStep:
@@ -313,7 +318,7 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
         why = f"what follows its default {defaults[0].serie!r} in {year} is not plain"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])
     try:
-        check_serie(serie)
+        check_new_serie(serie)
     except ConfigurationError as error:
         why = f"its default cannot be followed: {str(error.args[0]).rstrip('.')}"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
 from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -19,7 +19,7 @@ def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) 
 
 
 def _check_serie(_: object, __: object, serie: str) -> None:
-    check_serie(serie)
+    check_new_serie(serie)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +37,7 @@ class AccountRow:
     api_key: Secret | KeyReference | AccountKeys = attrs.field(
         converter=as_key, validator=_check_key
     )
-    serie: str | None = None
+    serie: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_serie))
     line: int = 0
 
 

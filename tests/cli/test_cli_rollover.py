@@ -119,6 +119,23 @@ async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_g
     assert (summary["rows"], summary["is_complete"], summary["created"]) == (5, False, 0)
 
 
+async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, {"alfa": "2027", "beta": "FR2027", "gama": "2072A"})
+
+    people = await run(*line(accounts, sandbox, "--dry-run"))
+    machine = await run(*line(accounts, sandbox, "--dry-run", "--json"))
+    ended = await run(*line(accounts, sandbox))
+
+    first = people.out.splitlines()[2]
+    assert first.split()[1:4] == ["gama", "A26", "2072A"]
+    assert "unlike all others" in first
+    for shown in (people, ended):
+        assert "Unlike all other names of the account: '2072A' on gama." in shown.err
+    assert [row["is_unlike"] for row in machine.lines[:-1]] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [

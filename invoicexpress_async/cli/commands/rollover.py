@@ -121,7 +121,7 @@ class _Rollover:
         states = {account: state for account, (_, state) in known.items()}
         show_rollover(plan, states, as_json=self.options.as_json)
         what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
-        defaults = f" The default now is {_defaults(plan)}." if plan.steps else ""
+        defaults = f" The default now is {_defaults(plan)}.{_unlike(plan)}" if plan.steps else ""
         end = f"{defaults}{self._odd_year()} Nothing was changed."
         echo(f"{what}{self._when() if plan.plan().rows else ''}{_left_out(plan)}.{end}")
         return FAILED if plan.problems else DONE
@@ -184,7 +184,7 @@ class _Rollover:
             echo(f"Nothing to ensure{_left_out(plan)}.")
             return True
         what = f"{describe(rows)} at {base_url.template}{self._when()}{_left_out(plan)}"
-        defaults = f"The default now is {_defaults(plan)}."
+        defaults = f"The default now is {_defaults(plan)}.{_unlike(plan)}"
         if not (self.job.yes or is_this_machine(base_url)):
             with plain_interrupts():
                 return confirm(f"About to ensure {what}. {defaults}{self._odd_year()}")
@@ -240,6 +240,18 @@ def _defaults(plan: RolloverPlan) -> str:
     shown = [f"{name!r} on {count}" for name, count in names.most_common(_MAX_DEFAULTS_NAMED)]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _unlike(plan: RolloverPlan) -> str:
+    """Return which names are unlike all others of their account: a slip stays for ever."""
+    found = [step for step in plan.steps if step.is_unlike]
+    if not found:
+        return ""
+    shown = ", ".join(
+        f"{step.serie!r} on {step.row.account}" for step in found[:_MAX_DEFAULTS_NAMED]
+    )
+    more = f" and {left} more" if (left := len(found) - _MAX_DEFAULTS_NAMED) > 0 else ""
+    return f" Unlike all other names of the account: {shown}{more}."
 
 
 def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> AccountList:

@@ -24,7 +24,7 @@ from invoicexpress_async.cli.output import (
     write_json,
 )
 from invoicexpress_async.cli.shell import DONE, FAILED
-from invoicexpress_async.config import check_id, check_serie
+from invoicexpress_async.config import check_id, check_new_serie
 
 T = TypeVar("T")
 app: App = App(name="sequences", help="The sequences (séries) of one account.")
@@ -66,7 +66,7 @@ def create(
 
     Sent once at most: when the response is lost, it is looked for and never sent again.
     """
-    warn_of_spaces([check_serie(serie)])
+    warn_of_spaces([check_new_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created", yes=yes):
         return FAILED
     sequence = _run(options, lambda service: service.create(serie, default=default))
@@ -83,7 +83,7 @@ def ensure(
     options: AccountOptions = _NO_OPTIONS,
 ) -> int:
     """Create a sequence unless it is there; register it and make it the default as needed."""
-    warn_of_spaces([check_serie(serie)])
+    warn_of_spaces([check_new_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created unless it is there", yes=yes):
         return FAILED
     ensured = _run(options, lambda service: service.ensure(serie, default=default))
