@@ -53,6 +53,8 @@ def plans(
         assert_type(provisioning.Plan.from_async(rows), provisioning.Plan)
     assert_type((plan.summary.defaults, plan.summary.series), tuple[int, Mapping[str, int]])
     assert_type(plan.summary.default_series, tuple[str, ...])
+    pilot = plan.only(["acme"])
+    assert_type((pilot.accounts, pilot.is_chosen(row)), tuple[frozenset[str] | None, bool])
     assert_type((row.account, row.serie, row.line), tuple[str, str, int])
     assert_type((step.account, step.line), tuple[str, int])
 
@@ -107,6 +109,7 @@ def rollovers(rolled: provisioning.RolloverReport, step: provisioning.RolloverSt
     assert_type(planned.plan(), provisioning.Plan)
     assert_type(planned.settings(not_before=None), provisioning.RunSettings)
     assert_type(step.row, provisioning.AccountRow)
+    assert_type(rolled.plan.others, tuple[provisioning.RolloverStep, ...])
     assert_type(step.current, ix.Sequence | None)
     assert_type((step.problem, step.is_unlike), tuple[ix.InvoiceXpressError | None, bool])
 
@@ -115,6 +118,13 @@ def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> 
     assert_type((report.is_fine, report.not_started), tuple[bool, int])
     assert_type((one.is_fine, one.row), tuple[bool, provisioning.AccountRow])
     assert_type(one.defaults, tuple[ix.Sequence, ...])
+    assert_type(
+        (one.wanted, one.lack), tuple[provisioning.WantedSerie | None, provisioning.Lack | None]
+    )
+    wanted = provisioning.WantedSerie(year=2027)
+    assert_type(
+        (wanted.serie, wanted.year, wanted.is_name("2027")), tuple[str | None, int | None, bool]
+    )
     assert_type(one.incomplete, tuple[ix.Sequence, ...])
 
 

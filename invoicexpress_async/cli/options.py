@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.errors import ConfigurationError
 
 _DEFAULT_CONCURRENCY: Final = 50
@@ -66,7 +67,7 @@ Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class JobOptions:
+class JobOptions(SelectionOptions):
     """How to run the job, and what to keep of it."""
 
     journal: Annotated[
@@ -144,7 +145,7 @@ class PartnerOptions(ConnectionOptions):
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class OnboardOptions:
+class OnboardOptions(SelectionOptions):
     """How to run the job, and what to keep of it."""
 
     accept_terms: Annotated[

@@ -30,6 +30,14 @@ def next_serie(current: str, year: int) -> str | None:
     return before + str(year)[-place.width :] + after
 
 
+def has_year(serie: str, year: int) -> bool:
+    """Whether a name has this year in it, and no other."""
+    found = _years(serie)
+    # "A12-2027" is of 2027: two digits count where there are no four.
+    wide = [one for one in found if one.width == _WIDE]
+    return [one.year for one in wide or found] == [year]
+
+
 def coming_year(serie: str, this_year: int) -> int | None:
     """Return the year in a name when it is yet to come, or None.
 

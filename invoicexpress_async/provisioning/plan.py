@@ -18,6 +18,8 @@ def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
 
 
 def _summary(plan: "Plan") -> PlanSummary:
+    if plan.accounts is not None:
+        return summarise(filter(plan.is_chosen, plan.rows))
     return plan.rows.summary if isinstance(plan.rows, CsvRows) else summarise(plan.rows)
 
 
@@ -31,7 +33,8 @@ class Plan:
         stream: Rows that come one by one, each looked at only at its turn; instead of `rows`.
         ignored_columns: Columns of the file that mean nothing here; a misspelled one is among
             them.
-        summary: The rows, counted; a stream counts as none.
+        accounts: Whose rows are run; None for all. The others stay in the plan and in the journal.
+        summary: The rows that are run, counted; a stream counts as none.
 
     Raises:
         ConfigurationError: two rows are for the same account and serie, or make two series the
@@ -41,6 +44,7 @@ class Plan:
     rows: Collection[PlanRow] = attrs.field(default=(), converter=_as_rows)
     stream: AsyncIterable[PlanRow] | None = None
     ignored_columns: tuple[str, ...] = ()
+    accounts: frozenset[str] | None = None
     summary: PlanSummary = attrs.field(init=False, default=attrs.Factory(_summary, takes_self=True))
 
     @classmethod
@@ -73,6 +77,17 @@ class Plan:
         defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
         rows = CsvRows.check(Path(path), defaults)
         return cls(rows=rows, ignored_columns=rows.ignored)
+
+    def only(self, accounts: Iterable[str]) -> "Plan":
+        """Return the same plan of which only the rows of these accounts are run.
+
+        A pilot of five accounts has the journal of all: the rest is run later with the whole plan.
+        """
+        return attrs.evolve(self, accounts=frozenset(accounts))
+
+    def is_chosen(self, row: PlanRow) -> bool:
+        """Whether a row is run."""
+        return self.accounts is None or row.account in self.accounts
 
     @classmethod
     def from_async(cls, rows: AsyncIterable[PlanRow]) -> "Plan":

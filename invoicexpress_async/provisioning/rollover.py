@@ -1,7 +1,7 @@
 """`rollover`: the new year's serie on every account, and only then the default."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from typing import Final
 
@@ -68,10 +68,12 @@ class RolloverPlan:
     Attributes:
         steps: For each account, in the order of the input; fewer when it was stopped.
         year: The new year.
+        others: Of the accounts that are not chosen, those that the journal has: they stay in it.
     """
 
     steps: tuple[RolloverStep, ...] = attrs.field(converter=_as_steps)
     year: int
+    others: tuple[RolloverStep, ...] = ()
 
     @property
     def problems(self) -> tuple[RolloverStep, ...]:
@@ -97,7 +99,9 @@ class RolloverPlan:
 
     def plan(self) -> Plan:
         """Return the rows of the accounts whose serie is known."""
+        chosen = frozenset(step.row.account for step in self.steps)
         return Plan(
+            accounts=chosen if self.others else None,
             rows=[
                 PlanRow(
                     account=step.row.account,
@@ -106,9 +110,9 @@ class RolloverPlan:
                     is_default=True,
                     line=step.row.line,
                 )
-                for step in self.steps
+                for step in (*self.steps, *self.others)
                 if step.serie is not None
-            ]
+            ],
         )
 
 
@@ -172,6 +176,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
     concurrency: int = DEFAULT_CONCURRENCY,
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
+    only: Collection[str] | None = None,
 ) -> RolloverPlan:
     """Look at the default sequence of each account and derive the next; reads only.
 
@@ -188,6 +193,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
         pattern: A name with `{year}` or `{yy}` in it, for all accounts whose row names none.
         journal: That of the roll-over, open, if it is to be begun or gone on with.
         concurrency: How many accounts are read at a time.
+        only: The accounts that are meant; None for all. The others stay in the journal.
         on_account: Called with each as it comes.
         stop: Asked to end it early.
 
@@ -203,15 +209,19 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
         for row in accounts.rows
         if row.account in known
     }
-    rest = AccountList(rows=[row for row in accounts.rows if row.account not in steps])
+    meant = [row for row in accounts.rows if only is None or row.account in only]
+    rest = AccountList(rows=[row for row in meant if row.account not in steps])
     stream = iter_audit(manager, rest, concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for seen in stream:
             steps[seen.row.account] = _step(seen, year, seen.row.serie or for_all)
             if on_account is not None:
                 on_account(seen)
+    names = {row.account for row in meant}
     return RolloverPlan(
-        steps=(steps[row.account] for row in accounts.rows if row.account in steps), year=year
+        steps=(steps[row.account] for row in meant if row.account in steps),
+        year=year,
+        others=tuple(step for name, step in steps.items() if name not in names),
     )
 
 
@@ -229,6 +239,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     on_progress: Callable[[Progress], None] | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
     stop: RunStop | None = None,
+    only: Collection[str] | None = None,
 ) -> RolloverReport:
     """Create the new year's serie on every account, check it, and only then make it the default.
 
@@ -251,6 +262,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
         on_progress: As for `provision`.
         on_outcome: As for `provision`.
         stop: Asked to end it early.
+        only: As for `plan_rollover`.
 
     Raises:
         ConfigurationError: a year, day or pattern that cannot be right.
@@ -266,6 +278,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
         journal=journal,
         concurrency=concurrency,
         stop=stop,
+        only=only,
     )
     run = await provision(
         manager,

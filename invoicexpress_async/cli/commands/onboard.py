@@ -130,6 +130,10 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
         raise ConfigurationError(
             f"--forget names {printable(absent[0])!r}, which the file has not."
         )
+    chosen = job.choose(one.fiscal_id for one in companies.companies)
+    if chosen is not None:
+        kept = (one for one in companies.companies if one.fiscal_id in chosen)
+        companies = attrs.evolve(companies, companies=kept)
     if companies.ignored_columns:
         names = printable(", ".join(companies.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")

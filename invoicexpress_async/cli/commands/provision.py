@@ -71,12 +71,17 @@ def provision(
     if job.report is not None:
         check_report(job.report, row_layout(job.report), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
+    all_accounts = plan.summary.accounts
+    chosen = job.choose(row.account for row in plan.rows)
+    if chosen is not None:
+        plan = plan.only(chosen)
     if plan.ignored_columns:
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     warn_of_spaces(plan.summary.series)
     early = _becoming_default_early(plan)
-    what = f"{describe(plan)} at {base_url.template}{early}"
+    of = f" of {all_accounts}" if chosen is not None else ""
+    what = f"{describe(plan)}{of} at {base_url.template}{early}"
     if job.dry_run:
         echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
         return _show_plan(plan, job, as_json=options.as_json)
@@ -166,10 +171,11 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
         if reader is not None:
             compared.rows_in_journal = reader.row_count()
         has_states = as_json or reader is not None
-        rows = [(row, _state(row, reader, compared)) for row in plan.rows]
+        compared_rows = [(row, _state(row, reader, compared)) for row in plan.rows]
     columns = [one for one in _COLUMNS if has_states or one.name != "journal"]
+    rows = [one for one in compared_rows if plan.is_chosen(one[0])]
     show_plan(columns, rows, as_json=as_json)
-    differences = compared.differences(len(rows))
+    differences = compared.differences(len(compared_rows))
     would_refuse = bool(differences) and not job.accept_changes
     if as_json:
         write_json(
@@ -182,7 +188,7 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
             }
         )
     elif job.journal is not None:
-        _print_summary(job, compared, rows=len(rows), differences=differences)
+        _print_summary(job, compared, rows=len(compared_rows), differences=differences)
     return FAILED if would_refuse else DONE
 
 

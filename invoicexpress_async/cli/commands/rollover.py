@@ -87,9 +87,11 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     day = default_day(year, not_before=not_before, default_now=default_now)
     if job.report is not None:
         check_report(job.report, row_layout(job.report), accounts=accounts)
+    listed = AccountList.from_csv(accounts)
     run = _Rollover(
         path=accounts,
-        accounts=AccountList.from_csv(accounts),
+        accounts=listed,
+        only=job.choose(row.account for row in listed.rows),
         year=year,
         pattern=pattern,
         job=job,
@@ -103,6 +105,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
 class _Rollover:
     path: Path
     accounts: AccountList
+    only: frozenset[str] | None
     year: int
     pattern: str | None
     job: JobOptions
@@ -151,7 +154,7 @@ class _Rollover:
     async def _plan(
         self, manager: SessionManager, accounts: AccountList, *, journal: SqliteJournal | None
     ) -> RolloverPlan:
-        count = len(accounts.rows)
+        count = len(accounts.rows if self.only is None else self.only)
         echo(f"Looking at {count} account{'s' if count > 1 else ''}.")
         seen: list[str] = []
         with (
@@ -172,6 +175,7 @@ class _Rollover:
                 concurrency=self.job.concurrency,
                 on_account=on_account,
                 stop=self.interruption.stop,
+                only=self.only,
             )
             progress.update(Step(ended=len(plan.steps), text="looked at", skipped=_not_read(plan)))
         return plan
@@ -203,7 +207,8 @@ class _Rollover:
         return f" {self.year} is neither this year nor the next."
 
     def _print_interrupted(self, plan: RolloverPlan) -> int:
-        counts = f"Interrupted: {len(plan.steps)} of {len(self.accounts.rows)} accounts looked at."
+        count = len(self.accounts.rows if self.only is None else self.only)
+        counts = f"Interrupted: {len(plan.steps)} of {count} accounts looked at."
         text = f"{counts} Nothing was changed: run the same command again."
         print_failure(text, as_json=self.options.as_json)
         return INTERRUPTED

@@ -36,7 +36,7 @@ from invoicexpress_async.cli.views.columns import (
     yes_text,
 )
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
-from invoicexpress_async.provisioning import AccountAudit
+from invoicexpress_async.provisioning import AccountAudit, Lack
 
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
@@ -46,6 +46,10 @@ _SERIE_WIDTH: Final = 16
 _NO_DEFAULT: Final = "no default"
 _SEVERAL: Final = "several defaults"
 _CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
+_CHOOSE_IT: Final = (
+    "When its time has come: the roll-over again, or `invoicexpress sequences set-current NAME`."
+)
+_MAKE: Final = "Make it with `invoicexpress rollover`, or with `invoicexpress provision`."
 _REGISTER: Final = (
     "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
 )
@@ -162,6 +166,7 @@ ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
     Column("line", lambda one: one.row.line, places=Place.JSON),
     Column("account", lambda one: one.row.account, places=Place.JSON),
     Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
+    Column("lack", lambda one: one.lack, places=Place.JSON),
     Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
     Column(
         "sequences",
@@ -227,6 +232,8 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
     if seen.error is not None:
         yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
         return
+    if seen.lack is Lack.MISSING:
+        yield attrs.evolve(start, problem=f"no {seen.wanted}", cure=with_program_name(_MAKE))
     if not seen.defaults:
         yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
     has_several = len(seen.defaults) > 1
@@ -235,9 +242,18 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
         if has_several and sequence.is_default:
             yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
         elif sequence in seen.incomplete:
-            yield _incomplete(line, sequence)
+            is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
+            found = _incomplete(line, sequence)
+            yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
+        elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
+            problem = f"{seen.wanted} is not the default"
+            yield attrs.evolve(line, problem=problem, cure=with_program_name(_CHOOSE_IT))
         else:
             yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
+
+
+def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
+    return seen.wanted is not None and seen.wanted.is_name(sequence.serie)
 
 
 def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
