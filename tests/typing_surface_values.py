@@ -52,7 +52,7 @@ def plans(
     if rows is not None:
         assert_type(provisioning.Plan.from_async(rows), provisioning.Plan)
     assert_type((plan.summary.defaults, plan.summary.series), tuple[int, Mapping[str, int]])
-    assert_type(plan.summary.default_series, tuple[str, ...])
+    assert_type((plan.summary.default_series, plan.notes), tuple[tuple[str, ...], tuple[str, ...]])
     pilot = plan.only(["acme"])
     assert_type((pilot.accounts, pilot.is_chosen(row)), tuple[frozenset[str] | None, bool])
     assert_type((row.account, row.serie, row.line), tuple[str, str, int])

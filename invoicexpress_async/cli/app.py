@@ -35,7 +35,8 @@ def dispatch(tokens: list[str]) -> int:
     try:
         _refuse_key(tokens)
         _refuse_leading_option(tokens)
-        result: object = build()(tokens)
+        # cyclopts takes a lone hyphen for an option; as a path this is the same.
+        result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError:
         # Its own text repeats them, and one may be a key.

@@ -23,6 +23,7 @@ class CompanyList:
     Attributes:
         companies: In order.
         ignored_columns: Columns of the file that mean nothing here.
+        notes: What a person should know of how the file was read.
 
     Raises:
         ConfigurationError: two have one fiscal number, or one e-mail though their users are new.
@@ -30,6 +31,7 @@ class CompanyList:
 
     companies: tuple[Company, ...] = attrs.field(converter=_as_companies)
     ignored_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         conflicts = CompanyConflicts()
@@ -64,4 +66,5 @@ class CompanyList:
                 "with accepts_terms=True (--accept-terms)."
             )
         reader = CompanyReader(Path(path), serie=serie)
-        return cls(companies=reader.read(), ignored_columns=reader.ignored)
+        companies = reader.read()
+        return cls(companies=companies, ignored_columns=reader.ignored, notes=reader.notes)

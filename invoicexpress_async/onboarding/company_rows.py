@@ -5,11 +5,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from invoicexpress_async.config import Secret, check_new_serie
+from invoicexpress_async.config import Secret, account_name_in, check_new_serie
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import KeyReference, as_key
+from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.models.account import Language, NewAccount, TaxCountry
 from invoicexpress_async.models.at_credentials import AtCredentials, CommunicationType
 from invoicexpress_async.onboarding.company import Company, KnownAccount, fold_fiscal_id
@@ -90,6 +91,7 @@ class CompanyReader:
             required=_REQUIRED,
             optional=_OPTIONAL,
             exact=("serie", "password", "at_password"),
+            prose=("organization_name", "first_name", "last_name"),
             problems=self._problems,
         )
         self._path = path
@@ -98,6 +100,11 @@ class CompanyReader:
     def ignored(self) -> tuple[str, ...]:
         """The columns that mean nothing here, once it was read."""
         return self._table.ignored
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it was read."""
+        return self._table.notes
 
     def read(self) -> list[Company]:
         """Return the companies.
@@ -216,7 +223,9 @@ def _known(cells: Mapping[str, str], wrong: list[str]) -> KnownAccount | None:
         wrong.append("account and api_key go together")
         return None
     try:
-        return KnownAccount(name=name, api_key=Secret(key), id=cells.get("account_id"))
+        return KnownAccount(
+            name=account_name_in(name), api_key=Secret(key), id=cells.get("account_id")
+        )
     except ConfigurationError:
         wrong.append(f"account {_HINTS['account']}, or api_key cannot be")
     return None

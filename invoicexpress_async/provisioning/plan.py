@@ -33,6 +33,7 @@ class Plan:
         stream: Rows that come one by one, each looked at only at its turn; instead of `rows`.
         ignored_columns: Columns of the file that mean nothing here; a misspelled one is among
             them.
+        notes: What a person should know of how its file was read.
         accounts: Whose rows are run; None for all. The others stay in the plan and in the journal.
         summary: The rows that are run, counted; a stream counts as none.
 
@@ -44,6 +45,7 @@ class Plan:
     rows: Collection[PlanRow] = attrs.field(default=(), converter=_as_rows)
     stream: AsyncIterable[PlanRow] | None = None
     ignored_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     accounts: frozenset[str] | None = None
     summary: PlanSummary = attrs.field(init=False, default=attrs.Factory(_summary, takes_self=True))
 
@@ -58,9 +60,11 @@ class Plan:
     ) -> "Plan":
         """Read a plan from a file with a header: account, api_key, and maybe serie, default.
 
-        UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed. Blank
-        lines are skipped, spaces around a cell do not count. A relative `file:PATH` of a key is
-        relative to this file. It is read again when the plan is run, and must not change.
+        UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed; or a
+        spreadsheet in `.xlsx` (extra `excel`), or stdin as `-`. Blank lines are skipped, spaces
+        around the name of an account do not count, and its address is taken for its name.
+        Windows-1252 is read where all that matters is plain ASCII. A relative `file:PATH` of a key
+        is relative to this file. It is read again when the plan is run, and must not change.
 
         Args:
             path: The file.
@@ -76,7 +80,7 @@ class Plan:
             check_new_serie(serie)
         defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
         rows = CsvRows.check(Path(path), defaults)
-        return cls(rows=rows, ignored_columns=rows.ignored)
+        return cls(rows=rows, ignored_columns=rows.ignored, notes=rows.notes)
 
     def only(self, accounts: Iterable[str]) -> "Plan":
         """Return the same plan of which only the rows of these accounts are run.
@@ -108,12 +112,14 @@ class AccountList:
 
     Attributes:
         rows: The accounts, in order.
+        notes: What a person should know of how their file was read.
 
     Raises:
         ConfigurationError: an account is there twice.
     """
 
     rows: tuple[AccountRow, ...] = attrs.field(converter=_as_accounts)
+    notes: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         seen: set[str] = set()
@@ -131,4 +137,5 @@ class AccountList:
         Raises:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
-        return cls(rows=read_accounts(Path(path), api_keys))
+        rows, notes = read_accounts(Path(path), api_keys)
+        return cls(rows=rows, notes=notes)

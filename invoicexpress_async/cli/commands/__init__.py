@@ -37,6 +37,9 @@ COMMANDS: Final = (
     Command(
         "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
     ),
+    Command(
+        "template", f"{_PACKAGE}.template:template", "A file of accounts or companies to fill in."
+    ),
     Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
     Command(

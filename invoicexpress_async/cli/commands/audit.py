@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.connection import open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
 from invoicexpress_async.cli.progress import Step, open_progress
@@ -23,6 +23,7 @@ from invoicexpress_async.cli.views.audit import (
     audit_layout,
     show_audit,
 )
+from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import AccountAudit, AccountList, WantedSerie, iter_audit
 
 _NO_OPTIONS: Final = ConnectionOptions()
@@ -57,6 +58,8 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
     check_concurrency(concurrency)
     wanted = None if (year, serie) == (None, None) else WantedSerie(serie=serie, year=year)
     listed = AccountList.from_csv(accounts)
+    has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
+    warn_of_file(accounts, listed.notes, has_keys=has_keys)
     chosen = selection.choose(row.account for row in listed.rows)
     if chosen is not None:
         listed = AccountList(rows=[row for row in listed.rows if row.account in chosen])

@@ -16,6 +16,7 @@ from invoicexpress_async.cli.connection import (
     is_this_machine,
     name_of,
     read_key,
+    warn_of_file,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
@@ -137,6 +138,7 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
     if companies.ignored_columns:
         names = printable(", ".join(companies.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_file(path, companies.notes, has_keys=True)
     warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
     return companies
 

@@ -16,6 +16,7 @@ from invoicexpress_async.cli.connection import (
     confirm,
     is_this_machine,
     open_job,
+    warn_of_file,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.job_run import JobSpec, run_plan
@@ -26,6 +27,7 @@ from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
@@ -78,6 +80,8 @@ def provision(
     if plan.ignored_columns:
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    first = next(iter(plan.rows))
+    warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
     early = _becoming_default_early(plan)
     of = f" of {all_accounts}" if chosen is not None else ""

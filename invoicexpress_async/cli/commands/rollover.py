@@ -16,6 +16,7 @@ from invoicexpress_async.cli.connection import (
     is_this_machine,
     open_job,
     open_manager,
+    warn_of_file,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.failures import print_failure
@@ -27,6 +28,7 @@ from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
 from invoicexpress_async.cli.views.rows import row_layout, unplanned_view
+from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import (
@@ -88,6 +90,8 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     if job.report is not None:
         check_report(job.report, row_layout(job.report), accounts=accounts)
     listed = AccountList.from_csv(accounts)
+    has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
+    warn_of_file(accounts, listed.notes, has_keys=has_keys)
     run = _Rollover(
         path=accounts,
         accounts=listed,
