@@ -14,7 +14,7 @@ _NAMES = Parameter(consume_multiple=True, negative=(), show_default=False)
 
 
 @Parameter(name="*")
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # a job inherits from more than one set of options
 class SelectionOptions:
     """Which of the file are meant."""
 

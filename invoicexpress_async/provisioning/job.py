@@ -72,6 +72,7 @@ class RowJob:
                 row=row,
                 state=RowState(state),
                 seconds=0.0,
+                sequence=item.record.sequence,
                 created=False,
                 error=None if is_done else _recorded_refusal(item),
                 is_recorded=True,

@@ -12,7 +12,9 @@ import attrs
 from invoicexpress_async.jobs.journal import UNRESOLVED, Value
 from invoicexpress_async.jobs.sqlite import JournalFile
 from invoicexpress_async.jobs.timestamps import Timestamp
-from invoicexpress_async.provisioning.rows_table import ROWS
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
@@ -58,6 +60,33 @@ class RowInDoubt:
     sent_at: dt.datetime | None
     absent_since: dt.datetime | None
     sends: int
+
+
+@attrs.frozen(kw_only=True)
+class KeptRow:
+    """A row of the plan as the journal has it.
+
+    Attributes:
+        account: The account's name.
+        serie: The name of the sequence.
+        state: As in `JournalStatus.counts`.
+        is_created: Whether a run is known to have created it; None when that is not known.
+        sequence: With its ids and validation codes, as it was last seen.
+        error: The class of the error it ended with.
+        status: Of the response, when there was one.
+        code: Of the response, when it had one.
+        intent: Of what is unknown.
+    """
+
+    account: str
+    serie: str
+    state: str
+    is_created: bool | None
+    sequence: Sequence | None
+    error: str | None
+    status: int | None
+    code: str | None
+    intent: Intent | None
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +201,27 @@ class JournalReader:
             str(entry["account"]): (str(entry["serie"]), str(entry["state"]))
             for entry in self._file.entries(ROWS)
         }
+
+    def rows(self) -> Iterator[KeptRow]:
+        """Yield the rows of its plan.
+
+        Raises:
+            JournalError: it cannot be read, or a row of it is damaged.
+        """
+        reader = row_reader()
+        for entry in self._file.entries(ROWS, order_by="account, serie"):
+            record, created = reader.read(entry), entry["is_created"]
+            yield KeptRow(
+                account=str(entry["account"]),
+                serie=str(entry["serie"]),
+                state=record.state,
+                is_created=None if created is None else bool(created),
+                sequence=record.sequence,
+                error=record.error,
+                status=record.status,
+                code=record.code,
+                intent=record.intent,
+            )
 
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over.

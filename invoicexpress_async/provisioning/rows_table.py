@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -28,6 +28,8 @@ from invoicexpress_async.jobs.journal import (
 from invoicexpress_async.jobs.records import RecordReader, make_record_converter
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 
@@ -49,6 +51,7 @@ ROWS: Final = Table(
         Column("status", int),
         Column("code", str),
         Column("sequence_id", int),
+        Column("sequence", str),
         Column("is_created", int),
     ),
 )
@@ -69,6 +72,7 @@ class RowRecord:
         status: Of the refusal it ended with.
         code: Of the refusal it ended with.
         sequence_id: The sequence's, once known.
+        sequence: With its ids and validation codes, as it was last seen.
     """
 
     state: JournalState = JournalState.PLANNED
@@ -81,9 +85,17 @@ class RowRecord:
     status: int | None = None
     code: str | None = None
     sequence_id: int | None = None
+    sequence: Sequence | None = None
 
 
 _NEW: Final = RowRecord()
+
+
+def row_reader() -> RecordReader[RowRecord]:
+    """Return what reads the entries of rows."""
+    converter = make_record_converter()
+    converter.register_structure_hook(Sequence, lambda text, _: load_sequence(text))
+    return RecordReader(ROWS, RowRecord, converter)
 
 
 def key_of(row: PlanRow) -> Key:
@@ -97,7 +109,7 @@ class RowJournal:
     def __init__(self, journal: Journal, *, default_not_before: dt.date | None = None) -> None:
         self._journal = journal
         self._day = None if default_not_before is None else default_not_before.isoformat()
-        self._reader = RecordReader(ROWS, RowRecord, make_record_converter())
+        self._reader = row_reader()
 
     async def open(self) -> None:
         """Make room for rows."""
@@ -107,7 +119,7 @@ class RowJournal:
         """Begin to compare a plan with the journal."""
         await self._journal.begin_plan(ROWS)
 
-    async def add_to_plan(self, rows: Sequence[PlanRow]) -> None:
+    async def add_to_plan(self, rows: Iterable[PlanRow]) -> None:
         """Note some rows of the plan."""
         await self._journal.add_to_plan(ROWS, [self._wish(row) for row in rows])
 
@@ -157,7 +169,7 @@ class RowJournal:
             ROWS.key_of(entry) for entry in await self._journal.read(ROWS, states=UNRESOLVED)
         )
 
-    async def look_up(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
+    async def look_up(self, rows: Iterable[PlanRow]) -> list[RowRecord]:
         """Return what is known of rows of the plan."""
         return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
 
@@ -209,6 +221,7 @@ class RowJournal:
         }
         if outcome.sequence is not None:
             values["sequence_id"] = outcome.sequence.id
+            values["sequence"] = dump_sequence(outcome.sequence)
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
+from invoicexpress_async.cli.options import ConnectionOptions, ReportOptions, check_concurrency
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
 from invoicexpress_async.cli.selection import SelectionOptions
@@ -27,6 +27,7 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import AccountAudit, AccountList, WantedSerie, iter_audit
 
 _NO_OPTIONS: Final = ConnectionOptions()
+_NO_REPORT: Final = ReportOptions()
 _NO_SELECTION: Final = SelectionOptions()
 
 
@@ -42,10 +43,7 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
         str | None, Parameter(help="Who lacks this very serie? Instead of --year.")
     ] = None,
     concurrency: Annotated[int, Parameter(help="Accounts read at a time.")] = 50,
-    report: Annotated[
-        Path | None,
-        Parameter(help="Write every serie and document type here: Markdown in .md, else CSV."),
-    ] = None,
+    reporting: ReportOptions = _NO_REPORT,
     selection: SelectionOptions = _NO_SELECTION,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
@@ -64,7 +62,9 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
     if chosen is not None:
         listed = AccountList(rows=[row for row in listed.rows if row.account in chosen])
     interruption = Interruption()
-    output = OutputOptions(as_json=options.as_json, report=report, accounts=accounts)
+    output = OutputOptions(
+        as_json=options.as_json, report=reporting.report, accounts=accounts, style=reporting.style
+    )
     work = _Audit(
         accounts=listed,
         wanted=wanted,

@@ -94,7 +94,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     )
     base_url, partner = base_url_of(options), name_of(options)
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
-    _check_paths(companies, keys_out, journal, spool, job.report)
+    _check_paths(companies, keys_out, journal, spool, job)
     listed = _read(companies, serie, job)
     plan = _plan_companies(listed, read_standings(journal), job)
     what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
@@ -144,9 +144,10 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
 
 
 def _check_paths(
-    companies: Path, keys_out: Path, journal: Path, spool: Path, report: Path | None
+    companies: Path, keys_out: Path, journal: Path, spool: Path, job: OnboardOptions
 ) -> None:
     """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
+    report, style = job.report, job.style
     paths = {
         "the companies": companies,
         "--keys-out": keys_out,
@@ -162,7 +163,7 @@ def _check_paths(
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
     if report is not None:
-        check_report(report, company_layout(report))
+        check_report(report, company_layout(report, style=style))
 
 
 class PlannedAction(StrEnum):

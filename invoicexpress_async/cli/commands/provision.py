@@ -71,7 +71,7 @@ def provision(
     settings = settings_of(job)
     base_url = base_url_of(options)
     if job.report is not None:
-        check_report(job.report, row_layout(job.report), accounts=accounts)
+        check_report(job.report, row_layout(job.report, style=job.style), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     all_accounts = plan.summary.accounts
     chosen = job.choose(row.account for row in plan.rows)
@@ -92,7 +92,9 @@ def provision(
     if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
         return FAILED
     echo(f"Ensuring {what}.")
-    output = OutputOptions(as_json=options.as_json, report=job.report, accounts=accounts)
+    output = OutputOptions(
+        as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
+    )
     return run_to_its_end(_run(plan, job, settings, options, output))
 
 

@@ -88,7 +88,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
         raise ConfigurationError("--not-before and --default-now contradict each other: give one.")
     day = default_day(year, not_before=not_before, default_now=default_now)
     if job.report is not None:
-        check_report(job.report, row_layout(job.report), accounts=accounts)
+        check_report(job.report, row_layout(job.report, style=job.style), accounts=accounts)
     listed = AccountList.from_csv(accounts)
     has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
     warn_of_file(accounts, listed.notes, has_keys=has_keys)
@@ -151,7 +151,10 @@ class _Rollover:
                 unplanned=tuple(map(unplanned_view, plan.problems)),
             )
             output = OutputOptions(
-                as_json=self.options.as_json, report=self.job.report, accounts=self.path
+                as_json=self.options.as_json,
+                report=self.job.report,
+                accounts=self.path,
+                style=self.job.style,
             )
             return await run_plan(manager, work, output)
 

@@ -11,14 +11,24 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table, write_json
+from invoicexpress_async.cli.report_file import OutputOptions, open_report
 from invoicexpress_async.cli.shell import DONE, printable
 from invoicexpress_async.cli.summary import FailureGroup, Group
-from invoicexpress_async.cli.views.rows import STATE_STYLES, code_text, failure_table
+from invoicexpress_async.cli.views.rows import (
+    STATE_STYLES,
+    code_text,
+    failure_table,
+    kept_view,
+    row_layout,
+)
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep, read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
+from invoicexpress_async.provisioning.journal_status import JournalReader
 
+_NO_REPORT: Final = ReportOptions()
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
 _MEANINGS: Final[dict[str, str]] = {
@@ -45,11 +55,14 @@ def status(
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="JSON on stdout, errors as JSON.")
     ] = False,
+    reporting: ReportOptions = _NO_REPORT,
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
     if not journal.is_file():
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
+    if reporting.report is not None:
+        _write_report(journal, reporting, reporting.report)
     if as_json:
         write_json(_object(found) | {"companies": _company_objects(standings)})
         return DONE
@@ -59,6 +72,25 @@ def status(
         _show_companies(standings)
         sys.stdout.flush()
     return DONE
+
+
+def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
+    """Write every row of the plan, each with its ids and codes.
+
+    Raises:
+        ConfigurationError: the report cannot be written, or must not be.
+    """
+    output = OutputOptions(report=path, accounts=journal, style=options.style)
+    report, problem = open_report(output, path, row_layout), ""
+    with JournalReader(journal) as reader:
+        for kept in reader.rows():
+            report.add(kept_view(kept))
+    try:
+        report.close()
+    except OSError as error:
+        problem = f"The report {path} cannot be written: {error.strerror}."
+    if problem:
+        raise ConfigurationError(problem)
 
 
 def _show(status: JournalStatus) -> None:

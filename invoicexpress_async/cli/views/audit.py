@@ -22,6 +22,7 @@ from invoicexpress_async.cli.output import (
     sequence_object,
 )
 from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.cli.summary import Digest, Group
 from invoicexpress_async.cli.views.columns import (
@@ -29,12 +30,14 @@ from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
     Place,
+    ReportSpec,
     line_text,
     object_of,
     report_of,
     table_of,
     yes_text,
 )
+from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit, Lack
 
@@ -277,21 +280,34 @@ def account_object(seen: AccountAudit) -> dict[str, object]:
     return object_of("account", ACCOUNT_COLUMNS, seen)
 
 
-def audit_layout(path: Path, columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Layout[AccountAudit]:
-    """Return the report that the suffix of the file selects.
+def audit_layout(
+    path: Path,
+    columns: Columns[AuditLine] = AUDIT_COLUMNS,
+    *,
+    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
+) -> Layout[AccountAudit]:
+    """Return the report that the ending of the file selects.
 
     In CSV, a serie has a line for each document type.
     """
     summary = AuditSummary(total=0, max_kept=0)
-    return report_of(
-        path,
-        columns,
-        lines_of,
+    spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
+        columns=columns,
+        lines_of=lines_of,
         documents=DOCUMENT_COLUMNS,
+        order=lambda seen: (int(seen.is_fine), seen.row.account),
         on_record=summary.add,
+        facts=lambda: ReportFacts(
+            counts={"not fine": summary.not_fine, "fine": summary.fine},
+            advice=[
+                f"{group.count} {problem}: {cure}"
+                for (problem, cure), group in summary.ordered_groups()
+            ],
+        ),
         end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
     )
+    return report_of(path, spec, style)
 
 
 def show_audit(summary: AuditSummary, *, seconds: float) -> None:

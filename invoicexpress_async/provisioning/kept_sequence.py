@@ -1,0 +1,59 @@
+"""A sequence in a journal: its ids and validation codes, so that every later report is whole."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from invoicexpress_async.models.sequence import DocumentSequenceState, DocumentType, Sequence
+
+
+def dump_sequence(sequence: Sequence) -> str:
+    """Return a sequence as the text that a journal keeps."""
+    documents = {
+        str(name): [state.number, state.sequence_id, state.validation_code]
+        for name, state in sequence.documents.items()
+        if state.is_configured
+    }
+    kept = [sequence.id, sequence.serie, int(sequence.is_default), documents]
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+
+
+def load_sequence(text: str) -> Sequence:
+    """Return the sequence of a text.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
+    kept: Any = json.loads(text)
+    match kept:
+        case [int(identity), str(serie), (0 | 1) as is_default, dict(documents)]:
+            return Sequence(
+                id=identity,
+                serie=serie,
+                is_default=bool(is_default),
+                documents=_documents(documents),
+            )
+        case _:
+            raise ValueError("no sequence")
+
+
+def _documents(
+    found: Mapping[str, object],
+) -> dict[DocumentType | str, DocumentSequenceState]:
+    documents: dict[DocumentType | str, DocumentSequenceState] = {}
+    for name, state in found.items():
+        match state:
+            case [int() | None as number, int(identity), str() | None as code]:
+                documents[_type(name)] = DocumentSequenceState(
+                    number=number, sequence_id=identity, validation_code=code
+                )
+            case _:
+                raise ValueError("no state of a document type")
+    return documents
+
+
+def _type(name: str) -> DocumentType | str:
+    try:
+        return DocumentType(name)
+    except ValueError:
+        return name
