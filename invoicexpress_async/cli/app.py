@@ -4,7 +4,7 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from invoicexpress_async.cli.commands import COMMANDS, overview
+from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
 from invoicexpress_async.cli.shell import INTERRUPTED, program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -24,7 +24,7 @@ def build() -> App:
         exit_on_error=False,
     )
     for command in COMMANDS:
-        app.command(command.import_path, name=command.name)
+        app.command(command.import_path, name=command.name, help_epilogue=examples_of(command.name))
     return app
 
 

@@ -63,7 +63,7 @@ class Layout(Protocol[T_contra]):
         """How each such file begins, and by which it is known."""
         ...
 
-    def entry(self, one: T_contra) -> str:
+    def entry(self, one: T_contra, /) -> str:
         """Return what is written of one."""
         ...
 
@@ -71,7 +71,7 @@ class Layout(Protocol[T_contra]):
         """Return what is written last."""
         ...
 
-    def order(self, one: T_contra) -> tuple[int | str, ...]:
+    def order(self, one: T_contra, /) -> tuple[int | str, ...]:
         """Return where it stands: what needs a person comes first, then by account."""
         ...
 

@@ -133,6 +133,11 @@ class AuditReport:
     seconds: float
     not_started: int = 0
 
+    def __str__(self) -> str:
+        fine = sum(one.is_fine for one in self.accounts)
+        left = f", {self.not_started} not looked at" if self.not_started else ""
+        return f"{fine} fine, {len(self.accounts) - fine} not fine{left}, in {self.seconds:.1f} s"
+
     @property
     def is_fine(self) -> bool:
         """Whether every account was looked at and is fine."""

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import UNRESOLVED, Value
+from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
 from invoicexpress_async.jobs.sqlite import JournalFile
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
@@ -18,6 +18,15 @@ from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
+_ENDED: Final = frozenset(
+    {
+        JournalState.DONE,
+        JournalState.PREPARED,
+        JournalState.PARTIAL,
+        JournalState.REFUSED,
+        JournalState.FAILED,
+    }
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +129,7 @@ class JournalStatus:
         rollover_year: The year, when it is the journal of a roll-over.
         default_not_before: The day, in Lisbon, before which its series do not become the default;
             None when they do so at once.
+        ended_in_last_run: How many rows the last run has brought to an end.
     """
 
     path: Path
@@ -133,6 +143,7 @@ class JournalStatus:
     run_count: int
     rollover_year: int | None
     default_not_before: dt.date | None = None
+    ended_in_last_run: int = 0
 
     @property
     def rows(self) -> int:
@@ -251,6 +262,8 @@ class JournalReader:
         file = self._file
         with file.one_moment():
             states = file.groups(ROWS, "state", example="account")
+            runs = tuple(self._runs())
+            began = runs[0].started_at.timestamp() if runs else 0.0
             return JournalStatus(
                 path=self._path,
                 counts=MappingProxyType({str(state): _int(count) for state, count, _ in states}),
@@ -259,7 +272,8 @@ class JournalReader:
                 failures=tuple(self._failures()),
                 in_doubt=tuple(self._unresolved()),
                 holder=file.holder,
-                runs=tuple(self._runs()),
+                runs=runs,
+                ended_in_last_run=file.count_since(ROWS, began, _ENDED),
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
                 default_not_before=self.default_not_before(),

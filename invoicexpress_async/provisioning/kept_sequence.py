@@ -24,17 +24,19 @@ def load_sequence(text: str) -> Sequence:
     Raises:
         ValueError: the text is damaged.
     """
-    kept: Any = json.loads(text)
-    match kept:
-        case [int(identity), str(serie), (0 | 1) as is_default, dict(documents)]:
-            return Sequence(
-                id=identity,
-                serie=serie,
-                is_default=bool(is_default),
-                documents=_documents(documents),
-            )
-        case _:
-            raise ValueError("no sequence")
+    found: Any = json.loads(text)
+    try:
+        identity, serie, is_default, documents = found
+    except TypeError:
+        raise ValueError("no sequence") from None
+    if type(identity) is not int or not isinstance(serie, str) or is_default not in {0, 1}:
+        raise ValueError("no sequence")
+    return Sequence(
+        id=identity,
+        serie=serie,
+        is_default=bool(is_default),
+        documents=_documents(documents),
+    )
 
 
 def _documents(

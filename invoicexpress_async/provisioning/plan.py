@@ -9,6 +9,7 @@ import attrs
 from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.provisioning.given_rows import GivenRow, given_rows, given_stream
 from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, summarise
 
@@ -81,6 +82,38 @@ class Plan:
         defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
         rows = CsvRows.check(Path(path), defaults)
         return cls(rows=rows, ignored_columns=rows.ignored, notes=rows.notes)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[GivenRow] | AsyncIterable[GivenRow],
+        *,
+        serie: str | None = None,
+        default: bool = False,
+        api_keys: AccountKeys | None = None,
+    ) -> "Plan":
+        """Return a plan of rows, or of mappings as a database gives them.
+
+        A mapping has `account`, and maybe `api_key`, `serie` and `default`. An async iterable is
+        run once, row by row, as by `from_async`.
+
+        Args:
+            rows: The rows.
+            serie: For the rows that name none.
+            default: For the rows that do not say.
+            api_keys: An async callable that returns the key of an account, for the rows that
+                have none.
+
+        Raises:
+            ConfigurationError: naming the row by its number, and never its key. Of an async
+                iterable it is raised by the run, at that row.
+        """
+        if serie is not None:
+            check_new_serie(serie)
+        defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
+        if isinstance(rows, AsyncIterable):
+            return cls(stream=given_stream(rows, defaults))
+        return cls(rows=tuple(given_rows(rows, defaults)))
 
     def only(self, accounts: Iterable[str]) -> "Plan":
         """Return the same plan of which only the rows of these accounts are run.

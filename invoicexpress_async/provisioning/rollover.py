@@ -160,6 +160,10 @@ class RolloverReport:
     plan: RolloverPlan
     run: ProvisioningReport
 
+    def __str__(self) -> str:
+        left = len(self.plan.problems)
+        return f"{self.plan.year}: {self.run}" + (f", {left} without a next serie" if left else "")
+
     @property
     def is_complete(self) -> bool:
         """Whether every account has its new serie, registered, and as default or prepared."""

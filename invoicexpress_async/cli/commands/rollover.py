@@ -1,6 +1,7 @@
 """`invoicexpress rollover`: the new year's serie on all accounts of a file."""
 
 import datetime as dt
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Final
@@ -44,6 +45,8 @@ from invoicexpress_async.provisioning.rollover import default_day
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _MAX_DEFAULTS_NAMED: Final = 3
+# A list, a create and a default for each account that was read once here.
+_REQUESTS_PER_READ: Final = 3
 _NO_JOB_OPTIONS: Final = JobOptions()
 
 
@@ -121,15 +124,18 @@ class _Rollover:
         """Show what would be done."""
         known = _known(self.job, self.year, self.day)
         accounts = _with_series(self.accounts, known)
+        started = time.monotonic()
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, journal=None)
+        seconds = time.monotonic() - started
         if self.interruption.has_come:
             return self._print_interrupted(plan)
         states = {account: state for account, (_, state) in known.items()}
         show_rollover(plan, states, as_json=self.options.as_json)
         what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
         defaults = f" The default now is {_defaults(plan)}.{_unlike(plan)}" if plan.steps else ""
-        end = f"{defaults}{self._odd_year()} Nothing was changed."
+        pace = _estimate(seconds) if plan.plan().rows else ""
+        end = f"{defaults}{self._odd_year()}{pace} Nothing was changed."
         echo(f"{what}{self._when() if plan.plan().rows else ''}{_left_out(plan)}.{end}")
         return FAILED if plan.problems else DONE
 
@@ -252,6 +258,13 @@ def _defaults(plan: RolloverPlan) -> str:
     shown = [f"{name!r} on {count}" for name, count in names.most_common(_MAX_DEFAULTS_NAMED)]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _estimate(seconds: float) -> str:
+    """Return how long the run will take, at the pace of its reads."""
+    minutes = seconds * _REQUESTS_PER_READ / 60
+    about = "less than a minute" if minutes < 1 else f"{minutes:.0f} minutes or more"
+    return f" The run would take {about}, at the pace of these reads."
 
 
 def _unlike(plan: RolloverPlan) -> str:

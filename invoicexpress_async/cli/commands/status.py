@@ -114,7 +114,7 @@ def _show(status: JournalStatus) -> None:
         console.print("", failure_table(_groups(status)), sep="\n")
     if status.in_doubt:
         _show_unknown(status)
-    for line in ("", *_runs(status), "", f"Next: {' '.join(_next(status))}"):
+    for line in ("", *_pace(status), *_runs(status), "", f"Next: {' '.join(_next(status))}"):
         console.print(Text(printable(line)))
     sys.stdout.flush()
 
@@ -138,12 +138,28 @@ def _show_unknown(status: JournalStatus) -> None:
         console.print(f"… {left} more", style="dim")
 
 
+def _pace(status: JournalStatus) -> Iterator[str]:
+    """Yield how far it is; of a living run, how fast it goes and when it will be at its end."""
+    if not status.rows:
+        return
+    good = sum(status.counts.get(one, 0) for one in (RowState.DONE, RowState.PREPARED))
+    text = f"{100 * good // status.rows} % done or prepared"
+    if status.holder and status.runs and status.ended_in_last_run:
+        seconds = (dt.datetime.now(tz=dt.UTC) - status.runs[0].started_at).total_seconds()
+        rate = status.ended_in_last_run / max(seconds, 1.0)
+        left = sum(status.counts.get(one, 0) for one in ("planned", "intent"))
+        end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left / rate)
+        text += f", {rate:.1f} rows a second: {left} left, until about {end:%H:%M %Z}"
+    yield f"{text}."
+
+
 def _runs(status: JournalStatus) -> Iterator[str]:
     count = status.run_count
     shown = ", ".join(f"{_local(one.started_at)} (process {one.process})" for one in status.runs)
     if count:
         which = "the last" if count > 1 else "at"
-        yield f"{count} run{'s' if count > 1 else ''} began, {which} {shown}."
+        zone = f"{dt.datetime.now().astimezone():%Z}"
+        yield f"{count} run{'s' if count > 1 else ''} began, {which} {shown}; times are in {zone}."
 
 
 def _next(status: JournalStatus) -> Iterator[str]:

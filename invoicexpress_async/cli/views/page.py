@@ -31,7 +31,7 @@ header{order:-1}h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1rem;margin:1r
 main{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #ddd}
 th{position:sticky;top:0;background:#fff;cursor:pointer;white-space:nowrap}
-td.n{text-align:right}td{overflow-wrap:anywhere;min-width:4ch}
+td.n{text-align:right}td{overflow-wrap:break-word;max-width:60ch}
 tr.a td:first-child{box-shadow:inset 4px 0 #c62828}
 input{font:inherit;padding:.3rem;width:min(24rem,100%)}
 @media print{.tools{display:none}body{margin:0;font-size:10px}main{overflow:visible}
