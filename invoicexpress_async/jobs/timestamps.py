@@ -30,7 +30,7 @@ class Timestamp:
     @classmethod
     def now(cls) -> Self:
         """Return the present."""
-        return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
+        return cls(wall=time.time(), steady=time.monotonic(), boot=boot_id())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -60,7 +60,8 @@ class Timestamp:
 
 
 @cache
-def _boot() -> str:
+def boot_id() -> str:
+    """Return which start of the machine this is; "" where the system does not say."""
     # Linux counts its monotonic clock from the start of the machine, for all processes alike.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
