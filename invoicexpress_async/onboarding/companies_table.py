@@ -95,6 +95,11 @@ class CompanyRecord:
         return self.at_mark or CredentialHistory()
 
     @property
+    def known_credentials(self) -> tuple[int, str | None]:
+        """How many sends have no known outcome, and the history, as text to compare."""
+        return self.at_sends, self.history.dump()
+
+    @property
     def lacks_credentials(self) -> bool:
         """Whether the tax authority would not register its sequence for want of right ones."""
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
@@ -184,8 +189,8 @@ class CompanyJournal:
             there = await self._journal.claim(claim)
         if there is None:
             (entry,) = await self._journal.look_up(COMPANIES, [(company.fiscal_id,)])
-            seen = entry["step"], entry["at_sends"], entry["at_mark"]
-            if seen == (CompanyStep.AT, *known):
+            record = self._reader.read(entry)
+            if record.step is CompanyStep.AT and record.known_credentials == known:
                 return claim
             self.release_credentials(claim)
         raise CredentialsBusyError(f"Another run sends AT credentials to account {account}.")

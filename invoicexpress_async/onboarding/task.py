@@ -85,7 +85,7 @@ class CompanyTask:
             step=record.step,
             intent=record.intent if is_at_series else None,
             at_sends=record.at_sends,
-            known_credentials=(record.at_sends, record.at_mark and record.at_mark.dump()),
+            known_credentials=record.known_credentials,
             history=record.history,
             is_after_5xx=is_at and record.error == ServerError.__name__,
         )
