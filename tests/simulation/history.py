@@ -1,0 +1,195 @@
+"""One seed is one history: what runs, what goes wrong, and what must hold in the end."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.provisioning import Plan, PlanRow, RunSettings, provision
+from simulation.disk import Disk, SimulatedJournal
+from simulation.loop import SimulatedLoop, StuckError
+from simulation.network import Connection, Network, Resolver
+from simulation.oracle import KEY, Oracle
+from simulation.server import Server
+from simulation.sources import SimulatedClock, simulated
+from simulation.trace import Trace
+from simulation.troubles import Rates, Troubles
+
+_MOST_STEPS: Final = 300_000
+_MOST_RUNS: Final = 4
+_AGAIN_SECONDS: Final = 900.0
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """What a history begins with."""
+
+    wanted: list[tuple[str, str]]
+    jobs: int
+    concurrency: int
+    resend_absent_after: float | None
+    is_default: bool
+    may_stay_unregistered: float
+
+    @classmethod
+    def draw(cls, chance: random.Random, *, most_jobs: int) -> "Scenario":
+        """Choose."""
+        accounts = chance.randint(1, 3)
+        series = ["2027", "2027B"][: chance.choice((1, 1, 2))]
+        return cls(
+            wanted=[(f"acme-{one}", serie) for one in range(accounts) for serie in series],
+            jobs=chance.randint(1, most_jobs),
+            concurrency=chance.randint(1, 4),
+            resend_absent_after=chance.choice((None, _AGAIN_SECONDS, 1200.0)),
+            is_default=chance.random() < 0.3,
+            may_stay_unregistered=chance.choice((0.0, 0.0, 0.3)),
+        )
+
+    def plan(self) -> Plan:
+        """Return what each job is to do."""
+        first = self.wanted[0][1]
+        return Plan(
+            rows=[
+                PlanRow(
+                    account=account,
+                    api_key=KEY,
+                    serie=serie,
+                    is_default=self.is_default and serie == first,
+                )
+                for account, serie in self.wanted
+            ]
+        )
+
+
+@attrs.frozen(kw_only=True)
+class History:
+    """What a seed came to."""
+
+    seed: int
+    violations: tuple[str, ...]
+    lines: tuple[str, ...]
+    digest: str
+    sends: int
+
+
+class World:
+    """All that there is in one history."""
+
+    def __init__(self, seed: int, folder: Path, *, most_jobs: int) -> None:
+        chance = random.Random(seed)
+        self.scenario = Scenario.draw(chance, most_jobs=most_jobs)
+        self.loop = loop = SimulatedLoop(chance)
+        self.trace = Trace(loop)
+        self.server = Server(
+            chance=chance,
+            trace=self.trace,
+            may_stay_unregistered=self.scenario.may_stay_unregistered,
+        )
+        self.troubles = Troubles(
+            chance=chance, loop=loop, trace=self.trace, rates=Rates.draw(chance)
+        )
+        self.path = folder / "journal"
+        self.oracle = Oracle(loop=loop, server=self.server, trace=self.trace, path=self.path)
+        network = Network(
+            loop=loop,
+            server=self.server,
+            troubles=self.troubles,
+            trace=self.trace,
+            on_send=self.oracle.on_send,
+            on_refused=self.oracle.on_refused,
+            on_list=self.oracle.on_list,
+        )
+        loop.connect = network.connect
+        loop.make_transport = lambda protocol: Connection(network, protocol)
+        self.disk = Disk(loop=loop, troubles=self.troubles)
+        self._chance = chance
+        self.trace.note(f"{self.scenario} {self.troubles.rates}")
+
+    async def run(self) -> None:
+        """Run all programs through all troubles, then the job once more."""
+        jobs = [self._supervise(f"job-{at}") for at in range(self.scenario.jobs)]
+        await asyncio.gather(*jobs)
+        self.troubles.is_calm = True
+        self.trace.note("CALM")
+        self.oracle.may_resend.add("last")
+        await self.loop.run_process("last", lambda: self._job("last", _AGAIN_SECONDS))
+        self.oracle.at_the_end(self.scenario.wanted)
+
+    async def _supervise(self, name: str) -> None:
+        """Start a job again whenever it was killed."""
+        resend = self.scenario.resend_absent_after
+        for at in range(_MOST_RUNS):
+            await asyncio.sleep(self._chance.choice((0.01, 5.0, 120.0)) * self._chance.random())
+            process = f"{name}.{at}"
+            if resend is not None:
+                self.oracle.may_resend.add(process)
+            if await self.loop.run_process(process, lambda p=process: self._job(p, resend)):  # type: ignore[misc]  # a default binds it
+                break
+
+    async def _job(self, name: str, resend_absent_after: float | None) -> None:
+        self.trace.note("begins")
+        settings = RunSettings(resend_absent_after=resend_absent_after)
+        try:
+            async with SimulatedJournal(self.path, self.disk) as journal, self._manager() as manager:
+                report = await provision(
+                    manager,
+                    self.scenario.plan(),
+                    journal=journal,
+                    concurrency=self.scenario.concurrency,
+                    settings=settings,
+                )
+        except Exception as error:  # noqa: BLE001  # whatever it is, the oracle judges it
+            self._see(name, lambda: self.oracle.on_error(error), f"ends: {type(error).__name__}")
+        else:
+            states = " ".join(
+                f"{one.row.account}/{one.row.serie}={one.state}" for one in report.outcomes
+            )
+            problem = type(report.problem).__name__ if report.problem else "no problem"
+            self._see(name, lambda: self.oracle.on_report(report), f"ends: {states}; {problem}")
+
+    def _see(self, name: str, judge: Callable[[], None], text: str) -> None:
+        if self.loop.process.is_alive:
+            self.trace.note(text, process=name)
+            judge()
+
+    def _manager(self) -> SessionManager:
+        return SessionManager(clock=SimulatedClock(self.loop), resolver=Resolver())
+
+
+def run_history(seed: int, *, most_jobs: int = 1) -> History:
+    """Run one history from its seed to its end."""
+    with tempfile.TemporaryDirectory(dir=_folder(), prefix="simulation-") as folder:
+        world = World(seed, Path(folder), most_jobs=most_jobs)
+        with simulated(world.loop, random.Random(f"sources {seed}")):
+            _run(world)
+        world.oracle.close()
+    return History(
+        seed=seed,
+        violations=tuple(world.oracle.violations),
+        lines=tuple(world.trace.lines),
+        digest=world.trace.digest(),
+        sends=sum(map(len, world.oracle.sends.values())),
+    )
+
+
+def _run(world: World) -> None:
+    loop = world.loop
+    main = loop.create_task(world.run())
+    try:
+        loop.run_until(main.done, steps=_MOST_STEPS)
+        main.result()
+    except (StuckError, InvoiceXpressError) as error:
+        world.oracle.complain(str(error))
+    loop.end(steps=_MOST_STEPS)
+
+
+def _folder() -> Path | None:
+    # A file system in memory, where there is one: a commit is a sync, and costs nothing there.
+    memory = Path("/dev/shm")  # noqa: S108  # a folder is made in it
+    return memory if memory.is_dir() else None
