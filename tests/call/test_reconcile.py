@@ -328,6 +328,7 @@ async def test_006_for_ever_on_register_ends_with_its_own_error(
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
     faulty.registration_seconds = float("inf")
+    faulty.register_codes = {"being_registered": (409, "006")}
 
     with pytest.raises(SequenceBeingRegisteredError, match="006"):
         await faulty_account.sequences.register(row.id)
@@ -366,6 +367,7 @@ async def test_ensure_reads_again_when_all_is_registered_already(
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
     body = '{"errors":{"code":"007"}}'
     faulty.faults.next("status", operation="register", status=409, body=body)
+    faulty.register_codes = {"all_registered": (409, "007")}
 
     ensured = await faulty_account.sequences.ensure("2027")
 

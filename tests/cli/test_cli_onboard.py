@@ -424,6 +424,7 @@ async def test_real_accounts_are_asked_for_first(run: Run, place: Place) -> None
 
 async def test_a_partner_without_rights_ends_the_run_with_the_cure(run: Run, place: Place) -> None:
     place.write(20)
+    place.server.not_partner_status = 403
     place.server.update_account(SandboxAccount(name="partner", api_key=KEY))
 
     ended = await run(*place.arguments("--concurrency", 1), **place.variables)

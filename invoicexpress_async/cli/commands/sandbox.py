@@ -5,6 +5,9 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.rehearsal_options import RehearsalOptions
+
+_NO_REHEARSAL: Final = RehearsalOptions()
 _DEFAULT_PORT: Final = 8780  # fixed, so that what was pasted still works after a restart
 
 
@@ -29,6 +32,7 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Address and accounts as one JSON line.")
     ] = False,
+    rehearsal: RehearsalOptions = _NO_REHEARSAL,
 ) -> int:
     """Run a local InvoiceXpress until Ctrl-C, and print its address, accounts and keys.
 
@@ -45,5 +49,6 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
         language=language,
         write_accounts=write_accounts,
         as_json=as_json,
+        rehearsal=rehearsal,
     )
     return run(setup)

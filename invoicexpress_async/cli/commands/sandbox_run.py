@@ -7,20 +7,23 @@ import io
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
 import attrs
 
+from invoicexpress_async.cli.commands.rehearsal import check, describe, prepare
 from invoicexpress_async.cli.exit_codes import DONE
 from invoicexpress_async.cli.invocation import program
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.rehearsal_options import Kind, RehearsalOptions
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.text import next_year
 from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
-from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
+from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
 
 _MOST_ACCOUNTS_SHOWN: Final = 5
 _MOST_PORT: Final = 65535
@@ -38,15 +41,19 @@ class Setup:
     language: Literal["pt", "en"]
     write_accounts: Path | None
     as_json: bool
+    rehearsal: RehearsalOptions
 
 
 def run(setup: Setup) -> int:
     """Serve until a signal, and return 0 then."""
     if setup.count < 1 or not 0 <= setup.port <= _MOST_PORT:
         raise ConfigurationError(f"Give 1 account or more, and a port from 0 to {_MOST_PORT}.")
+    check(setup.rehearsal)
     problem = ""
     try:
-        run_until_signal(serve(_sandbox(setup), on_start=lambda one: _announce(one, setup)))
+        sandbox = _sandbox(setup)
+        unlike = prepare(sandbox, _names(sandbox, setup), setup.rehearsal)
+        run_until_signal(serve(sandbox, on_start=lambda one: _announce(one, setup, unlike)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
     except (BrokenPipeError, ConfigurationError):
@@ -60,12 +67,13 @@ def run(setup: Setup) -> int:
     return DONE
 
 
-def _sandbox(setup: Setup) -> Sandbox:
+def _sandbox(setup: Setup) -> Sandbox | FaultServer:
     partner = None if setup.partner is None else check_account_name(setup.partner)
     accounts = _accounts(setup)
     if partner is not None and partner not in map(_name, accounts):
         accounts.insert(0, partner)
-    sandbox = Sandbox(
+    server = FaultServer if setup.rehearsal.needs_faults else Sandbox
+    sandbox = server(
         accounts=accounts,
         port=setup.port,
         state_file=setup.state,
@@ -101,7 +109,14 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
     return await (key.read() if isinstance(key, KeyReference) else key(account))
 
 
-def _announce(sandbox: Sandbox, setup: Setup) -> None:
+def _names(sandbox: Sandbox | FaultServer, setup: Setup) -> list[str]:
+    """Return the accounts to rehearse on: not the partner's, and not more than were asked for."""
+    asked = {_name(account) for account in _accounts(setup)}
+    partner = (setup.partner or "").lower()
+    return [name for name in sandbox.accounts if name in asked - {partner}]
+
+
+def _announce(sandbox: Sandbox | FaultServer, setup: Setup, unlike: Mapping[str, Kind]) -> None:
     # The partner first: it is the one that is tried.
     partner = (setup.partner or "").lower()
     accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
@@ -109,7 +124,8 @@ def _announce(sandbox: Sandbox, setup: Setup) -> None:
         _write_accounts(setup.write_accounts, accounts)
     if setup.as_json:
         keys = [{"account": one.name, "api_key": one.api_key} for one in accounts]
-        write_json({"base_url": sandbox.base_url, "accounts": keys})
+        kinds = {"unlike": dict(unlike)} if unlike else {}
+        write_json({"base_url": sandbox.base_url, "accounts": keys, **kinds})
         return
     table = new_table("account", "key")
     for one in accounts[:_MOST_ACCOUNTS_SHOWN]:
@@ -119,17 +135,20 @@ def _announce(sandbox: Sandbox, setup: Setup) -> None:
     if len(accounts) > _MOST_ACCOUNTS_SHOWN:
         where = setup.write_accounts or "--write-accounts FILE.csv"
         console.print(f"… {len(accounts) - _MOST_ACCOUNTS_SHOWN} more: {where}")
-    sys.stdout.write(_next_steps(sandbox, accounts[0], setup))
+    sys.stdout.write(describe(unlike) + _next_steps(sandbox, accounts[0], setup))
     sys.stdout.flush()
 
 
-def _next_steps(sandbox: Sandbox, account: SandboxAccount, setup: Setup) -> str:
+def _next_steps(sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: Setup) -> str:
     root = sandbox.base_url.removesuffix("/{account}")
     serie, called = next_year(), program()
     file = shlex.quote(str(setup.write_accounts))
     more = (
         f"  {called} provision {file} --serie {serie} --default\n" if setup.write_accounts else ""
     )
+    year = setup.rehearsal.serie_of
+    if setup.write_accounts and year is not None:
+        more += f"  {called} rollover {file} --year {year + 1} --dry-run\n"
     if setup.partner is not None:
         more += (
             f"  {called} onboard companies.csv --partner {account.name} --serie {serie} "

@@ -91,12 +91,12 @@ def _summary(tally: Tally, *, seconds: float) -> Text:
             text.append(f"{count} {state}", STATE_STYLES[state])
             text.append(" " if state in GOOD else "  ")
         if state == GOOD[-1] and text:
-            text.append(_made(tally))
+            text.append(_recent_creates(tally))
     if tally.not_started:
         text.append(f"{tally.not_started} not started  ", "bold red")
     return text.append(f"of {tally.total} rows in {seconds:.1f} s")
 
 
-def _made(tally: Tally) -> str:
+def _recent_creates(tally: Tally) -> str:
     recorded = f", {tally.recorded_done} by an earlier run" if tally.recorded_done else ""
     return f"({tally.created} created{recorded})  "
