@@ -182,8 +182,10 @@ def _run(world: World) -> None:
     loop = world.loop
     main = loop.create_task(world.run())
     try:
-        loop.run_until(main.done, steps=_MOST_STEPS)
-        main.result()
+        # What comes after a first violation is of no use, and may have no end.
+        loop.run_until(lambda: main.done() or bool(world.oracle.violations), steps=_MOST_STEPS)
+        if main.done():
+            main.result()
     except (StuckError, InvoiceXpressError) as error:
         world.oracle.complain(str(error))
     loop.end(steps=_MOST_STEPS)

@@ -22,6 +22,9 @@ class SimulatedClock:
     def now(self) -> float:
         return self._loop.time()
 
+    def uptime(self) -> float:
+        return self._loop.now
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
