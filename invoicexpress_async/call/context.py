@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
@@ -30,6 +31,8 @@ class AccountContext:
     policy: RetryPolicy
     owner: object = attrs.field(default=None, eq=False, repr=False)
     """The manager, which a handle keeps alive."""
+    claims: Claims | None = attrs.field(default=None, eq=False, repr=False)
+    """Where intents are claimed before they are sent; None when this process is the only sender."""
 
     @property
     def account(self) -> str:
@@ -47,6 +50,7 @@ class AccountContext:
             total_seconds=total_seconds or self.total_seconds,
             policy=policy or self.policy,
             owner=self.owner,
+            claims=self.claims,
         )
 
 
@@ -61,6 +65,7 @@ class Call:
             is not known.
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the call ends in doubt.
+        claim: The right to send it, until that is settled.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -79,6 +84,7 @@ class Call:
     is_unknown: bool = False
     has_changed: bool = False
     intent: Intent | None = None
+    claim: OpenClaim | None = None
     on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
     request_id: str = ""

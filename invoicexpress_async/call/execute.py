@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import TypeVar, cast
 
+from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
 from invoicexpress_async.call.instrumentation import Instrumentation
 from invoicexpress_async.call.lifecycle import Lifecycle
@@ -18,6 +19,7 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    DeadlineExceededError,
     InvoiceXpressError,
     RateLimitedError,
     SessionClosedError,
@@ -125,7 +127,8 @@ class Dispatcher:
             )
             if await self._has_new_key(call, outcome.error):
                 continue
-            if decision.action is not Action.RETRY or not self._budget.withdraw():
+            is_withdrawn = call.claim is not None and call.claim.is_withdrawn
+            if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
                 outcome.action = _without_retry(decision.action)
                 self._pause(call, outcome.error)
                 return outcome
@@ -136,6 +139,29 @@ class Dispatcher:
         """Send a request that nothing needs to be read for, and return its value or raise."""
         return (await self.send(call, request)).result()
 
+    async def begin(self, call: Call, intent: Intent) -> Intent | None:
+        """Make an intent durable, before its first byte may leave.
+
+        Returns the intent of another sender who has the right to send the same: then nothing is
+        sent, and that one is read for. None when this call is to send it, and to `settle` it.
+        """
+        claims = call.context.claims
+        if claims is not None:
+            other = await claims.claim(intent)
+            if other is not None:
+                await call.persist_intent(other)
+                return other
+            since = self.clock.uptime()
+            call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
+            call.has_changed = False
+        try:
+            await call.persist_intent(intent)
+        except BaseException:
+            self.settle(call)
+            raise
+        call.intent = intent
+        return None
+
     def resolve(self, call: Call, intent: Intent | None = None) -> None:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
@@ -144,9 +170,20 @@ class Dispatcher:
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent unless its outcome is in doubt."""
+        """Let go of the call's intent unless its outcome is unknown; end its claim."""
+        claim, call.claim = call.claim, None
+        if claim is not None and call.context.claims is not None:
+            end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
+            call.has_changed |= claim.had_changed
+            call.context.claims.end(claim.intent, end)
         if not call.is_unknown:
             self.resolve(call)
+
+    def observe(self, call: Call, intent: Intent) -> None:
+        """Note that what an intent requested is there, whoever sent it."""
+        self.unresolved.discard(intent)
+        if call.context.claims is not None:
+            call.context.claims.observe(intent)
 
     def _track_unresolved(self, call: Call) -> None:
         """Keep on record what is in doubt, from the moment of the send until it is known."""
@@ -162,7 +199,9 @@ class Dispatcher:
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
-        if attempt.answer is None:
+        if call.claim is not None and call.claim.is_withdrawn:
+            error = _withdrawn(self.clock.uptime() - call.claim.since)
+        elif attempt.answer is None:
             error = _no_answer(attempt, call.context)
         else:
             try:
@@ -212,10 +251,23 @@ class Dispatcher:
         return await call.context.keys.renew(call.key)
 
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
-        """From the first byte until an answer is deciphered, the outcome is in doubt."""
+        """From the first byte until a response is deciphered, the outcome is unknown.
+
+        Raises:
+            DeadlineExceededError: the intent had waited too long: no byte of it is to leave.
+        """
         if operation.has_effect:
+            if call.claim is not None:
+                self._check_claim(call.claim)
             call.is_unknown = True
             self._track_unresolved(call)
+
+    def _check_claim(self, claim: OpenClaim) -> None:
+        waited = self.clock.uptime() - claim.since
+        if waited > MAX_SECONDS_BEFORE_SEND:
+            claim.is_withdrawn = True
+            raise _withdrawn(waited)
+        claim.is_sent = True
 
     def _check_still_wanted(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
@@ -248,3 +300,10 @@ def _without_retry(action: Action) -> Action:
 def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
     text = f"No answer from {context.address.origin}: {attempt.failure}."
     return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
+
+
+def _withdrawn(waited: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in which "
+        "others may have read for it."
+    )

@@ -114,14 +114,14 @@ class OnboardingSteps:
         task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
         if task.account is None:
             self._check_may_send(task)
-            accounts = self.partner.accounts
+            accounts = self.partner.claiming(self.journal.claims(company)).accounts
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
             task.has_asked = True
             await create(
                 company.account,
-                on_intent=functools.partial(self._intend_create, company),
+                on_intent=self._check_spool,
                 on_created=functools.partial(self._spool_key, task),
             )
         if task.account is None:
@@ -129,9 +129,8 @@ class OnboardingSteps:
         told = {"account_id": task.account_id, "account_name": task.account_name}
         await self._reach(task, CompanyStep.KEY, **told)
 
-    async def _intend_create(self, company: Company, intent: Intent) -> None:
+    async def _check_spool(self, _: Intent) -> None:
         self.spool.check()  # it may have failed since, and without it a new key is not safe
-        await self.journal.record_intent(company, intent)
 
     def _check_may_send(self, task: CompanyTask) -> None:
         intent, company = task.record.intent, task.company

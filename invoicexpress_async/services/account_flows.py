@@ -61,17 +61,20 @@ class AccountOperations:
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
             unresolved = self._dispatcher.unresolved.all()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
-            await call.persist_intent(earlier or intent)
-            call.intent = earlier or intent
             if earlier is not None:
-                call.is_unknown = True
+                await call.persist_intent(earlier)
+            if other := earlier or await self._dispatcher.begin(call, intent):
+                call.intent, call.is_unknown = other, True
                 raise call.unknown_error(
                     "an earlier create of this e-mail or fiscal number has no known outcome"
                 )
-            created = self._created(call, await self._dispatcher.send(call, request))
-            if on_created is not None:
-                on_created(created)  # nothing may be awaited before it: that could be cancelled
-            return created
+            try:
+                created = self._created(call, await self._dispatcher.send(call, request))
+                if on_created is not None:
+                    on_created(created)  # nothing may be awaited before it: it could be cancelled
+                return created
+            finally:
+                self._dispatcher.settle(call)
 
     def _created(self, call: Call, outcome: AttemptResult[CreatedAccount]) -> CreatedAccount:
         if outcome.evidence is Evidence.UNKNOWN:

@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import attrs
+
+from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.call.context import AccountContext, Call
 from invoicexpress_async.config import check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
@@ -40,6 +43,15 @@ class AccountSession:
     def retry(self) -> RetryPolicy:
         """How its calls are sent again and read for."""
         return self._context.policy
+
+    @property
+    def claims(self) -> Claims | None:
+        """Where its intents are claimed; None when this process is the only sender."""
+        return self._context.claims
+
+    def claiming(self, claims: Claims) -> "AccountSession":
+        """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
+        return AccountSession(self._shared, attrs.evolve(self._context, claims=claims))
 
     @property
     def sequences(self) -> SequenceService:

@@ -217,6 +217,8 @@ class AccountService:
                 f"The intent is not of an account create by {self._context.account}."
             )
         self._dispatcher.unresolved.discard(checked)
+        if self._context.claims is not None:
+            self._context.claims.forget(checked)
 
     async def _create(
         self,

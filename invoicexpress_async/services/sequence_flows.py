@@ -110,9 +110,8 @@ class SequenceOperations:
     async def _send_create(
         self, call: Call, intent: Intent, serie: str, *, default: bool
     ) -> tuple[Sequence, Via]:
-        if call.on_intent is not None:
-            await call.persist_intent(intent)
-        call.intent = intent
+        if other := await self._dispatcher.begin(call, intent):
+            return await self._resume_create(call, other), Via.LISTED
         try:
             request = self._requests.create(serie, default=default)
             outcome = await self._dispatcher.send(call, request)
@@ -137,8 +136,8 @@ class SequenceOperations:
                 return await self._resume_register(call, pending)
             if has_waited:
                 await self._check_still_unregistered(call, sequence_id)
-            await call.persist_intent(intent)
-            call.intent = intent
+            if other := await self._dispatcher.begin(call, intent):
+                return await self._resume_register(call, other)
             try:
                 outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
                 sequence = await self._registered(call, sequence_id, outcome)
@@ -233,17 +232,21 @@ class SequenceOperations:
         call.intent, call.is_unknown = intent, True
         serie = intent["serie"] or ""
         try:
-            return await self._reconciler.after_create(call, serie, None, now=True)
+            sequence = await self._reconciler.after_create(call, serie, None, now=True)
         finally:
             self._dispatcher.settle(call)
+        self._dispatcher.observe(call, intent)
+        return sequence
 
     async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
         call.intent, call.is_unknown = intent, True
         sequence_id = intent["sequence_id"] or 0
         try:
-            return await self._reconciler.after_register(call, sequence_id, None, now=True)
+            sequence = await self._reconciler.after_register(call, sequence_id, None, now=True)
         finally:
             self._dispatcher.settle(call)
+        self._dispatcher.observe(call, intent)
+        return sequence
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
         registration = sequence.registration

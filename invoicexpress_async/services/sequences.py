@@ -258,7 +258,10 @@ class SequenceService:
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
         """
-        self._dispatcher.unresolved.discard(self._own(intent))
+        checked = self._own(intent)
+        self._dispatcher.unresolved.discard(checked)
+        if self._context.claims is not None:
+            self._context.claims.forget(checked)
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return what this process sent for the account and does not know the outcome of.

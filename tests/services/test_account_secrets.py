@@ -307,7 +307,9 @@ async def test_no_service_shows_what_it_has_refused(watched: tuple[Partner, Spy]
         await partner.service.configure_at_communication(credentials())
 
     dispatcher = vars(partner.service)["_dispatcher"]
-    texts = [repr(vars(one)) for one in (partner.service, dispatcher, dispatcher.refused_credentials)]
+    texts = [
+        repr(vars(one)) for one in (partner.service, dispatcher, dispatcher.refused_credentials)
+    ]
 
     assert "set()" not in texts[-1]
     assert sightings("\n".join(texts)) == []
