@@ -25,6 +25,9 @@ class RowClaims:
         task = self.task
         if self.inner is not None and (other := await self.inner.claim(intent)) is not None:
             task.intent, task.is_of_another = other, True
+            # What was found out was of an older send.
+            task.absent_since = task.unknown_since = None
+            task.reads = 0
             task.intended_at = Timestamp(wall=other["sent_at"], steady=0.0, boot="")
             return other
         task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False

@@ -6,6 +6,4 @@ from simulation.history import run_history
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        history = run_history(int(argument))
-        print(*history.lines, sep="\n")  # noqa: T201  # it is what this is for
-        print(f"seed {history.seed}: {history.digest}", *history.violations, sep="\n  ")  # noqa: T201
+        print(run_history(int(argument)).report())  # noqa: T201  # it is what this is for

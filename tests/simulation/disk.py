@@ -63,7 +63,7 @@ class SimulatedWriter(GroupCommitWriter):
         self.connection = connect(self._path)
 
     async def close(self) -> None:
-        while self._is_busy and self._disk.loop.process.is_alive:
+        while self._is_busy and self._disk.loop.process.is_alive:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
         self.failure = self.failure or "it was closed"
         self.connection.close()

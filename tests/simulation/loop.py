@@ -218,7 +218,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.now - self.process.slept_seconds
 
-    def call_soon(  # type: ignore[override]  # typeshed has names for what it unpacks
+    def call_soon(
         self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
@@ -226,9 +226,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         process.ready.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there are no threads
+    call_soon_threadsafe = call_soon
 
-    def call_later(  # type: ignore[override]  # as above
+    def call_later(
         self,
         delay: float,
         callback: Callable[..., object],
@@ -239,7 +239,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._process_of(context), self.now + max(0.0, delay), callback, args, context
         )
 
-    def call_at(  # type: ignore[override]  # as above
+    def call_at(
         self,
         when: float,
         callback: Callable[..., object],
@@ -255,7 +255,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]  # as above
+    def create_task(
         self,
         coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
         *,
@@ -269,14 +269,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         task.add_done_callback(lambda one: tasks.pop(one, None))
         return task
 
-    async def sock_connect(self, sock: socket.socket, address: object) -> None:  # type: ignore[override]  # as above
+    async def sock_connect(self, sock: socket.socket, address: object) -> None:
         # aiohttp has made a socket to be connected; it never is, nothing goes through it.
         del address
         if self.connect is not None:
             await self.connect()
         sock.close()
 
-    async def create_connection(  # type: ignore[override]  # as above
+    async def create_connection(  # type: ignore[override]  # of its many arguments, what matters
         self, protocol_factory: Callable[[], P], *_: object, **__: object
     ) -> tuple[asyncio.Transport, P]:
         """Make a transport; there is no TLS on it."""
@@ -286,9 +286,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         protocol.connection_made(transport)
         return transport, protocol
 
-    async def run_in_executor(  # type: ignore[override]  # as above
+    async def run_in_executor(  # type: ignore[override]  # a coroutine in place of a future
         self, executor: object, func: Callable[[*Ts], T], *args: *Ts
     ) -> T:
+        del executor
         await asyncio.sleep(0.001)
         return func(*args)
 
@@ -307,7 +308,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         process = self.process
         if process.is_alive:
-            self.errors.append(f"{process.name}: {context.get('message')}: {context.get('exception')!r}")
+            what = f"{context.get('message')}: {context.get('exception')!r}"
+            self.errors.append(f"{process.name}: {what}")
 
 
 def _set(future: "asyncio.Future[Any]") -> None:

@@ -82,7 +82,7 @@ class Oracle:
                 self.on_error(outcome.error)
         if report.problem is not None:
             self.on_error(report.problem)
-        self._check_secret(repr(report))
+        self.on_text(repr(report))
 
     def on_done(self, account: str, serie: str) -> None:
         """See a series reported as there."""
@@ -91,7 +91,7 @@ class Oracle:
 
     def on_error(self, error: BaseException) -> None:
         """See what a program reports; anything that is not ours is a bug."""
-        self._check_secret(f"{error} {error!r} {vars(error)}")
+        self.on_text(f"{error} {error!r} {vars(error)}")
         if not isinstance(error, InvoiceXpressError):
             self.complain(f"an error of another kind: {error!r}")
 
@@ -109,14 +109,15 @@ class Oracle:
         for text in self.loop.errors:
             self.complain(f"unhandled: {text}")
         for path in sorted(self.path.parent.iterdir()):
-            self._check_secret(path.read_bytes().decode(errors="replace"))
+            self.on_text(path.read_bytes().decode(errors="replace"))
 
     def close(self) -> None:
         """Close what reads the journal."""
         if self._reader is not None:
             self._reader.close()
 
-    def _check_secret(self, text: str) -> None:
+    def on_text(self, text: str) -> None:
+        """See what a person or the disk gets."""
         if KEY in text:
             self.complain("the key shows")
 
@@ -138,7 +139,8 @@ class Oracle:
             self.complain(f"{' '.join(subject)} was sent before its intent was durable")
 
     def _state(self, account: str, serie: str) -> str:
-        rows = self._read("SELECT state FROM rows WHERE account = ? AND serie = ?", (account, serie))
+        query = "SELECT state FROM rows WHERE account = ? AND serie = ?"
+        rows = self._read(query, (account, serie))
         return str(rows[0][0]) if rows else "not in the journal"
 
     def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:

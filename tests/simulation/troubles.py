@@ -55,7 +55,7 @@ class Rates:
             request=rate(0.85, 0.6),
             connect=rate(0.4, 0.3),
             kill=rate(0.7, 0.06),
-            freeze=rate(0.6, 0.05),
+            freeze=rate(0.7, 0.08),
             clock_jump=rate(0.3, 0.03),
             disk_full=rate(0.25, 0.04),
         )
@@ -98,7 +98,8 @@ class Troubles:
             self.trace.note(f"its wall clock is {process.wall_offset:+.0f} s off")
 
     def _freeze(self, process: Process, moment: str) -> None:
-        seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 2_000.0, 8_000.0))
+        # Long enough, often, for others to find absent what this one had claimed, and to send it.
+        seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 3_000.0, 8_000.0))
         seconds *= self.chance.uniform(0.5, 1.5)
         is_asleep = self.chance.random() < 0.3
         process.frozen_until = self.loop.now + seconds
@@ -118,6 +119,7 @@ class Troubles:
         """Whether nothing can be written at present."""
         if self._happens(self.rates.disk_full):
             self.disk_full_until = self.loop.now + self.chance.uniform(1.0, 300.0)
+            self.trace.note("no space is left on the disk")
         return not self.is_calm and self.loop.now < self.disk_full_until
 
     def latency(self) -> float:
