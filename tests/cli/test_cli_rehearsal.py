@@ -16,8 +16,7 @@ from invoicexpress_async import (
     SessionManager,
     TaxAuthorityCredentialsError,
 )
-from invoicexpress_async.cli.commands.rehearsal import check, describe, prepare
-from invoicexpress_async.cli.rehearsal_options import RehearsalOptions
+from invoicexpress_async.cli.commands.rehearsal import RehearsalOptions, check, describe, prepare
 from invoicexpress_async.sandbox import FaultServer, Sandbox
 
 bytecode, interruptible = test_cli.bytecode, test_cli.interruptible

@@ -49,7 +49,7 @@ class Exchange:
             return ""
         inner = document.get("errors", document) if isinstance(document, dict) else None
         code = inner.get("code") if isinstance(inner, dict) else None
-        return "" if code is None else f"{int(code):03}"
+        return "" if code is None else str(code).zfill(3)
 
 
 @attrs.define(eq=False)

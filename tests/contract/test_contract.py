@@ -12,6 +12,7 @@ from contract_check import Contract, watched
 from fakes import FakeClock
 
 from invoicexpress_async import (
+    AccountNotPortugueseError,
     AccountSession,
     AccountUpdate,
     AtCredentials,
@@ -19,7 +20,14 @@ from invoicexpress_async import (
     InvoiceXpressError,
     Language,
     NewAccount,
+    NoOpenActivityError,
+    NotFoundError,
+    SequenceAlreadyExistsError,
+    SequenceAlreadyRegisteredError,
+    SequenceBeingRegisteredError,
+    SequenceNameNotAllowedError,
     SessionManager,
+    TaxAuthorityCredentialsError,
     TaxCountry,
 )
 from invoicexpress_async.sandbox import ErrorShape, FaultServer, SandboxAccount
@@ -273,7 +281,7 @@ class Condition:
 
     operation: str
     meaning: str
-    error: str
+    error: type[InvoiceXpressError]
     settings: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     knobs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     is_registered: bool = False
@@ -289,26 +297,26 @@ CONDITIONS = {
     "create, name taken": Condition(
         operation="create_sequence",
         meaning="there is one of that name",
-        error="SequenceAlreadyExistsError",
+        error=SequenceAlreadyExistsError,
         knobs={"taken": "2027"},
     ),
     "create, name not allowed": Condition(
         operation="create_sequence",
         meaning="the name cannot be used",
-        error="SequenceNameNotAllowedError",
+        error=SequenceNameNotAllowedError,
         knobs={"refused_names": {"2027"}},
     ),
     "create, under way": Condition(
         operation="create_sequence",
         meaning="it is being registered already",
-        error="SequenceBeingRegisteredError",
+        error=SequenceBeingRegisteredError,
         knobs=FOR_EVER,
     ),
     **{
         f"{verb}, {kind} credentials": Condition(
             operation=operation,
             meaning="the tax authority refused the credentials",
-            error="TaxAuthorityCredentialsError",
+            error=TaxAuthorityCredentialsError,
             settings=settings,
         )
         for verb, operation in BOTH
@@ -318,7 +326,7 @@ CONDITIONS = {
         f"{verb}, no activity": Condition(
             operation=operation,
             meaning="the company has no open activity at the tax authority",
-            error="NoOpenActivityError",
+            error=NoOpenActivityError,
             settings=INACTIVE,
         )
         for verb, operation in BOTH
@@ -326,25 +334,25 @@ CONDITIONS = {
     "register, not there": Condition(
         operation="register_sequence",
         meaning="there is no such series",
-        error="NotFoundError",
+        error=NotFoundError,
         has_row=False,
     ),
     "register, registered": Condition(
         operation="register_sequence",
         meaning="all types are registered",
-        error="SequenceAlreadyRegisteredError",
+        error=SequenceAlreadyRegisteredError,
         is_registered=True,
     ),
     "register, under way": Condition(
         operation="register_sequence",
         meaning="it is being registered already",
-        error="SequenceBeingRegisteredError",
+        error=SequenceBeingRegisteredError,
         knobs=FOR_EVER,
     ),
     "register, not Portuguese": Condition(
         operation="register_sequence",
         meaning="the account is not a Portuguese one",
-        error="AccountNotPortugueseError",
+        error=AccountNotPortugueseError,
         settings={"country": "IE"},
     ),
 }
@@ -373,7 +381,7 @@ def check_meaning(condition: Condition, contract: Contract) -> None:
 
 def check_class(condition: Condition, error: InvoiceXpressError | None) -> None:
     """What was raised means what was the matter."""
-    assert condition.error in {one.__name__ for one in type(error).__mro__}
+    assert isinstance(error, condition.error)
 
 
 @EVERY_CONDITION

@@ -28,7 +28,7 @@ from live_server import (
 from test_cli import on_terminal
 
 from invoicexpress_async.__main__ import main
-from invoicexpress_async.cli.confirmation import ask_yes_or_no
+from invoicexpress_async.cli.connection import ask_yes_or_no
 from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.live_check.checks import check_reads
 from invoicexpress_async.live_check.inspection import Inspection

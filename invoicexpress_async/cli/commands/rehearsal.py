@@ -1,19 +1,67 @@
-"""What the accounts and the answers of `invoicexpress sandbox` are like, to rehearse a job on."""
+"""The accounts and the responses of `invoicexpress sandbox`, to rehearse a job on."""
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import attrs
+from cyclopts import Parameter
 
-from invoicexpress_async.cli.rehearsal_options import Kind, RehearsalOptions
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer, Sandbox, make_fault
 
+Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a series unregistered"]
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2999
-_MOST_LATENCY_SECONDS: Final = 600.0
+_MAX_LATENCY_SECONDS: Final = 600.0
 _MAX_SERIE_LENGTH: Final = 35  # the tax authority's own
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class RehearsalOptions:
+    """What to rehearse with. The accounts that are unlike the others are the last ones."""
+
+    serie_of: Annotated[
+        int | None,
+        Parameter(help="Give each account a registered series of this year, as its default."),
+    ] = None
+    unregistered: Annotated[
+        int, Parameter(help="So many accounts have a default series without codes (N/D).")
+    ] = 0
+    trial: Annotated[
+        int, Parameter(help="So many accounts are on trial: they respond with 401.")
+    ] = 0
+    without_at: Annotated[int, Parameter(help="So many accounts have no AT credentials.")] = 0
+    not_portuguese: Annotated[int, Parameter(help="So many accounts are not Portuguese.")] = 0
+    latency: Annotated[float, Parameter(help="Delay each response by so many seconds.")] = 0.0
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="NAME:SHARE, such as reset_peer:0.05: of twenty requests one takes effect and its "
+            "response is lost. May be given more than once.",
+            negative=(),
+        ),
+    ] = ()
+    shapes: Annotated[
+        Literal["newest", "older"],
+        Parameter(help="Of the responses: as described in 2026, or as on the older pages."),
+    ] = "newest"
+
+    @property
+    def kinds(self) -> tuple[tuple[Kind, int], ...]:
+        """How many accounts are unlike the others, and in what."""
+        return (
+            ("on trial", self.trial),
+            ("without AT credentials", self.without_at),
+            ("not Portuguese", self.not_portuguese),
+            ("with a series unregistered", self.unregistered),
+        )
+
+    @property
+    def needs_faults(self) -> bool:
+        """Whether only a server that fails on demand can do it."""
+        return bool(self.fault) or self.latency > 0.0
 
 
 def check(options: RehearsalOptions) -> None:
@@ -27,10 +75,9 @@ def check(options: RehearsalOptions) -> None:
         raise ConfigurationError(f"Give --serie-of a year such as 2026, not {year}.")
     if min(number for _, number in options.kinds) < 0:
         raise ConfigurationError("Give a number of accounts that is 0 or more.")
-    if not 0.0 <= options.latency <= _MOST_LATENCY_SECONDS:
+    if not 0.0 <= options.latency <= _MAX_LATENCY_SECONDS:
         raise ConfigurationError(
-            f"Give --latency from 0 to {_MOST_LATENCY_SECONDS:.0f} seconds, "
-            f"not {options.latency:g}."
+            f"Give --latency from 0 to {_MAX_LATENCY_SECONDS:.0f} seconds, not {options.latency:g}."
         )
     if sum(_weights(options).values()) > 1.0:
         raise ConfigurationError("The shares of all --fault together are more than 1.")
@@ -39,10 +86,10 @@ def check(options: RehearsalOptions) -> None:
 def prepare(
     sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
-    """Make the accounts and the answers as they are asked for; return who is unlike the others.
+    """Make the accounts and the responses as requested; return the accounts unlike the others.
 
     Raises:
-        ConfigurationError: There are too few accounts for all that is asked for.
+        ConfigurationError: There are too few accounts for the request.
     """
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
