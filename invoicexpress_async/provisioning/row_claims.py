@@ -28,7 +28,9 @@ class RowClaims:
             # What was found out was of an older send.
             task.absent_since = task.unknown_since = None
             task.reads = 0
-            task.intended_at = Timestamp(wall=other["sent_at"], steady=0.0, boot="")
+            # The wall clock of another host says nothing of when that was: it is before now, or
+            # a minute after at the most.
+            task.intended_at = Timestamp.now()
             return other
         task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
         task.token = self.token

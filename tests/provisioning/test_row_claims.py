@@ -64,6 +64,15 @@ async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_rep
     assert (task.absent_since, task.unknown_since, task.reads) == (None, None, 0)
 
 
+async def test_time_since_the_send_of_another_is_counted_from_when_it_was_first_seen() -> None:
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row)
+
+    await RowClaims(task, OneClaim(FakeClock(), other=THEIRS)).claim(THEIRS)
+
+    assert task.sent_at().seconds_until(Timestamp.now()) < 60.0
+
+
 @pytest.mark.fault(64)
 async def test_a_process_that_was_frozen_while_it_claimed_sends_nothing() -> None:
     clock = FakeClock()

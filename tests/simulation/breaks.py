@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 from unittest import mock
@@ -9,8 +10,10 @@ from unittest import mock
 import attrs
 
 from invoicexpress_async.call import execute
+from invoicexpress_async.call.claims import OpenClaim
 from invoicexpress_async.jobs.sqlite import journal as sqlite_journal
 from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
+from invoicexpress_async.protocol.decision import decide as genuine_decide
 from invoicexpress_async.provisioning import reschedule
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.row_claims import RowClaims
@@ -22,14 +25,17 @@ def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
     """A claim is taken for won before it is committed."""
 
     async def claim(journal: sqlite_journal.SqliteJournal, claim: Any, *changes: Any) -> None:
-        journal.writer.submit(lambda one: sqlite_journal._claim(one, claim, changes) and None)  # noqa: SLF001  # what is broken
+        def work(connection: sqlite3.Connection) -> None:
+            sqlite_journal._claim(connection, claim, changes)  # noqa: SLF001  # what is broken
+
+        _ = journal.writer.submit(work)
 
     return mock.patch.object(sqlite_journal.SqliteJournal, "claim", claim)
 
 
 def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
     """Whoever claims wins, whatever is there."""
-    return mock.patch.object(sqlite_journal, "_is_free", lambda *_: True)
+    return mock.patch.object(sqlite_journal, "_is_free", return_value=True)
 
 
 def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:
@@ -39,11 +45,10 @@ def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:
 
 def _measure_the_wait_late() -> contextlib.AbstractContextManager[object]:
     """The time in which a claim became durable is not counted."""
-    genuine = execute.OpenClaim
 
-    def opened(*, since: float, **rest: Any) -> execute.OpenClaim:
+    def opened(*, since: float, **rest: Any) -> OpenClaim:
         del since
-        return genuine(since=asyncio.get_running_loop().now, **rest)  # type: ignore[attr-defined]  # a simulated loop has it
+        return OpenClaim(since=asyncio.get_running_loop().now, **rest)  # type: ignore[attr-defined]  # a simulated loop has it
 
     return mock.patch.object(execute, "OpenClaim", opened)
 
@@ -76,12 +81,11 @@ def _resend_soon() -> contextlib.AbstractContextManager[object]:
 
 def _retry_blindly() -> contextlib.AbstractContextManager[object]:
     """A create whose answer was lost is sent again at once."""
-    genuine = execute.decide
 
     def decide(operation: Operation, evidence: Evidence, *rest: Any, **named: Any) -> Decision:
         if operation is Operation.CREATE and evidence is Evidence.UNKNOWN and named["attempt"] < 2:
             return Decision(action=Action.RETRY, after_seconds=1.0)
-        return genuine(operation, evidence, *rest, **named)
+        return genuine_decide(operation, evidence, *rest, **named)
 
     return mock.patch.object(execute, "decide", decide)
 

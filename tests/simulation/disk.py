@@ -72,6 +72,7 @@ class SimulatedWriter(GroupCommitWriter):
         """Say what became of a batch."""
         self._disk.troubles.strike("a commit is acknowledged")
         self._committed(batch, errors)
+        self._disk.troubles.strike("a commit is known")
 
     def _hand_over(self, batch: Batch) -> None:
         self._disk.hand_over(self, batch)

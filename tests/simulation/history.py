@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,13 @@ from invoicexpress_async import SessionManager
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import Plan, PlanRow, RunSettings, provision
 from simulation.disk import Disk, SimulatedJournal
-from simulation.loop import SimulatedLoop, StuckError
+from simulation.loop import Machine, SimulatedLoop, StuckError
 from simulation.network import Connection, Network, Resolver
 from simulation.oracle import KEY, Oracle
 from simulation.server import Server
 from simulation.sources import SimulatedClock, simulated
 from simulation.trace import Trace
-from simulation.troubles import Rates, Troubles
+from simulation.troubles import MAX_LATE_SECONDS, Rates, Troubles
 
 _MOST_STEPS: Final = 300_000
 _MOST_RUNS: Final = 4
@@ -35,6 +36,7 @@ class Scenario:
 
     wanted: list[tuple[str, str]]
     jobs: int
+    machines: int
     concurrency: int
     resend_absent_after: float | None
     is_default: bool
@@ -48,6 +50,7 @@ class Scenario:
         return cls(
             wanted=[(f"acme-{one}", serie) for one in range(accounts) for serie in series],
             jobs=chance.choice((1, 2, 2, 3)),
+            machines=chance.choice((1, 1, 2)),
             concurrency=chance.randint(1, 4),
             resend_absent_after=chance.choice((None, _AGAIN_SECONDS, _AGAIN_SECONDS, 1200.0)),
             is_default=chance.random() < 0.3,
@@ -79,6 +82,7 @@ class History:
     lines: tuple[str, ...]
     digest: str
     sends: int
+    troubles: Counter[str]
 
     def report(self) -> str:
         """Return all that happened, for a person."""
@@ -92,6 +96,7 @@ class World:
     def __init__(self, seed: int, folder: Path) -> None:
         chance = random.Random(seed)
         self.scenario = Scenario.draw(chance)
+        self.machines = [Machine(f"b{at}") for at in range(self.scenario.machines)]
         self.loop = loop = SimulatedLoop(chance)  # type: ignore[abstract]  # what nothing here uses
         self.trace = Trace(loop)
         self.server = Server(
@@ -100,7 +105,10 @@ class World:
             may_stay_unregistered=self.scenario.may_stay_unregistered,
         )
         self.troubles = Troubles(
-            chance=chance, loop=loop, trace=self.trace, rates=Rates.draw(chance)
+            chance=chance,
+            loop=loop,
+            trace=self.trace,
+            rates=Rates.draw(chance, may_set_clocks=self.scenario.machines == 1),
         )
         self.path = folder / "journal"
         self.oracle = Oracle(loop=loop, server=self.server, trace=self.trace, path=self.path)
@@ -120,16 +128,24 @@ class World:
         self.trace.note(f"{self.scenario} {self.troubles.rates}")
 
     async def run(self) -> None:
-        """Run all programs through all troubles, then the job once more."""
-        jobs = [self._supervise(f"job-{at}") for at in range(self.scenario.jobs)]
+        """Run all programs through all troubles, then the job once more, and again."""
+        jobs = [
+            self._supervise(f"job-{at}", self.machines[at % len(self.machines)])
+            for at in range(self.scenario.jobs)
+        ]
         await asyncio.gather(*jobs)
         self.troubles.is_calm = True
         self.trace.note("CALM")
-        self.oracle.may_resend.add("last")
-        await self.loop.run_process("last", lambda: self._job("last", _AGAIN_SECONDS))
+        for name in ("last", "again"):
+            self.oracle.may_resend.add(name)
+            await self.loop.run_process(
+                name, self.machines[0], partial(self._job, name, _AGAIN_SECONDS)
+            )
+            # What is late may come when a run has read for it as long as it does.
+            await asyncio.sleep(MAX_LATE_SECONDS)
         self.oracle.at_the_end(self.scenario.wanted)
 
-    async def _supervise(self, name: str) -> None:
+    async def _supervise(self, name: str, machine: Machine) -> None:
         """Start a job again whenever it was killed."""
         resend = self.scenario.resend_absent_after
         for at in range(_MOST_RUNS):
@@ -137,7 +153,7 @@ class World:
             process = f"{name}.{at}"
             if resend is not None:
                 self.oracle.may_resend.add(process)
-            if await self.loop.run_process(process, lambda p=process: self._job(p, resend)):  # type: ignore[misc]  # a default binds it
+            if await self.loop.run_process(process, machine, partial(self._job, process, resend)):
                 break
 
     async def _job(self, name: str, resend_absent_after: float | None) -> None:
@@ -186,6 +202,7 @@ def run_history(seed: int) -> History:
         lines=tuple(world.trace.lines),
         digest=world.trace.digest(),
         sends=sum(map(len, world.oracle.sends.values())),
+        troubles=world.trace.troubles,
     )
 
 

@@ -26,6 +26,21 @@ _PROCESS: ContextVar["Process"] = ContextVar("process")
 
 
 @attrs.define(eq=False)
+class Machine:
+    """What processes share that run on one machine.
+
+    Attributes:
+        boot: Which start of which machine it is.
+        slept_seconds: How far its monotonic clock is behind: it stops in a suspended machine.
+        wall_offset: How far its wall clock is off.
+    """
+
+    boot: str
+    slept_seconds: float = 0.0
+    wall_offset: float = 0.0
+
+
+@attrs.define(eq=False)
 class Process:
     """One simulated process: what it has to run, and what it knows of time.
 
@@ -34,11 +49,10 @@ class Process:
 
     Attributes:
         name: For the trace.
+        machine: Where it runs.
         is_alive: Whether what it does has an effect.
         is_running: Whether its callbacks are run at all.
         frozen_until: On the loop's clock.
-        slept_seconds: How far its monotonic clock is behind: a suspended machine stops it.
-        wall_offset: How far its wall clock is off.
         context: Of what comes to it from outside.
         ready: What it runs next, in order, as a real event loop would.
         tasks: All that it has begun and that has not ended, in their order.
@@ -46,11 +60,10 @@ class Process:
     """
 
     name: str
+    machine: Machine
     is_alive: bool = True
     is_running: bool = True
     frozen_until: float = 0.0
-    slept_seconds: float = 0.0
-    wall_offset: float = 0.0
     context: Context = attrs.field(factory=Context)
     ready: "deque[asyncio.Handle]" = attrs.field(factory=deque)
     tasks: "dict[asyncio.Task[Any], None]" = attrs.field(factory=dict)
@@ -86,7 +99,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, chance: random.Random) -> None:
         self.now = 1_000.0
-        self.world = Process("world")
+        self.world = Process("world", Machine("world"))
         self.errors: list[str] = []
         self.connect: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.make_transport: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
@@ -101,10 +114,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """The process that runs now."""
         return _PROCESS.get(self.world)
 
-    async def run_process(self, name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+    async def run_process(
+        self, name: str, machine: Machine, main: Callable[[], Coroutine[Any, Any, None]]
+    ) -> bool:
         """Run a process until it ends; return whether that was by itself."""
         ended = self.create_future()
-        process = Process(name)
+        process = Process(name, machine)
         process.on_end = lambda: self.call_in(self.world, _set, ended)
         process.context.run(_PROCESS.set, process)
         self._processes.append(process)
@@ -160,6 +175,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         finally:
             asyncio._set_running_loop(before)  # noqa: SLF001
 
+    def sleep(self, machine: Machine, seconds: float) -> None:
+        """Suspend a machine with all its processes; the world and other machines go on."""
+        machine.slept_seconds += seconds
+        for process in self._processes:
+            if process.machine is machine:
+                process.frozen_until = max(process.frozen_until, self.now) + seconds
+
     def in_world(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call it later whatever becomes of the process that runs now."""
         self._add_timer(self.world, self.now + delay, callback, args, None)
@@ -189,7 +211,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process = timer.process
             if timer.cancelled():
                 continue
-            when = timer.when() + process.slept_seconds
+            when = timer.when() + process.machine.slept_seconds
             if when > self.now:  # its clock stood still meanwhile
                 heapq.heappush(self._timers, (when, next(self._order), timer))
             else:
@@ -209,14 +231,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         args: tuple[object, ...],
         context: Context | None,
     ) -> _Timer:
-        timer = _Timer(process, when - process.slept_seconds, callback, args, self, context)
+        timer = _Timer(process, when - process.machine.slept_seconds, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
     # What asyncio and aiohttp ask of a loop.
 
     def time(self) -> float:
-        return self.now - self.process.slept_seconds
+        return self.now - self.process.machine.slept_seconds
 
     def call_soon(
         self, callback: Callable[..., object], *args: object, context: Context | None = None
@@ -247,7 +269,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         process = self._process_of(context)
-        return self._add_timer(process, when + process.slept_seconds, callback, args, context)
+        return self._add_timer(
+            process, when + process.machine.slept_seconds, callback, args, context
+        )
 
     def _process_of(self, context: Context | None) -> Process:
         return self.process if context is None else context.get(_PROCESS, self.world)

@@ -66,6 +66,7 @@ class Network:
         if connection.is_stale:
             fate = Fate.LOST_RESET
         self.trace.note(f"-> {request.label} [{fate}]")
+        self.trace.troubles[f"{'read' if request.method == 'GET' else 'write'}: {fate}"] += 1
         self.on_send(request)
         if fate in LOST:
             if fate is Fate.LOST_RESET:

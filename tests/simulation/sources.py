@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from typing import Any, Final
 
+from invoicexpress_async.jobs import timestamps
 from simulation.loop import SimulatedLoop
 
 _EPOCH: Final = 1_798_700_000.0  # in the last days of 2026
@@ -36,7 +37,7 @@ class SimulatedClock:
 def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
     """Let `time`, `os.urandom` and `random.Random` come from the loop and the seed for the block.
 
-    Each process has a wall clock of its own. `clock_gettime` is the clock that counts sleep.
+    Each machine has clocks of its own. `clock_gettime` is the clock that counts sleep.
     """
 
     class Seeded(random.Random):
@@ -45,11 +46,13 @@ def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
 
     replaced: tuple[tuple[Any, str, object], ...] = (
         (time, "monotonic", loop.time),
-        (time, "time", lambda: _EPOCH + loop.now + loop.process.wall_offset),
+        (time, "time", lambda: _EPOCH + loop.now + loop.process.machine.wall_offset),
         (time, "clock_gettime", lambda _: loop.now),
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (random, "Random", Seeded),
+        # It reads a file of the kernel's, which is of the one machine that this runs on.
+        (timestamps, "_boot", lambda: loop.process.machine.boot),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:

@@ -1,12 +1,13 @@
 """Thousands of histories of several senders on one journal: at most one send of each intent."""
 
 import os
-import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from simulation.breaks import BREAKS, first_caught
 from simulation.history import run_history
 from simulation.troubles import Fate
@@ -19,6 +20,7 @@ MOMENTS = (
     "a batch is handed to the disk",
     "a batch is committed",
     "a commit is acknowledged",
+    "a commit is known",
     "the first byte of a request leaves",
 )
 
@@ -41,7 +43,7 @@ def test_equal_seeds_give_equal_histories_in_any_process() -> None:
     code = "import sys; from simulation.history import run_history; "
     code += "print(*[run_history(seed).digest for seed in range(20)])"
     outputs = [
-        subprocess.run(
+        subprocess.run(  # noqa: S603  # our own code
             [sys.executable, "-c", code],
             cwd=TESTS,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -71,12 +73,10 @@ def test_a_history_is_printed_by_its_seed() -> None:
 
 
 def test_histories_have_every_kind_of_trouble_at_every_moment() -> None:
-    text = "\n".join(run_history(seed).report() for seed in range(120))
+    seen: Counter[str] = Counter()
+    for seed in range(60):
+        seen += run_history(seed).troubles
 
-    for moment in MOMENTS:
-        for what in ("KILLED", r"FROZEN for [\d.]+ s", r"ASLEEP for [\d.]+ s"):
-            assert re.search(f"{what} as {moment}", text)
-    for fate in Fate:
-        assert f"[{fate}]" in text
-    assert "wall clock" in text
-    assert "no space" in text
+    moments = {f"{what} as {moment}" for moment in MOMENTS for what in ("KILLED", "FROZEN")}
+    fates = {f"{kind}: {fate}" for fate in Fate for kind in ("read", "write")}
+    assert seen.keys() >= moments | fates | {"CLOCK SET", "DISK FULL"}

@@ -45,8 +45,11 @@ class Rates:
     disk_full: float
 
     @classmethod
-    def draw(cls, chance: random.Random) -> "Rates":
-        """Choose: many histories have little of most, so that what is left is seen clearly."""
+    def draw(cls, chance: random.Random, *, may_set_clocks: bool) -> "Rates":
+        """Choose: many histories have little of most, so that what is left is seen clearly.
+
+        Two machines have nothing in common but their wall clocks: these are right then.
+        """
 
         def rate(share: float, most: float) -> float:
             return chance.uniform(0.0, most) if chance.random() < share else 0.0
@@ -56,7 +59,7 @@ class Rates:
             connect=rate(0.4, 0.3),
             kill=rate(0.7, 0.06),
             freeze=rate(0.7, 0.08),
-            clock_jump=rate(0.3, 0.03),
+            clock_jump=rate(0.3 * may_set_clocks, 0.03),
             disk_full=rate(0.25, 0.04),
         )
 
@@ -89,23 +92,27 @@ class Troubles:
             return
         if self.kills_left and self._happens(rates.kill):
             self.kills_left -= 1
-            self.trace.note(f"KILLED as {moment}")
+            self.trace.trouble(f"KILLED as {moment}")
             process.kill()
         elif self._happens(rates.freeze):
             self._freeze(process, moment)
         elif self._happens(rates.clock_jump):
-            process.wall_offset += self.chance.choice((-3600.0, -90.0, 90.0, 3600.0, 86_400.0))
-            self.trace.note(f"its wall clock is {process.wall_offset:+.0f} s off")
+            process.machine.wall_offset += self.chance.choice(
+                (-3600.0, -90.0, 90.0, 3600.0, 86_400.0)
+            )
+            self.trace.trouble("CLOCK SET", f"to be {process.machine.wall_offset:+.0f} s off")
 
     def _freeze(self, process: Process, moment: str) -> None:
         # Long enough, often, for others to find absent what this one had claimed, and to send it.
         seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 3_000.0, 8_000.0))
         seconds *= self.chance.uniform(0.5, 1.5)
         is_asleep = self.chance.random() < 0.3
-        process.frozen_until = self.loop.now + seconds
         if is_asleep:
-            process.slept_seconds += seconds
-        self.trace.note(f"{'ASLEEP' if is_asleep else 'FROZEN'} for {seconds:.1f} s as {moment}")
+            self.loop.sleep(process.machine, seconds)
+        else:
+            process.frozen_until = self.loop.now + seconds
+        how = "ASLEEP" if is_asleep else "FROZEN"
+        self.trace.trouble(f"{how} as {moment}", f"for {seconds:.1f} s")
 
     def fate(self) -> Fate:
         """Return what becomes of a request."""
@@ -119,7 +126,7 @@ class Troubles:
         """Whether nothing can be written at present."""
         if self._happens(self.rates.disk_full):
             self.disk_full_until = self.loop.now + self.chance.uniform(1.0, 300.0)
-            self.trace.note("no space is left on the disk")
+            self.trace.trouble("DISK FULL")
         return not self.is_calm and self.loop.now < self.disk_full_until
 
     def latency(self) -> float:
