@@ -9,7 +9,7 @@ from typing import Self
 import attrs
 
 from invoicexpress_async.jobs.journal import JournalError
-from invoicexpress_async.jobs.sqlite.file import connect
+from invoicexpress_async.jobs.sqlite.file import close, connect
 from invoicexpress_async.jobs.sqlite.journal import SqliteJournal
 from invoicexpress_async.jobs.sqlite.writer import Batch, GroupCommitWriter, commit
 from simulation.loop import SimulatedLoop
@@ -62,11 +62,11 @@ class SimulatedWriter(GroupCommitWriter):
             raise JournalError(f"The journal {self._path} cannot be used: disk full.")
         self.connection = connect(self._path)
 
-    async def close(self) -> None:
+    async def close(self, *, is_last: bool = False) -> None:
         while self._is_busy and self._disk.loop.process.is_alive:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
         self.failure = self.failure or "it was closed"
-        self.connection.close()
+        close(self.connection, is_last=is_last)
 
     def acknowledge(self, batch: Batch, errors: list[Exception | None]) -> None:
         """Say what became of a batch."""

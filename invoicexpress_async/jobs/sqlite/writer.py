@@ -1,6 +1,7 @@
 """The one thread that writes, and commits together what is asked for together."""
 
 import asyncio
+import contextlib
 import copy
 import json
 import queue
@@ -8,13 +9,17 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from invoicexpress_async.jobs.journal import Change, Commit, JournalError
-from invoicexpress_async.jobs.sqlite.file import connect
+from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
 from invoicexpress_async.jobs.sqlite.statements import update
 
 T = TypeVar("T")
+
+# The log is some MiB then.
+_COMMITS_IN_A_CHECKPOINT: Final = 500
+
 Work = Callable[[sqlite3.Connection], T]
 
 
@@ -48,6 +53,7 @@ class GroupCommitWriter:
         self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._is_last = False
         self.failure: str | None = None
 
     async def open(self) -> None:
@@ -97,9 +103,14 @@ class GroupCommitWriter:
             self._loop.call_soon(self._flush)
         return request.done
 
-    async def close(self) -> None:
-        """Write what is waiting, and close the file; what is asked for later fails."""
+    async def close(self, *, is_last: bool = False) -> None:
+        """Write what is waiting, and close the file; what is requested later fails.
+
+        Args:
+            is_last: Whether no other run has the file open.
+        """
         if self._thread.is_alive():
+            self._is_last = is_last
             self._flush()
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
@@ -143,14 +154,19 @@ class GroupCommitWriter:
     def _serve(self, connection: sqlite3.Connection) -> None:
         broken: sqlite3.Error | None = None
         try:
+            commits = 0
             while (batch := self._batches.get()) is not None:
                 errors: list[Exception | None] = [broken] * len(batch)
                 if broken is None:
                     errors = commit(connection, batch)
                     broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
                 self._call_in_loop(self._committed, batch, errors)
+                commits += 1
+                if broken is None and commits % _COMMITS_IN_A_CHECKPOINT == 0:
+                    with contextlib.suppress(sqlite3.Error):  # the next commit says what is wrong
+                        checkpoint(connection)
         finally:
-            connection.close()
+            close(connection, is_last=self._is_last and broken is None)
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
         # The loop may have been closed under a run that nobody closed.
