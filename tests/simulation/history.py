@@ -2,28 +2,30 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from invoicexpress_async import SessionManager
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.provisioning import Plan, PlanRow, RunSettings, provision
-from simulation.disk import Disk, SimulatedJournal
+from simulation.disk import Disk
 from simulation.loop import Machine, SimulatedLoop, StuckError
-from simulation.network import Connection, Network, Resolver
-from simulation.oracle import KEY, Oracle
+from simulation.network import Connection, Network
+from simulation.oracle import Oracle
+from simulation.programs import Programs
 from simulation.server import Server
-from simulation.sources import SimulatedClock, simulated
+from simulation.sources import simulated
 from simulation.trace import Trace
 from simulation.troubles import MAX_LATE_SECONDS, Rates, Troubles
+
+Program = Callable[[str], Coroutine[object, object, None]]
 
 _MOST_STEPS: Final = 300_000
 _MOST_RUNS: Final = 4
@@ -36,6 +38,7 @@ class Scenario:
 
     wanted: list[tuple[str, str]]
     jobs: int
+    services: int
     machines: int
     concurrency: int
     resend_absent_after: float | None
@@ -50,26 +53,12 @@ class Scenario:
         return cls(
             wanted=[(f"acme-{one}", serie) for one in range(accounts) for serie in series],
             jobs=chance.choice((1, 2, 2, 3)),
+            services=chance.choice((0, 0, 1, 2)),
             machines=chance.choice((1, 1, 2)),
             concurrency=chance.randint(1, 4),
             resend_absent_after=chance.choice((None, _AGAIN_SECONDS, _AGAIN_SECONDS, 1200.0)),
             is_default=chance.random() < 0.3,
             may_stay_unregistered=chance.choice((0.0, 0.0, 0.3)),
-        )
-
-    def plan(self) -> Plan:
-        """Return what each job is to do."""
-        first = self.wanted[0][1]
-        return Plan(
-            rows=[
-                PlanRow(
-                    account=account,
-                    api_key=KEY,
-                    serie=serie,
-                    is_default=self.is_default and serie == first,
-                )
-                for account, serie in self.wanted
-            ]
         )
 
 
@@ -123,70 +112,54 @@ class World:
         )
         loop.connect = network.connect
         loop.make_transport = lambda protocol: Connection(network, protocol)
-        self.disk = Disk(loop=loop, troubles=self.troubles)
         self._chance = chance
+        self.programs = Programs(
+            loop=loop,
+            disk=Disk(loop=loop, troubles=self.troubles),
+            oracle=self.oracle,
+            trace=self.trace,
+            chance=chance,
+            wanted=self.scenario.wanted,
+            is_default=self.scenario.is_default,
+            concurrency=self.scenario.concurrency,
+            path=self.path,
+        )
         self.trace.note(f"{self.scenario} {self.troubles.rates}")
 
     async def run(self) -> None:
         """Run all programs through all troubles, then the job once more, and again."""
-        jobs = [
-            self._supervise(f"job-{at}", self.machines[at % len(self.machines)])
-            for at in range(self.scenario.jobs)
-        ]
-        await asyncio.gather(*jobs)
+        resend = self.scenario.resend_absent_after
+        machines = itertools.cycle(self.machines)
+        jobs = [f"job-{at}" for at in range(self.scenario.jobs)]
+        services = [f"service-{at}" for at in range(self.scenario.services)]
+        await asyncio.gather(
+            *(self._supervise(one, next(machines), self._job(resend)) for one in jobs),
+            *(self._supervise(one, next(machines), self.programs.service) for one in services),
+        )
         self.troubles.is_calm = True
         self.trace.note("CALM")
         for name in ("last", "again"):
-            self.oracle.may_resend.add(name)
-            await self.loop.run_process(
-                name, self.machines[0], partial(self._job, name, _AGAIN_SECONDS)
-            )
+            main = partial(self._job(_AGAIN_SECONDS), name)
+            await self.loop.run_process(name, self.machines[0], main)
             # What is late may come when a run has read for it as long as it does.
             await asyncio.sleep(MAX_LATE_SECONDS)
         self.oracle.at_the_end(self.scenario.wanted)
 
-    async def _supervise(self, name: str, machine: Machine) -> None:
-        """Start a job again whenever it was killed."""
-        resend = self.scenario.resend_absent_after
+    def _job(self, resend: float | None) -> Program:
+        def main(name: str) -> Coroutine[object, object, None]:
+            if resend is not None:
+                self.oracle.may_resend.add(name)
+            return self.programs.job(name, resend)
+
+        return main
+
+    async def _supervise(self, name: str, machine: Machine, program: Program) -> None:
+        """Start a program again whenever it was killed."""
         for at in range(_MOST_RUNS):
             await asyncio.sleep(self._chance.choice((0.01, 5.0, 120.0)) * self._chance.random())
             process = f"{name}.{at}"
-            if resend is not None:
-                self.oracle.may_resend.add(process)
-            if await self.loop.run_process(process, machine, partial(self._job, process, resend)):
+            if await self.loop.run_process(process, machine, partial(program, process)):
                 break
-
-    async def _job(self, name: str, resend_absent_after: float | None) -> None:
-        self.trace.note("begins")
-        settings = RunSettings(resend_absent_after=resend_absent_after)
-        try:
-            async with (
-                SimulatedJournal(self.path, self.disk) as journal,
-                self._manager() as manager,
-            ):
-                report = await provision(
-                    manager,
-                    self.scenario.plan(),
-                    journal=journal,
-                    concurrency=self.scenario.concurrency,
-                    settings=settings,
-                )
-        except Exception as error:  # noqa: BLE001  # whatever it is, the oracle judges it
-            self._see(name, partial(self.oracle.on_error, error), f"ends: {type(error).__name__}")
-        else:
-            states = " ".join(
-                f"{one.row.account}/{one.row.serie}={one.state}" for one in report.outcomes
-            )
-            problem = type(report.problem).__name__ if report.problem else "no problem"
-            self._see(name, partial(self.oracle.on_report, report), f"ends: {states}; {problem}")
-
-    def _see(self, name: str, judge: Callable[[], None], text: str) -> None:
-        if self.loop.process.is_alive:
-            self.trace.note(text, process=name)
-            judge()
-
-    def _manager(self) -> SessionManager:
-        return SessionManager(clock=SimulatedClock(self.loop), resolver=Resolver())
 
 
 def run_history(seed: int) -> History:

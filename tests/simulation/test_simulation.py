@@ -13,7 +13,7 @@ from simulation.history import run_history
 from simulation.troubles import Fate
 
 SEEDS_OF_A_CHUNK = 50
-CHUNKS = 16
+CHUNKS = 12
 GATE = range(SEEDS_OF_A_CHUNK * CHUNKS)
 TESTS = Path(__file__).parents[1]
 MOMENTS = (
