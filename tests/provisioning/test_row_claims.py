@@ -1,14 +1,24 @@
 """What the claim of another sender means for a row, and a claim that comes too late."""
 
+from pathlib import Path
+
 import attrs
 import pytest
 from fakes import FakeClock
+from job_process import ask
 
-from invoicexpress_async import DeadlineExceededError, SessionManager
+from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
 from invoicexpress_async.call.claims import ClaimEnd, Claims
+from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.provisioning import PlanRow
+from invoicexpress_async.provisioning import (
+    Plan,
+    PlanRow,
+    RowState,
+    SqliteJournal,
+    provision,
+)
 from invoicexpress_async.provisioning.row_claims import RowClaims
 from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
@@ -89,3 +99,23 @@ async def test_a_process_that_was_frozen_while_it_claimed_sends_nothing() -> Non
 
     assert posts == 0
     assert claims.ends == [ClaimEnd.NOT_SENT]
+
+
+@pytest.mark.fault(51, 63)
+async def test_a_later_run_counts_anothers_send_from_when_it_was_first_seen(tmp_path: Path) -> None:
+    path = tmp_path / "job.db"
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027")])
+    retry = RetryPolicy(attempts=1, read_after_seconds=(0.01,))
+    async with (
+        FaultServer(accounts=[SandboxAccount(name="acme", api_key=KEY)]) as server,
+        SessionManager(base_url=server.base_url, retry=retry) as manager,
+        SqliteJournal(path) as journal,
+    ):
+        claims = JournalClaims(journal)
+        assert await claims.claim({**THEIRS, "sent_at": 1_000.0}) is None
+        report = await provision(manager, plan, journal=journal)
+
+    ((text,),) = ask(path, "SELECT intended_at FROM rows")
+
+    assert [one.state for one in report.outcomes] == [RowState.ABSENT]
+    assert Timestamp.parse(str(text)).seconds_until(Timestamp.now()) < 60.0

@@ -31,6 +31,8 @@ LATE: Final = frozenset({Fate.LATE_504, Fate.LATE_SILENT})
 LOST: Final = frozenset({Fate.LOST_RESET, Fate.LOST_SILENT})
 _FAULTS: Final = tuple(one for one in Fate if one is not Fate.ANSWERED)
 MAX_LATE_SECONDS: Final = 600.0
+# Between a durable claim and its first byte, others may read for it, and send it in the end.
+_FREEZES_MORE: Final = {"a commit is known": 4.0}
 
 
 @attrs.frozen(kw_only=True)
@@ -94,7 +96,7 @@ class Troubles:
             self.kills_left -= 1
             self.trace.trouble(f"KILLED as {moment}")
             process.kill()
-        elif self._happens(rates.freeze):
+        elif self._happens(rates.freeze * _FREEZES_MORE.get(moment, 1.0)):
             self._freeze(process, moment)
         elif self._happens(rates.clock_jump):
             process.machine.wall_offset += self.chance.choice(
@@ -104,7 +106,7 @@ class Troubles:
 
     def _freeze(self, process: Process, moment: str) -> None:
         # Long enough, often, for others to find absent what this one had claimed, and to send it.
-        seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 3_000.0, 8_000.0))
+        seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 3_000.0, 8_000.0, 8_000.0))
         seconds *= self.chance.uniform(0.5, 1.5)
         is_asleep = self.chance.random() < 0.3
         if is_asleep:
