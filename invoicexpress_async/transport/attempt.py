@@ -16,6 +16,7 @@ class Attempt:
     Attributes:
         is_begun: Whether a connection was asked for.
         is_sent: Whether a byte of it may have left: true before the first one is written.
+        is_unanswered: Whether nothing of a response is known to have come.
         is_untrusted: Whether the server's certificate or TLS was wrong.
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
@@ -26,6 +27,7 @@ class Attempt:
 
     is_begun: bool = False
     is_sent: bool = False
+    is_unanswered: bool = True
     is_untrusted: bool = False
     failure: str | None = None
     answer: Answer | None = None
