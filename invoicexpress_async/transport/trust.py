@@ -31,14 +31,15 @@ class _Origin:
     """What the reused connections of one origin have shown.
 
     Attributes:
-        answered_after: The longest idle time after which a request was answered.
+        answered_after: The longest idle time after which a request was answered; below 0 when
+            none was.
         died_after: The shortest idle time after which one was lost.
         died_at: When that was, the last time.
         is_probing: Whether a request with an effect is out after a longer idle time than any
             that was answered: a second one is not risked meanwhile.
     """
 
-    answered_after: float = 0.0
+    answered_after: float = -1.0
     died_after: float = float("inf")
     died_at: float = float("-inf")
     is_probing: bool = False
