@@ -15,6 +15,7 @@ from invoicexpress_async.transport.client_session import (
 )
 from invoicexpress_async.transport.openings import Openings
 from invoicexpress_async.transport.raw_connection import KeptConnection, is_client_genuine
+from invoicexpress_async.transport.tls_buffer import shrink_read_buffer
 
 _ANY_NUMBER: Final = 0  # the pool of lanes has the limit
 
@@ -73,6 +74,7 @@ class ConnectionOpener:
             connection = await session.connector.connect(
                 request, traces=[], timeout=session.timeout
             )
+            shrink_read_buffer(connection.transport)
             kept = KeptConnection.of(connection, request.headers)
             if kept is None:
                 connection.close()
