@@ -40,7 +40,7 @@ _KEY: Final = "benchmark-key-0123456789"
 _SERIE: Final = "2023"  # the one in the canned response
 _BODY: Final = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _AT_ONCE: Final = 50
-_ROUNDS: Final = 1
+_ROUNDS: Final = 3
 _BARE: Final = "aiohttp by hand"
 _KINDS: Final = ("ours", "ours, uvloop", _BARE, "aiohttp by hand, uvloop", "raw asyncio",
                  "ry", "pyreqwest", "wreq")  # fmt: skip
@@ -201,32 +201,37 @@ async def _service(kind: str, port: int, hosts: int, folder: Path) -> None:
         for call in (listed, listed, listed, create):
             await _all([functools.partial(call, name) for name in names])
         turn = [functools.partial(create, name) for name in names]
-        print("warm", flush=True)
-        sys.stdin.readline()
         turns = max(1, 4_000 // hosts)
-        await _measured(turn * turns, calls=hosts * turns)
+        clock = _Clock()
+        clock.start()
+        await _all(turn * turns)
+        clock.stop()
+        clock.end(calls=hosts * turns)
 
 
 async def _job(kind: str, port: int, hosts: int, folder: Path) -> None:
     names = [f"account-{number}" for number in range(hosts)]
+    clock = _Clock()
     if kind.startswith("ours"):
         trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
         async with _manager(port, trust) as manager:
             await provision(manager, _plan(["warm"]))
-            print("warm", flush=True)
-            sys.stdin.readline()
-            await _measured([lambda: provision(manager, _plan(names))], calls=hosts)
-        return
-    async with _opened(kind, port, ["warm", *names], folder) as (listed, create):
+            plan = _plan(names)
+            clock.start()
+            await provision(manager, plan)
+            clock.stop()
+    else:
+        async with _opened(kind, port, ["warm", *names], folder) as (listed, create):
 
-        async def row(name: str) -> None:
-            await listed(name)
-            await create(name)
+            async def row(name: str) -> None:
+                await listed(name)
+                await create(name)
 
-        await row("warm")
-        print("warm", flush=True)
-        sys.stdin.readline()
-        await _measured([functools.partial(row, name) for name in names], calls=hosts)
+            await row("warm")
+            clock.start()
+            await _all([functools.partial(row, name) for name in names])
+            clock.stop()
+    clock.end(calls=hosts)  # closing the connections is part of a job
 
 
 def _plan(names: list[str]) -> Plan:
@@ -235,19 +240,27 @@ def _plan(names: list[str]) -> Plan:
     )
 
 
-async def _measured(
-    work: Sequence[Callable[[], Coroutine[object, object, object]]], *, calls: int
-) -> None:
-    gc.collect()
-    started, cpu = time.perf_counter(), time.process_time()
-    await _all(work)
-    figures = {
-        "us": (time.process_time() - cpu) / calls * 1e6,
-        "rate": calls / (time.perf_counter() - started),
-        "memory": _resident_mib(),
-    }
-    print(json.dumps(figures), flush=True)
-    sys.stdin.readline()  # until the server's connections are counted
+class _Clock:
+    """The CPU and the time between `start` and `stop`, and the CPU until `end`."""
+
+    def start(self) -> None:
+        print("warm", flush=True)
+        sys.stdin.readline()
+        gc.collect()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
+
+    def stop(self) -> None:
+        self._seconds = time.perf_counter() - self._started
+        print("done", flush=True)
+        sys.stdin.readline()  # until the server's connections are counted
+
+    def end(self, *, calls: int) -> None:
+        figures = {
+            "us": (time.process_time() - self._cpu) / calls * 1e6,
+            "rate": calls / self._seconds,
+            "memory": _resident_mib(),
+        }
+        print(json.dumps(figures), flush=True)
 
 
 def _resident_mib() -> float:
@@ -266,9 +279,10 @@ def _contest(kind: str, use: str, hosts: int, folder: Path, server: HostsServer)
         assert process.stdout.readline().strip() == "warm", kind
         before, _ = server.counts()
         print(file=process.stdin, flush=True)
-        figures: Figures = json.loads(process.stdout.readline())
+        assert process.stdout.readline().strip() == "done", kind
         made, opened = server.counts()
         print(file=process.stdin, flush=True)
+        figures: Figures = json.loads(process.stdout.readline())
     return {**figures, "handshakes": made - before, "sockets": opened}
 
 
