@@ -98,7 +98,7 @@ async def _bare(base_url: str, accounts: int) -> None:
                     return
                 async with session.post(url, params=params, json=body) as response:
                     created = await response.json()
-                assert created["sequence"]["serie"] == _SERIE
+                assert created["sequences"]["serie"] == _SERIE
 
         await asyncio.gather(*(create(f"account-{number}") for number in range(accounts)))
 

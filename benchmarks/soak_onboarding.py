@@ -229,9 +229,11 @@ def _judge(
             tally.credentials_sent_too_often += sends > _MOST_AT_SENDS
         if end["state"] == "done":
             tally.done += 1
-            series = server.sequences(account.name) if account is not None else ()
+            rows = server.sequences(account.name) if account is not None else ()
+            # A new account has a series of its own already, which is not registered.
+            series = [row for row in rows if row.is_registered]
             is_right = has_key and account is not None and account.has_at_credentials
-            tally.not_as_told += not (is_right and len(series) == 1)
+            tally.not_as_told += not (is_right and len(series) == len(rows) - 1 == 1)
 
 
 def main(count: int, kills: int, seed: int) -> int:

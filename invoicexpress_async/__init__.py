@@ -65,7 +65,7 @@ _HOMES: Final = {
         "Timeouts",
     ),
     "call.limiter": ("RateLimit",),
-    "call.observer": ("CallCounters",),
+    "call.instrumentation": ("CallCounters",),
     "protocol.decision": ("RetryPolicy",),
     "services.account_errors": ("RepeatedCredentialsError",),
 }

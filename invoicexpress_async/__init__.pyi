@@ -1,10 +1,10 @@
 # The names of __init__.py, for type checkers.
 
+from invoicexpress_async.call.instrumentation import (
+    CallCounters as CallCounters,
+)
 from invoicexpress_async.call.limiter import (
     RateLimit as RateLimit,
-)
-from invoicexpress_async.call.observer import (
-    CallCounters as CallCounters,
 )
 from invoicexpress_async.config import (
     Secret as Secret,

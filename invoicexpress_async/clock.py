@@ -1,7 +1,9 @@
 """The seam between this package and time: one monotonic clock, its sleep and its timeouts."""
 
 import asyncio
+import functools
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -10,6 +12,10 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Return monotonic seconds: unmoved by changes of the wall clock."""
+        ...
+
+    def uptime(self) -> float:
+        """Return monotonic seconds that go on while the machine is suspended."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -21,8 +27,19 @@ class Clock(Protocol):
         ...
 
 
+def _uptime_clock() -> Callable[[], float]:
+    # Linux's monotonic clock stands still in a suspended machine, and this one does not; that of
+    # macOS goes on, where Python's own does not; Windows counts the time in its only one.
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        if (number := getattr(time, name, None)) is not None:
+            return functools.partial(time.clock_gettime, number)
+    return time.monotonic
+
+
 class MonotonicClock:
     """The real clock, of one event loop."""
+
+    uptime: "staticmethod[[], float]" = staticmethod(_uptime_clock())
 
     # Read eight times in a call: the function itself, and not one more around it.
     now: "staticmethod[[], float]" = staticmethod(time.monotonic)

@@ -12,14 +12,18 @@ import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
-from invoicexpress_async.call.context import Link
+from invoicexpress_async.call.context import AccountContext
 from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.call.instrumentation import (
+    LOG_VARIABLE,
+    CallCounters,
+    Instrumentation,
+    set_up_logging,
+)
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
-from invoicexpress_async.call.lifecycle import LifeGuard
+from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
-from invoicexpress_async.call.observer import LOG_VARIABLE, CallCounters, Observer, set_up_logging
 from invoicexpress_async.call.single_flight import SingleFlight
-from invoicexpress_async.call.telling import Telling
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
@@ -38,12 +42,12 @@ from invoicexpress_async.config import (
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.decision import RetryPolicy, RetryQuota
+from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.account_session import AccountSession
-from invoicexpress_async.services.sequence_flows import SequenceFlows
-from invoicexpress_async.services.sequences import SequenceMachinery
+from invoicexpress_async.services.sequence_flows import SequenceOperations
+from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.transport.address import Address
 
@@ -124,7 +128,7 @@ class SessionManager:
     ) -> None:
         set_up_logging(os.environ.get(LOG_VARIABLE))
         _check_types(timeouts, retry, rate_limit, on_event)
-        self._guard = LifeGuard()
+        self._guard = Lifecycle()
         self._base_url = BaseUrl.parse(
             base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
         )
@@ -147,19 +151,19 @@ class SessionManager:
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
-        self._observer = Observer(on_event, clock)
+        self._instrumentation = Instrumentation(on_event, clock)
         converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
             limiters=self._limiters,
-            quota=RetryQuota(),
+            budget=RetryBudget(),
             clock=clock,
             guard=self._guard,
-            telling=Telling(self._observer, clock),
+            instrumentation=self._instrumentation,
         )
-        self._machinery = SequenceMachinery(
+        self._shared = SharedServices(
             dispatcher=dispatcher,
-            flows=SequenceFlows(dispatcher, SequenceRequests(converter)),
+            operations=SequenceOperations(dispatcher, SequenceRequests(converter)),
             flights=SingleFlight(),
             converter=converter,
         )
@@ -210,14 +214,14 @@ class SessionManager:
         if name is None:
             raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
         checked = check_account_name(name)
-        link = Link(
+        link = AccountContext(
             address=Address.of(checked, self._base_url.for_account(checked)),
             keys=self._keys.source(checked, source),
             total_seconds=self._timeouts.total_seconds,
             policy=self._retry,
             owner=self,
         )
-        return AccountSession(self._machinery, link)
+        return AccountSession(self._shared, link)
 
     @property
     def total_seconds(self) -> float:
@@ -236,7 +240,7 @@ class SessionManager:
             calls_in_flight=self._guard.in_flight,
             connections=self._transport.connection_count,
             accounts_slowed=self._limiters.count_paused(),
-            calls=self._observer.counters(),
+            calls=self._instrumentation.counters(),
         )
 
     def unresolved(self) -> tuple[Intent, ...]:
@@ -244,7 +248,7 @@ class SessionManager:
 
         To be stored on the way out: `SequenceService.resume` takes each, in any process.
         """
-        return self._machinery.dispatcher.doubts.all()
+        return self._shared.dispatcher.unresolved.all()
 
     async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
         """Close in bounded time. Closing again does nothing.

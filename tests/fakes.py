@@ -22,6 +22,9 @@ class FakeClock:
     def now(self) -> float:
         return self._now
 
+    def uptime(self) -> float:
+        return self._now
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         future = asyncio.get_running_loop().create_future()

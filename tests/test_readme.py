@@ -24,7 +24,12 @@ from invoicexpress_async.sandbox import Sandbox
 README = (Path(__file__).parents[1] / "README.md").read_text()
 # Run as a whole, in test_readme_first_minutes.py.
 FIRST_MINUTES = README.partition("\n## The first ten minutes\n")[2].partition("\n## ")[0]
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.replace(FIRST_MINUTES, ""), re.DOTALL)
+REHEARSAL = README.partition("\n### A rehearsal\n")[2].partition("\n## ")[0]
+BLOCKS = re.findall(
+    r"```(\w+)\n(.*?)```",
+    README.replace(FIRST_MINUTES, "").replace(REHEARSAL, ""),
+    re.DOTALL,
+)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 (COMPANIES,) = (code for language, code in BLOCKS if language == "csv")
 COMMANDS = [

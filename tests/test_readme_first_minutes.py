@@ -1,4 +1,4 @@
-"""The README's first ten minutes, run as they stand there: commands, and what they print."""
+"""The README's first ten minutes and its rehearsal: commands, run, and what they print."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 import pytest
-from test_readme import FIRST_MINUTES, block
+from test_readme import FIRST_MINUTES, REHEARSAL, block
 
 CONSOLES = re.findall(r"```console\n(.*?)```", FIRST_MINUTES, re.DOTALL)
 (PYTEST_INI,) = re.findall(r"```ini\n(.*?)```", FIRST_MINUTES, re.DOTALL)
@@ -109,12 +109,24 @@ def test_the_first_ten_minutes_go_as_they_are_told(person: Person) -> None:
     installing, *rest = map(steps, CONSOLES)
     assert [one.shown for one in installing] == ["", "", ""]  # the environment of the tests has it
 
-    for step in (step for terminal in rest for step in terminal):
+    follow(person, [step for terminal in rest for step in terminal])
+
+    assert len([step for terminal in rest for step in terminal]) >= 8
+
+
+def test_the_rehearsal_goes_as_it_is_told(person: Person) -> None:
+    sandbox, rollover = map(steps, re.findall(r"```console\n(.*?)```", REHEARSAL, re.DOTALL))
+
+    follow(person, [*sandbox, *rollover])
+
+    assert (len(sandbox), len(rollover)) == (1, 2)
+
+
+def follow(person: Person, told: list[Step]) -> None:
+    for step in told:
         said = person.type(step)
 
         assert step.pattern.fullmatch(person.as_shown(said)), f"$ {step.command}\n{said}"
         # As a person pastes them.
         pasted = re.findall(r"^ +export (\w+)='?([^'\n]+)", said, re.MULTILINE)
         person.variables |= dict(pasted)
-
-    assert len([step for terminal in rest for step in terminal]) >= 8

@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
-class Link:
+class AccountContext:
     """An account as a call sees it."""
 
     address: Address
@@ -30,21 +31,26 @@ class Link:
     policy: RetryPolicy
     owner: object = attrs.field(default=None, eq=False, repr=False)
     """The manager, which a handle keeps alive."""
+    claims: Claims | None = attrs.field(default=None, eq=False, repr=False)
+    """Where intents are claimed before they are sent; None when this process is the only sender."""
 
     @property
     def account(self) -> str:
         """The account's name."""
         return self.address.account
 
-    def wishing(self, total_seconds: float | None, policy: RetryPolicy | None) -> "Link":
+    def with_options(
+        self, total_seconds: float | None, policy: RetryPolicy | None
+    ) -> "AccountContext":
         """Return the same with another deadline or policy; what is None stays."""
-        # By hand: `attrs.evolve` is dear, and a bulk job does this for each row.
-        return Link(
+        # By hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
+        return AccountContext(
             address=self.address,
             keys=self.keys,
             total_seconds=total_seconds or self.total_seconds,
             policy=policy or self.policy,
             owner=self.owner,
+            claims=self.claims,
         )
 
 
@@ -55,10 +61,11 @@ class Call:
     Attributes:
         deadline: On the monotonic clock; None until `Dispatcher.run` starts it.
         attempts: The requests begun.
-        is_in_doubt: Whether a request with an effect may have reached the server and its outcome
+        is_unknown: Whether a request with an effect may have reached the server and its outcome
             is not known.
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the call ends in doubt.
+        claim: The right to send it, until that is settled.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -68,15 +75,16 @@ class Call:
         attempt_started: When its last attempt was, if anybody wants to know.
     """
 
-    link: Link
+    context: AccountContext
     operation: str
     subject: str | None = None
     timeout_seconds: float | None = None
     deadline: float = float("inf")
     attempts: int = 0
-    is_in_doubt: bool = False
+    is_unknown: bool = False
     has_changed: bool = False
     intent: Intent | None = None
+    claim: OpenClaim | None = None
     on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
     request_id: str = ""
@@ -85,15 +93,15 @@ class Call:
     attempt_started: float = 0.0
 
     @property
-    def doing(self) -> "Call":
+    def active(self) -> "Call":
         """The call that does the work: this one, unless it follows another."""
         return self.leader or self
 
-    def led(self) -> "Call":
+    def for_leader(self) -> "Call":
         """Return the call that does the work for this one and others, with what this one has."""
-        # By hand: `attrs.evolve` is dear.
+        # By hand: `attrs.evolve` is expensive.
         return Call(
-            link=self.link,
+            context=self.context,
             operation=self.operation,
             subject=self.subject,
             timeout_seconds=self.timeout_seconds,
@@ -102,41 +110,43 @@ class Call:
             request_id=self.request_id,
         )
 
-    def sign(self, error: InvoiceXpressError) -> InvoiceXpressError:
+    def attach_context(self, error: InvoiceXpressError) -> InvoiceXpressError:
         """Write into the error which call it belongs to."""
         error.operation = self.operation
         error.subject = self.subject
-        error.account = self.link.account
-        error.attempts = self.doing.attempts
+        error.account = self.context.account
+        error.attempts = self.active.attempts
         error.request_id = self.request_id
-        error.may_have_been_processed |= self.doing.is_in_doubt or self.doing.has_changed
+        error.may_have_been_processed |= self.active.is_unknown or self.active.has_changed
         return error
 
-    async def announce(self, intent: Intent) -> None:
+    async def persist_intent(self, intent: Intent) -> None:
         """Let the caller keep the intent, before anything of it is sent or read for."""
         if self.on_intent is not None:
             await self.on_intent(intent)
 
-    def outcome_unknown(self, why: str) -> OutcomeUnknownError:
+    def unknown_error(self, why: str) -> OutcomeUnknownError:
         """Return the error for a call that ends in doubt."""
         return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
 
     def expired(self, *, is_closed: bool) -> InvoiceXpressError:
         """Return the error for a deadline that has passed, or a manager that was closed."""
-        if self.doing.is_in_doubt and self.doing.intent is not None:
+        if self.active.is_unknown and self.active.intent is not None:
             end = "manager was closed" if is_closed else "deadline came"
             why = f"the {end} before its outcome was known"
-            return self.sign(self.doing.outcome_unknown(why))
+            return self.attach_context(self.active.unknown_error(why))
         if is_closed:
-            return self.sign(SessionClosedError("The manager was closed during the call."))
+            return self.attach_context(
+                SessionClosedError("The manager was closed during the call.")
+            )
         text = "The deadline of the call has passed"
-        if self.doing.has_changed:
+        if self.active.has_changed:
             text += "; what it had sent by then has taken effect"
-        return self.sign(DeadlineExceededError(f"{text}."))
+        return self.attach_context(DeadlineExceededError(f"{text}."))
 
 
 @attrs.define(kw_only=True)
-class Outcome(Generic[T]):
+class AttemptResult(Generic[T]):
     """How a request ended: `error` is None exactly when `value` is the answer asked for."""
 
     evidence: Evidence

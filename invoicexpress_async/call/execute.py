@@ -7,17 +7,19 @@ import time
 from collections.abc import Coroutine
 from typing import TypeVar, cast
 
-from invoicexpress_async.call.context import Call, Link, Outcome
-from invoicexpress_async.call.lifecycle import LifeGuard
+from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
+from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
+from invoicexpress_async.call.instrumentation import Instrumentation
+from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import LimiterRegistry
 from invoicexpress_async.call.locks import KeyedLock
-from invoicexpress_async.call.refused_credentials import RefusalMemory
-from invoicexpress_async.call.telling import Telling
-from invoicexpress_async.call.unresolved import Doubts
+from invoicexpress_async.call.refused_credentials import RefusedCredentials
+from invoicexpress_async.call.unresolved import UnresolvedIntents
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    DeadlineExceededError,
     InvoiceXpressError,
     RateLimitedError,
     SessionClosedError,
@@ -28,7 +30,7 @@ from invoicexpress_async.protocol.decision import (
     Action,
     Evidence,
     Operation,
-    RetryQuota,
+    RetryBudget,
     classify,
     decide,
     pause_seconds,
@@ -47,22 +49,22 @@ class Dispatcher:
         *,
         transport: Transport,
         limiters: LimiterRegistry,
-        quota: RetryQuota,
+        budget: RetryBudget,
         clock: Clock,
-        guard: LifeGuard,
-        telling: Telling,
+        guard: Lifecycle,
+        instrumentation: Instrumentation,
     ) -> None:
         self.clock = clock
-        self.telling = telling
-        self.sending: KeyedLock = KeyedLock()
+        self.instrumentation = instrumentation
+        self.send_lock: KeyedLock = KeyedLock()
         """Held over each request that is sent at most once, by account and subject."""
-        self.refusals: RefusalMemory = RefusalMemory()
+        self.refused_credentials: RefusedCredentials = RefusedCredentials()
         self._guard = guard
         self._transport = transport
         self._limiters = limiters
-        self._quota = quota
+        self._budget = budget
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self.doubts: Doubts = Doubts()
+        self.unresolved: UnresolvedIntents = UnresolvedIntents()
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.
@@ -77,9 +79,9 @@ class Dispatcher:
         except SessionClosedError:
             work.close()
             raise
-        total = call.timeout_seconds or call.link.total_seconds
+        total = call.timeout_seconds or call.context.total_seconds
         started = self.clock.now()
-        call.request_id = self.telling.next_id()
+        call.request_id = self.instrumentation.next_id()
         call.deadline = started + total
         scope = self.clock.timeout_at(call.deadline)
         self._guard.enter(scope)
@@ -88,7 +90,7 @@ class Dispatcher:
             async with scope:
                 return await work
         except InvoiceXpressError as error:
-            failure = call.sign(error)
+            failure = call.attach_context(error)
             raise
         except TimeoutError as error:
             if not scope.expired():
@@ -100,15 +102,15 @@ class Dispatcher:
             raise
         finally:
             self._guard.leave(scope)
-            if call.doing.is_in_doubt:
-                self._note_doubt(call.doing)
-            self.telling.call_ended(call, started, failure)
+            if call.active.is_unknown:
+                self._track_unresolved(call.active)
+            self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
         raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
 
-    async def send(self, call: Call, request: Request[T]) -> Outcome[T]:
+    async def send(self, call: Call, request: Request[T]) -> AttemptResult[T]:
         """Send, again where the decision table allows it, until it is accepted or decided."""
-        self._quota.earn()
+        self._budget.deposit()
         for number in itertools.count(1):
             outcome = await self._attempt(call, request)
             if outcome.evidence is Evidence.APPLIED:
@@ -120,12 +122,13 @@ class Dispatcher:
                 outcome.error,
                 attempt=number,
                 seconds_left=call.deadline - self.clock.now(),
-                policy=call.link.policy,
+                policy=call.context.policy,
                 jitter=self._random.random(),
             )
             if await self._has_new_key(call, outcome.error):
                 continue
-            if decision.action is not Action.RETRY or not self._quota.spend():
+            is_withdrawn = call.claim is not None and call.claim.is_withdrawn
+            if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
                 outcome.action = _without_retry(decision.action)
                 self._pause(call, outcome.error)
                 return outcome
@@ -136,34 +139,70 @@ class Dispatcher:
         """Send a request that nothing needs to be read for, and return its value or raise."""
         return (await self.send(call, request)).result()
 
+    async def begin(self, call: Call, intent: Intent) -> Intent | None:
+        """Make an intent durable, before its first byte may leave.
+
+        Returns the intent of another sender who has the right to send the same: then nothing is
+        sent, and that one is read for. None when this call is to send it, and to `settle` it.
+        """
+        claims = call.context.claims
+        if claims is not None:
+            other = await claims.claim(intent)
+            if other is not None:
+                await call.persist_intent(other)
+                return other
+            since = self.clock.uptime()
+            call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
+            call.has_changed = False
+        try:
+            await call.persist_intent(intent)
+        except BaseException:
+            self.settle(call)
+            raise
+        call.intent = intent
+        return None
+
     def resolve(self, call: Call, intent: Intent | None = None) -> None:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
         if known is not None:
-            self.doubts.drop(known)
-        call.intent, call.is_in_doubt = None, False
+            self.unresolved.discard(known)
+        call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent unless its outcome is in doubt."""
-        if not call.is_in_doubt:
+        """Let go of the call's intent unless its outcome is unknown; end its claim."""
+        claim, call.claim = call.claim, None
+        if claim is not None and call.context.claims is not None:
+            end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
+            call.has_changed |= claim.had_changed
+            call.context.claims.end(claim.intent, end)
+        if not call.is_unknown:
             self.resolve(call)
 
-    def _note_doubt(self, call: Call) -> None:
+    def observe(self, call: Call, intent: Intent) -> None:
+        """Note that what an intent requested is there, whoever sent it."""
+        self.unresolved.discard(intent)
+        if call.context.claims is not None:
+            call.context.claims.observe(intent)
+
+    def _track_unresolved(self, call: Call) -> None:
         """Keep on record what is in doubt, from the moment of the send until it is known."""
         if call.intent is None:
             return
-        if call.is_in_doubt:
-            self.doubts.note(call.intent)
+        if call.is_unknown:
+            self.unresolved.add(call.intent)
         else:
-            self.doubts.drop(call.intent)
+            self.unresolved.discard(call.intent)
 
-    async def _attempt(self, call: Call, request: Request[T]) -> Outcome[T]:
-        was_in_doubt = call.is_in_doubt
+    async def _attempt(self, call: Call, request: Request[T]) -> AttemptResult[T]:
+        was_in_doubt = call.is_unknown
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
-        if attempt.answer is None:
-            error = _no_answer(attempt, call.link)
+        if call.claim is not None and call.claim.is_withdrawn:
+            error = _withdrawn(self.clock.uptime() - call.claim.since)
+        elif attempt.answer is None:
+            error = _no_answer(attempt, call.context)
         else:
             try:
                 value = decipher(request, attempt.answer, wall_seconds=time.time())
@@ -178,27 +217,27 @@ class Dispatcher:
         if request.operation.has_effect:
             # A request that is repeated after an unknown one leaves that one in doubt.
             is_open = was_in_doubt and evidence is not Evidence.APPLIED
-            call.is_in_doubt = is_open or evidence is Evidence.UNKNOWN
+            call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
-            self._note_doubt(call)
-        if self.telling.is_wanted:
+            self._track_unresolved(call)
+        if self.instrumentation.attempt_events_enabled:
             status = attempt.answer.status if attempt.answer else None
-            self.telling.attempt_ended(call, request.operation, evidence, status, error)
-        return Outcome(evidence=evidence, value=value, error=error)
+            self.instrumentation.attempt_ended(call, request.operation, evidence, status, error)
+        return AttemptResult(evidence=evidence, value=value, error=error)
 
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
-        keys = call.link.keys
+        keys = call.context.keys
         key = call.key = keys.known or await keys.get()
-        limiter = self._limiters.of(call.link.account)
-        attempt = Attempt(on_sent=functools.partial(self._begin_doubt, call, request.operation))
+        limiter = self._limiters.of(call.context.account)
+        attempt = Attempt(on_sent=functools.partial(self._begin_unknown, call, request.operation))
         asked_at = self.clock.now()
         if not limiter.acquire_at_once():
             await limiter.acquire()
-        if self.telling.is_wanted:
-            self.telling.attempt_started(call, request.operation, asked_at)
+        if self.instrumentation.attempt_events_enabled:
+            self.instrumentation.attempt_started(call, request.operation, asked_at)
         try:
             self._check_still_wanted(call)
-            await self._transport.attempt(call.link.address, request, key, attempt)
+            await self._transport.attempt(call.context.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
             (limiter.release if attempt.is_begun else limiter.give_back)()
@@ -209,13 +248,26 @@ class Dispatcher:
         if not isinstance(error, AuthenticationError) or call.key is None or call.has_renewed:
             return False
         call.has_renewed = True
-        return await call.link.keys.renew(call.key)
+        return await call.context.keys.renew(call.key)
 
-    def _begin_doubt(self, call: Call, operation: Operation) -> None:
-        """From the first byte until an answer is deciphered, the outcome is in doubt."""
+    def _begin_unknown(self, call: Call, operation: Operation) -> None:
+        """From the first byte until a response is deciphered, the outcome is unknown.
+
+        Raises:
+            DeadlineExceededError: the intent had waited too long: no byte of it is to leave.
+        """
         if operation.has_effect:
-            call.is_in_doubt = True
-            self._note_doubt(call)
+            if call.claim is not None:
+                self._check_claim(call.claim)
+            call.is_unknown = True
+            self._track_unresolved(call)
+
+    def _check_claim(self, claim: OpenClaim) -> None:
+        waited = self.clock.uptime() - claim.since
+        if waited > MAX_SECONDS_BEFORE_SEND:
+            claim.is_withdrawn = True
+            raise _withdrawn(waited)
+        claim.is_sent = True
 
     def _check_still_wanted(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
@@ -229,11 +281,11 @@ class Dispatcher:
             self._slow_down(call, pause_seconds(error))
 
     def _slow_down(self, call: Call, seconds: float) -> None:
-        self._limiters.of(call.link.account).pause(seconds)
-        self.telling.account_slowed(call, seconds)
+        self._limiters.of(call.context.account).pause(seconds)
+        self.instrumentation.account_slowed(call, seconds)
 
     async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
-        self.telling.retry_scheduled(call, seconds, error)
+        self.instrumentation.retry_scheduled(call, seconds, error)
         if isinstance(error, RateLimitedError):
             # The whole account waits, in the limiter's queue.
             self._slow_down(call, seconds)
@@ -245,6 +297,13 @@ def _without_retry(action: Action) -> Action:
     return Action.RAISE if action is Action.RETRY else action
 
 
-def _no_answer(attempt: Attempt, link: Link) -> InvoiceXpressError:
-    text = f"No answer from {link.address.origin}: {attempt.failure}."
+def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
+    text = f"No answer from {context.address.origin}: {attempt.failure}."
     return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
+
+
+def _withdrawn(waited: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in which "
+        "others may have read for it."
+    )

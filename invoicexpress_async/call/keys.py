@@ -13,7 +13,7 @@ KeyCallable = Callable[[], Awaitable[str]]
 """An async callable without arguments that returns the key, as from a vault."""
 
 
-class GivenKey:
+class StaticKey:
     """A key that the caller has given: nothing is ever asked for."""
 
     __slots__ = ("known",)
@@ -35,7 +35,7 @@ class GivenKey:
         return False
 
 
-class AskedKey:
+class KeyProvider:
     """A key that a callable gives: asked for when first needed, and then kept for a while."""
 
     known: None = None
@@ -77,7 +77,7 @@ class AskedKey:
         self._stale_at = self._clock.now() + self._ttl_seconds
 
 
-KeySource: TypeAlias = GivenKey | AskedKey
+KeySource: TypeAlias = StaticKey | KeyProvider
 
 
 class KeyCache:
@@ -88,18 +88,18 @@ class KeyCache:
     def __init__(self, *, ttl_seconds: float, clock: Clock) -> None:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._sources: OrderedDict[tuple[str, KeyCallable], AskedKey] = OrderedDict()
+        self._sources: OrderedDict[tuple[str, KeyCallable], KeyProvider] = OrderedDict()
 
     def source(self, account: str, key: Secret | KeyCallable) -> KeySource:
         """Return the source of an account's key; the same callable asks once for all handles."""
         if isinstance(key, Secret):
-            return GivenKey(key)
+            return StaticKey(key)
         try:
             known = self._sources.get((account, key))
         except TypeError:  # a callable that cannot be hashed
-            return AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            return KeyProvider(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
         if known is None:
-            known = AskedKey(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
+            known = KeyProvider(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
             self._sources[account, key] = known
             if len(self._sources) > self._MOST:
                 self._sources.popitem(last=False)

@@ -7,7 +7,7 @@ import os
 from invoicexpress_async.errors import SessionClosedError
 
 
-class LifeGuard:
+class Lifecycle:
     """Lets calls in while the manager is open, and ends them in bounded time when it closes."""
 
     def __init__(self) -> None:

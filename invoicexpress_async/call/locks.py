@@ -12,12 +12,12 @@ class KeyedLock:
         # Who waits for each key that is held; None for nobody, as nearly always.
         self._waiting: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
-    def hold(self, key: Hashable) -> "_Hold":
+    def hold(self, key: Hashable) -> "_Guard":
         """Hold the lock of `key` for the block; yield whether somebody else had it before."""
-        return _Hold(self._waiting, key)
+        return _Guard(self._waiting, key)
 
 
-class _Hold:
+class _Guard:
     # A class, as contextlib's generators cost a hundredth of a whole call.
     __slots__ = ("_key", "_waiting")
 
@@ -40,16 +40,16 @@ class _Hold:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._hand_on()  # it was handed over in the same moment
+                self._wake_next()  # it was handed over in the same moment
             elif turn in queue:
                 queue.remove(turn)
             raise
         return True
 
     async def __aexit__(self, *_: object) -> None:
-        self._hand_on()
+        self._wake_next()
 
-    def _hand_on(self) -> None:
+    def _wake_next(self) -> None:
         queue = self._waiting[self._key]
         while queue:
             turn = queue.popleft()

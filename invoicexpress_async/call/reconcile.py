@@ -129,15 +129,15 @@ class Reconciler:
             found = self._match(call, listing, serie)
             was_absent = found is None and _is_absent(call, listing, serie)
             if found is not None and not (is_being_registered and not _is_settled(found)):
-                self._dispatcher.telling.reconciled(call, is_found=True)
+                self._dispatcher.instrumentation.reconciled(call, is_found=True)
                 return self._judge(call, found, said)
             why = listing.why_not_found(serie)
         if said is not None and is_being_registered:
             raise said
         if said is not None:
             why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
-        self._dispatcher.telling.reconciled(call, is_found=False)
-        unknown = call.outcome_unknown(why)
+        self._dispatcher.instrumentation.reconciled(call, is_found=False)
+        unknown = call.unknown_error(why)
         unknown.was_absent = was_absent
         raise unknown
 
@@ -162,16 +162,16 @@ class Reconciler:
             except InvoiceXpressError:
                 continue  # a failing read says nothing
             if _is_settled(last):
-                call.is_in_doubt, call.has_changed = False, True
-                self._dispatcher.telling.reconciled(call, is_found=True)
+                call.is_unknown, call.has_changed = False, True
+                self._dispatcher.instrumentation.reconciled(call, is_found=True)
                 return last
         if said is not None and is_being_registered:
             raise said
         if last is not None and last.registration is Registration.PARTIAL:
-            call.is_in_doubt, call.has_changed = False, True
+            call.is_unknown, call.has_changed = False, True
             raise partial(last)
-        self._dispatcher.telling.reconciled(call, is_found=False)
-        raise call.outcome_unknown("no read has shown the sequence as registered")
+        self._dispatcher.instrumentation.reconciled(call, is_found=False)
+        raise call.unknown_error("no read has shown the sequence as registered")
 
     async def after_refused_create(
         self, call: Call, serie: str, refusal: StatusError
@@ -198,17 +198,17 @@ class Reconciler:
             return listing.find(serie)
         except MalformedResponseError as error:
             why = error.problems[0]
-        raise call.outcome_unknown(why)
+        raise call.unknown_error(why)
 
     def _judge(self, call: Call, found: Sequence, said: InvoiceXpressError | None) -> Sequence:
         had_before = call.intent is not None and call.intent["had_sequences"] is not None
         if not had_before and _has_documents(found):
             # A new sequence has used no number: this one was there before, so ours was refused.
-            call.is_in_doubt = False
+            call.is_unknown = False
             raise SequenceAlreadyExistsError(
                 f"The create failed, and the sequence (id {found.id}) has documents already."
             )
-        call.is_in_doubt, call.has_changed = False, True
+        call.is_unknown, call.has_changed = False, True
         if isinstance(said, UnknownSequenceError) and not _is_settled(found):
             said.sequence = found
             said.may_have_been_processed = True
@@ -234,7 +234,7 @@ async def _seen_after(
         found = await look()
     except InvoiceXpressError:
         return refusal  # what was in doubt stays in doubt, and the error says so
-    was_in_doubt, call.is_in_doubt = call.is_in_doubt, False
+    was_in_doubt, call.is_unknown = call.is_unknown, False
     refusal.sequence = found
     refusal.may_have_been_processed = was_in_doubt and found is not None and is_effect(found)
     return refusal
@@ -272,7 +272,7 @@ def _schedule(call: Call, *, now: bool, is_endless: bool) -> Iterator[float]:
     """Yield the seconds after the send at which to read; endless only up to the deadline."""
     if now:
         yield 0.0
-    schedule = call.link.policy.read_after_seconds
+    schedule = call.context.policy.read_after_seconds
     yield from schedule
     last = schedule[-1] if schedule else float("inf")
     while is_endless:

@@ -7,7 +7,7 @@ from typing import Final
 _SALT_BYTES: Final = 32
 
 
-class RefusalMemory:
+class RefusedCredentials:
     """Remembers refused secrets for the life of a manager, as salted hashes.
 
     The salt is this object's own and is never written anywhere: a mark is worth nothing to who

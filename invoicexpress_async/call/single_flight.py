@@ -50,7 +50,7 @@ class SingleFlight(Generic[T]):
     def _start(
         self, key: Hashable, call: Call, work: Callable[[Call], Coroutine[object, object, T]]
     ) -> _Flight[T]:
-        leader = call.led()
+        leader = call.for_leader()
         task = asyncio.get_running_loop().create_task(work(leader))
         flight = self._flights[key] = _Flight(leader, task)
         task.add_done_callback(lambda _: self._flights.pop(key))

@@ -4,17 +4,17 @@ from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.intent import Intent
 
 
-class Doubts:
+class UnresolvedIntents:
     """Intents by account, one for each thing that was asked for."""
 
     def __init__(self) -> None:
         self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
 
-    def note(self, intent: Intent) -> None:
+    def add(self, intent: Intent) -> None:
         """Keep one."""
         self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
 
-    def drop(self, intent: Intent) -> None:
+    def discard(self, intent: Intent) -> None:
         """Let go of the one that asked for the same as `intent`, if there is one."""
         mine = self._by_account.get(intent["account"])
         if mine is None:
@@ -23,12 +23,12 @@ class Doubts:
         if not mine:
             del self._by_account[intent["account"]]
 
-    def find(self, intent: Intent) -> Intent | None:
+    def get(self, intent: Intent) -> Intent | None:
         """Return the one that asked for the same."""
         mine = self._by_account.get(intent["account"])
         return None if mine is None else mine.get(_identity(intent))
 
-    def of(self, account: str) -> tuple[Intent, ...]:
+    def for_account(self, account: str) -> tuple[Intent, ...]:
         """Return those of one account."""
         return tuple(self._by_account.get(account, {}).values())
 

@@ -1,13 +1,12 @@
-"""The cyclopts application, and what becomes of a wrong usage."""
+"""The cyclopts application, and the errors of wrong usage."""
 
 from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from invoicexpress_async.cli.exit_codes import INTERRUPTED
+from invoicexpress_async.cli.commands import COMMANDS, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.invocation import program
-from invoicexpress_async.cli.overview import COMMANDS, overview
+from invoicexpress_async.cli.shell import INTERRUPTED, program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
@@ -30,7 +29,7 @@ def build() -> App:
 
 
 def dispatch(tokens: list[str]) -> int:
-    """Run the command and return its exit code; no error of this package gets out."""
+    """Run the command and return its exit code; errors of this package are shown."""
     as_json = "--json" in tokens
     error: InvoiceXpressError
     try:
@@ -46,7 +45,7 @@ def dispatch(tokens: list[str]) -> int:
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
-        # cyclopts makes the one into the other.
+        # cyclopts turns the first into the second.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
         print_failure("Interrupted.", as_json=as_json)

@@ -1,27 +1,39 @@
-"""From options to a manager and an account."""
+"""From options to a manager, a key and a call; the question before what cannot be undone."""
 
+import asyncio
+import contextlib
 import getpass
 import math
 import os
 import stat
 import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Final, TypeVar
 
 import attrs
 
-from invoicexpress_async import SessionManager, Timeouts
-from invoicexpress_async.cli.options import ConnectionOptions
+from invoicexpress_async import AccountSession, SessionManager, Timeouts
+from invoicexpress_async.cli.failures import show_intent
+from invoicexpress_async.cli.options import AccountOptions, ConnectionOptions, PartnerOptions
+from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import (
+    ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
     BaseUrl,
     Secret,
+    check_account_name,
     check_api_key,
 )
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning import SqliteJournal
 
-_MOST_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
+_MAX_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
+
+_YES: Final = frozenset({"y", "yes", "s", "sim"})
+T = TypeVar("T")
 
 
 def base_url_of(options: ConnectionOptions) -> BaseUrl:
@@ -53,8 +65,21 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
     return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
 
 
+@contextlib.asynccontextmanager
+async def open_job(
+    options: ConnectionOptions, journal: Path | None
+) -> AsyncGenerator[tuple[SessionManager, SqliteJournal | None]]:
+    """Open the manager and the journal of a run."""
+    async with contextlib.AsyncExitStack() as stack:
+        manager = await stack.enter_async_context(open_manager(options))
+        if journal is None:
+            yield manager, None
+        else:
+            yield manager, await stack.enter_async_context(SqliteJournal(journal))
+
+
 def read_key(api_key_file: Path | None) -> Secret:
-    """Return the key: from the file, else the environment, else asked for on a terminal.
+    """Return the key: from the file, else the environment, else typed on a terminal.
 
     Raises:
         ConfigurationError: there is none, or it cannot be one.
@@ -86,7 +111,7 @@ def _from_file(path: Path) -> Secret:
         with path.open(encoding="utf-8-sig") as file:
             if os.name == "posix":
                 _warn_if_open(path, os.fstat(file.fileno()).st_mode)
-            return Secret(file.read(_MOST_KEY_CHARACTERS).strip())
+            return Secret(file.read(_MAX_KEY_CHARACTERS).strip())
     except OSError as error:
         problem = str(error.strerror)
     except UnicodeError:
@@ -97,3 +122,99 @@ def _from_file(path: Path) -> Secret:
 def _warn_if_open(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
+
+
+def confirm(what: str) -> bool:
+    """Ask on the terminal, and return whether the user agrees.
+
+    Raises:
+        ConfigurationError: there is no terminal to ask on.
+    """
+    if not _has_terminal():
+        raise ConfigurationError(
+            f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
+        )
+    try:
+        if ask_yes_or_no(f"{what} This cannot be undone. Go on?"):
+            return True
+    except KeyboardInterrupt:
+        sys.stderr.write("\nNothing was sent. ")
+        raise
+    sys.stderr.write("Nothing was sent.\n")
+    return False
+
+
+def require_terminal(why: str) -> None:
+    """Refuse to go on without a terminal.
+
+    Raises:
+        ConfigurationError: there is no terminal to ask on.
+    """
+    if not _has_terminal():
+        raise ConfigurationError(f"{why} There is no terminal to ask on.")
+
+
+def ask_yes_or_no(question: str) -> bool:
+    """Ask on the terminal; anything but a yes is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in _YES
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def warn_of_spaces(series: Iterable[str]) -> None:
+    """Say so when a name that is for ever has spaces in it."""
+    spaced = [serie for serie in series if any(map(str.isspace, serie))]
+    if spaced:
+        more = f" and {len(spaced) - 1} more" if len(spaced) > 1 else ""
+        sys.stderr.write(
+            f"warning: serie {spaced[0]!r}{more} has spaces in it: the provider advises against "
+            "them, and a name can never be changed.\n"
+        )
+
+
+def name_of(options: AccountOptions | PartnerOptions) -> str:
+    """Return the account's or the partner's name.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be one.
+    """
+    if isinstance(options, PartnerOptions):
+        what, name = "partner", options.partner
+    else:
+        what, name = "account", options.account
+    if not name:
+        raise ConfigurationError(f"No {what}: give --{what}, or set {ACCOUNT_VARIABLE}.")
+    return check_account_name(name)
+
+
+def run_call(
+    options: AccountOptions | PartnerOptions, call: Callable[[AccountSession], Awaitable[T]]
+) -> T:
+    """Make one call with the name and the key that the options give, and return its result.
+
+    Raises:
+        InvoiceXpressError: what the call raises, or an option that cannot be right.
+        KeyboardInterrupt: a signal came; the intents that it leaves unresolved are shown.
+    """
+    name = name_of(options)
+    return run_until_signal(_call(options, name, read_key(options.api_key_file), call))
+
+
+async def _call(
+    options: ConnectionOptions,
+    name: str,
+    key: Secret,
+    call: Callable[[AccountSession], Awaitable[T]],
+) -> T:
+    async with open_manager(options) as manager:
+        account = manager.account(name, key.reveal())
+        try:
+            return await call(account)
+        except asyncio.CancelledError:
+            for intent in account.sequences.unresolved():
+                show_intent(intent)
+            raise

@@ -1,4 +1,7 @@
-"""What a user of the command line can do about a company that is not done."""
+"""What a user of the command line can do about a row or a company that is not done.
+
+The cure of an error stands at its class; here is what the outcome of a job adds to it.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,9 +14,13 @@ from invoicexpress_async import (
     onboarding,
     provisioning,
 )
-from invoicexpress_async.cli.failures import cure_of, cure_of_kind
-from invoicexpress_async.cli.invocation import in_place
-from invoicexpress_async.errors import InvoiceXpressError, PartialRegistrationError
+from invoicexpress_async.cli.failures import CURE_WITHOUT_JOURNAL, cure_of, cure_of_kind
+from invoicexpress_async.cli.shell import with_program_name
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    InvoiceXpressError,
+    PartialRegistrationError,
+)
 from invoicexpress_async.onboarding import (
     AccountUnknownError,
     CompanyOutcome,
@@ -26,11 +33,22 @@ from invoicexpress_async.onboarding import (
     NotVerifiedError,
     SinkError,
 )
-from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError
+from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError, RowState
 
+_RETRY: Final = " Then run again with --retry-refused."
+
+# Of rows.
+_READ: Final = "Run the same command again in some minutes: it reads first, and sends none twice."
+_RESEND: Final = " If it never shows: --resend-absent-after 900 sends it again."
+_ROW_AGAIN: Final = "Run the same command again: it looks first, and creates only what is absent."
+_NAME_IT: Final = "Name its next serie in the column `serie` of the file, or give a --pattern."
+
+# Of companies.
 _TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
 _AGAIN: Final = "Run the same command again: it goes on where it is."
-_MISSING_KEY: Final = f"Name the --keys-out of before. If its key is there no more, {_TAKE_UP}."
+_MISSING_KEY: Final = (
+    f"Name the --keys-out of the earlier run. If the key is no longer there, {_TAKE_UP}."
+)
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
 _AT_OF_SERIES: Final = (
     "The tax authority took its credentials and then refused them: check the sub-user's right "
@@ -56,7 +74,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     KeyNeededError: _MISSING_KEY,
     KeyUnavailableError: _MISSING_KEY,
     NameUnknownError: f"Look its name up in the provider's pages, {_TAKE_UP}.",
-    SinkError: "Mend what --keys-out names, and run again: the key is in the spool.",
+    SinkError: "Fix what --keys-out names, and run again: the key is in the spool.",
     RepeatedCredentialsError: (
         "Correct at_subuser or at_password in its row. If it was something else that made the "
         "server refuse them and it has changed, run again with --retry-refused."
@@ -74,33 +92,74 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
 }
 
 
+def cure_of_row(error: InvoiceXpressError, state: str, *, has_journal: bool) -> str:
+    """Return what to do about a row of a run; it depends on what the next run will know."""
+    return _row_cure(type(error), state, cure_of(error), has_journal=has_journal)
+
+
+def cure_of_recorded_row(error: str, state: str) -> str:
+    """Return what to do about a row of which a journal has the class of its error."""
+    kind = _class_of(error)
+    if kind is None:
+        return _ROW_AGAIN
+    return _row_cure(kind, state, cure_of_kind(kind), has_journal=True)
+
+
+def cure_of_unknown(state: str, *, has_journal: bool) -> str:
+    """Return what to do about what was sent and is not known to have worked."""
+    if not has_journal:
+        return with_program_name(CURE_WITHOUT_JOURNAL)
+    return _READ + (_RESEND if state == RowState.ABSENT else "")
+
+
+def cure_of_step(error: InvoiceXpressError) -> str:
+    """Return what to do about an account whose next serie is not known."""
+    return _NAME_IT if isinstance(error, ConfigurationError) else cure_of(error)
+
+
 def cure_of_company(outcome: CompanyOutcome) -> str | None:
-    """Return what to do, or None when it is done."""
+    """Return what to do about a company of a run, or None when it is done."""
     error = outcome.error
     if error is None:
         return None
-    is_in_doubt = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
-    if is_in_doubt and type(error) not in _CURES:
-        return in_place(_SERIES_UNKNOWN)
+    is_unknown = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
+    if is_unknown and type(error) not in _CURES:
+        return with_program_name(_SERIES_UNKNOWN)
     if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
         return "Put at_subuser and at_password into its row, and run again."
-    return _cure(type(error), outcome.step, outcome.state, cure_of(error))
+    return _company_cure(type(error), outcome.step, outcome.state, cure_of(error))
 
 
 def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | None:
     """Return what to do about companies of which a journal has the class of their error."""
     if error is None:
         return None
+    kind = _class_of(error)
+    if kind is None:
+        return _AGAIN
+    if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
+        return with_program_name(_SERIES_UNKNOWN)
+    return _company_cure(kind, step, state, cure_of_kind(kind))
+
+
+def _class_of(name: str) -> type[InvoiceXpressError] | None:
     for module in (errors, onboarding, provisioning, invoicexpress_async):
-        kind = getattr(module, error, None)
+        kind = getattr(module, name, None)
         if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
-            if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
-                return in_place(_SERIES_UNKNOWN)
-            return _cure(kind, step, state, cure_of_kind(kind))
-    return _AGAIN
+            return kind
+    return None  # a newer version wrote the journal
 
 
-def _cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: str) -> str:
+def _row_cure(kind: type[InvoiceXpressError], state: str, cure: str, *, has_journal: bool) -> str:
+    if issubclass(kind, OutcomeUnknownError):
+        return cure_of_unknown(state, has_journal=has_journal)
+    if issubclass(kind, RowCutOffError):
+        return _ROW_AGAIN
+    is_kept = has_journal and state == RowState.REFUSED
+    return cure + (_RETRY if is_kept else "")
+
+
+def _company_cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: str) -> str:
     if _is_of_series(kind, step):
         return _AT_OF_SERIES
     if kind in _CURES:
@@ -108,7 +167,7 @@ def _cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: s
     if state == CompanyState.FAILED:
         return _AGAIN
     if step is not CompanyStep.AT:
-        return f"{cure} Then run again with --retry-refused."
+        return f"{cure}{_RETRY}"
     if issubclass(kind, errors.UnprocessableError):
         return _AT
     return f"{cure} Then run again, after another cause with --retry-refused."

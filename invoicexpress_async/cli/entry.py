@@ -1,10 +1,9 @@
-"""From the arguments to a command. Help and version cost no import of cyclopts or rich."""
+"""From the arguments to a command. Help and version import no cyclopts and no rich."""
 
 import sys
 
-from invoicexpress_async.cli.exit_codes import DONE
-from invoicexpress_async.cli.overview import overview
-from invoicexpress_async.cli.stdout import guarded
+from invoicexpress_async.cli.commands import overview
+from invoicexpress_async.cli.shell import DONE, guarded
 
 
 def run(tokens: list[str]) -> int:

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from invoicexpress_async.cli.exit_codes import FAILED, UNKNOWN, USAGE
-from invoicexpress_async.cli.invocation import in_place
-from invoicexpress_async.cli.text import plain, say
+from invoicexpress_async import Intent
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     ConfigurationError,
@@ -25,10 +24,10 @@ from invoicexpress_async.errors import (
 if TYPE_CHECKING:
     from invoicexpress_async.provisioning import Difference
 
-_MOST_DIFFERENCES: Final = 5
+_MAX_DIFFERENCES: Final = 5
 
 _AS_IT_SAYS: Final = "Do as the server says."
-# Only what the server said tells what to do about these.
+# Only the message of the server says what to do about these.
 _WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
 
 # Where the library's cure names Python, the one that a shell user can follow.
@@ -52,7 +51,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
 }
 
 # A new process that does not find it would send it, so it must have had the time to show.
-_CURE_OF_ENSURE: Final = (
+CURE_WITHOUT_JOURNAL: Final = (
     "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
     "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
     "of this send, and would send another if a list does not have it."
@@ -62,25 +61,35 @@ _CURE_OF_ENSURE: Final = (
 def cure_of(error: InvoiceXpressError) -> str:
     """Return what a user of the command line can do."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return in_place(_CURE_OF_ENSURE)
-    # One that was chosen for the operation says more than that of the class.
+        return with_program_name(CURE_WITHOUT_JOURNAL)
+    # A cure that was chosen for the operation says more than that of the class.
     is_of_class = error.cure == type(error).cure
-    return in_place(_CURES.get(type(error), error.cure) if is_of_class else error.cure)
+    cure = _CURES.get(type(error), error.cure) if is_of_class else error.cure
+    return with_program_name(cure)
 
 
-def is_without_cure(error: InvoiceXpressError) -> bool:
-    """Return whether the server's own text must be read to know what to do."""
-    return type(error) in _WITHOUT_CURE
+def hint_of(error: InvoiceXpressError | None) -> str:
+    """Return what the server said, where only that says what to do; else nothing."""
+    if isinstance(error, StatusError) and error.messages and type(error) in _WITHOUT_CURE:
+        return error.messages[0]
+    return ""
 
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
     """Return the same for an error of which only the class is known."""
-    return in_place(_CURES.get(kind, kind.cure))
+    return with_program_name(_CURES.get(kind, kind.cure))
 
 
 def message_of(error: InvoiceXpressError) -> str:
     """Return what happened, without context and cure."""
     return str(error.args[0]).strip() if error.args else ""
+
+
+def cause_text(error: str | None, status: int | None, code: str | None) -> str:
+    """Return the status and code of a response, such as "422/004", or else the error in a word."""
+    if status is not None:
+        return f"{status}/{code}" if code else str(status)
+    return (error or "").removesuffix("Error")
 
 
 def exit_code_of(error: InvoiceXpressError) -> int:
@@ -96,7 +105,7 @@ def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(json.dumps(error_object(error)) + "\n")
     else:
-        sys.stderr.write("\n".join(plain(line) for line in _block(error)) + "\n")
+        sys.stderr.write("\n".join(printable(line) for line in _block(error)) + "\n")
     return exit_code_of(error)
 
 
@@ -105,7 +114,7 @@ def print_failure(text: str, *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(json.dumps({"error": None, "message": text}) + "\n")
     else:
-        say(plain(text))
+        echo(printable(text))
 
 
 def error_object(error: InvoiceXpressError) -> dict[str, object]:
@@ -153,10 +162,15 @@ def _block(error: InvoiceXpressError) -> list[str]:
     if isinstance(error, OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
     differences = differences_of(error)
-    for one in differences[:_MOST_DIFFERENCES]:
+    for one in differences[:_MAX_DIFFERENCES]:
         state = f", {one.state}" if one.state else ""
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
     if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
         lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
     return lines
+
+
+def show_intent(intent: Intent) -> None:
+    """Write one as a line; `sequences resume` takes what stands after the colon."""
+    sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")

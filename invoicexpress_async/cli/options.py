@@ -1,16 +1,20 @@
 """The options that commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import attrs
 from cyclopts import Parameter
+
+from invoicexpress_async.errors import ConfigurationError
+
+_DEFAULT_CONCURRENCY: Final = 50
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class ConnectionOptions:
-    """Where to, how long, and how to answer."""
+    """The address, the deadline, and the form of the output."""
 
     base_url: Annotated[
         str | None,
@@ -46,6 +50,137 @@ class AccountOptions(ConnectionOptions):
     api_key_file: Annotated[
         Path | None,
         Parameter(
-            help="A file that holds the key. Else INVOICEXPRESS_API_KEY, else it is asked for."
+            help="A file that holds the key. Else INVOICEXPRESS_API_KEY, else you are asked."
         ),
     ] = None
+
+
+Report = Annotated[
+    Path | None, Parameter(help="Write every outcome to this file: Markdown in .md, else CSV.")
+]
+RetryRefused = Annotated[
+    bool, Parameter(negative=(), help="Try again what the journal has as refused.")
+]
+Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class JobOptions:
+    """How to run the job, and what to keep of it."""
+
+    journal: Annotated[
+        Path | None,
+        Parameter(
+            help="Keep the plan and its outcome in this file, from before anything is sent. "
+            "The same command goes on where the last run ended, whatever ended it."
+        ),
+    ] = None
+    resend_absent_after: Annotated[
+        float | None,
+        Parameter(
+            help="Seconds, 900 or more: send again what was lost on the way and what two lists, "
+            "so far apart, do not show. Without it, never."
+        ),
+    ] = None
+    retry_refused: RetryRefused = False
+    accept_changes: Annotated[
+        bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
+    ] = False
+    concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = (
+        _DEFAULT_CONCURRENCY
+    )
+    report: Report = None
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
+    ] = False
+    yes: Yes = False
+
+
+def check_job_options(options: JobOptions) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        ConfigurationError: naming the option.
+    """
+    check_concurrency(options.concurrency)
+    needing = {"--retry-refused": options.retry_refused, "--accept-changes": options.accept_changes}
+    for name, is_given in needing.items():
+        if is_given and options.journal is None:
+            raise ConfigurationError(f"{name} needs a journal: name it with --journal.")
+
+
+def check_concurrency(concurrency: int) -> None:
+    """Refuse less than 1.
+
+    Raises:
+        ConfigurationError: the option is named.
+    """
+    if concurrency < 1:
+        raise ConfigurationError("Give a --concurrency of 1 or more.")
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class PartnerOptions(ConnectionOptions):
+    """The partner's own account and where its key is."""
+
+    partner: Annotated[
+        str | None,
+        Parameter(
+            name=("--partner", "--account"),
+            env_var="INVOICEXPRESS_ACCOUNT",
+            help="The partner's own account, as in https://NAME.app.invoicexpress.com.",
+        ),
+    ] = None
+    api_key_file: Annotated[
+        Path | None,
+        Parameter(
+            help="A file that holds the partner's key. Else INVOICEXPRESS_API_KEY, else you are "
+            "asked."
+        ),
+    ] = None
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class OnboardOptions:
+    """How to run the job, and what to keep of it."""
+
+    accept_terms: Annotated[
+        bool,
+        Parameter(negative=(), help="The provider's terms are accepted for each account."),
+    ] = False
+    spool: Annotated[
+        Path | None,
+        Parameter(
+            help="Where new keys are until they are delivered, private (0600); by default beside "
+            "--keys-out. Without it, a key that is not delivered is lost."
+        ),
+    ] = None
+    resend_absent_after: Annotated[
+        float | None,
+        Parameter(
+            help="Seconds, 900 or more: send again what was lost on the way and what two lists, "
+            "so far apart, do not show. Without it, never. For a first serie, not for an account."
+        ),
+    ] = None
+    retry_refused: RetryRefused = False
+    forget: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            negative=(),
+            show_default=False,
+            help="Fiscal numbers of which you have seen, in the provider's own pages, that no "
+            "account exists although its create was sent: it is sent again.",
+        ),
+    ] = ()
+    concurrency: Annotated[int, Parameter(help="Companies in flight at a time.")] = (
+        _DEFAULT_CONCURRENCY
+    )
+    report: Report = None
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Show what would be done, and send nothing.")
+    ] = False
+    yes: Yes = False

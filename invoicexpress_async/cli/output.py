@@ -2,23 +2,52 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from invoicexpress_async import DocumentSequenceState, Registration, Sequence
-from invoicexpress_async.cli.text import plain
+from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
+from invoicexpress_async.cli.shell import printable
 
-_WIDTH = 100  # where nobody looks, a table is as wide as the widest that is promised
-_STYLES = {
+_WIDTH = 100  # without a terminal: the widest table that is promised
+ACCOUNT_WIDTH: Final = 22
+REGISTRATION_STYLES: Final = {
     Registration.REGISTERED: "green",
     Registration.PARTIAL: "yellow",
     Registration.NOT_REGISTERED: "red",
     Registration.NOT_APPLICABLE: "dim",
     Registration.UNKNOWN: "yellow",
+}
+
+_MARKS: Final = {
+    Registration.REGISTERED: ("✓", "green"),
+    Registration.PARTIAL: ("?", "yellow"),
+    Registration.NOT_REGISTERED: ("✗", "bold red"),
+    Registration.NOT_APPLICABLE: ("·", "dim"),
+    Registration.UNKNOWN: ("?", "yellow"),
+}
+# As printed on Portuguese documents; the others are this program's own.
+_INITIALS: Final[dict[str, str]] = {
+    DocumentType.INVOICE: "FT",
+    DocumentType.INVOICE_RECEIPT: "FR",
+    DocumentType.SIMPLIFIED_INVOICE: "FS",
+    DocumentType.CREDIT_NOTE: "NC",
+    DocumentType.DEBIT_NOTE: "ND",
+    DocumentType.RECEIPT: "RC",
+    DocumentType.SHIPPING: "GR",
+    DocumentType.TRANSPORT: "GT",
+    DocumentType.DEVOLUTION: "GD",
+    DocumentType.PROFORMA: "PF",
+    DocumentType.QUOTE: "OR",
+    DocumentType.FEES_NOTE: "FN",
+    DocumentType.VAT_MOSS_INVOICE: "VI",
+    DocumentType.VAT_MOSS_CREDIT_NOTE: "VC",
+    DocumentType.VAT_MOSS_RECEIPT: "VR",
+    DocumentType.PURCHASE_ORDER: "PO",
 }
 
 
@@ -40,22 +69,24 @@ def write_json(value: object) -> None:
 
 
 def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """Return a table in the house's form; the columns in `numbers` are set to the right."""
+    """Return a table in the form of this program; the columns in `numbers` are set to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        # A narrow terminal breaks an id or a code into lines: cut, it would be a wrong one.
+        # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table
 
 
 def cell(value: object) -> Text:
     """Return a value as a cell: safe for the terminal, and a dash for nothing."""
-    return Text("-", "dim") if value is None else Text(plain(str(value)))
+    if isinstance(value, Text):
+        return value
+    return Text("-", "dim") if value is None else Text(printable(str(value)))
 
 
 def registration_cell(registration: Registration) -> Text:
     """Return a registration in its colour."""
-    return Text(registration.replace("_", " "), _STYLES[registration])
+    return Text(registration.replace("_", " "), REGISTRATION_STYLES[registration])
 
 
 def sequence_object(sequence: Sequence) -> dict[str, object]:
@@ -113,5 +144,32 @@ def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
             registration_cell(state.registration),
         )
     default = ", the default" if sequence.is_default else ""
-    title = Text(f"{plain(sequence.serie)} (id {sequence.id}{default}): ")
+    title = Text(f"{printable(sequence.serie)} (id {sequence.id}{default}): ")
     data_console().print(title + registration_cell(sequence.registration), table)
+
+
+def documents_of(sequence: Sequence | None) -> Mapping[str, DocumentSequenceState]:
+    """Return its document types by their plain names."""
+    if sequence is None:
+        return {}
+    return {str(name): state for name, state in sequence.documents.items()}
+
+
+def initials(name: str) -> str:
+    """Return two letters for a document type."""
+    return _INITIALS.get(name, printable(name[:2].upper()))
+
+
+def mark(state: DocumentSequenceState | None) -> Text:
+    """Return the mark of one document type."""
+    return Text(*_MARKS[state.registration]) if state is not None else Text("")
+
+
+def names_of(types: Iterable[str]) -> str:
+    """Return what the letters stand for."""
+    return ", ".join(f"{initials(name)} {printable(name)}" for name in types)
+
+
+def legend(types: Iterable[str]) -> str:
+    """Return what the marks and the letters stand for."""
+    return f"✓ has a code  ✗ needs one and has none  · needs none\n{names_of(types)}\n"

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -11,11 +12,52 @@ import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from invoicexpress_async.cli.pace import Pace
+_WINDOW_SECONDS: Final = 30.0
+_SAMPLE_SECONDS: Final = 0.5
+_MINUTE: Final = 60.0
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _PAUSED: Final = "The server fails for every account: paused, one row at a time tries it."
-_GOES_ON: Final = "The server answers again: going on."
+_GOES_ON: Final = "The server responds again: going on."
+
+
+class Pace:
+    """Measures over the last half minute: after a pause, the time before it is of no use."""
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._samples: deque[tuple[float, int]] = deque([(now(), 0)])
+        self._last = self._samples[0]
+
+    def add(self, count: int) -> None:
+        """Take how many are done by now."""
+        moment = self._now()
+        self._last = moment, count
+        if moment - self._samples[-1][0] >= _SAMPLE_SECONDS:
+            self._samples.append(self._last)
+        while moment - self._samples[0][0] > _WINDOW_SECONDS and len(self._samples) > 1:
+            self._samples.popleft()
+
+    @property
+    def per_second(self) -> float:
+        """How many a second; 0 when that is not known yet."""
+        (began, first), (moment, count) = self._samples[0], self._last
+        return (count - first) / (moment - began) if moment > began else 0.0
+
+    def text(self, left: int) -> str:
+        """Return the rate and the time for those that are left, such as "12/s, 3 min left"."""
+        rate = self.per_second
+        if rate <= 0:
+            return ""
+        text = f"{rate:.0f}/s" if rate >= 1 else f"{rate:.1f}/s"
+        return f"{text}, {_duration(left / rate)} left" if left else text
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    minutes = seconds / _MINUTE
+    return f"{minutes:.0f} min" if minutes < 2 * _MINUTE else f"{minutes / _MINUTE:.1f} h"
 
 
 @attrs.frozen(kw_only=True)
@@ -24,7 +66,7 @@ class Step:
 
     Attributes:
         ended: How many have ended.
-        skipped: How many of these took no time, and say nothing of the pace.
+        skipped: How many of these took no time, and do not count for the pace.
         text: The counts, in words.
         brief: The same for a bar; as the text, unless it is given.
         is_paused: Whether the server as a whole fails.
@@ -38,13 +80,13 @@ class Step:
 
 
 class ProgressView(Protocol):
-    """What a run tells of how far it is."""
+    """Where a run shows how far it is."""
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Show it."""
         ...
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line."""
         ...
 
@@ -66,9 +108,9 @@ class Bar:
         )
         self._task = self._progress.add_task("", total=total, counts="", pace="")
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Move the bar."""
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         pace = "paused: the server fails"
         if not step.is_paused:
             pace = self._pace.text(self._total - step.ended)
@@ -77,9 +119,9 @@ class Bar:
         )
         if step.is_paused is not self._is_paused:
             self._is_paused = step.is_paused
-            self.say(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(_PAUSED if step.is_paused else _GOES_ON)
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
 
@@ -104,16 +146,16 @@ class Lines:
         self._last = now()
         self._step = Step(ended=0, text="")
 
-    def note(self, step: Step) -> None:
+    def update(self, step: Step) -> None:
         """Count, and write a line when it is time."""
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         before, self._step = self._step, step
         if step.is_paused is not before.is_paused:
-            self.say(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(_PAUSED if step.is_paused else _GOES_ON)
         if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -132,13 +174,13 @@ class Lines:
 
     def _write(self) -> None:
         self._last, step = self._now(), self._step
-        self._pace.note(step.ended - step.skipped)
+        self._pace.add(step.ended - step.skipped)
         pace = "paused" if step.is_paused else self._pace.text(self._total - step.ended)
-        self.say(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
+        self.print(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
 
 
 def open_progress(total: int, *, as_json: bool) -> AbstractContextManager[ProgressView]:
-    """Return the bar, where somebody looks at it, or the lines."""
+    """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
     return Bar(total) if is_bar else Lines(total)

@@ -1,15 +1,44 @@
-"""A report in a file: made private, never written over anything but an earlier one."""
+"""Where a run is written to while it goes on: a report in a file, and JSON lines on stdout."""
 
+import csv
+import io
 import os
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
+import attrs
+
+from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.errors import ConfigurationError
 
-T_contra = TypeVar("T_contra", contravariant=True)
-T = TypeVar("T")
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
 
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 _MARKDOWN: Final = frozenset({".md", ".markdown"})
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def markdown_row(cells: Iterable[object]) -> str:
+    """Return a row of a table; nothing in it can be taken for Markdown."""
+    cells_text = (
+        _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
+    )
+    return f"| {' | '.join(cells_text)} |\n"
+
+
+def markdown_head(columns: Sequence[str]) -> str:
+    """Return the two first lines of a table."""
+    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
 
 
 class Layout(Protocol[T_contra]):
@@ -31,7 +60,7 @@ class Layout(Protocol[T_contra]):
 
 
 def is_markdown(path: Path) -> bool:
-    """Whether its suffix asks for Markdown; all others are CSV."""
+    """Whether its suffix selects Markdown; all others are CSV."""
     return path.suffix.lower() in _MARKDOWN
 
 
@@ -48,17 +77,18 @@ class ReportFile(Generic[T]):
         check_report(path, layout, accounts=accounts)
         problem = ""
         try:
-            # No key is in it, but who the customers are is nobody else's business.
+            # No key is in it, but the names of customers are private.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
             self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         except OSError as error:
             problem = str(error.strerror)
         if problem:
             raise ConfigurationError(f"The report {path} cannot be written: {problem}.")
+        self.path = path
         self._layout = layout
         self._has_begun = False
 
-    def note(self, one: T) -> None:
+    def add(self, one: T) -> None:
         """Write one."""
         if not self._has_begun:
             self._has_begun = True
@@ -98,3 +128,113 @@ def _is_report(path: Path, beginning: bytes) -> bool:
     except OSError:
         return False
     return start in {b"", beginning}
+
+
+@attrs.define(kw_only=True, eq=False)
+class OutputSinks(Generic[T]):
+    """Where a run is written to. Raises nothing: it keeps the problem and calls `on_problem`.
+
+    Raised out of a run, an error would end it, and hide what became of the rows in flight.
+
+    Attributes:
+        as_json: Whether stdout takes JSON lines.
+        report: The report, if there is one.
+        as_object: Makes an entry into JSON.
+        on_problem: Called when an outlet fails.
+        stdout_problem: Why stdout cannot be written.
+        report_problem: Why the report cannot.
+    """
+
+    as_json: bool
+    report: ReportFile[T] | None
+    as_object: Callable[[T], object]
+    on_problem: Callable[[], None]
+    stdout_problem: OSError | None = None
+    report_problem: OSError | None = None
+
+    def add(self, one: T) -> None:
+        """Write one entry."""
+        try:
+            if self.report is not None and self.report_problem is None:
+                self.report.add(one)
+        except OSError as error:
+            self.report_problem = error
+            self.on_problem()
+        if self.as_json:
+            self.write(self.as_object(one))
+
+    def write(self, value: object) -> None:
+        """Write a line of JSON, if stdout takes them."""
+        if self.as_json:
+            self.render(lambda: write_json(value))
+
+    def render(self, work: Callable[[], None]) -> None:
+        """Write to stdout, unless it has failed before."""
+        if self.stdout_problem is not None:
+            return
+        try:
+            work()
+        except OSError as error:
+            self.stdout_problem = error
+            self.on_problem()
+
+    @property
+    def problem(self) -> OSError | None:
+        """Why the report or stdout cannot be written."""
+        return self.report_problem or self.stdout_problem
+
+    @property
+    def problem_name(self) -> str:
+        """Which of them cannot be written."""
+        return "The report" if self.report_problem else "stdout"
+
+    @property
+    def kept_where(self) -> str | None:
+        """Where everything has been written, in words; None when it is nowhere."""
+        if self.report is not None and self.report_problem is None:
+            return f"in {self.report.path}"
+        return "on stdout" if self.as_json and self.stdout_problem is None else None
+
+    def close(self) -> None:
+        """Write the rest of the report."""
+        try:
+            if self.report is not None:
+                self.report.close()
+        except OSError as error:
+            self.report_problem = error
+
+
+@attrs.frozen(kw_only=True)
+class OutputOptions:
+    """How a run is shown.
+
+    Attributes:
+        as_json: A line of JSON for each outcome and the summary, instead of tables.
+        report: A file for all of it, CSV or Markdown.
+        accounts: The file that the plan was read from; no report is written over it.
+    """
+
+    as_json: bool = False
+    report: Path | None = None
+    accounts: Path | None = None
+
+
+def open_sinks(
+    output: OutputOptions,
+    layout: Callable[[Path], Layout[T]],
+    as_object: Callable[[T], object],
+    on_problem: Callable[[], None],
+) -> OutputSinks[T]:
+    """Return where a run is written to; `on_problem` is called when that cannot be written.
+
+    Raises:
+        ConfigurationError: the report cannot be written, or must not be.
+    """
+    path = output.report
+    report = ReportFile(path, layout(path), accounts=output.accounts) if path else None
+    return OutputSinks(
+        as_json=output.as_json,
+        report=report,
+        as_object=as_object,
+        on_problem=on_problem,
+    )

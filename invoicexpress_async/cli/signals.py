@@ -1,4 +1,4 @@
-"""Running a coroutine until it ends or a signal asks for the end."""
+"""Running a coroutine until it ends or a signal stops it."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
 
 @contextlib.contextmanager
 def plain_interrupts() -> Generator[None]:
-    """Let Ctrl-C end a question that is asked inside a running event loop, which it would not."""
+    """Let Ctrl-C end a question inside a running event loop, where it otherwise would not."""
     before = signal.getsignal(signal.SIGINT)
     if before in {None, signal.SIG_IGN}:
         yield
@@ -62,16 +62,16 @@ def plain_interrupts() -> Generator[None]:
 
 @attrs.define(eq=False)
 class Interruption:
-    """SIGINT and SIGTERM during a run: the first asks it to stop, the next cuts it off.
+    """SIGINT and SIGTERM during a run: the first stops it in order, the next cuts it off.
 
     Attributes:
         stop: Of the run.
-        tell: Called once, at the first signal.
+        on_request: Called once, at the first signal.
         has_come: Whether there was one.
     """
 
     stop: RunStop = attrs.field(factory=RunStop)
-    tell: Callable[[], None] | None = None
+    on_request: Callable[[], None] | None = None
     has_come: bool = False
 
     def __call__(self) -> None:
@@ -81,8 +81,8 @@ class Interruption:
             return
         self.has_come = True
         self.stop.request()
-        if self.tell is not None:
-            self.tell()
+        if self.on_request is not None:
+            self.on_request()
 
     @contextlib.contextmanager
     def catching(self) -> Generator[None]:

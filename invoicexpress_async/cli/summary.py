@@ -1,148 +1,191 @@
-"""What is kept of a run while it goes on: counts, kinds of failures, a few rows. Not all of it."""
+"""What is kept of a run while it goes on: counts, groups of failures, the first records."""
 
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.exit_codes import DONE, FAILED, UNKNOWN
-from invoicexpress_async.cli.failures import is_without_cure
-from invoicexpress_async.cli.views.row_view import GOOD, IN_DOUBT, STATES, UNPLANNED, ShownRow
-from invoicexpress_async.errors import StatusError
-from invoicexpress_async.provisioning import RowState
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
 
-_MOST_ROWS: Final = 20
+_MAX_KEPT: Final = 20
+Group = tuple[str, ...]
+
+
+class _Shown(Protocol):
+    """A record that a table may show.
+
+    Attributes:
+        line: Where it stands in the file.
+        rank: How soon it is shown; 0 comes first.
+        example: What names it as an example of its group.
+        group: In what way it failed; None when it did not.
+        hint: What the server said, where only that says what to do.
+    """
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def example(self) -> str: ...
+    @property
+    def group(self) -> Group | None: ...
+    @property
+    def hint(self) -> str: ...
+
+
+class _Ended(_Shown, Protocol):
+    """A row or a company that has ended.
+
+    Attributes:
+        state: How it ended.
+        is_good: Whether nothing needs a person.
+        is_unknown: Whether something was sent that is not known to have worked.
+        is_shown: Whether the table has a line for it.
+        is_recorded: Whether an earlier run settled it.
+        created: Whether this run created it; None when that is not known.
+        intent: Of what is unknown.
+    """
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def is_good(self) -> bool: ...
+    @property
+    def is_unknown(self) -> bool: ...
+    @property
+    def is_shown(self) -> bool: ...
+    @property
+    def is_recorded(self) -> bool: ...
+    @property
+    def created(self) -> bool | None: ...
+    @property
+    def intent(self) -> Intent | None: ...
+
+
+S = TypeVar("S", bound=_Shown)
+E = TypeVar("E", bound=_Ended)
 
 
 @attrs.define(eq=False)
-class Kind:
-    """Rows that ended alike, and the first of them in the order of the file."""
+class FailureGroup:
+    """Records that failed alike, and the first of them in the order of the file."""
 
-    rows: int
+    count: int
     line: int
-    account: str
-    said: str = ""
-    """What the server said of that one, where only that tells what to do."""
+    example: str
+    hint: str = ""
 
     def advice(self, cure: str) -> str:
         """Return what to do about all of them."""
-        return f"{cure} Of {self.account} it said: {self.said}" if self.said else cure
+        return f"{cure} Of {self.example} it said: {self.hint}" if self.hint else cure
 
 
 @attrs.define(kw_only=True, eq=False)
-class Tally:
-    """The rows that have ended.
+class Digest(Generic[S]):
+    """The first records, and how many failed alike. The others are not kept.
 
     Attributes:
-        total: The rows of the plan, and the accounts that got no row.
+        max_kept: How many records are kept.
+        seen: How many there were.
+        groups: The failures.
+    """
+
+    max_kept: int = _MAX_KEPT
+    seen: int = 0
+    groups: dict[Group, FailureGroup] = attrs.field(factory=dict[Group, FailureGroup])
+    _kept: list[tuple[int, int, int, S]] = attrs.field(factory=list[tuple[int, int, int, S]])
+    _order: Iterator[int] = attrs.field(factory=itertools.count)
+
+    def keep(self, one: S) -> None:
+        """Count its failure; keep the record if it is among the first."""
+        self.seen += 1
+        if one.group is not None:
+            first = FailureGroup(0, one.line, one.example, one.hint)
+            group = self.groups.setdefault(one.group, first)
+            group.count += 1
+            if one.line < group.line:
+                group.line, group.example, group.hint = one.line, one.example, one.hint
+        # The one to go first is the least of the heap.
+        entry = (-one.rank, -one.line, -next(self._order), one)
+        if len(self._kept) < self.max_kept:
+            heapq.heappush(self._kept, entry)
+        else:
+            heapq.heappushpop(self._kept, entry)
+
+    def first(self) -> list[S]:
+        """Return the first records: by rank, then in the order of the file."""
+        return [one for *_, one in sorted(self._kept, key=lambda entry: entry[:3], reverse=True)]
+
+    def ordered_groups(self) -> list[tuple[Group, FailureGroup]]:
+        """Return the failures in the order of the file."""
+        return sorted(self.groups.items(), key=lambda one: one[1].line)
+
+
+@attrs.define(kw_only=True, eq=False)
+class RunSummary(Digest[E]):
+    """The rows, or the companies, that have ended.
+
+    Attributes:
+        total: How many the run has.
         counts: By state.
-        created: How many sequences this run is known to have made.
-        recorded: How many rows an earlier run had settled.
+        good: How many need no person.
+        unknown: How many were sent and are not known to have worked.
+        created: How many this run is known to have created.
+        recorded: How many an earlier run had settled.
         recorded_done: How many of these are done.
-        kinds: The failures, by state, code and cure.
-        intents: Of all that is in doubt.
+        intents: Of all that are unknown.
     """
 
     total: int
     counts: Counter[str] = attrs.field(factory=Counter[str])
+    good: int = 0
+    unknown: int = 0
     created: int = 0
     recorded: int = 0
     recorded_done: int = 0
-    kinds: dict[tuple[str, str, str], Kind] = attrs.field(factory=dict[tuple[str, str, str], Kind])
     intents: list[Intent] = attrs.field(factory=list[Intent])
-    _first: list[tuple[int, int, int, ShownRow]] = attrs.field(
-        factory=list[tuple[int, int, int, ShownRow]]
-    )
-    _order: Iterator[int] = attrs.field(factory=itertools.count)
 
-    def note(self, row: ShownRow) -> None:
-        """Count one; its sequence is kept only if it is among the first that need a person."""
-        self.counts[row.state] += 1
-        self.created += row.created is True
-        self.recorded += row.is_recorded
-        self.recorded_done += row.is_recorded and row.is_good
-        if row.intent is not None:
-            self.intents.append(row.intent)
-        if row.error is not None:
-            kind = self.kinds.setdefault(
-                (row.state, _code(row), row.cure or ""),
-                Kind(0, row.line, row.account, _said(row)),
-            )
-            kind.rows += 1
-            if row.line < kind.line:
-                kind.line, kind.account, kind.said = row.line, row.account, _said(row)
-        if not (row.is_good and row.is_recorded):  # of these, nothing is known but that
-            self._keep(row)
+    def add(self, one: E) -> None:
+        """Count one that has ended."""
+        self.counts[one.state] += 1
+        self.good += one.is_good
+        self.unknown += one.is_unknown
+        self.created += one.created is True
+        self.recorded += one.is_recorded
+        self.recorded_done += one.is_recorded and one.is_good
+        if one.intent is not None:
+            self.intents.append(one.intent)
+        if one.is_shown:
+            self.keep(one)
 
     @property
     def ended(self) -> int:
-        """How many rows have ended."""
+        """How many have ended."""
         return self.counts.total()
 
     @property
-    def not_started(self) -> int:
-        """How many rows have not."""
-        return self.total - self.ended
+    def failed(self) -> int:
+        """How many have ended and need a person."""
+        return self.ended - self.good
 
     @property
-    def in_doubt(self) -> int:
-        """How many rows were sent and are not known to have worked."""
-        return sum(self.counts[state] for state in IN_DOUBT)
+    def not_started(self) -> int:
+        """How many have not ended."""
+        return self.total - self.ended
 
     @property
     def is_complete(self) -> bool:
         """Whether all have ended well."""
-        return sum(self.counts[state] for state in GOOD) == self.total
+        return self.good == self.total
 
     @property
     def exit_code(self) -> int:
         """The exit code of a run that ended by itself."""
-        if self.in_doubt:
+        if self.unknown:
             return UNKNOWN
-        return DONE if set(self.counts) <= {*GOOD} else FAILED
-
-    def first(self) -> list[ShownRow]:
-        """Return the first rows in the order of the file, those that need a person before all."""
-        return [row for *_, row in sorted(self._first, key=lambda one: one[:3], reverse=True)]
-
-    def ordered_kinds(self) -> Iterable[tuple[tuple[str, str, str], Kind]]:
-        """Return the failures in the order of the file."""
-        return sorted(self.kinds.items(), key=lambda one: one[1].line)
-
-    def _keep(self, row: ShownRow) -> None:
-        # The one to go first is the least of the heap.
-        entry = (-int(row.is_good), -row.line, -next(self._order), row)
-        if len(self._first) < _MOST_ROWS:
-            heapq.heappush(self._first, entry)
-        else:
-            heapq.heappushpop(self._first, entry)
-
-
-def count_text(counts: Counter[str]) -> str:
-    """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
-    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-
-
-def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
-    """Return what the server answered, in a word, or else what went wrong."""
-    if status is not None:
-        return f"{status}/{code}" if code else str(status)
-    # Without an answer the class says it, unless the state does.
-    is_told = state in {RowState.PARTIAL, UNPLANNED, "intent", *IN_DOUBT}
-    return "-" if is_told else (error or "").removesuffix("Error")
-
-
-def _said(row: ShownRow) -> str:
-    error = row.error
-    if isinstance(error, StatusError) and error.messages and is_without_cure(error):
-        return error.messages[0]
-    return ""
-
-
-def _code(row: ShownRow) -> str:
-    status = row.error.status if isinstance(row.error, StatusError) else None
-    return code_text(row.state, row.error_name, status, row.code)
+        return FAILED if self.failed else DONE

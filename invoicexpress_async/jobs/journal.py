@@ -107,11 +107,16 @@ class PlanChanges:
 
 
 class Change(NamedTuple):
-    """Columns of one entry to be changed."""
+    """Columns of one entry to be changed.
+
+    With a token, nothing of it is written when the entry has another one: then another process
+    has taken it over since.
+    """
 
     table: Table
     key: Key
     values: Entry
+    token: str | None = None
 
 
 INTENTS: Final = Table(
@@ -226,8 +231,12 @@ class Journal(Protocol):
         """Write what became of a claimed request, together with the changes.
 
         What is returned raises ClaimLostError, and nothing is written, when another has taken
-        the claim over.
+        the claim over. An intent that is done stays done.
         """
+        ...
+
+    def observe(self, key: Key) -> Commit:
+        """Write that what an intent requested was seen to be there, whoever sent it."""
         ...
 
 

@@ -7,8 +7,10 @@ from typing import Final
 
 import attrs
 
+from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
     Change,
+    Claim,
     Column,
     Commit,
     Entry,
@@ -137,15 +139,18 @@ class CompanyJournal:
         wanted = {*also, *(one.fiscal_id for one in companies)} & entries.keys()
         return {fiscal_id: self._reader.read(entries[fiscal_id]) for fiscal_id in wanted}
 
-    async def record_intent(self, company: Company, intent: Intent) -> None:
-        """Make an intent durable; only then may its first byte leave."""
-        await self._set(
-            company,
-            state=JournalState.INTENT,
-            intent=json.dumps(intent),
-            intended_at=Timestamp.now().dump(),
-            absent_since=None,
-        )
+    def claims(self, company: Company) -> JournalClaims:
+        """Return where the intents of a company are claimed."""
+        key = (company.fiscal_id,)
+
+        def changes_of(claim: Claim, state: JournalState) -> tuple[Change, ...]:
+            if state is JournalState.INTENT:
+                return (Change(COMPANIES, key, _intended(claim)),)
+            if state is JournalState.PLANNED:
+                return (Change(COMPANIES, key, {"state": JournalState.OPEN, "intent": None}),)
+            return ()  # what became of the company is more than what became of its intent
+
+        return JournalClaims(self._journal, changes_of)
 
     async def record_credentials(
         self, company: Company, sends: int, history: CredentialHistory
@@ -184,6 +189,15 @@ class CompanyJournal:
 
     async def _entries(self) -> dict[str, Entry]:
         return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
+
+
+def _intended(claim: Claim) -> Entry:
+    return {
+        "state": JournalState.INTENT,
+        "intent": claim.intent,
+        "intended_at": claim.claimed_at,
+        "absent_since": None,
+    }
 
 
 def _new(company: Company) -> Entry:

@@ -2,9 +2,9 @@
 
 import attrs
 
+from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding.companies_table import CompanyJournal
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.task import CompanyTask
@@ -12,6 +12,7 @@ from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.runner import RowRunner
 from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 
 
@@ -22,9 +23,8 @@ class _CompanyRowRunner(RowRunner):
     company_journal: CompanyJournal
     company: Company
 
-    async def _record_intent(self, task: RowTask, intent: Intent) -> None:
-        await self.company_journal.record_intent(self.company, intent)
-        await super()._record_intent(task, intent)
+    def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:  # noqa: ARG002  # of the company, whatever the account
+        return self.company_journal.claims(self.company)
 
 
 @attrs.frozen(kw_only=True)

@@ -36,6 +36,7 @@ from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
+from invoicexpress_async.services.accounts import AccountService
 from invoicexpress_async.session import SessionManager
 
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
@@ -113,15 +114,15 @@ class OnboardingSteps:
         company = task.company
         task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
         if task.account is None:
-            self._check_may_send(task)
-            accounts = self.partner.accounts
+            accounts = self.partner.claiming(self.journal.claims(company)).accounts
+            self._check_may_send(task, accounts)
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
             task.has_asked = True
             await create(
                 company.account,
-                on_intent=functools.partial(self._intend_create, company),
+                on_intent=self._check_spool,
                 on_created=functools.partial(self._spool_key, task),
             )
         if task.account is None:
@@ -129,17 +130,16 @@ class OnboardingSteps:
         told = {"account_id": task.account_id, "account_name": task.account_name}
         await self._reach(task, CompanyStep.KEY, **told)
 
-    async def _intend_create(self, company: Company, intent: Intent) -> None:
+    async def _check_spool(self, _: Intent) -> None:
         self.spool.check()  # it may have failed since, and without it a new key is not safe
-        await self.journal.record_intent(company, intent)
 
-    def _check_may_send(self, task: CompanyTask) -> None:
+    def _check_may_send(self, task: CompanyTask, accounts: AccountService) -> None:
         intent, company = task.record.intent, task.company
         if intent is None or task.has_begun:
             return
         # Of a send that nobody was told of, nobody can have seen that it made no account.
         if company.fiscal_id in self.forget and task.record.state is JournalState.UNKNOWN:
-            self.partner.accounts.forget(intent)
+            accounts.forget(intent)
         else:
             raise OutcomeUnknownError(
                 f"The create of the account for {company.fiscal_id} was sent by an earlier run, "

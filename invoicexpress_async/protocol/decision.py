@@ -58,11 +58,11 @@ class Operation(StrEnum):
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
 # Not even after a 429: a caller's own request may be a registration.
-_NEVER_AGAIN: Final = frozenset({Operation.REGISTER, Operation.WRITE})
+_NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
 # What became of these cannot be found by reading.
-_NOT_READ_FOR: Final = frozenset(
+_NOT_RECONCILABLE: Final = frozenset(
     {
         Operation.WRITE,
         Operation.ACCOUNT_CREATE,
@@ -259,7 +259,7 @@ _PLAIN_ACTIONS: Final = {
 
 def _action_on_refused(operation: Operation, error: InvoiceXpressError | None) -> Action:
     if isinstance(error, RateLimitedError):
-        return Action.RAISE if operation in _NEVER_AGAIN else Action.RETRY
+        return Action.RAISE if operation in _NEVER_RETRIED else Action.RETRY
     is_registered = isinstance(error, SequenceAlreadyRegisteredError)
     return Action.READ_ONCE if is_registered and operation in _READ_FOR else Action.RAISE
 
@@ -267,7 +267,7 @@ def _action_on_refused(operation: Operation, error: InvoiceXpressError | None) -
 def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -> Action:
     if operation in _READS:
         return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
-    if operation in _NOT_READ_FOR:
+    if operation in _NOT_RECONCILABLE:
         is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(error, ServerError)
         return Action.RETRY if is_repeatable else Action.RAISE
     if isinstance(error, SequenceBeingRegisteredError) or not is_refusal(error):
@@ -325,23 +325,23 @@ def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-class RetryQuota:
+class RetryBudget:
     """The retries that one process may spend, so that an outage is not made worse.
 
-    Each first attempt earns a tenth of a retry; a purse of 50 covers ordinary trouble. An
+    Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
     outage over 10,000 calls thus costs at most about 10 % more requests.
     """
 
-    def __init__(self, *, purse: float = 50.0, earned_per_call: float = 0.1) -> None:
-        self._most = purse
-        self._left = purse
-        self._earned = earned_per_call
+    def __init__(self, *, capacity: float = 50.0, deposit_per_call: float = 0.1) -> None:
+        self._capacity = capacity
+        self._left = capacity
+        self._deposit = deposit_per_call
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """Count a first attempt."""
-        self._left = min(self._most, self._left + self._earned)
+        self._left = min(self._capacity, self._left + self._deposit)
 
-    def spend(self) -> bool:
+    def withdraw(self) -> bool:
         """Take one retry, if there is one."""
         if self._left < 1.0:
             return False

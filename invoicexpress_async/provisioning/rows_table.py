@@ -1,14 +1,16 @@
 """The rows of a plan in a journal."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
 
+from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
     UNRESOLVED,
     Change,
+    Claim,
     Column,
     Commit,
     Difference,
@@ -156,29 +158,22 @@ class RowJournal:
         """Enter a row of a stream if it is new, and return what is known of it."""
         return self._record(await self._journal.admit(ROWS, _wish(row)))
 
-    async def record_intent(self, row: PlanRow, intent: Intent, *, sends: int) -> None:
-        """Make an intent durable; only then may its first byte leave."""
-        values: dict[str, Value] = {
-            "state": JournalState.INTENT,
-            "intent": json.dumps(intent),
-            "intended_at": Timestamp.now().dump(),
-            "absent_since": None,
-            "sends": sends,
-        }
-        await self._journal.write(Change(ROWS, key_of(row), values))
+    def claims(self, row: PlanRow, sends: Callable[[], int]) -> JournalClaims:
+        """Return where the intents of a row are claimed.
 
-    def withdraw_intent(self, row: PlanRow, *, sends: int) -> None:
-        """Write that an intent, the first of its row, was not sent."""
-        values: dict[str, Value] = {
-            "state": JournalState.PLANNED,
-            "intent": None,
-            "sends": sends,
-            "error": None,
-            "status": None,
-            "code": None,
-        }
-        # It is not awaited: the caller was cancelled.
-        _ = self._journal.write(Change(ROWS, key_of(row), values))
+        Args:
+            row: The row.
+            sends: Returns how many times something of it was sent before.
+        """
+
+        def changes_of(claim: Claim, state: JournalState) -> tuple[Change, ...]:
+            if state is JournalState.INTENT:
+                return (Change(ROWS, key_of(row), _intended(claim, sends() + 1)),)
+            if state is JournalState.PLANNED:
+                return (Change(ROWS, key_of(row), _withdrawn(sends())),)
+            return ()  # what became of the row is more than what became of its intent
+
+        return JournalClaims(self._journal, changes_of)
 
     def record_outcome(
         self,
@@ -186,8 +181,16 @@ class RowJournal:
         *,
         intent: Intent | None,
         absent_since: Timestamp | None,
+        token: str | None,
     ) -> Commit:
-        """Write how a row ended, or how far it is known; done when it is durable."""
+        """Write how a row ended, or how far it is known; done when it is durable.
+
+        Args:
+            outcome: Of the row.
+            intent: Of the send whose outcome is not known, if there is one.
+            absent_since: When it was first found absent, late enough to count.
+            token: Of the claim that this run won last; None when it has won none.
+        """
         error = outcome.error_name
         values: dict[str, Value] = {
             "state": outcome.state,
@@ -201,7 +204,7 @@ class RowJournal:
             values["sequence_id"] = outcome.sequence.id
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
-        return self._journal.write(Change(ROWS, key_of(outcome.row), values))
+        return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
     def _record(self, entry: Entry) -> RowRecord:
         # Nearly all are new when a job begins, and there is nothing to read then.
@@ -210,6 +213,28 @@ class RowJournal:
             if entry["state"] == JournalState.PLANNED and not entry["sends"]
             else self._reader.read(entry)
         )
+
+
+def _intended(claim: Claim, sends: int) -> Entry:
+    return {
+        "state": JournalState.INTENT,
+        "intent": claim.intent,
+        "intended_at": claim.claimed_at,
+        "token": claim.token,
+        "absent_since": None,
+        "sends": sends,
+    }
+
+
+def _withdrawn(sends: int) -> Entry:
+    return {
+        "state": JournalState.PLANNED,
+        "intent": None,
+        "sends": sends,
+        "error": None,
+        "status": None,
+        "code": None,
+    }
 
 
 def _wish(row: PlanRow) -> Entry:

@@ -1,12 +1,12 @@
-"""One turn of one row: read for what is in doubt, ensure, and keep on the disk how it ended."""
+"""One turn of one row: read for what is unknown, ensure, and write how it ended."""
 
-import asyncio
 import functools
 import time
 from collections.abc import Callable
 
 import attrs
 
+from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.errors import (
     DefaultChangedError,
     InvoiceXpressError,
@@ -16,12 +16,12 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
-from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Via
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.row_claims import RowClaims
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.services.account_session import AccountSession
@@ -59,14 +59,11 @@ class RowRunner:
         """Give a row its turn and return how it ended, whatever it is."""
         started, row = time.monotonic(), task.row
         account = _account(self.manager, row, self._policy)
+        claims = RowClaims(task, self._claims(account, task))
         failure: InvoiceXpressError
-        task.pending_intent = None
         try:
             async with self.stop.row():
-                ensured = await self._ensure(account, task)
-        except asyncio.CancelledError:
-            self._withdraw_intent(account, task)
-            raise
+                ensured = await self._ensure(account.claiming(claims), task)
         except InvoiceXpressError as error:
             failure = error
         else:
@@ -76,13 +73,18 @@ class RowRunner:
         # A call that was not even begun has found nothing out of what an earlier run sent.
         task.intent = _unresolved(account, task) or (None if failure.attempts else task.intent)
         if task.intent is None and not isinstance(failure, PartialRegistrationError):
-            # What was to be sent again and was not is in doubt as it was before.
+            # What was to be sent again and was not is as unknown as before.
             task.intent = task.superseded_intent
         task.superseded_intent = None
         if isinstance(failure, RowCutOffError):
             failure = _cut_off(failure, task)
         task.seconds += time.monotonic() - started
         return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+
+    def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:
+        if self.journal is None:
+            return account.claims
+        return self.journal.claims(task.row, lambda: task.sends)
 
     def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
         """Put on the disk how the turn ended; None when nothing is to be kept of it.
@@ -95,7 +97,7 @@ class RowRunner:
         if self.journal is None or isinstance(outcome.error, JournalError):
             return None
         return self.journal.record_outcome(
-            outcome, intent=task.intent, absent_since=task.absent_since
+            outcome, intent=task.intent, absent_since=task.absent_since, token=task.token
         )
 
     async def _ensure(self, account: AccountSession, task: RowTask) -> Ensured:
@@ -106,11 +108,11 @@ class RowRunner:
         was_created = False
         if task.intent is not None:
             await _read_for(sequences, task, task.intent)
-            was_created, task.intent = task.intent["operation"] == "create", None
-        keep = functools.partial(self._record_intent, task)
+            is_ours = task.intent["operation"] == "create" and not task.is_of_another
+            was_created, task.intent = is_ours, None
         is_staged = row.is_default and (self.is_staged or not self.may_default())
         default = row.is_default and not is_staged
-        ensure = functools.partial(sequences.ensure, row.serie, on_intent=keep, shared=False)
+        ensure = functools.partial(sequences.ensure, row.serie, shared=False)
         ensured = await ensure(default=default)
         if was_created:
             ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
@@ -120,25 +122,6 @@ class RowRunner:
             return ensured
         final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)
-
-    async def _record_intent(self, task: RowTask, intent: Intent) -> None:
-        if self.journal is not None:
-            task.pending_intent = intent
-            await self.journal.record_intent(task.row, intent, sends=task.sends + 1)
-        task.last_intent, task.pending_intent, task.superseded_intent = intent, None, None
-        task.sends += 1
-        task.intended_at = Timestamp.now()
-        task.absent_since = task.unknown_since = None
-        task.reads = 0
-
-    def _withdraw_intent(self, account: AccountSession, task: RowTask) -> None:
-        # Cancelled while it was written, it was not sent: the next run would read for it in vain.
-        intent = task.pending_intent
-        if self.journal is None or intent is None or intent["operation"] != "create":
-            return
-        sent = task.record.intent, task.last_intent, *account.sequences.unresolved()
-        if _identity(intent) not in [_identity(one) for one in sent if one is not None]:
-            self.journal.withdraw_intent(task.row, sends=task.sends)
 
 
 def _check_not_default(task: RowTask, ensured: Ensured) -> None:

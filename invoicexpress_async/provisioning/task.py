@@ -19,7 +19,8 @@ class RowTask:
         record: What the journal had of it when it was admitted.
         intent: Of the send whose outcome is not known, if there is one.
         last_intent: The intent of its last send, whatever became of it.
-        pending_intent: The intent that is being written to the journal.
+        is_of_another: Whether `intent` is that of another sender, who shares the journal.
+        token: Of the claim that this run won last.
         intended_at: When the last send was.
         unknown_since: When this run first saw that the outcome is not known, on its clock.
         reads: How many times it has been read for since.
@@ -38,11 +39,12 @@ class RowTask:
     record: RowRecord = attrs.field(factory=RowRecord)
     intent: Intent | None = None
     last_intent: Intent | None = None
-    pending_intent: Intent | None = None
     intended_at: Timestamp | None = None
     unknown_since: float | None = None
     reads: int = 0
     absent_since: Timestamp | None = None
+    is_of_another: bool = False
+    token: str | None = None
     superseded_intent: Intent | None = None
     resend_allowed: bool = False
     tries: int = 0

@@ -82,7 +82,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
             ValueError: It is not a name, or there is one of that name.
         """
         new = SandboxAccount(name=account) if isinstance(account, str) else account
-        self.engine.add_account(new)
+        self._add(new)
         self._note_change()
         return new
 
@@ -157,9 +157,15 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         for given in self._given:
             account = SandboxAccount(name=given) if isinstance(given, str) else given
             if account.name not in restored:
-                self.engine.add_account(account)
+                self._add(account)
             elif not isinstance(given, str):
                 self.engine.update_account(account)
+
+    def _add(self, account: SandboxAccount) -> None:
+        if self.is_every_account_new:
+            self.engine.open_account(account)
+        else:
+            self.engine.add_account(account)
 
     def _note_change(self) -> None:
         if self._store is not None:

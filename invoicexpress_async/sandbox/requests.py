@@ -80,6 +80,11 @@ def _record(request: Request, received_at: float, status: int | None) -> Recorde
 
 def read_envelope(request: Request, name: str) -> dict[str, object] | None:
     """Return the object that stands under a name in the body; None if there is none."""
+    return as_object((read_document(request) or {}).get(name))
+
+
+def read_document(request: Request) -> dict[str, object] | None:
+    """Return the body as an object; None if it is none."""
     # A body that does not say it is JSON is not parsed, as if it were not there.
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
@@ -87,7 +92,7 @@ def read_envelope(request: Request, name: str) -> dict[str, object] | None:
         document: object = json.loads(request.body)
     except (ValueError, RecursionError):
         return None
-    return as_object((as_object(document) or {}).get(name))
+    return as_object(document)
 
 
 def as_object(value: object) -> dict[str, object] | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import attrs
 
-from invoicexpress_async.call.context import Call, Outcome
+from invoicexpress_async.call.context import AttemptResult, Call
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
@@ -41,7 +41,7 @@ class CredentialsUse:
     may_repeat: bool = False
 
 
-class AccountFlows:
+class AccountOperations:
     """The work behind `AccountService`, run under a deadline by the dispatcher."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -55,28 +55,31 @@ class AccountFlows:
         on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is in doubt."""
-        await call.link.keys.get()  # a slow vault must not hold up who has the key
-        hold, account = self._dispatcher.sending.hold, call.link.account
+        await call.context.keys.get()  # a slow vault must not hold up who has the key
+        hold, account = self._dispatcher.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
-            unresolved = self._dispatcher.doubts.all()
+            unresolved = self._dispatcher.unresolved.all()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
-            await call.announce(earlier or intent)
-            call.intent = earlier or intent
             if earlier is not None:
-                call.is_in_doubt = True
-                raise call.outcome_unknown(
+                await call.persist_intent(earlier)
+            if other := earlier or await self._dispatcher.begin(call, intent):
+                call.intent, call.is_unknown = other, True
+                raise call.unknown_error(
                     "an earlier create of this e-mail or fiscal number has no known outcome"
                 )
-            created = self._created(call, await self._dispatcher.send(call, request))
-            if on_created is not None:
-                on_created(created)  # nothing may be awaited before it: that could be cancelled
-            return created
+            try:
+                created = self._created(call, await self._dispatcher.send(call, request))
+                if on_created is not None:
+                    on_created(created)  # nothing may be awaited before it: it could be cancelled
+                return created
+            finally:
+                self._dispatcher.settle(call)
 
-    def _created(self, call: Call, outcome: Outcome[CreatedAccount]) -> CreatedAccount:
+    def _created(self, call: Call, outcome: AttemptResult[CreatedAccount]) -> CreatedAccount:
         if outcome.evidence is Evidence.UNKNOWN:
             said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
-            raise call.outcome_unknown(f"no usable answer came: {said}. A new key would be lost")
+            raise call.unknown_error(f"no usable answer came: {said}. A new key would be lost")
         self._dispatcher.resolve(call)
         return outcome.result()
 
@@ -89,10 +92,10 @@ class AccountFlows:
 
     async def hand_over(self, call: Call, request: Request[None], use: CredentialsUse) -> None:
         """Send credentials, unless they were refused before. One at a time for an account."""
-        key = await call.link.keys.get()
-        async with self._dispatcher.sending.hold((call.link.account, "AT", use.place)):
+        key = await call.context.keys.get()
+        async with self._dispatcher.send_lock.hold((call.context.account, "AT", use.place)):
             of_account, of_key = self._marks(call, key, use)
-            memory = self._dispatcher.refusals
+            memory = self._dispatcher.refused_credentials
             if memory.has(of_account, of_key) and not use.may_repeat:
                 raise RepeatedCredentialsError(
                     f"The AT credentials of {use.credentials.subuser} were refused for this "
@@ -109,8 +112,8 @@ class AccountFlows:
     def _marks(self, call: Call, key: Secret, use: CredentialsUse) -> tuple[bytes, bytes]:
         """Return two marks of the credentials: as refused themselves, and with this key."""
         credentials = use.credentials
-        where = (call.link.account, use.place, credentials.subuser)
-        mark = self._dispatcher.refusals.mark
+        where = (call.context.account, use.place, credentials.subuser)
+        mark = self._dispatcher.refused_credentials.mark
         return (
             mark(*where, credentials.password.reveal()),
             mark(*where, credentials.password.reveal(), key.reveal()),
@@ -136,7 +139,7 @@ def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool
     intent = Intent(
         version=1,
         operation="create_account",
-        account=call.link.account,
+        account=call.context.account,
         serie=None,
         sequence_id=None,
         is_default=False,

@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from invoicexpress_async.call.context import Call, Link
+import attrs
+
+from invoicexpress_async.call.claims import Claims
+from invoicexpress_async.call.context import AccountContext, Call
 from invoicexpress_async.config import check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.protocol.json import dumps
-from invoicexpress_async.services.sequences import SequenceMachinery, SequenceService
+from invoicexpress_async.services.sequences import SequenceService, SharedServices
 
 if TYPE_CHECKING:
     from invoicexpress_async.services.accounts import AccountService
@@ -20,10 +23,10 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT"})
 class AccountSession:
     """One account through a manager: a handle that costs nothing and holds no connection."""
 
-    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
-        self._machinery = machinery
-        self._link = link
-        self._sequences = SequenceService(machinery, link)
+    def __init__(self, shared: SharedServices, context: AccountContext) -> None:
+        self._shared = shared
+        self._context = context
+        self._sequences = SequenceService(shared, context)
 
     def __repr__(self) -> str:
         return f"AccountSession({self.name!r})"
@@ -34,12 +37,21 @@ class AccountSession:
     @property
     def name(self) -> str:
         """The account's name, in lower case."""
-        return self._link.account
+        return self._context.account
 
     @property
     def retry(self) -> RetryPolicy:
         """How its calls are sent again and read for."""
-        return self._link.policy
+        return self._context.policy
+
+    @property
+    def claims(self) -> Claims | None:
+        """Where its intents are claimed; None when this process is the only sender."""
+        return self._context.claims
+
+    def claiming(self, claims: Claims) -> "AccountSession":
+        """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
+        return AccountSession(self._shared, attrs.evolve(self._context, claims=claims))
 
     @property
     def sequences(self) -> SequenceService:
@@ -52,8 +64,8 @@ class AccountSession:
         # Half of what the package adds to the import of aiohttp, and for few programs.
         from invoicexpress_async.services.accounts import AccountService  # noqa: PLC0415
 
-        machinery = self._machinery
-        return AccountService(machinery.dispatcher, self._link, machinery.converter)
+        shared = self._shared
+        return AccountService(shared.dispatcher, self._context, shared.converter)
 
     def with_options(
         self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None
@@ -65,7 +77,7 @@ class AccountSession:
         """
         if timeout_seconds is not None:
             timeout_seconds = check_seconds("timeout_seconds", timeout_seconds)
-        return AccountSession(self._machinery, self._link.wishing(timeout_seconds, retry))
+        return AccountSession(self._shared, self._context.with_options(timeout_seconds, retry))
 
     async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
         """Read something harmless to see that name and key belong together.
@@ -114,12 +126,12 @@ class AccountSession:
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
         call = Call(
-            link=self._link,
+            context=self._context,
             operation=f"{method} request",
             subject=path,
             timeout_seconds=timeout_seconds,
         )
-        dispatcher = self._machinery.dispatcher
+        dispatcher = self._shared.dispatcher
         return await dispatcher.run(call, dispatcher.fetch(call, request))
 
 

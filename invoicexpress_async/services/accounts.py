@@ -5,7 +5,7 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 import cattrs
 
-from invoicexpress_async.call.context import Call, Link
+from invoicexpress_async.call.context import AccountContext, Call
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -23,7 +23,11 @@ from invoicexpress_async.protocol.account_requests import (
 from invoicexpress_async.protocol.accounts import FIELDS_BESIDE_CREDENTIALS
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.services.account_errors import advise
-from invoicexpress_async.services.account_flows import AccountFlows, CredentialsUse, create_intent
+from invoicexpress_async.services.account_flows import (
+    AccountOperations,
+    CredentialsUse,
+    create_intent,
+)
 
 T = TypeVar("T")
 
@@ -39,10 +43,12 @@ class AccountService:
     in the operation that failed.
     """
 
-    def __init__(self, dispatcher: Dispatcher, link: Link, converter: cattrs.Converter) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, context: AccountContext, converter: cattrs.Converter
+    ) -> None:
         self._dispatcher = dispatcher
-        self._flows = AccountFlows(dispatcher)
-        self._link = link
+        self._operations = AccountOperations(dispatcher)
+        self._context = context
         self._converter = converter
 
     def __reduce__(self) -> NoReturn:
@@ -154,7 +160,7 @@ class AccountService:
         request = update_account(checked, changes)
         call = self._call("update_account", timeout_seconds, account_id)
         if changes.credentials is None:
-            await self._run(call, self._flows.change(call, request))
+            await self._run(call, self._operations.change(call, request))
             return
         use = CredentialsUse(
             credentials=changes.credentials,
@@ -162,7 +168,7 @@ class AccountService:
             other_fields=FIELDS_BESIDE_CREDENTIALS,
             may_repeat=resend_refused is True,
         )
-        await self._run(call, self._flows.hand_over(call, request, use))
+        await self._run(call, self._operations.hand_over(call, request, use))
 
     async def configure_at_communication(
         self,
@@ -194,7 +200,7 @@ class AccountService:
         request = set_at_communication(credentials)
         call = self._call("configure_at_communication", timeout_seconds)
         use = CredentialsUse(credentials=credentials, may_repeat=resend_refused is True)
-        await self._run(call, self._flows.hand_over(call, request, use))
+        await self._run(call, self._operations.hand_over(call, request, use))
 
     def forget(self, intent: Intent) -> None:
         """Take a create for lost, so that this process may send it again.
@@ -206,11 +212,13 @@ class AccountService:
             ConfigurationError: it is not the intent of an account create of this partner.
         """
         checked = structure_intent(intent, self._converter)
-        if checked["operation"] != "create_account" or checked["account"] != self._link.account:
+        if checked["operation"] != "create_account" or checked["account"] != self._context.account:
             raise ConfigurationError(
-                f"The intent is not of an account create by {self._link.account}."
+                f"The intent is not of an account create by {self._context.account}."
             )
-        self._dispatcher.doubts.drop(checked)
+        self._dispatcher.unresolved.discard(checked)
+        if self._context.claims is not None:
+            self._context.claims.forget(checked)
 
     async def _create(
         self,
@@ -222,7 +230,7 @@ class AccountService:
     ) -> CreatedAccount:
         request = create_account(account, is_for_existing_user=is_for_existing_user)
         intent = create_intent(call, account, is_for_existing_user=is_for_existing_user)
-        return await self._run(call, self._flows.create(call, request, intent, on_created))
+        return await self._run(call, self._operations.create(call, request, intent, on_created))
 
     def _call(
         self, operation: str, timeout_seconds: float | None, about: str | int | None = None
@@ -230,7 +238,7 @@ class AccountService:
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
         return Call(
-            link=self._link,
+            context=self._context,
             operation=operation,
             subject=None if about is None else f"account {about!r}",
             timeout_seconds=timeout_seconds,

@@ -21,11 +21,11 @@ class DefaultFlag:
         """Make it the default: sent again only when a read shows that it is still wanted."""
         request = self._requests.set_current(sequence_id)
         outcome = await self._dispatcher.send(call, request)
-        for _ in range(call.link.policy.attempts - 1):
+        for _ in range(call.context.policy.attempts - 1):
             if outcome.action is not Action.READ:
                 break
             sequence = await self._get(call, sequence_id)
-            call.is_in_doubt = False
+            call.is_unknown = False
             if sequence.is_default:
                 return
             outcome = await self._dispatcher.send(call, request)

@@ -4,7 +4,7 @@ import time
 from collections import OrderedDict
 from typing import Final, Literal
 
-from invoicexpress_async.call.context import Call, Outcome
+from invoicexpress_async.call.context import AttemptResult, Call
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.reconcile import ONLY_BY_ITS_LOOK, Listing, Reconciler, partial
 from invoicexpress_async.config.serie_names import canonical
@@ -26,14 +26,14 @@ from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.default_flag import DefaultFlag
 
 # For how many a list that lags is made up for; older ones have long been shown.
-_MOST_MADE: Final = 10_000
+_MAX_RECENT_CREATES: Final = 10_000
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
 # A row that one of these left behind is not what was asked for.
 _WITHOUT_A_SUBSTITUTE = (TaxAuthorityCredentialsError, NoOpenActivityError, UnknownSequenceError)
 
 
-class SequenceFlows:
+class SequenceOperations:
     """The work behind `SequenceService`, run under a deadline by the dispatcher."""
 
     def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
@@ -41,7 +41,7 @@ class SequenceFlows:
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
         self._default = DefaultFlag(dispatcher, requests)
-        self._made: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._recent_creates: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -62,33 +62,33 @@ class SequenceFlows:
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
-        if call.link.keys.known is None:
-            await call.link.keys.get()  # a slow vault must not hold up who has the key
+        if call.context.keys.known is None:
+            await call.context.keys.get()  # a slow vault must not hold up who has the key
         # One at a time: the next may send only when it is known what became of this one.
-        async with self._dispatcher.sending.hold(
-            (call.link.account, canonical(serie))
+        async with self._dispatcher.send_lock.hold(
+            (call.context.account, canonical(serie))
         ) as has_waited:
-            if pending := self._dispatcher.doubts.find(intent):
-                await call.announce(pending)
+            if pending := self._dispatcher.unresolved.get(intent):
+                await call.persist_intent(pending)
                 sequence, via = await self._resume_create(call, pending), Via.OBSERVED
             else:
                 if has_waited:
                     await self._check_still_absent(call, serie)
                 sequence, via = await self._send_create(call, intent, serie, default=default)
-        self._note_made(call, sequence)
+        self._note_created(call, sequence)
         if default and not sequence.is_default:
             sequence = await self._default.repair(call, sequence)
         if sequence.is_default and not default:
-            self._dispatcher.telling.became_default(call, sequence)
+            self._dispatcher.instrumentation.became_default(call, sequence)
         return sequence, via
 
-    def _note_made(self, call: Call, sequence: Sequence) -> None:
-        self._made[call.link.account, canonical(sequence.serie)] = sequence.id
-        if len(self._made) > _MOST_MADE:
-            self._made.popitem(last=False)
+    def _note_created(self, call: Call, sequence: Sequence) -> None:
+        self._recent_creates[call.context.account, canonical(sequence.serie)] = sequence.id
+        if len(self._recent_creates) > _MAX_RECENT_CREATES:
+            self._recent_creates.popitem(last=False)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
-        is_made = (call.link.account, canonical(serie)) in self._made
+        is_made = (call.context.account, canonical(serie)) in self._recent_creates
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
@@ -110,9 +110,8 @@ class SequenceFlows:
     async def _send_create(
         self, call: Call, intent: Intent, serie: str, *, default: bool
     ) -> tuple[Sequence, Via]:
-        if call.on_intent is not None:
-            await call.announce(intent)
-        call.intent = intent
+        if other := await self._dispatcher.begin(call, intent):
+            return await self._resume_create(call, other), Via.LISTED
         try:
             request = self._requests.create(serie, default=default)
             outcome = await self._dispatcher.send(call, request)
@@ -127,16 +126,18 @@ class SequenceFlows:
     async def register(self, call: Call, sequence_id: int) -> Sequence:
         """Send a registration, or read for one that this process sent and lost sight of."""
         intent = _intent(call, "register", sequence_id=sequence_id)
-        if call.link.keys.known is None:
-            await call.link.keys.get()
-        async with self._dispatcher.sending.hold((call.link.account, sequence_id)) as has_waited:
-            if pending := self._dispatcher.doubts.find(intent):
-                await call.announce(pending)
+        if call.context.keys.known is None:
+            await call.context.keys.get()
+        async with self._dispatcher.send_lock.hold(
+            (call.context.account, sequence_id)
+        ) as has_waited:
+            if pending := self._dispatcher.unresolved.get(intent):
+                await call.persist_intent(pending)
                 return await self._resume_register(call, pending)
             if has_waited:
                 await self._check_still_unregistered(call, sequence_id)
-            await call.announce(intent)
-            call.intent = intent
+            if other := await self._dispatcher.begin(call, intent):
+                return await self._resume_register(call, other)
             try:
                 outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
                 sequence = await self._registered(call, sequence_id, outcome)
@@ -174,13 +175,13 @@ class SequenceFlows:
         """Read until the outcome of an earlier send is known."""
         if intent["operation"] == "create":
             sequence = await self._resume_create(call, intent)
-            self._note_made(call, sequence)
+            self._note_created(call, sequence)
             return sequence
         return await self._resume_register(call, intent)
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
         """Return what this process made of that name, whatever a list says."""
-        made = self._made.get((call.link.account, canonical(serie)))
+        made = self._recent_creates.get((call.context.account, canonical(serie)))
         return None if made is None else await self.get(call, made)
 
     async def _create_absent(
@@ -209,7 +210,7 @@ class SequenceFlows:
         is_of_another = isinstance(refusal, ConflictError | SequenceAlreadyExistsError)
         return existing, Via.LISTED if is_of_another else Via.OBSERVED
 
-    async def _created(self, call: Call, serie: str, outcome: Outcome[Sequence]) -> Sequence:
+    async def _created(self, call: Call, serie: str, outcome: AttemptResult[Sequence]) -> Sequence:
         if outcome.action is Action.READ:
             return await self._reconciler.after_create(call, serie, outcome.error)
         if outcome.action is Action.READ_ONCE and isinstance(outcome.error, StatusError):
@@ -217,31 +218,35 @@ class SequenceFlows:
         return outcome.result()
 
     async def _registered(
-        self, call: Call, sequence_id: int, outcome: Outcome[Sequence]
+        self, call: Call, sequence_id: int, outcome: AttemptResult[Sequence]
     ) -> Sequence:
         if outcome.action is Action.READ:
             return await self._reconciler.after_register(call, sequence_id, outcome.error)
         if outcome.action is Action.READ_ONCE and isinstance(outcome.error, StatusError):
             raise await self._reconciler.after_refused_register(call, sequence_id, outcome.error)
         # What the tax authority refuses leaves nothing behind here: the row was there before.
-        call.is_in_doubt = False
+        call.is_unknown = False
         return outcome.result()
 
     async def _resume_create(self, call: Call, intent: Intent) -> Sequence:
-        call.intent, call.is_in_doubt = intent, True
+        call.intent, call.is_unknown = intent, True
         serie = intent["serie"] or ""
         try:
-            return await self._reconciler.after_create(call, serie, None, now=True)
+            sequence = await self._reconciler.after_create(call, serie, None, now=True)
         finally:
             self._dispatcher.settle(call)
+        self._dispatcher.observe(call, intent)
+        return sequence
 
     async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
-        call.intent, call.is_in_doubt = intent, True
+        call.intent, call.is_unknown = intent, True
         sequence_id = intent["sequence_id"] or 0
         try:
-            return await self._reconciler.after_register(call, sequence_id, None, now=True)
+            sequence = await self._reconciler.after_register(call, sequence_id, None, now=True)
         finally:
             self._dispatcher.settle(call)
+        self._dispatcher.observe(call, intent)
+        return sequence
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:
         registration = sequence.registration
@@ -288,7 +293,7 @@ def _intent(  # noqa: PLR0913  # the fields of an intent
     return {
         "version": 1,
         "operation": operation,
-        "account": call.link.account,
+        "account": call.context.account,
         "serie": serie,
         "sequence_id": sequence_id,
         "is_default": is_default,

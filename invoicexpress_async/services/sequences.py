@@ -6,7 +6,7 @@ from typing import NoReturn, TypeAlias
 import attrs
 import cattrs
 
-from invoicexpress_async.call.context import Call, Link
+from invoicexpress_async.call.context import AccountContext, Call
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.config import check_id, check_seconds, check_serie
@@ -14,7 +14,7 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.services.sequence_flows import SequenceFlows
+from invoicexpress_async.services.sequence_flows import SequenceOperations
 
 IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte leaves, to keep it where a crash does not reach.
@@ -25,11 +25,11 @@ intent that an earlier call of this process left in doubt, before that one is re
 
 
 @attrs.frozen(kw_only=True)
-class SequenceMachinery:
+class SharedServices:
     """What the services of all accounts of one manager share."""
 
     dispatcher: Dispatcher
-    flows: SequenceFlows
+    operations: SequenceOperations
     flights: SingleFlight[Ensured]
     converter: cattrs.Converter
 
@@ -47,11 +47,11 @@ class SequenceService:
     - `SessionClosedError` outside the manager's life.
     """
 
-    def __init__(self, machinery: SequenceMachinery, link: Link) -> None:
-        self._machinery = machinery
-        self._dispatcher = machinery.dispatcher
-        self._flows = machinery.flows
-        self._link = link
+    def __init__(self, shared: SharedServices, context: AccountContext) -> None:
+        self._shared = shared
+        self._dispatcher = shared.dispatcher
+        self._operations = shared.operations
+        self._context = context
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SequenceService is not pickled: it goes with its SessionManager.")
@@ -95,7 +95,7 @@ class SequenceService:
         """
         call = self._call("create", timeout_seconds, serie=check_serie(serie))
         call.on_intent = on_intent
-        work = self._flows.create(call, serie, default=_flag("default", default))
+        work = self._operations.create(call, serie, default=_flag("default", default))
         sequence, _ = await self._dispatcher.run(call, work)
         return sequence
 
@@ -106,7 +106,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("list", timeout_seconds)
-        return (await self._dispatcher.run(call, self._flows.list(call))).sequences
+        return (await self._dispatcher.run(call, self._operations.list(call))).sequences
 
     async def get(self, sequence_id: int, *, timeout_seconds: float | None = None) -> Sequence:
         """Return one sequence by its id.
@@ -116,7 +116,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("get", timeout_seconds, sequence_id=check_id(sequence_id))
-        return await self._dispatcher.run(call, self._flows.get(call, sequence_id))
+        return await self._dispatcher.run(call, self._operations.get(call, sequence_id))
 
     async def find(self, serie: str, *, timeout_seconds: float | None = None) -> Sequence | None:
         """Return the sequence of exactly this name, or None.
@@ -128,7 +128,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("find", timeout_seconds, serie=check_serie(serie))
-        return await self._dispatcher.run(call, self._flows.find(call, serie))
+        return await self._dispatcher.run(call, self._operations.find(call, serie))
 
     async def set_current(self, sequence_id: int, *, timeout_seconds: float | None = None) -> None:
         """Make a sequence the account's default. Sent again only when a read shows the need.
@@ -138,7 +138,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("set_current", timeout_seconds, sequence_id=check_id(sequence_id))
-        await self._dispatcher.run(call, self._flows.set_current(call, sequence_id))
+        await self._dispatcher.run(call, self._operations.set_current(call, sequence_id))
 
     async def register(
         self,
@@ -167,7 +167,7 @@ class SequenceService:
         """
         call = self._call("register", timeout_seconds, sequence_id=check_id(sequence_id))
         call.on_intent = on_intent
-        return await self._dispatcher.run(call, self._flows.register(call, sequence_id))
+        return await self._dispatcher.run(call, self._operations.register(call, sequence_id))
 
     async def ensure(  # noqa: PLR0913  # keyword-only wishes, each with a default
         self,
@@ -212,12 +212,19 @@ class SequenceService:
         call.on_intent = on_intent
         default, registered = _flag("default", default), _flag("registered", registered)
         if not _flag("shared", shared):
-            work = self._flows.ensure(call, serie, default=default, registered=registered)
+            work = self._operations.ensure(call, serie, default=default, registered=registered)
             return await self._dispatcher.run(call, work)
-        flight = self._machinery.flights.run(
-            (call.link.account, call.link.keys.identity, serie, default, registered, on_intent),
+        flight = self._shared.flights.run(
+            (
+                call.context.account,
+                call.context.keys.identity,
+                serie,
+                default,
+                registered,
+                on_intent,
+            ),
             call,
-            lambda leader: self._flows.ensure(
+            lambda leader: self._operations.ensure(
                 leader, serie, default=default, registered=registered
             ),
         )
@@ -239,7 +246,7 @@ class SequenceService:
         call = self._call(
             "resume", timeout_seconds, serie=checked["serie"], sequence_id=checked["sequence_id"]
         )
-        return await self._dispatcher.run(call, self._flows.resume(call, checked))
+        return await self._dispatcher.run(call, self._operations.resume(call, checked))
 
     def forget(self, intent: Intent) -> None:
         """Take a send for lost, so that `create` and `ensure` of this process may send again.
@@ -251,7 +258,10 @@ class SequenceService:
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
         """
-        self._dispatcher.doubts.drop(self._own(intent))
+        checked = self._own(intent)
+        self._dispatcher.unresolved.discard(checked)
+        if self._context.claims is not None:
+            self._context.claims.forget(checked)
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return what this process sent for the account and does not know the outcome of.
@@ -259,18 +269,18 @@ class SequenceService:
         Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
         `ensure` or `create` of the same finds the sequence.
         """
-        return self._dispatcher.doubts.of(self._link.account)
+        return self._dispatcher.unresolved.for_account(self._context.account)
 
     def _own(self, intent: Intent) -> Intent:
-        checked = structure_intent(intent, self._machinery.converter)
+        checked = structure_intent(intent, self._shared.converter)
         if checked["operation"] == "create_account":
             raise ConfigurationError(
                 "An account create cannot be resumed by reading: look for the company's e-mail "
                 f"{checked.get('email')!r} among the partner's accounts."
             )
-        if checked["account"] != self._link.account:
+        if checked["account"] != self._context.account:
             raise ConfigurationError(
-                f"The intent is of account {checked['account']}, not {self._link.account}."
+                f"The intent is of account {checked['account']}, not {self._context.account}."
             )
         return checked
 
@@ -286,7 +296,7 @@ class SequenceService:
             check_seconds("timeout_seconds", timeout_seconds)
         name = sequence_id if serie is None else serie
         return Call(
-            link=self._link,
+            context=self._context,
             operation=operation,
             subject=None if name is None else f"sequence {name!r}",
             timeout_seconds=timeout_seconds,

@@ -21,7 +21,7 @@ class Attempt:
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
         opening: The turn to open a connection, until its request is sent.
-        on_sent: Called as `is_sent` becomes true.
+        on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
 
@@ -37,9 +37,9 @@ class Attempt:
 
     def note_sending(self) -> None:
         """Note that the first byte is about to be written, over a connection that is open."""
-        self.is_sent = True
         if self.on_sent is not None:
-            self.on_sent()
+            self.on_sent()  # it may refuse: then nothing is sent
+        self.is_sent = True
         if self.opening is not None:
             self.opening.end()
 

@@ -143,10 +143,11 @@ async def test_a_code_is_the_same_error_in_every_form_and_language(
 @pytest.mark.parametrize(
     ("account", "key", "body"),
     [
-        (ACCOUNT, "wrong-key-0123456789", "message"),
+        (ACCOUNT, "wrong-key-0123456789", "object"),
+        (ACCOUNT, "wrong-key-0123456789", "list"),
         (ACCOUNT, "wrong-key-0123456789", "empty"),
-        ("nobody", API_KEY, "message"),
-        ("trial", API_KEY, "message"),
+        ("nobody", API_KEY, "object"),
+        ("trial", API_KEY, "object"),
     ],
 )
 async def test_401_is_an_authentication_error_and_is_not_repeated(

@@ -323,13 +323,15 @@ async def test_a_sequence_with_documents_is_never_taken_for_the_one_just_sent(
     assert faulty_account.sequences.unresolved() == ()
 
 
-async def test_006_for_ever_on_register_ends_with_its_own_error(
-    faulty: FaultServer, faulty_account: AccountSession
+@pytest.mark.parametrize("code", ["006", "008"])
+async def test_in_progress_for_ever_on_register_ends_with_its_own_error(
+    code: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
     faulty.registration_seconds = float("inf")
+    faulty.register_codes = {"being_registered": (409, code)}
 
-    with pytest.raises(SequenceBeingRegisteredError, match="006"):
+    with pytest.raises(SequenceBeingRegisteredError, match=code):
         await faulty_account.sequences.register(row.id)
 
     assert faulty.oracle.puts(ACCOUNT, row.id, "register") == 1
@@ -371,7 +373,7 @@ async def test_ensure_reads_again_when_all_is_registered_already(
 
     assert ensured.sequence.id == row.id
     assert ensured.sequence.registration is Registration.REGISTERED
-    with pytest.raises(SequenceAlreadyRegisteredError, match="007"):
+    with pytest.raises(SequenceAlreadyRegisteredError, match="005"):
         await faulty_account.sequences.register(row.id)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from invoicexpress_async.__main__ import main
-from invoicexpress_async.cli.overview import COMMANDS
+from invoicexpress_async.cli.commands import COMMANDS
 
 BASH = shutil.which("bash") or ""
 

@@ -16,8 +16,7 @@ import pytest
 import trustme
 
 from invoicexpress_async.__main__ import main
-from invoicexpress_async.cli.commands.check import Check
-from invoicexpress_async.cli.commands.server_checks import server_checks
+from invoicexpress_async.cli.commands.checks import Check, server_checks
 from invoicexpress_async.sandbox import FaultServer
 from invoicexpress_async.testing import SandboxThread
 

@@ -51,10 +51,10 @@ async def test_with_a_bar_on_the_terminal_every_row_goes_to_the_file(
     assert '"type"' not in shown
 
 
-@pytest.mark.parametrize("wish", ["--yes", "--dry-run"])
+@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
 @pytest.mark.parametrize("form", ["itself", "symlink", "hard link"])
 async def test_a_report_never_overwrites_the_accounts(
-    run: Run, sandbox: Sandbox, tmp_path: Path, wish: str, form: str
+    run: Run, sandbox: Sandbox, tmp_path: Path, option: str, form: str
 ) -> None:
     path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "report.csv"
     before = path.read_text()
@@ -66,7 +66,7 @@ async def test_a_report_never_overwrites_the_accounts(
         report.hardlink_to(path)
     arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
 
-    ended = await run(*arguments, wish, "--report", report)
+    ended = await run(*arguments, option, "--report", report)
 
     assert ended.code == 2
     assert "is the file of the accounts" in ended.err
@@ -74,15 +74,15 @@ async def test_a_report_never_overwrites_the_accounts(
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("wish", ["--yes", "--dry-run"])
+@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
 async def test_a_report_never_overwrites_a_file_that_is_no_report(
-    run: Run, sandbox: Sandbox, tmp_path: Path, wish: str
+    run: Run, sandbox: Sandbox, tmp_path: Path, option: str
 ) -> None:
     path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "thesis.txt"
     report.write_text("years of work")
     arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
 
-    ended = await run(*arguments, wish, "--report", report)
+    ended = await run(*arguments, option, "--report", report)
 
     assert ended.code == 2
     assert "is there already and is not a report" in ended.err

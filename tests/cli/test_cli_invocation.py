@@ -1,6 +1,6 @@
 import pytest
 
-from invoicexpress_async.cli.invocation import program
+from invoicexpress_async.cli.shell import program
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ async def test_a_dry_run_says_what_the_journal_has_settled_and_changes_nothing(
 
     assert (fresh.code, was_made) == (0, False)
     assert "has nothing yet: all 12 rows are new." in fresh.err
-    assert "has settled 10 done and 1 refused; 1 in doubt would be read for first; 0" in people.err
+    assert "has settled 10 done and 1 refused; 1 unknown would be read first; 0" in people.err
     assert (people.code, len(sandbox.requests)) == (0, requests)
     assert job.journal.read_bytes() == before
     *rows, summary = machine.lines
@@ -230,7 +230,7 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        pytest.param(("--retry-refused",), "--retry-refused is about a journal", id="retry"),
+        pytest.param(("--retry-refused",), "--retry-refused needs a journal", id="retry"),
         pytest.param(("--accept-changes",), "name it with --journal", id="accept"),
         pytest.param(("--resend-absent-after", "60"), "give 900 or more", id="resend"),
         pytest.param(("--journal", "/nowhere/job.db"), "Nothing was sent", id="folder"),
@@ -262,7 +262,7 @@ async def test_a_journal_that_fails_ends_the_run_with_1_and_the_way_to_go_on(
     resumed = await run(*job())
 
     summary = cast("Json", json.loads(out.splitlines()[-1]))
-    assert process.returncode in {1, 3}  # 3 when a send was in doubt just then
+    assert process.returncode in {1, 3}  # 3 when a send was unknown just then
     assert cast("Json", summary["problem"])["error"] == "JournalError"
     assert summary["is_complete"] is False
     assert summary["not_run"]
@@ -289,7 +289,7 @@ async def test_a_server_that_fails_is_told_once_and_the_run_goes_on_by_itself(
     pauses = [line["is_paused"] for line in lines if line["type"] == "pause"]
     assert process.returncode == 0
     assert pauses == [True, False]
-    assert b"The server answers again: going on." in rest
+    assert b"The server responds again: going on." in rest
     assert b"12/12 12 done" in rest
     assert made(sandbox, job) == [1] * 12
 

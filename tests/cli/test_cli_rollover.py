@@ -130,8 +130,8 @@ async def test_a_journal_of_another_year_is_refused(
     journal = ("--base-url", sandbox.base_url, "--journal", tmp_path / "job.db")
     await run("rollover", accounts, "--year", 2027, *journal)
 
-    for wish in ("--yes", "--dry-run"):
-        ended = await run("rollover", accounts, "--year", 2028, *journal, wish)
+    for option in ("--yes", "--dry-run"):
+        ended = await run("rollover", accounts, "--year", 2028, *journal, option)
         assert ended.code == 2
         assert "is of the roll-over to 2027, not 2028" in ended.err
 

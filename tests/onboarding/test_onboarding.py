@@ -276,6 +276,7 @@ async def test_a_partner_without_rights_ends_the_run_before_many_are_refused(
     tmp_path: Path,
 ) -> None:
     async with stage(tmp_path) as on:
+        on.server.not_partner_status = 403
         on.server.update_account(SandboxAccount(name="partner", api_key=KEY, is_partner=False))
         report = await on.run(companies(30), concurrency=1)
 

@@ -228,7 +228,7 @@ async def test_no_public_object_shows_the_key(
     assert len(texts) > 10
     assert sightings("\n".join(texts)) == []
     for turn in (attrs.asdict, cattrs.unstructure):
-        link = vars(account)["_link"]
+        link = vars(account)["_context"]
         assert sightings(repr(turn(link))) == []
     for public in (account, account.sequences):
         with pytest.raises(TypeError, match="not pickled"):

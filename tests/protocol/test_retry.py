@@ -37,7 +37,7 @@ from invoicexpress_async.protocol.decision import (
     Decision,
     Evidence,
     Operation,
-    RetryQuota,
+    RetryBudget,
     classify,
     decide,
     parse_retry_after,
@@ -373,32 +373,32 @@ def test_no_retry_after_can_break_the_parser(text: str) -> None:
 
 
 def test_an_outage_costs_at_most_a_tenth_more_requests() -> None:
-    quota = RetryQuota()
+    budget = RetryBudget()
     spent = 0
 
     for _ in range(10_000):
-        quota.earn()
-        spent += sum(quota.spend() for _ in range(2))
+        budget.deposit()
+        spent += sum(budget.withdraw() for _ in range(2))
 
     assert 1_000 <= spent <= 1_050
 
 
 def test_a_purse_is_spent_to_its_last_retry_and_earned_again_by_tenths() -> None:
-    quota = RetryQuota()
+    budget = RetryBudget()
 
-    assert [quota.spend() for _ in range(51)] == [True] * 50 + [False]
+    assert [budget.withdraw() for _ in range(51)] == [True] * 50 + [False]
     for _ in range(11):
-        quota.earn()
-    assert [quota.spend() for _ in range(2)] == [True, False]
+        budget.deposit()
+    assert [budget.withdraw() for _ in range(2)] == [True, False]
 
 
 def test_ordinary_trouble_does_not_empty_the_purse() -> None:
-    quota = RetryQuota()
+    budget = RetryBudget()
 
     for call in range(5_000):
-        quota.earn()
+        budget.deposit()
         if call % 20 == 0:
-            assert quota.spend()
+            assert budget.withdraw()
 
 
 @pytest.mark.parametrize(

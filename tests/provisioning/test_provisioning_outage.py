@@ -30,6 +30,9 @@ class StillClock:
     def now(self) -> float:
         return 1_000.0
 
+    def uptime(self) -> float:
+        return self.now()
+
     async def sleep(self, seconds: float) -> None:
         self.sleeps += 1
         await (asyncio.sleep(0) if seconds <= 0 else asyncio.Event().wait())

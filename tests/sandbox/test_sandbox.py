@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import quote
@@ -49,7 +50,7 @@ class Reply:
 
     @property
     def row(self) -> Json:
-        return cast("Json", self.json["sequence"])
+        return cast("Json", self.json["sequences"])
 
     @property
     def rows(self) -> list[Json]:
@@ -258,7 +259,7 @@ async def test_a_wrong_key_and_a_wrong_account_answer_alike(account: str, query:
     async with Sandbox(accounts=[ACME]) as sandbox:
         reply = await call(sandbox, "GET", "/sequences.json", account=account, query=query)
 
-    assert (reply.status, reply.json) == (401, {"errors": [{"error": "Invalid API key"}]})
+    assert (reply.status, reply.json) == (401, {"errors": {"error": "Invalid API key"}})
 
 
 async def test_a_401_can_be_empty_as_in_the_documentation() -> None:
@@ -375,16 +376,16 @@ async def test_a_name_is_taken_once_in_each_account() -> None:
 
 
 @pytest.mark.parametrize(
-    ("account", "code"),
+    ("account", "on_create", "on_register"),
     [
-        pytest.param(attrs.evolve(ACME, has_at_credentials=False), "004", id="no credentials"),
-        pytest.param(attrs.evolve(ACME, has_valid_at_credentials=False), "004", id="wrong"),
-        pytest.param(attrs.evolve(ACME, has_open_activity=False), "005", id="no open activity"),
+        pytest.param(attrs.evolve(ACME, has_at_credentials=False), "004", "002", id="none"),
+        pytest.param(attrs.evolve(ACME, has_valid_at_credentials=False), "004", "002", id="wrong"),
+        pytest.param(attrs.evolve(ACME, has_open_activity=False), "005", "003", id="no activity"),
     ],
 )
 @pytest.mark.parametrize("has_row", [False, True])
-async def test_the_tax_authority_refuses_a_create(
-    account: SandboxAccount, code: str, *, has_row: bool
+async def test_the_tax_authority_refuses_by_the_codes_of_the_operation(
+    account: SandboxAccount, on_create: str, on_register: str, *, has_row: bool
 ) -> None:
     async with Sandbox(accounts=[account], has_row_after_refusal=has_row) as sandbox:
         reply = await create(sandbox)
@@ -394,9 +395,9 @@ async def test_the_tax_authority_refuses_a_create(
             await call(sandbox, "PUT", f"/sequences/{row.id}/register.json") for row in left
         ]
 
-    assert reply.error == (422, code)
+    assert reply.error == (422, on_create)
     assert [row.is_registered for row in left] == [False] * has_row
-    assert [reply.error for reply in register] == [(422, code)] * has_row
+    assert [reply.error for reply in register] == [(422, on_register)] * has_row
 
 
 async def test_a_trial_may_read_and_not_register() -> None:
@@ -413,9 +414,12 @@ async def test_a_trial_may_read_and_not_register() -> None:
 async def test_an_account_outside_portugal_registers_nothing() -> None:
     account = attrs.evolve(ACME, country="IE", has_at_credentials=False)
     async with Sandbox(accounts=[account]) as sandbox:
-        await create(sandbox)
+        made = await create(sandbox)
+        path = f"/sequences/{made.row['id']}/register.json"
+        registered = await call(sandbox, "PUT", path)
 
     assert set(sandbox.sequences("acme")[0].validation_codes.values()) == {"N/A"}
+    assert registered.error == (422, "004")
 
 
 @pytest.mark.parametrize(
@@ -450,7 +454,7 @@ async def test_any_operation_can_be_refused_with_any_code(
         pytest.param("html", b"<!DOCTYPE html>", id="a page"),
     ],
 )
-@pytest.mark.parametrize("path", ["/{}.json", "/{}/set_current.json", "/{}/register.json"])
+@pytest.mark.parametrize("path", ["/{}.json", "/{}/set_current.json"])
 async def test_an_id_that_is_not_a_rows_own_is_not_found(
     path: str, body: str, expected: bytes
 ) -> None:
@@ -467,6 +471,69 @@ async def test_an_id_that_is_not_a_rows_own_is_not_found(
 
     assert {reply.status for reply in replies} == {404}
     assert all(reply.body[: max(1, len(expected))] == expected for reply in replies)
+
+
+@pytest.mark.parametrize(
+    ("is_older", "body"),
+    [
+        pytest.param(
+            False,
+            b'{"errors":{"code":"006","message":"The sequence doesn\'t exist"}}',
+            id="as described",
+        ),
+        pytest.param(True, b" ", id="as on the older page"),
+    ],
+)
+async def test_a_series_that_is_not_there_is_not_registered(is_older: bool, body: bytes) -> None:
+    async with Sandbox(accounts=[ACME], language="en") as sandbox:
+        if is_older:
+            sandbox.use_older_shapes()
+        reply = await call(sandbox, "PUT", "/sequences/1/register.json")
+
+    assert (reply.status, reply.body) == (404, body)
+
+
+async def test_all_registered_may_be_said_in_another_way() -> None:
+    async with Sandbox(accounts=[ACME], language="en") as sandbox:
+        sandbox.register_codes = {"all_registered": (422, "007")}
+        row = sandbox.add_sequence("acme", "2027")
+        reply = await call(sandbox, "PUT", f"/sequences/{row.id}/register.json")
+
+    assert reply.error == (422, "007")
+    assert b"All sequences are registered in AT" in reply.body
+
+
+async def test_the_older_shapes_are_those_of_the_older_pages() -> None:
+    async with Sandbox(accounts=[ACME], language="en") as sandbox:
+        sandbox.use_older_shapes()
+        made = await create(sandbox)
+        again = await create(sandbox)
+        path = f"/sequences/{sandbox.sequences('acme')[0].id}/register.json"
+        registered = await call(sandbox, "PUT", path)
+        wrong_key = await call(sandbox, "GET", "/sequences.json", query="")
+
+    assert list(made.json) == ["sequence"]
+    assert again.json == {"code": "002", "message": "Sequence already exists"}
+    assert (registered.status, registered.json["code"]) == (409, "007")
+    assert wrong_key.json == {"errors": [{"error": "Invalid API key"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "serie"),
+    [
+        pytest.param("company", "ACME", id="company"),
+        pytest.param("year", str(datetime.now(UTC).year), id="year"),
+    ],
+)
+async def test_given_accounts_may_begin_as_new_ones_do(
+    name: Literal["company", "year"], serie: str
+) -> None:
+    sandbox = Sandbox(accounts=[ACME], new_account_serie=name, is_every_account_new=True)
+    later = sandbox.add_account("later")
+
+    (row,) = sandbox.sequences("acme")
+    assert (row.serie, row.is_default, row.is_registered) == (serie, True, False)
+    assert len(sandbox.sequences(later.name)) == 1
 
 
 @pytest.mark.parametrize("shape", list(ErrorShape))
@@ -490,6 +557,7 @@ async def test_a_refusal_comes_in_every_shape_that_was_seen(
         ErrorShape.ERROR: {"error": text},
         ErrorShape.MESSAGE: {"message": text},
         ErrorShape.PAIRS: [["serie", text]],
+        ErrorShape.FIELD_TEXT: ["serie", text],
         ErrorShape.TEXT: text.encode(),
         ErrorShape.NESTED_CODE_WINS: {"code": "999", "message": text, "errors": inner},
         ErrorShape.SUCCESS_FALSE: {"success": False, "errors": inner},
@@ -575,7 +643,8 @@ async def test_a_serie_answers_006_until_the_tax_authority_is_done() -> None:
         shown = await listing(sandbox)
         afterwards = await create(sandbox)
 
-    assert first.error == meanwhile.error == register.error == (409, "006")
+    assert first.error == meanwhile.error == (409, "006")
+    assert register.error == (409, "008")
     assert (hidden, len(shown)) == ([], 1)
     assert shown[0]["current_invoice_validation_code"] != "N/D"
     assert afterwards.error == (422, "002")
@@ -614,7 +683,7 @@ async def test_register_gives_the_missing_codes_once() -> None:
 
     assert (reply.status, len(reply.rows), reply.rows[0]["id"]) == (200, 1, row.id)
     assert sandbox.sequences("acme")[0].is_registered
-    assert again.error == (409, "007")
+    assert again.error == (409, "005")
 
 
 async def test_a_row_being_registered_again_stays_listed() -> None:
@@ -624,7 +693,7 @@ async def test_a_row_being_registered_again_stays_listed() -> None:
         reply = await call(sandbox, "PUT", f"/sequences/{row.id}/register.json")
         rows = await listing(sandbox)
 
-    assert reply.error == (409, "006")
+    assert reply.error == (409, "008")
     assert len(rows) == 1
 
 

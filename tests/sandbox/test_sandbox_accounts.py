@@ -87,8 +87,9 @@ def opened(reply: Reply) -> Json:
 
 
 def said(reply: Reply) -> str:
-    (error,) = cast("list[dict[str, str]]", reply.json["errors"])
-    return error["error"]
+    """Return the text of a refusal; that of an update is the second of a field and a text."""
+    document = json.loads(reply.body)
+    return str(document[1] if isinstance(document, list) else document["errors"]["error"])
 
 
 async def test_a_partner_creates_an_account_and_is_given_its_key_once() -> None:
@@ -138,11 +139,13 @@ async def test_a_new_account_is_usable_at_once_and_registers_after_at_communicat
         told = await communicate(sandbox, name)
         after = await create(sandbox, account=name, default_sequence="1")
 
-    assert (rows, with_the_partners_key.status) == ([], 401)
+    assert [(row["serie"], row["default_sequence"]) for row in rows] == [(name.upper(), 1)]
+    assert "N/D" in rows[0].values()
+    assert with_the_partners_key.status == 401
     assert before.error == (422, "004")
     assert (told.status, told.json) == (200, {"success": "true"})
     assert (after.status, after.row["default_sequence"]) == (201, 1)
-    assert sandbox.sequences(name)[0].is_registered
+    assert [row.is_registered for row in sandbox.sequences(name)] == [False, True]
 
 
 async def test_a_new_account_has_a_minute_of_its_own() -> None:
@@ -229,22 +232,18 @@ async def test_a_create_that_is_wrong_is_refused(
     assert set(sandbox.accounts) == {"partner", "used"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        pytest.param(
-            {"password_confirmation": None}, "password_confirmation can't be blank", id="no second"
-        ),
-        pytest.param({"email": "used@EXAMPLE.pt"}, "Email has already been taken", id="e-mail"),
-    ],
-)
-async def test_a_new_user_is_new_and_says_the_password_twice(
-    fields: dict[str, Any], text: str
-) -> None:
+async def test_a_new_user_is_new() -> None:
     async with Sandbox(accounts=[PARTNER, USED], language="en") as sandbox:
-        reply = await open_account(sandbox, **fields)
+        reply = await open_account(sandbox, email="used@EXAMPLE.pt")
 
-    assert (reply.status, said(reply)) == (422, text)
+    assert (reply.status, said(reply)) == (422, "Email has already been taken")
+
+
+async def test_the_password_need_not_be_said_twice() -> None:
+    async with Sandbox(accounts=[PARTNER]) as sandbox:
+        reply = await open_account(sandbox, password_confirmation=None)
+
+    assert reply.status == 201
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -257,7 +256,7 @@ async def test_an_existing_user_is_given_a_further_account(status: Any) -> None:
             sandbox, CREATE_FOR_USER, **{**EXISTING, "fiscal_id": "509442013"}
         )
 
-    assert (reply.status, third.status, rows) == (status, status, [])
+    assert (reply.status, third.status, len(rows)) == (status, status, 1)
     assert opened(reply)["api_key"] == sandbox.accounts["sapataria-ideal-lda"].api_key
 
 
@@ -284,7 +283,7 @@ async def test_the_users_wrong_password_can_be_told_from_a_wrong_key(
             content=company(**EXISTING),
         )
 
-    assert wrong_user.status == 422
+    assert wrong_user.status == 400
     assert said(wrong_user) == "O e-mail ou a password do utilizador não estão corretos"
     assert (wrong_key.status, said(wrong_key)) == (401, "Invalid API key")
     assert len(sandbox.accounts) == 3
@@ -295,7 +294,7 @@ async def test_an_account_without_a_partners_rights_creates_nothing(path: str) -
     async with Sandbox(accounts=["acme", USED]) as sandbox:
         reply = await open_account(sandbox, path, account="acme", **EXISTING)
 
-    assert (reply.status, said(reply)) == (403, "A conta não tem permissões de parceiro")
+    assert (reply.status, said(reply)) == (422, "A conta não tem permissões de parceiro")
     assert set(sandbox.accounts) == {"acme", "used"}
 
 
@@ -315,7 +314,8 @@ async def test_a_body_without_its_envelope_is_refused(
     async with Sandbox(accounts=[PARTNER, OWNED]) as sandbox:
         reply = await call(sandbox, method, path, account="partner", content=content)
 
-    assert reply.status == 422
+    # The empty object was seen to break the real server.
+    assert reply.status == (500 if path == COMMUNICATE and content == {} else 422)
     assert set(sandbox.accounts) == {"partner", "owned"}
 
 
@@ -417,7 +417,7 @@ async def test_an_account_that_the_key_does_not_own_is_not_found(
         pytest.param("GET", CREATE, id="no create"),
         pytest.param("DELETE", "/api/accounts/7/get.json", id="accounts cannot be deleted"),
         pytest.param("POST", "/api/accounts/at_communication.json", id="without its version"),
-        pytest.param("POST", "/api/accounts/7/update.json", id="wrong verb"),
+        pytest.param("PATCH", "/api/accounts/7/update.json", id="wrong verb"),
     ],
 )
 async def test_an_unknown_account_route_redirects(method: str, path: str) -> None:
@@ -425,6 +425,27 @@ async def test_an_unknown_account_route_redirects(method: str, path: str) -> Non
         reply = await call(sandbox, method, path, account="partner")
 
     assert reply.status == 302
+
+
+async def test_an_update_may_be_posted_and_may_change_the_password() -> None:
+    path = "/api/accounts/7/update.json"
+    fields = {"password": "canary-second-password", "terms": "1", "city": "Porto"}
+    async with Sandbox(accounts=[PARTNER, OWNED]) as sandbox:
+        reply = await call(sandbox, "POST", path, account="partner", content={"account": fields})
+
+    account = sandbox.accounts["owned"]
+    assert (reply.status, account.user_password) == (200, "canary-second-password")
+    assert account.details == {"city": "Porto"}
+
+
+async def test_an_update_may_have_to_be_whole() -> None:
+    required = ("organization_name", "email", "password", "terms")
+    whole = {"organization_name": "A", "email": "a@b.pt", "password": PASSWORD, "terms": "1"}
+    async with Sandbox(accounts=[PARTNER, OWNED], required_update_fields=required) as sandbox:
+        part = await change(sandbox, organization_name="A", email="a@b.pt")
+        done = await change(sandbox, **whole)
+
+    assert (part.status, json.loads(part.body)[0], done.status) == (422, "password", 200)
 
 
 async def test_an_update_changes_what_it_names_and_answers_nothing() -> None:
@@ -449,7 +470,7 @@ async def test_an_update_changes_what_it_names_and_answers_nothing() -> None:
         pytest.param({"postal_code": "4000 123"}, "postal_code is invalid", id="postal code"),
         pytest.param({"organization_name": "x" * 101}, "organization_name is too long", id="long"),
         pytest.param({"credentials": "x"}, "credentials is invalid", id="credentials"),
-        pytest.param({"credentials": {}}, "type can't be blank", id="no credentials"),
+        pytest.param({"credentials": {}}, "username can't be blank", id="no credentials"),
         pytest.param({"credentials": {"type": "MB"}}, "type is invalid", id="their type"),
     ],
 )

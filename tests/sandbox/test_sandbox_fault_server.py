@@ -61,7 +61,7 @@ async def test_a_client_of_aiohttp_is_served_on_one_connection() -> None:
     async with FaultServer(accounts=[ACME]) as server, aiohttp.ClientSession() as session:
         url = f"{server.base_url.format(account='acme')}/sequences.json?api_key=canary"
         async with session.post(url, json={"sequence": {"serie": "2027"}}) as made:
-            row = (await made.json())["sequence"]
+            row = (await made.json())["sequences"]
         async with session.get(url) as listed:
             assert (await listed.json())["sequences"] == [row]
         continued = await session.post(url, json={"sequence": {"serie": "A"}}, expect100=True)

@@ -63,7 +63,7 @@ class Reply:
 
     @property
     def row(self) -> Json:
-        return cast("Json", json.loads(self.body)["sequence"])
+        return cast("Json", json.loads(self.body)["sequences"])
 
 
 def request(
@@ -189,7 +189,7 @@ def raises(error: type[Exception], parse: Callable[[bytes], object] = json.loads
 
 
 def id_is(text: str) -> Check:
-    return lambda reply: f'{{"sequence":{{"id":{text},"serie"'.encode() in reply.body
+    return lambda reply: f'{{"sequences":{{"id":{text},"serie"'.encode() in reply.body
 
 
 def header(name: bytes, value: bytes) -> Check:
@@ -261,7 +261,7 @@ ANSWERS = [
     pytest.param("empty_object", {}, has(201, b"{}")),
     pytest.param("without_id", {}, lambda r: "id" not in r.row and r.row["serie"] == "2027"),
     pytest.param("another_serie", {}, lambda r: r.row["serie"] == "2027X"),
-    pytest.param("other_envelope", {}, lambda r: list(json.loads(r.body)) == ["sequences"]),
+    pytest.param("other_envelope", {}, lambda r: list(json.loads(r.body)) == ["sequence"]),
     pytest.param("other_list", {}, lambda r: isinstance(r.row, list)),
     pytest.param("login_page", {}, has(200)),
     pytest.param("login_page", {}, header(b"Content-Type", b"text/html; charset=utf-8")),

@@ -31,7 +31,7 @@ from invoicexpress_async import (
     StatusError,
     UnprocessableError,
 )
-from invoicexpress_async.call.refused_credentials import RefusalMemory
+from invoicexpress_async.call.refused_credentials import RefusedCredentials
 
 PASSWORD = 'canary&/é"<user 0123456789'
 AT_PASSWORD = 'canary%\\ü"at 0123456789'
@@ -307,14 +307,16 @@ async def test_no_service_shows_what_it_has_refused(watched: tuple[Partner, Spy]
         await partner.service.configure_at_communication(credentials())
 
     dispatcher = vars(partner.service)["_dispatcher"]
-    texts = [repr(vars(one)) for one in (partner.service, dispatcher, dispatcher.refusals)]
+    texts = [
+        repr(vars(one)) for one in (partner.service, dispatcher, dispatcher.refused_credentials)
+    ]
 
     assert "set()" not in texts[-1]
     assert sightings("\n".join(texts)) == []
 
 
 def test_the_memory_of_refusals_is_worth_nothing_elsewhere() -> None:
-    one, other = RefusalMemory(), RefusalMemory()
+    one, other = RefusedCredentials(), RefusedCredentials()
 
     assert one.mark("a", "b") == one.mark("a", "b")
     assert one.mark("a", "b") != one.mark("ab", "")

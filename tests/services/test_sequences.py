@@ -89,7 +89,7 @@ async def test_register_registers_what_is_not(account: AccountSession, sandbox: 
     sequence = await account.sequences.register(row.id)
 
     assert sequence.registration is Registration.REGISTERED
-    with pytest.raises(SequenceAlreadyRegisteredError, match="007"):
+    with pytest.raises(SequenceAlreadyRegisteredError, match="005"):
         await account.sequences.register(row.id)
 
 

@@ -1,1 +1,86 @@
-"""The commands: each module has the signature of one, and then what it does."""
+"""The commands: where each is, and its line in the help."""
+
+from typing import Final, NamedTuple
+
+from invoicexpress_async.cli.shell import MEANINGS, program
+
+_PACKAGE: Final = "invoicexpress_async.cli.commands"
+
+
+class Command(NamedTuple):
+    """A command that is imported only when it is called."""
+
+    name: str
+    import_path: str
+    summary: str
+
+
+COMMANDS: Final = (
+    Command("demo", f"{_PACKAGE}.demo:demo", "See it work on 300 made-up accounts; no network."),
+    Command(
+        "sandbox", f"{_PACKAGE}.sandbox:sandbox", "Run a local InvoiceXpress to try things on."
+    ),
+    Command(
+        "sequences",
+        f"{_PACKAGE}.sequences:app",
+        "One account's sequences: list, get, create, ensure, register, set-current, resume.",
+    ),
+    Command(
+        "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
+    ),
+    Command(
+        "rollover", f"{_PACKAGE}.rollover:rollover", "The new year's serie, each after its own."
+    ),
+    Command(
+        "onboard", f"{_PACKAGE}.onboard:onboard", "An account, a key and a serie for each company."
+    ),
+    Command(
+        "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
+    ),
+    Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
+    Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
+    Command(
+        "doctor", f"{_PACKAGE}.doctor:doctor", "Whether everything that a call needs is there."
+    ),
+    Command(
+        "live-check",
+        f"{_PACKAGE}.live_check:live_check",
+        "Whether a real account responds as is assumed here.",
+    ),
+    Command(
+        "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
+    ),
+)
+
+
+def overview() -> str:
+    """Return the help of the whole program."""
+    commands = "\n".join(f"  {one.name:<10} {one.summary}" for one in COMMANDS)
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+    called = program()
+    return f"""\
+Usage: {called} COMMAND [OPTIONS]
+
+Document sequences (séries) of InvoiceXpress accounts, created and registered once, on one account
+or on thousands; and accounts for the companies that you invoice for.
+Begin with: {called} demo
+
+Commands:
+{commands}
+
+  --help     This text; after a command, that command's.
+  --version  The version.
+
+Options of sequences, provision, rollover, onboard, accounts and audit:
+  --base-url URL       The API's address with {{account}} in it.   INVOICEXPRESS_BASE_URL
+  --timeout SECONDS    The deadline of each call.                INVOICEXPRESS_TIMEOUT_SECONDS
+  --json               JSON on stdout, errors as JSON on stderr.
+and of sequences, for the one account:
+  --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
+  --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
+and of onboard and accounts, for the partner's account, with --api-key-file as above:
+  --partner NAME       The account that creates the others.      INVOICEXPRESS_ACCOUNT
+
+Exit codes:
+{codes}
+"""

@@ -1,11 +1,28 @@
 """`invoicexpress audit`: what the accounts of a file have, and what is wrong with it."""
 
+import sys
+import time
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.options import ConnectionOptions
+from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
+from invoicexpress_async.cli.progress import Step, open_progress
+from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
+from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
+from invoicexpress_async.cli.signals import Interruption, run_to_its_end
+from invoicexpress_async.cli.views.audit import (
+    AuditSummary,
+    account_object,
+    audit_layout,
+    show_audit,
+)
+from invoicexpress_async.provisioning import AccountAudit, AccountList, iter_audit
 
 _NO_OPTIONS: Final = ConnectionOptions()
 
@@ -26,6 +43,84 @@ def audit(
     An account is fine when it has one default serie and every document type of it has its code.
     The exit code is 0 when all accounts are fine, else 1.
     """
-    from invoicexpress_async.cli.commands.audit_run import carry_out  # noqa: PLC0415  # not for the help
+    check_concurrency(concurrency)
+    listed = AccountList.from_csv(accounts)
+    interruption = Interruption()
+    output = OutputOptions(as_json=options.as_json, report=report, accounts=accounts)
+    work = _Audit(
+        accounts=listed,
+        options=options,
+        concurrency=concurrency,
+        sinks=open_sinks(output, audit_layout, account_object, interruption.stop.request),
+        interruption=interruption,
+        summary=AuditSummary(total=len(listed.rows)),
+    )
+    return run_to_its_end(work.run())
 
-    return carry_out(accounts, options, concurrency=concurrency, report=report)
+
+@attrs.frozen(kw_only=True)
+class _Audit:
+    accounts: AccountList
+    options: ConnectionOptions
+    concurrency: int
+    sinks: OutputSinks[AccountAudit]
+    interruption: Interruption
+    summary: AuditSummary
+
+    async def run(self) -> int:
+        started = time.monotonic()
+        with ExitStack() as stack:
+            stack.callback(self.sinks.close)
+            stack.enter_context(self.interruption.catching())
+            await self._read()
+        seconds = time.monotonic() - started
+        if self.options.as_json:
+            self.sinks.write(_summary(self.summary, seconds))
+        else:
+            self.sinks.render(lambda: self._show(seconds))
+        code = self._end()
+        silence_broken(self.sinks.stdout_problem)
+        return code
+
+    async def _read(self) -> None:
+        stop, summary = self.interruption.stop, self.summary
+        with open_progress(summary.total, as_json=self.options.as_json) as progress:
+            async with open_manager(self.options) as manager:
+                stream = iter_audit(manager, self.accounts, concurrency=self.concurrency, stop=stop)
+                async with aclosing(stream):
+                    async for one in stream:
+                        summary.add(one)
+                        self.sinks.add(one)
+                        text = f"{summary.fine} fine, {summary.not_fine} not fine"
+                        progress.update(Step(ended=summary.accounts, text=text))
+
+    def _show(self, seconds: float) -> None:
+        show_audit(self.summary, seconds=seconds)
+        sys.stdout.flush()
+
+    def _end(self) -> int:
+        summary, sinks = self.summary, self.sinks
+        if self.interruption.has_come:
+            left = summary.not_seen
+            text = f"Interrupted: {left} of {summary.total} accounts not looked at."
+            print_failure(f"{text} Run the same command again.", as_json=self.options.as_json)
+            return INTERRUPTED
+        problem = sinks.problem
+        if problem is not None and not isinstance(problem, BrokenPipeError):
+            text = f"{sinks.problem_name} cannot be written: {problem.strerror}."
+            print_failure(text, as_json=self.options.as_json)
+            return FAILED
+        return DONE if summary.is_fine or isinstance(problem, BrokenPipeError) else FAILED
+
+
+def _summary(summary: AuditSummary, seconds: float) -> dict[str, object]:
+    return {
+        "type": "summary",
+        "accounts": summary.total,
+        "fine": summary.fine,
+        "not_fine": summary.not_fine,
+        "not_run": summary.not_seen,
+        "problems": {problem: group.count for (problem, _), group in summary.groups.items()},
+        "seconds": round(seconds, 3),
+        "is_fine": summary.is_fine,
+    }

@@ -6,13 +6,17 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.exit_codes import DONE
+from invoicexpress_async.cli.app import build
+from invoicexpress_async.cli.shell import DONE
 
 _FUNCTION: Final = re.compile(r"^(\w+)\(\)", re.MULTILINE)
 
 
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Whose script to print.")], /
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], Parameter(help="The shell to print the script for.")
+    ],
+    /,
 ) -> int:
     """Print the script by which a shell completes commands, options and file names.
 
@@ -22,11 +26,9 @@ def completion(
 
     In config.fish: invoicexpress completion fish | source
     """
-    from invoicexpress_async.cli.app import build  # noqa: PLC0415  # it is what calls this
-
     script = build().generate_completion(shell=shell)
     sys.stdout.write(script)
     if shell == "zsh" and (function := _FUNCTION.search(script)):
-        # Written for a file that zsh finds by itself; `eval` has to be told whom it is for.
+        # Written for a file that zsh finds by itself; `eval` needs the name of the program.
         sys.stdout.write(f"compdef {function[1]} invoicexpress\n")
     return DONE

@@ -1,4 +1,39 @@
-"""`invoicexpress demo`: the whole of it, in a few seconds, without an account or a network."""
+"""`invoicexpress demo`: a whole job, in a few seconds, without an account or a network."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import as_file, files
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.cli.job_run import JobSpec, run_plan
+from invoicexpress_async.cli.shell import DONE, INTERRUPTED, next_year, program
+from invoicexpress_async.cli.signals import run_to_its_end
+from invoicexpress_async.config import Secret
+from invoicexpress_async.provisioning import Plan
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount
+
+_CONCURRENCY: Final = 50
+
+
+@attrs.frozen(kw_only=True)
+class _SeededFault:
+    """How an account is set up wrongly."""
+
+    has_at_credentials: bool = True
+    has_open_activity: bool = True
+    refused_document_types: tuple[str, ...] = ()
+
+
+# Every fiftieth or so: few enough to look at, and one of each kind that customers meet.
+_SEEDED_FAULTS: Final[Mapping[int, _SeededFault]] = {
+    46: _SeededFault(has_at_credentials=False),
+    111: _SeededFault(refused_document_types=("transport", "devolution")),
+    175: _SeededFault(has_open_activity=False),
+    238: _SeededFault(has_at_credentials=False),
+}
 
 
 def demo() -> int:
@@ -6,6 +41,60 @@ def demo() -> int:
 
     Some of the accounts are set up wrongly on purpose, to show how that looks.
     """
-    from invoicexpress_async.cli.commands.demo_run import run  # noqa: PLC0415  # not for the help
+    serie = next_year()
+    with as_file(files("invoicexpress_async") / "data" / "demo_accounts.csv") as path:
+        plan = Plan.from_csv(path, serie=serie, default=True)
+    sys.stdout.write(
+        f"A sandbox in this process plays InvoiceXpress. Serie {serie}, as the default, on "
+        f"{len(plan.rows)} made-up accounts:\n\n"
+    )
+    sys.stdout.flush()
+    if run_to_its_end(_run(plan)) == INTERRUPTED:
+        return INTERRUPTED
+    sys.stdout.write(_ending(serie))
+    return DONE
 
-    return run()
+
+async def _run(plan: Plan) -> int:
+    async with (
+        Sandbox(accounts=_accounts(plan)) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+    ):
+        return await run_plan(manager, JobSpec(plan=plan, concurrency=_CONCURRENCY))
+
+
+def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
+    for row in plan.rows:
+        if isinstance(row.api_key, Secret):
+            fault = _SEEDED_FAULTS.get(row.line, _SeededFault())
+            yield SandboxAccount(
+                name=row.account,
+                api_key=row.api_key.reveal(),
+                has_at_credentials=fault.has_at_credentials,
+                has_open_activity=fault.has_open_activity,
+                refused_document_types=fault.refused_document_types,
+            )
+
+
+def _ending(serie: str) -> str:
+    called, year, faults = program(), next_year(), len(_SEEDED_FAULTS)
+    return f"""
+The {faults} that are not done are so on purpose: this is how they look, with what to do.
+
+Now your own account (look first, nothing is changed):
+
+  export INVOICEXPRESS_ACCOUNT=acme            # of https://acme.app.invoicexpress.com
+  export INVOICEXPRESS_API_KEY=...             # Account > API, in InvoiceXpress
+  {called} sequences list
+
+then, for one account, and for all of a CSV with the columns account,api_key:
+
+  {called} sequences ensure {serie} --default
+  {called} provision accounts.csv --serie {serie} --default --journal job.db --dry-run
+
+or, once a year, for each account the serie that follows its own (FR2026, FR2027):
+
+  {called} rollover accounts.csv --year {year} --journal {year}.db --dry-run
+
+or a server to try on:  {called} sandbox
+"""

@@ -1,17 +1,110 @@
-"""`invoicexpress doctor`: whether everything is there that a call needs."""
+"""`invoicexpress doctor`: whether everything that a call needs is there."""
 
+import asyncio
+import sys
+from collections.abc import Iterable
 from typing import Final
 
+from rich.text import Text
+
+from invoicexpress_async.cli.commands.checks import (
+    Check,
+    CheckState,
+    account_checks,
+    account_skipped,
+    fine,
+    machine_checks,
+    server_checks,
+    skipped,
+    wrong,
+)
+from invoicexpress_async.cli.connection import base_url_of, name_of, open_manager, read_key
+from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.cli.options import AccountOptions
+from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, printable, with_program_name
+from invoicexpress_async.cli.signals import run_until_signal
+from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import ConfigurationError
 
 _NO_OPTIONS: Final = AccountOptions()
+
+
+_SETTINGS: Final = "settings"
+_STYLES: Final = {
+    CheckState.FINE: "green",
+    CheckState.DOUBTFUL: "yellow",
+    CheckState.WRONG: "red",
+    CheckState.SKIPPED: "dim",
+}
 
 
 def doctor(*, options: AccountOptions = _NO_OPTIONS) -> int:
     """Check versions, settings, network, TLS, clock, key, AT registration; say what to fix.
 
-    Only reads: the account's list of sequences, once, and what the server tells of itself.
+    Only reads: the account's list of sequences, once, and what the server shows of itself.
     """
-    from invoicexpress_async.cli.commands.doctor_run import examine  # noqa: PLC0415  # not for the help
+    checks = [*machine_checks(), *_remote_checks(options)]
+    if options.as_json:
+        write_json(_object(checks))
+    else:
+        _show(checks)
+    broken = [check.name for check in checks if check.state is CheckState.WRONG]
+    if _SETTINGS in broken:
+        return USAGE
+    return FAILED if broken else DONE
 
-    return examine(options)
+
+def _remote_checks(options: AccountOptions) -> list[Check]:
+    try:
+        name, address, key = _settings(options)
+    except ConfigurationError as error:
+        why = "the settings are not right"
+        problem = wrong(_SETTINGS, message_of(error), "Correct it; nothing was sent.")
+        return [problem, *(skipped(one, why) for one in ("server", "TLS", "clock")),
+                *account_skipped(why)]  # fmt: skip
+    good = fine(_SETTINGS, f"account {name}, its key, {address}")
+    return [good, *run_until_signal(_ask(options, name, address, key))]
+
+
+def _settings(options: AccountOptions) -> tuple[str, str, Secret]:
+    name = name_of(options)
+    return name, base_url_of(options).for_account(name), read_key(options.api_key_file)
+
+
+async def _ask(options: AccountOptions, name: str, address: str, key: Secret) -> list[Check]:
+    on_the_way = await asyncio.to_thread(lambda: list(server_checks(address)))
+    if any(check.state is CheckState.WRONG for check in on_the_way):
+        return [*on_the_way, *account_skipped("the server was not reached")]
+    async with open_manager(options) as manager:
+        return [*on_the_way, *await account_checks(manager.account(name, key.reveal()))]
+
+
+def _show(checks: Iterable[Check]) -> None:
+    console = data_console()
+    table = new_table("check", "state", "found")
+    for check in checks:
+        table.add_row(cell(check.name), Text(check.state, _STYLES[check.state]), cell(check.found))
+    console.print(table)
+    cures = [(check.name, check.cure) for check in checks if check.cure is not None]
+    for name, cure in cures:
+        console.print(Text(printable(with_program_name(f"To fix, {name}: {cure}"))), soft_wrap=True)
+    if not cures:
+        console.print("Nothing to fix.")
+    sys.stdout.flush()
+
+
+def _object(checks: list[Check]) -> dict[str, object]:
+    return {
+        "type": "doctor",
+        "is_fine": not any(check.state is CheckState.WRONG for check in checks),
+        "checks": [
+            {
+                "name": check.name,
+                "state": check.state,
+                "found": check.found,
+                "cure": None if check.cure is None else with_program_name(check.cure),
+            }
+            for check in checks
+        ],
+    }

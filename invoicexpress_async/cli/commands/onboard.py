@@ -1,15 +1,54 @@
 """`invoicexpress onboard`: an account for each company of a file, ready to invoice."""
 
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.onboard_options import OnboardOptions
-from invoicexpress_async.cli.partner_options import PartnerOptions
+from invoicexpress_async.cli.connection import (
+    base_url_of,
+    confirm,
+    is_this_machine,
+    name_of,
+    read_key,
+    warn_of_spaces,
+)
+from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
+from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
+from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.report_file import check_report
+from invoicexpress_async.cli.shell import DONE, FAILED, printable
+from invoicexpress_async.cli.signals import run_to_its_end
+from invoicexpress_async.cli.views.columns import (
+    Column,
+    Columns,
+    Place,
+    line_text,
+    show_plan,
+    yes_text,
+)
+from invoicexpress_async.cli.views.companies import company_layout
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyList,
+    CompanyStanding,
+    CompanyState,
+    CompanyStep,
+    read_standings,
+)
+from invoicexpress_async.provisioning import RunSettings
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
+
+_NAME_WIDTH: Final = 26
+_MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
 
 def onboard(  # noqa: PLR0913  # the options of a command
@@ -32,8 +71,8 @@ def onboard(  # noqa: PLR0913  # the options of a command
     journal: Annotated[
         Path,
         Parameter(
-            help="Keep in this file what is meant and what became of it, before anything is sent; "
-            "no secret is in it. The same command goes on where it ended."
+            help="Keep the plan and its outcome in this file, from before anything is sent; no "
+            "secret is in it. The same command goes on where the last run ended."
         ),
     ],
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
@@ -45,10 +84,188 @@ def onboard(  # noqa: PLR0913  # the options of a command
     For each company: create its account, deliver its key, set its tax-authority (AT) credentials,
     ensure its first serie as the default, and look whether all is so. Each step is done once: run
     the same command again after whatever ended it. An account is never created twice, and what
-    cannot be known is told, with what to do. A secret of a row may be a reference, env:NAME or
+    is unknown is reported, with what to do. A secret of a row may be a reference, env:NAME or
     file:PATH.
     """
-    from invoicexpress_async.cli.commands.onboard_run import Order, carry_out  # noqa: PLC0415  # not for help
+    check_concurrency(job.concurrency)
+    settings = RunSettings(
+        resend_absent_after=job.resend_absent_after, retry_refused=job.retry_refused
+    )
+    base_url, partner = base_url_of(options), name_of(options)
+    spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
+    _check_paths(companies, keys_out, journal, spool, job.report)
+    listed = _read(companies, serie, job)
+    plan = _plan_companies(listed, read_standings(journal), job)
+    what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
+    if job.dry_run:
+        sys.stderr.write(f"Would onboard: {what}. Nothing was looked at or sent.\n")
+        return _show_plan(plan, as_json=options.as_json)
+    key = read_key(options.api_key_file)
+    if not (job.yes or is_this_machine(base_url) or confirm(f"About to onboard: {what}.")):
+        return FAILED
+    sys.stderr.write(f"Onboarding: {what}.\n")
+    onboarding = Onboarding(
+        companies=listed,
+        partner=partner,
+        partner_key=key,
+        journal=journal,
+        keys_out=keys_out,
+        spool=spool,
+        job=job,
+        settings=settings,
+        options=options,
+    )
+    return run_to_its_end(run_onboarding(onboarding))
 
-    order = Order(companies=companies, keys_out=keys_out, journal=journal, serie=serie)
-    return carry_out(order, job, options)
+
+def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
+    companies = CompanyList.from_csv(
+        path,
+        serie=serie,
+        # A dry run accepts nothing: nothing is sent.
+        accepts_terms=job.accept_terms or job.dry_run,
+    )
+    absent = sorted(set(job.forget) - {one.fiscal_id for one in companies.companies})
+    if absent:
+        raise ConfigurationError(
+            f"--forget names {printable(absent[0])!r}, which the file has not."
+        )
+    if companies.ignored_columns:
+        names = printable(", ".join(companies.ignored_columns))
+        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
+    return companies
+
+
+def _check_paths(
+    companies: Path, keys_out: Path, journal: Path, spool: Path, report: Path | None
+) -> None:
+    """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
+    paths = {
+        "the companies": companies,
+        "--keys-out": keys_out,
+        "--journal": journal,
+        "--spool": spool,
+        "--report": report,
+    }
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = seen.setdefault(path.resolve(), name)
+        if other != name:
+            raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
+    if report is not None:
+        check_report(report, company_layout(report))
+
+
+class PlannedAction(StrEnum):
+    """What would become of a company."""
+
+    CREATE = "create"
+    GO_ON = "go on"
+    NOTHING = "nothing"
+    REFUSE = "refuse"
+    """The journal has its fiscal number as another company: the run would not begin."""
+
+
+@attrs.frozen(kw_only=True)
+class _PlannedCompany:
+    """A company, what the journal says of it, and what would be done."""
+
+    company: Company
+    standing: CompanyStanding | None
+    would: PlannedAction
+
+
+_COLUMNS: Final[Columns[_PlannedCompany]] = (
+    Column("line", lambda one: one.company.line, text=line_text, is_number=True),
+    Column("fiscal_id", lambda one: one.company.fiscal_id),
+    Column(
+        "organization_name",
+        lambda one: one.company.account.organization_name,
+        title="company",
+        width=_NAME_WIDTH,
+        is_cut=True,
+    ),
+    Column("serie", lambda one: one.company.serie, width=_NAME_WIDTH, is_cut=True),
+    Column("has_at_credentials", lambda one: one.company.at is not None, title="AT", text=yes_text),
+    Column("account", lambda one: one.standing and one.standing.account_name, places=Place.JSON),
+    Column("step", lambda one: one.standing and one.standing.step, places=Place.JSON),
+    Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
+    Column(
+        "journal",
+        lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
+        places=Place.TABLE,
+    ),
+    Column("would", lambda one: one.would),
+)
+
+
+def _plan_companies(
+    companies: CompanyList, standings: Mapping[str, CompanyStanding], job: OnboardOptions
+) -> tuple[_PlannedCompany, ...]:
+    """Return what would be done, in the order of the file."""
+
+    def planned(company: Company) -> _PlannedCompany:
+        standing = standings.get(company.fiscal_id)
+        would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
+        if standing is not None:
+            # Only what a run has reported as unknown: a user cannot have looked for the rest.
+            was_reported = standing.state == CompanyState.UNKNOWN
+            is_forgotten = company.fiscal_id in job.forget and was_reported
+            would = _would(
+                company, standing, is_forgotten=is_forgotten, retry_refused=job.retry_refused
+            )
+        return _PlannedCompany(company=company, standing=standing, would=would)
+
+    return tuple(map(planned, companies.companies))
+
+
+def _would(
+    company: Company, standing: CompanyStanding, *, is_forgotten: bool, retry_refused: bool
+) -> PlannedAction:
+    state, is_at_account = standing.state, standing.step is CompanyStep.ACCOUNT
+    may_change = is_at_account and state in _MAY_CHANGE
+    if not may_change and standing.email.casefold() != company.account.email.casefold():
+        return PlannedAction.REFUSE
+    if standing.step is CompanyStep.END:
+        return PlannedAction.NOTHING
+    if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
+        # The input may have cured it, which only the run can check.
+        return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
+    if not is_at_account or company.known is not None:
+        return PlannedAction.GO_ON
+    return PlannedAction.CREATE if may_change or is_forgotten else PlannedAction.NOTHING
+
+
+def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
+    lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
+    return company.known is not None or (lacks_credentials and company.at is not None)
+
+
+def _describe(plan: Iterable[_PlannedCompany]) -> str:
+    """Return the counts in words."""
+    counts = Counter(one.would for one in plan)
+    words = {
+        PlannedAction.CREATE: "to create an account for",
+        PlannedAction.GO_ON: "to go on with",
+        PlannedAction.NOTHING: "with nothing to do",
+        PlannedAction.REFUSE: "known as another",
+    }
+    parts = [f"{counts[would]} {what}" for would, what in words.items() if counts[would]]
+    total = counts.total()
+    return f"{total} {'companies' if total != 1 else 'company'} ({', '.join(parts)})"
+
+
+def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
+    """Show it, and return the exit code: 1 if the journal would refuse the run."""
+    would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
+    show_plan(_COLUMNS, plan, as_json=as_json)
+    if as_json:
+        counts = Counter(one.would for one in plan)
+        summary = {str(would): counts[would] for would in PlannedAction}
+        write_json({"type": "summary", "companies": len(plan), "would": summary})
+    if would_refuse:
+        sys.stderr.write("The journal has such fiscal numbers as others: it would be refused.\n")
+    return FAILED if would_refuse else DONE

@@ -1,15 +1,47 @@
 """`invoicexpress provision`: one serie on all accounts of a file."""
 
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Generator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.job_options import JobOptions
-from invoicexpress_async.cli.options import ConnectionOptions
+from invoicexpress_async.cli.connection import (
+    base_url_of,
+    confirm,
+    is_this_machine,
+    open_job,
+    warn_of_spaces,
+)
+from invoicexpress_async.cli.job_run import JobSpec, run_plan
+from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.report_file import OutputOptions, check_report
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
+from invoicexpress_async.cli.signals import run_to_its_end
+from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
+from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
+from invoicexpress_async.provisioning.journal_status import JournalReader
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
+
+_MAX_SERIES_NAMED = 3
+_SETTLED: Final = (RowState.DONE, RowState.REFUSED)
+_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+_COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
+    Column("line", lambda one: one[0].line, is_number=True),
+    Column("account", lambda one: one[0].account),
+    Column("serie", lambda one: one[0].serie),
+    Column("is_default", lambda one: one[0].is_default, title="default", text=yes_text),
+    Column("journal", lambda one: one[1]),
+)
 
 
 def provision(
@@ -31,6 +63,139 @@ def provision(
     line before anything is sent. A series can never be deleted. Running the same file again looks
     first; give a --journal, so that it also knows what an earlier run sent and lost sight of.
     """
-    from invoicexpress_async.cli.commands.provision_run import carry_out  # noqa: PLC0415  # not for help
+    check_job_options(job)
+    settings = settings_of(job)
+    base_url = base_url_of(options)
+    if job.report is not None:
+        check_report(job.report, row_layout(job.report), accounts=accounts)
+    plan = Plan.from_csv(accounts, serie=serie, default=default)
+    if plan.ignored_columns:
+        names = printable(", ".join(plan.ignored_columns))
+        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_spaces(plan.summary.series)
+    what = f"{describe(plan)} at {base_url.template}"
+    if job.dry_run:
+        echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
+        return _show_plan(plan, job, as_json=options.as_json)
+    if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
+        return FAILED
+    echo(f"Ensuring {what}.")
+    output = OutputOptions(as_json=options.as_json, report=job.report, accounts=accounts)
+    return run_to_its_end(_run(plan, job, settings, options, output))
 
-    return carry_out(accounts, job, options, serie=serie, default=default)
+
+async def _run(
+    plan: Plan,
+    job: JobOptions,
+    settings: RunSettings,
+    options: ConnectionOptions,
+    output: OutputOptions,
+) -> int:
+    async with open_job(options, job.journal) as (manager, journal):
+        work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
+        return await run_plan(manager, work, output)
+
+
+def settings_of(job: JobOptions) -> RunSettings:
+    """Return what the run may do.
+
+    Raises:
+        ConfigurationError: what cannot be right.
+    """
+    return RunSettings(
+        resend_absent_after=job.resend_absent_after,
+        retry_refused=job.retry_refused,
+        accept_changes=job.accept_changes,
+    )
+
+
+def describe(plan: Plan) -> str:
+    """Return what a plan is to ensure, in a few words."""
+    accounts, series = plan.summary.accounts, plan.summary.series
+    names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
+    more = f" and {len(series) - _MAX_SERIES_NAMED} more" if len(series) > _MAX_SERIES_NAMED else ""
+    defaults = plan.summary.defaults
+    default = f", {defaults} as default" if defaults else ""
+    return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
+
+
+@attrs.define(eq=False)
+class _Compared:
+    """What the journal says of the rows of a plan."""
+
+    rows_in_journal: int = 0
+    states: Counter[str] = attrs.field(factory=Counter[str])
+    changed: int = 0
+
+    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
+        if found is None:
+            return None
+        state, is_default = found
+        self.states[state] += 1
+        self.changed += is_default is not row.is_default
+        return state
+
+    def differences(self, rows: int) -> int:
+        if not self.rows_in_journal:
+            return 0  # this plan is its first
+        known = self.states.total()
+        return (rows - known) + (self.rows_in_journal - known) + self.changed
+
+
+def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
+    """Show the rows, and return the exit code: 1 if the journal would refuse the plan."""
+    compared = _Compared()
+    with _reader(job.journal) as reader:
+        if reader is not None:
+            compared.rows_in_journal = reader.row_count()
+        has_states = as_json or reader is not None
+        rows = [(row, _state(row, reader, compared)) for row in plan.rows]
+    columns = [one for one in _COLUMNS if has_states or one.name != "journal"]
+    show_plan(columns, rows, as_json=as_json)
+    differences = compared.differences(len(rows))
+    would_refuse = bool(differences) and not job.accept_changes
+    if as_json:
+        write_json(
+            {
+                "type": "summary",
+                "rows": len(rows),
+                "journal": dict(compared.states),
+                "differences": differences,
+                "would_refuse": would_refuse,
+            }
+        )
+    elif job.journal is not None:
+        _print_summary(job, compared, rows=len(rows), differences=differences)
+    return FAILED if would_refuse else DONE
+
+
+@contextlib.contextmanager
+def _reader(path: Path | None) -> Generator[JournalReader | None]:
+    if path is None or not path.exists():
+        yield None
+        return
+    with JournalReader(path) as reader:
+        yield reader
+
+
+def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> str | None:
+    return None if reader is None else compared.add(row, reader.row(row.account, row.serie))
+
+
+def _print_summary(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
+    if not compared.rows_in_journal:
+        echo(f"The journal {job.journal} has nothing yet: all {rows} rows are new.")
+        return
+    settled = [*_SETTLED] if not job.retry_refused else [RowState.DONE]
+    counts = [f"{compared.states[state]} {state}" for state in settled]
+    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
+    left = rows - sum(compared.states[state] for state in settled) - unknown
+    echo(
+        f"The journal {job.journal} has settled {' and '.join(counts)}; {unknown} unknown would be "
+        f"read first; {left} would be ensured."
+    )
+    if differences and not job.accept_changes:
+        echo(
+            f"It has another plan: {differences} rows differ. Without --accept-changes the run "
+            "would be refused."
+        )

@@ -1,36 +1,64 @@
-"""What `invoicexpress sequences resume` does."""
+"""`invoicexpress sequences resume`: what became of sends whose outcome was not known."""
 
 import asyncio
+import csv
+import io
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, cast
+
+from cyclopts import Parameter
 
 from invoicexpress_async import Intent, Sequence, SessionManager
-from invoicexpress_async.cli.commands.intents import read_intents
 from invoicexpress_async.cli.connection import open_manager, read_key
-from invoicexpress_async.cli.exit_codes import DONE, FAILED, UNKNOWN
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
 from invoicexpress_async.cli.options import ConnectionOptions
 from invoicexpress_async.cli.output import sequence_object, write_json
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal
-from invoicexpress_async.cli.text import next_year, plain
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
+_NO_OPTIONS: Final = ConnectionOptions()
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
+
+_REPORT_START: Final = "line,account,"
+_MARKDOWN_START: Final = "# InvoiceXpress"
+_MAX_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
 
 
 def resume(
-    path: Path, options: ConnectionOptions, *, api_key_file: Path | None, accounts: Path | None
+    intents: Annotated[
+        Path,
+        Parameter(
+            help="What was kept: intents as JSON lines, a report, or output of --json.",
+            allow_leading_hyphen=True,  # for the "-" of stdin
+        ),
+    ] = Path("-"),
+    /,
+    *,
+    accounts: Annotated[
+        Path | None, Parameter(help="Take the keys from this CSV, as `provision` does.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
+    ] = None,
+    options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
-    """Read the intents and the keys, then find out what became of each."""
-    intents = read_intents(path)
-    keys = _keys({intent["account"] for intent in intents}, api_key_file, accounts)
-    return run_until_signal(_resume_all(intents, keys, options))
+    """Find out what became of sends whose outcome was not known. Only reads; - is stdin.
+
+    Each intent is resumed on the account that it names.
+    """
+    kept = _read_intents(intents)
+    keys = _keys({intent["account"] for intent in kept}, api_key_file, accounts)
+    return run_until_signal(_resume_all(kept, keys, options))
 
 
 def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> Keys:
@@ -41,7 +69,7 @@ def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> 
                 "of the accounts with --accounts."
             )
         return dict.fromkeys(names, read_key(api_key_file))
-    # The serie is of no use here, but a plan has one.
+    # The serie is not used here, but a plan needs one.
     rows = Plan.from_csv(accounts, serie=next_year()).rows
     keys = {row.account: row.api_key for row in rows}
     if absent := sorted(names - keys.keys()):
@@ -92,15 +120,89 @@ def _show(
         )
         return
     name = intent["serie"] or intent["sequence_id"]
-    told = f"{intent['account']}  {name}  {intent['operation']}: {_told(sequence, error)}"
-    sys.stdout.write(f"{plain(told)}\n")
+    text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
+    sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()
 
 
-def _told(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
+def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
     if error is not None:
         return f"{message_of(error)} {cure_of(error)}"
     if sequence is None:
         return ""
     registration = sequence.registration.replace("_", " ")
     return f"it is there, id {sequence.id}, {registration}"
+
+
+def _read_intents(path: Path) -> list[Intent]:
+    """Return the intents of a file, or of stdin for `-`, each once.
+
+    Raises:
+        ConfigurationError: it cannot be read, a line is not one, or there is none.
+    """
+    found: list[Intent] = []
+    converter = make_converter()
+    for line, value in _values(_text(path)):
+        try:
+            intent = structure_intent(value, converter)
+        except ConfigurationError:
+            intent = None
+        if intent is None:
+            raise ConfigurationError(f"{path}, line {line}: this is not an intent.")
+        if intent not in found:
+            found.append(intent)
+    if not found:
+        raise ConfigurationError(f"{path} holds no intent: nothing in it is unknown.")
+    return found
+
+
+def _text(path: Path) -> str:
+    problem = ""
+    try:
+        if str(path) == "-":
+            return sys.stdin.read(_MAX_CHARACTERS)
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(_MAX_CHARACTERS)
+    except OSError as error:
+        problem = str(error.strerror)
+    except UnicodeError:
+        problem = "it is not text"
+    raise ConfigurationError(f"{path} cannot be read: {problem}.")
+
+
+def _values(text: str) -> Iterator[tuple[int, object]]:
+    if text.startswith(_REPORT_START):
+        for row in csv.DictReader(io.StringIO(text)):
+            if row.get("intent"):
+                yield int(row["line"] or 0), _parsed(row["intent"])
+        return
+    is_markdown = text.startswith(_MARKDOWN_START)
+    for line, content in enumerate(text.splitlines(), start=1):
+        if is_markdown and not content.startswith("    {"):
+            continue
+        # Text that was printed for people has words before the intent.
+        start = content.find("{")
+        if content.strip():
+            value = _parsed(content[max(start, 0) :])
+            if (kept := _kept(value)) is not None:
+                yield line, kept
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _kept(value: object) -> object | None:
+    """Return the intent that stands in an outcome or an error, or None when it has none."""
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, object]", value)
+    if "failure" in fields:
+        return fields.get("intent")
+    if "error" in fields:
+        return fields.get("intent")
+    # All other JSON of the commands has a type; an intent has none.
+    return None if "type" in fields else fields

@@ -1,11 +1,38 @@
 """`invoicexpress sandbox`: a local InvoiceXpress."""
 
+import asyncio
+import csv
+import errno
+import io
+import os
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.commands.rehearsal import (
+    Kind,
+    RehearsalOptions,
+    check,
+    describe,
+    prepare,
+)
+from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.shell import DONE, next_year, program
+from invoicexpress_async.cli.signals import run_until_signal
+from invoicexpress_async.config import Secret, check_account_name
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
+from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
+
+_NO_REHEARSAL: Final = RehearsalOptions()
 _DEFAULT_PORT: Final = 8780  # fixed, so that what was pasted still works after a restart
+_MAX_ACCOUNTS_SHOWN: Final = 5
+_MAX_PORT: Final = 65535
 
 
 def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
@@ -29,14 +56,13 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Address and accounts as one JSON line.")
     ] = False,
+    rehearsal: RehearsalOptions = _NO_REHEARSAL,
 ) -> int:
     """Run a local InvoiceXpress until Ctrl-C, and print its address, accounts and keys.
 
     It listens on this machine only. The keys are the sandbox's own and open nothing else.
     """
-    from invoicexpress_async.cli.commands.sandbox_run import Setup, run  # noqa: PLC0415  # not for the help
-
-    setup = Setup(
+    setup = _Setup(
         count=accounts,
         accounts_csv=accounts_csv,
         partner=partner,
@@ -45,5 +71,165 @@ def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
         language=language,
         write_accounts=write_accounts,
         as_json=as_json,
+        rehearsal=rehearsal,
     )
-    return run(setup)
+    return _serve(setup)
+
+
+@attrs.frozen(kw_only=True)
+class _Setup:
+    """The options of the command."""
+
+    count: int
+    accounts_csv: Path | None
+    partner: str | None
+    port: int
+    state: Path | None
+    language: Literal["pt", "en"]
+    write_accounts: Path | None
+    as_json: bool
+    rehearsal: RehearsalOptions
+
+
+def _serve(setup: _Setup) -> int:
+    if setup.count < 1 or not 0 <= setup.port <= _MAX_PORT:
+        raise ConfigurationError(f"Give 1 account or more, and a port from 0 to {_MAX_PORT}.")
+    check(setup.rehearsal)
+    problem = ""
+    try:
+        sandbox = _sandbox(setup)
+        unlike = prepare(sandbox, _names(sandbox, setup), setup.rehearsal)
+        run_until_signal(serve(sandbox, on_start=lambda one: _announce(one, setup, unlike)))
+    except KeyboardInterrupt:
+        sys.stderr.write("The sandbox has ended.\n")
+    except (BrokenPipeError, ConfigurationError):
+        raise
+    except (OSError, ValueError) as error:
+        problem = str(error)
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            problem = f"port {setup.port} is in use. Take a free one with --port 0."
+    if problem:
+        raise ConfigurationError(f"The sandbox cannot run: {problem}")
+    return DONE
+
+
+def _sandbox(setup: _Setup) -> Sandbox | FaultServer:
+    partner = None if setup.partner is None else check_account_name(setup.partner)
+    accounts = _accounts(setup)
+    if partner is not None and partner not in map(_name, accounts):
+        accounts.insert(0, partner)
+    server = FaultServer if setup.rehearsal.needs_faults else Sandbox
+    sandbox = server(
+        accounts=accounts,
+        port=setup.port,
+        state_file=setup.state,
+        language=setup.language,
+    )
+    if partner is not None:
+        # Not among its arguments: there, its key would take the place of that in the state file.
+        sandbox.update_account(attrs.evolve(sandbox.accounts[partner], is_partner=True))
+    return sandbox
+
+
+def _name(account: SandboxAccount | str) -> str:
+    return account if isinstance(account, str) else account.name
+
+
+def _accounts(setup: _Setup) -> list[SandboxAccount | str]:
+    if setup.accounts_csv is None:
+        # By name alone, so that one that is in the state file keeps its key.
+        return [f"sandbox-{number}" for number in range(1, setup.count + 1)]
+    # The serie is not used here, but a plan needs one.
+    plan = Plan.from_csv(setup.accounts_csv, serie=next_year())
+    keys = {row.account: row.api_key for row in plan.rows}
+    return [
+        SandboxAccount(
+            name=name,
+            api_key=key.reveal() if isinstance(key, Secret) else asyncio.run(_read(name, key)),
+        )
+        for name, key in keys.items()
+    ]
+
+
+async def _read(account: str, key: KeyReference | AccountKeys) -> str:
+    return await (key.read() if isinstance(key, KeyReference) else key(account))
+
+
+def _names(sandbox: Sandbox | FaultServer, setup: _Setup) -> list[str]:
+    """Return the accounts to rehearse on: not the partner's, and not more than were requested."""
+    requested = {_name(account) for account in _accounts(setup)}
+    partner = (setup.partner or "").lower()
+    return [name for name in sandbox.accounts if name in requested - {partner}]
+
+
+def _announce(sandbox: Sandbox | FaultServer, setup: _Setup, unlike: Mapping[str, Kind]) -> None:
+    # The partner first: it is the one that is tried.
+    partner = (setup.partner or "").lower()
+    accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
+    if setup.write_accounts is not None:
+        _write_accounts(setup.write_accounts, accounts)
+    if setup.as_json:
+        keys = [{"account": one.name, "api_key": one.api_key} for one in accounts]
+        kinds = {"unlike": dict(unlike)} if unlike else {}
+        write_json({"base_url": sandbox.base_url, "accounts": keys, **kinds})
+        return
+    table = new_table("account", "key")
+    for one in accounts[:_MAX_ACCOUNTS_SHOWN]:
+        table.add_row(cell(one.name), cell(one.api_key))
+    console = data_console()
+    console.print(f"InvoiceXpress sandbox at {sandbox.base_url}", table)
+    if len(accounts) > _MAX_ACCOUNTS_SHOWN:
+        where = setup.write_accounts or "--write-accounts FILE.csv"
+        console.print(f"… {len(accounts) - _MAX_ACCOUNTS_SHOWN} more: {where}")
+    sys.stdout.write(describe(unlike) + _next_steps(sandbox, accounts[0], setup))
+    sys.stdout.flush()
+
+
+def _next_steps(sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: _Setup) -> str:
+    root = sandbox.base_url.removesuffix("/{account}")
+    serie, called = next_year(), program()
+    file = shlex.quote(str(setup.write_accounts))
+    more = (
+        f"  {called} provision {file} --serie {serie} --default\n" if setup.write_accounts else ""
+    )
+    year = setup.rehearsal.serie_of
+    if setup.write_accounts and year is not None:
+        more += f"  {called} rollover {file} --year {year + 1} --dry-run\n"
+    if setup.partner is not None:
+        more += (
+            f"  {called} onboard companies.csv --partner {account.name} --serie {serie} "
+            "--accept-terms \\\n    --keys-out keys.csv --journal onboarding.db\n"
+        )
+    return f"""\
+All that it holds, to look at: {root}/_sandbox/state.json
+
+In another terminal:
+
+  export INVOICEXPRESS_BASE_URL='{sandbox.base_url}'
+  export INVOICEXPRESS_ACCOUNT={account.name}
+  export INVOICEXPRESS_API_KEY={account.api_key}
+  {called} sequences ensure {serie} --default
+{more}
+Ctrl-C ends it.
+"""
+
+
+def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("account", "api_key"))
+    writer.writerows((one.name, one.api_key) for one in accounts)
+    if path.is_file() and path.read_bytes() == text.getvalue().encode():
+        return  # of the last time, with the same keys
+    problem = ""
+    try:
+        # Private, like a file of real keys: users copy this one.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+    except FileExistsError:
+        problem = "is there already, and may hold real keys: it is kept. Name another file"
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}.")

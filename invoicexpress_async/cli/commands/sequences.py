@@ -1,17 +1,35 @@
 """`invoicexpress sequences`: the commands of one account, one request or few."""
 
-from pathlib import Path
-from typing import Annotated, Final
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeVar
 
 from cyclopts import App, Parameter
 
-from invoicexpress_async.cli.options import AccountOptions, ConnectionOptions
+from invoicexpress_async import Sequence, SequenceService
+from invoicexpress_async.cli.commands.resume import resume
+from invoicexpress_async.cli.connection import (
+    base_url_of,
+    confirm,
+    is_this_machine,
+    name_of,
+    run_call,
+    warn_of_spaces,
+)
+from invoicexpress_async.cli.options import AccountOptions, Yes
+from invoicexpress_async.cli.output import (
+    sequence_object,
+    show_sequence,
+    show_sequences,
+    write_json,
+)
+from invoicexpress_async.cli.shell import DONE, FAILED
+from invoicexpress_async.config import check_id, check_serie
 
+T = TypeVar("T")
 app: App = App(name="sequences", help="The sequences (séries) of one account.")
 
 _NO_OPTIONS: Final = AccountOptions()
-_NO_CONNECTION_OPTIONS: Final = ConnectionOptions()
-Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
 Serie = Annotated[
@@ -22,17 +40,17 @@ Serie = Annotated[
 @app.command(name="list")
 def show_all(*, options: AccountOptions = _NO_OPTIONS) -> int:
     """List the sequences of the account."""
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
-
-    return sequence_calls.show_all(options)
+    show_sequences(_run(options, lambda service: service.list()), as_json=options.as_json)
+    return DONE
 
 
 @app.command
 def get(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
     """Show one sequence: last number, id and validation code of each document type."""
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
-
-    return sequence_calls.get(options, sequence_id)
+    check_id(sequence_id)
+    sequence = _run(options, lambda service: service.get(sequence_id))
+    show_sequence(sequence, as_json=options.as_json)
+    return DONE
 
 
 @app.command
@@ -46,11 +64,13 @@ def create(
 ) -> int:
     """Create a sequence and register it with the tax authority. It can never be deleted.
 
-    Sent once at most: when the answer is lost, it is looked for and never sent again.
+    Sent once at most: when the response is lost, it is looked for and never sent again.
     """
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
-
-    return sequence_calls.create(options, serie, default=default, yes=yes)
+    warn_of_spaces([check_serie(serie)])
+    if not _may(options, f"Sequence {serie!r} will be created", yes=yes):
+        return FAILED
+    sequence = _run(options, lambda service: service.create(serie, default=default))
+    return _show_result(options, sequence, "Created.")
 
 
 @app.command
@@ -63,9 +83,17 @@ def ensure(
     options: AccountOptions = _NO_OPTIONS,
 ) -> int:
     """Create a sequence unless it is there; register it and make it the default as needed."""
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
-
-    return sequence_calls.ensure(options, serie, default=default, yes=yes)
+    warn_of_spaces([check_serie(serie)])
+    if not _may(options, f"Sequence {serie!r} will be created unless it is there", yes=yes):
+        return FAILED
+    ensured = _run(options, lambda service: service.ensure(serie, default=default))
+    if options.as_json:
+        found = {"created": ensured.created, "via": ensured.via}
+        write_json(sequence_object(ensured.sequence) | found)
+        return DONE
+    return _show_result(
+        options, ensured.sequence, "Created." if ensured.created else "It was there already."
+    )
 
 
 @app.command
@@ -73,42 +101,41 @@ def register(
     sequence_id: SequenceId, /, *, yes: Yes = False, options: AccountOptions = _NO_OPTIONS
 ) -> int:
     """Register a sequence with the tax authority. It cannot be taken back."""
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
-
-    return sequence_calls.register(options, sequence_id, yes=yes)
+    check_id(sequence_id)
+    if not _may(options, f"Sequence {sequence_id} will be registered", yes=yes):
+        return FAILED
+    sequence = _run(options, lambda service: service.register(sequence_id))
+    return _show_result(options, sequence, "Registered.")
 
 
 @app.command
 def set_current(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
     """Make a sequence the default of the account."""
-    from invoicexpress_async.cli.commands import sequence_calls  # noqa: PLC0415  # not for the help
+    check_id(sequence_id)
+    _run(options, lambda service: service.set_current(sequence_id))
+    if options.as_json:
+        write_json({"id": sequence_id, "is_default": True})
+    else:
+        sys.stdout.write(f"Sequence {sequence_id} is the default of the account now.\n")
+    return DONE
 
-    return sequence_calls.set_current(options, sequence_id)
+
+app.command(resume)
 
 
-@app.command
-def resume(
-    intents: Annotated[
-        Path,
-        Parameter(
-            help="What was kept: intents as JSON lines, a report, or output of --json.",
-            allow_leading_hyphen=True,  # for the "-" of stdin
-        ),
-    ] = Path("-"),
-    /,
-    *,
-    accounts: Annotated[
-        Path | None, Parameter(help="Take the keys from this CSV, as `provision` does.")
-    ] = None,
-    api_key_file: Annotated[
-        Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
-    ] = None,
-    options: ConnectionOptions = _NO_CONNECTION_OPTIONS,
-) -> int:
-    """Find out what became of sends whose outcome was not known. Only reads; - is stdin.
+def _show_result(options: AccountOptions, sequence: Sequence, what: str) -> int:
+    if not options.as_json:
+        sys.stdout.write(f"{what}\n")
+        sys.stdout.flush()
+    show_sequence(sequence, as_json=options.as_json)
+    return DONE
 
-    Each intent is resumed on the account that it names.
-    """
-    from invoicexpress_async.cli.commands import resume as resume_run  # noqa: PLC0415  # not for the help
 
-    return resume_run.resume(intents, options, api_key_file=api_key_file, accounts=accounts)
+def _may(options: AccountOptions, what: str, *, yes: bool) -> bool:
+    base_url = base_url_of(options)
+    address = base_url.for_account(name_of(options))
+    return yes or is_this_machine(base_url) or confirm(f"{what} on {address}.")
+
+
+def _run(options: AccountOptions, call: Callable[[SequenceService], Awaitable[T]]) -> T:
+    return run_call(options, lambda account: call(account.sequences))

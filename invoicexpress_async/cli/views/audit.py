@@ -1,144 +1,310 @@
-"""What is kept of an audit while it goes on, and its tables."""
+"""What an audit shows: a line for each account and serie, and what is wrong by kind."""
 
-import heapq
-import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import attrs
+from rich.table import Table
 from rich.text import Text
 
-from invoicexpress_async import DocumentType
-from invoicexpress_async.cli.document_marks import documents_of, initials, names_of
-from invoicexpress_async.cli.output import cell, data_console, new_table, registration_cell
-from invoicexpress_async.cli.summary import Kind
-from invoicexpress_async.cli.views.audit_lines import ODD, WRONG, AuditLine, lines_of
-from invoicexpress_async.cli.views.rows import ACCOUNT_WIDTH
+from invoicexpress_async import DocumentType, Registration, Sequence
+from invoicexpress_async.cli.failures import cause_text, cure_of, error_object
+from invoicexpress_async.cli.output import (
+    ACCOUNT_WIDTH,
+    REGISTRATION_STYLES,
+    cell,
+    data_console,
+    documents_of,
+    initials,
+    names_of,
+    new_table,
+    sequence_object,
+)
+from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.shell import with_program_name
+from invoicexpress_async.cli.summary import Digest, Group
+from invoicexpress_async.cli.views.columns import (
+    DOCUMENT_COLUMNS,
+    Column,
+    Columns,
+    Place,
+    line_text,
+    object_of,
+    report_of,
+    table_of,
+    yes_text,
+)
+from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit
 
-_MOST_LINES: Final = 20
-_MOST_PROBLEMS: Final = 100
-_MOST_TYPES_NAMED: Final = 4
+_MAX_LINES: Final = 20
+_MAX_PROBLEMS: Final = 100
+_MAX_TYPES_NAMED: Final = 4
 _SERIE_WIDTH: Final = 16
-_STYLES: Final = {WRONG: "red", ODD: "yellow"}
+
+_NO_DEFAULT: Final = "no default"
+_SEVERAL: Final = "several defaults"
+_CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
+_REGISTER: Final = (
+    "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
+)
+_NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
+
+# The ranks of lines: the account is not fine because of it; a serie without all its codes that is
+# not the default; the default; another serie.
+_WRONG: Final = 0
+_ODD: Final = 1
+_DEFAULT: Final = 2
+_OTHER: Final = 3
+_STYLES: Final = {_WRONG: "red", _ODD: "yellow"}
 
 
-@attrs.define(eq=False)
-class AuditTally:
+@attrs.frozen(kw_only=True)
+class AuditLine:
+    """One serie of one account, or what is wrong with the account.
+
+    Attributes:
+        line: Where the account stands in the file.
+        account: Its name.
+        is_fine: Whether the account is fine.
+        sequence: The serie; None of an account as a whole.
+        rank: How soon it is shown.
+        problem: What is wrong, in a word or two; None otherwise.
+        cure: What to do about it.
+        hint: Nothing: an error of a read has its cure.
+    """
+
+    line: int
+    account: str
+    is_fine: bool
+    sequence: Sequence | None = None
+    rank: int
+    problem: str | None = None
+    cure: str | None = None
+    hint: str = ""
+
+    @property
+    def example(self) -> str:
+        """What names it as an example of its group."""
+        return self.account
+
+    @property
+    def group(self) -> Group | None:
+        """What is wrong, and its cure."""
+        return None if self.problem is None else (self.problem, self.cure or "")
+
+    @property
+    def unregistered(self) -> list[str]:
+        """The document types without a code."""
+        return list(map(str, self.sequence.unregistered)) if self.sequence else []
+
+    @property
+    def state(self) -> str:
+        """What is wrong, or else how far the serie is registered."""
+        if self.problem is not None or self.sequence is None:
+            return self.problem or ""
+        return self.sequence.registration.replace("_", " ")
+
+    @property
+    def style(self) -> str:
+        """The colour of its state."""
+        if self.problem is not None or self.sequence is None:
+            return _STYLES.get(self.rank, "")
+        return REGISTRATION_STYLES[self.sequence.registration]
+
+
+def _invoice(line: AuditLine) -> tuple[int | None, str | None]:
+    state = documents_of(line.sequence).get(DocumentType.INVOICE)
+    return (None, None) if state is None else (state.number, state.validation_code)
+
+
+def _numbers_and_codes(line: AuditLine) -> str:
+    return "; ".join(
+        f"{name} {state.number}, {state.validation_code}"
+        for name, state in documents_of(line.sequence).items()
+        if state.is_configured and (state.number or name == DocumentType.INVOICE)
+    )
+
+
+def _short_types(line: AuditLine) -> str | None:
+    names = line.unregistered
+    if len(names) > _MAX_TYPES_NAMED:
+        return f"{len(names)} types"
+    return " ".join(map(initials, names)) or None
+
+
+AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
+    Column("line", lambda one: one.line, places=Place.REPORTS, text=line_text),
+    Column("account", lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
+    Column("is_fine", lambda one: one.is_fine, places=Place.CSV),
+    Column(
+        "serie", lambda one: one.sequence and one.sequence.serie, width=_SERIE_WIDTH, is_cut=True
+    ),
+    Column("is_default", lambda one: one.sequence and one.sequence.is_default, places=Place.CSV),
+    Column(
+        "default",
+        lambda one: one.sequence and one.sequence.is_default,
+        places=Place.PEOPLE,
+        text=yes_text,
+    ),
+    Column("last numbers and codes", _numbers_and_codes, places=Place.MARKDOWN),
+    Column("last FT", lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
+    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE),
+    Column("state", lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
+    Column("no code for", lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
+    Column("no code for", _short_types, places=Place.TABLE),
+    Column("problem", lambda one: one.problem, places=Place.REPORTS),
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+)
+# In JSON an account is one record, with its sequences inside.
+ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
+    Column("line", lambda one: one.row.line, places=Place.JSON),
+    Column("account", lambda one: one.row.account, places=Place.JSON),
+    Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
+    Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
+    Column(
+        "sequences",
+        lambda one: [
+            sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
+            for sequence in one.sequences
+        ],
+        places=Place.JSON,
+    ),
+    Column("failure", lambda one: one.error and error_object(one.error), places=Place.JSON),
+)
+
+
+@attrs.define(kw_only=True, eq=False)
+class AuditSummary(Digest[AuditLine]):
     """The accounts that were looked at.
 
     Attributes:
         total: How many there are.
-        seen: How many were looked at.
+        accounts: How many were looked at.
         fine: How many of these are fine.
-        lines: How many lines they make.
-        kinds: What is wrong, by what it is and its cure.
     """
 
     total: int
-    seen: int = 0
+    max_kept: int = _MAX_PROBLEMS
+    accounts: int = 0
     fine: int = 0
-    lines: int = 0
-    kinds: dict[tuple[str, str], Kind] = attrs.field(factory=dict[tuple[str, str], Kind])
-    _first: list[tuple[int, int, int, AuditLine]] = attrs.field(
-        factory=list[tuple[int, int, int, AuditLine]]
-    )
-    _order: Iterator[int] = attrs.field(factory=itertools.count)
 
     @property
     def is_fine(self) -> bool:
         """Whether all were looked at and are fine."""
         return self.fine == self.total
 
-    def note(self, seen: AccountAudit) -> None:
-        """Take one account; its lines are kept only if they are among the first."""
-        self.seen += 1
+    @property
+    def not_fine(self) -> int:
+        """How many were looked at and are not fine."""
+        return self.accounts - self.fine
+
+    @property
+    def not_seen(self) -> int:
+        """How many were not looked at."""
+        return self.total - self.accounts
+
+    def add(self, seen: AccountAudit) -> None:
+        """Count one account and its lines."""
+        self.accounts += 1
         self.fine += seen.is_fine
         for line in lines_of(seen):
-            self.lines += 1
-            if line.problem is not None:
-                key = line.problem, line.cure or ""
-                kind = self.kinds.setdefault(key, Kind(0, line.line, line.account))
-                kind.rows += 1
-                if line.line < kind.line:
-                    kind.line, kind.account = line.line, line.account
-            self._keep(line)
+            self.keep(line)
 
-    def first(self) -> list[AuditLine]:
+    def to_show(self) -> list[AuditLine]:
         """Return the first lines: what is wrong, then in the order of the file."""
-        ranked = [line for *_, line in sorted(self._first, key=lambda one: one[:3], reverse=True)]
-        wrong = sum(line.rank in _STYLES for line in ranked)
-        return ranked[: max(wrong, _MOST_LINES)]
+        first = self.first()
+        wrong = sum(line.rank in _STYLES for line in first)
+        return first[: max(wrong, _MAX_LINES)]
 
-    def _keep(self, line: AuditLine) -> None:
-        # The one to go first is the least of the heap.
-        entry = (-line.rank, -line.line, -next(self._order), line)
-        if len(self._first) < _MOST_PROBLEMS:
-            heapq.heappush(self._first, entry)
+
+def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
+    """Yield the lines of an account."""
+    start = AuditLine(
+        line=seen.row.line, account=seen.row.account, is_fine=seen.is_fine, rank=_WRONG
+    )
+    if seen.error is not None:
+        yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
+        return
+    if not seen.defaults:
+        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
+    has_several = len(seen.defaults) > 1
+    for sequence in seen.sequences:
+        line = attrs.evolve(start, sequence=sequence)
+        if has_several and sequence.is_default:
+            yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
+        elif sequence in seen.incomplete:
+            yield _incomplete(line, sequence)
         else:
-            heapq.heappushpop(self._first, entry)
+            yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
 
 
-def show_audit(tally: AuditTally, *, seconds: float) -> None:
+def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
+    is_unknown = sequence.registration is Registration.UNKNOWN
+    state = "no codes sent" if is_unknown else sequence.registration.replace("_", " ")
+    return attrs.evolve(
+        line,
+        rank=_WRONG if sequence.is_default else _ODD,
+        problem=state if sequence.is_default else f"{state}, not default",
+        cure=_NO_CODES if is_unknown else with_program_name(_REGISTER),
+    )
+
+
+def _name(error: InvoiceXpressError) -> str:
+    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
+    return cause_text(type(error).__name__, status, code)
+
+
+def account_object(seen: AccountAudit) -> dict[str, object]:
+    """Return what was seen of an account as plain data."""
+    return object_of("account", ACCOUNT_COLUMNS, seen)
+
+
+def audit_layout(path: Path, columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Layout[AccountAudit]:
+    """Return the report that the suffix of the file selects.
+
+    In CSV, a serie has a line for each document type.
+    """
+    summary = AuditSummary(total=0, max_kept=0)
+    return report_of(
+        path,
+        columns,
+        lines_of,
+        title="audit",
+        documents=DOCUMENT_COLUMNS,
+        on_record=summary.add,
+        end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
+    )
+
+
+def show_audit(summary: AuditSummary, *, seconds: float) -> None:
     """Show the lines, what is wrong by kind, and the counts."""
-    console, shown = data_console(), tally.first()
-    if shown:
-        _show_lines(shown)
-        if left := tally.lines - len(shown):
-            console.print(f"… {left} more: --json and --report tell of all", style="dim")
+    console, lines = data_console(), summary.to_show()
+    if lines:
+        console.print(audit_table(lines))
+        if types := _short_type_names(lines):
+            console.print(names_of(types), style="dim")
+        if left := summary.seen - len(lines):
+            console.print(f"… {left} more: --json and --report show all", style="dim")
         console.print()
-    if tally.kinds:
+    if summary.groups:
         table = new_table("problem", "series", "such as", "what to do", numbers=("series",))
-        for (problem, cure), kind in sorted(tally.kinds.items(), key=lambda one: one[1].line):
-            table.add_row(cell(problem), cell(kind.rows), cell(kind.account), cell(cure))
+        for (problem, cure), group in summary.ordered_groups():
+            table.add_row(*map(cell, (problem, group.count, group.example, cure)))
         console.print(table)
-    left = tally.total - tally.seen
-    text = Text(f"{tally.fine} fine", "green")
-    text.append(f"  {tally.seen - tally.fine} not fine", "red" if tally.fine < tally.seen else "")
+    left = summary.not_seen
+    text = Text(f"{summary.fine} fine", "green")
+    text.append(f"  {summary.not_fine} not fine", "red" if summary.not_fine else "")
     text.append(f"  {left} not looked at" if left else "", "bold red")
-    console.print(text.append(f"  of {tally.total} accounts in {seconds:.1f} s"))
+    console.print(text.append(f"  of {summary.total} accounts in {seconds:.1f} s"))
 
 
-def _show_lines(lines: list[AuditLine]) -> None:
-    numbers = ("last FT",)
-    names = ("account", "serie", "default", *numbers, "FT code", "state", "no code for")
-    table = new_table(*names, numbers=numbers)
-    for column, width in zip(table.columns, (ACCOUNT_WIDTH, _SERIE_WIDTH), strict=False):
-        column.max_width, column.overflow, column.no_wrap = width, "ellipsis", True
-    for line in lines:
-        table.add_row(*_cells(line))
-    console = data_console()
-    console.print(table)
-    named = {
-        name
-        for line in lines
-        for name in _lacking(line)
-        if len(_lacking(line)) <= _MOST_TYPES_NAMED
-    }
-    if named:
-        console.print(names_of(sorted(named)), style="dim")
+def audit_table(lines: list[AuditLine], columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Table:
+    """Return lines as a table."""
+    return table_of(columns, lines)
 
 
-def _cells(line: AuditLine) -> Iterator[Text]:
-    sequence = line.sequence
-    invoice = documents_of(sequence).get(DocumentType.INVOICE)
-    yield cell(line.account)
-    yield cell(sequence and sequence.serie)
-    yield cell("yes" if sequence and sequence.is_default else None)
-    yield cell(invoice and invoice.number)
-    yield cell(invoice and invoice.validation_code)
-    if line.problem is None and sequence is not None:
-        yield registration_cell(sequence.registration)
-    else:
-        yield Text(line.problem or "", _STYLES.get(line.rank, ""))
-    yield cell(_types(_lacking(line)))
-
-
-def _lacking(line: AuditLine) -> list[str]:
-    return list(map(str, line.sequence.unregistered)) if line.sequence else []
-
-
-def _types(names: list[str]) -> str | None:
-    if len(names) > _MOST_TYPES_NAMED:
-        return f"{len(names)} types"
-    return " ".join(map(initials, names)) or None
+def _short_type_names(lines: list[AuditLine]) -> list[str]:
+    short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)
+    return sorted({name for names in short for name in names})

@@ -3,19 +3,77 @@
 from collections.abc import Mapping
 from typing import Final
 
-from rich.text import Text
+import attrs
 
+from invoicexpress_async.cli.cures import cure_of_step
 from invoicexpress_async.cli.failures import cure_of, error_object, message_of
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
-from invoicexpress_async.cli.views.row_view import cure_of_step
-from invoicexpress_async.cli.views.rows import ACCOUNT_WIDTH
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, write_json
+from invoicexpress_async.cli.views.columns import (
+    Column,
+    Columns,
+    Place,
+    line_text,
+    show_plan,
+)
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
 
-_MOST_ROWS: Final = 20
-_MOST_PROBLEMS: Final = 100
+_MAX_ROWS: Final = 20
+_MAX_PROBLEMS: Final = 100
 _SERIE_WIDTH: Final = 18
+
+
+@attrs.frozen(kw_only=True)
+class RolloverLine:
+    """An account with its present and its next serie, and how far a journal has it."""
+
+    step: RolloverStep
+    journal: str | None
+
+    @property
+    def current(self) -> str | None:
+        """The serie that is its default now."""
+        current = self.step.current
+        return None if current is None else current.serie
+
+    @property
+    def failure(self) -> dict[str, object] | None:
+        """Why its next serie is not known, as plain data."""
+        error = self.step.problem
+        return None if error is None else error_object(error) | {"cure": cure_of_step(error)}
+
+    @property
+    def note(self) -> str:
+        """What would be done, or what a person has to do."""
+        step = self.step
+        if step.problem is not None:
+            return _problem_text(step.problem, step.row.account)
+        if self.journal is not None:
+            return f"the journal has it: {self.journal}"
+        if step.current is None:
+            return "ensure the serie that is named, make it the default"
+        if canonical(step.current.serie) == canonical(step.serie or ""):
+            return "nothing: it is the default"
+        return "ensure, then make it the default"
+
+
+ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
+    Column("line", lambda one: one.step.row.line, text=line_text, is_number=True),
+    Column("account", lambda one: one.step.row.account, width=ACCOUNT_WIDTH),
+    Column("current", lambda one: one.current, title="default now", width=_SERIE_WIDTH),
+    Column("serie", lambda one: one.step.serie, places=Place.JSON),
+    Column(
+        "next",
+        lambda one: one.step.serie or "?",
+        places=Place.TABLE,
+        style=lambda one: "" if one.step.serie else "yellow",
+        width=_SERIE_WIDTH,
+    ),
+    Column("what to do", lambda one: one.note, places=Place.TABLE),
+    Column("failure", lambda one: one.failure, places=Place.JSON),
+    Column("journal", lambda one: one.journal, places=Place.JSON),
+)
 
 
 def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool) -> None:
@@ -26,59 +84,19 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
         states: How far the accounts are that a journal has.
         as_json: A line of JSON for each instead.
     """
+    lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
+    if not as_json:
+        lines.sort(key=lambda line: line.step.problem is None)
+    most = max(_MAX_ROWS, min(len(plan.problems), _MAX_PROBLEMS))
+    show_plan(ROLLOVER_COLUMNS, lines, as_json=as_json, most=most)
     if as_json:
-        for step in plan.steps:
-            write_json(_object(step) | {"journal": states.get(step.row.account)})
         write_json(_summary(plan))
-        return
-    ranked = sorted(plan.steps, key=lambda step: step.problem is None)
-    count = max(_MOST_ROWS, min(len(plan.problems), _MOST_PROBLEMS))
-    table = new_table("line", "account", "default now", "next", "what to do", numbers=("line",))
-    table.columns[1].max_width = ACCOUNT_WIDTH
-    for column in table.columns[2:4]:
-        column.max_width = _SERIE_WIDTH
-    for step in ranked[:count]:
-        table.add_row(
-            cell(step.row.line or None),
-            cell(step.row.account),
-            cell(step.current and step.current.serie),
-            Text("?", "yellow") if step.serie is None else cell(step.serie),
-            cell(_note(step, states.get(step.row.account))),
-        )
-    console = data_console()
-    console.print(table)
-    if len(ranked) > count:
-        console.print(f"… {len(ranked) - count} more: --json shows all", style="dim")
 
 
-def _note(step: RolloverStep, state: str | None) -> str:
-    if step.problem is not None:
-        return _told(step.problem, step.row.account)
-    if state is not None:
-        return f"the journal has it: {state}"
-    if step.current is None:
-        return "ensure the serie that is named, make it the default"
-    if canonical(step.current.serie) == canonical(step.serie or ""):
-        return "nothing: it is the default"
-    return "ensure, then make it the default"
-
-
-def _told(error: InvoiceXpressError, account: str) -> str:
+def _problem_text(error: InvoiceXpressError, account: str) -> str:
     text = message_of(error).removeprefix(f"Account {account}: ")
-    # Its text has its cure in it.
+    # Its text contains its cure.
     return text if isinstance(error, ConfigurationError) else f"{text} {cure_of(error)}"
-
-
-def _object(step: RolloverStep) -> dict[str, object]:
-    error = step.problem
-    return {
-        "type": "plan",
-        "line": step.row.line,
-        "account": step.row.account,
-        "current": step.current and step.current.serie,
-        "serie": step.serie,
-        "failure": error and error_object(error) | {"cure": cure_of_step(error)},
-    }
 
 
 def _summary(plan: RolloverPlan) -> dict[str, object]:

@@ -215,6 +215,10 @@ class SqliteJournal:
         """Write what became of a claimed request, unless another has taken the claim over."""
         return self.writer.submit(lambda one: _settle(one, claim, state, changes))
 
+    def observe(self, key: Key) -> Commit:
+        """Write that what an intent requested was seen to be there, whoever sent it."""
+        return self.writer.write((_dated(Change(INTENTS, key, {"state": JournalState.DONE})),))
+
     def _check_path(self) -> None:
         folder = self.path.absolute().parent
         if not os.access(folder, os.X_OK):  # what is in it cannot even be looked at
@@ -251,8 +255,8 @@ def _dated(change: Change) -> Change:
 
 
 def _write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    for table, key, values in map(_dated, changes):
-        row = [[*key, *values.values()]]
+    for table, key, values, token in map(_dated, changes):
+        row = [[*key, token, *values.values()]]
         connection.execute(update(table, tuple(values)), (json.dumps(row),))
 
 
@@ -307,4 +311,5 @@ def _settle(
             f"What was claimed of account {claim.key[1]} ({claim.key[0]} {claim.key[2]!r}) was "
             "taken over by another process. What this one knew of it was not written."
         )
-    _write(connection, [Change(INTENTS, claim.key, {"state": state}), *changes])
+    final = there["state"] if there["state"] == JournalState.DONE else state
+    _write(connection, [Change(INTENTS, claim.key, {"state": final}), *changes])

@@ -44,15 +44,21 @@ def in_states(states: frozenset[JournalState]) -> str:
 
 @functools.cache
 def update(table: Table, columns: tuple[str, ...]) -> str:
-    """Return what changes columns of entries, each a JSON array of key and values in `json_each`.
+    """Return what changes columns of entries, each a JSON array of key, token and values.
 
     Many entries are one statement: for each step of a statement the writing thread lets go of
     the interpreter, and waits to have it back from the event loop.
     """
-    names = (*table.key, *columns)
+    has_token = any(column.name == "token" for column in table.columns)
+    names = (*table.key, "if_token", *columns)
     values = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
     changes = ", ".join(f"{name} = new.{name}" for name in columns)
     same = " AND ".join(f"{table.name}.{name} = new.{name}" for name in table.key)
+    if has_token:
+        same += f" AND (new.if_token IS NULL OR {table.name}.token IS new.if_token)"
+    if "state" in columns:
+        # What is done stays done, whatever a process that was frozen still writes.
+        same += f" AND ({table.name}.state IS NOT 'done' OR new.state = 'done')"
     return f"UPDATE {table.name} SET {changes} FROM (SELECT {values} FROM json_each(?)) AS new WHERE {same}"  # noqa: S608, E501  # names of our own
 
 

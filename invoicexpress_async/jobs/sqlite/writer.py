@@ -196,12 +196,12 @@ def _write(connection: sqlite3.Connection, changes: list[Change]) -> None:
     """Write changes, those of the same columns as one statement, each entry's in their order."""
     statements: dict[str, list[tuple[object, ...]]] = {}
     keys: set[tuple[object, ...]] = set()
-    for table, key, values in changes:
+    for table, key, values, token in changes:
         if (table.name, *key) in keys:
             _run_statements(connection, statements)
             statements, keys = {}, set()
         keys.add((table.name, *key))
-        columns = (*key, *values.values())
+        columns = (*key, token, *values.values())
         statements.setdefault(update(table, tuple(values)), []).append(columns)
     _run_statements(connection, statements)
 

@@ -25,6 +25,7 @@ from invoicexpress_async.sandbox.domain.answers import Answer, RefusedError, emp
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.directory import Directory
 from invoicexpress_async.sandbox.domain.ledger import Ledger
+from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
 from invoicexpress_async.sandbox.domain.tax_authority import TaxAuthority
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import AccountOrder
@@ -36,6 +37,7 @@ _COUNTRIES: Mapping[str, str] = MappingProxyType({"1": "PT", "2": "IE", "3": "GB
 class AccountDesk:
     _behaviour: SandboxBehaviour
     _directory: Directory
+    _series: SequenceDesk
     _authority: TaxAuthority = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -47,7 +49,8 @@ class AccountDesk:
             case "account_get":
                 return order
             case "account_update":
-                return attrs.evolve(order, form=read_change(request))
+                required = self._behaviour.required_update_fields
+                return attrs.evolve(order, form=read_change(request, required=required))
             case "at_communication":
                 return attrs.evolve(order, form=read_at_communication(request))
             case "account_create" | "account_create_already_user" as operation:
@@ -68,8 +71,8 @@ class AccountDesk:
 
     def _read_new(self, ledger: Ledger, operation: str, request: Request) -> NewAccount:
         if not ledger.account.is_partner:
-            # What the real server answers is unknown: 403 can be told from a wrong key.
-            raise RefusedError(403, reason="rights", field="account")
+            status = self._behaviour.not_partner_status
+            raise RefusedError(status, reason="rights", field="account")
         new = read_new_account(request, is_user_known=operation == "account_create_already_user")
         if not self._behaviour.is_name_check_atomic:
             self._check_new(new)
@@ -80,15 +83,17 @@ class AccountDesk:
             self._check_new(new)
         account = self._open(partner.account, new)
         self._directory.add(account)
+        self._series.open(self._directory.ledgers[account.name])
         status = self._behaviour.existing_user_status if new.is_user_known else 201
         return created_answer(self._behaviour, account, status=status)
 
     def _check_new(self, new: NewAccount) -> None:
         users = self._directory.by_email(new.email)
         if new.is_user_known:
-            # 422 as for every other field: a 401 would blame the partner's key.
             if new.password not in {one.account.user_password for one in users} - {""}:
-                raise RefusedError(422, reason="user", field="password")
+                raise RefusedError(
+                    self._behaviour.wrong_user_status, reason="user", field="password"
+                )
         elif users:
             raise RefusedError(422, reason="email_taken", field="email")
         if new.fiscal_id and self._directory.by_fiscal_id(new.fiscal_id):
@@ -121,7 +126,9 @@ class AccountDesk:
             raise RefusedError(422, reason="email_taken", field="email")
         if change.credentials is not None:
             self._authority.configure(ledger, change.credentials)
-        self._directory.update(_changed(ledger.account, texts))
+        password = change.password or ledger.account.user_password
+        changed = attrs.evolve(_changed(ledger.account, texts), user_password=password)
+        self._directory.update(changed)
         return empty_answer(self._behaviour)
 
 

@@ -2,20 +2,19 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import attrs
 
 from invoicexpress_async.sandbox.domain.answers import RefusedError
-from invoicexpress_async.sandbox.requests import Request, as_object, read_envelope
+from invoicexpress_async.sandbox.requests import Request, as_object, read_document, read_envelope
 
 Fields = Mapping[str, object]
 
 _MOST_NAME_CHARACTERS = 100
-# A newer page of the documentation says that the confirmation is required; whoever already has
-# a password only shows it.
-_REQUIRED = ("organization_name", "email", "password")
+# A page of 2026-09 requires the confirmation as well, and the description does not.
+_REQUIRED = ("organization_name", "email", "password", "terms")
 _NOT_KEPT = ("password", "password_confirmation", "terms")
 _DETAILS = (
     "first_name", "last_name", "phone", "marketing",
@@ -65,6 +64,7 @@ class AtCredentials:
 
 @attrs.frozen(kw_only=True)
 class AccountChange:
+    password: str = attrs.field(repr=False)
     texts: Mapping[str, str]
     credentials: AtCredentials | None
 
@@ -74,35 +74,39 @@ AccountForm = NewAccount | AccountChange | AtCredentials
 
 def read_new_account(request: Request, *, is_user_known: bool) -> NewAccount:
     fields = _fields(request, "account")
-    required = _REQUIRED if is_user_known else (*_REQUIRED, "password_confirmation")
-    for name in (*required, "terms"):
+    for name in _REQUIRED:
         _required(fields, name)
     texts = _texts(fields, (*_CHANGEABLE, *_NOT_KEPT))
-    if texts["terms"] != "1":
-        raise _refused("terms", "terms")
-    if texts.get("password_confirmation", texts["password"]) != texts["password"]:
-        raise _refused("confirmation", "password_confirmation")
+    _check_agreement(texts)
     return NewAccount(
         is_user_known=is_user_known,
         password=texts["password"],
-        texts={name: text for name, text in texts.items() if name not in _NOT_KEPT},
+        texts=_kept(texts),
     )
 
 
-def read_change(request: Request) -> AccountChange:
+def read_change(request: Request, *, required: Collection[str]) -> AccountChange:
     fields = _fields(request, "account")
+    for name in required:
+        _required(fields, name)
+    texts = _texts(fields, (*_CHANGEABLE, *_NOT_KEPT))
+    _check_agreement(texts)
     credentials = None
     if fields.get("credentials") is not None:
         inner = as_object(fields["credentials"])
         if inner is None:
             raise _refused("invalid", "credentials")
-        for name in ("type", "context"):
-            _required(inner, name)
+        _texts(inner, ("type", "context"))
         credentials = _credentials(inner, "username", "password")
-    return AccountChange(texts=_texts(fields, _CHANGEABLE), credentials=credentials)
+    return AccountChange(
+        password=texts.get("password", ""), texts=_kept(texts), credentials=credentials
+    )
 
 
 def read_at_communication(request: Request) -> AtCredentials:
+    if read_document(request) in ({}, {"at_communication": {}}):
+        # The one request that the real server was seen to answer with a 500.
+        raise RefusedError(500)
     fields = _fields(request, "at_communication")
     _required(fields, "communication_type")
     return _credentials(fields, "at_subuser", "at_password")
@@ -143,6 +147,18 @@ def _text(fields: Fields, name: str) -> str:
     if name == "organization_name" and len(value) > _MOST_NAME_CHARACTERS:
         raise _refused("too_long", name)
     return value
+
+
+def _check_agreement(texts: Mapping[str, str]) -> None:
+    if texts.get("terms", "1") != "1":
+        raise _refused("terms", "terms")
+    password = texts.get("password", "")
+    if texts.get("password_confirmation", password) != password:
+        raise _refused("confirmation", "password_confirmation")
+
+
+def _kept(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if name not in _NOT_KEPT}
 
 
 def _credentials(fields: Fields, subuser: str, password: str) -> AtCredentials:

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import attrs
 
@@ -21,6 +21,7 @@ AccountOperation = Literal[
 Operation = Literal[SequenceOperation, AccountOperation]
 AccountLanguage = Literal["pt", "en", "es"]
 
+ACCOUNT_OPERATIONS: frozenset[str] = frozenset(get_args(AccountOperation))
 READ_OPERATIONS: frozenset[Operation] = frozenset({"list", "get", "account_get"})
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -72,7 +73,7 @@ class SandboxAccount:
     Args:
         name: The sub-domain, in lower case.
         api_key: Generated when it is not given.
-        is_partner: Whether it may create accounts; if not, 403.
+        is_partner: Whether it may create accounts; if not, 422.
         id: What its owner asks for it by; one without an id cannot be asked for.
         owner: The name of the partner's account whose key may get and update it.
         organization_name: The company.
@@ -84,13 +85,14 @@ class SandboxAccount:
         language: Of its messages, in place of the sandbox's.
         details: The other fields that create and update take, by their wire names.
         has_at_credentials: Whether the tax authority (AT) sub-user is configured; if not, a
-            Portuguese account answers 422/004.
-        has_valid_at_credentials: Whether AT accepts that sub-user; if not, 422/004 too.
+            Portuguese account answers 422: 004 on create, 002 on register.
+        has_valid_at_credentials: Whether AT accepts that sub-user; if not, the same.
         at_failures: Wrong passwords in a row, by sub-user; enough of them lock it.
-        has_open_activity: Whether the fiscal id is active at AT; if not, 422/005.
+        has_open_activity: Whether the fiscal id is active at AT; if not, 422: 005 on create,
+            003 on register.
         is_trial: What needs AT answers 401: a trial may not communicate with it.
-        country: Accounts outside Portugal register nothing. What they really answer is
-            unknown; here every code is `N/A`.
+        country: Accounts outside Portugal register nothing: their register answers 422/004. What
+            their create answers is unknown; here every code is `N/A`.
         document_types: The types of each row; they vary with the account's age and plan.
         has_validation_codes: False gives the lean rows recorded in 2019, without any code.
         refused_document_types: Types that AT refuses: their code stays `N/D` (partial).

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from invoicexpress_async.sandbox.domain.accounts import ACCOUNT_OPERATIONS, Operation
 from invoicexpress_async.sandbox.domain.behaviour import ErrorShape, FlagForm, SandboxBehaviour
 from invoicexpress_async.sandbox.domain.families import Family
 from invoicexpress_async.sandbox.domain.messages import message
@@ -17,7 +18,7 @@ _HTML = "text/html; charset=utf-8"
 _TEXT = "text/plain; charset=utf-8"
 
 # The one text of a 401 that was recorded; it was English in a Portuguese account too.
-_INVALID_KEY = {"errors": [{"error": "Invalid API key"}]}
+_INVALID_KEY = {"error": "Invalid API key"}
 
 # Without spaces, as the recorded bodies are (contract, error bodies of live traffic).
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -47,7 +48,7 @@ class Answer:
 class RefusedError(Exception):
     """A request that has no effect, or not the one it asked for.
 
-    Those of accounts have no code: `reason` chooses their message, and `field` is at fault.
+    `reason` chooses the message. Those of accounts have no code, and `field` is at fault.
     """
 
     def __init__(
@@ -78,11 +79,28 @@ def empty_answer(behaviour: SandboxBehaviour) -> Answer:
     return _answer(200, _JSON, " " if behaviour.empty_body == "space" else "")
 
 
-def refusal_answer(behaviour: SandboxBehaviour, refused: RefusedError, *, language: str) -> Answer:
-    special = {302: _redirect, 401: _unauthorized, 404: _not_found, 429: _too_many}
-    key = refused.reason or refused.code or str(refused.status)
-    text = message(key, language=language, field=refused.field)
-    return special.get(refused.status, _shaped)(behaviour, refused, text)
+def refusal_answer(
+    behaviour: SandboxBehaviour,
+    refused: RefusedError,
+    *,
+    operation: Operation | None,
+    language: str,
+) -> Answer:
+    text = message(refused.reason or str(refused.status), language=language, field=refused.field)
+    match refused.status:
+        case 302:
+            return page_answer(302, "You are being redirected").with_header("Location", LOGIN_PAGE)
+        case 401:
+            return _unauthorized(behaviour)
+        case 404 if not refused.code:
+            return _not_found(behaviour)
+        case 429:
+            answer = _shaped(behaviour, behaviour.error_shape, refused, text)
+            again = behaviour.retry_after
+            return answer if again is None else answer.with_header("Retry-After", again)
+        case _:
+            shape = _shape(behaviour, refused, operation)
+            return _shaped(behaviour, shape, refused, text)
 
 
 def flag(form: FlagForm, *, is_set: bool) -> object:
@@ -108,31 +126,38 @@ def _answer(status: int, content_type: str, body: str) -> Answer:
     return Answer(status=status, headers=(("Content-Type", content_type),), body=body.encode())
 
 
-def _redirect(_behaviour: SandboxBehaviour, _refused: RefusedError, _text: str) -> Answer:
-    return page_answer(302, "You are being redirected").with_header("Location", LOGIN_PAGE)
+def _unauthorized(behaviour: SandboxBehaviour) -> Answer:
+    match behaviour.unauthorized_body:
+        case "object":
+            return json_answer(401, {"errors": _INVALID_KEY})
+        case "list":
+            return json_answer(401, {"errors": [_INVALID_KEY]})
+        case "empty":
+            return _answer(401, _JSON, "")
 
 
-def _unauthorized(behaviour: SandboxBehaviour, refused: RefusedError, _text: str) -> Answer:
-    if behaviour.unauthorized_body == "empty":
-        return _answer(refused.status, _JSON, "")
-    return json_answer(refused.status, _INVALID_KEY)
-
-
-def _not_found(behaviour: SandboxBehaviour, refused: RefusedError, _text: str) -> Answer:
+def _not_found(behaviour: SandboxBehaviour) -> Answer:
     if behaviour.not_found_body == "html":
-        return page_answer(refused.status, "404")
-    return _answer(refused.status, _JSON, " " if behaviour.not_found_body == "space" else "")
+        return page_answer(404, "404")
+    return _answer(404, _JSON, " " if behaviour.not_found_body == "space" else "")
 
 
-def _too_many(behaviour: SandboxBehaviour, refused: RefusedError, text: str) -> Answer:
-    answer = _shaped(behaviour, refused, text)
-    if behaviour.retry_after is None:
-        return answer
-    return answer.with_header("Retry-After", behaviour.retry_after)
+def _shape(
+    behaviour: SandboxBehaviour, refused: RefusedError, operation: Operation | None
+) -> ErrorShape:
+    if refused.code:  # the shapes of accounts have no place for one
+        return behaviour.error_shape
+    if operation == "account_update":
+        return behaviour.update_error_shape
+    if operation in ACCOUNT_OPERATIONS:
+        return behaviour.account_error_shape
+    return behaviour.error_shape
 
 
-def _shaped(behaviour: SandboxBehaviour, refused: RefusedError, text: str) -> Answer:
-    match behaviour.account_error_shape if refused.reason else behaviour.error_shape:
+def _shaped(
+    behaviour: SandboxBehaviour, shape: ErrorShape, refused: RefusedError, text: str
+) -> Answer:
+    match shape:
         case ErrorShape.EMPTY:
             return _answer(refused.status, _JSON, "")
         case ErrorShape.SPACE:
@@ -141,9 +166,9 @@ def _shaped(behaviour: SandboxBehaviour, refused: RefusedError, text: str) -> An
             return page_answer(refused.status, text)
         case ErrorShape.TEXT:
             return _answer(refused.status, _TEXT, text)
-        case ErrorShape.SUCCESS_FALSE | ErrorShape.SUCCESS_FALSE_TEXT as shape:
+        case ErrorShape.SUCCESS_FALSE | ErrorShape.SUCCESS_FALSE_TEXT:
             return json_answer(200, _error_value(behaviour, shape, refused, text))
-        case shape:
+        case _:
             return json_answer(refused.status, _error_value(behaviour, shape, refused, text))
 
 
@@ -172,6 +197,7 @@ def _error_value(
         ErrorShape.ERROR: {"error": text},
         ErrorShape.MESSAGE: {"message": text},
         ErrorShape.PAIRS: [[refused.field, text]],
+        ErrorShape.FIELD_TEXT: [refused.field, text],
         ErrorShape.NESTED_CODE_WINS: {"code": "999", "message": text, "errors": inner},
         ErrorShape.SUCCESS_FALSE: {"success": False, "errors": inner},
         ErrorShape.SUCCESS_FALSE_TEXT: {"success": "false", "errors": inner},

@@ -18,6 +18,7 @@ from invoicexpress_async.sandbox.routes import (
     AccountOrder,
     NewSequence,
     Order,
+    find_order,
     query_key,
     read_order,
 )
@@ -58,7 +59,7 @@ class Engine:
 
     def __attrs_post_init__(self) -> None:
         self._desk = SequenceDesk(self.behaviour, self.clock, self.mint)
-        self._account_desk = AccountDesk(self.behaviour, self._directory)
+        self._account_desk = AccountDesk(self.behaviour, self._directory, self._desk)
 
     @property
     def ledgers(self) -> dict[str, Ledger]:
@@ -71,6 +72,11 @@ class Engine:
     def add_account(self, account: SandboxAccount) -> None:
         self._directory.add(account)
         self.revision += 1
+
+    def open_account(self, account: SandboxAccount) -> None:
+        """Add an account as the API creates it: with the series that it begins with."""
+        self.add_account(account)
+        self._desk.open(self.ledgers[account.name])
 
     def update_account(self, account: SandboxAccount) -> None:
         self._directory.update(account)
@@ -137,7 +143,13 @@ class Engine:
             answer = self._apply(pending)
         except RefusedError as refused:
             language = self._language(pending.request.account)
-            answer = refusal_answer(self.behaviour, refused, language=language)
+            asked = find_order(pending.request.method, pending.request.path)
+            answer = refusal_answer(
+                self.behaviour,
+                refused,
+                operation=asked.operation if asked is not None else None,
+                language=language,
+            )
         self.log.settle(pending.index, pending.request, status=answer.status)
         # One session cookie for the domain that all accounts share.
         cookie = f"_session={pending.request.account}-{pending.index:x}"

@@ -6,9 +6,9 @@ from typing import Literal
 import attrs
 
 from invoicexpress_async.sandbox.domain.accounts import Operation, SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import RefusedError
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour, WindowKind
 from invoicexpress_async.sandbox.domain.families import Family, Mint, SandboxSequence
+from invoicexpress_async.sandbox.domain.refusals import coded_refusal
 from invoicexpress_async.sandbox.domain.windows import Window, make_window
 
 AtOutcome = Literal["right", "wrong", "locked"]
@@ -70,7 +70,7 @@ class Ledger:
     def check_refusals(self, operation: Operation) -> None:
         refusal = self.account.refusals.get(operation)
         if refusal is not None:
-            raise RefusedError(*refusal)
+            raise coded_refusal(operation, *refusal)
 
     def admits(self, behaviour: SandboxBehaviour, *, now: float) -> bool:
         if behaviour.requests_per_minute is None:

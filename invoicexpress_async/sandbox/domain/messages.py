@@ -2,14 +2,16 @@
 
 _MESSAGES = {
     "pt": {
-        "000": "Erro desconhecido",
-        "001": "O nome da série não é permitido",
-        "002": "A série já existe",
-        "003": "Série inválida",
-        "004": "As credenciais da Autoridade Tributária são inválidas",
-        "005": "O NIF da conta não tem atividade aberta na Autoridade Tributária",
-        "006": "A série já está a ser registada",
-        "007": "Todas as séries estão registadas na AT",
+        "unknown": "Erro desconhecido",
+        "name": "O nome da série não é permitido",
+        "exists": "A série já existe",
+        "invalid_series": "Série inválida",
+        "at_credentials": "As credenciais da Autoridade Tributária são inválidas",
+        "no_activity": "O NIF da conta não tem atividade aberta na Autoridade Tributária",
+        "being_registered": "A série já está a ser registada",
+        "all_registered": "Todas as séries estão registadas na AT",
+        "missing": "A série não existe",
+        "not_portuguese": "A conta não é portuguesa",
         "429": "Demasiados pedidos",
         "required": "{field} não pode estar em branco",
         "too_long": "{field} é demasiado longo",
@@ -27,14 +29,16 @@ _MESSAGES = {
         "": "Não foi possível executar o pedido",
     },
     "en": {
-        "000": "Unknown error",
-        "001": "Sequence name not allowed",
-        "002": "Sequence already exists",
-        "003": "Invalid sequence",
-        "004": "Invalid tax authority credentials",
-        "005": "The account's fiscal ID has no open activity at the tax authority",
-        "006": "The sequence is already being registered",
-        "007": "All sequences are registered in AT",
+        "unknown": "Unknown error",
+        "name": "Sequence name not allowed",
+        "exists": "Sequence already exists",
+        "invalid_series": "Invalid sequence",
+        "at_credentials": "Invalid tax authority credentials",
+        "no_activity": "The account's fiscal ID has no open activity at the tax authority",
+        "being_registered": "The sequence is already being registered",
+        "all_registered": "All sequences are registered in AT",
+        "missing": "The sequence doesn't exist",
+        "not_portuguese": "The account is not Portuguese",
         "429": "Too many requests",
         "required": "{field} can't be blank",
         "too_long": "{field} is too long",
@@ -55,7 +59,7 @@ _MESSAGES = {
 
 
 def message(key: str, *, language: str, field: str) -> str:
-    """Return the text of a code, of a reason or of a status; a general one if there is none."""
+    """Return the text of a reason or of a status; a general one if there is none."""
     # Accounts may be Spanish as well; whether their messages are was never seen.
     messages = _MESSAGES.get(language, _MESSAGES["en"])
     return messages.get(key, messages[""]).format(field=field)

@@ -1,6 +1,8 @@
 """The five operations on series, and the order in which they are refused."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
 
 import attrs
 
@@ -12,10 +14,13 @@ from invoicexpress_async.sandbox.domain.answers import (
     row,
 )
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
+from invoicexpress_async.sandbox.domain.codes import RegisterReason
 from invoicexpress_async.sandbox.domain.families import Family, Mint
 from invoicexpress_async.sandbox.domain.ledger import Ledger
+from invoicexpress_async.sandbox.domain.refusals import create_refused, register_refused
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import (
+    MAX_SERIE_LENGTH,
     NewSequence,
     Order,
     is_name_allowed,
@@ -35,7 +40,7 @@ class SequenceDesk:
             return order
         new = read_new_sequence(request)
         if not is_name_allowed(new.serie) or str(new.serie) in self._behaviour.refused_names:
-            raise RefusedError(422, "001")
+            raise create_refused("name")
         if not self._behaviour.is_name_check_atomic:
             self._check_name_is_free(ledger, new)
         return Order(operation="create", new=new)
@@ -68,6 +73,18 @@ class SequenceDesk:
         ledger.add(family)
         return family
 
+    def open(self, ledger: Ledger) -> None:
+        """Give a new account the default series that it begins with, which is unregistered."""
+        match self._behaviour.new_account_serie:
+            case "none":
+                return
+            case "company":
+                serie = ledger.account.name.upper()[:MAX_SERIE_LENGTH]
+            case "year":
+                serie = str(datetime.now(UTC).year)
+        new = NewSequence(serie=serie, is_default=True)
+        self.insert(ledger, new, is_registered=False, listed_from=self._clock())
+
     def start_registration(self, ledger: Ledger, family: Family, *, is_new: bool) -> None:
         seconds = ledger.account.registration_seconds
         if seconds is None:
@@ -78,7 +95,7 @@ class SequenceDesk:
         _check_trial(ledger)
         new = order.new
         if new is None:
-            raise RefusedError(422, "003")
+            raise create_refused("invalid_series")
         if self._behaviour.is_name_check_atomic:
             self._check_name_is_free(ledger, new)
         listed_from = self._clock() + self._behaviour.list_lag_seconds
@@ -89,7 +106,7 @@ class SequenceDesk:
                 self.insert(ledger, new, is_registered=False, listed_from=listed_from)
             raise
         family = self.insert(ledger, new, is_registered=False, listed_from=listed_from)
-        self._register_or_wait(ledger, family, is_new=True)
+        self._register_or_wait(ledger, family, order)
         return self._one(201, ledger, family)
 
     def _list(self, ledger: Ledger) -> Answer:
@@ -111,24 +128,28 @@ class SequenceDesk:
 
     def _register(self, ledger: Ledger, order: Order) -> Answer:
         _check_trial(ledger)
-        family = _find(ledger, order)
+        family = ledger.by_id(order.id)
+        if family is None:
+            raise self._register_refused("missing")
+        if not ledger.account.is_portuguese:
+            raise self._register_refused("not_portuguese")
         if family.registering_until is not None:
-            raise RefusedError(409, "006")
+            raise self._register_refused("being_registered")
         if family.is_registered:
-            raise RefusedError(409, "007")
+            raise self._register_refused("all_registered")
         # Whether a partial series can really be registered again is unknown; here it can,
         # and the types that were refused are asked for again.
         self._check_tax_authority(ledger, order)
-        self._register_or_wait(ledger, family, is_new=False)
+        self._register_or_wait(ledger, family, order)
         return json_answer(200, {"sequences": [self._row(ledger, family)]})
 
     def _check_name_is_free(self, ledger: Ledger, new: NewSequence) -> None:
         ledger.settle(self._mint, now=self._clock())
         existing = ledger.by_serie(new.serie)
         if existing is not None and existing.registering_until is not None:
-            raise RefusedError(409, "006")
+            raise create_refused("being_registered")
         if existing is not None:
-            raise RefusedError(422, "002")
+            raise create_refused("exists")
 
     def _check_tax_authority(self, ledger: Ledger, order: Order) -> None:
         ledger.check_refusals(order.operation)
@@ -136,19 +157,29 @@ class SequenceDesk:
         if not account.is_portuguese:
             return
         if not (account.has_at_credentials and account.has_valid_at_credentials):
-            raise RefusedError(422, "004")
+            raise self._refused(order, "at_credentials")
         is_inactive = account.fiscal_id in self._behaviour.inactive_fiscal_ids
         if is_inactive or not account.has_open_activity:
-            raise RefusedError(422, "005")
+            raise self._refused(order, "no_activity")
 
-    def _register_or_wait(self, ledger: Ledger, family: Family, *, is_new: bool) -> None:
+    def _register_or_wait(self, ledger: Ledger, family: Family, order: Order) -> None:
         if family.is_registered:
             return
-        self.start_registration(ledger, family, is_new=is_new)
+        self.start_registration(ledger, family, is_new=order.operation == "create")
         ledger.settle(self._mint, now=self._clock())
         is_waiting = family.registering_until is not None
         if is_waiting and not self._behaviour.may_answer_before_registered:
-            raise RefusedError(409, "006")
+            raise self._refused(order, "being_registered")
+
+    def _refused(
+        self, order: Order, reason: Literal["at_credentials", "no_activity", "being_registered"]
+    ) -> RefusedError:
+        if order.operation == "register":
+            return self._register_refused(reason)
+        return create_refused(reason)
+
+    def _register_refused(self, reason: RegisterReason) -> RefusedError:
+        return register_refused(self._behaviour, reason)
 
     def _is_listed(self, family: Family, now: float) -> bool:
         # A row being registered again has been listed before, and stays so.

@@ -21,7 +21,7 @@ def promise(engine: Engine, pending: Pending) -> Answer:
     match pending.order:
         case Order(operation="create"):
             row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
-            return json_answer(201, {"sequence": row})
+            return json_answer(201, {engine.behaviour.envelope: row})
         case Order(operation="register", id=id_):
             family = engine.ledgers[pending.request.account].by_id(id_)
             serie = family.serie if family is not None else ""
@@ -38,4 +38,5 @@ def _account(engine: Engine, new: NewAccount) -> Answer:
     account = SandboxAccount(
         name=_NO_ACCOUNT, id=str(_NO_ID), organization_name=new.texts["organization_name"]
     )
-    return created_answer(engine.behaviour, account, status=201)
+    status = engine.behaviour.existing_user_status if new.is_user_known else 201
+    return created_answer(engine.behaviour, account, status=status)

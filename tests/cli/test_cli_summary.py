@@ -5,39 +5,39 @@ import io
 import pytest
 
 from invoicexpress_async import OutcomeUnknownError
-from invoicexpress_async.cli.pace import Pace
-from invoicexpress_async.cli.progress import Lines, Step
-from invoicexpress_async.cli.report_cells import markdown_row
-from invoicexpress_async.cli.summary import Tally
-from invoicexpress_async.cli.views.row_view import ShownRow, cure_of_recorded
+from invoicexpress_async.cli.cures import cure_of_recorded_row
+from invoicexpress_async.cli.progress import Lines, Pace, Step
+from invoicexpress_async.cli.report_file import markdown_row
+from invoicexpress_async.cli.summary import RunSummary
+from invoicexpress_async.cli.views.rows import RowView
 from invoicexpress_async.errors import NoOpenActivityError
 from invoicexpress_async.provisioning import RowState
 
 
-def row(line: int, state: str, *, is_recorded: bool = False) -> ShownRow:
+def row(line: int, state: str, *, is_recorded: bool = False) -> RowView:
     error = None if state in {"done", "prepared"} else NoOpenActivityError("no", code="005")
-    return ShownRow(
+    return RowView(
         line=line,
         account=f"account-{line}",
         serie="2027",
         state=state,
         error=error,
-        cure="mend it" if error else None,
+        cure="fix it" if error else None,
         is_recorded=is_recorded,
     )
 
 
 def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_before_all() -> None:
-    tally = Tally(total=5_000)
+    summary = RunSummary[RowView](total=5_000)
     for line in range(5_000, 0, -1):
-        tally.note(row(line, "refused" if line % 1_000 == 0 else "done"))
+        summary.add(row(line, "refused" if line % 1_000 == 0 else "done"))
 
-    shown = [one.line for one in tally.first()]
+    shown = [one.line for one in summary.first()]
     assert shown == [1_000, 2_000, 3_000, 4_000, 5_000, *range(1, 16)]
-    ((kind, group),) = tally.ordered_kinds()
-    assert kind[::2] == ("refused", "mend it")
-    assert (group.rows, group.account) == (5, "account-1000")
-    assert (tally.exit_code, tally.is_complete, tally.not_started) == (1, False, 0)
+    ((failure, group),) = summary.ordered_groups()
+    assert failure[::2] == ("refused", "fix it")
+    assert (group.count, group.example) == (5, "account-1000")
+    assert (summary.exit_code, summary.is_complete, summary.not_started) == (1, False, 0)
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,20 @@ def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_befor
     ],
 )
 def test_the_exit_code_says_the_worst(states: list[str], code: int) -> None:
-    tally = Tally(total=len(states))
+    summary = RunSummary[RowView](total=len(states))
     for line, state in enumerate(states):
-        tally.note(row(line, state))
+        summary.add(row(line, state))
 
-    assert tally.exit_code == code
+    assert summary.exit_code == code
 
 
 def test_what_an_earlier_run_did_is_counted_and_not_shown() -> None:
-    tally = Tally(total=2)
-    tally.note(row(1, "done", is_recorded=True))
-    tally.note(row(2, "refused", is_recorded=True))
+    summary = RunSummary[RowView](total=2)
+    summary.add(row(1, "done", is_recorded=True))
+    summary.add(row(2, "refused", is_recorded=True))
 
-    assert [one.line for one in tally.first()] == [2]
-    assert (tally.recorded, tally.recorded_done) == (2, 1)
+    assert [one.line for one in summary.first()] == [2]
+    assert (summary.recorded, summary.recorded_done) == (2, 1)
 
 
 def test_the_pace_is_that_of_the_last_half_minute() -> None:
@@ -72,7 +72,7 @@ def test_the_pace_is_that_of_the_last_half_minute() -> None:
     pace = Pace(now=lambda: moment)
     for second in range(1, 101):
         moment = float(second)
-        pace.note(min(second * 100, 5_000) + max(0, second - 50))
+        pace.add(min(second * 100, 5_000) + max(0, second - 50))
 
     assert pace.per_second == pytest.approx(1.0)
     assert pace.text(90) == "1/s, 90 s left"
@@ -88,7 +88,7 @@ def test_lines_say_once_that_the_server_fails(
     monkeypatch.setattr("sys.stderr", err)
     with Lines(10, now=iter(range(100)).__next__) as lines:
         for is_paused in (False, True, True, False):
-            lines.note(Step(ended=1, text="1 done", is_paused=is_paused))
+            lines.update(Step(ended=1, text="1 done", is_paused=is_paused))
 
     told = err.getvalue()
     assert told.count("paused, one row") == 1
@@ -110,4 +110,4 @@ def test_a_cell_of_a_report_is_never_taken_for_markdown() -> None:
     ],
 )
 def test_what_a_journal_recorded_has_its_cure(name: str, state: RowState, part: str) -> None:
-    assert part in cure_of_recorded(name, state)
+    assert part in cure_of_recorded_row(name, state)

@@ -1,0 +1,81 @@
+"""The right to send what must not be sent twice, when several senders share a journal."""
+
+from enum import StrEnum
+from typing import Final, Protocol
+
+import attrs
+
+from invoicexpress_async.models.intent import Intent
+
+# In this time a request is written once it may be; a process that was frozen for longer, or a
+# machine that slept, must not send what others have read for meanwhile.
+MAX_SECONDS_BEFORE_SEND: Final = 60.0
+
+
+class ClaimEnd(StrEnum):
+    """What became of a claimed request."""
+
+    NOT_SENT = "not_sent"
+    """No byte of it left: the right is given back."""
+    REFUSED = "refused"
+    """The server refused it without an effect: it may be sent again."""
+    APPLIED = "applied"
+    """What was requested is there."""
+    UNKNOWN = "unknown"
+    """It was sent, and its outcome is not known."""
+
+
+class Claims(Protocol):
+    """Where the intents of calls are claimed. Every method may raise a JournalError."""
+
+    @property
+    def token(self) -> str | None:
+        """The token of the claim that was won last; None when none was, or there are no tokens."""
+        ...
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Win the right to send; durable on return.
+
+        Returns None when it is won, else the intent of the sender who has it: then nothing is
+        sent, and that one is read for.
+        """
+        ...
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        """Write what became of a request whose right was won."""
+        ...
+
+    def observe(self, intent: Intent) -> None:
+        """Write that what somebody's intent requested was seen to be there."""
+        ...
+
+    def forget(self, intent: Intent) -> None:
+        """Let the next claim take over from this very intent, which was found absent."""
+        ...
+
+
+@attrs.define(kw_only=True)
+class OpenClaim:
+    """A right that was won and is not settled yet.
+
+    Attributes:
+        intent: What is to be sent.
+        since: When it was won, on the clock that counts the time of a suspended machine.
+        had_changed: Whether the call had changed something before.
+        is_sent: Whether a byte of it may have left.
+        is_withdrawn: Whether it had waited too long to be sent.
+    """
+
+    intent: Intent
+    since: float
+    had_changed: bool
+    is_sent: bool = False
+    is_withdrawn: bool = False
+
+    def end_of(self, *, is_unknown: bool, has_changed: bool) -> ClaimEnd:
+        """Return what became of it, by what the call has found out."""
+        if is_unknown:
+            return ClaimEnd.UNKNOWN
+        if has_changed:
+            return ClaimEnd.APPLIED
+        return ClaimEnd.REFUSED if self.is_sent else ClaimEnd.NOT_SENT

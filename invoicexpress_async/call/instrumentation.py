@@ -1,0 +1,214 @@
+"""Instrumentation: events for a hook, lines for the log, counters for a health page.
+
+Events are only built when a hook or the log wants them, and nothing in a hook can harm a call.
+"""
+
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Final, TypedDict
+
+from invoicexpress_async.call.context import Call
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.events import (
+    AccountSlowed,
+    AttemptEnded,
+    AttemptStarted,
+    BecameDefault,
+    CallEnded,
+    Event,
+    LimiterWaited,
+    Reconciled,
+    RetryScheduled,
+)
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.protocol.decision import Evidence, Operation
+
+LOG_VARIABLE: Final = "INVOICEXPRESS_LOG"
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
+_LEVELS: Final = {"info": logging.INFO, "debug": logging.DEBUG}
+# A clock read twice in a row differs too.
+_MIN_WAIT_SECONDS: Final = 1e-3
+
+EventHook = Callable[[Event], None]
+
+
+class CallCounters(TypedDict):
+    """How calls have ended.
+
+    Attributes:
+        seconds_since_success: None when there was none yet.
+        errors: How many calls have raised each class.
+        seconds_since_error: Of each class.
+    """
+
+    seconds_since_success: float | None
+    errors: dict[str, int]
+    seconds_since_error: dict[str, float]
+
+
+class _About(TypedDict):
+    request_id: str
+    account: str
+    operation: str
+
+
+class Instrumentation:
+    """Emits the events of the calls of one manager, and counts how they end."""
+
+    def __init__(self, hook: EventHook | None, clock: Clock) -> None:
+        self._hook = hook
+        self._clock = clock
+        self._prefix = f"{os.getpid():x}-{id(self) >> 4 & 0xFFFF:x}"
+        self._numbers = itertools.count(1)
+        self._last_success: float | None = None
+        self._errors: dict[str, tuple[int, float]] = {}
+
+    @property
+    def attempt_events_enabled(self) -> bool:
+        """Whether a hook or the log wants single attempts."""
+        return self._hook is not None or _LOGGER.isEnabledFor(logging.DEBUG)
+
+    def next_id(self) -> str:
+        """Return an id for a call: of this process, never the same twice in it."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+    def attempt_started(self, call: Call, operation: Operation, requested_at: float) -> None:
+        """Emit that an attempt begins, which had requested its slot at `requested_at`."""
+        call.attempt_started = self._clock.now()
+        waited = call.attempt_started - requested_at
+        if waited > _MIN_WAIT_SECONDS:
+            self._emit(LimiterWaited(**_about(call), seconds=waited))
+        self._emit(AttemptStarted(**_about(call), attempt=call.attempts + 1, request=operation))
+
+    def attempt_ended(
+        self,
+        call: Call,
+        operation: Operation,
+        evidence: Evidence,
+        status: int | None,
+        error: InvoiceXpressError | None,
+    ) -> None:
+        """Emit how it ended."""
+        event = AttemptEnded(
+            **_about(call),
+            attempt=call.attempts,
+            request=operation,
+            seconds=self._clock.now() - call.attempt_started,
+            evidence=evidence,
+            status=status,
+            error=None if error is None else type(error).__name__,
+        )
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOGGER.debug("%s", _attempt_line(event))
+        self._emit(event)
+
+    def retry_scheduled(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
+        """Emit that a request is made again."""
+        if self.attempt_events_enabled:
+            name = type(error).__name__
+            self._emit(RetryScheduled(**_about(call), after_seconds=seconds, error=name))
+
+    def account_slowed(self, call: Call, seconds: float) -> None:
+        """Emit that the whole account waits."""
+        if self.attempt_events_enabled:
+            self._emit(AccountSlowed(**_about(call), seconds=seconds))
+
+    def reconciled(self, call: Call, *, is_found: bool) -> None:
+        """Emit what reading for a lost response came to."""
+        if self.attempt_events_enabled:
+            self._emit(Reconciled(**_about(call), is_found=is_found))
+
+    def became_default(self, call: Call, sequence: Sequence) -> None:
+        """Emit and log that a new sequence is the default although that was not requested."""
+        event = BecameDefault(**_about(call), serie=sequence.serie, sequence_id=sequence.id)
+        _LOGGER.warning(
+            "%s %s: the new sequence %r (id %s) is the default, which was not asked for",
+            event.request_id, event.account, event.serie, event.sequence_id,
+        )  # fmt: skip
+        self._emit(event)
+
+    def call_ended(self, call: Call, started: float, failure: BaseException | None) -> None:
+        """Count the call, and emit and log how it ended."""
+        now = self._clock.now()
+        name = None if failure is None else type(failure).__name__
+        if name is None:
+            self._last_success = now
+        else:
+            count, _ = self._errors.get(name, (0, 0.0))
+            self._errors[name] = count + 1, now
+        is_logged = _LOGGER.isEnabledFor(logging.INFO)
+        if self._hook is None and not is_logged:
+            return
+        event = CallEnded(
+            **_about(call),
+            seconds=now - started,
+            attempts=call.active.attempts,
+            error=name,
+            is_in_doubt=call.active.is_unknown,
+        )
+        if is_logged:
+            _LOGGER.info("%s", _call_line(event, call.subject))
+        self._emit(event)
+
+    def counters(self) -> CallCounters:
+        """Return how calls have ended."""
+        now = self._clock.now()
+        last = self._last_success
+        return CallCounters(
+            seconds_since_success=None if last is None else now - last,
+            errors={name: count for name, (count, _) in self._errors.items()},
+            seconds_since_error={name: now - when for name, (_, when) in self._errors.items()},
+        )
+
+    def _emit(self, event: Event) -> None:
+        if self._hook is None:
+            return
+        try:
+            self._hook(event)
+        except Exception:
+            _LOGGER.exception("The on_event hook raised; the call goes on without it.")
+
+
+def _about(call: Call) -> _About:
+    return _About(
+        request_id=call.request_id, account=call.context.account, operation=call.operation
+    )
+
+
+def _call_line(event: CallEnded, subject: str | None) -> str:
+    what = f"{event.operation} of {subject}" if subject else event.operation
+    end = event.error or "done"
+    unknown = ", outcome unknown" if event.is_in_doubt else ""
+    return (
+        f"{event.request_id} {event.account}: {what}: {end}{unknown} "
+        f"in {event.seconds:.3f} s, {event.attempts} requests"
+    )
+
+
+def _attempt_line(event: AttemptEnded) -> str:
+    status = event.status if event.error is None else event.error
+    return (
+        f"{event.request_id} {event.account}: {event.request} {event.attempt}: {event.evidence} "
+        f"({status}) in {event.seconds:.3f} s"
+    )
+
+
+def set_up_logging(level: str | None) -> None:
+    """Write the log to stderr as `INVOICEXPRESS_LOG` says; without it nothing is touched.
+
+    Raises:
+        ConfigurationError: it is neither info nor debug.
+    """
+    if not level:
+        return
+    if level.lower() not in _LEVELS:
+        raise ConfigurationError(f"{LOG_VARIABLE} is {level!r:.20}: give info or debug.")
+    _LOGGER.setLevel(_LEVELS[level.lower()])
+    if not _LOGGER.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        _LOGGER.addHandler(handler)

@@ -1,0 +1,308 @@
+"""The checks of `invoicexpress doctor`: this machine, the way to the server, the account."""
+
+import datetime as dt
+import email.utils
+import http.client
+import os
+import platform
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence as Ordered
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from invoicexpress_async import AccountSession, Registration, Sequence
+from invoicexpress_async.cli.failures import cure_of, message_of
+from invoicexpress_async.config import MAX_CONNECTIONS_VARIABLE
+from invoicexpress_async.errors import (
+    AuthenticationError,
+    InvoiceXpressError,
+    PermissionDeniedError,
+    RateLimitedError,
+)
+
+_PACKAGE: Final = "invoicexpress-async"
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)$")
+_PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_DEFAULT_CONNECTIONS: Final = 100
+_OTHER_FILES: Final = 50  # the interpreter's own, a journal, a log
+_SECONDS: Final = 10.0
+_MAX_SKEW_SECONDS: Final = 60.0
+_SOON_DAYS: Final = 14
+_NOT_REACHED: Final = "the server was not reached"
+_NAMES: Final = ("key", "limit", "AT registration")
+_MAX_NAMES: Final = 3
+_LACKING: Final = (Registration.PARTIAL, Registration.NOT_REGISTERED)
+_REGISTER: Final = (
+    "Check the account's AT sub-user and password, then run "
+    "`invoicexpress sequences register ID` for each; `invoicexpress sequences list` has the ids."
+)
+
+
+class CheckState(StrEnum):
+    """How a check ended."""
+
+    FINE = "fine"
+    DOUBTFUL = "doubtful"
+    """Calls work, and something may surprise."""
+    WRONG = "wrong"
+    """Calls do not work, or not as they should."""
+    SKIPPED = "skipped"
+    """What it needs is missing."""
+
+
+@attrs.frozen
+class Check:
+    """One check.
+
+    Attributes:
+        name: What was checked.
+        state: How it ended.
+        found: What was found.
+        cure: What to do; None when there is nothing to do.
+    """
+
+    name: str
+    state: CheckState
+    found: str
+    cure: str | None = None
+
+
+def fine(name: str, found: str) -> Check:
+    """Return a check that found no problem."""
+    return Check(name, CheckState.FINE, found)
+
+
+def doubtful(name: str, found: str, cure: str) -> Check:
+    """Return a check that found what may surprise."""
+    return Check(name, CheckState.DOUBTFUL, found, cure)
+
+
+def wrong(name: str, found: str, cure: str) -> Check:
+    """Return a check that found what does not work."""
+    return Check(name, CheckState.WRONG, found, cure)
+
+
+def skipped(name: str, found: str) -> Check:
+    """Return a check that could not be made."""
+    return Check(name, CheckState.SKIPPED, found)
+
+
+def machine_checks() -> Iterator[Check]:
+    """Look at what is installed and at what the system allows. Nothing is sent."""
+    yield _versions()
+    yield _open_files()
+    if proxy := next((name for name in _PROXIES if os.environ.get(name)), None):
+        yield doubtful(
+            "proxy",
+            f"{proxy} is set, and proxies of the environment are not used",
+            "If this machine reaches the internet through a proxy only, give "
+            "SessionManager(proxy=...).",
+        )
+
+
+def _versions() -> Check:
+    floors = _floors()
+    installed = {name: _installed(name) for name in floors}
+    shown = ", ".join(f"{name} {installed[name]}" for name in floors)
+    found = f"{_PACKAGE} {version(_PACKAGE)}, Python {platform.python_version()}, {shown}"
+    old = [name for name in floors if _numbers(installed[name]) < _numbers(floors[name])]
+    if old:
+        wanted = " ".join(f"'{name}>={floors[name]}'" for name in old)
+        return wrong("versions", found, f"Run: pip install {wanted}")
+    return fine("versions", found)
+
+
+def _floors() -> dict[str, str]:
+    """Return the lowest versions that this package takes; what extras want is left out."""
+    matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "0 (missing)"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def _open_files() -> Check:
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return fine("open files", "this system sets no limit for them")
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = os.environ.get(MAX_CONNECTIONS_VARIABLE, "")
+    needed = (int(text) if text.isdecimal() else _DEFAULT_CONNECTIONS) + _OTHER_FILES
+    found = "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}"
+    if limit != resource.RLIM_INFINITY and limit < needed:
+        return wrong(
+            "open files",
+            f"{found}, and {needed} may be needed",
+            f"Run: ulimit -n {needed}, or set {MAX_CONNECTIONS_VARIABLE} to fewer.",
+        )
+    return fine("open files", f"{found}; {needed} may be needed")
+
+
+def server_checks(address: str) -> Iterator[Check]:
+    """Connect to the server of an account and request its head, without the key."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    is_tls = parts.scheme == "https"
+    connection = (
+        http.client.HTTPSConnection(host, parts.port, timeout=_SECONDS)
+        if is_tls
+        else http.client.HTTPConnection(host, parts.port, timeout=_SECONDS)
+    )
+    try:
+        reached = _connect(connection, host)
+        yield reached
+        if reached.cure is not None:
+            yield skipped("TLS", _NOT_REACHED)
+            yield skipped("clock", _NOT_REACHED)
+            return
+        yield _certificate(connection.sock) if is_tls else _plain(host)
+        yield _clock(connection)
+    finally:
+        connection.close()
+
+
+def _connect(connection: http.client.HTTPConnection, host: str) -> Check:
+    try:
+        connection.connect()
+    except ssl.SSLCertVerificationError as error:
+        return wrong(
+            "server",
+            f"the certificate of {host} is not trusted: {error.verify_message}",
+            "A proxy or firewall that opens TLS may be in between, or this machine's "
+            "certificates are out of date; the key is not sent there.",
+        )
+    except socket.gaierror:
+        return wrong(
+            "server",
+            f"the name {host} was not found",
+            "Check the account's name, as in https://NAME.app.invoicexpress.com, and this "
+            "machine's name service.",
+        )
+    except OSError as error:
+        why = "no response in time" if isinstance(error, TimeoutError) else error.strerror or "TLS"
+        return wrong(
+            "server",
+            f"no connection to {host}: {why}",
+            "Check --base-url, the network and a firewall in between.",
+        )
+    return fine("server", f"{host} at {connection.sock.getpeername()[0]}")
+
+
+def _plain(host: str) -> Check:
+    return fine("TLS", f"none: {host} is this machine")
+
+
+def _certificate(sock: object) -> Check:
+    if not isinstance(sock, ssl.SSLSocket):
+        return skipped("TLS", _NOT_REACHED)
+    certificate = sock.getpeercert() or {}
+    ends = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
+    days = int((ends - time.time()) / 86_400)
+    found = f"{sock.version()}, the certificate is good for {days} days"
+    if days < _SOON_DAYS:
+        return doubtful("TLS", found, "Nothing to do here; calls will fail if it is not renewed.")
+    return fine("TLS", found)
+
+
+def _clock(connection: http.client.HTTPConnection) -> Check:
+    try:
+        connection.request("HEAD", "/")
+        date = connection.getresponse().getheader("Date")
+        server = email.utils.parsedate_to_datetime(date or "")
+    except (OSError, http.client.HTTPException, ValueError):
+        return skipped("clock", "the server does not send its time")
+    skew = (dt.datetime.now(dt.UTC) - server).total_seconds()
+    found = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
+    if abs(skew) > _MAX_SKEW_SECONDS:
+        return doubtful(
+            "clock",
+            found,
+            "Set this machine's clock: when a Retry-After ends, when an intent was sent and on "
+            "which day --not-before falls are judged by it.",
+        )
+    return fine("clock", "as the server's" if abs(skew) < 2 else found)  # noqa: PLR2004  # Date has whole seconds
+
+
+def account_skipped(why: str) -> list[Check]:
+    """Return the same checks, not made."""
+    return [skipped(name, why) for name in _NAMES]
+
+
+async def account_checks(account: AccountSession) -> list[Check]:
+    """List the account's sequences, once, and judge by the response."""
+    began = time.monotonic()
+    error: InvoiceXpressError
+    try:
+        sequences = await account.sequences.list()
+    except InvoiceXpressError as failure:
+        error = failure
+    else:
+        seconds = time.monotonic() - began
+        return [
+            fine(
+                "key",
+                f"opens {account.name}; sequences: {len(sequences)}, listed in {seconds:.2f} s",
+            ),
+            fine("limit", "780 requests a minute for the account; not reached"),
+            _registration(sequences),
+        ]
+    return [_key(error), _limit(error), skipped("AT registration", "nothing could be read")]
+
+
+def _key(error: InvoiceXpressError) -> Check:
+    if isinstance(error, RateLimitedError):
+        return skipped("key", "the account's limit is reached")
+    if isinstance(error, AuthenticationError | PermissionDeniedError):
+        return wrong("key", message_of(error), cure_of(error))
+    return wrong("key", f"could not be tried: {message_of(error)}", cure_of(error))
+
+
+def _limit(error: InvoiceXpressError) -> Check:
+    if isinstance(error, RateLimitedError):
+        return wrong("limit", message_of(error), cure_of(error))
+    return skipped("limit", "nothing could be read")
+
+
+def _registration(sequences: Ordered[Sequence]) -> Check:
+    """Judge the account's AT set-up by its sequences: an account cannot read the set-up."""
+    name = "AT registration"
+    if not sequences:
+        return skipped(name, "there is no sequence to judge by; the first create will show it")
+    lacking = [one for one in sequences if one.registration in _LACKING]
+    registered = [one for one in sequences if one.registration is Registration.REGISTERED]
+    newest = max(sequences, key=lambda one: one.id)
+    if lacking:
+        found = f"{_named(lacking)}: document types without a validation code"
+        # An old one may stay so; the newest shows how it is now.
+        judge = wrong if newest in lacking else doubtful
+        return judge(name, found, _REGISTER)
+    if registered:
+        return fine(
+            name, f"works: {len(registered)} of {len(sequences)} sequences have their codes"
+        )
+    if newest.registration is Registration.NOT_APPLICABLE:
+        return fine(name, "not needed by any document type of this account")
+    return skipped(name, "the responses have no validation codes")
+
+
+def _named(sequences: Ordered[Sequence]) -> str:
+    names = ", ".join(repr(one.serie) for one in sequences[:_MAX_NAMES])
+    more = len(sequences) - _MAX_NAMES
+    return f"{names} and {more} more" if more > 0 else names

@@ -1,0 +1,171 @@
+"""The accounts and the responses of `invoicexpress sandbox`, to rehearse a job on."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final, Literal
+
+import attrs
+from cyclopts import Parameter
+
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer, Sandbox, make_fault
+
+Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a series unregistered"]
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2999
+_MAX_LATENCY_SECONDS: Final = 600.0
+_MAX_SERIE_LENGTH: Final = 35  # the tax authority's own
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class RehearsalOptions:
+    """What to rehearse with. The accounts that are unlike the others are the last ones."""
+
+    serie_of: Annotated[
+        int | None,
+        Parameter(help="Give each account a registered series of this year, as its default."),
+    ] = None
+    unregistered: Annotated[
+        int, Parameter(help="So many accounts have a default series without codes (N/D).")
+    ] = 0
+    trial: Annotated[
+        int, Parameter(help="So many accounts are on trial: they respond with 401.")
+    ] = 0
+    without_at: Annotated[int, Parameter(help="So many accounts have no AT credentials.")] = 0
+    not_portuguese: Annotated[int, Parameter(help="So many accounts are not Portuguese.")] = 0
+    latency: Annotated[float, Parameter(help="Delay each response by so many seconds.")] = 0.0
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="NAME:SHARE, such as reset_peer:0.05: of twenty requests one takes effect and its "
+            "response is lost. May be given more than once.",
+            negative=(),
+        ),
+    ] = ()
+    shapes: Annotated[
+        Literal["newest", "older"],
+        Parameter(help="Of the responses: as described in 2026, or as on the older pages."),
+    ] = "newest"
+
+    @property
+    def kinds(self) -> tuple[tuple[Kind, int], ...]:
+        """How many accounts are unlike the others, and in what."""
+        return (
+            ("on trial", self.trial),
+            ("without AT credentials", self.without_at),
+            ("not Portuguese", self.not_portuguese),
+            ("with a series unregistered", self.unregistered),
+        )
+
+    @property
+    def needs_faults(self) -> bool:
+        """Whether only a server that fails on demand can do it."""
+        return bool(self.fault) or self.latency > 0.0
+
+
+def check(options: RehearsalOptions) -> None:
+    """Check what can be checked before there are accounts.
+
+    Raises:
+        ConfigurationError: An option has a value that makes no sense.
+    """
+    year = options.serie_of
+    if year is not None and not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise ConfigurationError(f"Give --serie-of a year such as 2026, not {year}.")
+    if min(number for _, number in options.kinds) < 0:
+        raise ConfigurationError("Give a number of accounts that is 0 or more.")
+    if not 0.0 <= options.latency <= _MAX_LATENCY_SECONDS:
+        raise ConfigurationError(
+            f"Give --latency from 0 to {_MAX_LATENCY_SECONDS:.0f} seconds, not {options.latency:g}."
+        )
+    if sum(_weights(options).values()) > 1.0:
+        raise ConfigurationError("The shares of all --fault together are more than 1.")
+
+
+def prepare(
+    sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
+) -> Mapping[str, Kind]:
+    """Make the accounts and the responses as requested; return the accounts unlike the others.
+
+    Raises:
+        ConfigurationError: There are too few accounts for the request.
+    """
+    unlike = _chosen(names, options)
+    for name, kind in unlike.items():
+        _change(sandbox, name, kind)
+    for name in names:
+        is_registered = unlike.get(name) != "with a series unregistered"
+        # One that is restored from a file has its series already.
+        if not sandbox.sequences(name) and (options.serie_of is not None or not is_registered):
+            # Without a year, as a new account's own: it is named after the company.
+            serie = str(options.serie_of or name.upper()[:_MAX_SERIE_LENGTH])
+            sandbox.add_sequence(name, serie, is_default=True, is_registered=is_registered)
+    if options.shapes == "older":
+        sandbox.use_older_shapes()
+    if isinstance(sandbox, FaultServer):
+        _plan_faults(sandbox, options)
+    return unlike
+
+
+def describe(unlike: Mapping[str, Kind]) -> str:
+    """Return a line for each kind of account that is unlike the others."""
+    kinds = dict.fromkeys(unlike.values())
+    return "".join(
+        f"{kind}: {', '.join(name for name, one in unlike.items() if one == kind)}\n"
+        for kind in kinds
+    )
+
+
+def _chosen(names: Sequence[str], options: RehearsalOptions) -> Mapping[str, Kind]:
+    wanted: list[Kind] = [kind for kind, number in options.kinds for _ in range(number)]
+    if len(wanted) > len(names):
+        raise ConfigurationError(
+            f"{len(wanted)} accounts are to be unlike the others, and there are {len(names)}: "
+            "give more with --accounts."
+        )
+    return dict(zip(names[len(names) - len(wanted) :], wanted, strict=True))
+
+
+def _change(sandbox: Sandbox | FaultServer, name: str, kind: Kind) -> None:
+    account = sandbox.accounts[name]
+    match kind:
+        case "on trial":
+            sandbox.update_account(attrs.evolve(account, is_trial=True))
+        case "without AT credentials":
+            sandbox.update_account(attrs.evolve(account, has_at_credentials=False))
+        case "not Portuguese":
+            sandbox.update_account(attrs.evolve(account, country="IE"))
+        case "with a series unregistered":
+            pass  # the account is as any other
+
+
+def _plan_faults(server: FaultServer, options: RehearsalOptions) -> None:
+    weights = {make_fault(name): share for name, share in _weights(options).items()}
+    share = sum(weights.values())
+    if options.latency > 0.0:
+        weights[make_fault("latency", seconds=options.latency)] = 1.0 - share
+        share = 1.0
+    server.faults.randomly(weights, share=share)
+
+
+def _weights(options: RehearsalOptions) -> dict[str, float]:
+    return dict(map(_weight, options.fault))
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, share = text.partition(":")
+    if name not in FAULT_NAMES:
+        near = difflib.get_close_matches(name, FAULT_NAMES, n=3, cutoff=0.3)
+        raise ConfigurationError(
+            f"There is no fault {name!r}. Some that there are: {', '.join(near or FAULT_NAMES)}."
+        )
+    try:
+        number = float(share)
+    except ValueError:
+        number = -1.0
+    if not 0.0 < number <= 1.0:
+        raise ConfigurationError(
+            f"Give a fault with its share, such as --fault {name}:0.05, not {text!r}."
+        )
+    return name, number

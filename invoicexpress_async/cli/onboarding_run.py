@@ -1,0 +1,175 @@
+"""A run of an onboarding, with all that is shown of it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar, Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.job_run import JobRun
+from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions
+from invoicexpress_async.cli.progress import ProgressView, Step
+from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
+from invoicexpress_async.cli.shell import DONE, FAILED
+from invoicexpress_async.cli.signals import Interruption
+from invoicexpress_async.cli.summary import RunSummary
+from invoicexpress_async.cli.views.companies import (
+    DONE_AT,
+    CompanyView,
+    brief_text,
+    companies_object,
+    company_layout,
+    company_object,
+    company_view,
+    ends_text,
+    progress_text,
+    show_companies,
+)
+from invoicexpress_async.config import Secret
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyList,
+    CompanyOutcome,
+    CompanyStep,
+    CsvSink,
+    EnvFileSink,
+    KeySpool,
+    onboard,
+)
+from invoicexpress_async.provisioning import RunSettings, SqliteJournal
+
+_ENV_NAMES: Final = frozenset({".env"})
+_GO_ON: Final = (
+    "Run the same command again: each company goes on where it is, and no account is created twice."
+)
+
+
+@attrs.frozen(kw_only=True)
+class Onboarding:
+    """The input of an onboarding.
+
+    Attributes:
+        companies: To be onboarded.
+        partner: The name of the account that creates theirs.
+        partner_key: Its key.
+        journal: The file of the journal.
+        keys_out: Where new keys go.
+        spool: Where they are until then.
+        job: The options of the command.
+        settings: What the run may do.
+        options: The connection and the form of the output.
+    """
+
+    companies: CompanyList
+    partner: str
+    partner_key: Secret
+    journal: Path
+    keys_out: Path
+    spool: Path
+    job: OnboardOptions
+    settings: RunSettings
+    options: PartnerOptions
+
+
+async def run_onboarding(onboarding: Onboarding) -> int:
+    """Run an onboarding, show it, and return the exit code."""
+    given, interruption = onboarding, Interruption()
+    output = OutputOptions(as_json=given.options.as_json, report=given.job.report)
+    async with open_manager(given.options) as manager, SqliteJournal(given.journal) as journal:
+        run = _OnboardingRun(
+            manager=manager,
+            journal=journal,
+            onboarding=given,
+            summary=RunSummary(total=len(given.companies.companies)),
+            sinks=open_sinks(output, company_layout, company_object, interruption.stop.request),
+            interruption=interruption,
+        )
+        return await run.run()
+
+
+@attrs.define(eq=False, kw_only=True)
+class _OnboardingRun(JobRun[CompanyView]):
+    records: ClassVar[str] = "companies"
+    manager: SessionManager
+    journal: SqliteJournal
+    onboarding: Onboarding
+    steps: Counter[CompanyStep] = attrs.field(factory=Counter[CompanyStep])
+    undelivered: int = 0
+
+    async def execute(self, view: ProgressView) -> None:
+        given = self.onboarding
+        report = await onboard(
+            self.manager,
+            self.manager.account(given.partner, given.partner_key.reveal()),
+            given.companies,
+            journal=self.journal,
+            key_spool=KeySpool(given.spool),
+            secret_sink=_sink(given.keys_out),
+            forget=given.job.forget,
+            concurrency=given.job.concurrency,
+            settings=given.settings,
+            on_step=lambda company, step: self._on_step(company, step, view),
+            on_outcome=lambda outcome: self._on_outcome(outcome, view),
+            stop=self.interruption.stop,
+        )
+        self.undelivered, self.problem = report.undelivered, report.problem
+
+    def _on_step(self, _company: Company, step: CompanyStep, view: ProgressView) -> None:
+        self.steps[DONE_AT[step]] += 1
+        self._show_progress(view)
+
+    def _on_outcome(self, outcome: CompanyOutcome, view: ProgressView) -> None:
+        self.add(company_view(outcome))
+        self._show_progress(view)
+
+    def _show_progress(self, view: ProgressView) -> None:
+        summary = self.summary
+        view.update(
+            Step(
+                ended=summary.ended,
+                text=progress_text(summary, self.steps),
+                brief=brief_text(summary, self.steps),
+                skipped=summary.recorded,
+            )
+        )
+
+    def summary_object(self, seconds: float) -> dict[str, object]:
+        return companies_object(
+            self.summary,
+            self.steps,
+            seconds=seconds,
+            undelivered=self.undelivered,
+            problem=self.problem,
+        )
+
+    def show_tables(self, seconds: float) -> None:
+        show_companies(self.summary, seconds=seconds)
+
+    def show_rest(self) -> None:
+        if self.undelivered:
+            print_failure(
+                f"{self.undelivered} new keys are not delivered, and are in "
+                f"{self.onboarding.spool} only. Keep that file, and let no one else read it.",
+                as_json=self.sinks.as_json,
+            )
+
+    def end_text(self) -> str:
+        summary = self.summary
+        left = f", {summary.not_started} not started" if summary.not_started else ""
+        return f"{ends_text(summary)}{left}, of {summary.total} companies. {_GO_ON}"
+
+    def end_by_itself(self) -> None:
+        if self.summary.failed:
+            self.print_end("Not all is done")
+
+    def exit_code(self) -> int:
+        # A reader that goes away stops the run, but the companies are still to be done.
+        return max(self.summary.exit_code, FAILED if self.summary.not_started else DONE)
+
+
+def _sink(path: Path) -> CsvSink | EnvFileSink:
+    is_env = path.suffix.lower() in _ENV_NAMES or path.name in _ENV_NAMES
+    return EnvFileSink(path) if is_env else CsvSink(path)

@@ -1,0 +1,143 @@
+"""What every command needs of a shell: exit codes, the program's name, text, a guarded stdout."""
+
+import codecs
+import io
+import os
+import shlex
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+UNKNOWN: Final = 3
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+MEANINGS: Final = {
+    DONE: "all done",
+    FAILED: "something was refused or failed",
+    USAGE: "wrong usage or configuration; nothing was sent",
+    UNKNOWN: "something was sent whose outcome is not known",
+    INTERRUPTED: "interrupted",
+}
+
+
+_NAME: Final = "invoicexpress"
+_PACKAGE: Final = "invoicexpress_async"
+
+_WIDTH: Final = 100
+_ERRORS: Final = "invoicexpress-plain"
+_PLAIN: Final[Mapping[str, str]] = {
+    "\N{CHECK MARK}": "+",
+    "\N{BALLOT X}": "x",
+    "\N{MIDDLE DOT}": ".",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{EN DASH}": "-",
+}
+
+
+def program(argv: Sequence[str] | None = None, python: str | None = None) -> str:
+    """Return the command as it was typed: the name alone where a shell finds it.
+
+    Args:
+        argv: Instead of `sys.argv`.
+        python: Instead of the interpreter as it was typed.
+    """
+    given = (sys.argv if argv is None else argv)[0]
+    path = Path(given)
+    if path.name == "__main__.py" and path.parent.name == _PACKAGE:
+        interpreter = python or (sys.orig_argv or [sys.executable])[0]
+        return f"{shlex.quote(_as_found(interpreter))} -m {_PACKAGE}"
+    if path.stem != _NAME:
+        return _NAME  # called from another program
+    return shlex.quote(_as_found(given))
+
+
+def with_program_name(text: str) -> str:
+    """Return a text with the commands in it as they can be typed."""
+    return text.replace(f"`{_NAME} ", f"`{program()} ")
+
+
+def _as_found(given: str) -> str:
+    # A script's first argument is its whole path, also when the shell looked it up.
+    path = Path(given)
+    return path.name if shutil.which(path.name) == given else given
+
+
+def printable(text: str) -> str:
+    """Replace what is not printable: a server's text must not steer the terminal."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def echo(text: str) -> None:
+    """Write a sentence to stderr: in one line for logs, between words on a terminal."""
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{text}\n")
+
+
+def next_year() -> str:
+    """Return the serie of the coming year, such as "2027"."""
+    return str(datetime.now(tz=UTC).year + 1)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run a command; a stdout that cannot be written to ends it without a traceback."""
+    _open_closed()
+    _survive_narrow_encodings()
+    try:
+        code = work()
+        # Otherwise Python flushes after our last line, and shows its own text.
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        silence_broken(error)
+        return DONE  # the reader has read enough, as `head`
+    except OSError as error:
+        silence_broken(error)
+        sys.stderr.write(f"error: stdout cannot be written: {error.strerror}\n")
+        return FAILED
+    return code
+
+
+def silence_broken(error: OSError | None) -> None:
+    """Discard the rest of the output, and what Python flushes at its end."""
+    if error is None:
+        return
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # a stdout without a descriptor has nothing to flush
+
+
+def _open_closed() -> None:
+    # `>&-`: a socket must not become descriptor 1, and nothing reads what is written.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for life
+
+
+def _survive_narrow_encodings() -> None:
+    # A pipe on Windows, or an old locale, has no check marks: a "+" is better than a traceback.
+    codecs.register_error(_ERRORS, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
+
+
+def _in_ascii(character: str) -> str:
+    bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return _PLAIN.get(character) or bare or "?"

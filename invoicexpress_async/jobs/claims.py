@@ -1,0 +1,160 @@
+"""Claims of intents in a journal: whoever shares the journal, one of them sends."""
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from invoicexpress_async.call.claims import ClaimEnd
+from invoicexpress_async.config import canonical
+from invoicexpress_async.jobs.journal import (
+    INTENTS,
+    UNRESOLVED,
+    Change,
+    Claim,
+    Commit,
+    Entry,
+    Journal,
+    JournalError,
+    JournalState,
+    Key,
+)
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.intents import structure_intent
+from invoicexpress_async.protocol.strict import make_strict_converter
+
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
+
+ChangesOf = Callable[[Claim, JournalState], tuple[Change, ...]]
+"""Gives what else is written with a claim: in the state INTENT when it is won, and in that of its
+end."""
+
+_STATES: Final = {
+    ClaimEnd.NOT_SENT: JournalState.PLANNED,
+    ClaimEnd.REFUSED: JournalState.REFUSED,
+    ClaimEnd.APPLIED: JournalState.DONE,
+    ClaimEnd.UNKNOWN: JournalState.UNKNOWN,
+}
+
+
+def key_of(intent: Intent) -> Key:
+    """Return the key of an intent: two that request the same have the same."""
+    operation = intent["operation"]
+    if operation == "create":
+        return operation, intent["account"], canonical(intent["serie"] or "")
+    if operation == "register":
+        return operation, intent["account"], str(intent["sequence_id"])
+    number = intent.get("fiscal_id")
+    if number is not None:
+        return operation, number, ""
+    return operation, intent.get("email", "").casefold(), intent.get("organization_name", "")
+
+
+def _no_changes(_claim: Claim, _state: JournalState) -> tuple[Change, ...]:
+    return ()
+
+
+class JournalClaims:
+    """Claims intents in one journal, for one manager or for one item of a job.
+
+    Args:
+        journal: Open.
+        changes_of: What else is written in the same transactions.
+    """
+
+    def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
+        self._journal = journal
+        self._changes_of = changes_of
+        self._converter = make_strict_converter()
+        self._open: dict[Key, Claim] = {}
+        self._forgotten: dict[Key, Intent] = {}
+        self._token: str | None = None
+
+    @property
+    def token(self) -> str | None:
+        """The token of the claim that was won last."""
+        return self._token
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Win the right to send, or return the intent of the one who has it."""
+        key = key_of(intent)
+        claim = Claim(
+            key=key,
+            token=uuid.uuid4().hex,
+            intent=json.dumps(intent),
+            claimed_at=Timestamp.now().dump(),
+        )
+        there = await self._take(claim)
+        if there is not None:
+            other = self._intent_of(there)
+            if self._forgotten.get(key) != other:
+                return other
+            claim = Claim(
+                key=key,
+                token=claim.token,
+                intent=claim.intent,
+                claimed_at=claim.claimed_at,
+                replaces=str(there["token"]),
+            )
+            there = await self._take(claim)
+            if there is not None:
+                return self._intent_of(there)
+        self._forgotten.pop(key, None)
+        self._open[key] = claim
+        self._token = claim.token
+        return None
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        """Write what became of a request whose right was won."""
+        claim = self._open.pop(key_of(intent), None)
+        if claim is not None:
+            self._settle(claim, end)
+
+    def observe(self, intent: Intent) -> None:
+        """Write that what somebody's intent requested was seen to be there."""
+        _keep_quiet(self._journal.observe(key_of(intent)))
+
+    def forget(self, intent: Intent) -> None:
+        """Let the next claim take over from this very intent."""
+        self._forgotten[key_of(intent)] = intent
+
+    async def unresolved(self) -> tuple[Intent, ...]:
+        """Return the intents of all senders whose outcome is not known."""
+        entries = await self._journal.read(INTENTS, states=UNRESOLVED)
+        return tuple(map(self._intent_of, entries))
+
+    async def _take(self, claim: Claim) -> Entry | None:
+        changes = self._changes_of(claim, JournalState.INTENT)
+        try:
+            return await self._journal.claim(claim, *changes)
+        except asyncio.CancelledError:
+            # It may be won by now, and nothing of it is sent: it is given back, in that order.
+            self._settle(claim, ClaimEnd.NOT_SENT)
+            raise
+
+    def _settle(self, claim: Claim, end: ClaimEnd) -> None:
+        state = _STATES[end]
+        if claim.replaces is not None and state is JournalState.PLANNED:
+            state = JournalState.UNKNOWN  # as unknown as the one that it was to replace
+        commit = self._journal.settle(claim, state, *self._changes_of(claim, state))
+        commit.add_done_callback(_report)
+
+    def _intent_of(self, entry: Entry) -> Intent:
+        try:
+            return structure_intent(json.loads(str(entry["intent"])), self._converter)
+        except ValueError:
+            pass
+        key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
+        raise JournalError(f"The journal is damaged in its table intents, entry {key}: intent.")
+
+
+def _keep_quiet(commit: Commit) -> None:
+    commit.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _report(commit: Commit) -> None:
+    if not commit.cancelled() and (error := commit.exception()) is not None:
+        _LOGGER.error("What became of an intent was not written: %s", error)
