@@ -59,6 +59,7 @@ _HOMES: Final = {
         "UnexpectedRedirectError",
         "UnknownSequenceError",
         "UnprocessableError",
+        "UntrustedConnectionError",
     ),
     "config": (
         "Secret",

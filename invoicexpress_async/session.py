@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from ssl import SSLContext
 from types import TracebackType
 from typing import Final, NoReturn, Self, TypedDict, TypeVar
@@ -51,7 +51,18 @@ from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.transport.address import Address
 
-_VERSION: Final = version("invoicexpress-async")
+
+def _installed_version() -> str:
+    """Return the version of this package; "unknown" when a frozen program has no metadata."""
+    try:
+        return version("invoicexpress-async")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+# Read once, at import: it looks for files.
+_VERSION: Final = _installed_version()
+
 # Hundreds of accounts keep their connections; so many over TLS take under 150 MB.
 _DEFAULT_MAX_CONNECTIONS: Final = 1_000
 _DEFAULT_GRACE_SECONDS: Final = 10.0
