@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 import attrs
@@ -77,7 +78,7 @@ class AccountLimiter:
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
         self._spread: Spread | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None for nobody
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -135,21 +136,27 @@ class AccountLimiter:
             self._spread.sent(self._clock.now())
 
     async def _queue(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiting is None:
+            self._waiting = OrderedDict()
+        is_first = not self._waiting
+        self._waiting[turn] = None
         try:
-            if self._waiting[0] is not turn:
+            if not is_first:
                 await turn
             while not self._has_room():
                 await self._wait_for_room()
             self._take()  # before the next in the queue looks
         finally:
-            self._waiting.remove(turn)
+            del self._waiting[turn]
             self._call_next()
 
     def _call_next(self) -> None:
-        if self._waiting and not self._waiting[0].done():
-            self._waiting[0].set_result(None)
+        first = next(iter(self._waiting or ()), None)
+        if first is None:
+            self._waiting = None
+        elif not first.done():
+            first.set_result(None)
 
     def _has_room(self) -> bool:
         now = self._clock.now()
