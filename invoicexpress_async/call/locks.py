@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TypeAlias
 
 # Thousands may be cancelled together: each leaves at no cost.
-_Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
+_Queue: TypeAlias = OrderedDict[asyncio.Future[None], None]
 
 
 class KeyedLock:
