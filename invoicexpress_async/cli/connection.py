@@ -67,7 +67,11 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
         if not (math.isfinite(options.timeout) and options.timeout > 0):
             raise ConfigurationError(f"--timeout is {options.timeout:g}: give seconds above 0.")
         timeouts = attrs.evolve(timeouts, total_seconds=options.timeout)
-    return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
+    return SessionManager(
+        base_url=base_url_of(options).template,
+        timeouts=timeouts,
+        proxy=options.proxy or None,
+    )
 
 
 @contextlib.asynccontextmanager

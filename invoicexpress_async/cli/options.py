@@ -23,6 +23,13 @@ class ConnectionOptions:
             help="The API's address with {account} in it; the provider's own by default.",
         ),
     ] = None
+    proxy: Annotated[
+        str | None,
+        Parameter(
+            env_var="INVOICEXPRESS_PROXY",
+            help="The URL of a proxy; best by the variable when it holds a password.",
+        ),
+    ] = None
     timeout: Annotated[
         float | None,
         Parameter(
