@@ -21,6 +21,7 @@ MOMENTS = (
     "a batch is committed",
     "a commit is acknowledged",
     "a commit is known",
+    "a claim is won",
     "the first byte of a request leaves",
 )
 
