@@ -24,6 +24,7 @@ from invoicexpress_async.errors import (
     RateLimitedError,
     SessionClosedError,
     TransportError,
+    UntrustedConnectionError,
 )
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import (
@@ -300,7 +301,9 @@ def _without_retry(action: Action) -> Action:
 
 def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
     text = f"No answer from {context.address.origin}: {attempt.failure}."
-    return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
+    if attempt.is_sent:
+        return TransportError(text)
+    return (UntrustedConnectionError if attempt.is_untrusted else ConnectionFailedError)(text)
 
 
 def _withdrawn(waited: float) -> DeadlineExceededError:

@@ -2,10 +2,12 @@
 
 import asyncio
 from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 import attrs
 
+from invoicexpress_async.call.spread import Spread
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
@@ -57,13 +59,14 @@ class AccountLimiter:
 
     The server counts a request somewhere between its send and its answer, so a slot that is
     freed `per_seconds` after the answer keeps every window of the server within the limit,
-    whatever the network delays. Nothing is spread out: a full burst goes at once.
+    whatever the network delays. A full burst goes at once, until a 429 says that the server does
+    not take bursts: then the account is spread out evenly, and bursts are tried again later.
     """
 
     # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
     __slots__ = (
         "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
-        "_paused_until", "_waiting",
+        "_paused_until", "_spread", "_waiting",
     )  # fmt: skip
 
     def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
@@ -74,7 +77,8 @@ class AccountLimiter:
         self._in_flight = 0
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
-        self._waiting: list[asyncio.Future[None]] = []
+        self._spread: Spread | None = None
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None for nobody
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -82,6 +86,8 @@ class AccountLimiter:
         """Whether it knows nothing that a new limiter would not."""
         now = self._clock.now()
         self._drop_expired(now)
+        if self._spread is not None and not self._spread.is_over(now):
+            return False
         return not (self._in_flight or self._waiting or self._freed_at or now < self._paused_until)
 
     @property
@@ -93,7 +99,7 @@ class AccountLimiter:
         """Take a slot if there is one and nobody waits; return whether it was."""
         if self._waiting or not self._has_room():
             return False
-        self._in_flight += 1
+        self._take()
         return True
 
     async def acquire(self) -> None:
@@ -101,7 +107,6 @@ class AccountLimiter:
         if self.acquire_at_once():
             return
         await self._queue()
-        self._in_flight += 1
 
     def release(self) -> None:
         """Say that the request was answered or has failed: its slot is freed a window later."""
@@ -116,31 +121,55 @@ class AccountLimiter:
             self._freed.set_result(None)
 
     def pause(self, seconds: float) -> None:
-        """Hold the whole account back, as after a 429."""
-        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+        """Hold the whole account back after a 429, and spread it out from then on."""
+        now = self._clock.now()
+        self._paused_until = max(self._paused_until, now + seconds)
+        if not self._held_seconds:
+            return  # without a limit, no pace is known
+        if self._spread is None or self._spread.is_over(now):
+            self._spread = Spread(self._held_seconds, self._allowed)
+        self._spread.refused(now, self._paused_until)
+
+    def _take(self) -> None:
+        self._in_flight += 1
+        if self._spread is not None:
+            self._spread.sent(self._clock.now())
 
     async def _queue(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiting is None:
+            self._waiting = OrderedDict()
+        is_first = not self._waiting
+        self._waiting[turn] = None
         try:
-            if self._waiting[0] is not turn:
+            if not is_first:
                 await turn
             while not self._has_room():
                 await self._wait_for_room()
+            self._take()  # before the next in the queue looks
         finally:
-            self._waiting.remove(turn)
+            del self._waiting[turn]
             self._call_next()
 
     def _call_next(self) -> None:
-        if self._waiting and not self._waiting[0].done():
-            self._waiting[0].set_result(None)
+        first = next(iter(self._waiting or ()), None)
+        if first is None:
+            self._waiting = None
+        elif not first.done():
+            first.set_result(None)
 
     def _has_room(self) -> bool:
         now = self._clock.now()
-        if now < self._paused_until:
+        if now < self._opens_at(now):
             return False
         self._drop_expired(now)
         return self._in_flight + len(self._freed_at) < self._allowed
+
+    def _opens_at(self, now: float) -> float:
+        """Return before when nothing is sent, however many slots are free."""
+        if self._spread is None or not self._spread.is_active(now):
+            return self._paused_until
+        return max(self._paused_until, self._spread.next_at)
 
     def _drop_expired(self, now: float) -> None:
         if self._freed_at and self._freed_at[0] <= now:
@@ -148,8 +177,9 @@ class AccountLimiter:
 
     async def _wait_for_room(self) -> None:
         now = self._clock.now()
-        if now < self._paused_until:
-            await self._clock.sleep(self._paused_until - now)
+        opens_at = self._opens_at(now)
+        if now < opens_at:
+            await self._clock.sleep(opens_at - now)
             return
         self._freed = asyncio.get_running_loop().create_future()
         if not self._freed_at:

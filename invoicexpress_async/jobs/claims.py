@@ -3,12 +3,12 @@
 import asyncio
 import json
 import logging
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.config import canonical
+from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
     INTENTS,
     UNRESOLVED,
@@ -86,7 +86,7 @@ class JournalClaims:
         key = key_of(intent)
         claim = Claim(
             key=key,
-            token=uuid.uuid4().hex,
+            token=new_token(),
             intent=json.dumps(intent),
             claimed_at=Timestamp.now().dump(),
         )

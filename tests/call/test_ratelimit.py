@@ -122,7 +122,7 @@ async def test_a_pause_holds_the_whole_account_and_only_grows(clock: FakeClock) 
     assert one.is_paused
     started = clock.now()
 
-    await asyncio.gather(one.acquire(), one.acquire())
+    await one.acquire()
 
     assert clock.now() - started == 30.0
     assert not one.is_paused
@@ -345,8 +345,20 @@ async def test_a_pause_ends_at_its_very_moment(clock: FakeClock) -> None:
 
     clock.advance(5.0)
 
-    assert one.is_idle
     assert not one.is_paused
+
+
+async def test_what_a_429_taught_is_forgotten_when_bursts_were_taken_for_as_long(
+    clock: FakeClock,
+) -> None:
+    one = limiter(clock)
+    one.pause(5.0)
+
+    clock.advance(5.0 + 2 * 5 * 60.0)
+    assert not one.is_idle
+    clock.advance(1.0)
+
+    assert one.is_idle
 
 
 async def test_the_registry_sweeps_at_a_thousand_and_then_at_twice_what_is_left(

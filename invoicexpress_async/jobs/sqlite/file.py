@@ -19,8 +19,8 @@ _VERSION: Final = 2
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
-CREATE TABLE runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
-CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 # Version 1 kept an intent in its row or company only. What is unresolved there becomes a claim
 # that only a take-over can win.
@@ -44,6 +44,8 @@ FROM companies WHERE intent IS NOT NULL AND json_valid(intent);
 # In the table of jobs: under which name it is open, and where its last entries are.
 _LEFT_OPEN: Final = "left open"
 _ENTRIES: Final = "last entries"
+_TRIES: Final = 5
+_TRY_AGAIN_SECONDS: Final = 0.1
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -193,8 +195,13 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 
 def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | None:  # noqa: FBT001  # one of two facts
     """Return what is missing of a journal that was left open."""
-    marks = dict(connection.execute("SELECT name, value FROM job").fetchall())
-    if marks.get(_ENTRIES) == "elsewhere" and not has_log:
+    marks = _marks(connection)
+    for _ in range(_TRIES):
+        if has_log or marks.get(_ENTRIES) != "elsewhere":
+            break
+        time.sleep(_TRY_AGAIN_SECONDS)  # another run may be opening it just now
+        has_log, marks = _has_log(path), _marks(connection)
+    else:
         return (
             f"was in use when it was moved or copied, and its last entries are in its file "
             f"{path.name}-wal, which is not beside it: put that file there"
@@ -205,10 +212,14 @@ def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | No
     return None
 
 
+def _marks(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, value FROM job").fetchall())
+
+
 def _create(connection: sqlite3.Connection) -> None:
-    # One transaction: killed in the middle, the file is empty still.
+    # One transaction: killed in the middle, the file is empty still. Another run may be first.
     connection.executescript(
-        f"BEGIN; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
+        f"BEGIN IMMEDIATE; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
         f"PRAGMA user_version = {_VERSION}; COMMIT;"
     )
 
