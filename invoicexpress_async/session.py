@@ -45,6 +45,8 @@ from invoicexpress_async.config import (
 )
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
+from invoicexpress_async.jobs.claims import JournalClaims
+from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
@@ -127,6 +129,10 @@ class SessionManager:
             event loop; what it raises is logged, and harms nothing.
         key_ttl_seconds: How long a key that a callable gave is kept; after a 401 it is asked for
             again at once.
+        journal: An open journal, in which every create, register and account create is claimed
+            before it is sent: whoever shares it, in this process, another one or on another host,
+            one of them sends, and the others read for it. Without one, only this manager knows
+            what it sends: two processes that ensure the same at once may both send it.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -148,6 +154,7 @@ class SessionManager:
         clock: Clock | None = None,
         on_event: Callable[[Event], None] | None = None,
         key_ttl_seconds: float = _DEFAULT_KEY_TTL_SECONDS,
+        journal: Journal | None = None,
     ) -> None:
         hidden_url = None if base_url is None else _Given(base_url)
         hidden_proxy = None if proxy is None else _Given(proxy)
@@ -176,6 +183,7 @@ class SessionManager:
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
         self._instrumentation = Instrumentation(on_event, clock)
+        self._claims = None if journal is None else JournalClaims(check_journal(journal))
         converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
@@ -252,6 +260,7 @@ class SessionManager:
             total_seconds=self._timeouts.total_seconds,
             policy=self._retry,
             owner=self,
+            claims=self._claims,
         )
         return AccountSession(self._shared, link)
 
@@ -287,6 +296,16 @@ class SessionManager:
         To be stored on the way out: `SequenceService.resume` takes each, in any process.
         """
         return self._shared.dispatcher.unresolved.all()
+
+    async def read_unresolved(self) -> tuple[Intent, ...]:
+        """Return the unresolved intents of all processes that share the manager's journal.
+
+        Without a journal, those of this manager. `SequenceService.resume` takes each.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        return self.unresolved() if self._claims is None else await self._claims.unresolved()
 
     async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
         """Close in bounded time. Closing again does nothing.

@@ -148,11 +148,12 @@ class Dispatcher:
         """
         claims = call.context.claims
         if claims is not None:
+            # Read before: a process may be frozen when its claim is durable and before it knows.
+            since = self.clock.uptime()
             other = await claims.claim(intent)
             if other is not None:
                 await call.persist_intent(other)
                 return other
-            since = self.clock.uptime()
             call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
             call.has_changed = False
         try:

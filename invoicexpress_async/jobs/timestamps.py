@@ -29,7 +29,7 @@ class Timestamp:
     @classmethod
     def now(cls) -> Self:
         """Return the present."""
-        return cls(wall=time.time(), steady=time.monotonic(), boot=_BOOT_ID)
+        return cls(wall=time.time(), steady=time.monotonic(), boot=BOOT_ID)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -68,4 +68,4 @@ def _read_boot() -> str:
 
 
 # Read once, at import: it is a file.
-_BOOT_ID: Final = _read_boot()
+BOOT_ID: Final = _read_boot()
