@@ -72,7 +72,8 @@ class KeptConnection:
         """Whether nothing has arrived that the event loop has not read yet, such as its end."""
         transport = self._protocol.transport
         channel = None if transport is None else transport.get_extra_info("socket")
-        return channel is not None and not is_readable(channel.fileno())
+        # A transport of another kind does not say; what its loop has read is known anyway.
+        return channel is None or not is_readable(channel.fileno())
 
     def close(self) -> None:
         """Close it at once: what is read to its end needs no goodbye, and a peer may hang."""
