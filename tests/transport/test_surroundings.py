@@ -5,7 +5,6 @@ import contextlib
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,6 @@ async def test_nothing_in_the_event_loop_blocks(faulty: FaultServer, tmp_path: P
 @pytest.mark.fault(84)
 def test_a_plugin_that_forbids_sockets_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text("def test_a(invoicexpress_sandbox): pass\n")
-    began = time.monotonic()
 
     process = subprocess.run(  # pytest
         [sys.executable, "-m", "pytest", "-q", "--disable-socket", "--allow-unix-socket", "."],
@@ -153,7 +151,7 @@ def test_a_plugin_that_forbids_sockets_is_named_at_once(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert "SocketBlockedError" in process.stdout
-    assert time.monotonic() - began < 20  # it was the 30 seconds of a wait for the server
+    assert "TimeoutError" not in process.stdout  # as after a wait for a server that cannot start
 
 
 @pytest.mark.fault(84)
