@@ -23,7 +23,8 @@ from invoicexpress_async.call.instrumentation import (
 )
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
 from invoicexpress_async.call.lifecycle import Lifecycle
-from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
+from invoicexpress_async.call.limiter import RateLimit
+from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
@@ -133,6 +134,7 @@ class SessionManager:
             before it is sent: whoever shares it, in this process, another one or on another host,
             one of them sends, and the others read for it. Without one, only this manager knows
             what it sends: two processes that ensure the same at once may both send it.
+        process: Instead of this process, in tests that play several.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -155,6 +157,7 @@ class SessionManager:
         on_event: Callable[[Event], None] | None = None,
         key_ttl_seconds: float = _DEFAULT_KEY_TTL_SECONDS,
         journal: Journal | None = None,
+        process: Process | None = None,
     ) -> None:
         hidden_url = None if base_url is None else _Given(base_url)
         hidden_proxy = None if proxy is None else _Given(proxy)
@@ -167,7 +170,8 @@ class SessionManager:
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
-        self._limiters = LimiterRegistry(rate_limit, clock)
+        self._process = process or THIS_PROCESS
+        self._realm = self._process.enter(self._base_url.template, clock)
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,
@@ -187,7 +191,8 @@ class SessionManager:
         converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
-            limiters=self._limiters,
+            realm=self._realm,
+            rate_limit=rate_limit,
             budget=RetryBudget(),
             clock=clock,
             guard=self._guard,
@@ -286,7 +291,7 @@ class SessionManager:
             is_open=not self._guard.is_closing,
             calls_in_flight=self._guard.in_flight,
             connections=self._transport.connection_count,
-            accounts_slowed=self._limiters.count_paused(),
+            accounts_slowed=self._realm.limiters.count_paused(),
             calls=self._instrumentation.counters(),
         )
 
@@ -314,6 +319,8 @@ class SessionManager:
         raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
         sent twice.
         """
+        if not self._guard.is_closing:
+            self._process.leave(self._realm)
         try:
             await self._guard.drain(grace_seconds)
             await self._transport.close()
