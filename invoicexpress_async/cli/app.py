@@ -24,7 +24,9 @@ def build() -> App:
         exit_on_error=False,
     )
     for command in COMMANDS:
-        app.command(command.import_path, name=command.name, help_epilogue=examples_of(command.name))
+        # An application of its own, such as `sequences`, takes no text from here.
+        examples = {"help_epilogue": text} if (text := examples_of(command.name)) else {}
+        app.command(command.import_path, name=command.name, **examples)
     return app
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
@@ -19,6 +20,13 @@ from invoicexpress_async.provisioning.next_serie import has_year
 from invoicexpress_async.provisioning.plan import AccountList
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
+
+_FINE: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+
+
+def is_incomplete(sequence: Sequence) -> bool:
+    """Whether a document type of it needs a validation code and has none, as far as is known."""
+    return sequence.registration not in _FINE
 
 
 class Lack(StrEnum):
@@ -85,7 +93,7 @@ class AccountAudit:
         if self.wanted is None or self.error is not None:
             return None
         found = [one for one in self.sequences if self.wanted.is_name(one.serie)]
-        whole = [one for one in found if one not in self.incomplete]
+        whole = [one for one in found if not is_incomplete(one)]
         if any(one.is_default for one in whole):
             return None
         if whole:
@@ -104,14 +112,13 @@ class AccountAudit:
         Their `unregistered` names the types; those whose `registration` is PARTIAL must not be
         used. An answer without any codes, as old ones are, counts as incomplete: it is not known.
         """
-        fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
-        return tuple(one for one in self.sequences if one.registration not in fine)
+        return tuple(one for one in self.sequences if is_incomplete(one))
 
     @property
     def is_fine(self) -> bool:
         """Whether it could be read and has one default, wholly registered and the one wanted."""
         defaults = self.defaults
-        is_one = len(defaults) == 1 and defaults[0] not in self.incomplete
+        is_one = len(defaults) == 1 and not is_incomplete(defaults[0])
         return is_one and self.lack is None
 
 

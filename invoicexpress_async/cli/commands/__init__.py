@@ -77,10 +77,6 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "audit accounts.csv --report audit.xlsx --language pt",
     ),
     "status": ("status 2027.db", "status 2027.db --report 2027.html"),
-    "sequences": (
-        "sequences list --account acme --api-key-file acme.key",
-        "sequences set-current 2027 --account acme --api-key-file acme.key",
-    ),
     "template": ("template accounts", "template companies --out new.csv"),
     "explain": ("explain 422/004", "explain OutcomeUnknownError", "explain 3"),
 }

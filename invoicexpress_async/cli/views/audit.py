@@ -40,6 +40,7 @@ from invoicexpress_async.cli.views.columns import (
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit, Lack
+from invoicexpress_async.provisioning.audit import is_incomplete
 
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
@@ -244,7 +245,7 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
         line = attrs.evolve(start, sequence=sequence)
         if has_several and sequence.is_default:
             yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
-        elif sequence in seen.incomplete:
+        elif is_incomplete(sequence):
             is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
             found = _incomplete(line, sequence)
             yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
