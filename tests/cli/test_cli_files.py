@@ -78,7 +78,7 @@ async def test_a_report_never_overwrites_the_accounts(
 async def test_a_report_never_overwrites_a_file_that_is_no_report(
     run: Run, sandbox: Sandbox, tmp_path: Path, option: str
 ) -> None:
-    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "thesis.txt"
+    path, report = accounts_file(tmp_path, sandbox, 2), tmp_path / "thesis.csv"
     report.write_text("years of work")
     arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
 
