@@ -274,6 +274,7 @@ async def onboarders(
     manager: ix.SessionManager, account: ix.AccountSession, sink: onboarding.SecretSink
 ) -> None:
     companies = onboarding.CompanyList.from_csv("c.csv", serie="2027", accepts_terms=True)
+    assert_type(companies.notes, tuple[str, ...])
     assert_type(companies.companies, tuple[onboarding.Company, ...])
     journal = provisioning.SqliteJournal("job.sqlite3")
     spool = onboarding.KeySpool("keys.spool")

@@ -134,6 +134,14 @@ def _warn_if_open(path: Path, mode: int) -> None:
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
 
 
+def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
+    """Say how a file was read, and when others can read the keys in it."""
+    for note in notes:
+        sys.stderr.write(f"warning: {note}.\n")
+    if has_keys and os.name == "posix" and path.is_file():
+        _warn_if_open(path, path.stat().st_mode)
+
+
 def confirm(what: str) -> bool:
     """Ask on the terminal, and return whether the user agrees.
 

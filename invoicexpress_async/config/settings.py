@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import attrs
 
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 
 DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
@@ -28,6 +28,9 @@ _PLACEHOLDER: Final = "{account}"
 _BARE_HOST: Final = re.compile(r"[a-z]+://\{account\}\.?(?:[:/]|$)", re.IGNORECASE)
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ACCOUNT_URL: Final = re.compile(
+    r"(?:https?://)?([a-z0-9-]+)\.app\.invoicexpress\.com(?::443)?(?:[/?#].*)?", re.IGNORECASE
+)
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
@@ -147,6 +150,12 @@ def check_account_name(name: object) -> str:
     return lowered
 
 
+def account_name_in(text: str) -> str:
+    """Return the account's name in the address of its pages, or the text when it is none."""
+    found = _ACCOUNT_URL.fullmatch(text.strip())
+    return found[1] if found else text
+
+
 def check_serie(serie: object) -> str:
     """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
 
@@ -170,6 +179,21 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r} has an invisible character in it, {invisible}."
         )
     return serie
+
+
+def check_new_serie(serie: object) -> str:
+    """Return the name of a sequence that is to be made, which can never be deleted.
+
+    Raises:
+        ConfigurationError: as `check_serie`; or a spreadsheet's error, formula or rounded number,
+            or spaces around it.
+    """
+    name = check_serie(serie)
+    if misread := misread_in(name):
+        raise ConfigurationError(
+            f"The serie {name!r} {misread}; a name can never be changed or deleted."
+        )
+    return name
 
 
 def check_id(value: object) -> int:

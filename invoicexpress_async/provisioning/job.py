@@ -74,6 +74,7 @@ class RowJob:
                 row=row,
                 state=RowState(state),
                 seconds=0.0,
+                sequence=item.record.sequence,
                 created=False,
                 error=None if is_done else _recorded_refusal(item),
                 is_recorded=True,
@@ -186,32 +187,34 @@ async def row_tasks(plan: Plan, journal: RowJournal | None) -> AsyncIterator[Row
         JournalError: the journal cannot be read.
     """
     if plan.stream is not None:
-        async for task in _streamed(plan.stream, journal):
+        async for task in _streamed(plan, plan.stream, journal):
             yield task
         return
     if journal is None:
         async for chunk in _chunks(plan.rows):
-            for row in chunk:
+            for row in filter(plan.is_chosen, chunk):
                 yield RowTask(row=row)
         return
     unresolved = await journal.unresolved()
     if unresolved:
-        async for task in _looked_up(plan.rows, journal, only=unresolved):
+        async for task in _looked_up(plan, journal, only=unresolved):
             yield task
-    async for task in _looked_up(plan.rows, journal, but=unresolved):
+    async for task in _looked_up(plan, journal, but=unresolved):
         yield task
 
 
 async def _looked_up(
-    rows: Iterable[PlanRow],
+    plan: Plan,
     journal: RowJournal,
     *,
     only: frozenset[Key] | None = None,
     but: frozenset[Key] = frozenset(),
 ) -> AsyncIterator[RowTask]:
-    async for chunk in _chunks(rows):
+    async for chunk in _chunks(plan.rows):
         wanted = [
-            row for row in chunk if (only is None or key_of(row) in only) and key_of(row) not in but
+            row
+            for row in filter(plan.is_chosen, chunk)
+            if (only is None or key_of(row) in only) and key_of(row) not in but
         ]
         records = await journal.look_up(wanted) if wanted else []
         for row, record in zip(wanted, records, strict=True):
@@ -220,10 +223,12 @@ async def _looked_up(
 
 
 async def _streamed(
-    rows: AsyncIterable[PlanRow], journal: RowJournal | None
+    plan: Plan, rows: AsyncIterable[PlanRow], journal: RowJournal | None
 ) -> AsyncIterator[RowTask]:
     with contextlib.closing(RowConflicts()) as conflicts:
         async for row in rows:
+            if not plan.is_chosen(row):
+                continue
             problem = conflicts.find(row)
             if problem is not None:
                 # Not entered into the journal: there, it would be the earlier row.
