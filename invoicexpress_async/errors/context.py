@@ -25,15 +25,15 @@ class InvoiceXpressError(Exception):
         may_have_been_processed: Whether the server may have carried the request out.
         request_id: Of the call, as its log lines and events have it; it is not sent.
         cure: What to do about it.
-        anchor: Where the README tells of errors of this class; a traceback ends with it.
+        anchor: The place in the documentation that describes the class; a traceback ends with it.
     """
 
     cure: str = "Read the text above, and report it if it does not help."
-    anchor: ClassVar[str] = "README.md#invoicexpresserror"
+    anchor: ClassVar[str] = "docs/errors.md#invoicexpresserror"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.anchor = f"README.md#{cls.__name__.lower()}"
+        cls.anchor = f"docs/errors.md#{cls.__name__.lower()}"
 
     def __init__(  # noqa: PLR0913  # the context that every error can carry
         self,

@@ -1,6 +1,6 @@
 """What may be sent again: the decision table, pure and without I/O.
 
-Decided on evidence, never on the name of an exception. The table is the README's.
+Decided on evidence, never on the name of an exception. The table is in docs/what-is-sent-again.md.
 """
 
 import email.utils
