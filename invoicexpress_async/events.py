@@ -44,15 +44,15 @@ class AttemptStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded(Event):
-    """A request was answered, or was not.
+    """A request got a response, or none.
 
     Attributes:
         attempt: Its number in the call, from 1.
         request: What it asked for.
         seconds: How long it took, the wait for a connection included.
         evidence: What is known of it: "applied", "refused", "not_sent", "untrusted", "unknown".
-        status: The HTTP status; None without a complete answer.
-        error: The class of the error it ended in; None when it was answered as asked.
+        status: The HTTP status; None without a complete response.
+        error: The class of the error it ended in; None when it got what it requested.
     """
 
     attempt: int
@@ -89,7 +89,7 @@ class AccountSlowed(Event):
 
 @attrs.frozen(kw_only=True)
 class Reconciled(Event):
-    """A send whose answer was lost was read for.
+    """A send whose response was lost was read for.
 
     Attributes:
         is_found: Whether that showed what became of it; if not, the call ends in doubt.

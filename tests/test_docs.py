@@ -172,7 +172,7 @@ def test_the_file_of_accounts_can_be_read(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_shell_blocks_install_what_the_project_offers() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = re.findall(r"^\w.*$", "".join(one.code for one in blocks_in("sh")), re.MULTILINE)
-    extras = re.findall(r"\[([\w,]+)\]", README)
+    extras = re.findall(r"\.\[([\w,]+)\]", README)
 
     assert {line.split()[0] for line in lines} == INSTALLERS
     assert len(extras) >= 4

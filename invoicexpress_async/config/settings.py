@@ -31,7 +31,7 @@ _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
 _MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
 _REDACTED: Final = "[redacted]"
-# Below this a key could be part of an ordinary answer, and hiding it would corrupt the data.
+# Below this a key could be part of an ordinary response, and hiding it would corrupt the data.
 _FEWEST_REDACTABLE_CHARACTERS: Final = 8
 
 
@@ -234,7 +234,7 @@ class Timeouts:
 
     Attributes:
         total_seconds: The deadline of one call with all that it does: limiter, pool, retries,
-            back-off and reading after a lost answer. The default holds one full attempt and the
+            back-off and reading after a lost response. The default holds one full attempt and the
             whole schedule of reads after it.
         attempt_seconds: One request, from connecting to the last byte. A create calls the tax
             authority for about 11 document types; its own budget is unknown, so 60 s and more.

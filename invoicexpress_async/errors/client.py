@@ -24,7 +24,7 @@ class SessionClosedError(InvoiceXpressError, RuntimeError):
 
 
 class TransportError(InvoiceXpressError):
-    """No complete answer came."""
+    """No complete response came."""
 
     cure = "Check the network, then call again."
 
@@ -47,7 +47,7 @@ class OutcomeUnknownError(InvoiceXpressError):
     Attributes:
         intent: Plain data for `SequenceService.resume`.
         was_absent: Whether the last read was a complete list without the sequence. It may still
-            come: a server can commit minutes after a lost answer.
+            come: a server can commit minutes after a lost response.
     """
 
     cure = "Do not send it again: keep error.intent and give it to sequences.resume() later."
@@ -77,7 +77,7 @@ class OutcomeUnknownError(InvoiceXpressError):
 
 
 class MalformedResponseError(InvoiceXpressError):
-    """The answer is not what was asked for: oversized, HTML, cut, or of another shape.
+    """The response is not what was asked for: oversized, HTML, cut, or of another shape.
 
     Attributes:
         problems: What is wrong, each with the path where it stands and never the value.
@@ -103,7 +103,7 @@ class MalformedResponseError(InvoiceXpressError):
 
 
 class UnexpectedRedirectError(InvoiceXpressError):
-    """The server answered with a redirect, which is never part of the API. Not followed.
+    """The server responded with a redirect, which is never part of the API. Not followed.
 
     Attributes:
         location_host: The host it pointed to; the rest is dropped, it may hold secrets.

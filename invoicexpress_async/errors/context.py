@@ -53,7 +53,7 @@ class InvoiceXpressError(Exception):
         self.attempts = attempts
         self.may_have_been_processed = may_have_been_processed
         self.request_id = request_id
-        # A note, which tracebacks show: `str()` stays short for logs and answers.
+        # A note, which tracebacks show: `str()` stays short for logs and responses.
         self.add_note(f"See {self.anchor}")
 
     def __str__(self) -> str:

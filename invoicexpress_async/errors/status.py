@@ -51,7 +51,7 @@ class AuthenticationError(StatusError):
     """401. The key is wrong, or the account's name is, or a trial forbids the action."""
 
     cure = (
-        "Check the account's name and its API key: an unknown name answers 401 too, "
+        "Check the account's name and its API key: an unknown name responds with 401 too, "
         "and so does an action that a trial account may not do."
     )
 
@@ -80,7 +80,7 @@ class RateLimitedError(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx. The server failed; some such answers were applied all the same."""
+    """5xx. The server failed; some such responses were applied all the same."""
 
     cure = "Call again later."
 

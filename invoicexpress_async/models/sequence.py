@@ -47,7 +47,7 @@ class Registration(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The answer did not say: old and lean answers carry no codes at all, others no real one."""
+    """The response did not say: old and lean responses carry no codes at all, others no real one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,7 @@ class DocumentSequenceState:
             sequence but at no fixed offset, so it is never computed. None or 0: the type is
             not configured on the account.
         validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
-            needed), or None when the answer had none. Official samples have codes of 7
+            needed), or None when the response had none. Official samples have codes of 7
             characters although the law says 8, so the length is not checked. Only ASCII letters
             and digits that are not all zeros count as a code.
     """
@@ -232,7 +232,7 @@ class Sequence:
         is_default: Whether documents that name no sequence are numbered in this one.
         documents: The state by document type. `documents["invoice"]` and
             `documents[DocumentType.INVOICE]` are the same entry.
-        extra: Fields of the answer that this version does not know, as they came.
+        extra: Fields of the response that this version does not know, as they came.
     """
 
     id: int
@@ -294,9 +294,9 @@ class Via(StrEnum):
     LISTED = "listed"
     """It was there already."""
     ANSWERED = "answered"
-    """It was created now, and the server's answer said so."""
+    """It was created now, and the server's response said so."""
     OBSERVED = "observed"
-    """It was created now, the answer was lost, and a later read found the sequence."""
+    """It was created now, the response was lost, and a later read found the sequence."""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
 
 
 class AccountUnknownError(OutcomeUnknownError):
-    """An account's create was sent, and its answer, with the new key, was lost."""
+    """An account's create was sent, and its response, with the new key, was lost."""
 
     cure = (
         "It is never sent again. Look for the intent's e-mail and fiscal number among the "

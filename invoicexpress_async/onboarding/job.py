@@ -132,7 +132,7 @@ class CompanyJob:
             failure = OutcomeUnknownError(text, intent=intent)
         if isinstance(failure, OutcomeUnknownError) and item.step is CompanyStep.ACCOUNT:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
-        # One whose create was answered is never created again, whatever else became of it.
+        # One whose create got a response is never created again, whatever else became of it.
         is_created = item.step is CompanyStep.ACCOUNT and item.account is not None
         return CompanyOutcome(
             company=item.company,

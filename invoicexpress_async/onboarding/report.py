@@ -39,9 +39,9 @@ class CompanyState(StrEnum):
     """It can invoice."""
     UNKNOWN = JournalState.UNKNOWN
     """Something was sent that must not be sent twice, and what became of it is not known. At
-    ACCOUNT: the account may exist, and its key was in the lost answer only."""
+    ACCOUNT: the account may exist, and its key was in the lost response only."""
     KEY_LOST = JournalState.KEY_LOST
-    """The account exists, and the one answer with its key could not be used."""
+    """The account exists, and the one response with its key could not be used."""
     REFUSED = JournalState.REFUSED
     """The server, or the client before it, said no: something must be changed first."""
     FAILED = JournalState.FAILED

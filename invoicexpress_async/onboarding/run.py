@@ -52,7 +52,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
 
     No company's error is raised; it is an outcome, and the others go on. Run the same again, with
     the same journal and spool, after a crash or a cure: each company goes on where it was. An
-    account is created at most once for a company, ever; when its answer is lost, the company is
+    account is created at most once for a company, ever; when its response is lost, the company is
     parked with what to look for. AT credentials that were refused are not sent again; others for
     the same company are.
 

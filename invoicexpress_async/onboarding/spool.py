@@ -39,7 +39,7 @@ class SpooledKey:
 class KeySpool:
     """A private file (0600) of keys that are not delivered yet, one line each, synced as written.
 
-    A new account's key comes once, in one answer. It is emptied when all is delivered.
+    A new account's key comes once, in one response. It is emptied when all is delivered.
 
     Args:
         path: The file; made when it is not there. Its folder must be there.

@@ -143,7 +143,7 @@ class OnboardingSteps:
         else:
             raise OutcomeUnknownError(
                 f"The create of the account for {company.fiscal_id} was sent by an earlier run, "
-                "and its answer, with the key, was lost.",
+                "and its response, with the key, was lost.",
                 intent=intent,
             )
 
@@ -199,7 +199,7 @@ class OnboardingSteps:
             what = "was missing" if is_missing else "led elsewhere than to the provider"
             raise NameUnknownError(
                 f"The name of the new account of {task.company.fiscal_id} is not known: the url in "
-                f"the answer that had its key {what}."
+                f"the response that had its key {what}."
             )
         if account is None:
             key = Secret(await self._resolve_key(name))

@@ -42,7 +42,7 @@ class CompanyTask:
         account: Its account with its key, once this run has it.
         at_sends: How many sends of AT credentials were cut off, the one under way included.
         book: What is known of the AT credentials that were sent.
-        is_after_5xx: Whether the last send of them was answered with a 5xx.
+        is_after_5xx: Whether the last send of them got a 5xx.
         has_renewed: Whether this run has sent them although it was told not to, as it was asked.
         sequence: As last read.
         is_delivered: Whether its key has come to the sink.

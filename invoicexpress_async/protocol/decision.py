@@ -84,7 +84,7 @@ class Evidence(StrEnum):
     UNTRUSTED = "untrusted"
     """The server's certificate or TLS is wrong: no byte of the request left, and none will."""
     REFUSED = "refused"
-    """A complete answer that, as the contract says, comes before any effect."""
+    """A complete response that, as the contract says, comes before any effect."""
     APPLIED = "applied"
     """A complete 2xx with the thing that was asked for."""
     UNKNOWN = "unknown"
@@ -182,7 +182,7 @@ class RetryPolicy:
 
 
 def is_refusal(error: InvoiceXpressError | None) -> bool:
-    """Return whether a complete answer says why what was asked for was not done.
+    """Return whether a complete response says why what was asked for was not done.
 
     5xx and 422/000 say nothing, nor does a 408, by which a proxy may have given up waiting for
     what it had passed on; 429 says nothing of what was sent before it.
@@ -199,7 +199,7 @@ def classify(
     is_sent: bool,
     is_untrusted: bool = False,
 ) -> Evidence:
-    """Weigh one attempt: `error` is None when the answer was what had been asked for."""
+    """Weigh one attempt: `error` is None when the response was what had been asked for."""
     if is_untrusted:
         return Evidence.UNTRUSTED
     if not is_sent:

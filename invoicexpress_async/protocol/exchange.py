@@ -1,4 +1,4 @@
-"""Sans-I/O: what a request looks like, and what an answer means."""
+"""Sans-I/O: what a request looks like, and what a response means."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
-"""A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not an answer."""
+"""A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not a response."""
 
 _MOST_EXCERPT_BYTES: Final = 512
 _MOST_MESSAGES: Final = 20
@@ -51,12 +51,12 @@ class Request(Generic[T_co]):
         query: Further parameters, already escaped, such as "page=2".
         body: JSON bytes; empty for none.
         subject: What it is about, for people.
-        hides_answer: Whether the answer may hold a secret, so that no part of it may be shown but
+        hides_answer: Whether the response may hold a secret, so that no part of it may be shown but
             the texts of a refusal.
         is_taken_with_errors: Whether a success is one although it tells of errors as well: it gives
             what is given once.
         secrets: What the body holds and no text may show, should the server echo it.
-        structure: Turns the answer's JSON (None for an empty body) into the result, or raises
+        structure: Turns the response's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
     """
 
@@ -79,7 +79,7 @@ class Request(Generic[T_co]):
 
 @attrs.define(kw_only=True)
 class Answer:
-    """One complete answer, secrets redacted.
+    """One complete response, secrets redacted.
 
     Attributes:
         body: At most `MOST_BODY_BYTES`, decompressed.
@@ -95,7 +95,7 @@ class Answer:
 
 
 def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
-    """Return the result, or raise what the answer means.
+    """Return the result, or raise what the response means.
 
     Raises:
         StatusError: a refusal, by its operation, status and code.
@@ -108,7 +108,7 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         return _decipher(request, answer, wall_seconds=wall_seconds)
     except InvoiceXpressError as shown:
         error = shown
-    # The frames in its traceback hold the answer's JSON.
+    # The frames in its traceback hold the response's JSON.
     raise without_secrets(error, request.secrets).with_traceback(None)
 
 
@@ -180,7 +180,7 @@ def _payload(answer: Answer) -> JsonValue:
 
 
 def _is_utf8(content_type: str) -> bool:
-    """JSON is UTF-8 and needs no charset; an answer that names another is not to be guessed at."""
+    """JSON is UTF-8 and needs no charset; a response that names another is not to be guessed at."""
     _, _, charset = content_type.lower().partition("charset=")
     return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
 
@@ -191,8 +191,8 @@ def _is_html(answer: Answer) -> bool:
 
 def _unreadable(answer: Answer, problem: str) -> MalformedResponseError:
     return MalformedResponseError(
-        f"The answer (HTTP {answer.status}) cannot be read: {problem}.",
-        problems=(f"the answer: {problem}",),
+        f"The response (HTTP {answer.status}) cannot be read: {problem}.",
+        problems=(f"the response: {problem}",),
         excerpt=_excerpt(answer.body),
         is_html=_is_html(answer),
     )

@@ -34,7 +34,7 @@ _MOST_PROBLEMS: Final = 20
 
 
 class ProblemError(ValueError):
-    """One thing that is wrong at one place of an answer. Names the type, never the value."""
+    """One thing that is wrong at one place of a response. Names the type, never the value."""
 
     def __init__(self, path: str, expected: str, got: object) -> None:
         super().__init__(f"{path}: expected {expected}, got {_kind(got)}")
@@ -186,7 +186,7 @@ def _sequence(
 
 
 class Problems:
-    """What is wrong with one answer, collected so that one error tells all of it."""
+    """What is wrong with one response, collected so that one error tells all of it."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -212,9 +212,9 @@ class Problems:
 
 
 def malformed(*problems: str) -> MalformedResponseError:
-    """Return the error for an answer that is not what was asked for."""
+    """Return the error for a response that is not what was asked for."""
     return MalformedResponseError(
-        "The answer is not what was asked for: " + "; ".join(problems) + ".", problems=problems
+        "The response is not what was asked for: " + "; ".join(problems) + ".", problems=problems
     )
 
 
@@ -222,7 +222,7 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
     """Take one sequence out of its envelope.
 
     `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
-    register answers.
+    register responses.
 
     Raises:
         MalformedResponseError: anything else, with the paths of its problems.
@@ -251,12 +251,12 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
 
 def _open_envelope(payload: JsonValue) -> JsonValue:
     if not isinstance(payload, dict):
-        raise malformed(str(ProblemError("the answer", "an object", payload)))
+        raise malformed(str(ProblemError("the response", "an object", payload)))
     for name in _ENVELOPES:
         if name in payload:
             return payload[name]
     names = ", ".join(list(payload)[:5])[:80] or "nothing"
-    raise malformed(f"the answer: expected a sequence, got an object with {names}")
+    raise malformed(f"the response: expected a sequence, got an object with {names}")
 
 
 def is_last_page(payload: JsonValue, *, asked: int) -> bool:

@@ -1,4 +1,4 @@
-"""The requests of the sequences resource, each with what its answer must be."""
+"""The requests of the sequences resource, each with what its response must be."""
 
 import functools
 from typing import Final
@@ -24,14 +24,14 @@ _COLLECTION: Final = "/sequences.json"
 
 @attrs.define(kw_only=True)  # not frozen: one is made for each list
 class Page:
-    """One answer of a list, and whether no other page follows."""
+    """One response of a list, and whether no other page follows."""
 
     sequences: tuple[Sequence, ...]
     is_last: bool
 
 
 class SequenceRequests:
-    """Builds requests; holds what reads their answers."""
+    """Builds requests; holds what reads their responses."""
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
@@ -112,6 +112,6 @@ class SequenceRequests:
 
 def _nothing(payload: JsonValue) -> None:
     # Zero bytes or one space were recorded; an object is tolerated, errors in it were refused
-    # before. Anything else is an error body of a shape that was recorded, or not an answer.
+    # before. Anything else is an error body of a shape that was recorded, or not a response.
     if payload is not None and not isinstance(payload, dict):
-        raise malformed("the answer: expected nothing")
+        raise malformed("the response: expected nothing")

@@ -39,7 +39,7 @@ class RepeatedCredentialsError(ConfigurationError):
 
 _OUTCOME_UNKNOWN: Final = (
     "Do not send it again: the account may exist, it cannot be deleted, and its key was in the "
-    "lost answer only. Look for error.intent's e-mail and fiscal number among the partner's "
+    "lost response only. Look for error.intent's e-mail and fiscal number among the partner's "
     "accounts, and have the key shown or renewed there; if there is none for certain, tell "
     "accounts.forget(error.intent)."
 )
@@ -67,7 +67,7 @@ _USER_OR_USED: Final = (
     "fiscal number has an account already: two of one number split its numbering for good."
 )
 _NOT_YOURS: Final = (
-    "Check the id: an account that exists and was not created with this key answers 404 too."
+    "Check the id: an account that exists and was not created with this key responds with 404 too."
 )
 _TRIAL_OR_KEY: Final = (
     "Call it on the new account's own handle, with its own name and key, not the partner's. A "

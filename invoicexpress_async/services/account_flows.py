@@ -79,7 +79,7 @@ class AccountOperations:
     def _created(self, call: Call, outcome: AttemptResult[CreatedAccount]) -> CreatedAccount:
         if outcome.evidence is Evidence.UNKNOWN:
             said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
-            raise call.unknown_error(f"no usable answer came: {said}. A new key would be lost")
+            raise call.unknown_error(f"no usable response came: {said}. A new key would be lost")
         self._dispatcher.resolve(call)
         return outcome.result()
 

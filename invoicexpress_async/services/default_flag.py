@@ -46,7 +46,7 @@ class DefaultFlag:
         """See that a create that was not to change the account's default has not changed it.
 
         Whether a server makes a new sequence the default by itself is unknown, and the flag in the
-        answer to a create was seen to be wrong.
+        response to a create was seen to be wrong.
         """
         before = listing.default_beside(sequence)
         if before is None:

@@ -92,7 +92,7 @@ class SequenceOperations:
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
-                status=422,  # what the server would answer
+                status=422,  # what the server would respond with
                 code="002",
             )
 
@@ -101,7 +101,7 @@ class SequenceOperations:
         if sequence.registration in _REGISTERED:
             refusal = SequenceAlreadyRegisteredError(
                 "Another call of this process has just registered it.",
-                status=409,  # what the server would answer
+                status=409,  # what the server would respond with
                 code="005",
             )
             refusal.sequence = sequence

@@ -42,8 +42,8 @@ class SequenceService:
 
     - `ConfigurationError` for an argument that cannot be right, before anything is sent;
     - `StatusError` or a subclass when the server refuses;
-    - `TransportError` when no complete answer came and nothing can have changed;
-    - `MalformedResponseError` or `UnexpectedRedirectError` for an answer that is not one;
+    - `TransportError` when no complete response came and nothing can have changed;
+    - `MalformedResponseError` or `UnexpectedRedirectError` for a response that is not one;
     - `SessionClosedError` outside the manager's life.
     """
 
@@ -66,12 +66,12 @@ class SequenceService:
     ) -> Sequence:
         """Create a sequence, and by that register it with the tax authority.
 
-        Sent at most once: after a lost answer it is read for, at about 1, 4, 10, 30 and 75 s.
+        Sent at most once: after a lost response it is read for, at about 1, 4, 10, 30 and 75 s.
         The server calls the tax authority for about 11 document types, which can take a minute.
         Look at `registration` of the result: some types may be left without a code. With
         `default`, the flag is checked, and set if the server has not done so.
 
-        A sequence that is found after a lost answer and has no documents yet is taken for the one
+        A sequence that is found after a lost response and has no documents yet is taken for the one
         that was sent; `ensure` lists first, and so knows. The server may make the new sequence the
         default although `default` is False: then `is_default` of the result is True, and a
         warning is logged.

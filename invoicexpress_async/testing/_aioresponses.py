@@ -28,7 +28,7 @@ class _Sent:
 def mended_aioresponses() -> "Generator[aioresponses]":
     """Give an `aioresponses` that works with the installed aiohttp.
 
-    It answers in place of aiohttp's sessions, so that neither timeouts nor connections nor what
+    It responds in place of aiohttp's sessions, so that neither timeouts nor connections nor what
     this package does on the wire are tested by it: for these there is `SandboxThread`. The URLs
     to mock are without the key.
 

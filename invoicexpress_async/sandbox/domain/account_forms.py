@@ -105,7 +105,7 @@ def read_change(request: Request, *, required: Collection[str]) -> AccountChange
 
 def read_at_communication(request: Request) -> AtCredentials:
     if read_document(request) in ({}, {"at_communication": {}}):
-        # The one request that the real server was seen to answer with a 500.
+        # The one request that the real server was seen to send a 500.
         raise RefusedError(500)
     fields = _fields(request, "at_communication")
     _required(fields, "communication_type")

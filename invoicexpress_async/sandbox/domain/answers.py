@@ -33,14 +33,14 @@ _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """A complete answer but for what its server adds (Content-Length, Date)."""
+    """A complete response but for what its server adds (Content-Length, Date)."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def with_header(self, name: str, value: str) -> "Answer":
-        # Spelled out: attrs.evolve is ten times slower, and this is done for every answer.
+        # Spelled out: attrs.evolve is ten times slower, and this is done for every response.
         headers = (*self.headers, (name, value))
         return Answer(status=self.status, headers=headers, body=self.body)
 

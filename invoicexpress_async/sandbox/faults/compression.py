@@ -44,7 +44,7 @@ class Compressed(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class Bomb(AnswerFault):
-    """Answer with spaces, compressed to a thousandth.
+    """Respond with spaces, compressed to a thousandth.
 
     Args:
         size: How many, in whole millions.

@@ -1,4 +1,4 @@
-"""One connection: requests in, answers out, and a fault between them when one is planned."""
+"""One connection: requests in, responses out, and a fault between them when one is planned."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ _RESETTING = struct.pack("ii", 1, 0)
 class Connection(asyncio.Protocol):
     """Serves one connection; it is the `Exchange` of the fault that is being done on it.
 
-    Requests without a fault are answered where they arrive, with no task of their own: a soak
+    Requests without a fault get their response where they arrive, with no task of their own: a soak
     has a hundred thousand of them.
     """
 

@@ -18,7 +18,7 @@ _TURNS = 10
 
 
 class _Sink(asyncio.Protocol):
-    """Swallows whatever comes, so that it looks like a server that never answers."""
+    """Swallows whatever comes, so that it looks like a server that never responds."""
 
     def __init__(self) -> None:
         self.lost = asyncio.get_running_loop().create_future()
