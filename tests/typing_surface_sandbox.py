@@ -40,7 +40,8 @@ def tests_of_users() -> None:
         assert_type(server.run(lambda one: one.commit_late()), int)
     with testing.quick_manager(server.base_url) as manager:
         assert_type(manager, ix.SessionManager)
-    with testing.mended_aioresponses() as mocked:
+    assert_type(testing.mended_aioresponses, type(testing.patched_aioresponses))
+    with testing.patched_aioresponses() as mocked:
         assert_type(mocked, aioresponses)
 
 

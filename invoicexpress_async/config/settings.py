@@ -29,10 +29,10 @@ _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
-_MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
+_MAX_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
 _REDACTED: Final = "[redacted]"
 # Below this a key could be part of an ordinary response, and hiding it would corrupt the data.
-_FEWEST_REDACTABLE_CHARACTERS: Final = 8
+_MIN_REDACTABLE_CHARACTERS: Final = 8
 
 
 class Secret:
@@ -69,7 +69,7 @@ class Secret:
         return text
 
     def _escaped_forms(self) -> tuple[bytes, ...]:
-        if len(self._value) < _FEWEST_REDACTABLE_CHARACTERS:
+        if len(self._value) < _MIN_REDACTABLE_CHARACTERS:
             return ()
         plain = self._value.encode()
         in_base64 = base64.b64encode(plain)
@@ -156,10 +156,10 @@ def check_serie(serie: object) -> str:
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
     if not serie or serie.isspace():
         raise ConfigurationError("The serie is empty.")
-    if len(serie) > _MOST_SERIE_CHARACTERS:
+    if len(serie) > _MAX_SERIE_CHARACTERS:
         raise ConfigurationError(
             f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
-            f"{_MOST_SERIE_CHARACTERS}."
+            f"{_MAX_SERIE_CHARACTERS}."
         )
     if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")

@@ -38,11 +38,11 @@ class ConnectionFailedError(TransportError, ConnectionError):
 class DeadlineExceededError(TransportError, TimeoutError):
     """The time given to the call ran out."""
 
-    cure = "Give it more with timeout_seconds=, or ask for less at once."
+    cure = "Give the call more time with timeout_seconds=, or make fewer calls at once."
 
 
 class OutcomeUnknownError(InvoiceXpressError):
-    """A request that must not be sent twice was sent, and what became of it is not known.
+    """A request that must not be sent twice was sent, and its outcome is unknown.
 
     Attributes:
         intent: Plain data for `SequenceService.resume`.
@@ -77,7 +77,7 @@ class OutcomeUnknownError(InvoiceXpressError):
 
 
 class MalformedResponseError(InvoiceXpressError):
-    """The response is not what was asked for: oversized, HTML, cut, or of another shape.
+    """The response is not what was requested: oversized, HTML, cut, or of another shape.
 
     Attributes:
         problems: What is wrong, each with the path where it stands and never the value.

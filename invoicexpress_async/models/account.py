@@ -46,7 +46,7 @@ class Language(StrEnum):
 
 def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
     if value is not True:
-        raise ConfigurationError("accepts_terms must be True: the API asks for it.")
+        raise ConfigurationError("accepts_terms must be True: the API requires it.")
 
 
 @keeps_secrets
@@ -88,9 +88,9 @@ class NewAccount:
 
 @attrs.frozen(kw_only=True)
 class CreatedAccount:
-    """An account that was created. Its key is given this once: keep it before anything else.
+    """An account that was created. Its key is only given once: store it before anything else.
 
-    A response that has the key and lacks another field is one all the same.
+    A response that has the key and lacks another field is accepted.
 
     Attributes:
         id: As it came; it may be text. "" when the response had none.
@@ -109,8 +109,8 @@ class CreatedAccount:
         """The account's name: the first label of its url.
 
         Raises:
-            MalformedResponseError: there is no url, or it leads elsewhere, so that nothing, and
-                above all not the new key, may be sent there. The key is in `api_key` all the same.
+            MalformedResponseError: there is no url, or it leads to another host, to which nothing may be
+                sent, above all not the new key. The key is still in `api_key`.
         """
         try:
             parts = urlsplit(self.url)

@@ -47,7 +47,7 @@ class Registration(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The response did not say: old and lean responses carry no codes at all, others no real one."""
+    """The response did not say: old and lean responses have no codes, others no real one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +76,7 @@ class DocumentSequenceState:
 
     @property
     def registration(self) -> Registration:
-        """The state that the validation code tells. An absent code is not "N/A".
+        """The state that follows from the validation code. An absent code is not "N/A".
 
         UNKNOWN also for what is no code, such as "0", "-" or "Pendente".
         """
@@ -140,7 +140,7 @@ def _registrations(codes: Iterable[str | None]) -> set[Registration]:
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
     """The states of a sequence as they came, in columns.
 
-    A row has about 15 types, of which a caller looks at one or two. To make a state is dear,
+    A row has about 15 types, of which a caller looks at one or two. To make a state is expensive,
     because it is frozen, so each is made when it is first looked at; what the columns hold has
     been checked before.
 
@@ -305,9 +305,9 @@ class Ensured:
 
     Attributes:
         sequence: The sequence as last read.
-        created: Whether a create of this process made it, sent by this call or by one that asked
-            for the same at the same time.
-        via: How it became known.
+        created: Whether a create of this process made it, sent by this call or by a simultaneous one
+            for the same sequence.
+        via: How it was found.
     """
 
     sequence: Sequence

@@ -60,8 +60,8 @@ class CompanyList:
             check_serie(serie)
         if accepts_terms is not True:
             raise ConfigurationError(
-                "The API asks that the provider's terms are accepted for each account: say so "
-                "with accepts_terms=True (--accept-terms)."
+                "The API requires that the provider's terms are accepted for each account: confirm "
+                "it with accepts_terms=True (--accept-terms)."
             )
         reader = CompanyReader(Path(path), serie=serie)
         return cls(companies=reader.read(), ignored_columns=reader.ignored)

@@ -148,7 +148,7 @@ class CompanyJournal:
                 return (Change(COMPANIES, key, _intended(claim)),)
             if state is JournalState.PLANNED:
                 return (Change(COMPANIES, key, {"state": JournalState.OPEN, "intent": None}),)
-            return ()  # what became of the company is more than what became of its intent
+            return ()  # the outcome of the company includes that of its intent
 
         return JournalClaims(self._journal, changes_of)
 

@@ -34,7 +34,7 @@ def _as_key(key: str | Secret) -> Secret:
 
 @attrs.frozen(kw_only=True)
 class KnownAccount:
-    """An account that a person has found: of a company whose create succeeded and whose key was lost.
+    """An account that a person has found, for a company whose key was lost after its create.
 
     Attributes:
         name: The account's name, as in its url.

@@ -24,7 +24,7 @@ class KeyLostError(InvoiceXpressError):
 
 
 class KeyNeededError(InvoiceXpressError):
-    """The account's key was delivered by an earlier run, and this one was not told where to."""
+    """The account's key was delivered by an earlier run, and this run does not know where."""
 
     cure = (
         "Give keys=, an async callable that returns the key of an account, or a sink that can "
@@ -44,7 +44,7 @@ class NameUnknownError(InvoiceXpressError):
 class SinkError(InvoiceXpressError):
     """The sink raised: the key is in the spool, and is delivered by the next run."""
 
-    cure = "Mend what the keys are delivered to, and run the same again with the same spool."
+    cure = "Fix the destination of the keys, and run the same again with the same spool."
 
 
 class CredentialsUnknownError(InvoiceXpressError):

@@ -40,7 +40,7 @@ _OF_THE_PARTNER: Final = (AuthenticationError, PermissionDeniedError)
 
 @attrs.frozen(kw_only=True)
 class CompanyJob:
-    """What a run does with companies, as the engine asks for it."""
+    """What a run does with companies, as the engine requires it."""
 
     steps: OnboardingSteps
     policy: ReschedulePolicy
@@ -68,7 +68,7 @@ class CompanyJob:
         item.last = self._outcome(item, failure)
         return item.last
 
-    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine asks
+    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine requires
         """Return the error of what every company needs: the journal, the spool, the partner."""
         error = outcome.error
         is_the_partners = (
@@ -132,7 +132,7 @@ class CompanyJob:
             failure = OutcomeUnknownError(text, intent=intent)
         if isinstance(failure, OutcomeUnknownError) and item.step is CompanyStep.ACCOUNT:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
-        # One whose create got a response is never created again, whatever else became of it.
+        # One whose create got a response is never created again, whatever happened later.
         is_created = item.step is CompanyStep.ACCOUNT and item.account is not None
         return CompanyOutcome(
             company=item.company,

@@ -40,7 +40,7 @@ class KeyFile(abc.ABC):
         self._keys: dict[str, Secret] = {}
 
     def check(self) -> None:
-        """Open it, and make it if it is not there, so that what cannot work is told early.
+        """Open it, and make it if it is not there, so that a problem is reported early.
 
         Raises:
             ConfigurationError: it is there and is something else, or it cannot be written.
@@ -133,7 +133,7 @@ class KeyFile(abc.ABC):
             raise failure
 
     def _look(self, descriptor: int) -> None:
-        """Read it, and mend its end."""
+        """Read it, and repair its end."""
         content = read_all(descriptor)
         end = content.rfind(b"\n") + 1
         text, tail = (

@@ -69,7 +69,7 @@ class CsvSink(_FileSink):
         await asyncio.to_thread(self._file.append, name, account.api_key, line)
 
     async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file: for a run that goes on later.
+        """Return the key of an account that is in the file, for a run that continues later.
 
         Raises:
             KeyError: it is not there.
@@ -102,7 +102,7 @@ class EnvFileSink(_FileSink):
         await asyncio.to_thread(self._file.append, name, key, line)
 
     async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file: for a run that goes on later.
+        """Return the key of an account that is in the file, for a run that continues later.
 
         Raises:
             KeyError: it is not there.
@@ -141,10 +141,10 @@ class _CsvFile(KeyFile):
 class _EnvFile(KeyFile):
     def read(self, text: str) -> dict[str, Secret]:
         lines = [line.removesuffix("\r") for line in text.split("\n")]
-        told = [line for line in lines if line.strip() and not line.startswith("#")]
-        if not all(map(_ASSIGNMENT.fullmatch, told)):
+        entries = [line for line in lines if line.strip() and not line.startswith("#")]
+        if not all(map(_ASSIGNMENT.fullmatch, entries)):
             self.refuse()
-        pairs = (line.split("=", 1) for line in told)
+        pairs = (line.split("=", 1) for line in entries)
         return {name: Secret(key) for name, key in pairs}
 
     def is_whole(self, line: str) -> bool:
@@ -156,9 +156,9 @@ class _EnvFile(KeyFile):
 
 
 def _row(company: Company, account: CreatedAccount) -> str:
-    told = (company.fiscal_id, account.id, company.account.organization_name)
+    details = (company.fiscal_id, account.id, company.account.organization_name)
     text = io.StringIO(newline="")
-    csv.writer(text).writerow((name_of(account), account.api_key.reveal(), *told))
+    csv.writer(text).writerow((name_of(account), account.api_key.reveal(), *details))
     return text.getvalue()
 
 

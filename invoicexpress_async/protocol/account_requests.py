@@ -1,4 +1,4 @@
-"""The requests of the accounts resource, each with what its response must be."""
+"""The requests of the accounts resource, each with the expected response."""
 
 import re
 from typing import Final

@@ -125,8 +125,8 @@ def structure_created_account(payload: JsonValue) -> CreatedAccount:
 
 
 def _find_created(payload: JsonValue) -> Mapping[str, JsonValue]:
-    told = payload if isinstance(payload, dict) else {}
-    for found in (told.get("account"), told.get("accounts"), payload):
+    body = payload if isinstance(payload, dict) else {}
+    for found in (body.get("account"), body.get("accounts"), payload):
         one = found[0] if isinstance(found, list) and len(found) == 1 else found
         if isinstance(one, dict) and one.get("api_key"):
             return one

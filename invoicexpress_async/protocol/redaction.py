@@ -22,7 +22,7 @@ def without_secrets(error: InvoiceXpressError, secrets: tuple[Secret, ...]) -> I
     if isinstance(error, MalformedResponseError):
         error.excerpt = ""
     if isinstance(error, StatusError):
-        # A server that failed may have made the thing all the same, and tell of its key.
+        # A server that failed may have created it nevertheless, and its response may have the key.
         is_failure = error.status >= _FIRST_SERVER_ERROR
         shown = () if is_failure else error.messages
         error.messages = tuple(_hide(text, secrets) for text in shown)

@@ -54,7 +54,7 @@ class AccountOperations:
         intent: Intent,
         on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
-        """Send a create, unless one of the same account is in doubt."""
+        """Send a create, unless one of the same account is unknown."""
         await call.context.keys.get()  # a slow vault must not hold up who has the key
         hold, account = self._dispatcher.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")

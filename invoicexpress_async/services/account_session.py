@@ -83,7 +83,7 @@ class AccountSession:
         """Read something harmless to see that name and key belong together.
 
         Raises:
-            AuthenticationError: they do not: an unknown name responds with 401 like a wrong key.
+            AuthenticationError: they do not: an unknown name gets 401, like a wrong key.
             InvoiceXpressError: as for every coroutine of `sequences`.
         """
         await self._sequences.list(timeout_seconds=timeout_seconds)

@@ -74,7 +74,7 @@ class DefaultFlag:
         try:
             return await self._get(call, sequence.id)
         except InvoiceXpressError:
-            return sequence  # the create has succeeded, whatever became of a read after it
+            return sequence  # the create has succeeded, even if a read after it failed
 
     async def _get(self, call: Call, sequence_id: int) -> Sequence:
         return await self._dispatcher.fetch(call, self._requests.get(sequence_id))

@@ -29,7 +29,7 @@ from invoicexpress_async.services.default_flag import DefaultFlag
 _MAX_RECENT_CREATES: Final = 10_000
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
-# A row that one of these left behind is not what was asked for.
+# A row that one of these left behind is not what was requested.
 _WITHOUT_A_SUBSTITUTE = (TaxAuthorityCredentialsError, NoOpenActivityError, UnknownSequenceError)
 
 
@@ -64,7 +64,7 @@ class SequenceOperations:
         )
         if call.context.keys.known is None:
             await call.context.keys.get()  # a slow vault must not hold up who has the key
-        # One at a time: the next may send only when it is known what became of this one.
+        # One at a time: the next may send only when the outcome of this one is known.
         async with self._dispatcher.send_lock.hold(
             (call.context.account, canonical(serie))
         ) as has_waited:
@@ -148,11 +148,11 @@ class SequenceOperations:
         return sequence
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still wanted."""
+        """Make it the default: sent again only when a read shows that it is still needed."""
         await self._default.set_current(call, sequence_id)
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
-        """Bring the sequence about, registered and default as asked, whatever is there."""
+        """Make sure that it exists, and is registered and the default if requested."""
         listing = await self.list(call)
         # Whether a list can lag behind a create is unknown; what this process made is there.
         sequence = listing.find(serie) or await self._get_made(call, serie)
@@ -271,7 +271,7 @@ class SequenceOperations:
 
 
 def _in_place_of(refusal: StatusError, *, registered: bool) -> Sequence | None:
-    """Return the sequence that is there all the same, when it is what was asked for.
+    """Return the sequence that exists despite the refusal, if it is the requested one.
 
     One that is not registered is not registered at once: it may be refused for the same cause.
     """

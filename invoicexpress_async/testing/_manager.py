@@ -40,7 +40,7 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
 
 class _ClosingInLoop:
-    """Closes a manager while its loop is alive, whoever owns that loop.
+    """Closes a manager while its loop is alive, whichever plugin owns that loop.
 
     Sockets can only be closed on their own loop. Those of pytest-asyncio live until after the
     test's fixtures, so that `end` can run them once more. anyio's and `asyncio.run`'s are closed

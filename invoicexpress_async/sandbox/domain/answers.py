@@ -33,7 +33,7 @@ _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """A complete response but for what its server adds (Content-Length, Date)."""
+    """A complete response, without what its server adds (Content-Length, Date)."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -46,7 +46,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """A request that has no effect, or not the one it asked for.
+    """A request that has no effect, or not the requested one.
 
     `reason` chooses the message. Those of accounts have no code, and `field` is at fault.
     """

@@ -58,7 +58,7 @@ class SandboxBehaviour:
         language: Of the messages, for accounts that have none of their own; the real ones are
             Portuguese or English.
         requests_per_minute: Per account, over any key; None switches the limit off.
-        window: How the minute is counted; nobody knows the real one.
+        window: How the minute is counted; the real way is unknown.
         retry_after: Sent verbatim with a 429, so that any nonsense can be tried. The real
             server was never seen to send one.
         error_shape: The body of 403, 409, 422, 429 and 5xx.

@@ -99,7 +99,7 @@ class EarlyAnswer(ExchangeFault):
 
 @attrs.frozen(kw_only=True)
 class Interim(AnswerFault):
-    """Send interim responses (100 Continue) that nobody asked for, then the true one.
+    """Send interim responses (100 Continue) that were not requested, then the true one.
 
     Args:
         count: How many.
@@ -123,7 +123,7 @@ class CloseAfterAnswer(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class TrailingAnswer(AnswerFault):
-    """Respond, then send a second response that nobody asked for.
+    """Respond, then send a second response that was not requested.
 
     Args:
         body: Of the second one.

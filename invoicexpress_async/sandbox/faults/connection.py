@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     async def hang(self) -> None:
         self._note_unread()
-        # The connection's end cancels whoever waits here.
+        # The connection's end cancels the tasks that wait here.
         await asyncio.get_running_loop().create_future()
 
     async def body_arrives(self, length: int) -> None:
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         return taken
 
     def _note_unread(self) -> None:
-        """Tell the oracle, once, what has arrived and will never be read."""
+        """Report to the oracle, once, what has arrived and will never be read."""
         oracle = self._backend.oracle
         if self._is_noted:
             return

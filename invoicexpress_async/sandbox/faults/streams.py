@@ -122,7 +122,7 @@ class EndlessChunks(AnswerFault):
     """Send the true response, then chunks of spaces without an end, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client is meant to leave before.
+        size: The limit, in bytes; the client should leave before.
     """
 
     size: int = 256_000_000
@@ -139,7 +139,7 @@ class EndlessHead(AnswerFault):
     """Send headers without an end, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client is meant to leave before.
+        size: The limit, in bytes; the client should leave before.
     """
 
     size: int = 16_000_000
