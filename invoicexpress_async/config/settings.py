@@ -233,7 +233,7 @@ class Timeouts:
     """The time budgets of a call, in seconds.
 
     Attributes:
-        total_seconds: The deadline of one call with all that it does: limiter, pool, retries,
+        total_seconds: The deadline of one call with everything in it: limiter, pool, retries,
             back-off and reading after a lost response. The default holds one full attempt and the
             whole schedule of reads after it.
         attempt_seconds: One request, from connecting to the last byte. A create calls the tax

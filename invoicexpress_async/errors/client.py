@@ -151,10 +151,10 @@ class PartialRegistrationError(_OfASequenceError):
 
 
 class DefaultChangedError(_OfASequenceError):
-    """A new sequence became the account's default by itself: documents are numbered in it now.
+    """A new sequence became the account's default by itself: new documents use it now.
 
     Attributes:
         sequence: The sequence as last read.
     """
 
-    cure = "Set the sequence that is to be the default with sequences.set_current(), at once."
+    cure = "Set the right default with sequences.set_current(), at once."

@@ -22,7 +22,7 @@ class InvoiceXpressError(Exception):
         subject: What it was about, such as "sequence '2027'".
         account: The account's name.
         attempts: How many requests the call started.
-        may_have_been_processed: Whether the server may have carried the request out.
+        may_have_been_processed: Whether the request may have taken effect.
         request_id: Of the call, as its log lines and events have it; it is not sent.
         cure: What to do about it.
         anchor: The place in the documentation that describes the class; a traceback ends with it.

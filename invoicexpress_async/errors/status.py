@@ -113,7 +113,7 @@ class SequenceAlreadyRegisteredError(ConflictError):
     A conflict by its meaning, also where `status` is 422.
     """
 
-    cure = "Nothing is left to do: read the sequence."
+    cure = "There is nothing left to do: read the sequence."
 
 
 class UnprocessableError(StatusError):

@@ -132,5 +132,5 @@ def _code(reply: Reply) -> int | None:
 
 
 def _folded(serie: str) -> str:
-    # As widely as the client does: a look-alike must not be made beside what is there.
+    # As the client compares them: a look-alike of an existing name must not be created.
     return "".join(unicodedata.normalize("NFKC", serie).casefold().split())

@@ -109,8 +109,8 @@ class CreatedAccount:
         """The account's name: the first label of its url.
 
         Raises:
-            MalformedResponseError: there is no url, or it leads to another host, to which nothing may be
-                sent, above all not the new key. The key is still in `api_key`.
+            MalformedResponseError: there is no url, or it leads to another host, which must
+                not get the new key. The key is still in `api_key`.
         """
         try:
             parts = urlsplit(self.url)

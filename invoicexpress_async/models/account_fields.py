@@ -1,6 +1,7 @@
 """What the fields of accounts are checked for, before anything is sent.
 
-Only what is certainly wrong is refused: the server knows its own rules. No text shows a secret.
+Only values that are certainly wrong are refused: the server knows its own rules. No text shows a
+secret.
 """
 
 import functools

@@ -124,7 +124,7 @@ def _is_validation_code(text: str) -> bool:
     """Return whether `text` can be a validation code: ASCII letters and digits, not only zeros.
 
     One without any digit is in capitals, as the tax authority writes codes: "Pendente" is none.
-    What else may stand in its field is unknown, and no ATCUD is made of it.
+    Other values of the field are unknown, and give no ATCUD.
     """
     if not (text.isascii() and text.isalnum()):
         return False
@@ -305,8 +305,8 @@ class Ensured:
 
     Attributes:
         sequence: The sequence as last read.
-        created: Whether a create of this process made it, sent by this call or by a simultaneous one
-            for the same sequence.
+        created: Whether a create of this process made it, sent by this call or by a
+            simultaneous one for the same sequence.
         via: How it was found.
     """
 

@@ -75,7 +75,7 @@ class CredentialHistory:
         )
 
     def dump(self) -> str | None:
-        """Return it as text; None when nothing is in it."""
+        """Return it as text; None if it is empty."""
         if self.is_empty:
             return None
         marks = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}

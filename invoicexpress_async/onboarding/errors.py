@@ -8,14 +8,14 @@ class AccountUnknownError(OutcomeUnknownError):
 
     cure = (
         "It is never sent again. Look for the intent's e-mail and fiscal number among the "
-        "partner's accounts. If the account is there, have its key shown or renewed, put its name "
+        "partner's accounts. If the account is there, show or renew its key, put its name "
         "and key into the input (columns account and api_key), and run it again. If there is none "
         "for certain, run it again with forget=[fiscal number] (--forget)."
     )
 
 
 class KeyLostError(InvoiceXpressError):
-    """The account is there, and its key is nowhere: neither delivered nor in the spool."""
+    """The account exists, and its key is lost: neither delivered nor in the spool."""
 
     cure = (
         "Have the key of the account shown or renewed in the provider's own pages, put the "
@@ -33,7 +33,7 @@ class KeyNeededError(InvoiceXpressError):
 
 
 class NameUnknownError(InvoiceXpressError):
-    """The account's url is missing or led elsewhere: its key was delivered, and nothing is sent."""
+    """The account's url is missing or of another host: its key was delivered, nothing is sent."""
 
     cure = (
         "Look the account's name up in the provider's own pages, put name and key into the input "

@@ -84,7 +84,7 @@ class CompanyJob:
         if not item.has_asked or _says_nothing(item, error):
             return (
                 Verdict.NOTHING
-            )  # what an earlier turn or run left says nothing of the server now
+            )  # the error of an earlier turn or run says nothing about the server now
         if isinstance(error, TransportError | ServerError | OutcomeUnknownError):
             return Verdict.FAILS
         return Verdict.WORKS
@@ -158,7 +158,7 @@ class CompanyJob:
             number, account = intent.get("fiscal_id"), intent["account"]
             if number == item.company.fiscal_id if is_create else account == item.account_name:
                 return intent
-        # A turn that did not come to read for it has found nothing out.
+        # A turn that ended before its read has found nothing out.
         return item.unresolved_intent if item.step is CompanyStep.SERIES else None
 
 

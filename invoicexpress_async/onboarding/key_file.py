@@ -43,7 +43,7 @@ class KeyFile(abc.ABC):
         """Open it, and make it if it is not there, so that a problem is reported early.
 
         Raises:
-            ConfigurationError: it is there and is something else, or it cannot be written.
+            ConfigurationError: the file is something else, or it cannot be written.
         """
         problem = ""
         try:
@@ -62,7 +62,7 @@ class KeyFile(abc.ABC):
             line: Makes what is written; no frame that an error goes through holds it.
 
         Raises:
-            ConfigurationError: the file is there and is something else.
+            ConfigurationError: the file is something else.
             OSError: it cannot be written.
         """
 
@@ -158,7 +158,7 @@ class KeyFile(abc.ABC):
             ConfigurationError: always.
         """
         raise ConfigurationError(
-            f"{self.path} is there already and is no file of keys of this program: it is kept as "
+            f"{self.path} exists already and is not a file of keys of this program: it is left as "
             "it is. Name another file."
         )
 

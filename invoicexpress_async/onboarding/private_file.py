@@ -39,7 +39,7 @@ def lock(descriptor: int, *, is_waiting: bool = True) -> None:
     """Lock an open file for this descriptor; where the system cannot, assume that no other does.
 
     Raises:
-        BlockingIOError: another holds it, and it is not to be waited for.
+        BlockingIOError: another process holds it, and waiting was not requested.
     """
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))

@@ -64,7 +64,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         key_spool: Where new keys are from the moment they are read until they are delivered.
         secret_sink: Awaited with each company and its new account until it has returned once; it
             may be given the same again after a crash.
-        keys: Where delivered keys can be had again; by default the sink, if it has `key_of`.
+        keys: Reads delivered keys back; by default the sink, if it has `key_of`.
         forget: Fiscal numbers whose create was sent, with an outcome that an earlier run reported
             as unknown, and for which a person has checked, among the partner's accounts, that no
             account exists: they are created again.

@@ -41,7 +41,7 @@ class _FileSink:
         """Make the file, if it is not there; `onboard` does so before it sends anything.
 
         Raises:
-            ConfigurationError: it is there and is something else, or it cannot be written.
+            ConfigurationError: the file is something else, or it cannot be written.
         """
         self._file.check()
 
@@ -61,7 +61,7 @@ class CsvSink(_FileSink):
         """Append the account, unless it is there already.
 
         Raises:
-            ConfigurationError: the file is there and is something else.
+            ConfigurationError: the file is something else.
             OSError: it cannot be written.
         """
         name = name_of(account) or _unnamed(company.fiscal_id)
@@ -93,7 +93,7 @@ class EnvFileSink(_FileSink):
         """Append the variable, unless it is there already.
 
         Raises:
-            ConfigurationError: the file is there and is something else, or the key is no key.
+            ConfigurationError: the file is something else, or the key is invalid.
             OSError: it cannot be written.
         """
         name = _variable(name_of(account) or f"fiscal_id_{company.fiscal_id}")
@@ -111,7 +111,7 @@ class EnvFileSink(_FileSink):
 
 
 def name_of(account: CreatedAccount) -> str:
-    """Return the account's name, or "" when its url is missing or leads elsewhere."""
+    """Return the account's name, or "" when its url is missing or of another host."""
     try:
         return account.name
     except InvoiceXpressError:

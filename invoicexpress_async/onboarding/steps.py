@@ -48,15 +48,15 @@ class OnboardingSteps:
 
     Attributes:
         manager: For the new accounts, under their own keys and limits.
-        partner: Who creates the accounts, under its own.
+        partner: The account that creates the others.
         journal: Its companies in the journal.
         spool: Where new keys are until they are delivered.
         spooled: What an earlier run left there, by fiscal number.
         sink: Where they go.
-        keys: Where they can be had again.
+        keys: Reads delivered keys back.
         at: The AT step.
         series: The series step.
-        forget: The fiscal numbers of which a person has seen that no account exists.
+        forget: The fiscal numbers for which a person has checked that no account exists.
         retry_refused: Whether to try again what was refused.
         on_step: Called with each step reached.
     """

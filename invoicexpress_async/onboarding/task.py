@@ -47,7 +47,7 @@ class CompanyTask:
         sequence: As last read.
         is_delivered: Whether its key has come to the sink.
         has_begun: Whether this run has given it a turn before.
-        tries: How many turns of it came to nothing.
+        tries: How many turns of it failed.
         has_asked: Whether this turn has sent a request.
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
@@ -75,7 +75,7 @@ class CompanyTask:
 
     @classmethod
     def of_record(cls, company: Company, record: CompanyRecord) -> Self:
-        """Take up what an earlier run left."""
+        """Start from the record of an earlier run."""
         is_at, is_at_series = (record.step is step for step in (CompanyStep.AT, CompanyStep.SERIES))
         return cls(
             company=company,

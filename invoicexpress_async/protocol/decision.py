@@ -155,7 +155,7 @@ def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", valu
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often, and how far apart, what may be sent again is sent again, or is read for.
+    """How often, and how far apart, requests are sent again or looked up.
 
     Attributes:
         attempts: Requests per call at the most, the first included.
@@ -184,8 +184,8 @@ class RetryPolicy:
 def is_refusal(error: InvoiceXpressError | None) -> bool:
     """Return whether a complete response says why the request was not carried out.
 
-    5xx and 422/000 say nothing, nor does a 408, by which a proxy may have given up waiting for
-    what it had passed on; 429 says nothing of what was sent before it.
+    5xx and 422/000 say nothing, nor does a 408, which a proxy may send for a request that it has
+    passed on; 429 says nothing of what was sent before it.
     """
     if isinstance(error, ServerError | UnknownSequenceError | RateLimitedError):
         return False
@@ -272,7 +272,7 @@ def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -
         return Action.RETRY if is_repeatable else Action.RAISE
     if isinstance(error, SequenceBeingRegisteredError) or not is_refusal(error):
         return Action.READ
-    # A register that the tax authority refuses leaves nothing behind: the row was there before.
+    # A register that the tax authority refuses leaves no row behind: it was there before.
     is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
     return Action.RAISE if is_settled else Action.READ_ONCE
 

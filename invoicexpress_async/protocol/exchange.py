@@ -83,7 +83,7 @@ class Answer:
 
     Attributes:
         body: At most `MOST_BODY_BYTES`, decompressed.
-        problem: Why the body is not to be read, such as "it is over 8 MiB"; None when it is.
+        problem: Why the body cannot be used, such as "it is over 8 MiB"; None when it is.
     """
 
     status: int

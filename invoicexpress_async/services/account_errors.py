@@ -87,7 +87,7 @@ _AT_UNKNOWN: Final = (
 )
 _UPDATE_UNKNOWN: Final = (
     "Some of it may be changed: read the account, or send the same values again, which does no "
-    "harm but for wrong credentials."
+    "harm, except wrong credentials."
 )
 
 _BAD_REQUEST: Final = 400  # of a wrong user or password (contract, [live])

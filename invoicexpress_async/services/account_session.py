@@ -41,7 +41,7 @@ class AccountSession:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How its calls are sent again and read for."""
+        """How requests of its calls are sent again and looked up."""
         return self._context.policy
 
     @property

@@ -66,7 +66,7 @@ class AccountService:
 
         An account can never be deleted, two for one fiscal number split its numbering for good,
         and the new key is in this one response only: after a lost response nothing is sent again by
-        this process, and there is nothing to read for.
+        this process, and nothing can be looked up.
 
         Args:
             account: The company, and a new user of its own.

@@ -1,4 +1,4 @@
-"""The account's default sequence: set it, see that it is set, and see that it is left alone."""
+"""The account's default sequence: set it, verify it, and verify that it is unchanged."""
 
 from invoicexpress_async.call.context import Call
 from invoicexpress_async.call.execute import Dispatcher
@@ -18,7 +18,7 @@ class DefaultFlag:
         self._requests = requests
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still wanted."""
+        """Make it the default: sent again only when a read shows that it is still needed."""
         request = self._requests.set_current(sequence_id)
         outcome = await self._dispatcher.send(call, request)
         for _ in range(call.context.policy.attempts - 1):

@@ -1,4 +1,4 @@
-"""What the verbs of sequences do: send at most once, read for the rest."""
+"""The operations on sequences: send at most once, then read until the outcome is known."""
 
 import time
 from collections import OrderedDict
@@ -58,7 +58,7 @@ class SequenceOperations:
     async def create(
         self, call: Call, serie: str, *, default: bool, had_sequences: bool | None = None
     ) -> tuple[Sequence, Via]:
-        """Send a create, or read for one that this process sent and lost sight of."""
+        """Send a create, or look up one that this process sent without learning its outcome."""
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
@@ -124,7 +124,7 @@ class SequenceOperations:
         return sequence, Via.LISTED if is_of_another else Via.OBSERVED
 
     async def register(self, call: Call, sequence_id: int) -> Sequence:
-        """Send a registration, or read for one that this process sent and lost sight of."""
+        """Send a registration, or look up an earlier one of this process with unknown outcome."""
         intent = _intent(call, "register", sequence_id=sequence_id)
         if call.context.keys.known is None:
             await call.context.keys.get()
@@ -154,7 +154,7 @@ class SequenceOperations:
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
         """Make sure that it exists, and is registered and the default if requested."""
         listing = await self.list(call)
-        # Whether a list can lag behind a create is unknown; what this process made is there.
+        # Whether a list can lag behind a create is unknown; what this process created exists.
         sequence = listing.find(serie) or await self._get_made(call, serie)
         via = Via.LISTED
         if sequence is None:
@@ -180,7 +180,7 @@ class SequenceOperations:
         return await self._resume_register(call, intent)
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
-        """Return what this process made of that name, whatever a list says."""
+        """Return what this process created under that name, even if a list does not show it."""
         made = self._recent_creates.get((call.context.account, canonical(serie)))
         return None if made is None else await self.get(call, made)
 

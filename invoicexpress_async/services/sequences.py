@@ -20,7 +20,7 @@ IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
 If it raises, the request is not sent, and the call raises the same. It is also given an
-intent that an earlier call of this process left unresolved, before that one is read for.
+intent that an earlier call of this process left unresolved, before that one is looked up.
 """
 
 
@@ -37,13 +37,13 @@ class SharedServices:
 class SequenceService:
     """The document sequences of one account. Got from `AccountSession.sequences`.
 
-    Every coroutine takes `timeout_seconds`, the one deadline for all that it does, and raises
+    Every coroutine takes `timeout_seconds`, one deadline for everything that it does, and raises
     the errors of `invoicexpress_async.errors`:
 
     - `ConfigurationError` for an argument that cannot be right, before anything is sent;
     - `StatusError` or a subclass when the server refuses;
     - `TransportError` when no complete response came and nothing can have changed;
-    - `MalformedResponseError` or `UnexpectedRedirectError` for a response that is not one;
+    - `MalformedResponseError` or `UnexpectedRedirectError` for a response of another kind;
     - `SessionClosedError` outside the manager's life.
     """
 
@@ -68,7 +68,7 @@ class SequenceService:
 
         Sent at most once: after a lost response it is looked up, at about 1, 4, 10, 30 and 75 s.
         The server calls the tax authority for about 11 document types, which can take a minute.
-        Look at `registration` of the result: some types may be left without a code. With
+        Look at `registration` of the result: some types may have no code. With
         `default`, the flag is checked, and set if the server has not done so.
 
         A sequence that is found after a lost response and has no documents yet is taken for the one
@@ -88,7 +88,7 @@ class SequenceService:
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
             NoOpenActivityError: its fiscal number has no open activity.
             StatusError: any other refusal. After one of the tax authority, and any that the API
-                does not document, the name is read for once: `sequence` is what is there.
+                does not document, the name is looked up once: `sequence` is the result.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
             OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
@@ -147,7 +147,7 @@ class SequenceService:
         on_intent: IntentKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> Sequence:
-        """Register a sequence with the tax authority. Sent at most once, then read for.
+        """Register a sequence with the tax authority. Sent at most once, then looked up.
 
         Args:
             sequence_id: Of the sequence.
@@ -155,7 +155,7 @@ class SequenceService:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            SequenceAlreadyRegisteredError: nothing was left to register; its `sequence` is what a
+            SequenceAlreadyRegisteredError: it is registered already; its `sequence` is what a
                 read showed.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
             PartialRegistrationError: some document types have no code; see its `sequence`.

@@ -163,7 +163,7 @@ class SandboxThread:
     def add_sequence(
         self, serie: str, *, account: str | None = None, is_default: bool = False
     ) -> Row:
-        """Put a registered sequence into the account, or another, behind the API's back."""
+        """Put a registered sequence into the account, or another, without using the API."""
         name = account or self.account
         return self.call(lambda server: server.add_sequence(name, serie, is_default=is_default))
 
