@@ -1,6 +1,8 @@
 """Asynchronous client for the document sequences of InvoiceXpress."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 # Imported when first used: aiohttp is nine tenths of the import, and the help of the command line
@@ -59,6 +61,7 @@ _HOMES: Final = {
         "UnexpectedRedirectError",
         "UnknownSequenceError",
         "UnprocessableError",
+        "UntrustedConnectionError",
     ),
     "config": (
         "Secret",
@@ -84,3 +87,21 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _OldModule(ModuleType):
+    """Where some names were in version 0.1.0: its pickles name these modules."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys.modules[__name__], name)
+
+
+for _name in (
+    "account_credentials",
+    "account_errors",
+    "account_models",
+    "error_context",
+    "ratelimit",
+    "retry",
+):
+    sys.modules[f"{__name__}.{_name}"] = _OldModule(f"{__name__}.{_name}")

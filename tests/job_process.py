@@ -57,6 +57,9 @@ class Job:
     total_seconds: float = 20.0
     drain_seconds: float = 1.0
     settings: RunSettings = attrs.field(factory=RunSettings)
+    name: str = "job"
+    journal_name: str = "job.db"
+    is_shared: bool = False
 
     @property
     def plan(self) -> Path:
@@ -64,11 +67,11 @@ class Job:
 
     @property
     def journal(self) -> Path:
-        return self.folder / "job.db"
+        return self.folder / self.journal_name
 
     @property
     def told(self) -> Path:
-        return self.folder / "told.json"
+        return self.folder / ("told.json" if self.name == "job" else f"told-{self.name}.json")
 
     def write_plan(self, names: list[str]) -> None:
         rows = "".join(f"{name};{KEY};{SERIE}\n" for name in names)
@@ -213,7 +216,7 @@ async def _provision(job: Job) -> Told:
         timeouts=Timeouts(total_seconds=job.total_seconds),
     ) as manager:
         try:
-            async with SqliteJournal(job.journal) as journal:
+            async with SqliteJournal(job.journal, shared=job.is_shared) as journal:
                 report = await provision(
                     manager,
                     Plan.from_csv(job.plan),

@@ -15,7 +15,12 @@ import attrs
 
 from invoicexpress_async import AccountSession, SessionManager, Timeouts
 from invoicexpress_async.cli.failures import show_intent
-from invoicexpress_async.cli.options import AccountOptions, ConnectionOptions, PartnerOptions
+from invoicexpress_async.cli.options import (
+    AccountOptions,
+    ConnectionOptions,
+    JobOptions,
+    PartnerOptions,
+)
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
@@ -62,20 +67,25 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
         if not (math.isfinite(options.timeout) and options.timeout > 0):
             raise ConfigurationError(f"--timeout is {options.timeout:g}: give seconds above 0.")
         timeouts = attrs.evolve(timeouts, total_seconds=options.timeout)
-    return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
+    return SessionManager(
+        base_url=base_url_of(options).template,
+        timeouts=timeouts,
+        proxy=options.proxy or None,
+    )
 
 
 @contextlib.asynccontextmanager
 async def open_job(
-    options: ConnectionOptions, journal: Path | None
+    options: ConnectionOptions, job: JobOptions
 ) -> AsyncGenerator[tuple[SessionManager, SqliteJournal | None]]:
     """Open the manager and the journal of a run."""
     async with contextlib.AsyncExitStack() as stack:
         manager = await stack.enter_async_context(open_manager(options))
-        if journal is None:
-            yield manager, None
-        else:
-            yield manager, await stack.enter_async_context(SqliteJournal(journal))
+        journal = None
+        if job.journal is not None:
+            opened = SqliteJournal(job.journal, shared=job.shared_journal)
+            journal = await stack.enter_async_context(opened)
+        yield manager, journal
 
 
 def read_key(api_key_file: Path | None) -> Secret:

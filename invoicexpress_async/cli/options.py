@@ -23,6 +23,13 @@ class ConnectionOptions:
             help="The API's address with {account} in it; the provider's own by default.",
         ),
     ] = None
+    proxy: Annotated[
+        str | None,
+        Parameter(
+            env_var="INVOICEXPRESS_PROXY",
+            help="The URL of a proxy; best by the variable when it holds a password.",
+        ),
+    ] = None
     timeout: Annotated[
         float | None,
         Parameter(
@@ -76,6 +83,14 @@ class JobOptions:
             "The same command goes on where the last run ended, whatever ended it."
         ),
     ] = None
+    shared_journal: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Let other runs and services use the journal at the same time, if they share it "
+            "too: each row is done once, by one of them.",
+        ),
+    ] = False
     resend_absent_after: Annotated[
         float | None,
         Parameter(
@@ -104,7 +119,11 @@ def check_job_options(options: JobOptions) -> None:
         ConfigurationError: naming the option.
     """
     check_concurrency(options.concurrency)
-    needing = {"--retry-refused": options.retry_refused, "--accept-changes": options.accept_changes}
+    needing = {
+        "--retry-refused": options.retry_refused,
+        "--accept-changes": options.accept_changes,
+        "--shared-journal": options.shared_journal,
+    }
     for name, is_given in needing.items():
         if is_given and options.journal is None:
             raise ConfigurationError(f"{name} needs a journal: name it with --journal.")

@@ -1,5 +1,10 @@
 """The settings of the user, checked before any network: nothing here does I/O."""
 
+from invoicexpress_async.config.connection_limit import (
+    OTHER_FILES,
+    default_max_connections,
+    open_files_limit,
+)
 from invoicexpress_async.config.serie_names import canonical, fold, invisible_in
 from invoicexpress_async.config.settings import (
     ACCOUNT_VARIABLE,
@@ -7,6 +12,7 @@ from invoicexpress_async.config.settings import (
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
     MAX_CONNECTIONS_VARIABLE,
+    PROXY_VARIABLE,
     TIMEOUT_VARIABLE,
     BaseUrl,
     Secret,
@@ -18,6 +24,7 @@ from invoicexpress_async.config.settings import (
     check_seconds,
     check_serie,
     check_type,
+    proxy_problem,
 )
 
 __all__ = [
@@ -26,6 +33,8 @@ __all__ = [
     "BASE_URL_VARIABLE",
     "DEFAULT_BASE_URL",
     "MAX_CONNECTIONS_VARIABLE",
+    "OTHER_FILES",
+    "PROXY_VARIABLE",
     "TIMEOUT_VARIABLE",
     "BaseUrl",
     "Secret",
@@ -38,6 +47,9 @@ __all__ = [
     "check_seconds",
     "check_serie",
     "check_type",
+    "default_max_connections",
     "fold",
     "invisible_in",
+    "open_files_limit",
+    "proxy_problem",
 ]

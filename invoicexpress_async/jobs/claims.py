@@ -3,12 +3,12 @@
 import asyncio
 import json
 import logging
-import uuid
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.config import canonical
+from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
     INTENTS,
     UNRESOLVED,
@@ -25,6 +25,9 @@ from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.protocol.strict import make_strict_converter
+
+if TYPE_CHECKING:
+    import cattrs
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
@@ -68,7 +71,7 @@ class JournalClaims:
     def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
         self._journal = journal
         self._changes_of = changes_of
-        self._converter = make_strict_converter()
+        self._converter: cattrs.Converter | None = None
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
         self._token: str | None = None
@@ -83,7 +86,7 @@ class JournalClaims:
         key = key_of(intent)
         claim = Claim(
             key=key,
-            token=uuid.uuid4().hex,
+            token=new_token(),
             intent=json.dumps(intent),
             claimed_at=Timestamp.now().dump(),
         )
@@ -143,6 +146,9 @@ class JournalClaims:
         commit.add_done_callback(_report)
 
     def _intent_of(self, entry: Entry) -> Intent:
+        if self._converter is None:
+            # Costs as much as a row of a job, and a job that is alone never needs it.
+            self._converter = make_strict_converter()
         try:
             return structure_intent(json.loads(str(entry["intent"])), self._converter)
         except ValueError:

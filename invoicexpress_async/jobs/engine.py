@@ -11,9 +11,9 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker, OutageError
-from invoicexpress_async.jobs.journal import Commit, Journal, JournalError
+from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.scheduler import Scheduler
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RunStop
@@ -208,17 +208,3 @@ class Engine(Generic[Item, Outcome]):
         self.stop.request()
         if self._scheduler is not None:
             self._scheduler.end()
-
-
-def check_journal(journal: object) -> None:
-    """Refuse what is not a journal; its path is a natural slip.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
-    if not isinstance(journal, Journal):
-        kind = type(journal).__name__
-        raise ConfigurationError(
-            f"journal is of type {kind}: give an open one, as in "
-            "`async with SqliteJournal(path) as journal`."
-        )

@@ -296,3 +296,18 @@ class JournalDifferenceError(ConfigurationError):
         super().__init__(message, **context)
         self.differences = differences
         self.count = count
+
+
+def check_journal(journal: object) -> Journal:
+    """Return a journal, or refuse what is none; its path is a natural slip.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(journal, Journal):
+        kind = type(journal).__name__
+        raise ConfigurationError(
+            f"journal is of type {kind}: give an open one, as in "
+            "`async with SqliteJournal(path) as journal`."
+        )
+    return journal

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import time
-from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,7 +29,7 @@ class Timestamp:
     @classmethod
     def now(cls) -> Self:
         """Return the present."""
-        return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
+        return cls(wall=time.time(), steady=time.monotonic(), boot=BOOT_ID)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -59,11 +58,14 @@ class Timestamp:
         return by_wall
 
 
-@cache
-def _boot() -> str:
+def _read_boot() -> str:
     # Linux counts its monotonic clock from the start of the machine, for all processes alike.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
         return ""
     return boot if _BOOT.fullmatch(boot) else ""
+
+
+# Read once, at import: it is a file.
+BOOT_ID: Final = _read_boot()

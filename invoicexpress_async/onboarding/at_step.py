@@ -87,8 +87,19 @@ class AtStep:
     async def _send(
         self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
     ) -> None:
+        claim = await self.journal.claim_credentials(
+            task.company, own.name, known=task.known_credentials
+        )
+        try:
+            await self._send_claimed(task, own, credentials, key)
+        finally:
+            self.journal.release_credentials(claim)
+
+    async def _send_claimed(
+        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
+    ) -> None:
         task.at_sends += 1
-        await self.journal.record_credentials(task.company, task.at_sends, task.history)
+        await self._record(task)
         task.has_asked = True
         # Each attempt is counted on the disk before it is made: a call makes one.
         once = own.with_options(retry=attrs.evolve(own.retry, attempts=1))
@@ -102,6 +113,10 @@ class AtStep:
             return
         await self._note(task, failure, credentials, key)
         raise failure
+
+    async def _record(self, task: CompanyTask) -> None:
+        await self.journal.record_credentials(task.company, task.at_sends, task.history)
+        task.known_credentials = task.at_sends, task.history.dump()
 
     async def _note(
         self,
@@ -125,7 +140,7 @@ class AtStep:
                     marks.with_key if is_of_key else marks.own
                 )
             sends = _sends(task, marks)
-        await self.journal.record_credentials(task.company, task.at_sends, task.history)
+        await self._record(task)
         if task.is_after_5xx and sends >= _MAX_SENDS:
             raise _unknown(credentials, sends)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from invoicexpress_async.jobs.claimers import is_dead, new_token
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
     Change,
@@ -25,6 +26,7 @@ from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
 from invoicexpress_async.onboarding.credential_history import CredentialHistory
+from invoicexpress_async.onboarding.errors import CredentialsBusyError
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep
 
 COMPANIES: Final = Table(
@@ -93,6 +95,11 @@ class CompanyRecord:
         return self.at_mark or CredentialHistory()
 
     @property
+    def known_credentials(self) -> tuple[int, str | None]:
+        """How many sends have no known outcome, and the history, as text to compare."""
+        return self.at_sends, self.history.dump()
+
+    @property
     def lacks_credentials(self) -> bool:
         """Whether the tax authority refused its sequence because of missing or wrong ones."""
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
@@ -157,6 +164,41 @@ class CompanyJournal:
     ) -> None:
         """Make durable what is known of credentials; only then may the next send be made."""
         await self.record_step(company, CompanyStep.AT, at_sends=sends, at_mark=history.dump())
+
+    async def claim_credentials(
+        self, company: Company, account: str, *, known: tuple[int, str | None]
+    ) -> Claim:
+        """Win the right to send AT credentials to an account, one sender at a time.
+
+        Args:
+            company: Whose account it is.
+            account: Its name.
+            known: How many sends without a known outcome, and what history of credentials, this
+                run has read or written last.
+
+        Raises:
+            CredentialsBusyError: another run that shares the journal is sending some, or has.
+        """
+        key = ("at_communication", account, "")
+        intent = json.dumps({"fiscal_id": company.fiscal_id})
+        claim = Claim(key=key, token=new_token(), intent=intent, claimed_at=Timestamp.now().dump())
+        there = await self._journal.claim(claim)
+        if there is not None and is_dead(str(there["token"])):
+            # What became of its send is counted with the company, and decides what is sent now.
+            claim = attrs.evolve(claim, replaces=str(there["token"]))
+            there = await self._journal.claim(claim)
+        if there is None:
+            (entry,) = await self._journal.look_up(COMPANIES, [(company.fiscal_id,)])
+            record = self._reader.read(entry)
+            if record.step is CompanyStep.AT and record.known_credentials == known:
+                return claim
+            self.release_credentials(claim)
+        raise CredentialsBusyError(f"Another run sends AT credentials to account {account}.")
+
+    def release_credentials(self, claim: Claim) -> None:
+        """Give the right to send AT credentials back, whatever became of them."""
+        commit = self._journal.settle(claim, JournalState.PLANNED)
+        commit.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
         """Make durable that a company has come to a step."""

@@ -57,6 +57,12 @@ class CredentialsUnknownError(InvoiceXpressError):
     )
 
 
+class CredentialsBusyError(InvoiceXpressError):
+    """Another run that shares the journal is sending AT credentials to the account, or has."""
+
+    cure = "Let that run end, and run it again: it goes on from what the other one has written."
+
+
 class NotVerifiedError(InvoiceXpressError):
     """The last read did not show the sequence as it was made."""
 

@@ -10,8 +10,8 @@ import attrs
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
-from invoicexpress_async.jobs.engine import Engine, check_journal
-from invoicexpress_async.jobs.journal import Journal
+from invoicexpress_async.jobs.engine import Engine
+from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop

@@ -41,6 +41,7 @@ class CompanyTask:
         ticket: Its series, once this run has come to it.
         account: Its account with its key, once this run has it.
         at_sends: How many sends of AT credentials were cut off, the one under way included.
+        known_credentials: That number, and the history, as the journal had them last.
         book: What is known of the AT credentials that were sent.
         is_after_5xx: Whether the last send of them got a 5xx.
         has_renewed: Whether this run has sent refused ones again, as `retry_refused` says.
@@ -61,6 +62,7 @@ class CompanyTask:
     row_task: RowTask | None = None
     account: CreatedAccount | None = None
     at_sends: int = 0
+    known_credentials: tuple[int, str | None] = (0, None)
     history: CredentialHistory = attrs.field(factory=CredentialHistory)
     is_after_5xx: bool = False
     has_renewed: bool = False
@@ -83,6 +85,7 @@ class CompanyTask:
             step=record.step,
             intent=record.intent if is_at_series else None,
             at_sends=record.at_sends,
+            known_credentials=record.known_credentials,
             history=record.history,
             is_after_5xx=is_at and record.error == ServerError.__name__,
         )

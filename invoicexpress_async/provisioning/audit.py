@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from typing import Final
 
 import attrs
 
@@ -15,6 +16,13 @@ from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.plan import AccountList
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
+
+_FINE: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+
+
+def is_incomplete(sequence: Sequence) -> bool:
+    """Whether a document type of it needs a validation code and has none, as far as is known."""
+    return sequence.registration not in _FINE
 
 
 @attrs.frozen(kw_only=True)
@@ -43,14 +51,13 @@ class AccountAudit:
         Their `unregistered` names the types; those whose `registration` is PARTIAL must not be
         used. An answer without any codes, as old ones are, counts as incomplete: it is not known.
         """
-        fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
-        return tuple(one for one in self.sequences if one.registration not in fine)
+        return tuple(one for one in self.sequences if is_incomplete(one))
 
     @property
     def is_fine(self) -> bool:
         """Whether it could be read and has one default, which is wholly registered."""
         defaults = self.defaults
-        return len(defaults) == 1 and defaults[0] not in self.incomplete
+        return len(defaults) == 1 and not is_incomplete(defaults[0])
 
 
 def _as_audits(audits: Iterable[AccountAudit]) -> tuple[AccountAudit, ...]:

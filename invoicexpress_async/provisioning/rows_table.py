@@ -180,6 +180,7 @@ class RowJournal:
         outcome: RowOutcome,
         *,
         intent: Intent | None,
+        intended_at: Timestamp | None,
         absent_since: Timestamp | None,
         token: str | None,
     ) -> Commit:
@@ -188,6 +189,7 @@ class RowJournal:
         Args:
             outcome: Of the row.
             intent: Of the send whose outcome is not known, if there is one.
+            intended_at: When that was; of another's, when it was first seen.
             absent_since: When it was first found absent, late enough to count.
             token: Of the claim that this run won last; None when it has won none.
         """
@@ -200,6 +202,8 @@ class RowJournal:
             "status": outcome.status,
             "code": outcome.code,
         }
+        if intent is not None and intended_at is not None:
+            values["intended_at"] = intended_at.dump()
         if outcome.sequence is not None:
             values["sequence_id"] = outcome.sequence.id
         if outcome.created is not None:

@@ -10,8 +10,8 @@ import attrs
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
-from invoicexpress_async.jobs.engine import Engine, check_journal
-from invoicexpress_async.jobs.journal import Difference, Journal
+from invoicexpress_async.jobs.engine import Engine
+from invoicexpress_async.jobs.journal import Difference, Journal, check_journal
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.job import RowJob, row_tasks, sync_plan

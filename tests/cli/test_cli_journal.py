@@ -329,3 +329,24 @@ async def test_status_is_told_of_what_is_no_journal_and_sends_nothing(
     assert (absent.code, other.code) == (2, 1)
     assert "is not there" in absent.err
     assert "not a database" in other.err
+
+
+@pytest.mark.parametrize("command", ["provision", "rollover"])
+async def test_runs_that_share_a_journal_do_the_job_together(
+    start: Start, sandbox: Sandbox, job: Line, command: str
+) -> None:
+    if command == "rollover":
+        for name in job.names:
+            sandbox.add_sequence(name, "2026", is_default=True)
+        arguments = ("rollover", job.accounts, "--year", "2027", "--journal", job.journal)
+    else:
+        arguments = ("provision", job.accounts, "--serie", "2027", "--journal", job.journal)
+    sandbox.registration_seconds = 0.2
+
+    both = [await start(*arguments, *job.to, "--shared-journal") for _ in range(2)]
+    ends = [await one.communicate() for one in both]
+
+    assert [one.returncode for one in both] == [0, 0], ends
+    series = [[one.serie for one in sandbox.sequences(name)] for name in job.names]
+    assert [names.count("2027") for names in series] == [1] * len(job.names)
+    assert sandbox.count("POST", "/sequences.json") == len(job.names)

@@ -91,7 +91,7 @@ async def _run(
     options: ConnectionOptions,
     output: OutputOptions,
 ) -> int:
-    async with open_job(options, job.journal) as (manager, journal):
+    async with open_job(options, job) as (manager, journal):
         work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
         return await run_plan(manager, work, output)
 

@@ -111,7 +111,7 @@ class _Rollover:
 
     async def run(self) -> int:
         """Look at the accounts, ask, and run."""
-        async with open_job(self.options, self.job.journal) as (manager, journal):
+        async with open_job(self.options, self.job) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:
                 return self._print_interrupted(plan)

@@ -37,6 +37,7 @@ from invoicexpress_async.cli.views.columns import (
 )
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit
+from invoicexpress_async.provisioning.audit import is_incomplete
 
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
@@ -234,7 +235,7 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
         line = attrs.evolve(start, sequence=sequence)
         if has_several and sequence.is_default:
             yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
-        elif sequence in seen.incomplete:
+        elif is_incomplete(sequence):
             yield _incomplete(line, sequence)
         else:
             yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)

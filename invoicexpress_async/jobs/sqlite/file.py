@@ -1,10 +1,14 @@
 """The file of a journal: made private, opened durable, recognised, never repaired by guessing."""
 
+import contextlib
+import errno
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from invoicexpress_async.jobs.journal import INTENTS, JournalError
 from invoicexpress_async.jobs.sqlite.statements import create
@@ -15,8 +19,8 @@ _VERSION: Final = 2
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
-CREATE TABLE runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
-CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 # Version 1 kept an intent in its row or company only. What is unresolved there becomes a claim
 # that only a take-over can win.
@@ -37,18 +41,54 @@ FROM companies WHERE intent IS NOT NULL AND json_valid(intent);
 """
 
 
+# In the table of jobs: under which name it is open, and where its last entries are.
+_LEFT_OPEN: Final = "left open"
+_ENTRIES: Final = "last entries"
+_TRIES: Final = 5
+_TRY_AGAIN_SECONDS: Final = 0.1
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """Return where a journal is, whatever it is called: one file is one journal.
+
+    Raises:
+        JournalError: it has several names (hard links), or is no file.
+    """
+    text = os.fspath(path)
+    if text.startswith("file:"):
+        text = unquote(urlsplit(text).path)
+    found = Path(text).resolve()
+    problem = ""
+    try:
+        status = found.stat()
+        if not stat.S_ISREG(status.st_mode):
+            problem = "is not a file"
+        elif status.st_nlink > 1:
+            # SQLite keeps its log beside the name that it was opened by.
+            problem = f"has {status.st_nlink} names (hard links): keep one of them"
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        problem = f"cannot be reached: {error.strerror}"
+    if problem:
+        raise JournalError(f"The journal {found} {problem}. Nothing was sent.")
+    return found
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open a journal to write, made when it is not there.
 
     Raises:
-        JournalError: it is not a journal, of a newer version, damaged, locked or read-only.
+        JournalError: it is not a journal, of a newer version, damaged, locked or read-only; or
+            it has lost a part of itself.
     """
     problem = ""
     connection: sqlite3.Connection | None = None
     try:
         _make_private(path)
+        has_log = _has_log(path)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        problem = _prepare(connection)
+        problem = _prepare(connection, path, has_log=has_log)
     except OSError as error:
         problem = f"cannot be opened: {error.strerror}"
     except sqlite3.Error as error:
@@ -58,6 +98,19 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.close()
         raise JournalError(f"The journal {path} {problem}. Nothing was sent.")
     return connection
+
+
+def close(connection: sqlite3.Connection, *, is_last: bool) -> None:
+    """Close a journal; the last one takes the mark away that says that it is open."""
+    with contextlib.suppress(sqlite3.Error):  # a full disk, or one that is gone
+        if is_last and not connection.in_transaction:
+            connection.execute("DELETE FROM job WHERE name = ?", (_LEFT_OPEN,))
+    connection.close()
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.is_file() and log.stat().st_size > 0
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -70,9 +123,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         # Not "mode=ro": a journal whose run was killed has a log that is to be taken in first.
+        has_log = _has_log(path)
         uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-        problem = _mismatch(connection) or ""
+        problem = _mismatch(connection) or _lost(connection, path, has_log) or ""
     except sqlite3.Error as error:
         problem = f"cannot be read: {error}"
     if connection is None or problem:
@@ -85,42 +139,88 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 def _make_private(path: Path) -> None:
     # Who the customers are is nobody else's business. SQLite's own files take the mode over.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if hasattr(os, "fchmod"):
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+    # One that is there is not opened: closing it would let this process's locks on it go.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if os.name == "posix":
+        path.chmod(0o600)
 
 
-def _prepare(connection: sqlite3.Connection) -> str:
+def _prepare(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> str:
     is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if not is_new and (problem := _mismatch(connection)):
+    if not is_new and (problem := _mismatch(connection) or _lost(connection, path, has_log)):
         return problem
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         return "is on a file system that cannot keep it durable (no write-ahead log)"
     # In WAL, only FULL syncs each commit to the disk; NORMAL loses the last ones with the power.
     connection.execute("PRAGMA synchronous = FULL")
-    # A file that cannot be written is found out here, and not at the first intent.
-    begun = f"INSERT INTO runs VALUES ({time.time()!r}, {os.getpid()});"  # noqa: S608  # two numbers
     if is_new:
-        _create(connection, begun)
-        return ""
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        return f"is damaged: {verdict}"
-    if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
-        _migrate(connection)
-    connection.execute(begun)
+        _create(connection)
+    else:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            return f"is damaged: {verdict}"
+        if connection.execute("PRAGMA user_version").fetchone()[0] < _VERSION:
+            _migrate(connection)
+    _mark(connection, path)
     return ""
 
 
-def _create(connection: sqlite3.Connection, begun: str) -> None:
-    # One transaction: killed in the middle, the file is empty still.
+def _mark(connection: sqlite3.Connection, path: Path) -> None:
+    """Write into the main file that it is open, and how it is called.
+
+    A file that cannot be written is found out here, and not at the first intent.
+    """
+    connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (_LEFT_OPEN, str(path)))
+    connection.execute("INSERT INTO runs VALUES (?, ?)", (time.time(), os.getpid()))
+    # Only `checkpoint` may move entries from the log to the main file.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    checkpoint(connection)
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Move the entries of the log to the main file.
+
+    Whoever reads the main file without its log, which has been lost, finds "elsewhere" in it. The
+    log itself begins with "here"; so does a main file that another program has checkpointed.
+    """
+    write = "INSERT OR REPLACE INTO job VALUES (?, ?)"
+    connection.execute(write, (_ENTRIES, "elsewhere"))
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    connection.execute(write, (_ENTRIES, "here"))
+
+
+def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | None:  # noqa: FBT001  # one of two facts
+    """Return what is missing of a journal that was left open."""
+    marks = _marks(connection)
+    for _ in range(_TRIES):
+        if has_log or marks.get(_ENTRIES) != "elsewhere":
+            break
+        time.sleep(_TRY_AGAIN_SECONDS)  # another run may be opening it just now
+        has_log, marks = _has_log(path), _marks(connection)
+    else:
+        return (
+            f"was in use when it was moved or copied, and its last entries are in its file "
+            f"{path.name}-wal, which is not beside it: put that file there"
+        )
+    other = Path(marks.get(_LEFT_OPEN) or path)
+    if other != path and other.exists() and other.samefile(path):
+        return f"is in use as {other}: name it so"
+    return None
+
+
+def _marks(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, value FROM job").fetchall())
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    # One transaction: killed in the middle, the file is empty still. Another run may be first.
     connection.executescript(
-        f"BEGIN; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
-        f"PRAGMA user_version = {_VERSION}; {begun} COMMIT;"
+        f"BEGIN IMMEDIATE; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
+        f"PRAGMA user_version = {_VERSION}; COMMIT;"
     )
 
 

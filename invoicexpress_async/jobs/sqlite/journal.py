@@ -25,6 +25,7 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
 )
+from invoicexpress_async.jobs.sqlite.file import locate
 from invoicexpress_async.jobs.sqlite.lock import RunLock
 from invoicexpress_async.jobs.sqlite.statements import (
     by_key,
@@ -50,11 +51,15 @@ class SqliteJournal:
     when no run does.
 
     Args:
-        path: The file; made when it is not there. Its folder must be there.
+        path: The file, or a `file:` URI of it; made when it is not there. Its folder must be
+            there. Symbolic links are followed: one file is one journal by any name.
+        shared: Whether other runs and services may have it open at the same time, if they share
+            it too. Each request is then sent by one of them, and read for by the others.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
+        self.path: Path = Path(os.fspath(path))
+        self._is_shared = shared
         self._writer: GroupCommitWriter | None = None
         self._lock: RunLock | None = None
 
@@ -83,8 +88,9 @@ class SqliteJournal:
         """
         if self._lock is not None:
             raise JournalError(f"The journal {self.path} is open already.")
-        self._check_path()
-        lock = RunLock(self.path)
+        self._check_folder()
+        self.path = locate(self.path)
+        lock = RunLock(self.path, is_shared=self._is_shared)
         writer = GroupCommitWriter(self.path)
         try:
             await writer.open()
@@ -106,7 +112,7 @@ class SqliteJournal:
             if lock is not None:
                 stack.callback(lock.release)
             # It stays, to say to a run that still goes on that the journal was closed.
-            await self.writer.close()
+            await self.writer.close(is_last=lock is None or lock.is_last)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
@@ -219,13 +225,12 @@ class SqliteJournal:
         """Write that what an intent requested was seen to be there, whoever sent it."""
         return self.writer.write((_dated(Change(INTENTS, key, {"state": JournalState.DONE})),))
 
-    def _check_path(self) -> None:
+    def _check_folder(self) -> None:
         folder = self.path.absolute().parent
-        if not os.access(folder, os.X_OK):  # what is in it cannot even be looked at
+        if not str(self.path).startswith("file:") and not os.access(folder, os.X_OK):
+            # What is in it cannot even be looked at.
             problem = "cannot be reached: make its folder, or get the permission to enter it"
             raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
-        if self.path.exists() and not self.path.is_file():
-            raise JournalError(f"The journal {self.path} is not a file.")
 
 
 def _all_names(table: Table) -> frozenset[str]:

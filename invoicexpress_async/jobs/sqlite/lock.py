@@ -1,66 +1,69 @@
-"""One run at a time: a lock that the operating system lets go when its holder dies."""
+"""A courtesy between runs: who opens a journal that is in use is refused, or shares it knowingly.
+
+Safety does not hang on it: each request is claimed in the journal itself before it is sent. A
+lock file can be deleted, copied or be on a file system without locks.
+"""
 
 import contextlib
 import os
 import socket
-import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Final
 
 from invoicexpress_async.jobs.journal import JournalError
 
+if sys.platform != "win32":  # there, the claims must be enough
+    import fcntl
+
 # Who looks whether it is held takes it for a moment; a run that begins just then must not fail.
-_BUSY_SECONDS: Final = 0.25
+_TRIES: Final = 5
+_TRY_AGAIN_SECONDS: Final = 0.05
 
 
 class RunLock:
-    """Holds a journal for one run.
+    """Holds a journal for one run, or shares it with others that share it too.
 
-    It is SQLite's own write lock on a small file beside the journal: it works on every system
-    that SQLite does, and a killed holder holds it no more.
+    Its lock belongs to a file beside the journal, as closing any descriptor of the journal itself
+    would let the locks go that SQLite has on it. A killed holder holds it no more.
 
     Raises:
         JournalError: another run holds it, or the file cannot be written.
     """
 
-    def __init__(self, journal: Path) -> None:
-        self._path = _path(journal)
-        problem = ""
+    def __init__(self, journal: Path, *, is_shared: bool) -> None:
+        path = _path(journal)
         try:
-            _make(self._path)
-            # Closed from another thread than it was opened in.
-            self._connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._take()
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            problem = f"cannot be opened: {error.strerror}"
-        except sqlite3.Error as error:
-            problem = f"cannot be used: {self._path.name}: {error}"
-            if _is_busy(error):
-                problem = f"is in use {_holder_text(self._path)}"
-        if problem:
-            raise JournalError(f"The journal {journal} {problem}. Nothing was sent.")
+            raise JournalError(
+                f"The journal {journal} cannot be opened: {path.name}: {error.strerror}. "
+                "Nothing was sent."
+            ) from None
+        if _is_taken(self._descriptor, is_shared=is_shared):
+            self._write_holder()
+            return
+        os.close(self._descriptor)
+        raise JournalError(
+            f"The journal {journal} is in use {_holder(path)}: see "
+            f"`invoicexpress status {journal}`. Nothing was sent."
+        )
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other run shares it now."""
+        return _is_taken(self._descriptor, is_shared=False)
 
     def release(self) -> None:
         """Let the next run have it."""
-        self._connection.close()
+        os.close(self._descriptor)
 
-    def _take(self) -> None:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("CREATE TABLE IF NOT EXISTS holder (told TEXT NOT NULL)")
-            connection.execute("DELETE FROM holder")
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            who = f"by process {os.getpid()} on {socket.gethostname()} since {since}"
-            connection.execute("INSERT INTO holder VALUES (?)", (who,))
-            connection.execute("COMMIT")
-            connection.execute("BEGIN IMMEDIATE")  # held until the connection or the process ends
-        except sqlite3.Error:
-            connection.close()
-            raise
+    def _write_holder(self) -> None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        text = f"by process {os.getpid()} on {socket.gethostname()} since {since}"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
 
 
 def lock_holder(journal: Path) -> str | None:
@@ -69,36 +72,36 @@ def lock_holder(journal: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        with contextlib.closing(_open(path, mode="rw")) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        # A file that cannot be locked for another reason says nothing of a holder.
-        return _holder_text(path) if _is_busy(error) else None
-    return None
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        return None if _is_taken(descriptor, is_shared=False, tries=1) else _holder(path)
+    finally:
+        os.close(descriptor)
 
 
 def _path(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}-lease")
 
 
-def _make(path: Path) -> None:
-    # Never opened when it is there: closing it would let this process's own lock on it go.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+def _is_taken(descriptor: int, *, is_shared: bool, tries: int = _TRIES) -> bool:
+    """Take the lock of a descriptor; return whether it is taken."""
+    if sys.platform == "win32":
+        return True
+    how = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+    for left in reversed(range(tries)):
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return True
+        if left:
+            time.sleep(_TRY_AGAIN_SECONDS)
+    return False
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
-    # The low byte is the kind of error; what is above tells more of it.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _open(path: Path, *, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
-
-
-def _holder_text(path: Path) -> str:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(path, mode="ro")) as reader:
-        row = reader.execute("SELECT told FROM holder").fetchone()
-        return str(row[0]).strip() if row else "by another run"
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        text = path.read_bytes()[:200].decode("utf-8", "replace").strip()
+        if text.startswith("by process"):
+            return text
     return "by another run"

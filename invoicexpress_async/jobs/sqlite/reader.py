@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
-from invoicexpress_async.jobs.sqlite.file import connect_to_read
+from invoicexpress_async.jobs.sqlite.file import connect_to_read, locate
 from invoicexpress_async.jobs.sqlite.lock import lock_holder
 from invoicexpress_async.jobs.sqlite.statements import by_key, in_states, select
 
@@ -21,6 +21,7 @@ class JournalFile:
     """
 
     def __init__(self, path: Path) -> None:
+        path = locate(path)
         if not path.is_file():
             raise JournalError(f"The journal {path} is not there.")
         self._path = path

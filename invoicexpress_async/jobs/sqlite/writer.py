@@ -1,6 +1,7 @@
 """The one thread that writes, and commits together what is asked for together."""
 
 import asyncio
+import contextlib
 import copy
 import json
 import queue
@@ -8,20 +9,30 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from invoicexpress_async.jobs.journal import Change, Commit, JournalError
-from invoicexpress_async.jobs.sqlite.file import connect
+from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
 from invoicexpress_async.jobs.sqlite.statements import update
 
 T = TypeVar("T")
+
+# The log is some MiB then.
+_COMMITS_IN_A_CHECKPOINT: Final = 500
+
 Work = Callable[[sqlite3.Connection], T]
 
 
-class _Request(NamedTuple):
+class Request(NamedTuple):
+    """What is to be written in one transaction with others, and what tells when that is durable."""
+
     done: Commit
     work: Work[None] | None = None
     changes: tuple[Change, ...] = ()
+
+
+Batch: TypeAlias = list[Request]
+"""What goes into one transaction."""
 
 
 class GroupCommitWriter:
@@ -34,14 +45,15 @@ class GroupCommitWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._batches: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
-        self._gathered: list[_Request] = []
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._gathered: Batch = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
         self._loop = asyncio.get_running_loop()
-        self._opening = _Request(self._loop.create_future())
+        self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._is_last = False
         self.failure: str | None = None
 
     async def open(self) -> None:
@@ -66,21 +78,21 @@ class GroupCommitWriter:
         def keep(connection: sqlite3.Connection) -> None:
             results.append(work(connection))
 
-        await self._enqueue(_Request(self._loop.create_future(), work=keep))
+        await self._enqueue(Request(self._loop.create_future(), work=keep))
         return results[0]
 
     def submit(self, work: Work[None]) -> Commit:
         """Run it in the next transaction; what is returned is done when that is durable."""
-        return self._enqueue(_Request(self._loop.create_future(), work=work))
+        return self._enqueue(Request(self._loop.create_future(), work=work))
 
     def write(self, changes: tuple[Change, ...]) -> Commit:
         """Change entries in the next transaction; what is returned is done when it is durable.
 
         All changes of the same columns are given to SQLite as one statement.
         """
-        return self._enqueue(_Request(self._loop.create_future(), changes=changes))
+        return self._enqueue(Request(self._loop.create_future(), changes=changes))
 
-    def _enqueue(self, request: _Request) -> Commit:
+    def _enqueue(self, request: Request) -> Commit:
         if self.failure is not None:
             _fail([request], self._error(self.failure))
             return request.done
@@ -91,9 +103,14 @@ class GroupCommitWriter:
             self._loop.call_soon(self._flush)
         return request.done
 
-    async def close(self) -> None:
-        """Write what is waiting, and close the file; what is asked for later fails."""
+    async def close(self, *, is_last: bool = False) -> None:
+        """Write what is waiting, and close the file; what is requested later fails.
+
+        Args:
+            is_last: Whether no other run has the file open.
+        """
         if self._thread.is_alive():
+            self._is_last = is_last
             self._flush()
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
@@ -104,9 +121,13 @@ class GroupCommitWriter:
         batch, self._gathered = self._gathered, []
         self._is_busy = bool(batch)
         if batch:
-            self._batches.put(batch)
+            self._hand_over(batch)
 
-    def _committed(self, batch: list[_Request], errors: list[Exception | None]) -> None:
+    def _hand_over(self, batch: Batch) -> None:
+        # Apart, for a test without threads, which commits as the loop of its own says.
+        self._batches.put(batch)
+
+    def _committed(self, batch: Batch, errors: list[Exception | None]) -> None:
         broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
         if broken is not None:
             self.failure = str(broken)
@@ -133,14 +154,19 @@ class GroupCommitWriter:
     def _serve(self, connection: sqlite3.Connection) -> None:
         broken: sqlite3.Error | None = None
         try:
+            commits = 0
             while (batch := self._batches.get()) is not None:
                 errors: list[Exception | None] = [broken] * len(batch)
                 if broken is None:
-                    errors = _commit(connection, batch)
+                    errors = commit(connection, batch)
                     broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
                 self._call_in_loop(self._committed, batch, errors)
+                commits += 1
+                if broken is None and commits % _COMMITS_IN_A_CHECKPOINT == 0:
+                    with contextlib.suppress(sqlite3.Error):  # the next commit says what is wrong
+                        checkpoint(connection)
         finally:
-            connection.close()
+            close(connection, is_last=self._is_last and broken is None)
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
         # The loop may have been closed under a run that nobody closed.
@@ -148,7 +174,7 @@ class GroupCommitWriter:
             self._loop.call_soon_threadsafe(how, *what)
 
 
-def _commit(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
+def commit(connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
     """Carry a batch out in one transaction; return what each request of it came to."""
     errors: list[Exception | None] = []
     try:
@@ -162,7 +188,7 @@ def _commit(connection: sqlite3.Connection, batch: list[_Request]) -> list[Excep
     return errors
 
 
-def _execute(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
+def _execute(connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
     changes: list[Change] = []
     errors: list[Exception | None] = []
     for request in batch:
@@ -213,13 +239,13 @@ def _run_statements(
         connection.execute(statement, (json.dumps(rows),))
 
 
-def _succeed(batch: list[_Request]) -> None:
+def _succeed(batch: Batch) -> None:
     for request in batch:
         if not request.done.done():  # its asker may have been cancelled
             request.done.set_result(None)
 
 
-def _fail(batch: list[_Request], error: Exception) -> None:
+def _fail(batch: Batch, error: Exception) -> None:
     for request in batch:
         if not request.done.done():
             request.done.set_exception(copy.copy(error))

@@ -1,0 +1,45 @@
+"""Who has claimed something: a token names its process, so that another can see that it is dead."""
+
+import os
+import uuid
+from functools import cache
+from pathlib import Path
+
+from invoicexpress_async.jobs.timestamps import BOOT_ID
+
+
+def new_token() -> str:
+    """Return a token that nobody else has."""
+    return f"{_process()}/{uuid.uuid4().hex}"
+
+
+def is_dead(token: str) -> bool:
+    """Whether the process of a token is known to have ended.
+
+    False when it cannot be known: it is of another machine, or the system does not say.
+    """
+    boot, _, rest = token.partition(":")
+    process, _, _ = rest.partition("/")
+    pid, _, _ = process.partition(":")
+    if not boot or boot != BOOT_ID or not pid.isdecimal():
+        return False
+    return _started_at(int(pid)) != process.partition(":")[2]
+
+
+@cache
+def _process_of(pid: int) -> str:
+    return f"{BOOT_ID}:{pid}:{_started_at(pid)}"
+
+
+def _process() -> str:
+    return _process_of(os.getpid())
+
+
+def _started_at(pid: int) -> str:
+    """Return when a process started, in the system's own count; "" when there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The name of the program, in brackets, may hold anything.
+    return fields.rpartition(")")[2].split()[19]

@@ -1,0 +1,217 @@
+"""What every store of a journal promises. Each test runs on each of them."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from invoicexpress_async.jobs.journal import (
+    CLAIMABLE,
+    INTENTS,
+    UNRESOLVED,
+    Change,
+    Claim,
+    ClaimLostError,
+    Column,
+    Entry,
+    Journal,
+    JournalState,
+    Table,
+)
+from invoicexpress_async.jobs.sqlite import SqliteJournal
+
+THINGS = Table(
+    name="things",
+    key=("account", "serie"),
+    wish=(Column("is_default", int),),
+    columns=(Column("note", str), Column("token", str)),
+)
+KEY = ("create", "acme", "2027")
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with SqliteJournal(tmp_path / "job.db") as opened:
+        await opened.prepare(THINGS)
+        yield opened
+
+
+def thing(account: str, *, is_default: int = 0) -> Entry:
+    return {"account": account, "serie": "2027", "is_default": is_default}
+
+
+def claim(token: str, *, replaces: str | None = None) -> Claim:
+    intent = json.dumps({"of": token})
+    return Claim(
+        key=KEY, token=token, intent=intent, claimed_at="[1.0, 1.0, '']", replaces=replaces
+    )
+
+
+async def enter(journal: Journal, *entries: Entry) -> None:
+    await journal.begin_plan(THINGS)
+    await journal.add_to_plan(THINGS, entries)
+    await journal.enter_plan(THINGS)
+
+
+async def state_of(journal: Journal, account: str) -> object:
+    return (await journal.look_up(THINGS, [(account, "2027")]))[0]["state"]
+
+
+async def intent_state(journal: Journal) -> object:
+    return (await journal.look_up(INTENTS, [KEY]))[0]["state"]
+
+
+async def test_a_new_plan_is_planned_and_differs_in_nothing(journal: Journal) -> None:
+    await enter(journal, thing("a"), thing("b"))
+
+    await journal.begin_plan(THINGS)
+    await journal.add_to_plan(THINGS, [thing("a"), thing("b")])
+    changes = await journal.compare_plan(THINGS)
+
+    assert sum(changes.counts.values()) == 0
+    assert [await state_of(journal, name) for name in "ab"] == ["planned", "planned"]
+
+
+async def test_a_plan_that_differs_says_how(journal: Journal) -> None:
+    await enter(journal, thing("a"), thing("b"), thing("c"))
+    await journal.write(Change(THINGS, ("b", "2027"), {"state": JournalState.UNKNOWN}))
+
+    await journal.begin_plan(THINGS)
+    await journal.add_to_plan(THINGS, [thing("a", is_default=1), thing("c"), thing("d")])
+    changes = await journal.compare_plan(THINGS)
+
+    assert changes.counts == {"added": 1, "removed": 1, "changed": 1}
+    assert {(one.kind, one.key[0], one.state) for one in changes.first} == {
+        ("added", "d", None),
+        ("removed", "b", "unknown"),
+        ("changed", "a", "planned"),
+    }
+    assert changes.lost == (("b", "2027"),)
+
+
+@pytest.mark.parametrize("state", sorted(JournalState))
+async def test_a_changed_wish_is_planned_anew_unless_it_is_unresolved(
+    journal: Journal, state: JournalState
+) -> None:
+    await enter(journal, thing("a"))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": state}))
+
+    await enter(journal, thing("a", is_default=1))
+
+    assert await state_of(journal, "a") == (state if state in UNRESOLVED else "planned")
+
+
+async def test_changes_of_one_entry_are_written_in_their_order(journal: Journal) -> None:
+    await enter(journal, thing("a"))
+
+    for number in range(50):
+        last = journal.write(Change(THINGS, ("a", "2027"), {"note": f"{number}"}))
+    await last
+
+    (entry,) = await journal.look_up(THINGS, [("a", "2027")])
+    assert entry["note"] == "49"
+
+
+async def test_what_is_done_stays_done(journal: Journal) -> None:
+    await enter(journal, thing("a"))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": JournalState.DONE}))
+
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": JournalState.FAILED}))
+
+    assert await state_of(journal, "a") == "done"
+
+
+async def test_a_stream_is_admitted_entry_by_entry(journal: Journal) -> None:
+    first = await journal.admit(THINGS, thing("a"))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": JournalState.REFUSED}))
+
+    again = await journal.admit(THINGS, thing("a"))
+
+    assert (first["state"], again["state"]) == ("planned", "refused")
+
+
+async def test_a_job_is_of_one_kind(journal: Journal) -> None:
+    assert await journal.bind("rollover", "2027", unless_used=THINGS) == "2027"
+    assert await journal.bind("rollover", "2028", unless_used=THINGS) == "2027"
+    await enter(journal, thing("a"))
+    assert await journal.bind("another", "x", unless_used=THINGS) is None
+
+
+async def test_the_first_claim_wins_and_the_second_is_shown_the_first(journal: Journal) -> None:
+    assert await journal.claim(claim("mine")) is None
+
+    there = await journal.claim(claim("yours"))
+
+    assert there is not None
+    assert (there["token"], json.loads(str(there["intent"]))) == ("mine", {"of": "mine"})
+
+
+async def test_a_lost_claim_writes_none_of_its_changes(journal: Journal) -> None:
+    await enter(journal, thing("a"))
+    await journal.claim(claim("mine"))
+
+    await journal.claim(claim("yours"), Change(THINGS, ("a", "2027"), {"note": "sent"}))
+
+    (entry,) = await journal.look_up(THINGS, [("a", "2027")])
+    assert entry["note"] is None
+
+
+@pytest.mark.parametrize("state", sorted(JournalState))
+async def test_what_had_no_effect_may_be_claimed_again_and_nothing_else(
+    journal: Journal, state: JournalState
+) -> None:
+    first = claim("first")
+    await journal.claim(first)
+    await journal.settle(first, state)
+
+    there = await journal.claim(claim("second"))
+
+    assert (there is None) == (state in CLAIMABLE)
+
+
+async def test_a_claim_is_taken_over_by_its_token_only(journal: Journal) -> None:
+    await journal.claim(claim("first"))
+
+    assert await journal.claim(claim("second", replaces="another")) is not None
+    assert await journal.claim(claim("third", replaces="first")) is None
+    assert await journal.claim(claim("fourth", replaces="first")) is not None
+
+
+async def test_who_lost_a_claim_writes_nothing_any_more(journal: Journal) -> None:
+    await enter(journal, thing("a"))
+    first = claim("first")
+    await journal.claim(first, Change(THINGS, ("a", "2027"), {"token": "first"}))
+    taken = claim("second", replaces="first")
+    await journal.claim(taken, Change(THINGS, ("a", "2027"), {"token": "second"}))
+
+    with pytest.raises(ClaimLostError, match="taken over by another process"):
+        await journal.settle(first, JournalState.DONE)
+    await journal.write(Change(THINGS, ("a", "2027"), {"note": "late"}, "first"))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": "unknown"}, "second"))
+
+    (entry,) = await journal.look_up(THINGS, [("a", "2027")])
+    assert (entry["note"], entry["state"]) == (None, "unknown")
+    assert await intent_state(journal) == "intent"
+
+
+async def test_what_was_seen_to_be_there_is_done_whoever_sent_it(journal: Journal) -> None:
+    first = claim("first")
+    await journal.claim(first)
+
+    await journal.observe(KEY)
+    await journal.settle(first, JournalState.UNKNOWN)
+
+    assert await intent_state(journal) == "done"
+
+
+async def test_unresolved_intents_are_read_by_their_state(journal: Journal) -> None:
+    await journal.claim(claim("mine"))
+    other = attrs.evolve(claim("other"), key=("create", "acme", "2028"))
+    await journal.claim(other)
+    await journal.settle(other, JournalState.DONE)
+
+    entries = await journal.read(INTENTS, states=UNRESOLVED)
+
+    assert [INTENTS.key_of(entry) for entry in entries] == [KEY]

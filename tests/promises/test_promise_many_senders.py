@@ -1,0 +1,272 @@
+"""One POST for each intent, whoever sends: processes, threads and managers that share a journal.
+
+The server accepts every create that it is sent: what keeps a second one away is the journal alone.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+import pytest
+from fakes import FakeClock
+from job_process import KEY, Job, Running, ask, start
+from test_faults_job import until
+
+from invoicexpress_async import (
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    SessionManager,
+)
+from invoicexpress_async.provisioning import JournalError, SqliteJournal
+from invoicexpress_async.sandbox import FaultServer, SandboxAccount
+
+NAMES = tuple(f"a{number}" for number in range(24))
+QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8))
+
+
+@pytest.fixture
+async def on() -> AsyncIterator[FaultServer]:
+    accounts = [SandboxAccount(name=one, api_key=KEY) for one in NAMES]
+    async with FaultServer(accounts=accounts, is_name_check_atomic=False) as server:
+        server.faults.next("latency", operation="create", seconds=0.3, times=None)
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path, on: FaultServer) -> Job:
+    job = Job(base_url=on.base_url, folder=tmp_path, read_after_seconds=(0.1, 0.3, 0.6))
+    job.write_plan(list(NAMES))
+    return job
+
+
+def posts(on: FaultServer) -> set[int]:
+    return {on.oracle.posts(name) for name in NAMES}
+
+
+async def have_ended(*running: Running) -> list[int]:
+    return [await one.ended() for one in running]
+
+
+@pytest.mark.fault(63)
+async def test_runs_that_share_a_journal_do_each_row_once(on: FaultServer, job: Job) -> None:
+    jobs = [attrs.evolve(job, name=f"job-{number}", is_shared=True) for number in range(3)]
+
+    running = [start(one) for one in jobs]
+    codes = await have_ended(*running)
+
+    assert codes == [0, 0, 0]
+    assert posts(on) == {1}
+    for one in running:
+        told = one.told()
+        assert (told.problem, set(told.states.values())) == (None, {"done"})
+
+
+@pytest.mark.fault(60)
+async def test_a_symbolic_link_is_the_same_journal(on: FaultServer, job: Job) -> None:
+    holder = start(job)
+    await until(lambda: len(on.requests) > 0)
+    (job.folder / "link.db").symlink_to("job.db")
+    second = start(attrs.evolve(job, name="second", journal_name="link.db"))
+
+    await have_ended(second, holder)
+
+    assert "in use by process" in (second.told().problem or "")
+    assert set(holder.told().states.values()) == {"done"}
+    assert posts(on) == {1}
+
+
+@pytest.mark.fault(60)
+async def test_a_journal_with_a_hard_link_is_refused(on: FaultServer, job: Job) -> None:
+    async with SqliteJournal(job.journal):
+        pass
+    os.link(job.journal, job.folder / "link.db")
+
+    for name in ("job.db", "link.db"):
+        with pytest.raises(JournalError, match="2 names"):
+            async with SqliteJournal(job.folder / name):
+                pass
+    assert on.requests == []
+
+
+@pytest.mark.fault(60)
+async def test_a_uri_is_the_path_in_it(tmp_path: Path) -> None:
+    async with SqliteJournal(f"file:{tmp_path / 'job.db'}?mode=ro") as journal:
+        assert journal.path == (tmp_path / "job.db").resolve()
+
+    assert (tmp_path / "job.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.fault(60)
+async def test_a_lock_file_that_is_deleted_lets_no_row_be_sent_twice(
+    on: FaultServer, job: Job
+) -> None:
+    first = start(job)
+    await until(lambda: len(on.requests) > 0)
+    (job.folder / "job.db-lease").unlink()
+    second = start(attrs.evolve(job, name="second"))
+
+    assert await have_ended(first, second) == [0, 0]
+
+    assert posts(on) == {1}
+    for one in (first, second):
+        assert set(one.told().states.values()) == {"done"}
+
+
+@pytest.mark.fault(60)
+async def test_a_thread_that_copies_the_files_lets_no_lock_go(on: FaultServer, job: Job) -> None:
+    stop = threading.Event()
+
+    def back_up() -> None:
+        while not stop.wait(0.005):
+            for path in job.folder.glob("job.db*"):
+                shutil.copyfile(path, job.folder / f"backup-{path.name}")
+
+    async with SqliteJournal(job.journal):
+        copying = threading.Thread(target=back_up)
+        copying.start()
+        await asyncio.sleep(0.05)
+        second = start(job)
+        await second.ended()
+        stop.set()
+        copying.join()
+
+    assert "in use by process" in (second.told().problem or "")
+    assert on.requests == []
+
+
+@pytest.mark.fault(60, 64)
+async def test_a_holder_that_was_frozen_and_wakes_sends_nothing_that_others_have(
+    on: FaultServer, job: Job
+) -> None:
+    frozen = start(attrs.evolve(job, concurrency=4))
+    await until(lambda: len(on.requests) > 8)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    (job.folder / "job.db-lease").unlink()
+    second = start(attrs.evolve(job, name="second"))
+    await second.ended()
+
+    os.kill(frozen.pid, signal.SIGCONT)
+    await frozen.ended()
+
+    assert posts(on) == {1}
+    assert set(frozen.told().states.values()) == {"done"}
+
+
+@pytest.mark.fault(61)
+async def test_a_journal_without_its_log_is_refused_and_never_taken_for_empty(
+    on: FaultServer, job: Job
+) -> None:
+    killed = start(job)
+    await until(lambda: sum(on.oracle.posts(name) for name in NAMES) > 3)
+    killed.kill()
+    await killed.ended()
+    requests = len(on.requests)
+    moved = job.folder / "moved"
+    moved.mkdir()
+    (job.folder / "job.db").rename(moved / "job.db")
+
+    with pytest.raises(JournalError, match=r"job\.db-wal, which is not beside it"):
+        async with SqliteJournal(moved / "job.db"):
+            pass
+    assert len(on.requests) == requests
+
+    (job.folder / "job.db-wal").rename(moved / "job.db-wal")
+    async with SqliteJournal(moved / "job.db"):
+        pass
+    states = {str(state) for (state,) in ask(moved / "job.db", "SELECT state FROM rows")}
+    assert states & {"intent", "done"}
+
+
+@pytest.mark.fault(62)
+async def test_managers_that_share_a_journal_make_one_post(on: FaultServer, tmp_path: Path) -> None:
+    async with (
+        SqliteJournal(tmp_path / "job.db") as journal,
+        SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as first,
+        SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as second,
+    ):
+        calls = [
+            manager.account(name, KEY).sequences.ensure("2027")
+            for name in NAMES
+            for manager in (first, second)
+        ]
+        ensured = await asyncio.gather(*calls)
+        left = await first.read_unresolved()
+
+    assert posts(on) == {1}
+    pairs = zip(ensured[::2], ensured[1::2], strict=True)
+    assert all(one.sequence.id == other.sequence.id for one, other in pairs)
+    assert [one.created for one in ensured].count(True) == len(NAMES)
+    assert left == ()
+
+
+@pytest.mark.fault(62)
+async def test_threads_with_a_loop_each_make_one_post(on: FaultServer, tmp_path: Path) -> None:
+    async def ensure_all() -> list[int]:
+        async with (
+            SqliteJournal(tmp_path / "job.db", shared=True) as journal,
+            SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as manager,
+        ):
+            calls = [manager.account(name, KEY).sequences.ensure("2027") for name in NAMES]
+            return [one.sequence.id for one in await asyncio.gather(*calls)]
+
+    with ThreadPoolExecutor(4) as pool:
+        loop = asyncio.get_running_loop()
+        runs = [loop.run_in_executor(pool, lambda: asyncio.run(ensure_all())) for _ in range(4)]
+        ids = await asyncio.gather(*runs)
+
+    assert posts(on) == {1}
+    assert ids[0] == ids[1] == ids[2] == ids[3]
+
+
+@pytest.mark.fault(63)
+async def test_a_send_that_was_lost_is_read_for_by_another_manager(
+    on: FaultServer, tmp_path: Path
+) -> None:
+    on.faults.clear()
+    on.faults.next("reset_peer", operation="create", account="a0", commits=False)
+    async with SqliteJournal(tmp_path / "job.db") as journal:
+        async with SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as manager:
+            with pytest.raises(OutcomeUnknownError):
+                await manager.account("a0", KEY).sequences.ensure("2027")
+        async with SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as another:
+            (intent,) = await another.read_unresolved()
+            with pytest.raises(OutcomeUnknownError) as unknown:
+                await another.account("a0", KEY).sequences.ensure("2027")
+            on.add_sequence("a0", "2027", is_registered=True)  # it commits late
+            found = await another.account("a0", KEY).sequences.resume(intent)
+            left = await another.read_unresolved()
+
+    assert unknown.value.intent == intent
+    assert (found.serie, left) == ("2027", ())
+    assert on.oracle.posts("a0") == 1
+
+
+@pytest.mark.fault(64)
+async def test_an_intent_that_waited_for_a_minute_is_withdrawn_and_not_sent(
+    on: FaultServer, tmp_path: Path, clock: FakeClock
+) -> None:
+    async def freeze(_: object) -> None:
+        clock.advance(61.0)
+
+    async with (
+        SqliteJournal(tmp_path / "job.db") as journal,
+        SessionManager(base_url=on.base_url, clock=clock, journal=journal) as manager,
+    ):
+        sequences = manager.account("a0", KEY).sequences
+        with pytest.raises(DeadlineExceededError, match="It was not sent") as withdrawn:
+            await sequences.create("2027", on_intent=freeze, timeout_seconds=300)
+        left = await manager.read_unresolved()
+        states = ask(journal.path, "SELECT state FROM intents")
+        sent = on.oracle.posts("a0")
+        await sequences.create("2027", timeout_seconds=300)
+
+    assert not withdrawn.value.may_have_been_processed
+    assert (left, states, sent) == ((), [("planned",)], 0)
+    assert on.oracle.posts("a0") == 1
