@@ -21,8 +21,8 @@ _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_MAX_PROBLEMS_SHOWN: Final = 20
-_MAX_LINES_NAMED: Final = 3
+_MOST_PROBLEMS_SHOWN: Final = 20
+_MOST_LINES_NAMED: Final = 3
 # A letter or two are wrong; what is less like a column is a column of the user's own.
 _LIKENESS: Final = 0.75
 
@@ -51,11 +51,11 @@ class Problems:
     def add(self, line: int, text: str) -> None:
         """Note one problem."""
         self._count += 1
-        if text not in self._lines and len(self._lines) == _MAX_PROBLEMS_SHOWN:
+        if text not in self._lines and len(self._lines) == _MOST_PROBLEMS_SHOWN:
             return
         self._counts[text] += 1
         lines = self._lines.setdefault(text, [])
-        if len(lines) < _MAX_LINES_NAMED:
+        if len(lines) < _MOST_LINES_NAMED:
             lines.append(line)
 
     def check(self) -> None:
@@ -74,7 +74,7 @@ class Problems:
 
 
 def _told(text: str, lines: list[int], count: int) -> str:
-    if count <= _MAX_LINES_NAMED:
+    if count <= _MOST_LINES_NAMED:
         return "\n".join(f"  line {line}: {text}" for line in lines)
     named = ", ".join(map(str, lines))
     return f"  {count} rows, lines {named}, …: {text}"
@@ -127,7 +127,7 @@ class CsvReader:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                # After a quote that was never closed, the fields cannot be separated any more.
+                # What follows a quote that was never closed cannot be told apart any more.
                 self.problems.add(line, f"the rest cannot be read: {error}")
                 return
             if cells is None:
@@ -190,7 +190,7 @@ def _encoding(start: bytes) -> str:
 def _first_line(text: Iterator[str]) -> tuple[int, str]:
     """Return how many lines stand before the header, and the header."""
     for skipped, line in enumerate(text):
-        # "sep=;" sets the delimiter for Excel; here the header determines it.
+        # "sep=;" is how Excel is told the delimiter; the header tells it here.
         if line.strip() and not line.lower().startswith("sep="):
             return skipped, line
     return 0, ""

@@ -49,7 +49,7 @@ class AccountAudit:
         """The sequences some of whose document types need a validation code and have none.
 
         Their `unregistered` names the types; those whose `registration` is PARTIAL must not be
-        used. A response without any codes, as old ones are, counts as incomplete: it is not known.
+        used. An answer without any codes, as old ones are, counts as incomplete: it is not known.
         """
         return tuple(one for one in self.sequences if is_incomplete(one))
 
@@ -99,7 +99,7 @@ async def audit(
         accounts: Whom to look at.
         concurrency: How many accounts are read at a time.
         on_account: Called with each as it comes; what it raises ends the audit.
-        stop: Ends it early.
+        stop: Asked to end it early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.

@@ -53,7 +53,7 @@ _SUSPENDS_ACCOUNT: Final = (
 
 @attrs.frozen(kw_only=True)
 class RowJob:
-    """What a run does with the rows of a plan, as the engine requires it."""
+    """What a run does with the rows of a plan, as the engine asks for it."""
 
     runner: RowRunner
     policy: ReschedulePolicy
@@ -129,7 +129,7 @@ class RowJob:
     def _refused(self, item: RowTask) -> RowOutcome | None:
         error = self._suspended.get(item.row.account)
         if error is None or item.intent is not None:
-            return None  # what is unknown is looked up nevertheless
+            return None  # what is unknown is read for all the same
         return RowOutcome.of_error(item.row, _copy_for(error, item.row), seconds=0, intent=None)
 
 

@@ -34,8 +34,8 @@ class RolloverStep:
     Attributes:
         row: The account.
         current: Its default sequence; None when the journal had the serie already, or when it
-            could not be determined.
-        serie: The next serie; None when it could not be determined.
+            could not be told.
+        serie: The next serie; None when it could not be told.
         problem: Why it could not; None otherwise.
     """
 
@@ -102,7 +102,7 @@ class RolloverReport:
     """How a roll-over ended.
 
     Attributes:
-        plan: What was to be done, with the accounts for which that could not be determined.
+        plan: What was to be done, with the accounts for which that could not be told.
         run: How it ended for the others.
     """
 
@@ -115,7 +115,7 @@ class RolloverReport:
         return not self.plan.problems and self.run.is_complete
 
 
-async def plan_rollover(  # noqa: PLR0913  # keyword-only options
+async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     manager: SessionManager,
     accounts: AccountList,
     *,
@@ -140,7 +140,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options
         journal: That of the roll-over, open, if it is to be begun or gone on with.
         concurrency: How many accounts are read at a time.
         on_account: Called with each as it comes.
-        stop: Ends it early.
+        stop: Asked to end it early.
 
     Raises:
         ConfigurationError: a year or pattern that cannot be right.
@@ -166,7 +166,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options
     )
 
 
-async def rollover(  # noqa: PLR0913  # keyword-only options
+async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     manager: SessionManager,
     accounts: AccountList,
     *,
@@ -197,7 +197,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only options
         settings: As for `provision`; the roll-over sets what it must.
         on_progress: As for `provision`.
         on_outcome: As for `provision`.
-        stop: Ends it early.
+        stop: Asked to end it early.
 
     Raises:
         ConfigurationError: a year or pattern that cannot be right.
