@@ -6,7 +6,10 @@ A tenth of the kills comes in the start of the process, wherever it is; the othe
 milliseconds after the server has had so many more creates. In the end the job runs to its end,
 and then once more with what is absent sent again, its waiting time put into the past.
 
-`python benchmarks/soak_kill.py [accounts] [kills] [seed]` exits 1 on a violation.
+With several processes, they carry out the same job on one shared journal at the same time, and
+are frozen and woken as well. The server accepts every create: it has no check of names.
+
+`python benchmarks/soak_kill.py [accounts] [kills] [seed] [processes]` exits 1 on a violation.
 """
 
 import asyncio
@@ -29,6 +32,7 @@ from pathlib import Path
 from typing import cast
 
 import attrs
+from soak_crew import Crew
 
 from invoicexpress_async import RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal, provision
@@ -52,6 +56,8 @@ class Tally:
 
     kills: int = 0
     kills_in_the_start: int = 0
+    kills_while_frozen: int = 0
+    freezes: int = 0
     creates: int = 0
     lost_answers: int = 0
     absent_at_the_end: int = 0
@@ -76,7 +82,7 @@ def _name(number: int) -> str:
 
 async def _serve(accounts: int, seed: int, pipe: Connection) -> None:
     names = [SandboxAccount(name=_name(number), api_key=_KEY) for number in range(accounts)]
-    async with FaultServer(accounts=names, seed=seed) as server:
+    async with FaultServer(accounts=names, seed=seed, is_name_check_atomic=False) as server:
         lost = [make_fault("reset_peer", commits=commits) for commits in (True, False)]
         late = make_fault("reset_peer", commits="late", late_seconds=_LATE_SECONDS)
         slow = [make_fault("latency", seconds=seconds) for seconds in (0.001, 0.005, 0.02)]
@@ -128,11 +134,11 @@ def _ask(server: Connection, question: str | float) -> object:
     return server.recv()
 
 
-async def _provision(folder: Path, base_url: str, settings: RunSettings) -> None:
+async def _provision(folder: Path, base_url: str, settings: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # of a process
     retry = RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * _LATE_SECONDS))
     async with (
         SessionManager(base_url=base_url, retry=retry) as manager,
-        SqliteJournal(folder / "job.db") as journal,
+        SqliteJournal(folder / "job.db", shared=is_shared) as journal,
     ):
         plan = Plan.from_csv(folder / "plan.csv")
         report = await provision(
@@ -146,8 +152,8 @@ async def _provision(folder: Path, base_url: str, settings: RunSettings) -> None
         assert report.problem is None, report.problem
 
 
-def _run_job(folder: Path, base_url: str, settings: RunSettings) -> None:
-    asyncio.run(_provision(folder, base_url, settings))
+def _run_job(folder: Path, base_url: str, settings: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # of a process
+    asyncio.run(_provision(folder, base_url, settings, is_shared))
 
 
 @attrs.define
@@ -156,13 +162,35 @@ class _Soak:
     server: Connection
     base_url: str
     dice: random.Random
+    accounts: int
+    processes: int
     tally: Tally = attrs.field(factory=Tally)
 
     def start(self, settings: RunSettings | None = None) -> multiprocessing.process.BaseProcess:
-        arguments = (self.folder, self.base_url, settings or RunSettings())
+        arguments = (self.folder, self.base_url, settings or RunSettings(), self.processes > 1)
         process = _CONTEXT.Process(target=_run_job, args=arguments, daemon=True)
         process.start()
         return process
+
+    def kill_alone(self, kills: int) -> None:
+        """Kill one process at a time, so many times."""
+        for left in range(kills, 0, -1):
+            self.kill_once(creates=self.share_of(left))
+
+    def kill_in_company(self, kills: int) -> None:
+        """Kill and freeze some of several processes, and let them end."""
+        crew = Crew(size=self.processes, start=self.start, creates=self.creates, dice=self.dice)
+        for left in range(kills, 0, -1):
+            self.tally.intents_open += [self.count(_IN_DOUBT)]
+            crew.kill_one(creates=self.share_of(left))
+        crew.finish(_LONGEST_RUN_SECONDS * 4)
+        self.tally.kills, self.tally.freezes = crew.kills, crew.freezes
+        self.tally.kills_while_frozen = crew.kills_while_frozen
+
+    def share_of(self, left: int) -> int:
+        """Return how many creates to wait for when so many kills are left."""
+        # What a kill leaves in doubt is not sent again, and is no create to wait for.
+        return self.count("state = 'planned'", else_=self.accounts) // (left + 1)
 
     def kill_once(self, *, creates: int) -> None:
         """Start the job, and kill it after about so many more creates."""
@@ -206,13 +234,13 @@ class _Soak:
     def creates(self) -> int:
         return cast("int", _ask(self.server, "creates"))
 
-    def count(self, condition: str) -> int:
+    def count(self, condition: str, *, else_: int = 0) -> int:
         if not (self.folder / "job.db").exists():
-            return 0
+            return else_
         try:
             rows = self.query(f"SELECT account, state FROM rows WHERE {condition}")  # noqa: S608  # a constant
         except sqlite3.OperationalError:
-            return 0  # killed before it had made its tables
+            return else_  # killed before it had made its tables
         return len(rows)
 
     def query(self, text: str, *values: str) -> list[tuple[str, str]]:
@@ -242,17 +270,15 @@ class _Soak:
         self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
 
 
-def soak(accounts: int, kills: int, seed: int) -> Tally:
+def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
     """Kill and resume, then judge."""
     with tempfile.TemporaryDirectory() as name, _server(accounts, seed) as server:
         folder = Path(name)
         lines = "".join(f"{_name(number)};{_KEY};2027\n" for number in range(accounts))
         (folder / "plan.csv").write_text(f"account;api_key;serie\n{lines}")
-        run = _Soak(folder, server, cast("str", server.recv()), random.Random(seed))
-        for left in range(kills, 0, -1):
-            # What a kill leaves in doubt is not sent again, and is no create to wait for.
-            begun = run.count("state <> 'planned'")
-            run.kill_once(creates=(accounts - begun) // (left + 1))
+        base_url, dice = cast("str", server.recv()), random.Random(seed)
+        run = _Soak(folder, server, base_url, dice, accounts, processes)
+        run.kill_alone(kills) if processes == 1 else run.kill_in_company(kills)
         run.tally.lost_answers = cast("int", _ask(server, "heal"))
         run.judge(run.finish())
         run.age()
@@ -261,17 +287,19 @@ def soak(accounts: int, kills: int, seed: int) -> Tally:
 
 
 def _spread(values: list[float] | list[int], unit: str) -> str:
+    if not values:
+        return "not measured"
     ordered = sorted(values)
     p95 = ordered[int(len(ordered) * 0.95)]
     return f"{statistics.median(ordered):.2f} median, {p95:.2f} p95, {ordered[-1]:.2f} most{unit}"
 
 
-def main(accounts: int, kills: int, seed: int) -> int:
+def main(accounts: int, kills: int, seed: int, processes: int) -> int:
     """Print what it came to."""
     started = time.perf_counter()
-    tally = soak(accounts, kills, seed)
+    tally = soak(accounts, kills, seed, processes)
     seconds = time.perf_counter() - started
-    print(f"{accounts} accounts, seed {seed}: {seconds:.0f} s")
+    print(f"{accounts} accounts, seed {seed}, processes: {processes}; {seconds:.0f} s")
     for field in attrs.fields(Tally):
         value = getattr(tally, field.name)
         if isinstance(value, int):
@@ -287,4 +315,4 @@ if __name__ == "__main__":
         ["invoicexpress_async.provisioning", "invoicexpress_async.sandbox"]
     )
     given = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*(given + [5_000, 300, 1][len(given) :])))
+    sys.exit(main(*(given + [5_000, 300, 1, 1][len(given) :])))

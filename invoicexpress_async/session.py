@@ -3,11 +3,9 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypedDict, TypeVar, cast
+from typing import Final, NoReturn, Self, TypedDict
 
 import aiohttp
 import attrs
@@ -29,20 +27,13 @@ from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
-    API_KEY_VARIABLE,
-    BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
     MAX_CONNECTIONS_VARIABLE,
     PROXY_VARIABLE,
     TIMEOUT_VARIABLE,
     BaseUrl,
-    Secret,
     Timeouts,
     check_account_name,
     check_seconds,
-    check_type,
-    default_max_connections,
-    proxy_problem,
 )
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
@@ -53,35 +44,26 @@ from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.account_session import AccountSession
+from invoicexpress_async.services.arguments import (
+    FROM_ENVIRONMENT,
+    FromEnvironment,
+    Given,
+    base_url_of,
+    check_types,
+    connections_of,
+    hidden_key,
+    number_of,
+    proxy_of,
+    user_agent,
+)
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.transport.address import Address
 
-
-def _installed_version() -> str:
-    """Return the version of this package; "unknown" when a frozen program has no metadata."""
-    try:
-        return version("invoicexpress-async")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-# Read once, at import: it looks for files.
-_VERSION: Final = _installed_version()
-
 _DEFAULT_GRACE_SECONDS: Final = 10.0
 # Long enough to call a vault seldom, short enough for a key that is revoked.
 _DEFAULT_KEY_TTL_SECONDS: Final = 300.0
-
-
-class FromEnvironment(Enum):
-    """The default of an argument that is then looked up in the environment."""
-
-    API_KEY = API_KEY_VARIABLE
-
-
-FROM_ENVIRONMENT: Final = FromEnvironment.API_KEY
 
 
 class Health(TypedDict):
@@ -159,13 +141,13 @@ class SessionManager:
         journal: Journal | None = None,
         process: Process | None = None,
     ) -> None:
-        hidden_url = None if base_url is None else _Given(base_url)
-        hidden_proxy = None if proxy is None else _Given(proxy)
+        hidden_url = None if base_url is None else Given(base_url)
+        hidden_proxy = None if proxy is None else Given(proxy)
         del base_url, proxy  # they may hold a password: no frame of an error shows it
         set_up_logging(os.environ.get(LOG_VARIABLE))
-        _check_types(timeouts, retry, rate_limit, on_event)
+        check_types(timeouts, retry, rate_limit, on_event)
         self._guard = Lifecycle()
-        self._base_url = _base_url(hidden_url)
+        self._base_url = base_url_of(hidden_url)
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
@@ -175,13 +157,13 @@ class SessionManager:
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,
-                user_agent=_user_agent(app_name),
+                user_agent=user_agent(app_name),
                 ssl_context=ssl_context,
-                proxy=_proxy(hidden_proxy, self._base_url),
+                proxy=proxy_of(hidden_proxy, self._base_url),
                 trace_configs=tuple(shield_hooks(trace) for trace in trace_configs),
                 resolver=resolver,
             ),
-            max_connections=_connections(max_connections),
+            max_connections=connections_of(max_connections),
             clock=clock,
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
@@ -218,10 +200,12 @@ class SessionManager:
         settings = os.environ
         timeouts = Timeouts()
         if text := settings.get(TIMEOUT_VARIABLE):
-            timeouts = attrs.evolve(timeouts, total_seconds=_number(TIMEOUT_VARIABLE, text, float))
+            timeouts = attrs.evolve(
+                timeouts, total_seconds=number_of(TIMEOUT_VARIABLE, text, float)
+            )
         connections = None
         if text := settings.get(MAX_CONNECTIONS_VARIABLE):
-            connections = _number(MAX_CONNECTIONS_VARIABLE, text, int)
+            connections = number_of(MAX_CONNECTIONS_VARIABLE, text, int)
         return cls(
             timeouts=timeouts,
             max_connections=connections,
@@ -249,8 +233,8 @@ class SessionManager:
         Raises:
             ConfigurationError: a name, key or address that cannot be right.
         """
-        own_url = None if base_url is None else _Given(base_url)
-        source = _hidden(api_key)
+        own_url = None if base_url is None else Given(base_url)
+        source = hidden_key(api_key)
         del api_key, base_url  # from here on no local variable holds a secret
         if source is None:
             raise ConfigurationError("The API key is neither a str nor an async callable.")
@@ -269,7 +253,7 @@ class SessionManager:
         )
         return AccountSession(self._shared, link)
 
-    def _url_of(self, name: str, own_url: "_Given | None") -> str:
+    def _url_of(self, name: str, own_url: "Given | None") -> str:
         base_url = self._base_url
         if own_url is not None:
             base_url = BaseUrl.parse(own_url.value, is_of_one_account=True)
@@ -356,87 +340,3 @@ class SessionManager:
                 stacklevel=2,
             )
             transport.abandon()
-
-
-def _hidden(api_key: object) -> Secret | KeyCallable | None:
-    """Return the key in a form that shows nothing of it; None when it is none.
-
-    Raises:
-        ConfigurationError: it is to come from the environment, and is not there.
-    """
-    if api_key is FROM_ENVIRONMENT:
-        api_key = os.environ.get(API_KEY_VARIABLE)
-        if api_key is None:
-            raise ConfigurationError(f"No API key: give one, or set {API_KEY_VARIABLE}.")
-    if isinstance(api_key, str):
-        return Secret(api_key)
-    return cast("KeyCallable", api_key) if callable(api_key) else None
-
-
-def _check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:
-    # Each would fail at a call only, and a retry policy after a lost response only.
-    for name, value, kind in (
-        ("timeouts", timeouts, Timeouts),
-        ("retry", retry, RetryPolicy),
-        ("rate_limit", rate_limit, RateLimit),
-    ):
-        if value is not None:
-            check_type(name, value, kind)
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError("on_event is not callable: give a function of one event.")
-
-
-def _user_agent(app_name: str | None) -> str:
-    own = f"invoicexpress-async/{_VERSION}"
-    if app_name is None:
-        return own
-    check_type("app_name", app_name, str)
-    if not app_name.isascii() or not app_name.isprintable() or not app_name.strip():
-        raise ConfigurationError("app_name must be printable ASCII: it goes into a header.")
-    return f"{app_name} {own}"
-
-
-@attrs.frozen
-class _Given:
-    """An argument as it was given, which may hold a password."""
-
-    value: object = attrs.field(repr=False)
-
-
-def _base_url(given: _Given | None) -> BaseUrl:
-    if given is not None and given.value != "":
-        return BaseUrl.parse(given.value)
-    return BaseUrl.parse(os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
-
-
-def _proxy(given: _Given | None, base_url: BaseUrl) -> Secret | None:
-    if given is None:
-        return None
-    if not isinstance(given.value, str):
-        kind = type(given.value).__name__
-        raise ConfigurationError(f"proxy is of type {kind}: give a str.")
-    if problem := proxy_problem(given.value):
-        raise ConfigurationError(f"proxy {problem}.")
-    if not base_url.template.startswith("https://"):
-        # A plain-http proxy request line would be a URL, and the key would have to be in it.
-        raise ConfigurationError("A proxy is for https only; base_url is on this machine.")
-    return Secret(given.value)
-
-
-def _connections(value: object) -> int:
-    if value is None:
-        return default_max_connections()
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"max_connections is {value!r:.40}: give an integer of 1 or more.")
-    return value
-
-
-N = TypeVar("N", int, float)
-
-
-def _number(variable: str, text: str, kind: type[N]) -> N:
-    try:
-        return kind(text)
-    except ValueError:
-        pass
-    raise ConfigurationError(f"{variable} is {text!r:.40}, which is not a number.")

@@ -13,6 +13,7 @@ from invoicexpress_async.call.instrumentation import Instrumentation
 from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
 from invoicexpress_async.call.realm import Realm
+from invoicexpress_async.call.refused_credentials import RefusedCredentials
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,
@@ -58,7 +59,7 @@ class Dispatcher:
         self.instrumentation = instrumentation
         self.send_lock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
-        self.refused_credentials = realm.refused_credentials
+        self.refused_credentials = RefusedCredentials()
         self._guard = guard
         self._transport = transport
         self._realm = realm

@@ -71,7 +71,7 @@ class AccountLimiter:
     # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
     __slots__ = (
         "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
-        "_mutex", "_paused_until", "_spread", "_waiting",
+        "_mutex", "_paused_until", "_spread", "_waiting", "limit",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +80,7 @@ class AccountLimiter:
         # Without a limit it only pauses, after a 429.
         self._allowed = float("inf") if limit is None else limit.allowed
         self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
+        self.limit = limit
         self._clock = clock
         self._mutex = mutex or threading.RLock()  # held for moments, over no await
         self._in_flight = 0
@@ -118,6 +119,7 @@ class AccountLimiter:
             rate = self._allowed / self._held_seconds if self._held_seconds else float("inf")
             if limit.allowed / held_seconds >= rate:
                 return False
+            self.limit = limit
             self._allowed, self._held_seconds = limit.allowed, held_seconds
             return True
 
@@ -245,6 +247,9 @@ class LimiterRegistry:
 
     def of(self, account: str, limit: RateLimit | None) -> AccountLimiter:
         """Return the account's limiter; of two limits for it, the stricter holds."""
+        limiter = self._by_account.get(account)
+        if limiter is not None and limiter.limit is limit:
+            return limiter
         with self._mutex:
             limiter = self._by_account.get(account)
             if limiter is None:

@@ -12,7 +12,6 @@ from typing import Final
 
 from invoicexpress_async.call.limiter import LimiterRegistry
 from invoicexpress_async.call.locks import KeyedLock
-from invoicexpress_async.call.refused_credentials import RefusedCredentials
 from invoicexpress_async.call.unresolved import UnresolvedIntents
 from invoicexpress_async.clock import Clock, MonotonicClock
 
@@ -46,7 +45,6 @@ class Realm:
         limiters: Of its accounts.
         send_lock: Held over each request that is sent at most once, by account and subject.
         unresolved: What was sent and has no known outcome.
-        refused_credentials: What the tax authority has refused.
         recent_creates: What was created.
         users: How many managers are open on it.
     """
@@ -55,7 +53,6 @@ class Realm:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
         self.send_lock: KeyedLock = KeyedLock()
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
-        self.refused_credentials: RefusedCredentials = RefusedCredentials()
         self.recent_creates: RecentCreates = RecentCreates()
         self.users = 0
 

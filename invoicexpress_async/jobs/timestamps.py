@@ -29,7 +29,7 @@ class Timestamp:
     @classmethod
     def now(cls) -> Self:
         """Return the present."""
-        return cls(wall=time.time(), steady=time.monotonic(), boot=BOOT_ID)
+        return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -69,3 +69,7 @@ def _read_boot() -> str:
 
 # Read once, at import: it is a file.
 BOOT_ID: Final = _read_boot()
+
+
+def _boot() -> str:
+    return BOOT_ID

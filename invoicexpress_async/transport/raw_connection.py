@@ -7,7 +7,7 @@ deadline. What is sent is what the client would send, byte for byte; a test comp
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Self, TypeVar
 
 import aiohttp
@@ -18,7 +18,7 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Attempt
 from invoicexpress_async.transport.client_session import MAX_HEADER_BYTES, MAX_HEADERS
-from invoicexpress_async.transport.readable import is_readable
+from invoicexpress_async.transport.readable import watch
 from invoicexpress_async.transport.response import read_answer
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_c
 class KeptConnection:
     """One connection, for one request at a time."""
 
-    __slots__ = ("_connection", "_headers", "_loop", "_protocol")
+    __slots__ = ("_connection", "_has_arrived", "_headers", "_loop", "_protocol")
 
     def __init__(
         self, connection: Connection, protocol: ResponseHandler, headers: Mapping[str, str]
@@ -44,6 +44,7 @@ class KeptConnection:
         self._connection = connection
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
+        self._has_arrived: Callable[[], object] | None = None
         self._headers = "".join(
             f"{name}: {value}\r\n"
             for name, value in headers.items()
@@ -70,9 +71,13 @@ class KeptConnection:
 
     def is_silent(self) -> bool:
         """Whether nothing has arrived that the event loop has not read yet, such as its end."""
-        transport = self._protocol.transport
-        channel = None if transport is None else transport.get_extra_info("socket")
-        return channel is not None and not is_readable(channel.fileno())
+        if self._has_arrived is None:
+            transport = self._protocol.transport
+            channel = None if transport is None else transport.get_extra_info("socket")
+            if channel is None:
+                return True  # it does not say; what its loop has read is known anyway
+            self._has_arrived = watch(channel.fileno())
+        return not self._has_arrived()
 
     def close(self) -> None:
         """Close it at once: what is read to its end needs no goodbye, and a peer may hang."""

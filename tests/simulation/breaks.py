@@ -16,7 +16,6 @@ from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Op
 from invoicexpress_async.protocol.decision import decide as genuine_decide
 from invoicexpress_async.provisioning import reschedule
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
-from invoicexpress_async.provisioning.row_claims import RowClaims
 
 Break = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -90,20 +89,6 @@ def _retry_blindly() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(execute, "decide", decide)
 
 
-def _keep_an_older_absence() -> contextlib.AbstractContextManager[object]:
-    """Who finds that another has sent meanwhile goes on with what was known of the send before."""
-    genuine = RowClaims.claim
-
-    async def claim(claims: RowClaims, intent: Any) -> Any:
-        absent_since = claims.task.absent_since
-        other = await genuine(claims, intent)
-        if other is not None:
-            claims.task.absent_since = absent_since
-        return other
-
-    return mock.patch.object(RowClaims, "claim", claim)
-
-
 BREAKS: Final[dict[str, Break]] = {
     "a claim is taken for won before it is durable": _claim_before_durable,
     "whoever claims wins": _ignore_the_token,
@@ -112,7 +97,6 @@ BREAKS: Final[dict[str, Break]] = {
     "one list without it is enough": _resend_on_absence,
     "two lists a few minutes apart are enough": _resend_soon,
     "a lost answer is tried again": _retry_blindly,
-    "an absence is kept for another's send": _keep_an_older_absence,
 }
 
 

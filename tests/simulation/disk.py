@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.journal import Change, Claim, Entry, JournalError
 from invoicexpress_async.jobs.sqlite.file import close, connect
 from invoicexpress_async.jobs.sqlite.journal import SqliteJournal
 from invoicexpress_async.jobs.sqlite.writer import Batch, GroupCommitWriter, commit
@@ -83,6 +83,7 @@ class SimulatedJournal(SqliteJournal):
 
     def __init__(self, path: Path, disk: Disk) -> None:
         super().__init__(path)
+        self._disk = disk
         self._simulated = SimulatedWriter(path, disk)
 
     @property
@@ -100,3 +101,10 @@ class SimulatedJournal(SqliteJournal):
         traceback: TracebackType | None,
     ) -> None:
         await self._simulated.close()
+
+    async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
+        there = await super().claim(claim, *changes)
+        if there is None:
+            self._disk.troubles.strike("a claim is won")
+            await asyncio.sleep(0)  # what froze stops here, and not at some later step
+        return there

@@ -93,6 +93,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     Attributes:
         now: Virtual seconds, of the whole simulated world.
         errors: What callbacks raised that nobody has caught.
+        on_switch: Called with the process that is to run.
         connect: Opens a connection, or raises.
         make_transport: Returns the transport of an open one.
     """
@@ -101,6 +102,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.now = 1_000.0
         self.world = Process("world", Machine("world"))
         self.errors: list[str] = []
+        self.on_switch: Callable[[Process], None] = lambda _: None
         self.connect: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.make_transport: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
         self._chance = chance
@@ -203,6 +205,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = process.ready.popleft()
         if not handle.cancelled():
             self.now += _STEP_SECONDS
+            self.on_switch(process)
             handle._run()  # noqa: SLF001  # as asyncio's own loops do
 
     def _admit_due(self) -> None:

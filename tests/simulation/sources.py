@@ -51,12 +51,13 @@ def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (random, "Random", Seeded),
-        # It reads a file of the kernel's, which is of the one machine that this runs on.
-        (timestamps, "_boot", lambda: loop.process.machine.boot),
+        # Of the one machine that this runs on, and set to the machine that runs by the loop.
+        (timestamps, "BOOT_ID", ""),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:
         setattr(module, name, value)
+    loop.on_switch = lambda process: vars(timestamps).update(BOOT_ID=process.machine.boot)
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ LOST: Final = frozenset({Fate.LOST_RESET, Fate.LOST_SILENT})
 _FAULTS: Final = tuple(one for one in Fate if one is not Fate.ANSWERED)
 MAX_LATE_SECONDS: Final = 600.0
 # Between a durable claim and its first byte, others may read for it, and send it in the end.
-_FREEZES_MORE: Final = {"a commit is known": 4.0}
+_CLAIM_IS_WON: Final = "a claim is won"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,8 +43,22 @@ class Rates:
     connect: float
     kill: float
     freeze: float
+    freeze_claimer: float
     clock_jump: float
     disk_full: float
+
+    @classmethod
+    def freezing(cls) -> "Rates":
+        """Return those of a history in which processes freeze, and little else goes wrong."""
+        return cls(
+            request=0.05,
+            connect=0.0,
+            kill=0.0,
+            freeze=0.003,
+            freeze_claimer=0.4,
+            clock_jump=0.0,
+            disk_full=0.0,
+        )
 
     @classmethod
     def draw(cls, chance: random.Random, *, may_set_clocks: bool) -> "Rates":
@@ -61,6 +75,7 @@ class Rates:
             connect=rate(0.4, 0.3),
             kill=rate(0.7, 0.06),
             freeze=rate(0.7, 0.08),
+            freeze_claimer=rate(0.5, 0.2),
             clock_jump=rate(0.3 * may_set_clocks, 0.03),
             disk_full=rate(0.25, 0.04),
         )
@@ -96,7 +111,7 @@ class Troubles:
             self.kills_left -= 1
             self.trace.trouble(f"KILLED as {moment}")
             process.kill()
-        elif self._happens(rates.freeze * _FREEZES_MORE.get(moment, 1.0)):
+        elif self._happens(rates.freeze_claimer if moment == _CLAIM_IS_WON else rates.freeze):
             self._freeze(process, moment)
         elif self._happens(rates.clock_jump):
             process.machine.wall_offset += self.chance.choice(
