@@ -1,4 +1,4 @@
-"""The one thread that writes, and commits together what is asked for together."""
+"""The one thread that writes, and commits simultaneous requests together."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 class Request(NamedTuple):
-    """What is to be written in one transaction with others, and what tells when that is durable."""
+    """A write in one transaction with others, and the future of its commit."""
 
     done: Commit
     work: Work[None] | None = None
@@ -38,8 +38,8 @@ Batch: TypeAlias = list[Request]
 class GroupCommitWriter:
     """Runs pieces of work on one connection, in order. A result is given after its commit.
 
-    What is asked for while one transaction is on its way to the disk goes into the next one.
-    The first failure is the last: nothing is written after it, since nobody can tell what the
+    Requests that come while one transaction is on its way to the disk go into the next one.
+    The first failure is the last: nothing is written after it, since it is unknown what the
     disk holds then.
     """
 
@@ -169,7 +169,7 @@ class GroupCommitWriter:
             close(connection, is_last=self._is_last and broken is None)
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
-        # The loop may have been closed under a run that nobody closed.
+        # The loop may have been closed under a run that was not closed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
 
@@ -195,7 +195,7 @@ def _execute(connection: sqlite3.Connection, batch: Batch) -> list[Exception | N
         changes += request.changes
         error = None
         if request.work is not None:
-            # What is asked for of one entry is done in that order.
+            # Requests for one entry are carried out in order.
             _write(connection, changes)
             changes = []
             error = _attempt(connection, request.work)
