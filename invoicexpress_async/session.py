@@ -172,11 +172,14 @@ class SessionManager:
         )
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Return a manager that is set up by the environment alone.
+    def from_env(cls, *, journal: Journal | None = None) -> Self:
+        """Return a manager that is set up by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
         `INVOICEXPRESS_TIMEOUT_SECONDS` and `INVOICEXPRESS_MAX_CONNECTIONS`.
+
+        Args:
+            journal: An open journal, as for the manager itself.
 
         Raises:
             ConfigurationError: a variable that cannot be right.
@@ -188,7 +191,7 @@ class SessionManager:
         connections = _DEFAULT_MAX_CONNECTIONS
         if text := settings.get(MAX_CONNECTIONS_VARIABLE):
             connections = _number(MAX_CONNECTIONS_VARIABLE, text, int)
-        return cls(timeouts=timeouts, max_connections=connections)
+        return cls(timeouts=timeouts, max_connections=connections, journal=journal)
 
     def account(
         self, name: str | None = None, api_key: str | KeyCallable | None = None
