@@ -11,12 +11,18 @@ from pathlib import Path
 import attrs
 import pytest
 import test_cli
+from fakes import FakeClock
 from job_process import ask
 from test_cli import KEY, Ended, Start, run_process
-from test_cli_onboard import Place, outcomes, states
+from test_cli_onboard import Place, states
 from test_faults_job import until
-from test_onboarding import nif
+from test_onboarding import KEY as PARTNER_KEY
+from test_onboarding import companies, nif, only, stage
 
+from invoicexpress_async import SessionManager
+from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
+from invoicexpress_async.onboarding.errors import CredentialsBusyError
+from invoicexpress_async.provisioning import SqliteJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 bytecode, start = test_cli.bytecode, test_cli.start
@@ -90,12 +96,12 @@ async def test_two_onboardings_create_each_account_once_and_send_its_credentials
 ) -> None:
     place = Place(server, tmp_path)
     place.write(COMPANIES)
-    keys = tmp_path / "other.csv"
+    other = attrs.evolve(place, keys_name="other.csv")
     options = ("--json", "--concurrency", 3)
 
     ends = await Pair(start, place.journal).run(
         place.arguments(*options),
-        place.arguments(*options, **{"keys-out": keys}),
+        other.arguments(*options),
         server,
         place.variables,
     )
@@ -105,7 +111,64 @@ async def test_two_onboardings_create_each_account_once_and_send_its_credentials
     assert (oracle.posts(), len(made)) == (COMPANIES, COMPANIES)
     assert {oracle.at_communications(one.name) for one in made} == {1}
     assert {server.oracle.posts(one.name, "2027") for one in made} == {1}
-    print(
-        [e.code for e in ends], [states(one) for one in ends], place.delivered(), keys.read_text()
+    # Who loses a claim cannot read for an account: its own exit code says so, and the other has it.
+    assert {one.code for one in ends} <= {0, 3}, ends
+    told = [states(one) for one in ends]
+    assert {number for one in told for number, state in one.items() if state == "end done"} == ALL
+    assert set(place.delivered()) | set(other.delivered()) == ALL
+    assert not set(place.delivered()) & set(other.delivered())
+
+    requests = len(server.requests)
+    again = await run_process(*place.arguments(*options), **place.variables)
+
+    assert (again.code, set(states(again).values())) == (0, {"end done"})
+    assert len(server.requests) == requests
+
+
+@pytest.mark.fault(60)
+async def test_a_second_onboarding_with_the_same_spool_is_refused_and_sends_nothing(
+    server: FaultServer, start: Start, tmp_path: Path
+) -> None:
+    place = Place(server, tmp_path)
+    place.write(COMPANIES)
+
+    first, second = await Pair(start, place.journal).run(
+        place.arguments("--json"), place.arguments("--json"), server, place.variables
     )
-    assert 0
+
+    assert (first.code, second.code) == (0, 1)
+    assert "keys.csv.spool is in use by another run" in second.err
+    assert server.oracle.accounts.posts() == COMPANIES
+
+
+async def test_a_run_leaves_a_company_whose_credentials_another_sends_as_the_other_has_it(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with (
+        stage(tmp_path) as on,
+        SessionManager(base_url=on.server.base_url, clock=clock) as manager,
+    ):
+        on.server.faults.next("timeout", operation="at_communication", commits=False)
+        first = asyncio.create_task(on.run(companies(1)))
+        await until(
+            lambda: on.server.requests[-1:] != [] and "at_comm" in on.server.requests[-1].path
+        )
+        query = "SELECT step, state, error, at_sends FROM companies"
+        journal = tmp_path / "onboarding.db"
+        before = ask(journal, query)
+        (tmp_path / "onboarding.db-lease").unlink()
+        async with SqliteJournal(journal) as opened:
+            second = await onboard(
+                manager,
+                manager.account("partner", PARTNER_KEY),
+                companies(1),
+                journal=opened,
+                key_spool=KeySpool(tmp_path / "other.spool"),
+                secret_sink=CsvSink(on.keys),
+            )
+        after = ask(journal, query)
+        first.cancel()
+        await asyncio.wait([first])
+
+    assert isinstance(only(second).error, CredentialsBusyError)
+    assert before == after == [("at", "open", None, 1)]
