@@ -99,6 +99,8 @@ class OnboardingSteps:
             return
         marks = await asyncio.to_thread(task.history.marks, credentials)
         if not task.history.has_refused(marks):
+            # Who claims the right to send credentials must find the company at this step.
+            await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
         elif not self.retry_refused:
             raise RepeatedCredentialsError(

@@ -3,30 +3,28 @@
 import asyncio
 import contextlib
 import copy
-import json
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from invoicexpress_async.jobs.journal import Change, Commit, JournalError
+from invoicexpress_async.jobs.journal import (
+    Change,
+    Claim,
+    Commit,
+    Entry,
+    JournalError,
+    JournalState,
+)
+from invoicexpress_async.jobs.sqlite.batch import Request, Work, commit
 from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
-from invoicexpress_async.jobs.sqlite.statements import update
 
 T = TypeVar("T")
 
 # The log is some MiB then.
 _COMMITS_IN_A_CHECKPOINT: Final = 500
-
-Work = Callable[[sqlite3.Connection], T]
-
-
-class _Request(NamedTuple):
-    done: Commit
-    work: Work[None] | None = None
-    changes: tuple[Change, ...] = ()
 
 
 class GroupCommitWriter:
@@ -39,12 +37,12 @@ class GroupCommitWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._batches: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
-        self._gathered: list[_Request] = []
+        self._batches: queue.SimpleQueue[list[Request] | None] = queue.SimpleQueue()
+        self._gathered: list[Request] = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
         self._loop = asyncio.get_running_loop()
-        self._opening = _Request(self._loop.create_future())
+        self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._is_last = False
@@ -72,21 +70,34 @@ class GroupCommitWriter:
         def keep(connection: sqlite3.Connection) -> None:
             results.append(work(connection))
 
-        await self._enqueue(_Request(self._loop.create_future(), work=keep))
+        await self._enqueue(Request(self._loop.create_future(), work=keep))
         return results[0]
 
     def submit(self, work: Work[None]) -> Commit:
         """Run it in the next transaction; what is returned is done when that is durable."""
-        return self._enqueue(_Request(self._loop.create_future(), work=work))
+        return self._enqueue(Request(self._loop.create_future(), work=work))
 
     def write(self, changes: tuple[Change, ...]) -> Commit:
         """Change entries in the next transaction; what is returned is done when it is durable.
 
         All changes of the same columns are given to SQLite as one statement.
         """
-        return self._enqueue(_Request(self._loop.create_future(), changes=changes))
+        return self._enqueue(Request(self._loop.create_future(), changes=changes))
 
-    def _enqueue(self, request: _Request) -> Commit:
+    async def claim(self, claim: Claim, changes: tuple[Change, ...]) -> Entry | None:
+        """Win a claim in the next transaction; return the entry of the one who has it otherwise.
+
+        All claims of a transaction are looked up and entered together.
+        """
+        request = Request(self._loop.create_future(), claim=claim, changes=changes, lost=[])
+        await self._enqueue(request)
+        return request.lost[0] if request.lost else None
+
+    def settle(self, claim: Claim, state: JournalState) -> Commit:
+        """Write what became of a claim in the next transaction, together with others."""
+        return self._enqueue(Request(self._loop.create_future(), claim=claim, state=state))
+
+    def _enqueue(self, request: Request) -> Commit:
         if self.failure is not None:
             _fail([request], self._error(self.failure))
             return request.done
@@ -117,7 +128,7 @@ class GroupCommitWriter:
         if batch:
             self._batches.put(batch)
 
-    def _committed(self, batch: list[_Request], errors: list[Exception | None]) -> None:
+    def _committed(self, batch: list[Request], errors: list[Exception | None]) -> None:
         broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
         if broken is not None:
             self.failure = str(broken)
@@ -148,7 +159,7 @@ class GroupCommitWriter:
             while (batch := self._batches.get()) is not None:
                 errors: list[Exception | None] = [broken] * len(batch)
                 if broken is None:
-                    errors = _commit(connection, batch)
+                    errors = commit(connection, batch)
                     broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
                 self._call_in_loop(self._committed, batch, errors)
                 commits += 1
@@ -164,78 +175,13 @@ class GroupCommitWriter:
             self._loop.call_soon_threadsafe(how, *what)
 
 
-def _commit(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
-    """Carry a batch out in one transaction; return what each request of it came to."""
-    errors: list[Exception | None] = []
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        errors = _execute(connection, batch)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.rollback()
-        return [error] * len(batch)
-    return errors
-
-
-def _execute(connection: sqlite3.Connection, batch: list[_Request]) -> list[Exception | None]:
-    changes: list[Change] = []
-    errors: list[Exception | None] = []
-    for request in batch:
-        changes += request.changes
-        error = None
-        if request.work is not None:
-            # What is asked for of one entry is done in that order.
-            _write(connection, changes)
-            changes = []
-            error = _attempt(connection, request.work)
-        errors.append(error)
-    _write(connection, changes)
-    return errors
-
-
-def _attempt(connection: sqlite3.Connection, work: Work[None]) -> Exception | None:
-    """Run one piece of work; what fails of it, and only that, is undone."""
-    connection.execute("SAVEPOINT work")
-    try:
-        work(connection)
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001  # its asker gets it, in the event loop
-        connection.execute("ROLLBACK TO work")
-        return error
-    connection.execute("RELEASE work")
-    return None
-
-
-def _write(connection: sqlite3.Connection, changes: list[Change]) -> None:
-    """Write changes, those of the same columns as one statement, each entry's in their order."""
-    statements: dict[str, list[tuple[object, ...]]] = {}
-    keys: set[tuple[object, ...]] = set()
-    for table, key, values, token in changes:
-        if (table.name, *key) in keys:
-            _run_statements(connection, statements)
-            statements, keys = {}, set()
-        keys.add((table.name, *key))
-        columns = (*key, token, *values.values())
-        statements.setdefault(update(table, tuple(values)), []).append(columns)
-    _run_statements(connection, statements)
-
-
-def _run_statements(
-    connection: sqlite3.Connection, statements: dict[str, list[tuple[object, ...]]]
-) -> None:
-    for statement, rows in statements.items():
-        connection.execute(statement, (json.dumps(rows),))
-
-
-def _succeed(batch: list[_Request]) -> None:
+def _succeed(batch: list[Request]) -> None:
     for request in batch:
         if not request.done.done():  # its asker may have been cancelled
             request.done.set_result(None)
 
 
-def _fail(batch: list[_Request], error: Exception) -> None:
+def _fail(batch: list[Request], error: Exception) -> None:
     for request in batch:
         if not request.done.done():
             request.done.set_exception(copy.copy(error))
