@@ -33,10 +33,13 @@ _CONTESTANTS = ("ours", "bare aiohttp", "aiohttp + semaphore")
 Call = Callable[[str], Coroutine[object, object, object]]
 
 
-class _Loopback(AbstractResolver):
+class LoopbackResolver(AbstractResolver):
+    """Every name is this machine."""
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        """Return this machine's address."""
         return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0,
                               flags=socket.AI_NUMERICHOST)]  # fmt: skip
 
@@ -61,13 +64,13 @@ async def _caller(kind: str, base_url: str, trust: ssl.SSLContext) -> AsyncItera
         async with SessionManager(
             base_url=base_url,
             ssl_context=trust,
-            resolver=_Loopback(),
+            resolver=LoopbackResolver(),
             max_connections=_CONNECTIONS,
             timeouts=Timeouts(total_seconds=600),
         ) as manager:
             yield lambda name: manager.account(name, _KEY).sequences.list()
         return
-    connector = aiohttp.TCPConnector(ssl=trust, resolver=_Loopback(), limit=_CONNECTIONS)
+    connector = aiohttp.TCPConnector(ssl=trust, resolver=LoopbackResolver(), limit=_CONNECTIONS)
     semaphore = asyncio.Semaphore(_CONNECTIONS if "semaphore" in kind else 10**9)
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:

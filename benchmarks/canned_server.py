@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 _SAMPLE = Path(__file__).parents[1] / "tests" / "data" / "create_201.json"
 
@@ -24,16 +25,19 @@ def _compact(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-class _Canned(asyncio.Protocol):
+class Canned(asyncio.Protocol):
+    """Answers each request with one of two responses."""
+
     def __init__(self, created: bytes, listed: bytes) -> None:
         self._created, self._listed = created, listed
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     def data_received(self, data: bytes) -> None:
+        """Respond when the request is complete."""
         self._buffer += data
         head, separator, body = self._buffer.partition(b"\r\n\r\n")
         if not separator:
@@ -45,12 +49,25 @@ class _Canned(asyncio.Protocol):
         self._transport.write(self._created if is_post else self._listed)
 
 
-async def _serve() -> None:
+def canned_responses(listed_serie: str | None = None) -> tuple[bytes, bytes]:
+    """Return what a create and a list are answered with.
+
+    Args:
+        listed_serie: The serie of the one row of the list; by default the one that is created.
+    """
     document = json.loads(_SAMPLE.read_text())
-    created = _answer("201 Created", _compact(document))
-    listed = _answer("200 OK", _compact({"sequences": [document["sequence"]]}))
+    row = document["sequence"]
+    listed = row if listed_serie is None else {**row, "serie": listed_serie}
+    return (
+        _answer("201 Created", _compact(document)),
+        _answer("200 OK", _compact({"sequences": [listed]})),
+    )
+
+
+async def _serve() -> None:
+    created, listed = canned_responses()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Canned(created, listed), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Canned(created, listed), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)

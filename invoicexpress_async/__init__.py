@@ -61,6 +61,7 @@ _HOMES: Final = {
         "UnexpectedRedirectError",
         "UnknownSequenceError",
         "UnprocessableError",
+        "UntrustedConnectionError",
     ),
     "config": (
         "Secret",

@@ -96,6 +96,9 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.errors import (
     UnprocessableError as UnprocessableError,
 )
+from invoicexpress_async.errors import (
+    UntrustedConnectionError as UntrustedConnectionError,
+)
 from invoicexpress_async.models import (
     AccountDetails as AccountDetails,
 )

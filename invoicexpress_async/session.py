@@ -3,10 +3,9 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypedDict, TypeVar
+from typing import Final, NoReturn, Self, TypedDict
 
 import aiohttp
 import attrs
@@ -22,22 +21,19 @@ from invoicexpress_async.call.instrumentation import (
 )
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
 from invoicexpress_async.call.lifecycle import Lifecycle
-from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
+from invoicexpress_async.call.limiter import RateLimit
+from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
-    API_KEY_VARIABLE,
-    BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
     MAX_CONNECTIONS_VARIABLE,
+    PROXY_VARIABLE,
     TIMEOUT_VARIABLE,
     BaseUrl,
-    Secret,
     Timeouts,
     check_account_name,
     check_seconds,
-    check_type,
 )
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.events import Event
@@ -48,13 +44,23 @@ from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.account_session import AccountSession
+from invoicexpress_async.services.arguments import (
+    FROM_ENVIRONMENT,
+    FromEnvironment,
+    Given,
+    base_url_of,
+    check_types,
+    connections_of,
+    hidden_key,
+    number_of,
+    proxy_of,
+    user_agent,
+)
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
 from invoicexpress_async.transport.address import Address
 
-_VERSION: Final = version("invoicexpress-async")
-_DEFAULT_MAX_CONNECTIONS: Final = 100
 _DEFAULT_GRACE_SECONDS: Final = 10.0
 # Long enough for a vault to be asked seldom, short enough for a key that is taken back.
 _DEFAULT_KEY_TTL_SECONDS: Final = 300.0
@@ -90,7 +96,12 @@ class SessionManager:
         timeouts: The time budgets of every call.
         retry: How what may be sent again is sent again.
         rate_limit: The limit of each account, 780 requests a minute; None switches pacing off.
-        max_connections: The most sockets at a time, over all accounts.
+        max_connections: The most sockets at a time, over all accounts: 1,000 by default, or fewer
+            where the system allows fewer open files. A connection of TLS takes
+            about 0.1 MB, and a handshake over a millisecond of CPU: for a service, give at least
+            the number of accounts that call within 15 seconds, plus 100, and let the system's
+            limit of open files (`ulimit -n`) be above that. A job over any number of accounts
+            leaves at most 100 idle.
         ssl_context: Instead of the system's trust store.
         proxy: The URL of a proxy; those of the environment are ignored.
         trace_configs: aiohttp's; the URLs they see never hold a key.
@@ -105,6 +116,7 @@ class SessionManager:
             before it is sent: whoever shares it, in this process, another one or on another host,
             one of them sends, and the others read for it. Without one, only this manager knows
             what it sends: two processes that ensure the same at once may both send it.
+        process: Instead of this process, in tests that play several.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -117,7 +129,7 @@ class SessionManager:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         rate_limit: RateLimit | None = RateLimit(),  # noqa: B008  # frozen
-        max_connections: int = _DEFAULT_MAX_CONNECTIONS,
+        max_connections: int | None = None,
         ssl_context: SSLContext | None = None,
         proxy: str | None = None,
         trace_configs: Iterable[aiohttp.TraceConfig] = (),
@@ -127,28 +139,31 @@ class SessionManager:
         on_event: Callable[[Event], None] | None = None,
         key_ttl_seconds: float = _DEFAULT_KEY_TTL_SECONDS,
         journal: Journal | None = None,
+        process: Process | None = None,
     ) -> None:
+        hidden_url = None if base_url is None else Given(base_url)
+        hidden_proxy = None if proxy is None else Given(proxy)
+        del base_url, proxy  # they may hold a password: no frame of an error shows it
         set_up_logging(os.environ.get(LOG_VARIABLE))
-        _check_types(timeouts, retry, rate_limit, on_event)
+        check_types(timeouts, retry, rate_limit, on_event)
         self._guard = Lifecycle()
-        self._base_url = BaseUrl.parse(
-            base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-        )
+        self._base_url = base_url_of(hidden_url)
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
-        self._limiters = LimiterRegistry(rate_limit, clock)
+        self._process = process or THIS_PROCESS
+        self._realm = self._process.enter(self._base_url.template, clock)
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,
-                user_agent=_user_agent(app_name),
+                user_agent=user_agent(app_name),
                 ssl_context=ssl_context,
-                proxy=_proxy(proxy, self._base_url),
+                proxy=proxy_of(hidden_proxy, self._base_url),
                 trace_configs=tuple(shield_hooks(trace) for trace in trace_configs),
                 resolver=resolver,
             ),
-            max_connections=_positive("max_connections", max_connections),
+            max_connections=connections_of(max_connections),
             clock=clock,
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
@@ -158,7 +173,8 @@ class SessionManager:
         converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
-            limiters=self._limiters,
+            realm=self._realm,
+            rate_limit=rate_limit,
             budget=RetryBudget(),
             clock=clock,
             guard=self._guard,
@@ -176,7 +192,7 @@ class SessionManager:
         """Return a manager that is set up by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
-        `INVOICEXPRESS_TIMEOUT_SECONDS` and `INVOICEXPRESS_MAX_CONNECTIONS`.
+        `INVOICEXPRESS_TIMEOUT_SECONDS`, `INVOICEXPRESS_MAX_CONNECTIONS` and `INVOICEXPRESS_PROXY`.
 
         Args:
             journal: An open journal, as for the manager itself.
@@ -187,14 +203,25 @@ class SessionManager:
         settings = os.environ
         timeouts = Timeouts()
         if text := settings.get(TIMEOUT_VARIABLE):
-            timeouts = attrs.evolve(timeouts, total_seconds=_number(TIMEOUT_VARIABLE, text, float))
-        connections = _DEFAULT_MAX_CONNECTIONS
+            timeouts = attrs.evolve(
+                timeouts, total_seconds=number_of(TIMEOUT_VARIABLE, text, float)
+            )
+        connections = None
         if text := settings.get(MAX_CONNECTIONS_VARIABLE):
-            connections = _number(MAX_CONNECTIONS_VARIABLE, text, int)
-        return cls(timeouts=timeouts, max_connections=connections, journal=journal)
+            connections = number_of(MAX_CONNECTIONS_VARIABLE, text, int)
+        return cls(
+            timeouts=timeouts,
+            max_connections=connections,
+            journal=journal,
+            proxy=settings.get(PROXY_VARIABLE) or None,
+        )
 
     def account(
-        self, name: str | None = None, api_key: str | KeyCallable | None = None
+        self,
+        name: str | None = None,
+        api_key: str | KeyCallable | FromEnvironment = FROM_ENVIRONMENT,
+        *,
+        base_url: str | None = None,
     ) -> AccountSession:
         """Return a light handle on one account. No I/O; make one per request if you like.
 
@@ -202,18 +229,18 @@ class SessionManager:
             name: As in `https://NAME.app.invoicexpress.com`; upper case is lowered. By default
                 `INVOICEXPRESS_ACCOUNT`.
             api_key: The key, or an async callable that returns it, awaited at the first call of
-                this handle. By default `INVOICEXPRESS_API_KEY`.
+                this handle. Left out, `INVOICEXPRESS_API_KEY`; None is refused, as a vault that
+                found nothing must not use the key of another account.
+            base_url: The address of this one account, without `{account}`, instead of the
+                manager's: for a mock server, which has no account in its address.
 
         Raises:
-            ConfigurationError: a name or key that cannot be right.
+            ConfigurationError: a name, key or address that cannot be right.
         """
-        if api_key is None:
-            api_key = os.environ.get(API_KEY_VARIABLE)
-        source = Secret(api_key) if isinstance(api_key, str) else api_key
-        del api_key  # from here on no local variable holds the text
+        own_url = None if base_url is None else Given(base_url)
+        source = hidden_key(api_key)
+        del api_key, base_url  # from here on no local variable holds a secret
         if source is None:
-            raise ConfigurationError(f"No API key: give one, or set {API_KEY_VARIABLE}.")
-        if not isinstance(source, Secret) and not callable(source):
             raise ConfigurationError("The API key is neither a str nor an async callable.")
         if name is None:
             name = os.environ.get(ACCOUNT_VARIABLE)
@@ -221,7 +248,7 @@ class SessionManager:
             raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
         checked = check_account_name(name)
         link = AccountContext(
-            address=Address.of(checked, self._base_url.for_account(checked)),
+            address=Address.of(checked, self._url_of(checked, own_url)),
             keys=self._keys.source(checked, source),
             total_seconds=self._timeouts.total_seconds,
             policy=self._retry,
@@ -229,6 +256,12 @@ class SessionManager:
             claims=self._claims,
         )
         return AccountSession(self._shared, link)
+
+    def _url_of(self, name: str, own_url: "Given | None") -> str:
+        base_url = self._base_url
+        if own_url is not None:
+            base_url = BaseUrl.parse(own_url.value, is_of_one_account=True)
+        return base_url.for_account(name)
 
     @property
     def total_seconds(self) -> float:
@@ -246,7 +279,7 @@ class SessionManager:
             is_open=not self._guard.is_closing,
             calls_in_flight=self._guard.in_flight,
             connections=self._transport.connection_count,
-            accounts_slowed=self._limiters.count_paused(),
+            accounts_slowed=self._realm.limiters.count_paused(),
             calls=self._instrumentation.counters(),
         )
 
@@ -274,6 +307,8 @@ class SessionManager:
         raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
         sent twice.
         """
+        if not self._guard.is_closing:
+            self._process.leave(self._realm)
         try:
             await self._guard.drain(grace_seconds)
             await self._transport.close()
@@ -309,52 +344,3 @@ class SessionManager:
                 stacklevel=2,
             )
             transport.abandon()
-
-
-def _check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:
-    # Each would fail at a call only, and a retry policy after a lost answer only.
-    for name, value, kind in (
-        ("timeouts", timeouts, Timeouts),
-        ("retry", retry, RetryPolicy),
-        ("rate_limit", rate_limit, RateLimit),
-    ):
-        if value is not None:
-            check_type(name, value, kind)
-    if on_event is not None and not callable(on_event):
-        raise ConfigurationError("on_event is not callable: give a function of one event.")
-
-
-def _user_agent(app_name: str | None) -> str:
-    own = f"invoicexpress-async/{_VERSION}"
-    if app_name is None:
-        return own
-    check_type("app_name", app_name, str)
-    if not app_name.isascii() or not app_name.isprintable() or not app_name.strip():
-        raise ConfigurationError("app_name must be printable ASCII: it goes into a header.")
-    return f"{app_name} {own}"
-
-
-def _proxy(proxy: str | None, base_url: BaseUrl) -> Secret | None:
-    if proxy is None:
-        return None
-    if not base_url.template.startswith("https://"):
-        # A plain-http proxy request line would be a URL, and the key would have to be in it.
-        raise ConfigurationError("A proxy is for https only; base_url is on this machine.")
-    return Secret(proxy)
-
-
-def _positive(name: str, value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{name} is {value!r:.40}: give an integer of 1 or more.")
-    return value
-
-
-N = TypeVar("N", int, float)
-
-
-def _number(variable: str, text: str, kind: type[N]) -> N:
-    try:
-        return kind(text)
-    except ValueError:
-        pass
-    raise ConfigurationError(f"{variable} is {text!r:.40}, which is not a number.")

@@ -24,6 +24,7 @@ PROMISED = {
 ADDED = {
     "AccountNotPortugueseError",
     "DefaultChangedError",
+    "UntrustedConnectionError",
     "AccountDetails",
     "AccountService",
     "AccountUpdate",

@@ -93,7 +93,7 @@ async def test_from_env_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize(
     ("name", "key", "text"),
-    [(None, API_KEY, "No account"), (ACCOUNT, None, "No API key"), (ACCOUNT, 7, "neither")],
+    [(None, API_KEY, "No account"), (ACCOUNT, None, "neither"), (ACCOUNT, 7, "neither")],
 )
 async def test_what_is_missing_is_named(
     name: Any, key: Any, text: str, manager: SessionManager

@@ -46,6 +46,7 @@ async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], No
     assert_type(calls["errors"], dict[str, int])
     assert_type(calls["seconds_since_error"], dict[str, float])
     assert_type(manager.unresolved(), tuple[ix.Intent, ...])
+    assert_type(await manager.read_unresolved(), tuple[ix.Intent, ...])
     assert_type(await manager.close(), None)
     assert_type(await manager.close(grace_seconds=1), None)
     assert_type(ix.RateLimit(780).allowed, int)
@@ -202,6 +203,7 @@ BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
     ix.RepeatedCredentialsError,
     ix.SessionClosedError,
     ix.ConnectionFailedError,
+    ix.UntrustedConnectionError,
     ix.DeadlineExceededError,
 )
 TRANSPORTS: tuple[type[ix.TransportError], ...] = (
@@ -272,6 +274,7 @@ async def onboarders(
     manager: ix.SessionManager, account: ix.AccountSession, sink: onboarding.SecretSink
 ) -> None:
     companies = onboarding.CompanyList.from_csv("c.csv", serie="2027", accepts_terms=True)
+    assert_type(companies.notes, tuple[str, ...])
     assert_type(companies.companies, tuple[onboarding.Company, ...])
     journal = provisioning.SqliteJournal("job.sqlite3")
     spool = onboarding.KeySpool("keys.spool")

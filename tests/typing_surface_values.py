@@ -52,6 +52,10 @@ def plans(
     if rows is not None:
         assert_type(provisioning.Plan.from_async(rows), provisioning.Plan)
     assert_type((plan.summary.defaults, plan.summary.series), tuple[int, Mapping[str, int]])
+    assert_type((plan.summary.default_series, plan.notes), tuple[tuple[str, ...], tuple[str, ...]])
+    pilot = plan.only(["acme"])
+    assert_type(provisioning.Plan.from_rows([{"account": "acme"}, row]), provisioning.Plan)
+    assert_type((pilot.accounts, pilot.is_chosen(row)), tuple[frozenset[str] | None, bool])
     assert_type((row.account, row.serie, row.line), tuple[str, str, int])
     assert_type((step.account, step.line), tuple[str, int])
 
@@ -106,20 +110,30 @@ def rollovers(rolled: provisioning.RolloverReport, step: provisioning.RolloverSt
     assert_type(planned.plan(), provisioning.Plan)
     assert_type(planned.settings(not_before=None), provisioning.RunSettings)
     assert_type(step.row, provisioning.AccountRow)
+    assert_type(rolled.plan.others, tuple[provisioning.RolloverStep, ...])
     assert_type(step.current, ix.Sequence | None)
-    assert_type(step.problem, ix.InvoiceXpressError | None)
+    assert_type((step.problem, step.is_unlike), tuple[ix.InvoiceXpressError | None, bool])
 
 
 def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> None:
     assert_type((report.is_fine, report.not_started), tuple[bool, int])
     assert_type((one.is_fine, one.row), tuple[bool, provisioning.AccountRow])
     assert_type(one.defaults, tuple[ix.Sequence, ...])
+    assert_type(
+        (one.wanted, one.lack), tuple[provisioning.WantedSerie | None, provisioning.Lack | None]
+    )
+    wanted = provisioning.WantedSerie(year=2027)
+    assert_type(
+        (wanted.serie, wanted.year, wanted.is_name("2027")), tuple[str | None, int | None, bool]
+    )
     assert_type(one.incomplete, tuple[ix.Sequence, ...])
 
 
 def journals(status: provisioning.JournalStatus) -> None:
     assert_type(status.path, Path)
     assert_type((status.holder, status.rollover_year), tuple[Text, int | None])
+    assert_type(status.default_not_before, dt.date | None)
+    assert_type(status.ended_in_last_run, int)
     assert_type((status.removed, status.run_count), tuple[int, int])
     assert_type(status.failures[0].code, Text)
     assert_type(status.in_doubt[0].account, str)

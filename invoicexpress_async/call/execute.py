@@ -11,10 +11,9 @@ from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
 from invoicexpress_async.call.instrumentation import Instrumentation
 from invoicexpress_async.call.lifecycle import Lifecycle
-from invoicexpress_async.call.limiter import LimiterRegistry
-from invoicexpress_async.call.locks import KeyedLock
+from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
+from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.call.refused_credentials import RefusedCredentials
-from invoicexpress_async.call.unresolved import UnresolvedIntents
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,
@@ -24,6 +23,7 @@ from invoicexpress_async.errors import (
     RateLimitedError,
     SessionClosedError,
     TransportError,
+    UntrustedConnectionError,
 )
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import (
@@ -48,7 +48,8 @@ class Dispatcher:
         self,
         *,
         transport: Transport,
-        limiters: LimiterRegistry,
+        realm: Realm,
+        rate_limit: RateLimit | None,
         budget: RetryBudget,
         clock: Clock,
         guard: Lifecycle,
@@ -56,15 +57,17 @@ class Dispatcher:
     ) -> None:
         self.clock = clock
         self.instrumentation = instrumentation
-        self.send_lock: KeyedLock = KeyedLock()
+        self.send_lock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
-        self.refused_credentials: RefusedCredentials = RefusedCredentials()
+        self.refused_credentials = RefusedCredentials()
         self._guard = guard
         self._transport = transport
-        self._limiters = limiters
+        self._realm = realm
+        self._rate_limit = rate_limit
         self._budget = budget
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self.unresolved: UnresolvedIntents = UnresolvedIntents()
+        self.unresolved = realm.unresolved
+        self.recent_creates = realm.recent_creates
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.
@@ -147,11 +150,12 @@ class Dispatcher:
         """
         claims = call.context.claims
         if claims is not None:
+            # Read before: a process may be frozen when its claim is durable and before it knows.
+            since = self.clock.uptime()
             other = await claims.claim(intent)
             if other is not None:
                 await call.persist_intent(other)
                 return other
-            since = self.clock.uptime()
             call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
             call.has_changed = False
         try:
@@ -228,7 +232,7 @@ class Dispatcher:
     async def _exchange(self, call: Call, request: Request[T]) -> Attempt:
         keys = call.context.keys
         key = call.key = keys.known or await keys.get()
-        limiter = self._limiters.of(call.context.account)
+        limiter = self._limiter(call)
         attempt = Attempt(on_sent=functools.partial(self._begin_unknown, call, request.operation))
         asked_at = self.clock.now()
         if not limiter.acquire_at_once():
@@ -242,6 +246,9 @@ class Dispatcher:
             call.attempts += attempt.is_begun
             (limiter.release if attempt.is_begun else limiter.give_back)()
         return attempt
+
+    def _limiter(self, call: Call) -> AccountLimiter:
+        return self._realm.limiters.of(call.context.account, self._rate_limit)
 
     async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
         """After a 401, which comes before any effect, see whether the key was changed meanwhile."""
@@ -281,7 +288,7 @@ class Dispatcher:
             self._slow_down(call, pause_seconds(error))
 
     def _slow_down(self, call: Call, seconds: float) -> None:
-        self._limiters.of(call.context.account).pause(seconds)
+        self._limiter(call).pause(seconds)
         self.instrumentation.account_slowed(call, seconds)
 
     async def _wait(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
@@ -299,7 +306,9 @@ def _without_retry(action: Action) -> Action:
 
 def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
     text = f"No answer from {context.address.origin}: {attempt.failure}."
-    return TransportError(text) if attempt.is_sent else ConnectionFailedError(text)
+    if attempt.is_sent:
+        return TransportError(text)
+    return (UntrustedConnectionError if attempt.is_untrusted else ConnectionFailedError)(text)
 
 
 def _withdrawn(waited: float) -> DeadlineExceededError:

@@ -1,11 +1,16 @@
 """The limit of one account: a slot is taken at the send and freed a minute after the answer."""
 
 import asyncio
+import logging
+import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 import attrs
 
+from invoicexpress_async.call.spread import Spread
+from invoicexpress_async.call.wake import wake
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
@@ -13,6 +18,8 @@ from invoicexpress_async.errors import ConfigurationError
 # Two machines' clocks do not run alike. 800 parts in a million is far over what a quartz drifts,
 # and costs less than a thousandth of the throughput.
 _DRIFT: Final = 800e-6
+
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
 def _positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
@@ -57,24 +64,30 @@ class AccountLimiter:
 
     The server counts a request somewhere between its send and its answer, so a slot that is
     freed `per_seconds` after the answer keeps every window of the server within the limit,
-    whatever the network delays. Nothing is spread out: a full burst goes at once.
+    whatever the network delays. A full burst goes at once, until a 429 says that the server does
+    not take bursts: then the account is spread out evenly, and bursts are tried again later.
     """
 
     # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
     __slots__ = (
         "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
-        "_paused_until", "_waiting",
+        "_mutex", "_paused_until", "_spread", "_waiting", "limit",
     )  # fmt: skip
 
-    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
+    def __init__(
+        self, limit: RateLimit | None, clock: Clock, mutex: "threading.RLock | None" = None
+    ) -> None:
         # Without a limit it only pauses, after a 429.
         self._allowed = float("inf") if limit is None else limit.allowed
         self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
+        self.limit = limit
         self._clock = clock
+        self._mutex = mutex or threading.RLock()  # held for moments, over no await
         self._in_flight = 0
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
-        self._waiting: list[asyncio.Future[None]] = []
+        self._spread: Spread | None = None
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None for nobody
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -82,6 +95,8 @@ class AccountLimiter:
         """Whether it knows nothing that a new limiter would not."""
         now = self._clock.now()
         self._drop_expired(now)
+        if self._spread is not None and not self._spread.is_over(now):
+            return False
         return not (self._in_flight or self._waiting or self._freed_at or now < self._paused_until)
 
     @property
@@ -91,104 +106,175 @@ class AccountLimiter:
 
     def acquire_at_once(self) -> bool:
         """Take a slot if there is one and nobody waits; return whether it was."""
-        if self._waiting or not self._has_room():
-            return False
-        self._in_flight += 1
-        return True
+        with self._mutex:
+            if self._waiting or not self._has_room():
+                return False
+            self._take()
+            return True
+
+    def tighten(self, limit: RateLimit) -> bool:
+        """Take over a limit if it is stricter than the present one; return whether it was."""
+        held_seconds = limit.per_seconds * (1 + _DRIFT)
+        with self._mutex:
+            rate = self._allowed / self._held_seconds if self._held_seconds else float("inf")
+            if limit.allowed / held_seconds >= rate:
+                return False
+            self.limit = limit
+            self._allowed, self._held_seconds = limit.allowed, held_seconds
+            return True
 
     async def acquire(self) -> None:
         """Wait for a slot and take it. Cancelling gives the turn to the next."""
         if self.acquire_at_once():
             return
         await self._queue()
-        self._in_flight += 1
 
     def release(self) -> None:
         """Say that the request was answered or has failed: its slot is freed a window later."""
-        if self._held_seconds:
-            self._freed_at.append(self._clock.now() + self._held_seconds)
+        with self._mutex:
+            if self._held_seconds:
+                self._freed_at.append(self._clock.now() + self._held_seconds)
         self.give_back()
 
     def give_back(self) -> None:
         """Free a slot at once: its request was never even attempted."""
-        self._in_flight -= 1
-        if self._freed is not None and not self._freed.done():
-            self._freed.set_result(None)
+        with self._mutex:
+            self._in_flight -= 1
+            freed = self._freed
+        if freed is not None and not freed.done():
+            wake(freed)
 
     def pause(self, seconds: float) -> None:
-        """Hold the whole account back, as after a 429."""
-        self._paused_until = max(self._paused_until, self._clock.now() + seconds)
+        """Hold the whole account back after a 429, and spread it out from then on."""
+        now = self._clock.now()
+        with self._mutex:
+            self._paused_until = max(self._paused_until, now + seconds)
+            if not self._held_seconds:
+                return  # without a limit, no pace is known
+            if self._spread is None or self._spread.is_over(now):
+                self._spread = Spread(self._held_seconds, self._allowed)
+            self._spread.refused(now, self._paused_until)
+
+    def _take(self) -> None:
+        self._in_flight += 1
+        if self._spread is not None:
+            self._spread.sent(self._clock.now())
 
     async def _queue(self) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._mutex:
+            if self._waiting is None:
+                self._waiting = OrderedDict()
+            is_first = not self._waiting
+            self._waiting[turn] = None
         try:
-            if self._waiting[0] is not turn:
+            if not is_first:
                 await turn
-            while not self._has_room():
-                await self._wait_for_room()
+            while (freed := self._take_or_wait()) is not None:
+                await self._wait_for_room(freed)
         finally:
-            self._waiting.remove(turn)
-            self._call_next()
+            self._leave_queue(turn)
 
-    def _call_next(self) -> None:
-        if self._waiting and not self._waiting[0].done():
-            self._waiting[0].set_result(None)
+    def _take_or_wait(self) -> "asyncio.Future[None] | None":
+        """Take a slot, or return what is done when one is given back."""
+        with self._mutex:
+            if self._has_room():
+                self._take()  # before the next in the queue looks
+                return None
+            self._freed = asyncio.get_running_loop().create_future()
+            return self._freed
+
+    def _leave_queue(self, turn: "asyncio.Future[None]") -> None:
+        with self._mutex:
+            waiting = self._waiting or OrderedDict()
+            del waiting[turn]
+            first = next(iter(waiting), None)
+            if first is None:
+                self._waiting = None
+        if first is not None and not first.done():
+            wake(first)
 
     def _has_room(self) -> bool:
         now = self._clock.now()
-        if now < self._paused_until:
+        if now < self._opens_at(now):
             return False
         self._drop_expired(now)
         return self._in_flight + len(self._freed_at) < self._allowed
+
+    def _opens_at(self, now: float) -> float:
+        """Return before when nothing is sent, however many slots are free."""
+        if self._spread is None or not self._spread.is_active(now):
+            return self._paused_until
+        return max(self._paused_until, self._spread.next_at)
 
     def _drop_expired(self, now: float) -> None:
         if self._freed_at and self._freed_at[0] <= now:
             del self._freed_at[: bisect_right(self._freed_at, now)]
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, freed: "asyncio.Future[None]") -> None:
         now = self._clock.now()
-        if now < self._paused_until:
-            await self._clock.sleep(self._paused_until - now)
+        with self._mutex:
+            opens_at = self._opens_at(now)
+            next_at = self._freed_at[0] if self._freed_at else None
+        if now < opens_at:
+            await self._clock.sleep(opens_at - now)
             return
-        self._freed = asyncio.get_running_loop().create_future()
-        if not self._freed_at:
+        if next_at is None:
             # Every slot is in flight: the next date is known only when one is answered.
-            await self._freed
+            await freed
             return
         # A slot that is given back unused comes sooner than the next date.
-        sleeper = asyncio.ensure_future(self._clock.sleep(self._freed_at[0] - now))
+        sleeper = asyncio.ensure_future(self._clock.sleep(next_at - now))
         try:
-            await asyncio.wait([sleeper, self._freed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([sleeper, freed], return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
 
 
 class LimiterRegistry:
-    """The limiters of all accounts: the same account, the same limiter."""
+    """The limiters of all accounts of one server: the same account, the same limiter.
+
+    It belongs to the process: managers and event loops in several threads share it.
+    """
 
     _FIRST_SWEEP: Final = 1_000
 
-    def __init__(self, limit: RateLimit | None, clock: Clock) -> None:
-        self._limit = limit
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._mutex = threading.RLock()
         self._by_account: dict[str, AccountLimiter] = {}
         self._next_sweep = self._FIRST_SWEEP
 
-    def of(self, account: str) -> AccountLimiter:
-        """Return the account's limiter."""
+    def of(self, account: str, limit: RateLimit | None) -> AccountLimiter:
+        """Return the account's limiter; of two limits for it, the stricter holds."""
         limiter = self._by_account.get(account)
-        if limiter is None:
-            self._sweep()
-            limiter = self._by_account[account] = AccountLimiter(self._limit, self._clock)
-        return limiter
+        if limiter is not None and limiter.limit is limit:
+            return limiter
+        with self._mutex:
+            limiter = self._by_account.get(account)
+            if limiter is None:
+                self._sweep()
+                limiter = AccountLimiter(limit, self._clock, self._mutex)
+                self._by_account[account] = limiter
+            elif limit is not None and limiter.tighten(limit):
+                _LOGGER.warning(
+                    "Account %s has two limits in this process: the stricter one holds.", account
+                )
+            return limiter
 
     def __len__(self) -> int:
         return len(self._by_account)
 
     def count_paused(self) -> int:
         """Count the accounts that a 429 holds back."""
-        return sum(limiter.is_paused for limiter in self._by_account.values())
+        with self._mutex:
+            return sum(limiter.is_paused for limiter in self._by_account.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it knows nothing that a new one would not."""
+        with self._mutex:
+            return all(limiter.is_idle for limiter in self._by_account.values())
 
     def _sweep(self) -> None:
         # Doubling the mark keeps the cost of sweeping constant per account.

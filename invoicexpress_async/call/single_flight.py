@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import functools
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Generic, TypeVar
 
@@ -19,6 +20,27 @@ class _Flight(Generic[T]):
     task: "asyncio.Task[T]"
     waiters: int = 0
     is_given_up: bool = False
+    # A dict, and one callback on the task for all: thousands may be cancelled together.
+    waiting: "dict[asyncio.Future[None], None]" = attrs.field(
+        factory=dict["asyncio.Future[None]", None]
+    )
+
+    async def result(self) -> T:
+        """Wait for the work without cancelling it, and return what it returned or raise so."""
+        if not self.task.done():
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.waiting[ended] = None
+            try:
+                await ended
+            finally:
+                del self.waiting[ended]
+        return self.task.result()
+
+    def wake(self) -> None:
+        """Let all that wait go on."""
+        for ended in self.waiting:
+            if not ended.done():
+                ended.set_result(None)
 
 
 class SingleFlight(Generic[T]):
@@ -53,8 +75,14 @@ class SingleFlight(Generic[T]):
         leader = call.for_leader()
         task = asyncio.get_running_loop().create_task(work(leader))
         flight = self._flights[key] = _Flight(leader, task)
-        task.add_done_callback(lambda _: self._flights.pop(key))
+        task.add_done_callback(functools.partial(self._end, key, flight))
         return flight
+
+    def _end(self, key: Hashable, flight: _Flight[T], task: "asyncio.Task[T]") -> None:
+        del self._flights[key]
+        flight.wake()
+        if not task.cancelled():
+            task.exception()  # who waited may be gone, and asyncio would complain
 
     async def _follow(self, flight: _Flight[T], call: Call) -> T:
         call.leader = flight.call
@@ -62,7 +90,7 @@ class SingleFlight(Generic[T]):
         flight.waiters += 1
         is_shared = flight.waiters > 1
         try:
-            return await asyncio.shield(flight.task)
+            return await flight.result()
         except InvoiceXpressError as error:
             if not is_shared:
                 raise
@@ -78,11 +106,4 @@ class SingleFlight(Generic[T]):
 async def _give_up(flight: _Flight[T]) -> None:
     flight.is_given_up = True
     flight.task.cancel()
-    flight.task.add_done_callback(_retrieve)
     await asyncio.wait([flight.task])
-
-
-def _retrieve(task: "asyncio.Task[T]") -> None:
-    """Nobody is left to be told, and asyncio would complain of that."""
-    if not task.cancelled():
-        task.exception()

@@ -1,5 +1,7 @@
 """What this process has sent and does not know the outcome of."""
 
+import threading
+
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.intent import Intent
 
@@ -9,19 +11,22 @@ class UnresolvedIntents:
 
     def __init__(self) -> None:
         self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
+        self._mutex = threading.Lock()  # managers in several threads share it
 
     def add(self, intent: Intent) -> None:
         """Keep one."""
-        self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
+        with self._mutex:
+            self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
 
     def discard(self, intent: Intent) -> None:
         """Let go of the one that asked for the same as `intent`, if there is one."""
-        mine = self._by_account.get(intent["account"])
-        if mine is None:
-            return
-        mine.pop(_identity(intent), None)
-        if not mine:
-            del self._by_account[intent["account"]]
+        with self._mutex:
+            mine = self._by_account.get(intent["account"])
+            if mine is None:
+                return
+            mine.pop(_identity(intent), None)
+            if not mine:
+                del self._by_account[intent["account"]]
 
     def get(self, intent: Intent) -> Intent | None:
         """Return the one that asked for the same."""
@@ -30,11 +35,13 @@ class UnresolvedIntents:
 
     def for_account(self, account: str) -> tuple[Intent, ...]:
         """Return those of one account."""
-        return tuple(self._by_account.get(account, {}).values())
+        with self._mutex:
+            return tuple(self._by_account.get(account, {}).values())
 
     def all(self) -> tuple[Intent, ...]:
         """Return those of all accounts."""
-        return tuple(one for mine in self._by_account.values() for one in mine.values())
+        with self._mutex:
+            return tuple(one for mine in self._by_account.values() for one in mine.values())
 
 
 def _identity(intent: Intent) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from invoicexpress_async.cli.commands import COMMANDS, overview
+from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
 from invoicexpress_async.cli.shell import INTERRUPTED, program
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -24,7 +24,9 @@ def build() -> App:
         exit_on_error=False,
     )
     for command in COMMANDS:
-        app.command(command.import_path, name=command.name)
+        # An application of its own, such as `sequences`, takes no text from here.
+        examples = {"help_epilogue": text} if (text := examples_of(command.name)) else {}
+        app.command(command.import_path, name=command.name, **examples)
     return app
 
 
@@ -35,7 +37,8 @@ def dispatch(tokens: list[str]) -> int:
     try:
         _refuse_key(tokens)
         _refuse_leading_option(tokens)
-        result: object = build()(tokens)
+        # cyclopts takes a lone hyphen for an option; as a path this is the same.
+        result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError:
         # Its own text repeats them, and one may be a key.

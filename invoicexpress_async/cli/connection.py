@@ -67,7 +67,11 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
         if not (math.isfinite(options.timeout) and options.timeout > 0):
             raise ConfigurationError(f"--timeout is {options.timeout:g}: give seconds above 0.")
         timeouts = attrs.evolve(timeouts, total_seconds=options.timeout)
-    return SessionManager(base_url=base_url_of(options).template, timeouts=timeouts)
+    return SessionManager(
+        base_url=base_url_of(options).template,
+        timeouts=timeouts,
+        proxy=options.proxy or None,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -128,6 +132,14 @@ def _from_file(path: Path) -> Secret:
 def _warn_if_open(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
+
+
+def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
+    """Say how a file was read, and when others can read the keys in it."""
+    for note in notes:
+        sys.stderr.write(f"warning: {note}.\n")
+    if has_keys and os.name == "posix" and path.is_file():
+        _warn_if_open(path, path.stat().st_mode)
 
 
 def confirm(what: str) -> bool:

@@ -99,7 +99,7 @@ def cure_of_row(error: InvoiceXpressError, state: str, *, has_journal: bool) -> 
 
 def cure_of_recorded_row(error: str, state: str) -> str:
     """Return what to do about a row of which a journal has the class of its error."""
-    kind = _class_of(error)
+    kind = error_class(error)
     if kind is None:
         return _ROW_AGAIN
     return _row_cure(kind, state, cure_of_kind(kind), has_journal=True)
@@ -134,7 +134,7 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
     """Return what to do about companies of which a journal has the class of their error."""
     if error is None:
         return None
-    kind = _class_of(error)
+    kind = error_class(error)
     if kind is None:
         return _AGAIN
     if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
@@ -142,7 +142,8 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
     return _company_cure(kind, step, state, cure_of_kind(kind))
 
 
-def _class_of(name: str) -> type[InvoiceXpressError] | None:
+def error_class(name: str) -> type[InvoiceXpressError] | None:
+    """Return the error of a name, or None."""
     for module in (errors, onboarding, provisioning, invoicexpress_async):
         kind = getattr(module, name, None)
         if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):

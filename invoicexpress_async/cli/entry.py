@@ -15,6 +15,9 @@ def _run(tokens: list[str]) -> int:
     if not tokens or tokens in (["--help"], ["-h"]):
         sys.stdout.write(overview())
         return DONE
+    if tokens[0] == "help":
+        # `help COMMAND` is COMMAND --help.
+        return _run([*tokens[1:], "--help"])
     if tokens == ["--version"]:
         from importlib.metadata import version  # noqa: PLC0415  # a third of the help's time
 

@@ -1,7 +1,9 @@
 """Errors for people, as one block, and for machines, as one JSON object; both on stderr."""
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +22,7 @@ from invoicexpress_async.errors import (
     StatusError,
     UnprocessableError,
 )
+from invoicexpress_async.jobs.problems import BadRowsError
 
 if TYPE_CHECKING:
     from invoicexpress_async.provisioning import Difference
@@ -165,10 +168,24 @@ def _block(error: InvoiceXpressError) -> list[str]:
     for one in differences[:_MAX_DIFFERENCES]:
         state = f", {one.state}" if one.state else ""
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")
+    if isinstance(error, BadRowsError) and not error.is_whole:
+        lines.append(f"  all of them: {_write_bad_rows(error)}")
     if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
         lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
     return lines
+
+
+def _write_bad_rows(error: BadRowsError) -> str:
+    """Write every bad row into a new file, and return where."""
+    rows = "".join(f"{line},{json.dumps(problem)}\n" for line, problem in error.problems)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="bad-rows-", suffix=".csv")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"line,problem\n{rows}")
+    except OSError as failure:
+        return f"they cannot be written, {failure.strerror}"
+    return name
 
 
 def show_intent(intent: Intent) -> None:

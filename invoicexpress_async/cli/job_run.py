@@ -193,7 +193,7 @@ async def run_plan(
     run = _PlanRun(
         manager=manager,
         job=job,
-        summary=RunSummary(total=len(job.plan.rows) + len(job.unplanned)),
+        summary=RunSummary(total=job.plan.summary.rows + len(job.unplanned)),
         sinks=open_sinks(
             output or OutputOptions(), row_layout, row_object, interruption.stop.request
         ),

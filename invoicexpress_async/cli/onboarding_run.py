@@ -77,7 +77,9 @@ class Onboarding:
 async def run_onboarding(onboarding: Onboarding) -> int:
     """Run an onboarding, show it, and return the exit code."""
     given, interruption = onboarding, Interruption()
-    output = OutputOptions(as_json=given.options.as_json, report=given.job.report)
+    output = OutputOptions(
+        as_json=given.options.as_json, report=given.job.report, style=given.job.style
+    )
     async with open_manager(given.options) as manager, SqliteJournal(given.journal) as journal:
         run = _OnboardingRun(
             manager=manager,

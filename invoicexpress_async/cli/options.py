@@ -1,11 +1,14 @@
 """The options that commands share."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.report_style import ReportStyle
+from invoicexpress_async.cli.selection import SelectionOptions
+from invoicexpress_async.cli.words import Language
 from invoicexpress_async.errors import ConfigurationError
 
 _DEFAULT_CONCURRENCY: Final = 50
@@ -21,6 +24,13 @@ class ConnectionOptions:
         Parameter(
             env_var="INVOICEXPRESS_BASE_URL",
             help="The API's address with {account} in it; the provider's own by default.",
+        ),
+    ] = None
+    proxy: Annotated[
+        str | None,
+        Parameter(
+            env_var="INVOICEXPRESS_PROXY",
+            help="The URL of a proxy; best by the variable when it holds a password.",
         ),
     ] = None
     timeout: Annotated[
@@ -56,8 +66,34 @@ class AccountOptions(ConnectionOptions):
 
 
 Report = Annotated[
-    Path | None, Parameter(help="Write every outcome to this file: Markdown in .md, else CSV.")
+    Path | None,
+    Parameter(
+        help="Write every outcome to this file; its ending selects the kind: .html (a page for "
+        "people), .xlsx, .csv, .md."
+    ),
 ]
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True, slots=False)  # a job inherits from more than one set of options
+class ReportOptions:
+    """Whether to write a report, and how."""
+
+    report: Report = None
+    report_format: Annotated[
+        Literal["csv", "excel-pt"],
+        Parameter(help="Of a .csv: excel-pt has ; between cells, a BOM and the decimal comma."),
+    ] = "csv"
+    language: Annotated[
+        Language, Parameter(help="Of headings and states in .html and .xlsx: en or pt.")
+    ] = "en"
+
+    @property
+    def style(self) -> ReportStyle:
+        """How it is written."""
+        return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
+
+
 RetryRefused = Annotated[
     bool, Parameter(negative=(), help="Try again what the journal has as refused.")
 ]
@@ -66,7 +102,7 @@ Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class JobOptions:
+class JobOptions(SelectionOptions, ReportOptions):
     """How to run the job, and what to keep of it."""
 
     journal: Annotated[
@@ -98,7 +134,6 @@ class JobOptions:
     concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
-    report: Report = None
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
     ] = False
@@ -156,7 +191,7 @@ class PartnerOptions(ConnectionOptions):
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class OnboardOptions:
+class OnboardOptions(SelectionOptions, ReportOptions):
     """How to run the job, and what to keep of it."""
 
     accept_terms: Annotated[
@@ -191,7 +226,6 @@ class OnboardOptions:
     concurrency: Annotated[int, Parameter(help="Companies in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
-    report: Report = None
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Show what would be done, and send nothing.")
     ] = False

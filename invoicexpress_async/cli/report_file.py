@@ -10,7 +10,9 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from invoicexpress_async.cli.book import BookReport, is_book_report
 from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.errors import ConfigurationError
 
@@ -18,14 +20,26 @@ _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-_MARKDOWN: Final = frozenset({".md", ".markdown"})
+# A report of more is left in the order in which the rows ended: sorting needs all of it.
+_MAX_SORTED: Final = 50_000
+# What a spreadsheet would compute.
+_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV."""
+def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
+    """Return rows as CSV; no cell of them is computed by a spreadsheet."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    writer = csv.writer(text, delimiter=";" if style.is_excel_pt else ",")
+    writer.writerows([_csv_cell(value, style) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _csv_cell(value: object, style: ReportStyle) -> object:
+    if isinstance(value, str) and value.startswith(_COMPUTED):
+        return f"'{value}"
+    if isinstance(value, float) and style.is_excel_pt:
+        return str(value).replace(".", ",")
+    return value
 
 
 def markdown_row(cells: Iterable[object]) -> str:
@@ -42,15 +56,14 @@ def markdown_head(columns: Sequence[str]) -> str:
 
 
 class Layout(Protocol[T_contra]):
-    """How a report is written.
+    """How a report is written."""
 
-    Attributes:
-        start: How each such file begins, and by which it is known.
-    """
+    @property
+    def start(self) -> str:
+        """How each such file begins, and by which it is known."""
+        ...
 
-    start: str
-
-    def entry(self, one: T_contra) -> str:
+    def entry(self, one: T_contra, /) -> str:
         """Return what is written of one."""
         ...
 
@@ -58,10 +71,17 @@ class Layout(Protocol[T_contra]):
         """Return what is written last."""
         ...
 
+    def order(self, one: T_contra, /) -> tuple[int | str, ...]:
+        """Return where it stands: what needs a person comes first, then by account."""
+        ...
 
-def is_markdown(path: Path) -> bool:
-    """Whether its suffix selects Markdown; all others are CSV."""
-    return path.suffix.lower() in _MARKDOWN
+
+class LayoutOf(Protocol[T_contra]):
+    """Returns the layout of a file."""
+
+    def __call__(self, path: Path, /, *, style: ReportStyle = ...) -> Layout[T_contra]:
+        """Return it."""
+        ...
 
 
 class ReportFile(Generic[T]):
@@ -87,6 +107,7 @@ class ReportFile(Generic[T]):
         self.path = path
         self._layout = layout
         self._has_begun = False
+        self._entries: list[tuple[tuple[int | str, ...], str]] | None = []
 
     def add(self, one: T) -> None:
         """Write one."""
@@ -95,13 +116,44 @@ class ReportFile(Generic[T]):
             if self._file.seekable():  # a device is not
                 self._file.truncate(0)
             self._file.write(self._layout.start)
-        self._file.write(self._layout.entry(one))
+        entry = self._layout.entry(one)
+        self._file.write(entry)
+        if self._entries is not None:
+            self._entries.append((self._layout.order(one), entry))
+            if len(self._entries) > _MAX_SORTED:
+                self._entries = None
 
     def close(self) -> None:
         """Write the rest, and close."""
         with self._file as file:
-            if self._has_begun:
-                file.write(self._layout.end())
+            if not self._has_begun:
+                return
+            if self._entries is not None and file.seekable():
+                file.seek(0)
+                file.truncate()
+                file.write(self._layout.start)
+                file.writelines(entry for _, entry in sorted(self._entries))
+            file.write(self._layout.end())
+
+
+class BookFile(Generic[T]):
+    """A spreadsheet, which is written when it is closed; as `ReportFile` otherwise."""
+
+    def __init__(self, path: Path, layout: BookReport[T], *, accounts: Path | None = None) -> None:
+        # That it can be written is found out before anything is sent.
+        ReportFile(path, layout, accounts=accounts).close()
+        self.path = path
+        self._layout = layout
+        self._records: list[T] = []
+
+    def add(self, one: T) -> None:
+        """Keep one."""
+        self._records.append(one)
+
+    def close(self) -> None:
+        """Write all of it."""
+        if self._records:
+            self._layout.save(self.path, sorted(self._records, key=self._layout.order))
 
 
 def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
@@ -114,7 +166,8 @@ def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None)
         return  # new, or a device
     if accounts is not None and accounts.exists() and path.samefile(accounts):
         raise ConfigurationError(f"The report {path} is the file of the accounts: name another.")
-    if not _is_report(path, layout.start.encode()):
+    is_book = kind_of(path) is ReportKind.BOOK
+    if not (is_book_report(path) if is_book else _is_report(path, layout.start.encode())):
         raise ConfigurationError(
             f"{path} is there already and is not a report of this command: it is kept. "
             "Name another file."
@@ -146,7 +199,7 @@ class OutputSinks(Generic[T]):
     """
 
     as_json: bool
-    report: ReportFile[T] | None
+    report: ReportFile[T] | BookFile[T] | None
     as_object: Callable[[T], object]
     on_problem: Callable[[], None]
     stdout_problem: OSError | None = None
@@ -210,18 +263,34 @@ class OutputOptions:
 
     Attributes:
         as_json: A line of JSON for each outcome and the summary, instead of tables.
-        report: A file for all of it, CSV or Markdown.
+        report: A file for all of it; its ending selects the kind.
         accounts: The file that the plan was read from; no report is written over it.
+        style: How the report is written.
     """
 
     as_json: bool = False
     report: Path | None = None
     accounts: Path | None = None
+    style: ReportStyle = attrs.field(factory=ReportStyle)
+
+
+def open_report(
+    output: OutputOptions, path: Path, layout: LayoutOf[T]
+) -> ReportFile[T] | BookFile[T]:
+    """Open the report of a run.
+
+    Raises:
+        ConfigurationError: it cannot be written, or must not be.
+    """
+    form = layout(path, style=output.style)
+    if isinstance(form, BookReport):
+        return BookFile(path, form, accounts=output.accounts)
+    return ReportFile(path, form, accounts=output.accounts)
 
 
 def open_sinks(
     output: OutputOptions,
-    layout: Callable[[Path], Layout[T]],
+    layout: LayoutOf[T],
     as_object: Callable[[T], object],
     on_problem: Callable[[], None],
 ) -> OutputSinks[T]:
@@ -230,8 +299,7 @@ def open_sinks(
     Raises:
         ConfigurationError: the report cannot be written, or must not be.
     """
-    path = output.report
-    report = ReportFile(path, layout(path), accounts=output.accounts) if path else None
+    report = None if output.report is None else open_report(output, output.report, layout)
     return OutputSinks(
         as_json=output.as_json,
         report=report,

@@ -1,5 +1,6 @@
 """When two names of series are the same, and when they only look so."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -10,6 +11,14 @@ _SHOWN_AS_NOTHING: Final = frozenset(
 )
 # Format characters, and separators of lines and paragraphs.
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cf", "Zl", "Zp"})
+# What spreadsheets show of a cell that they cannot compute ("#N/D" is the Portuguese "#N/A").
+_MISREAD: Final = (
+    (re.compile(r"=.*", re.DOTALL), "is a formula"),
+    (re.compile(r"#(N/[AD]|[^\s#]+[!?]|#+)", re.IGNORECASE), "is an error of a spreadsheet"),
+    (re.compile(r"[+-]?\d+[.,]0+"), "is a number with decimals"),
+    (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE), "is a rounded number"),
+    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?"), "is a date with a time"),
+)
 
 
 def canonical(serie: str) -> str:
@@ -50,3 +59,18 @@ def _is_invisible(character: str) -> bool:
 
 def _is_dash(character: str) -> bool:
     return unicodedata.category(character) == "Pd" or character == "\N{MINUS SIGN}"
+
+
+def misread_in(serie: str) -> str | None:
+    """Return what a spreadsheet, or a slip, made of a name that no person means; None otherwise.
+
+    A series can never be deleted or renamed, so these are refused before they are sent.
+    """
+    if serie != serie.strip():
+        return "has spaces around it"
+    return next((what for form, what in _MISREAD if form.fullmatch(serie)), None)
+
+
+def form_of(serie: str) -> str:
+    """Return a name with every digit as 0: `FR2026` and `FR2027` are of one form."""
+    return re.sub(r"\d", "0", fold(serie))

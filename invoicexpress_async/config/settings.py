@@ -7,11 +7,11 @@ import math
 import re
 import unicodedata
 from typing import Final, NoReturn
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import attrs
 
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 
 DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
@@ -21,11 +21,16 @@ ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
 API_KEY_VARIABLE: Final = "INVOICEXPRESS_API_KEY"
 BASE_URL_VARIABLE: Final = "INVOICEXPRESS_BASE_URL"
 TIMEOUT_VARIABLE: Final = "INVOICEXPRESS_TIMEOUT_SECONDS"
+PROXY_VARIABLE: Final = "INVOICEXPRESS_PROXY"
 MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
 
 _PLACEHOLDER: Final = "{account}"
+_BARE_HOST: Final = re.compile(r"[a-z]+://\{account\}\.?(?:[:/]|$)", re.IGNORECASE)
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ACCOUNT_URL: Final = re.compile(
+    r"(?:https?://)?([a-z0-9-]+)\.app\.invoicexpress\.com(?::443)?(?:[/?#].*)?", re.IGNORECASE
+)
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
@@ -145,6 +150,12 @@ def check_account_name(name: object) -> str:
     return lowered
 
 
+def account_name_in(text: str) -> str:
+    """Return the account's name in the address of its pages, or the text when it is none."""
+    found = _ACCOUNT_URL.fullmatch(text.strip())
+    return found[1] if found else text
+
+
 def check_serie(serie: object) -> str:
     """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
 
@@ -168,6 +179,21 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r} has an invisible character in it, {invisible}."
         )
     return serie
+
+
+def check_new_serie(serie: object) -> str:
+    """Return the name of a sequence that is to be made, which can never be deleted.
+
+    Raises:
+        ConfigurationError: as `check_serie`; or a spreadsheet's error, formula or rounded number,
+            or spaces around it.
+    """
+    name = check_serie(serie)
+    if misread := misread_in(name):
+        raise ConfigurationError(
+            f"The serie {name!r} {misread}; a name can never be changed or deleted."
+        )
+    return name
 
 
 def check_id(value: object) -> int:
@@ -253,27 +279,35 @@ class BaseUrl:
     template: str
 
     @classmethod
-    def parse(cls, template: object) -> "BaseUrl":
-        """Check a template.
+    def parse(cls, template: object, *, is_of_one_account: bool = False) -> "BaseUrl":
+        """Check a template, or the address of one account, which has no `{account}` in it.
 
         Raises:
-            ConfigurationError: not a str, no `{account}`, plain http to anything but this
-                machine, or more than scheme, host, port and path.
+            ConfigurationError: not a str, no `{account}` or nothing else in the host, plain http
+                to anything but this machine, dot segments, or more than scheme, host, port and
+                path.
         """
-        if not isinstance(template, str) or template.count(_PLACEHOLDER) != 1:
-            raise ConfigurationError(
-                f"base_url {template!r:.200} must hold {_PLACEHOLDER} once, such as "
-                f"{DEFAULT_BASE_URL}."
-            )
-        problem = _url_problem(template.replace(_PLACEHOLDER, "account"))
-        if problem:
-            # The template itself may hold a password: it is not shown.
-            raise ConfigurationError(f"base_url {problem}.")
-        return cls(template=template.rstrip("/"))
+        problem = _template_problem(template, placeholders=0 if is_of_one_account else 1)
+        if problem is None:
+            return cls(template=str(template).rstrip("/"))
+        del template  # it may hold a password: no text and no frame shows it
+        raise ConfigurationError(f"base_url {problem}.")
 
     def for_account(self, name: str) -> str:
         """Return the address of one account, without a trailing slash."""
         return self.template.replace(_PLACEHOLDER, name)
+
+
+def _template_problem(template: object, *, placeholders: int) -> str | None:
+    if not isinstance(template, str):
+        return f"is of type {type(template).__name__}: give a str"
+    if template.count(_PLACEHOLDER) != placeholders:
+        if not placeholders:
+            return f"of one account must not hold {_PLACEHOLDER}"
+        return f"must hold {_PLACEHOLDER} once, such as {DEFAULT_BASE_URL}"
+    if _BARE_HOST.match(template):
+        return f"has nothing but {_PLACEHOLDER} for a host: an account could name any machine"
+    return _url_problem(template.replace(_PLACEHOLDER, "account"))
 
 
 def _url_problem(url: str) -> str | None:
@@ -290,9 +324,23 @@ def _url_problem(url: str) -> str | None:
         return "has a user, a query, a fragment or a character that it cannot have"
     if not host or port == 0:
         return "has no host, or port 0"
+    if any(part in {".", ".."} for part in unquote(parts.path).split("/")):
+        return "has a dot segment in its path"
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return None
     return "must be https; http is for this machine only, as the key travels in the URL"
+
+
+def proxy_problem(url: str) -> str | None:
+    """Return what is wrong with the URL of a proxy, without a part of it; None when nothing is."""
+    try:
+        parts = urlsplit(url)
+        is_right = bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        is_right = False
+    if not is_right or not url.lower().startswith(("http://", "https://")):
+        return "is not a URL such as http://user:password@proxy.example:3128"
+    return None
 
 
 def _is_loopback(host: str) -> bool:

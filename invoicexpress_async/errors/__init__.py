@@ -4,7 +4,7 @@ InvoiceXpressError
 ├─ ConfigurationError (ValueError)
 ├─ SessionClosedError (RuntimeError)
 ├─ TransportError
-│  ├─ ConnectionFailedError (ConnectionError)
+│  ├─ ConnectionFailedError (ConnectionError) ── UntrustedConnectionError
 │  └─ DeadlineExceededError (TimeoutError)
 ├─ OutcomeUnknownError
 ├─ MalformedResponseError
@@ -34,6 +34,7 @@ from invoicexpress_async.errors.client import (
     SessionClosedError,
     TransportError,
     UnexpectedRedirectError,
+    UntrustedConnectionError,
 )
 from invoicexpress_async.errors.context import (
     ErrorContext,
@@ -89,4 +90,5 @@ __all__ = [
     "UnexpectedRedirectError",
     "UnknownSequenceError",
     "UnprocessableError",
+    "UntrustedConnectionError",
 ]

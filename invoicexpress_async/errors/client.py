@@ -35,6 +35,18 @@ class ConnectionFailedError(TransportError, ConnectionError):
     cure = "Check the network, the host name and the certificates, then call again."
 
 
+class UntrustedConnectionError(ConnectionFailedError):
+    """The certificate or TLS of the server is not to be trusted, or a proxy refuses us.
+
+    Nothing was sent, and trying again does not help: a job ends at once.
+    """
+
+    cure = (
+        "Check the clock, the proxy and what certificates this machine trusts (SSL_CERT_FILE, or "
+        "ssl_context=), then call again."
+    )
+
+
 class DeadlineExceededError(TransportError, TimeoutError):
     """The time given to the call ran out."""
 

@@ -5,7 +5,7 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from invoicexpress_async.jobs.timestamps import boot_id
+from invoicexpress_async.jobs.timestamps import BOOT_ID
 
 
 def new_token() -> str:
@@ -21,14 +21,14 @@ def is_dead(token: str) -> bool:
     boot, _, rest = token.partition(":")
     process, _, _ = rest.partition("/")
     pid, _, _ = process.partition(":")
-    if not boot or boot != boot_id() or not pid.isdecimal():
+    if not boot or boot != BOOT_ID or not pid.isdecimal():
         return False
     return _started_at(int(pid)) != process.partition(":")[2]
 
 
 @cache
 def _process_of(pid: int) -> str:
-    return f"{boot_id()}:{pid}:{_started_at(pid)}"
+    return f"{BOOT_ID}:{pid}:{_started_at(pid)}"
 
 
 def _process() -> str:

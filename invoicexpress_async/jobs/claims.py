@@ -1,13 +1,10 @@
 """Claims of intents in a journal: whoever shares the journal, one of them sends."""
 
 import asyncio
-import functools
 import json
 import logging
 from collections.abc import Callable
-from typing import Final
-
-from cattrs import Converter
+from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.config import canonical
@@ -28,6 +25,9 @@ from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.protocol.strict import make_strict_converter
+
+if TYPE_CHECKING:
+    import cattrs
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
@@ -71,14 +71,10 @@ class JournalClaims:
     def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
         self._journal = journal
         self._changes_of = changes_of
+        self._converter: cattrs.Converter | None = None
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
         self._token: str | None = None
-
-    @functools.cached_property
-    def _converter(self) -> Converter:
-        # Only who loses a claim needs one. Made for each row of a job, it doubled the job's CPU.
-        return make_strict_converter()
 
     @property
     def token(self) -> str | None:
@@ -150,6 +146,9 @@ class JournalClaims:
         commit.add_done_callback(_report)
 
     def _intent_of(self, entry: Entry) -> Intent:
+        if self._converter is None:
+            # Costs as much as a row of a job, and a job that is alone never needs it.
+            self._converter = make_strict_converter()
         try:
             return structure_intent(json.loads(str(entry["intent"])), self._converter)
         except ValueError:

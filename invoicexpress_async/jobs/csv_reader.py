@@ -1,10 +1,7 @@
-"""A table in a text file, as spreadsheets write it: BOM, delimiter, quotes, blank lines."""
+"""A table in a file, as spreadsheets write it: BOM, delimiter, quotes, blank lines, sheets."""
 
-import codecs
 import csv
 import difflib
-import io
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,71 +10,31 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.problems import Problems
+from invoicexpress_async.jobs.table_source import (
+    FORMULA,
+    SHEETS,
+    STDIN,
+    WINDOWS,
+    open_text,
+    sheet_rows,
+)
 
 _DELIMITERS: Final = (";", ",", "\t")
-# What spreadsheets write first; without one it is UTF-8. The long ones stand before their starts.
-_BYTE_ORDER_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_MOST_PROBLEMS_SHOWN: Final = 20
-_MOST_LINES_NAMED: Final = 3
 # A letter or two are wrong; what is less like a column is a column of the user's own.
 _LIKENESS: Final = 0.75
+_MAX_NAME: Final = 30
 
 
 @attrs.frozen(kw_only=True)
 class CsvRecord:
-    """One row: the line on which it begins, and its cells by column, without outer spaces."""
+    """One row: the line on which it begins, and its cells by column.
+
+    Only cells of the reader's `exact` columns keep their outer spaces.
+    """
 
     line: int
     cells: Mapping[str, str] = attrs.field(repr=False)
-
-
-class Problems:
-    """What is wrong with a file, all of it, shown up to a bound. Never a cell's content.
-
-    A cell may be a key that stands in the wrong column. What is not shown is counted only: a
-    million bad rows take no memory either.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines: dict[str, list[int]] = {}
-        self._counts: Counter[str] = Counter()
-        self._count = 0
-
-    def add(self, line: int, text: str) -> None:
-        """Note one problem."""
-        self._count += 1
-        if text not in self._lines and len(self._lines) == _MOST_PROBLEMS_SHOWN:
-            return
-        self._counts[text] += 1
-        lines = self._lines.setdefault(text, [])
-        if len(lines) < _MOST_LINES_NAMED:
-            lines.append(line)
-
-    def check(self) -> None:
-        """Raise when there are any.
-
-        Raises:
-            ConfigurationError: naming the problems by line.
-        """
-        if not self._count:
-            return
-        lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
-        lines += (_told(text, where, self._counts[text]) for text, where in self._lines.items())
-        if left := self._count - self._counts.total():
-            lines.append(f"  … and {left} more")
-        raise ConfigurationError("\n".join(lines) + "\n")
-
-
-def _told(text: str, lines: list[int], count: int) -> str:
-    if count <= _MOST_LINES_NAMED:
-        return "\n".join(f"  line {line}: {text}" for line in lines)
-    named = ", ".join(map(str, lines))
-    return f"  {count} rows, lines {named}, …: {text}"
 
 
 @attrs.define(kw_only=True)
@@ -89,14 +46,27 @@ class CsvReader:
         required: The columns that must be there.
         optional: The columns that may be; others are ignored.
         problems: Where bad rows are noted.
+        exact: The columns whose cells are taken as they are, such as passwords.
+        prose: The columns whose letters may be any, also in a file that is not UTF-8.
         ignored: After reading began, the columns that are not known.
+        is_windows: After reading began, whether it was read as Windows-1252 (Western Europe).
     """
 
     path: Path
     required: Collection[str]
     optional: Collection[str]
     problems: Problems
+    exact: Collection[str] = ()
+    prose: Collection[str] = ()
     ignored: tuple[str, ...] = ()
+    is_windows: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it was read."""
+        if not self.is_windows:
+            return ()
+        return (f"{self.label} is not UTF-8: it was read as Windows-1252 (Western Europe)",)
 
     def read(self) -> Iterator[CsvRecord]:
         """Yield the rows that are rows; the others are noted in `problems`.
@@ -106,22 +76,43 @@ class CsvReader:
         """
         failure = ""
         try:
-            with self.path.open("rb") as file:
-                text = io.TextIOWrapper(file, encoding=_encoding(file.peek(4)), newline="")
-                yield from self._records(text)
+            yield from self._records()
         except OSError as error:
             failure = f"cannot be read: {error.strerror}"
         except UnicodeError:
             # Its own exception holds the bytes, and so the keys: it is not chained.
             failure = "is not UTF-8 text; in a spreadsheet, save it as CSV UTF-8"
         if failure:
-            raise ConfigurationError(f"{self.path} {failure}.")
+            raise ConfigurationError(f"{self.label} {failure}.")
 
-    def _records(self, text: Iterator[str]) -> Iterator[CsvRecord]:
-        skipped, header = _first_line(text)
-        delimiter = self._delimiter(header)
-        reader = csv.reader(chain([header], text), delimiter=delimiter, strict=True)
+    @property
+    def label(self) -> str:
+        """The file, for people."""
+        return "stdin" if self.path == STDIN else str(self.path)
+
+    def _records(self) -> Iterator[CsvRecord]:
+        if self.path.suffix.lower() in SHEETS:
+            yield from self._table(row for row in sheet_rows(self.path) if any(row[1]))
+            return
+        source = open_text(self.path)
+        self.is_windows = source.encoding == WINDOWS
+        with source.text as text:
+            yield from self._table(self._csv_rows(text))
+
+    def _table(self, rows: Iterator[tuple[int, list[str]]]) -> Iterator[CsvRecord]:
         columns: list[str] | None = None
+        for line, cells in rows:
+            if columns is None:
+                self._check_header(cells)
+                columns = self._header(cells)
+            elif record := self._record(line, columns, cells):
+                yield record
+        if columns is None:
+            self._check_header([])
+
+    def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+        skipped, header = _first_line(text)
+        reader = csv.reader(chain([header], text), delimiter=self._delimiter(header), strict=True)
         while True:
             line = skipped + reader.line_num + 1
             try:
@@ -132,26 +123,43 @@ class CsvReader:
                 return
             if cells is None:
                 return
-            if columns is None:
-                columns = self._header(cells)
-            elif record := self._record(line, columns, cells):
-                yield record
+            yield line, cells
 
     def _delimiter(self, header: str) -> str:
-        for delimiter in _DELIMITERS:
-            if set(self.required) <= {_normal(name) for name in _split(header, delimiter)}:
-                return delimiter
+        """Return what separates the most columns that are known."""
+        known = {*self.required, *self.optional}
+
+        def found(delimiter: str) -> tuple[int, int]:
+            names = _split(header, delimiter)
+            return len(known.intersection(map(_normal, names))), len(names)
+
+        return max(_DELIMITERS, key=found)
+
+    def _check_header(self, cells: list[str]) -> None:
+        columns = [_normal(cell) for cell in cells]
+        if set(self.required) <= {*columns}:
+            return
+        self._refuse_misspelt(columns)
+        absent = " and ".join(name for name in self.required if name not in columns)
         raise ConfigurationError(
-            f"{self.path} has no header with the columns {' and '.join(self.required)}, "
-            "separated by ; , or tabs."
+            f"{self.label} has no header with the columns {' and '.join(self.required)}, "
+            f"separated by ; , or tabs: {self._found(cells, columns)}; {absent} is not there."
         )
+
+    def _found(self, cells: list[str], columns: list[str]) -> str:
+        if not cells or not any(columns):
+            return "its first line is empty"
+        if {*self.required, *self.optional}.isdisjoint(columns):
+            # This may be a row, and one of its cells a key.
+            return f"its first line has {len(cells)} fields, and none is a known column"
+        return "found are " + ", ".join(repr(cell.strip()[:_MAX_NAME]) for cell in cells)
 
     def _header(self, cells: list[str]) -> list[str]:
         columns = [_normal(cell) for cell in cells]
         known = [name for name in columns if name in {*self.required, *self.optional}]
         twice = {name for name in known if known.count(name) > 1}
         if twice:
-            raise ConfigurationError(f"{self.path} has two columns {' and '.join(sorted(twice))}.")
+            raise ConfigurationError(f"{self.label} has two columns {' and '.join(sorted(twice))}.")
         self._refuse_misspelt(columns)
         self.ignored = tuple(name for name in columns if name and name not in known)
         return columns
@@ -163,7 +171,7 @@ class CsvReader:
             like = difflib.get_close_matches(column, absent, n=1, cutoff=_LIKENESS)
             if column and column not in names and like:
                 raise ConfigurationError(
-                    f"{self.path} has a column that is like {like[0]!r} and is not spelt so: "
+                    f"{self.label} has a column that is like {like[0]!r} and is not spelt so: "
                     "correct it, or rename it if it is something else."
                 )
 
@@ -171,20 +179,37 @@ class CsvReader:
         values = [cell.strip() for cell in cells]
         if not any(values):
             return None
-        # Spreadsheets end some rows with empty cells that the header does not have.
+        # Spreadsheets end some rows with empty cells that the header does not have, and others
+        # before the last cells, when these are empty.
         while len(values) > len(columns) and not values[-1]:
             values.pop()
-        if len(values) != len(columns):
+        absent = columns[len(values) :]
+        if len(values) > len(columns) or not set(absent).isdisjoint(self.required):
             self.problems.add(line, f"{len(values)} fields where the header has {len(columns)}")
             return None
+        if [_normal(value) for value in values] == columns[: len(values)]:
+            self.problems.add(line, "the header again: leave it out")
+            return None
+        values += [""] * len(absent)
+        if wrong := self._unreadable(columns, values):
+            self.problems.add(line, wrong)
+            return None
+        for at, name in enumerate(columns):
+            if name in self.exact and values[at]:
+                values[at] = cells[at]
         return CsvRecord(line=line, cells=dict(zip(columns, values, strict=True)))
 
-
-def _encoding(start: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if start.startswith(mark):
-            return encoding
-    return "utf-8"
+    def _unreadable(self, columns: list[str], values: list[str]) -> str:
+        known = {*self.required, *self.optional}
+        cells = [(name, one) for name, one in zip(columns, values, strict=True) if name in known]
+        wrong = [f"{name} is a formula: paste its value" for name, one in cells if one == FORMULA]
+        if self.is_windows:
+            wrong += (
+                f"{name} is not plain ASCII, and the file is not UTF-8: save it as CSV UTF-8"
+                for name, one in cells
+                if not one.isascii() and name not in self.prose
+            )
+        return "; ".join(wrong)
 
 
 def _first_line(text: Iterator[str]) -> tuple[int, str]:

@@ -98,7 +98,11 @@ def as_key(
 ) -> Secret | KeyReference | AccountKeys:
     """Take a text for what it is: `env:NAME`, `file:PATH`, or a key."""
     if not isinstance(value, str):
-        return value
+        is_key = isinstance(value, Secret | KeyReference) or callable(value)
+        if is_key:
+            return value
+        del value
+        raise ConfigurationError("The API key is neither a str nor an async callable.")
     kind, colon, name = value.partition(":")
     if colon and kind == "env":
         return KeyReference("env", name)

@@ -31,6 +31,11 @@ def _check_patience(_: object, __: object, seconds: float) -> None:
     check_seconds("outage_patience_seconds", seconds)
 
 
+def _check_day(_: object, __: object, day: dt.date | None) -> None:
+    if day is not None:
+        today_in_lisbon()  # without time-zone data each row would fail
+
+
 @attrs.frozen(kw_only=True)
 class RunSettings:
     """What a run may do.
@@ -56,7 +61,7 @@ class RunSettings:
     accept_added: bool = False
     outage_patience_seconds: float = attrs.field(default=3600.0, validator=_check_patience)
     is_staged: bool = False
-    default_not_before: dt.date | None = None
+    default_not_before: dt.date | None = attrs.field(default=None, validator=_check_day)
 
     def may_default(self) -> bool:
         """Whether, today in Lisbon, a new serie may become the default."""

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import time
-from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,7 +29,7 @@ class Timestamp:
     @classmethod
     def now(cls) -> Self:
         """Return the present."""
-        return cls(wall=time.time(), steady=time.monotonic(), boot=boot_id())
+        return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -59,12 +58,18 @@ class Timestamp:
         return by_wall
 
 
-@cache
-def boot_id() -> str:
-    """Return which start of the machine this is; "" where the system does not say."""
+def _read_boot() -> str:
     # Linux counts its monotonic clock from the start of the machine, for all processes alike.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
         return ""
     return boot if _BOOT.fullmatch(boot) else ""
+
+
+# Read once, at import: it is a file.
+BOOT_ID: Final = _read_boot()
+
+
+def _boot() -> str:
+    return BOOT_ID

@@ -245,6 +245,10 @@ class Sequence:
         default=NOTHING_MORE, converter=_read_only_extra, hash=False
     )
 
+    def __str__(self) -> str:
+        default = ", the default" if self.is_default else ""
+        return f"{self.serie} (id {self.id}{default}, {self.registration.replace('_', ' ')})"
+
     @property
     def registration(self) -> Registration:
         """The registration of the family, judged over its configured types.

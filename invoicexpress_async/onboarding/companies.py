@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.company_rows import CompanyConflicts, CompanyReader
@@ -23,6 +23,7 @@ class CompanyList:
     Attributes:
         companies: In order.
         ignored_columns: Columns of the file that mean nothing here.
+        notes: What a person should know of how the file was read.
 
     Raises:
         ConfigurationError: two have one fiscal number, or one e-mail though their users are new.
@@ -30,6 +31,7 @@ class CompanyList:
 
     companies: tuple[Company, ...] = attrs.field(converter=_as_companies)
     ignored_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         conflicts = CompanyConflicts()
@@ -57,11 +59,12 @@ class CompanyList:
             ConfigurationError: naming every bad row by its line, and never a secret.
         """
         if serie is not None:
-            check_serie(serie)
+            check_new_serie(serie)
         if accepts_terms is not True:
             raise ConfigurationError(
                 "The API asks that the provider's terms are accepted for each account: say so "
                 "with accepts_terms=True (--accept-terms)."
             )
         reader = CompanyReader(Path(path), serie=serie)
-        return cls(companies=reader.read(), ignored_columns=reader.ignored)
+        companies = reader.read()
+        return cls(companies=companies, ignored_columns=reader.ignored, notes=reader.notes)

@@ -4,7 +4,7 @@ import unicodedata
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account import NewAccount
 from invoicexpress_async.models.at_credentials import AtCredentials
@@ -25,7 +25,7 @@ def _check_new(_: object, __: object, account: NewAccount) -> None:
 
 
 def _check_serie(_: object, __: object, serie: str) -> None:
-    check_serie(serie)
+    check_new_serie(serie)
 
 
 def _as_key(key: str | Secret) -> Secret:

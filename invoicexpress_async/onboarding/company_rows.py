@@ -5,11 +5,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from invoicexpress_async.config import Secret, check_serie
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config import Secret, account_name_in, check_new_serie
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import KeyReference, as_key
+from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.models.account import Language, NewAccount, TaxCountry
 from invoicexpress_async.models.at_credentials import AtCredentials, CommunicationType
 from invoicexpress_async.onboarding.company import Company, KnownAccount, fold_fiscal_id
@@ -86,7 +87,12 @@ class CompanyReader:
         self._folder = path.parent
         self._problems = Problems(path)
         self._table = CsvReader(
-            path=path, required=_REQUIRED, optional=_OPTIONAL, problems=self._problems
+            path=path,
+            required=_REQUIRED,
+            optional=_OPTIONAL,
+            exact=("serie", "password", "at_password"),
+            prose=("organization_name", "first_name", "last_name"),
+            problems=self._problems,
         )
         self._path = path
 
@@ -94,6 +100,11 @@ class CompanyReader:
     def ignored(self) -> tuple[str, ...]:
         """The columns that mean nothing here, once it was read."""
         return self._table.ignored
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it was read."""
+        return self._table.notes
 
     def read(self) -> list[Company]:
         """Return the companies.
@@ -142,7 +153,7 @@ class CompanyReader:
         )
 
     def _resolve(self, cells: dict[str, str], name: str) -> str | None:
-        reference = as_key(cells[name])
+        reference = as_key(cells[name].strip())
         if not isinstance(reference, KeyReference):
             return None
         if reference.kind == "file":
@@ -212,7 +223,9 @@ def _known(cells: Mapping[str, str], wrong: list[str]) -> KnownAccount | None:
         wrong.append("account and api_key go together")
         return None
     try:
-        return KnownAccount(name=name, api_key=Secret(key), id=cells.get("account_id"))
+        return KnownAccount(
+            name=account_name_in(name), api_key=Secret(key), id=cells.get("account_id")
+        )
     except ConfigurationError:
         wrong.append(f"account {_HINTS['account']}, or api_key cannot be")
     return None
@@ -223,9 +236,9 @@ def _serie(serie: str | None, wrong: list[str]) -> str | None:
         wrong.append("no serie, and none was given for all rows")
         return None
     try:
-        return check_serie(serie)
+        return check_new_serie(serie)
     except ConfigurationError:
         invisible = invisible_in(serie)
         hidden = invisible and f"has an invisible character in it, {invisible}"
-        wrong.append(f"serie {hidden or _HINTS['serie']}")
+        wrong.append(f"serie {hidden or misread_in(serie) or _HINTS['serie']}")
     return None

@@ -13,6 +13,7 @@ from invoicexpress_async.errors import (
     ServerError,
     StatusError,
     TransportError,
+    UntrustedConnectionError,
 )
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Verdict
@@ -38,7 +39,7 @@ from invoicexpress_async.provisioning.reschedule import (
 
 _MAX_RETRY_AFTER_SECONDS: Final = 120.0  # as inside a call
 # Without the one, nothing may be sent; of the other, every company would be refused the same.
-_ENDS_RUN: Final = (JournalError, SpoolError)
+_ENDS_RUN: Final = (JournalError, SpoolError, UntrustedConnectionError)
 _OF_THE_PARTNER: Final = (AuthenticationError, PermissionDeniedError)
 
 

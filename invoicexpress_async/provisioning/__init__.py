@@ -10,7 +10,14 @@ from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavaila
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
-from invoicexpress_async.provisioning.audit import AccountAudit, AuditReport, audit, iter_audit
+from invoicexpress_async.provisioning.audit import (
+    AccountAudit,
+    AuditReport,
+    Lack,
+    WantedSerie,
+    audit,
+    iter_audit,
+)
 from invoicexpress_async.provisioning.journal_status import JournalStatus, read_status
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
@@ -37,6 +44,7 @@ __all__ = [
     "JournalStatus",
     "KeyReference",
     "KeyUnavailableError",
+    "Lack",
     "OutageError",
     "Plan",
     "PlanRow",
@@ -52,6 +60,7 @@ __all__ = [
     "RunSettings",
     "RunStop",
     "SqliteJournal",
+    "WantedSerie",
     "audit",
     "iter_audit",
     "iter_outcomes",

@@ -3,18 +3,72 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from enum import StrEnum
+from typing import Final
 
 import attrs
 
-from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.config import check_serie
+from invoicexpress_async.config.serie_names import canonical
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.concurrent import map_concurrently
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
+from invoicexpress_async.provisioning.next_serie import has_year
 from invoicexpress_async.provisioning.plan import AccountList
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
+
+_FINE: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+
+
+def is_incomplete(sequence: Sequence) -> bool:
+    """Whether a document type of it needs a validation code and has none, as far as is known."""
+    return sequence.registration not in _FINE
+
+
+class Lack(StrEnum):
+    """What an account lacks of the serie that it is to have."""
+
+    MISSING = "missing"
+    """It has no such serie."""
+    NOT_REGISTERED = "not_registered"
+    """It has it, and not all document types that need a code have one."""
+    NOT_DEFAULT = "not_default"
+    """It has it, registered, and another one is the default."""
+
+
+@attrs.frozen(kw_only=True)
+class WantedSerie:
+    """The serie that every account is to have.
+
+    Attributes:
+        serie: Its name.
+        year: Or else the year that its name has to have.
+
+    Raises:
+        ConfigurationError: both, or neither.
+    """
+
+    serie: str | None = None
+    year: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if (self.serie is None) is (self.year is None):
+            raise ConfigurationError("Name one serie or one year that the accounts are to have.")
+        if self.serie is not None:
+            check_serie(self.serie)
+
+    def __str__(self) -> str:
+        return str(self.serie if self.year is None else self.year)
+
+    def is_name(self, serie: str) -> bool:
+        """Whether a name is the one, or has the year in it."""
+        if self.serie is not None:
+            return canonical(serie) == canonical(self.serie)
+        return self.year is not None and has_year(serie, self.year)
 
 
 @attrs.frozen(kw_only=True)
@@ -25,11 +79,26 @@ class AccountAudit:
         row: The account.
         sequences: All of its sequences, in the server's order; empty when they could not be read.
         error: Why they could not, without its traceback; None otherwise.
+        wanted: The serie that it is to have as its default; None when none was named.
     """
 
     row: AccountRow
     sequences: tuple[Sequence, ...] = ()
     error: InvoiceXpressError | None = None
+    wanted: WantedSerie | None = None
+
+    @property
+    def lack(self) -> Lack | None:
+        """What it lacks of the serie that it is to have; None when it is there, as the default."""
+        if self.wanted is None or self.error is not None:
+            return None
+        found = [one for one in self.sequences if self.wanted.is_name(one.serie)]
+        whole = [one for one in found if not is_incomplete(one)]
+        if any(one.is_default for one in whole):
+            return None
+        if whole:
+            return Lack.NOT_DEFAULT
+        return Lack.NOT_REGISTERED if found else Lack.MISSING
 
     @property
     def defaults(self) -> tuple[Sequence, ...]:
@@ -43,14 +112,14 @@ class AccountAudit:
         Their `unregistered` names the types; those whose `registration` is PARTIAL must not be
         used. An answer without any codes, as old ones are, counts as incomplete: it is not known.
         """
-        fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
-        return tuple(one for one in self.sequences if one.registration not in fine)
+        return tuple(one for one in self.sequences if is_incomplete(one))
 
     @property
     def is_fine(self) -> bool:
-        """Whether it could be read and has one default, which is wholly registered."""
+        """Whether it could be read and has one default, wholly registered and the one wanted."""
         defaults = self.defaults
-        return len(defaults) == 1 and defaults[0] not in self.incomplete
+        is_one = len(defaults) == 1 and not is_incomplete(defaults[0])
+        return is_one and self.lack is None
 
 
 def _as_audits(audits: Iterable[AccountAudit]) -> tuple[AccountAudit, ...]:
@@ -71,16 +140,22 @@ class AuditReport:
     seconds: float
     not_started: int = 0
 
+    def __str__(self) -> str:
+        fine = sum(one.is_fine for one in self.accounts)
+        left = f", {self.not_started} not looked at" if self.not_started else ""
+        return f"{fine} fine, {len(self.accounts) - fine} not fine{left}, in {self.seconds:.1f} s"
+
     @property
     def is_fine(self) -> bool:
         """Whether every account was looked at and is fine."""
         return not self.not_started and all(one.is_fine for one in self.accounts)
 
 
-async def audit(
+async def audit(  # noqa: PLR0913  # keyword-only options, each with a default
     manager: SessionManager,
     accounts: AccountList,
     *,
+    wanted: WantedSerie | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
@@ -90,6 +165,7 @@ async def audit(
     Args:
         manager: Whose connections and limits are used; it is not closed.
         accounts: Whom to look at.
+        wanted: The serie that each is to have, registered and as its default.
         concurrency: How many accounts are read at a time.
         on_account: Called with each as it comes; what it raises ends the audit.
         stop: Asked to end it early.
@@ -99,7 +175,7 @@ async def audit(
     """
     started = time.monotonic()
     seen: dict[str, AccountAudit] = {}
-    stream = iter_audit(manager, accounts, concurrency=concurrency, stop=stop)
+    stream = iter_audit(manager, accounts, wanted=wanted, concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for one in stream:
             seen[one.row.account] = one
@@ -116,6 +192,7 @@ async def iter_audit(
     manager: SessionManager,
     accounts: AccountList,
     *,
+    wanted: WantedSerie | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
 ) -> AsyncGenerator[AccountAudit, None]:
@@ -128,9 +205,10 @@ async def iter_audit(
     async def look(row: AccountRow) -> AccountAudit:
         try:
             account = manager.account(row.account, source_of(row.api_key, row.account))
-            return AccountAudit(row=row, sequences=await account.sequences.list())
+            sequences = await account.sequences.list()
+            return AccountAudit(row=row, sequences=sequences, wanted=wanted)
         except InvoiceXpressError as error:
-            return AccountAudit(row=row, error=error.with_traceback(None))
+            return AccountAudit(row=row, error=error.with_traceback(None), wanted=wanted)
 
     stream = map_concurrently(accounts.rows, look, concurrency=concurrency, stop=stop)
     async with aclosing(stream):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -21,6 +21,7 @@ from invoicexpress_async.errors import (
     StatusError,
     TaxAuthorityCredentialsError,
     TransportError,
+    UntrustedConnectionError,
 )
 from invoicexpress_async.jobs.engine import Verdict
 from invoicexpress_async.jobs.journal import Commit, Difference, JournalError, JournalState, Key
@@ -28,6 +29,7 @@ from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.plan import Plan
+from invoicexpress_async.provisioning.reading import CsvRows
 from invoicexpress_async.provisioning.report import RowOutcome, RowState
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.row import PlanRow, RowConflicts
@@ -72,6 +74,7 @@ class RowJob:
                 row=row,
                 state=RowState(state),
                 seconds=0.0,
+                sequence=item.record.sequence,
                 created=False,
                 error=None if is_done else _recorded_refusal(item),
                 is_recorded=True,
@@ -92,9 +95,12 @@ class RowJob:
             self._suspended[item.row.account] = cause
         return outcome
 
-    def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine asks
-        """Return the error of a journal that cannot be written."""
-        return outcome.error if isinstance(outcome.error, JournalError) else None
+    def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:
+        """Return what no row can go well with: the journal, or a server not to be trusted."""
+        for error in (outcome.error, item.read_failure):
+            if isinstance(error, JournalError | UntrustedConnectionError):
+                return error
+        return None
 
     def verdict(self, item: RowTask, outcome: RowOutcome) -> Verdict:
         """Return what an outcome says of the server."""
@@ -165,7 +171,7 @@ async def sync_plan(
     """
     await journal.open()
     await journal.begin_plan()
-    for chunk in _chunks(plan.rows):
+    async for chunk in _chunks(plan.rows):
         if stop.is_requested:
             return ()  # a million rows take longer than a stop may
         await journal.add_to_plan(chunk)
@@ -181,31 +187,34 @@ async def row_tasks(plan: Plan, journal: RowJournal | None) -> AsyncIterator[Row
         JournalError: the journal cannot be read.
     """
     if plan.stream is not None:
-        async for task in _streamed(plan.stream, journal):
+        async for task in _streamed(plan, plan.stream, journal):
             yield task
         return
     if journal is None:
-        for row in plan.rows:
-            yield RowTask(row=row)
+        async for chunk in _chunks(plan.rows):
+            for row in filter(plan.is_chosen, chunk):
+                yield RowTask(row=row)
         return
     unresolved = await journal.unresolved()
     if unresolved:
-        async for task in _looked_up(plan.rows, journal, only=unresolved):
+        async for task in _looked_up(plan, journal, only=unresolved):
             yield task
-    async for task in _looked_up(plan.rows, journal, but=unresolved):
+    async for task in _looked_up(plan, journal, but=unresolved):
         yield task
 
 
 async def _looked_up(
-    rows: Iterable[PlanRow],
+    plan: Plan,
     journal: RowJournal,
     *,
     only: frozenset[Key] | None = None,
     but: frozenset[Key] = frozenset(),
 ) -> AsyncIterator[RowTask]:
-    for chunk in _chunks(rows):
+    async for chunk in _chunks(plan.rows):
         wanted = [
-            row for row in chunk if (only is None or key_of(row) in only) and key_of(row) not in but
+            row
+            for row in filter(plan.is_chosen, chunk)
+            if (only is None or key_of(row) in only) and key_of(row) not in but
         ]
         records = await journal.look_up(wanted) if wanted else []
         for row, record in zip(wanted, records, strict=True):
@@ -214,10 +223,12 @@ async def _looked_up(
 
 
 async def _streamed(
-    rows: AsyncIterable[PlanRow], journal: RowJournal | None
+    plan: Plan, rows: AsyncIterable[PlanRow], journal: RowJournal | None
 ) -> AsyncIterator[RowTask]:
     with contextlib.closing(RowConflicts()) as conflicts:
         async for row in rows:
+            if not plan.is_chosen(row):
+                continue
             problem = conflicts.find(row)
             if problem is not None:
                 # Not entered into the journal: there, it would be the earlier row.
@@ -232,7 +243,13 @@ def _refusal(row: PlanRow, problem: str) -> ConfigurationError:
     return ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
 
 
-def _chunks(rows: Iterable[T]) -> Iterator[list[T]]:
+async def _chunks(rows: Iterable[T]) -> AsyncIterator[list[T]]:
     iterator = iter(rows)
-    while chunk := list(islice(iterator, _CHUNK)):
+    # A disk may be slow. Rows of the caller's own making may want the caller's thread.
+    is_file = isinstance(rows, CsvRows)
+    while True:
+        piece = islice(iterator, _CHUNK)
+        chunk = await asyncio.to_thread(list, piece) if is_file else list(piece)
+        if not chunk:
+            return
         yield chunk

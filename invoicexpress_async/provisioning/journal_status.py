@@ -9,13 +9,24 @@ from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import UNRESOLVED, Value
+from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
 from invoicexpress_async.jobs.sqlite import JournalFile
 from invoicexpress_async.jobs.timestamps import Timestamp
-from invoicexpress_async.provisioning.rows_table import ROWS
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
+_ENDED: Final = frozenset(
+    {
+        JournalState.DONE,
+        JournalState.PREPARED,
+        JournalState.PARTIAL,
+        JournalState.REFUSED,
+        JournalState.FAILED,
+    }
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +72,33 @@ class RowInDoubt:
 
 
 @attrs.frozen(kw_only=True)
+class KeptRow:
+    """A row of the plan as the journal has it.
+
+    Attributes:
+        account: The account's name.
+        serie: The name of the sequence.
+        state: As in `JournalStatus.counts`.
+        is_created: Whether a run is known to have created it; None when that is not known.
+        sequence: With its ids and validation codes, as it was last seen.
+        error: The class of the error it ended with.
+        status: Of the response, when there was one.
+        code: Of the response, when it had one.
+        intent: Of what is unknown.
+    """
+
+    account: str
+    serie: str
+    state: str
+    is_created: bool | None
+    sequence: Sequence | None
+    error: str | None
+    status: int | None
+    code: str | None
+    intent: Intent | None
+
+
+@attrs.frozen(kw_only=True)
 class JournalRun:
     """A run that began.
 
@@ -89,6 +127,9 @@ class JournalStatus:
         runs: The last runs that began, the last one first; at most 5.
         run_count: How many began in all.
         rollover_year: The year, when it is the journal of a roll-over.
+        default_not_before: The day, in Lisbon, before which its series do not become the default;
+            None when they do so at once.
+        ended_in_last_run: How many rows the last run has brought to an end.
     """
 
     path: Path
@@ -101,6 +142,8 @@ class JournalStatus:
     runs: tuple[JournalRun, ...]
     run_count: int
     rollover_year: int | None
+    default_not_before: dt.date | None = None
+    ended_in_last_run: int = 0
 
     @property
     def rows(self) -> int:
@@ -170,6 +213,27 @@ class JournalReader:
             for entry in self._file.entries(ROWS)
         }
 
+    def rows(self) -> Iterator[KeptRow]:
+        """Yield the rows of its plan.
+
+        Raises:
+            JournalError: it cannot be read, or a row of it is damaged.
+        """
+        reader = row_reader()
+        for entry in self._file.entries(ROWS, order_by="account, serie"):
+            record, created = reader.read(entry), entry["is_created"]
+            yield KeptRow(
+                account=str(entry["account"]),
+                serie=str(entry["serie"]),
+                state=record.state,
+                is_created=None if created is None else bool(created),
+                sequence=record.sequence,
+                error=record.error,
+                status=record.status,
+                code=record.code,
+                intent=record.intent,
+            )
+
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over.
 
@@ -178,6 +242,16 @@ class JournalReader:
         """
         year = self._file.job("rollover")
         return None if year is None else int(year)
+
+    def default_not_before(self) -> dt.date | None:
+        """Return the day before which its series do not become the default; None for at once.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        days = self._file.groups(ROWS, "default_not_before", example="account")
+        found = [_day(day) for day, *_ in days if day is not None]
+        return found[0] if found else None
 
     def status(self) -> JournalStatus:
         """Return all that is shown of it, as of one moment.
@@ -188,6 +262,8 @@ class JournalReader:
         file = self._file
         with file.one_moment():
             states = file.groups(ROWS, "state", example="account")
+            runs = tuple(self._runs())
+            began = runs[0].started_at.timestamp() if runs else 0.0
             return JournalStatus(
                 path=self._path,
                 counts=MappingProxyType({str(state): _int(count) for state, count, _ in states}),
@@ -196,9 +272,11 @@ class JournalReader:
                 failures=tuple(self._failures()),
                 in_doubt=tuple(self._unresolved()),
                 holder=file.holder,
-                runs=tuple(self._runs()),
+                runs=runs,
+                ended_in_last_run=file.count_since(ROWS, began, _ENDED),
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
+                default_not_before=self.default_not_before(),
             )
 
     def _failures(self) -> Iterator[JournalFailure]:
@@ -240,6 +318,13 @@ def _int(value: Value) -> int:
 
 def _time(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+
+
+def _day(text: Value) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(str(text))
+    except ValueError:
+        return None  # damaged: the status is shown without
 
 
 def _time_of(text: Value) -> dt.datetime | None:

@@ -1,27 +1,64 @@
-"""The name of next year's serie, from that of this year's; what is not plain is not guessed."""
+"""The year in the name of a serie, and the next year's name; what is not plain is not guessed."""
 
 import re
+from typing import Final, NamedTuple
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 
-_PLACES = re.compile(r"\{(year|yy)\}")
+_PLACES: Final = re.compile(r"\{(year|yy)\}")
+_FOUR_DIGITS: Final = re.compile(r"(?<!\d)20\d\d(?!\d)")
+_TWO_DIGITS: Final = re.compile(r"([^\W\d_]*)(?<!\d)(\d\d)(?!\d)([^\W\d_]*)")
+# "A26", "FR26" and "26A" have a year; "STUDIO27" and "26DEABRIL" are words.
+_MAX_LETTERS_BESIDE: Final = 2
+_WIDE: Final = 4
+_CENTURY: Final = 2000
 
 
 def next_serie(current: str, year: int) -> str | None:
     """Return the name with last year's number replaced by that of `year`, or None.
 
     `2026` becomes `2027`, `FR2026` `FR2027`, `A26` `A27`. A name that has the number of `year`
-    already stays as it is. None: it has neither, or more than one of them.
+    already stays as it is. None: it has neither, or more than one of them. Two digits in a word,
+    as in `STUDIO27`, are no year.
     """
-    for digits in (4, 2):
-        new, old = str(year)[-digits:], str(year - 1)[-digits:]
-        found = re.findall(rf"(?<!\d)(?:{old}|{new})(?!\d)", current)
-        if len(found) == 1:
-            return re.sub(rf"(?<!\d){old}(?!\d)", new, current)
-        if found:
-            return None
-    return None
+    places = [one for one in _years(current) if one.year in {year - 1, year}]
+    if len(places) != 1:
+        return None
+    (place,) = places
+    before, after = place.left_in(current)
+    return before + str(year)[-place.width :] + after
+
+
+def has_year(serie: str, year: int) -> bool:
+    """Whether a name has this year in it, and no other."""
+    found = _years(serie)
+    # "A12-2027" is of 2027: two digits count where there are no four.
+    wide = [one for one in found if one.width == _WIDE]
+    return [one.year for one in wide or found] == [year]
+
+
+def coming_year(serie: str, this_year: int) -> int | None:
+    """Return the year in a name when it is yet to come, or None.
+
+    Two digits count when they are those of the next year: `A45` is no name of 2045.
+    """
+    later = [
+        one.year
+        for one in _years(serie)
+        if one.year == this_year + 1 or (one.width == _WIDE and one.year > this_year)
+    ]
+    return later[0] if len(later) == 1 else None
+
+
+def is_step_backwards(current: str, serie: str) -> bool:
+    """Whether a serie is of an earlier year than the present default, as far as names say it."""
+    old, new = _years(current), _years(serie)
+    if len(old) != 1 or len(new) != 1 or new[0].year >= old[0].year:
+        return False
+    # Two digits are surely a year only where the rest of the name is the same.
+    has_four_digits = old[0].width == new[0].width == _WIDE
+    return has_four_digits or old[0].left_in(current) == new[0].left_in(serie)
 
 
 def serie_of_pattern(pattern: str, year: int) -> str:
@@ -33,4 +70,28 @@ def serie_of_pattern(pattern: str, year: int) -> str:
     if not _PLACES.search(pattern):
         raise ConfigurationError(f"The pattern {pattern!r:.80} has neither {{year}} nor {{yy}}.")
     serie = pattern.replace("{year}", str(year)).replace("{yy}", str(year)[-2:])
-    return check_serie(serie)
+    return check_new_serie(serie)
+
+
+class _Year(NamedTuple):
+    start: int
+    end: int
+    year: int
+
+    @property
+    def width(self) -> int:
+        return self.end - self.start
+
+    def left_in(self, name: str) -> tuple[str, str]:
+        return name[: self.start], name[self.end :]
+
+
+def _years(name: str) -> list[_Year]:
+    """Return the numbers in a name that can be a year, with four digits or with two."""
+    four = [_Year(*one.span(), int(one[0])) for one in _FOUR_DIGITS.finditer(name)]
+    two = [
+        _Year(*one.span(2), _CENTURY + int(one[2]))
+        for one in _TWO_DIGITS.finditer(name)
+        if len(one[1]) + len(one[3]) <= _MAX_LETTERS_BESIDE
+    ]
+    return four + two

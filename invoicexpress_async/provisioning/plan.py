@@ -6,9 +6,10 @@ from pathlib import Path
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.provisioning.given_rows import GivenRow, given_rows, given_stream
 from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, summarise
 
@@ -18,6 +19,8 @@ def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
 
 
 def _summary(plan: "Plan") -> PlanSummary:
+    if plan.accounts is not None:
+        return summarise(filter(plan.is_chosen, plan.rows))
     return plan.rows.summary if isinstance(plan.rows, CsvRows) else summarise(plan.rows)
 
 
@@ -31,7 +34,9 @@ class Plan:
         stream: Rows that come one by one, each looked at only at its turn; instead of `rows`.
         ignored_columns: Columns of the file that mean nothing here; a misspelled one is among
             them.
-        summary: The rows, counted; a stream counts as none.
+        notes: What a person should know of how its file was read.
+        accounts: Whose rows are run; None for all. The others stay in the plan and in the journal.
+        summary: The rows that are run, counted; a stream counts as none.
 
     Raises:
         ConfigurationError: two rows are for the same account and serie, or make two series the
@@ -41,6 +46,8 @@ class Plan:
     rows: Collection[PlanRow] = attrs.field(default=(), converter=_as_rows)
     stream: AsyncIterable[PlanRow] | None = None
     ignored_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    accounts: frozenset[str] | None = None
     summary: PlanSummary = attrs.field(init=False, default=attrs.Factory(_summary, takes_self=True))
 
     @classmethod
@@ -54,9 +61,11 @@ class Plan:
     ) -> "Plan":
         """Read a plan from a file with a header: account, api_key, and maybe serie, default.
 
-        UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed. Blank
-        lines are skipped, spaces around a cell do not count. A relative `file:PATH` of a key is
-        relative to this file. It is read again when the plan is run, and must not change.
+        UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed; or a
+        spreadsheet in `.xlsx` (extra `excel`), or stdin as `-`. Blank lines are skipped, spaces
+        around the name of an account do not count, and its address is taken for its name.
+        Windows-1252 is read where all that matters is plain ASCII. A relative `file:PATH` of a key
+        is relative to this file. It is read again when the plan is run, and must not change.
 
         Args:
             path: The file.
@@ -69,10 +78,53 @@ class Plan:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
         if serie is not None:
-            check_serie(serie)
+            check_new_serie(serie)
         defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
         rows = CsvRows.check(Path(path), defaults)
-        return cls(rows=rows, ignored_columns=rows.ignored)
+        return cls(rows=rows, ignored_columns=rows.ignored, notes=rows.notes)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[GivenRow] | AsyncIterable[GivenRow],
+        *,
+        serie: str | None = None,
+        default: bool = False,
+        api_keys: AccountKeys | None = None,
+    ) -> "Plan":
+        """Return a plan of rows, or of mappings as a database gives them.
+
+        A mapping has `account`, and maybe `api_key`, `serie` and `default`. An async iterable is
+        run once, row by row, as by `from_async`.
+
+        Args:
+            rows: The rows.
+            serie: For the rows that name none.
+            default: For the rows that do not say.
+            api_keys: An async callable that returns the key of an account, for the rows that
+                have none.
+
+        Raises:
+            ConfigurationError: naming the row by its number, and never its key. Of an async
+                iterable it is raised by the run, at that row.
+        """
+        if serie is not None:
+            check_new_serie(serie)
+        defaults = Defaults(serie=serie, is_default=default, api_keys=api_keys)
+        if isinstance(rows, AsyncIterable):
+            return cls(stream=given_stream(rows, defaults))
+        return cls(rows=tuple(given_rows(rows, defaults)))
+
+    def only(self, accounts: Iterable[str]) -> "Plan":
+        """Return the same plan of which only the rows of these accounts are run.
+
+        A pilot of five accounts has the journal of all: the rest is run later with the whole plan.
+        """
+        return attrs.evolve(self, accounts=frozenset(accounts))
+
+    def is_chosen(self, row: PlanRow) -> bool:
+        """Whether a row is run."""
+        return self.accounts is None or row.account in self.accounts
 
     @classmethod
     def from_async(cls, rows: AsyncIterable[PlanRow]) -> "Plan":
@@ -93,12 +145,14 @@ class AccountList:
 
     Attributes:
         rows: The accounts, in order.
+        notes: What a person should know of how their file was read.
 
     Raises:
         ConfigurationError: an account is there twice.
     """
 
     rows: tuple[AccountRow, ...] = attrs.field(converter=_as_accounts)
+    notes: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         seen: set[str] = set()
@@ -116,4 +170,5 @@ class AccountList:
         Raises:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
-        return cls(rows=read_accounts(Path(path), api_keys))
+        rows, notes = read_accounts(Path(path), api_keys)
+        return cls(rows=rows, notes=notes)

@@ -1,18 +1,25 @@
 """From the records of a file to rows, with every problem told by its line and no cell shown."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
-from invoicexpress_async.config.serie_names import invisible_in
+from invoicexpress_async.config import (
+    Secret,
+    account_name_in,
+    check_account_name,
+    check_api_key,
+    check_new_serie,
+)
+from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord, Problems
+from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
+from invoicexpress_async.jobs.problems import Problems
+from invoicexpress_async.jobs.table_source import is_read_once
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
 
 # Spreadsheets write their truth values in the user's language.
@@ -51,12 +58,14 @@ class CsvRows:
         defaults: What its rows do not say themselves.
         summary: Its rows, counted.
         ignored: The columns that mean nothing here.
+        notes: What a person should know of how it was read.
     """
 
     path: Path
     defaults: Defaults
     summary: PlanSummary
     ignored: tuple[str, ...]
+    notes: tuple[str, ...]
     _state: tuple[int, ...] = attrs.field(alias="state")
     _kept: list[PlanRow] | None = attrs.field(alias="kept")
 
@@ -70,8 +79,7 @@ class CsvRows:
         problems = Problems(path)
         state = _state(path)
         table = _table(path, defaults, problems)
-        is_file = os.access(path, os.R_OK) and path.is_file()
-        kept = None if is_file else list[PlanRow]()
+        kept = list[PlanRow]() if is_read_once(path) else None
         with contextlib.closing(RowConflicts()) as conflicts:
             for row in _rows(table, defaults, problems):
                 if kept is not None:
@@ -87,6 +95,7 @@ class CsvRows:
             defaults=defaults,
             summary=summary,
             ignored=table.ignored,
+            notes=table.notes,
             state=state,
             kept=kept,
         )
@@ -125,6 +134,7 @@ def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
     return CsvReader(
         path=path,
         required=("account", "api_key") if is_keyed else ("account",),
+        exact=("serie",),
         optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
         problems=problems,
     )
@@ -142,6 +152,7 @@ def _row(
     record: CsvRecord, problems: Problems, *, folder: Path, defaults: Defaults
 ) -> PlanRow | None:
     cells = record.cells
+    account = account_name_in(cells["account"])
     name = cells.get("serie") or defaults.serie
     flag = _flag(cells.get("default", ""), default=defaults.is_default)
     key = _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder)
@@ -150,19 +161,21 @@ def _row(
         # Nearly every row is right, and checks itself; its own error shows what is in it.
         with contextlib.suppress(ConfigurationError):
             return PlanRow(
-                account=cells["account"], api_key=key, serie=name, is_default=flag, line=record.line
+                account=account, api_key=key, serie=name, is_default=flag, line=record.line
             )
     found = [
-        *_account_problems(cells["account"], key),
-        _NO_SERIE if name is None else _problem(check_serie, name, _SERIE_PROBLEM),
+        *_account_problems(account, key),
+        _NO_SERIE if name is None else _problem(check_new_serie, name, _SERIE_PROBLEM),
         _FLAG_PROBLEM if flag is None else None,
     ]
     problems.add(record.line, "; ".join(text for text in found if text))
     return None
 
 
-def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
-    """Return the accounts of a file, each with the serie that it names or none.
+def read_accounts(
+    path: Path, api_keys: AccountKeys | None
+) -> tuple[list[AccountRow], tuple[str, ...]]:
+    """Return the accounts of a file, each with the serie that it names or none; and the notes.
 
     Raises:
         ConfigurationError: naming every bad row by its line.
@@ -170,7 +183,8 @@ def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
     problems = Problems(path)
     defaults = Defaults(serie=None, is_default=True, api_keys=api_keys)
     rows: dict[str, AccountRow] = {}
-    for record in _table(path, defaults, problems).read():
+    table = _table(path, defaults, problems)
+    for record in table.read():
         row = _account_row(record, problems, folder=path.parent, api_keys=api_keys)
         if row is None:
             continue
@@ -180,23 +194,24 @@ def read_accounts(path: Path, api_keys: AccountKeys | None) -> list[AccountRow]:
     problems.check()
     if not rows:
         raise ConfigurationError(f"{path} has a header and no rows.")
-    return list(rows.values())
+    return list(rows.values()), table.notes
 
 
 def _account_row(
     record: CsvRecord, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
 ) -> AccountRow | None:
     cells = record.cells
+    account = account_name_in(cells["account"])
     serie = cells.get("serie") or None
     key = _located(as_key(cells.get("api_key") or api_keys or ""), folder)
     found = [
-        *_account_problems(cells["account"], key),
-        None if serie is None else _problem(check_serie, serie, _SERIE_PROBLEM),
+        *_account_problems(account, key),
+        None if serie is None else _problem(check_new_serie, serie, _SERIE_PROBLEM),
     ]
     if texts := [text for text in found if text]:
         problems.add(record.line, "; ".join(texts))
         return None
-    return AccountRow(account=cells["account"], api_key=key, serie=serie, line=record.line)
+    return AccountRow(account=account, api_key=key, serie=serie, line=record.line)
 
 
 def _account_problems(
@@ -217,13 +232,15 @@ def _problem(check: Callable[[object], object], value: str, text: str) -> str | 
         check(value)
     except ConfigurationError:
         # The error's own text shows the value.
-        return _hidden(text.partition(" ")[0], value) or text
+        return _reason(text.partition(" ")[0], value) or text
     return None
 
 
-def _hidden(column: str, value: str) -> str | None:
-    invisible = invisible_in(value)
-    return invisible and f"{column} has an invisible character in it, {invisible}"
+def _reason(column: str, value: str) -> str | None:
+    if invisible := invisible_in(value):
+        return f"{column} has an invisible character in it, {invisible}"
+    misread = misread_in(value) if column == "serie" else None
+    return misread and f"{column} {misread}"
 
 
 def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
@@ -234,7 +251,7 @@ def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
     try:
         check_api_key(key)
     except ConfigurationError:
-        hidden = _hidden("api_key", key.reveal())
+        hidden = _reason("api_key", key.reveal())
         return hidden or "api_key is empty or has a control character in it"
     return None
 

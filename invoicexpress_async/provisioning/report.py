@@ -153,6 +153,12 @@ class ProvisioningReport:
     differences: tuple[Difference, ...] = ()
     callback_error: Exception | None = None
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
+        left = f", {self.not_started} not started" if self.not_started else ""
+        why = f"; ended early: {self.problem.args[0]}" if self.problem and self.problem.args else ""
+        return f"{counts or 'no rows'}{left}, {self.created} created in {self.seconds:.1f} s{why}"
+
     @property
     def is_complete(self) -> bool:
         """Whether every row is done, or prepared."""

@@ -5,7 +5,12 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.errors import InvoiceXpressError, StatusError, TransportError
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    StatusError,
+    TransportError,
+    UntrustedConnectionError,
+)
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.keys import KeyUnavailableError
 from invoicexpress_async.jobs.settings import RunSettings
@@ -98,4 +103,6 @@ def is_transient(error: InvoiceXpressError) -> bool:
     """Whether the same could go well later, without anybody changing anything."""
     if isinstance(error, StatusError):
         return error.is_transient
+    if isinstance(error, UntrustedConnectionError):
+        return False
     return isinstance(error, TransportError | KeyUnavailableError)

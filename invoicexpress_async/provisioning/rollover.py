@@ -1,20 +1,30 @@
 """`rollover`: the new year's serie on every account, and only then the default."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
 from typing import Final
 
 import attrs
 
-from invoicexpress_async.config import check_serie
+from invoicexpress_async.config import check_new_serie
+from invoicexpress_async.config.serie_names import form_of
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
-from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
+from invoicexpress_async.jobs.settings import (
+    DEFAULT_CONCURRENCY,
+    RunSettings,
+    today_in_lisbon,
+)
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
-from invoicexpress_async.provisioning.next_serie import next_serie, serie_of_pattern
+from invoicexpress_async.provisioning.next_serie import (
+    coming_year,
+    is_step_backwards,
+    next_serie,
+    serie_of_pattern,
+)
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
@@ -33,16 +43,18 @@ class RolloverStep:
 
     Attributes:
         row: The account.
-        current: Its default sequence; None when the journal had the serie already, or when it
-            could not be told.
+        current: Its default sequence; None when the journal had the serie already, or when there
+            is none or more than one.
         serie: The next serie; None when it could not be told.
         problem: Why it could not; None otherwise.
+        is_unlike: Whether the serie's name is of another form than all others of the account.
     """
 
     row: AccountRow
     current: Sequence | None = None
     serie: str | None = None
     problem: InvoiceXpressError | None = None
+    is_unlike: bool = False
 
 
 def _as_steps(steps: Iterable[RolloverStep]) -> tuple[RolloverStep, ...]:
@@ -56,33 +68,40 @@ class RolloverPlan:
     Attributes:
         steps: For each account, in the order of the input; fewer when it was stopped.
         year: The new year.
+        others: Of the accounts that are not chosen, those that the journal has: they stay in it.
     """
 
     steps: tuple[RolloverStep, ...] = attrs.field(converter=_as_steps)
     year: int
+    others: tuple[RolloverStep, ...] = ()
 
     @property
     def problems(self) -> tuple[RolloverStep, ...]:
         """The steps without a serie."""
         return tuple(step for step in self.steps if step.problem is not None)
 
-    @staticmethod
     def settings(
+        self,
         settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
         *,
         not_before: dt.date | None = None,
+        default_now: bool = False,
     ) -> RunSettings:
         """Return the settings with which `provision` carries its `plan()` out as `rollover` does.
 
         An account whose default could not be read the first time is added the next time.
+
+        Raises:
+            ConfigurationError: as `default_day`.
         """
-        return attrs.evolve(
-            settings, is_staged=True, default_not_before=not_before, accept_added=True
-        )
+        day = default_day(self.year, not_before=not_before, default_now=default_now)
+        return attrs.evolve(settings, is_staged=True, default_not_before=day, accept_added=True)
 
     def plan(self) -> Plan:
         """Return the rows of the accounts whose serie is known."""
+        chosen = frozenset(step.row.account for step in self.steps)
         return Plan(
+            accounts=chosen if self.others else None,
             rows=[
                 PlanRow(
                     account=step.row.account,
@@ -91,10 +110,42 @@ class RolloverPlan:
                     is_default=True,
                     line=step.row.line,
                 )
-                for step in self.steps
+                for step in (*self.steps, *self.others)
                 if step.serie is not None
-            ]
+            ],
         )
+
+
+def default_day(
+    year: int, *, not_before: dt.date | None = None, default_now: bool = False
+) -> dt.date | None:
+    """Return the day, in Lisbon, on which a roll-over makes the new series the default.
+
+    It is 1 January of the year, or the later day of `not_before`; None, at once, with
+    `default_now` only.
+
+    Raises:
+        ConfigurationError: a year or a day that cannot be right, or no time-zone data to know
+            when that day begins.
+    """
+    _check_year(year)
+    if default_now:
+        if not_before is not None:
+            raise ConfigurationError("A day and default_now contradict each other: give one.")
+        return None
+    first = dt.date(year, 1, 1)
+    if not_before is not None and not_before < first:
+        raise ConfigurationError(
+            f"{not_before} is before {first}, when {year} begins: invoices of {year - 1} would get "
+            f"numbers of {year}. Give {first} or later; at once is default_now."
+        )
+    today_in_lisbon()
+    return not_before or first
+
+
+def _check_year(year: int) -> None:
+    if type(year) is not int or not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise ConfigurationError(f"year is {year!r:.20}: give that of the new serie, such as 2027.")
 
 
 @attrs.frozen(kw_only=True)
@@ -108,6 +159,10 @@ class RolloverReport:
 
     plan: RolloverPlan
     run: ProvisioningReport
+
+    def __str__(self) -> str:
+        left = len(self.plan.problems)
+        return f"{self.plan.year}: {self.run}" + (f", {left} without a next serie" if left else "")
 
     @property
     def is_complete(self) -> bool:
@@ -125,12 +180,15 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
     concurrency: int = DEFAULT_CONCURRENCY,
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
+    only: Collection[str] | None = None,
 ) -> RolloverPlan:
     """Look at the default sequence of each account and derive the next; reads only.
 
-    An account's next serie is the one that its row names; else that of the `pattern`; else the
+    Every account is read, so that its present default is in its step. Its next serie is the one
+    that its row names; else that of the `pattern`; else the
     default's name with last year's number replaced, where that is plain: `2026`, `FR2026`, `A26`.
-    What the journal has of an earlier run stays as it is, whatever the default is by now.
+    What the journal has of an earlier run stays as it is, whatever the default is by now. A serie
+    of an earlier year than the present default is refused.
 
     Args:
         manager: Whose connections and limits are used; it is not closed.
@@ -139,6 +197,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
         pattern: A name with `{year}` or `{yy}` in it, for all accounts whose row names none.
         journal: That of the roll-over, open, if it is to be begun or gone on with.
         concurrency: How many accounts are read at a time.
+        only: The accounts that are meant; None for all. The others stay in the journal.
         on_account: Called with each as it comes.
         stop: Asked to end it early.
 
@@ -146,23 +205,27 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
         ConfigurationError: a year or pattern that cannot be right.
         JournalDifferenceError: the journal is of the roll-over to another year.
     """
-    if type(year) is not int or not _FIRST_YEAR <= year <= _LAST_YEAR:
-        raise ConfigurationError(f"year is {year!r:.20}: give that of the new serie, such as 2027.")
+    _check_year(year)
     for_all = None if pattern is None else serie_of_pattern(pattern, year)
     known = await _known(journal, year)
-    steps: dict[str, RolloverStep] = {}
-    for row in accounts.rows:
-        if serie := known.get(row.account) or row.serie or for_all:
-            steps[row.account] = RolloverStep(row=row, serie=serie)
-    rest = AccountList(rows=[row for row in accounts.rows if row.account not in steps])
+    steps = {
+        row.account: RolloverStep(row=row, serie=known[row.account])
+        for row in accounts.rows
+        if row.account in known
+    }
+    meant = [row for row in accounts.rows if only is None or row.account in only]
+    rest = AccountList(rows=[row for row in meant if row.account not in steps])
     stream = iter_audit(manager, rest, concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for seen in stream:
-            steps[seen.row.account] = _derive(seen, year)
+            steps[seen.row.account] = _step(seen, year, seen.row.serie or for_all)
             if on_account is not None:
                 on_account(seen)
+    names = {row.account for row in meant}
     return RolloverPlan(
-        steps=(steps[row.account] for row in accounts.rows if row.account in steps), year=year
+        steps=(steps[row.account] for row in meant if row.account in steps),
+        year=year,
+        others=tuple(step for name, step in steps.items() if name not in names),
     )
 
 
@@ -173,12 +236,14 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
     year: int,
     pattern: str | None = None,
     not_before: dt.date | None = None,
+    default_now: bool = False,
     journal: Journal | None = None,
     concurrency: int = DEFAULT_CONCURRENCY,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     on_progress: Callable[[Progress], None] | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
     stop: RunStop | None = None,
+    only: Collection[str] | None = None,
 ) -> RolloverReport:
     """Create the new year's serie on every account, check it, and only then make it the default.
 
@@ -190,20 +255,25 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
         accounts: Whose.
         year: The new year, such as 2027.
         pattern: As for `plan_rollover`, which makes the plan.
-        not_before: The day, in Lisbon, before which nothing becomes the default: until then the
-            series are created and registered, and the next run makes them the default.
+        not_before: The day, in Lisbon, before which nothing becomes the default, if that is later
+            than 1 January of the year: until then the series are created and registered, and the
+            next run makes them the default. The journal keeps it, and refuses another.
+        default_now: Make them the default at once, even before the year begins: documents of the
+            old year would then get numbers of the new one.
         journal: As for `provision`.
         concurrency: As for `provision`.
         settings: As for `provision`; the roll-over sets what it must.
         on_progress: As for `provision`.
         on_outcome: As for `provision`.
         stop: Asked to end it early.
+        only: As for `plan_rollover`.
 
     Raises:
-        ConfigurationError: a year or pattern that cannot be right.
-        JournalDifferenceError: the journal is of another roll-over, or of other accounts.
+        ConfigurationError: a year, day or pattern that cannot be right.
+        JournalDifferenceError: the journal is of another roll-over, another day or other accounts.
         JournalError: the journal cannot be used. Nothing was sent.
     """
+    day = default_day(year, not_before=not_before, default_now=default_now)
     plan = await plan_rollover(
         manager,
         accounts,
@@ -212,13 +282,14 @@ async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
         journal=journal,
         concurrency=concurrency,
         stop=stop,
+        only=only,
     )
     run = await provision(
         manager,
         plan.plan(),
         journal=journal,
         concurrency=concurrency,
-        settings=plan.settings(settings, not_before=not_before),
+        settings=plan.settings(settings, not_before=day, default_now=default_now),
         on_progress=on_progress,
         on_outcome=on_outcome,
         stop=stop,
@@ -239,6 +310,17 @@ async def _known(journal: Journal | None, year: int) -> dict[str, str]:
     return await rows.series()
 
 
+def _step(seen: AccountAudit, year: int, named: str | None) -> RolloverStep:
+    if named is None:
+        return _derive(seen, year)
+    (current,) = seen.defaults if len(seen.defaults) == 1 else (None,)
+    if current is not None and is_step_backwards(current.serie, named):
+        return _backwards(seen, current, named)
+    forms = {form_of(one.serie) for one in seen.sequences}
+    is_unlike = bool(forms) and form_of(named) not in forms
+    return RolloverStep(row=seen.row, current=current, serie=named, is_unlike=is_unlike)
+
+
 def _derive(seen: AccountAudit, year: int) -> RolloverStep:
     if seen.error is not None:
         return RolloverStep(row=seen.row, problem=seen.error)
@@ -247,15 +329,26 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
         count = len(defaults) or "no"
         return _unclear(seen, f"it has {count} default sequences")
     serie = next_serie(defaults[0].serie, year)
+    if serie is None and coming_year(defaults[0].serie, year) is not None:
+        return _backwards(seen, defaults[0], str(year))
     if serie is None:
         why = f"what follows its default {defaults[0].serie!r} in {year} is not plain"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])
     try:
-        check_serie(serie)
+        check_new_serie(serie)
     except ConfigurationError as error:
         why = f"its default cannot be followed: {str(error.args[0]).rstrip('.')}"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])
     return RolloverStep(row=seen.row, current=defaults[0], serie=serie)
+
+
+def _backwards(seen: AccountAudit, current: Sequence, to: str) -> RolloverStep:
+    text = (
+        f"Account {seen.row.account}: {to} after its default {current.serie!r} would be a step "
+        "backwards. If that is meant, make the other one its default with "
+        "`invoicexpress sequences set-current`."
+    )
+    return RolloverStep(row=seen.row, current=current, problem=ConfigurationError(text))
 
 
 def _unclear(seen: AccountAudit, why: str) -> RolloverStep:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_serie
+from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
 from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.sqlite import SeenLines
+from invoicexpress_async.models.account_fields import keeps_secrets
 
 
 def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:
@@ -19,9 +20,10 @@ def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) 
 
 
 def _check_serie(_: object, __: object, serie: str) -> None:
-    check_serie(serie)
+    check_new_serie(serie)
 
 
+@keeps_secrets
 @attrs.frozen(kw_only=True)
 class AccountRow:
     """One account to look at.
@@ -37,10 +39,11 @@ class AccountRow:
     api_key: Secret | KeyReference | AccountKeys = attrs.field(
         converter=as_key, validator=_check_key
     )
-    serie: str | None = None
+    serie: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_serie))
     line: int = 0
 
 
+@keeps_secrets
 @attrs.frozen(kw_only=True)
 class PlanRow:
     """One serie on one account.
@@ -72,12 +75,14 @@ class PlanSummary:
         accounts: How many accounts they are for.
         series: How many rows there are of each serie.
         defaults: How many make their serie the default.
+        default_series: Which series these are.
     """
 
     rows: int
     accounts: int
     series: Mapping[str, int]
     defaults: int
+    default_series: tuple[str, ...] = ()
 
 
 class RowConflicts:
@@ -86,7 +91,7 @@ class RowConflicts:
     def __init__(self) -> None:
         self._seen = SeenLines()
         self._series: Counter[str] = Counter()
-        self._defaults = 0
+        self._defaults: Counter[str] = Counter()
 
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
@@ -100,7 +105,7 @@ class RowConflicts:
         earlier = self._seen.enter("default", row.account, "", row.line)
         if earlier is not None:
             return f"a second default for the account of {_where(earlier)}"
-        self._defaults += 1
+        self._defaults[row.serie] += 1
         return None
 
     def summary(self) -> PlanSummary:
@@ -109,7 +114,8 @@ class RowConflicts:
             rows=self._series.total(),
             accounts=self._seen.count("row"),
             series=dict(self._series.most_common()),
-            defaults=self._defaults,
+            defaults=self._defaults.total(),
+            default_series=tuple(self._defaults),
         )
 
     def close(self) -> None:

@@ -25,7 +25,12 @@ class RowClaims:
         task = self.task
         if self.inner is not None and (other := await self.inner.claim(intent)) is not None:
             task.intent, task.is_of_another = other, True
-            task.intended_at = Timestamp(wall=other["sent_at"], steady=0.0, boot="")
+            # What was found out was of an older send.
+            task.absent_since = task.unknown_since = None
+            task.reads = 0
+            # The wall clock of another host says nothing of when that was: it is before now, or
+            # a minute after at the most.
+            task.intended_at = Timestamp.now()
             return other
         task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
         task.token = self.token

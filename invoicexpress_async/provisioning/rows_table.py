@@ -1,7 +1,8 @@
 """The rows of a plan in a journal."""
 
+import datetime as dt
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -27,13 +28,19 @@ from invoicexpress_async.jobs.journal import (
 from invoicexpress_async.jobs.records import RecordReader, make_record_converter
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 
 ROWS: Final = Table(
     name="rows",
     key=("account", "serie"),
-    wish=(Column("is_default", int),),
+    wish=(
+        Column("is_default", int),
+        # The day before which it does not become the default; another is another plan.
+        Column("default_not_before", str),
+    ),
     columns=(
         Column("intent", str),
         Column("intended_at", str),
@@ -44,6 +51,7 @@ ROWS: Final = Table(
         Column("status", int),
         Column("code", str),
         Column("sequence_id", int),
+        Column("sequence", str),
         Column("is_created", int),
     ),
 )
@@ -64,6 +72,7 @@ class RowRecord:
         status: Of the refusal it ended with.
         code: Of the refusal it ended with.
         sequence_id: The sequence's, once known.
+        sequence: With its ids and validation codes, as it was last seen.
     """
 
     state: JournalState = JournalState.PLANNED
@@ -76,9 +85,17 @@ class RowRecord:
     status: int | None = None
     code: str | None = None
     sequence_id: int | None = None
+    sequence: Sequence | None = None
 
 
 _NEW: Final = RowRecord()
+
+
+def row_reader() -> RecordReader[RowRecord]:
+    """Return what reads the entries of rows."""
+    converter = make_record_converter()
+    converter.register_structure_hook(Sequence, lambda text, _: load_sequence(text))
+    return RecordReader(ROWS, RowRecord, converter)
 
 
 def key_of(row: PlanRow) -> Key:
@@ -89,9 +106,10 @@ def key_of(row: PlanRow) -> Key:
 class RowJournal:
     """The rows of one run in its journal. Open it before anything else."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, default_not_before: dt.date | None = None) -> None:
         self._journal = journal
-        self._reader = RecordReader(ROWS, RowRecord, make_record_converter())
+        self._day = None if default_not_before is None else default_not_before.isoformat()
+        self._reader = row_reader()
 
     async def open(self) -> None:
         """Make room for rows."""
@@ -101,9 +119,9 @@ class RowJournal:
         """Begin to compare a plan with the journal."""
         await self._journal.begin_plan(ROWS)
 
-    async def add_to_plan(self, rows: Sequence[PlanRow]) -> None:
+    async def add_to_plan(self, rows: Iterable[PlanRow]) -> None:
         """Note some rows of the plan."""
-        await self._journal.add_to_plan(ROWS, [_wish(row) for row in rows])
+        await self._journal.add_to_plan(ROWS, [self._wish(row) for row in rows])
 
     async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
@@ -125,9 +143,10 @@ class RowJournal:
         kinds = [kind for kind, count in changes.counts.items() if count]
         if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
             count, first = sum(changes.counts.values()), differences[0]
+            day = await self._day_text(changes)
             raise JournalDifferenceError(
                 f"The journal is of another plan: {count} rows differ ({', '.join(kinds)}), such "
-                f"as {first.account} {first.serie!r}. Nothing was sent.",
+                f"as {first.account} {first.serie!r}.{day} Nothing was sent.",
                 differences=differences,
                 count=count,
             )
@@ -150,13 +169,13 @@ class RowJournal:
             ROWS.key_of(entry) for entry in await self._journal.read(ROWS, states=UNRESOLVED)
         )
 
-    async def look_up(self, rows: Sequence[PlanRow]) -> list[RowRecord]:
+    async def look_up(self, rows: Iterable[PlanRow]) -> list[RowRecord]:
         """Return what is known of rows of the plan."""
         return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
 
     async def admit(self, row: PlanRow) -> RowRecord:
         """Enter a row of a stream if it is new, and return what is known of it."""
-        return self._record(await self._journal.admit(ROWS, _wish(row)))
+        return self._record(await self._journal.admit(ROWS, self._wish(row)))
 
     def claims(self, row: PlanRow, sends: Callable[[], int]) -> JournalClaims:
         """Return where the intents of a row are claimed.
@@ -180,6 +199,7 @@ class RowJournal:
         outcome: RowOutcome,
         *,
         intent: Intent | None,
+        intended_at: Timestamp | None,
         absent_since: Timestamp | None,
         token: str | None,
     ) -> Commit:
@@ -188,6 +208,7 @@ class RowJournal:
         Args:
             outcome: Of the row.
             intent: Of the send whose outcome is not known, if there is one.
+            intended_at: When that was; of another's, when it was first seen.
             absent_since: When it was first found absent, late enough to count.
             token: Of the claim that this run won last; None when it has won none.
         """
@@ -200,11 +221,33 @@ class RowJournal:
             "status": outcome.status,
             "code": outcome.code,
         }
+        if intent is not None and intended_at is not None:
+            values["intended_at"] = intended_at.dump()
         if outcome.sequence is not None:
             values["sequence_id"] = outcome.sequence.id
+            values["sequence"] = dump_sequence(outcome.sequence)
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
+
+    def _wish(self, row: PlanRow) -> Entry:
+        return {
+            "account": row.account,
+            "serie": row.serie,
+            "is_default": int(row.is_default),
+            "default_not_before": self._day if row.is_default else None,
+        }
+
+    async def _day_text(self, changes: PlanChanges) -> str:
+        """Return that the day is another one, where that is what differs."""
+        first = next((one.key for one in changes.first if one.kind == "changed"), None)
+        if first is None:
+            return ""
+        (entry,) = await self._journal.look_up(ROWS, [first])
+        known = entry["default_not_before"]
+        if known == self._day or not entry["is_default"]:
+            return ""
+        return f" In it the series become the default {_from(known)}, and now {_from(self._day)}."
 
     def _record(self, entry: Entry) -> RowRecord:
         # Nearly all are new when a job begins, and there is nothing to read then.
@@ -213,6 +256,10 @@ class RowJournal:
             if entry["state"] == JournalState.PLANNED and not entry["sends"]
             else self._reader.read(entry)
         )
+
+
+def _from(day: Value) -> str:
+    return "at once" if day is None else f"on {day}"
 
 
 def _intended(claim: Claim, sends: int) -> Entry:
@@ -235,10 +282,6 @@ def _withdrawn(sends: int) -> Entry:
         "status": None,
         "code": None,
     }
-
-
-def _wish(row: PlanRow) -> Entry:
-    return {"account": row.account, "serie": row.serie, "is_default": int(row.is_default)}
 
 
 def _differences(changes: PlanChanges) -> tuple[Difference, ...]:

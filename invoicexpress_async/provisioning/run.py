@@ -141,14 +141,17 @@ class _Run:
         self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
         check_concurrency(concurrency)
-        rows = None if journal is None else RowJournal(journal)
+        day = self.settings.default_not_before
+        # On a machine without time-zone data this is found before anything is sent.
+        self.settings.may_default()
+        rows = None if journal is None else RowJournal(journal, default_not_before=day)
         if rows is not None:
             if self.plan.stream is not None:
                 await rows.open()
             else:
                 self.differences = await sync_plan(rows, self.plan, self.settings, stop=stop)
         engine = self._engine = self._new_engine(rows, stop)
-        workers = concurrency if self.plan.stream else min(concurrency, len(self.plan.rows))
+        workers = concurrency if self.plan.stream else min(concurrency, self.plan.summary.rows)
         stream = engine.outcomes(row_tasks(self.plan, rows), concurrency=max(1, workers))
         try:
             async with aclosing(stream):
@@ -165,7 +168,7 @@ class _Run:
             seconds=time.monotonic() - self.started,
             counts=count_states(self.counts),
             created=self.created,
-            not_started=0 if self.plan.stream else len(self.plan.rows) - ended,
+            not_started=0 if self.plan.stream else self.plan.summary.rows - ended,
             problem=self.problem,
             differences=self.differences,
             callback_error=self.callback_error,
@@ -207,7 +210,7 @@ class _Run:
             return
         progress = Progress(
             counts=count_states(self.counts),
-            total=None if self.plan.stream else len(self.plan.rows),
+            total=None if self.plan.stream else self.plan.summary.rows,
             waiting=self._engine.waiting,
             is_paused=self._engine.breaker.is_open,
             seconds=time.monotonic() - self.started,

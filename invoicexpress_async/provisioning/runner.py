@@ -97,7 +97,11 @@ class RowRunner:
         if self.journal is None or isinstance(outcome.error, JournalError):
             return None
         return self.journal.record_outcome(
-            outcome, intent=task.intent, absent_since=task.absent_since, token=task.token
+            outcome,
+            intent=task.intent,
+            intended_at=task.intended_at,
+            absent_since=task.absent_since,
+            token=task.token,
         )
 
     async def _ensure(self, account: AccountSession, task: RowTask) -> Ensured:

@@ -1,12 +1,12 @@
 """`AccountSession`: a light handle on one account."""
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import attrs
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.call.context import AccountContext, Call
-from invoicexpress_async.config import check_path, check_seconds
+from invoicexpress_async.config import Secret, check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
@@ -17,6 +17,7 @@ from invoicexpress_async.services.sequences import SequenceService, SharedServic
 if TYPE_CHECKING:
     from invoicexpress_async.services.accounts import AccountService
 
+_MAX_TEXTS: Final = 1_000
 _METHODS: Final = frozenset({"GET", "POST", "PUT"})
 
 
@@ -115,14 +116,21 @@ class AccountSession:
         """
         if method not in _METHODS:
             raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
+        secrets = _texts_of(json)
+        body = b"" if json is None else _encoded(json)
+        del json  # no frame of an error shows what may hold a password
+        if body is None:
+            raise ConfigurationError("json cannot be written as JSON: give plain data.")
         request = Request(
             operation=Operation.GET if method == "GET" else Operation.WRITE,
             method=method,
             path=check_path(path),
-            body=b"" if json is None else dumps(json),
+            body=body,
             subject=path,
             structure=_as_it_is,
+            secrets=secrets,
         )
+        del body
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
         call = Call(
@@ -133,6 +141,28 @@ class AccountSession:
         )
         dispatcher = self._shared.dispatcher
         return await dispatcher.run(call, dispatcher.fetch(call, request))
+
+
+def _encoded(json: JsonValue) -> bytes | None:
+    try:
+        return dumps(json)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _texts_of(json: object) -> tuple[Secret, ...]:
+    """Return all texts in it, so that a server which echoes them shows nothing."""
+    found: list[Secret] = []
+    left = [json]
+    while left and len(found) < _MAX_TEXTS:
+        one = left.pop()
+        if isinstance(one, str):
+            found.append(Secret(one))
+        elif isinstance(one, dict):
+            left += cast("dict[object, object]", one).values()
+        elif isinstance(one, list | tuple):
+            left += cast("list[object]", one)
+    return tuple(found)
 
 
 def _as_it_is(payload: JsonValue) -> JsonValue:

@@ -1,8 +1,7 @@
 """What the verbs of sequences do: send at most once, read for the rest."""
 
 import time
-from collections import OrderedDict
-from typing import Final, Literal
+from typing import Literal
 
 from invoicexpress_async.call.context import AttemptResult, Call
 from invoicexpress_async.call.execute import Dispatcher
@@ -25,8 +24,6 @@ from invoicexpress_async.protocol.decision import Action
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.default_flag import DefaultFlag
 
-# For how many a list that lags is made up for; older ones have long been shown.
-_MAX_RECENT_CREATES: Final = 10_000
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
 # A row that one of these left behind is not what was asked for.
@@ -41,7 +38,7 @@ class SequenceOperations:
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
         self._default = DefaultFlag(dispatcher, requests)
-        self._recent_creates: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._recent_creates = dispatcher.recent_creates
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -83,12 +80,10 @@ class SequenceOperations:
         return sequence, via
 
     def _note_created(self, call: Call, sequence: Sequence) -> None:
-        self._recent_creates[call.context.account, canonical(sequence.serie)] = sequence.id
-        if len(self._recent_creates) > _MAX_RECENT_CREATES:
-            self._recent_creates.popitem(last=False)
+        self._recent_creates.add(call.context.account, canonical(sequence.serie), sequence.id)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
-        is_made = (call.context.account, canonical(serie)) in self._recent_creates
+        is_made = self._recent_creates.get(call.context.account, canonical(serie)) is not None
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
@@ -181,7 +176,7 @@ class SequenceOperations:
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
         """Return what this process made of that name, whatever a list says."""
-        made = self._recent_creates.get((call.context.account, canonical(serie)))
+        made = self._recent_creates.get(call.context.account, canonical(serie))
         return None if made is None else await self.get(call, made)
 
     async def _create_absent(

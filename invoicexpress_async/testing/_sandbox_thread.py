@@ -44,7 +44,8 @@ class SandboxThread:
         started: Future[None] = Future()
         # A daemon: a test run that is killed half-way does not wait for it.
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)),
+            target=self._run,
+            args=(started,),
             name="invoicexpress-sandbox",
             daemon=True,
         )
@@ -202,13 +203,18 @@ class SandboxThread:
         coroutine = work(self._server)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_ANSWER_SECONDS)
 
+    def _run(self, started: Future[None]) -> None:
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            # No port is free, or a plugin forbids sockets with an error of its own, even to a loop.
+            started.set_exception(error)
+
     async def _serve(self, started: Future[None]) -> None:
         self._ended = asyncio.Event()
-        try:
-            await self._server.start()
-        except OSError as error:
-            started.set_exception(error)
-            return
+        await self._server.start()
         self._loop = asyncio.get_running_loop()
         started.set_result(None)
         try:

@@ -5,7 +5,7 @@ proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 
 from invoicexpress_async.transport.attempt import Attempt
-from invoicexpress_async.transport.connection import TransportOptions
+from invoicexpress_async.transport.client_session import TransportOptions
 from invoicexpress_async.transport.hooks import shield_hooks
 from invoicexpress_async.transport.pool import Transport
 

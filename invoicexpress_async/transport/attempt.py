@@ -1,6 +1,8 @@
 """One request on its way, and what is known of it at any moment."""
 
 from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
 
 import aiohttp
 import attrs
@@ -16,7 +18,9 @@ class Attempt:
     Attributes:
         is_begun: Whether a connection was asked for.
         is_sent: Whether a byte of it may have left: true before the first one is written.
-        is_untrusted: Whether the server's certificate or TLS was wrong.
+        is_unanswered: Whether nothing of a response is known to have come.
+        is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
+            us: trying again cannot help.
         failure: Why there is no complete answer, without a URL; None when there is one.
         answer: The complete answer.
         opening: The turn to open a connection, until its request is sent.
@@ -26,6 +30,7 @@ class Attempt:
 
     is_begun: bool = False
     is_sent: bool = False
+    is_unanswered: bool = True
     is_untrusted: bool = False
     failure: str | None = None
     answer: Answer | None = None
@@ -43,12 +48,14 @@ class Attempt:
 
     def fail(self, error: Exception) -> None:
         """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
-        self.is_untrusted = not self.is_sent and isinstance(
-            error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError
+        self.is_untrusted = not self.is_sent and (
+            isinstance(error, _TLS_ERRORS) or _wants_a_password(error)
         )
         self.failure = self._describe(error)
 
     def _describe(self, error: Exception) -> str:
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return _of_proxy(error)
         if self.is_untrusted:
             return "its TLS or certificate is wrong"
         if isinstance(error, TimeoutError):
@@ -63,3 +70,22 @@ class Attempt:
     def __deepcopy__(self, memo: object) -> "Attempt":
         # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
         return self
+
+
+_TLS_ERRORS: Final = (
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientConnectorSSLError,
+)
+
+
+def _wants_a_password(error: Exception) -> bool:
+    return (
+        isinstance(error, aiohttp.ClientHttpProxyError)
+        and error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+    )
+
+
+def _of_proxy(error: aiohttp.ClientHttpProxyError) -> str:
+    if _wants_a_password(error):
+        return "the proxy wants a user and a password (HTTP 407): give them in the proxy's URL"
+    return f"the proxy would not connect to it (HTTP {error.status})"

@@ -7,9 +7,12 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.address import Address
 from invoicexpress_async.transport.attempt import Attempt
-from invoicexpress_async.transport.connection import HttpLane, TransportOptions
+from invoicexpress_async.transport.client_session import TransportOptions
+from invoicexpress_async.transport.connection import ConnectionRoom, HttpLane
 from invoicexpress_async.transport.lanes import LanePool
+from invoicexpress_async.transport.opener import ConnectionOpener
 from invoicexpress_async.transport.openings import Openings
+from invoicexpress_async.transport.trust import ConnectionTrust
 
 T = TypeVar("T")
 
@@ -19,8 +22,15 @@ class Transport:
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
         openings = Openings()
+        self._opener = ConnectionOpener(options, openings)
+        room = ConnectionRoom(
+            options=options,
+            openings=openings,
+            opener=self._opener,
+            trust=ConnectionTrust(clock),
+        )
         self._lanes = LanePool(
-            lambda origin: HttpLane(origin, options, openings),
+            lambda origin: HttpLane(origin, room),
             size=max_connections,
             clock=clock,
         )
@@ -44,8 +54,11 @@ class Transport:
 
     def abandon(self) -> None:
         """Let go of the idle connections without waiting."""
+        self._opener.abandon()
         self._lanes.abandon()
 
     async def close(self) -> None:
         """Close all connections; every attempt must have ended."""
+        # The opener first: it closes all connections together, and copes with a loop that is gone.
+        await self._opener.close()
         await self._lanes.close()

@@ -6,7 +6,8 @@ timers and a pool, where a lane has one request at a time, always the same heade
 deadline. What is sent is what the client would send, byte for byte; a test compares them.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Final, Self, TypeVar
 
 import aiohttp
@@ -16,6 +17,8 @@ from aiohttp.connector import Connection
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Attempt
+from invoicexpress_async.transport.client_session import MAX_HEADER_BYTES, MAX_HEADERS
+from invoicexpress_async.transport.readable import watch
 from invoicexpress_async.transport.response import read_answer
 
 T = TypeVar("T")
@@ -25,19 +28,23 @@ _OF_A_BODY: Final = frozenset({"content-type", "content-length"})
 _INTERIM: Final = frozenset({100, *range(102, 200)})
 # Any system takes that much of a write at once.
 _SURELY_SENT_BYTES: Final = 4_096
+# asyncio closes a socket one pass after the abort, under TLS two.
+_PASSES_TO_CLOSE: Final = 2
 _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
 
 
 class KeptConnection:
     """One connection, for one request at a time."""
 
-    __slots__ = ("_connection", "_headers", "_protocol")
+    __slots__ = ("_connection", "_has_arrived", "_headers", "_loop", "_protocol")
 
     def __init__(
         self, connection: Connection, protocol: ResponseHandler, headers: Mapping[str, str]
     ) -> None:
         self._connection = connection
         self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._has_arrived: Callable[[], object] | None = None
         self._headers = "".join(
             f"{name}: {value}\r\n"
             for name, value in headers.items()
@@ -62,9 +69,28 @@ class KeptConnection:
         """Whether it is open, and nothing has come that nobody asked for."""
         return self._protocol.is_connected() and not self._protocol.should_close
 
+    def is_silent(self) -> bool:
+        """Whether nothing has arrived that the event loop has not read yet, such as its end."""
+        if self._has_arrived is None:
+            transport = self._protocol.transport
+            channel = None if transport is None else transport.get_extra_info("socket")
+            if channel is None:
+                return True  # it does not say; what its loop has read is known anyway
+            self._has_arrived = watch(channel.fileno())
+        return not self._has_arrived()
+
     def close(self) -> None:
-        """Close it."""
+        """Close it at once: what is read to its end needs no goodbye, and a peer may hang."""
+        transport = self._protocol.transport
+        if transport is not None and not self._loop.is_closed():
+            transport.abort()
         self._connection.close()
+
+    async def wait_closed(self) -> None:
+        """Close it, and wait until its socket is closed."""
+        self.close()
+        for _ in range(_PASSES_TO_CLOSE):
+            await asyncio.sleep(0)
 
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
@@ -81,21 +107,25 @@ class KeptConnection:
             raise aiohttp.ClientConnectionError
         try:
             # A new parser, so that half an answer that nobody asked for is not gone on with.
-            protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+            protocol.set_response_params(
+                read_until_eof=True,
+                auto_decompress=False,
+                max_line_size=MAX_HEADER_BYTES,
+                max_field_size=MAX_HEADER_BYTES,
+                max_headers=MAX_HEADERS,
+            )
             attempt.note_sending()
             transport.write(self._message(request, target))
             message, content = await protocol.read()
+            attempt.is_unanswered = False
             while message.code in _INTERIM:
                 message, content = await protocol.read()
             attempt.answer = await read_answer(message.code, message.headers, content, key)
         except BaseException:
-            # Not closed in good order: for that it waits until a peer that may hang has read all.
-            transport.abort()
             self.close()
             raise
         if len(request.body) > _SURELY_SENT_BYTES:
-            transport.abort()  # the answer may have come before all was read: nothing may follow it
-            self.close()
+            self.close()  # the answer may have come before all was read: nothing may follow it
         elif attempt.answer.problem is not None or protocol.should_close:
             self.close()
 

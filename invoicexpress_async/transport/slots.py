@@ -1,7 +1,7 @@
 """A semaphore that is fair between accounts, so that one busy account starves no other."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 
 class FairSlots:
@@ -9,7 +9,8 @@ class FairSlots:
 
     def __init__(self, size: int) -> None:
         self._free = size
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        # Thousands of one account may be cancelled together: each leaves at no cost.
+        self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
     def acquire_at_once(self) -> bool:
         """Take a slot if one is free and nobody waits; return whether it was."""
@@ -22,8 +23,8 @@ class FairSlots:
         """Wait for a slot and take it. Cancelling gives it on."""
         if self.acquire_at_once():
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(account, deque()).append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(account, OrderedDict())[turn] = None
         try:
             await turn
         except asyncio.CancelledError:
@@ -37,7 +38,7 @@ class FairSlots:
         """Hand the slot to the first waiter of the account whose turn it is."""
         while self._queues:
             account, queue = self._queues.popitem(last=False)
-            turn = queue.popleft()
+            turn, _ = queue.popitem(last=False)
             if queue:
                 self._queues[account] = queue
             # A cancelled one is passed over: its task has not run yet to leave the queue.
@@ -50,6 +51,6 @@ class FairSlots:
         queue = self._queues.get(account)
         if queue is None or turn not in queue:
             return
-        queue.remove(turn)
+        del queue[turn]
         if not queue:
             del self._queues[account]

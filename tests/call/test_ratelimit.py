@@ -122,15 +122,15 @@ async def test_a_pause_holds_the_whole_account_and_only_grows(clock: FakeClock) 
     assert one.is_paused
     started = clock.now()
 
-    await asyncio.gather(one.acquire(), one.acquire())
+    await one.acquire()
 
     assert clock.now() - started == 30.0
     assert not one.is_paused
 
 
 async def test_a_pause_of_one_account_is_not_felt_by_another(clock: FakeClock) -> None:
-    registry = LimiterRegistry(RateLimit(), clock)
-    slowed, other = registry.of("slowed"), registry.of("other")
+    registry = LimiterRegistry(clock)
+    slowed, other = registry.of("slowed", RateLimit()), registry.of("other", RateLimit())
     assert slowed is not None
     assert other is not None
 
@@ -142,23 +142,23 @@ async def test_a_pause_of_one_account_is_not_felt_by_another(clock: FakeClock) -
 
 
 def test_the_same_account_has_the_same_limiter(clock: FakeClock) -> None:
-    registry = LimiterRegistry(RateLimit(), clock)
+    registry = LimiterRegistry(clock)
 
-    assert registry.of("acme") is registry.of("acme")
-    assert registry.of("acme") is not registry.of("beta")
-    assert not LimiterRegistry(None, clock).of("acme").is_paused
+    assert registry.of("acme", RateLimit()) is registry.of("acme", RateLimit())
+    assert registry.of("acme", RateLimit()) is not registry.of("beta", RateLimit())
+    assert not LimiterRegistry(clock).of("acme", None).is_paused
 
 
 async def test_limiters_that_know_nothing_are_forgotten(clock: FakeClock) -> None:
-    registry = LimiterRegistry(RateLimit(), clock)
-    busy = registry.of("busy")
+    registry = LimiterRegistry(clock)
+    busy = registry.of("busy", RateLimit())
     assert busy is not None
     await busy.acquire()
 
     for number in range(5_000):
-        registry.of(f"account-{number}")
+        registry.of(f"account-{number}", RateLimit())
 
-    assert registry.of("busy") is busy
+    assert registry.of("busy", RateLimit()) is busy
     assert len(registry) < 2_100
 
 
@@ -345,36 +345,48 @@ async def test_a_pause_ends_at_its_very_moment(clock: FakeClock) -> None:
 
     clock.advance(5.0)
 
-    assert one.is_idle
     assert not one.is_paused
+
+
+async def test_what_a_429_taught_is_forgotten_when_bursts_were_taken_for_as_long(
+    clock: FakeClock,
+) -> None:
+    one = limiter(clock)
+    one.pause(5.0)
+
+    clock.advance(5.0 + 2 * 5 * 60.0)
+    assert not one.is_idle
+    clock.advance(1.0)
+
+    assert one.is_idle
 
 
 async def test_the_registry_sweeps_at_a_thousand_and_then_at_twice_what_is_left(
     clock: FakeClock,
 ) -> None:
-    registry = LimiterRegistry(RateLimit(), clock)
+    registry = LimiterRegistry(clock)
     for number in range(1_000):
-        await registry.of(f"busy-{number}").acquire()
-    registry.of("the one that sweeps")
+        await registry.of(f"busy-{number}", RateLimit()).acquire()
+    registry.of("the one that sweeps", RateLimit())
     assert len(registry) == 1_001
     for number in range(1_000):
-        registry.of(f"busy-{number}").release()
+        registry.of(f"busy-{number}", RateLimit()).release()
     clock.advance(120.0)
 
     for number in range(999):
-        registry.of(f"new-{number}")
+        registry.of(f"new-{number}", RateLimit())
     assert len(registry) == 2_000
-    registry.of("the one that sweeps again")
+    registry.of("the one that sweeps again", RateLimit())
 
     assert len(registry) == 1
 
 
 async def test_a_thousand_idle_limiters_are_kept_until_one_more_comes(clock: FakeClock) -> None:
-    registry = LimiterRegistry(RateLimit(), clock)
+    registry = LimiterRegistry(clock)
 
     for number in range(1_000):
-        registry.of(f"idle-{number}")
+        registry.of(f"idle-{number}", RateLimit())
     before = len(registry)
-    registry.of("one more")
+    registry.of("one more", RateLimit())
 
     assert (before, len(registry)) == (1_000, 1)

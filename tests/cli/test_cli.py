@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from invoicexpress_async.__main__ import main
+from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.cli.commands import COMMANDS
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
@@ -114,6 +115,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         with monkeypatch.context() as patch:
             for name, text in variables.items():
                 patch.setenv(name, text)
+            THIS_PROCESS.forget()  # a process of its own would know nothing of the one before
             code = await asyncio.to_thread(main, [str(one) for one in arguments])
         out, err = capsys.readouterr()
         assert KEY not in out + err
@@ -256,8 +258,8 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
         pytest.param(("nonsense",), "nonsense", id="command"),
         pytest.param(("--timeout", "9", "sequences", "list"), "options after it", id="leading"),
         pytest.param(("sequences", "list", KEY), "more arguments", id="unused"),
-        pytest.param(("sequences", "get"), "SEQUENCE_ID", id="missing argument"),
-        pytest.param(("sequences", "get", "x"), "int", id="not an id"),
+        pytest.param(("sequences", "get"), "SEQUENCE", id="missing argument"),
+        pytest.param(("sequences", "register", "x"), "int", id="not an id"),
         pytest.param(("sequences", "get", "-- -1"), "", id="negative id"),
         pytest.param(("sequences", "list", "--timeout", "-1"), "--timeout is -1", id="timeout"),
         pytest.param(("sequences", "list", "--account", "a b"), "DNS label", id="account"),
@@ -357,7 +359,7 @@ async def test_the_sequences_of_an_account_from_create_to_default(
         pytest.param(
             ("register", "{id}"), "Registered.\n2026 (id {id}): registered", id="register"
         ),
-        pytest.param(("set-current", "{id}"), "Sequence {id} is the default", id="set-current"),
+        pytest.param(("set-current", "{id}"), "(id {id}) is the default", id="set-current"),
     ],
 )
 async def test_each_change_says_to_people_what_it_did(

@@ -8,10 +8,12 @@ import pytest
 import test_cli
 from test_cli import KEY, Run
 
+from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
 
+NEXT = today_in_lisbon().year + 1
 DEFAULTS = {"alfa": "2026", "beta": "FR2026", "gama": "A26", "odd": "LOJA", "none": ""}
 
 
@@ -54,7 +56,9 @@ async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_tell(
     assert re.search(r"^ +3 +beta +FR2026 +FR2027 ", people.out, re.MULTILINE)
     assert re.search(r"^ +5 +odd +LOJA +\? +what follows its default", people.out, re.MULTILINE)
     assert "Name its next serie in the" in people.out
-    assert "2 accounts left out, without a next serie. Nothing was changed." in people.err
+    assert "not before 2027-01-01 in Lisbon; 2 accounts left out" in people.err
+    assert "The default now is '2026' on 1, 'FR2026' on 1, 'A26' on 1 and 1 more." in people.err
+    assert people.err.endswith("Nothing was changed.\n")
     *rows, summary = machine.lines
     assert [row["serie"] for row in rows] == ["2027", "FR2027", "A27", None, None]
     assert summary["problems"] == 2
@@ -69,18 +73,28 @@ async def test_until_the_day_all_is_prepared_and_the_same_command_ends_it(
     write(tmp_path, {"alfa": "", "beta": "", "gama": "", "odd": "LOJA27", "none": "2027"})
     command = line(accounts, sandbox, "--journal", journal)
 
-    prepared = await run(*command, "--not-before", "2090-01-01")
+    day = ("--not-before", "2090-01-01")
+    prepared = await run(*command, *day)
     before = default_of(sandbox, "alfa")
     status = await run("status", journal)
-    looked = await run(*command, "--dry-run")
-    ended = await run(*command, "--not-before", "2026-01-01", "--report", report)
-    again = await run(*command)
+    looked = await run(*command, *day, "--dry-run")
+    other = await run(*command, "--dry-run")
+    refused = await run(*command)
+    ended = await run(*command, "--default-now", "--accept-changes", "--report", report)
+    again = await run(*command, "--default-now")
 
     assert (prepared.code, ended.code, again.code) == (0, 0, 0)
     assert before == "2026"
     assert "5 prepared (5 created)  of 5 rows" in prepared.out
     assert "same command again on 2090-01-01 in Lisbon, or later" in prepared.err.splitlines()[-1]
-    assert status.out.startswith(f"Journal of the roll-over to 2027: {journal}\n5 rows. No run")
+    assert status.out.startswith(
+        f"Journal of the roll-over to 2027: {journal}\n"
+        "Nothing becomes the default before 2090-01-01 in Lisbon.\n5 rows. No run"
+    )
+    assert "run the same command again on 2090-01-01 in Lisbon" in status.out
+    assert (other.code, refused.code) == (2, 2)
+    for difference in (other, refused):
+        assert "become the default on 2090-01-01, and now on 2027-01-01" in difference.err
     assert "the journal has it: prepared" in looked.out
     assert "5 done (0 created)  of 5 rows" in ended.out
     assert "| beta | FR2027 | done |" in report.read_text()
@@ -94,8 +108,8 @@ async def test_until_the_day_all_is_prepared_and_the_same_command_ends_it(
 async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_go_on(
     run: Run, sandbox: Sandbox, accounts: Path
 ) -> None:
-    people = await run(*line(accounts, sandbox))
-    machine = await run(*line(accounts, sandbox, "--json"))
+    people = await run(*line(accounts, sandbox, "--default-now"))
+    machine = await run(*line(accounts, sandbox, "--default-now", "--json"))
 
     assert (people.code, machine.code) == (1, 1)
     assert "3 done (3 created)  2 unplanned  of 5 rows" in people.out
@@ -105,6 +119,23 @@ async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_g
     assert (summary["rows"], summary["is_complete"], summary["created"]) == (5, False, 0)
 
 
+async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, {"alfa": "2027", "beta": "FR2027", "gama": "2072A"})
+
+    people = await run(*line(accounts, sandbox, "--dry-run"))
+    machine = await run(*line(accounts, sandbox, "--dry-run", "--json"))
+    ended = await run(*line(accounts, sandbox))
+
+    first = people.out.splitlines()[2]
+    assert first.split()[1:4] == ["gama", "A26", "2072A"]
+    assert "unlike all others" in first
+    for shown in (people, ended):
+        assert "Unlike all other names of the account: '2072A' on gama." in shown.err
+    assert [row["is_unlike"] for row in machine.lines[:-1]] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
@@ -112,6 +143,14 @@ async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_g
         pytest.param(("--year", "2027", "--pattern", "FR"), "neither {year} nor {yy}", id="none"),
         pytest.param(("--year", "2027", "--not-before", "soon"), "soon", id="day"),
         pytest.param((), "year", id="no year"),
+        pytest.param(
+            ("--year", "2027", "--not-before", "2026-12-01"), "when 2027 begins", id="too early"
+        ),
+        pytest.param(
+            ("--year", "2027", "--not-before", "2027-02-01", "--default-now"),
+            "contradict each other",
+            id="now and later",
+        ),
     ],
 )
 async def test_wrong_wishes_are_usage_and_nothing_is_sent(
@@ -143,10 +182,15 @@ async def test_real_accounts_are_asked_for_and_ctrl_c_at_the_question_changes_no
     command = ("rollover", accounts, "--year", 2027, "--pattern", "{year}", *real)
 
     ended = await run(*command)
+    early = await run("provision", accounts, "--serie", str(NEXT), "--default", *real)
     code, shown = await asyncio.to_thread(test_cli.on_terminal, *command, answer="\x03")
 
     assert ended.code == 2
     assert "About to ensure serie '2027' on 5 accounts, 5 as default" in ended.err
+    assert "not before 2027-01-01 in Lisbon" in ended.err
+    assert early.code == 2
+    assert f"Invoices will use '{NEXT}' from now on" in early.err
+    assert f"and not from {NEXT}-01-01" in early.err
     assert "add --yes" in ended.err
     assert code == 130
     assert "Nothing was sent. Interrupted." in shown

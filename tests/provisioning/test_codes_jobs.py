@@ -111,7 +111,14 @@ async def roll_over(
     manager: SessionManager, not_before: dt.date | None = None, **wishes: Any
 ) -> RolloverReport:
     accounts = AccountList(rows=[AccountRow(account=ACCOUNT, api_key=API_KEY)])
-    return await rollover(manager, accounts, year=2027, not_before=not_before, **wishes)
+    return await rollover(
+        manager,
+        accounts,
+        year=2027,
+        not_before=not_before,
+        default_now=not_before is None,
+        **wishes,
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,7 +277,7 @@ async def test_a_default_with_something_invisible_in_its_name_is_told_and_the_ot
     server.rows["other"] = [row_of(100, "2026", default=True)]
     rows = [AccountRow(account=name, api_key=API_KEY) for name in (ACCOUNT, "other")]
 
-    report = await rollover(manager, AccountList(rows=rows), year=2027)
+    report = await rollover(manager, AccountList(rows=rows), year=2027, default_now=True)
 
     (problem,) = report.plan.problems
     assert "SOFT HYPHEN" in str(problem.problem)

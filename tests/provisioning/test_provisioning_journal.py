@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from invoicexpress_async import SessionManager
+from invoicexpress_async import Registration, SessionManager
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.provisioning import (
     JournalDifferenceError,
@@ -344,3 +344,23 @@ def test_the_present_is_a_moment() -> None:
 def test_a_journal_is_not_pickled(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="open it in the process"):
         SqliteJournal(tmp_path / "job.db").__reduce__()
+
+
+async def test_the_second_run_reports_what_the_first_has_seen(tmp_path: Path) -> None:
+    async with (
+        Sandbox(accounts=[account("acme")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+        SqliteJournal(tmp_path / "job.db") as journal,
+    ):
+        first = await provision(manager, plan("acme"), journal=journal)
+        requests = len(sandbox.requests)
+        second = await provision(manager, plan("acme"), journal=journal)
+        assert len(sandbox.requests) == requests
+
+    (seen,), (kept,) = first.outcomes, second.outcomes
+    assert kept.is_recorded
+    assert seen.sequence is not None
+    assert kept.sequence is not None
+    assert (kept.sequence.id, kept.sequence.serie) == (seen.sequence.id, "2027")
+    assert kept.sequence.documents["invoice"] == seen.sequence.documents["invoice"]
+    assert kept.sequence.registration is Registration.REGISTERED

@@ -74,7 +74,7 @@ def test_every_bad_row_is_named_with_its_line_and_no_key_is_shown(tmp_path: Path
         f"beta;{KEY};2027\n"
         f"gama,{KEY},,\n"
         f"acme,{KEY},2027,1\n"
-        f"acme,{KEY},2027 ,1\n"
+        f"acme ,{KEY},2027,1\n"
         f"acme,{KEY},2028,1\n"
         f"delta,env:NOT_SET_ANYWHERE,2027,\n"
         f"delta,file:nowhere.key,2027,\n"

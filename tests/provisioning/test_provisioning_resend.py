@@ -152,7 +152,11 @@ async def test_nothing_becomes_the_default_before_its_day_and_a_later_run_ends_i
             manager,
             plan("a0", "a1", default=True),
             journal=journal,
-            settings=RunSettings(is_staged=is_staged, default_not_before=dt.date(2020, 1, 1)),
+            settings=RunSettings(
+                is_staged=is_staged,
+                default_not_before=dt.date(2020, 1, 1),
+                accept_changes=True,  # another day is another plan
+            ),
         )
 
     assert told(early) == {"a0": RowState.PREPARED, "a1": RowState.PARTIAL}

@@ -10,12 +10,20 @@ from invoicexpress_async.provisioning import (
     AccountRow,
     JournalDifferenceError,
     RowState,
+    RunSettings,
     SqliteJournal,
     audit,
     plan_rollover,
+    read_status,
     rollover,
 )
-from invoicexpress_async.provisioning.next_serie import next_serie, serie_of_pattern
+from invoicexpress_async.provisioning.next_serie import (
+    coming_year,
+    is_step_backwards,
+    next_serie,
+    serie_of_pattern,
+)
+from invoicexpress_async.provisioning.rollover import default_day
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -55,6 +63,10 @@ async def give(manager: SessionManager, **series: str) -> None:
         ("126", None),
         ("20266", None),
         ("LOJA1", None),
+        ("STUDIO27", None),
+        ("26DEABRIL", None),
+        ("STUDIO26-2026", "STUDIO26-2027"),
+        ("2026-27", None),
     ],
 )
 def test_only_what_is_plain_is_derived(current: str, following: str | None) -> None:
@@ -63,7 +75,6 @@ def test_only_what_is_plain_is_derived(current: str, following: str | None) -> N
 
 def test_the_turn_of_a_decade_is_a_year_like_others() -> None:
     assert (next_serie("A29", 2030), next_serie("2029", 2030)) == ("A30", "2030")
-    assert next_serie("A99", 2000) == "A00"
 
 
 def test_a_pattern_names_them_all() -> None:
@@ -72,6 +83,21 @@ def test_a_pattern_names_them_all() -> None:
     for wrong in ("FR", "{serie}", "{year}" + "x" * 40):
         with pytest.raises(ConfigurationError):
             serie_of_pattern(wrong, 2027)
+
+
+@pytest.mark.parametrize(
+    ("serie", "year"),
+    [
+        ("2027", 2027),
+        ("FR2028", 2028),
+        ("A27", 2027),
+        ("A28", None),
+        ("2026", None),
+        ("LOJA", None),
+    ],
+)
+def test_a_name_can_have_a_year_that_is_to_come(serie: str, year: int | None) -> None:
+    assert coming_year(serie, 2026) == year
 
 
 async def test_each_account_gets_the_next_serie_as_its_default_and_stays_there() -> None:
@@ -85,8 +111,8 @@ async def test_each_account_gets_the_next_serie_as_its_default_and_stays_there()
 
         plan = await plan_rollover(manager, accounts, year=2027)
         assert sandbox.count("POST", "/sequences.json") == posts
-        first = await rollover(manager, accounts, year=2027)
-        again = await rollover(manager, accounts, year=2027)
+        first = await rollover(manager, accounts, year=2027, default_now=True)
+        again = await rollover(manager, accounts, year=2027, default_now=True)
         seen = await audit(manager, accounts)
 
     assert [step.serie for step in plan.steps] == ["2027", "FR2027", "A27", None, None]
@@ -108,18 +134,79 @@ async def test_each_account_gets_the_next_serie_as_its_default_and_stays_there()
     assert [each.is_fine for each in seen.accounts] == [True, True, True, True, False]
 
 
-async def test_a_serie_of_the_file_or_a_pattern_is_asked_no_account() -> None:
+async def test_a_serie_of_the_file_or_a_pattern_is_shown_beside_the_present_default() -> None:
     async with (
         Sandbox(accounts=map(account, ("acme", "beta"))) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
     ):
+        await give(manager, acme="LOJA", beta="R28")
         plan = await plan_rollover(
             manager, listed("acme", "beta", acme="LOJA27"), year=2027, pattern="R{yy}"
         )
 
-        assert sandbox.requests == []
+    acme, beta = plan.steps
+    assert (acme.serie, beta.serie) == ("LOJA27", None)
+    assert [step.current.serie for step in plan.steps if step.current] == ["LOJA", "R28"]
+    assert "step backwards" in str(beta.problem)
 
-    assert [step.serie for step in plan.steps] == ["LOJA27", "R27"]
+
+@pytest.mark.parametrize(
+    ("current", "following", "is_backwards"),
+    [
+        pytest.param("2028", "2027", True, id="a year"),
+        pytest.param("A28", "A27", True, id="two digits"),
+        pytest.param("A28", "B27", False, id="another name"),
+        pytest.param("2026", "2027", False, id="forwards"),
+        pytest.param("LOJA", "2027", False, id="no year"),
+    ],
+)
+def test_a_step_backwards_is_seen_by_the_names(
+    current: str, following: str, is_backwards: bool
+) -> None:
+    assert is_step_backwards(current, following) is is_backwards
+
+
+async def test_a_default_of_a_later_year_is_not_followed_by_an_earlier_one() -> None:
+    async with (
+        Sandbox(accounts=[account("acme")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+    ):
+        await give(manager, acme="2030")
+        plan = await plan_rollover(manager, listed("acme"), year=2027)
+
+    assert "after its default '2030' would be a step backwards" in str(plan.steps[0].problem)
+
+
+async def test_nothing_becomes_the_default_before_the_year_begins(tmp_path: Path) -> None:
+    year = today_in_lisbon().year + 1
+    async with (
+        Sandbox(accounts=[account("acme")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+        SqliteJournal(tmp_path / "job.db") as journal,
+    ):
+        await give(manager, acme=str(year - 1))
+        report = await rollover(manager, listed("acme"), year=year, journal=journal)
+        with pytest.raises(JournalDifferenceError, match=f"on {year}-01-01, and now at once"):
+            await rollover(manager, listed("acme"), year=year, journal=journal, default_now=True)
+        with pytest.raises(JournalDifferenceError, match=f"and now on {year}-02-01"):
+            await rollover(
+                manager, listed("acme"), year=year, journal=journal, not_before=dt.date(year, 2, 1)
+            )
+        status = read_status(tmp_path / "job.db")
+        (only,) = (await audit(manager, listed("acme"))).accounts
+
+    assert [one.state for one in report.run.outcomes] == [RowState.PREPARED]
+    assert [one.serie for one in only.defaults] == [str(year - 1)]
+    assert status.default_not_before == dt.date(year, 1, 1)
+
+
+def test_a_day_before_the_year_begins_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="before 2027-01-01, when 2027 begins"):
+        default_day(2027, not_before=dt.date(2026, 12, 31))
+    with pytest.raises(ConfigurationError, match="contradict"):
+        default_day(2027, not_before=dt.date(2027, 1, 1), default_now=True)
+    assert default_day(2027) == dt.date(2027, 1, 1)
+    assert default_day(2027, default_now=True) is None
 
 
 async def test_a_partial_serie_never_becomes_the_default() -> None:
@@ -142,27 +229,34 @@ async def test_a_partial_serie_never_becomes_the_default() -> None:
 async def test_before_the_day_it_is_prepared_and_after_it_becomes_the_default(
     tmp_path: Path,
 ) -> None:
-    tomorrow = today_in_lisbon() + dt.timedelta(days=2)
+    today = today_in_lisbon()
+    tomorrow = today + dt.timedelta(days=2)
+    old, new = str(today.year - 1), str(today.year)
     async with (
         Sandbox(accounts=[account("acme")]) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
         SqliteJournal(tmp_path / "job.db") as journal,
     ):
-        await give(manager, acme="2026")
+        await give(manager, acme=old)
         before = await rollover(
-            manager, listed("acme"), year=2027, not_before=tomorrow, journal=journal
+            manager, listed("acme"), year=today.year, not_before=tomorrow, journal=journal
         )
         between = await manager.account("acme", KEY).sequences.list()
         after = await rollover(
-            manager, listed("acme"), year=2027, not_before=today_in_lisbon(), journal=journal
+            manager,
+            listed("acme"),
+            year=today.year,
+            not_before=today,
+            journal=journal,
+            settings=RunSettings(accept_changes=True),
         )
         finally_ = await manager.account("acme", KEY).sequences.list()
 
     assert [one.state for one in before.run.outcomes] == [RowState.PREPARED]
     assert before.is_complete
-    assert {one.serie: one.is_default for one in between} == {"2026": True, "2027": False}
+    assert {one.serie: one.is_default for one in between} == {old: True, new: False}
     assert [one.state for one in after.run.outcomes] == [RowState.DONE]
-    assert {one.serie: one.is_default for one in finally_} == {"2026": False, "2027": True}
+    assert {one.serie: one.is_default for one in finally_} == {old: False, new: True}
     assert sandbox.count("POST", "/sequences.json") == 2
 
 
@@ -190,10 +284,14 @@ async def test_an_account_that_could_not_be_read_joins_the_next_run(tmp_path: Pa
         sandbox.update_account(account("beta"))
         await give(manager, beta="2026")
         sandbox.update_account(account("beta", refusals={"list": (403, "")}))
-        first = await rollover(manager, listed("acme", "beta"), year=2027, journal=journal)
+        first = await rollover(
+            manager, listed("acme", "beta"), year=2027, journal=journal, default_now=True
+        )
         sandbox.update_account(account("beta"))
         sandbox.update_account(account("acme", refusals={"list": (403, "")}))
-        second = await rollover(manager, listed("acme", "beta"), year=2027, journal=journal)
+        second = await rollover(
+            manager, listed("acme", "beta"), year=2027, journal=journal, default_now=True
+        )
 
     assert [one.row.account for one in first.plan.problems] == ["beta"]
     assert second.is_complete

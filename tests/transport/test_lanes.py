@@ -168,3 +168,72 @@ def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> N
                 await slots.acquire("last")
 
     asyncio.run(scenario())
+
+
+async def call(one: LanePool[FakeLane], origin: str) -> None:
+    one.give(await one.take(origin, origin))
+
+
+async def test_origins_that_come_back_keep_their_lanes(clock: FakeClock) -> None:
+    made: list[FakeLane] = []
+    one = pool(1_000, made, clock)
+    origins = [f"origin-{number}" for number in range(800)]
+
+    for _ in range(2):  # as visitors, then as regulars
+        for origin in origins:
+            await call(one, origin)
+    known = len(made)
+    for _ in range(5):
+        for origin in origins:
+            await call(one, origin)
+
+    assert len(made) == known <= 2 * 800
+    await one.close()
+
+
+async def test_origins_that_never_come_back_leave_few_lanes(clock: FakeClock) -> None:
+    made: list[FakeLane] = []
+    one = pool(1_000, made, clock)
+
+    for number in range(3_000):
+        await call(one, f"origin-{number}")
+        await call(one, f"origin-{number}")  # at once: the lane is still there
+
+    assert len(made) == 3_000
+    assert one.count == 100
+    assert sum(not lane.is_closed for lane in made) == 100
+    await one.close()
+
+
+async def test_more_regulars_than_lanes_do_not_drive_one_another_out(clock: FakeClock) -> None:
+    made: list[FakeLane] = []
+    one = pool(300, made, clock)
+    origins = [f"origin-{number}" for number in range(600)]
+    for _ in range(3):
+        for origin in origins:
+            await call(one, origin)
+
+    before = len(made)
+    for origin in origins:
+        await call(one, origin)
+
+    # 200 are regulars and find theirs; the others share what is left, and none is worse off.
+    assert len(made) - before <= 400
+    assert one.count <= 300
+    await one.close()
+
+
+async def test_a_visitor_goes_before_a_regular(clock: FakeClock) -> None:
+    made: list[FakeLane] = []
+    one = pool(101, made, clock)
+    for number in range(101):
+        await call(one, f"origin-{number}")
+    await call(one, "origin-0")  # its lane was closed: it comes back, and stays
+    for number in range(200, 400):
+        await call(one, f"origin-{number}")
+
+    before = len(made)
+    await call(one, "origin-0")
+
+    assert len(made) == before
+    await one.close()

@@ -23,7 +23,7 @@ from invoicexpress_async.errors import (
     TransportError,
 )
 from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer
-from invoicexpress_async.transport import connection, raw_connection
+from invoicexpress_async.transport import raw_connection
 
 EMPTY = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
@@ -182,13 +182,11 @@ async def test_nothing_follows_a_body_that_was_not_read_and_nothing_more_of_it_i
             assert await read < len(body)
 
 
-async def test_what_has_been_idle_for_long_is_not_trusted(
-    raw: RawServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with SessionManager(base_url=raw.base_url) as manager:
+async def test_what_has_been_idle_for_long_is_not_trusted(raw: RawServer, clock: FakeClock) -> None:
+    async with SessionManager(base_url=raw.base_url, clock=clock) as manager:
         sequences = manager.account(ACCOUNT, API_KEY).sequences
         await sequences.list()
-        monkeypatch.setattr(connection, "_LONGEST_IDLE_SECONDS", 0.0)
+        clock.advance(15.0)
         await sequences.list()
 
     assert raw.connections == 2
@@ -266,7 +264,7 @@ async def test_an_aiohttp_without_what_is_needed_sends_by_its_session(
         for _ in range(3):
             assert await manager.account(ACCOUNT, API_KEY).sequences.list() == ()
 
-    assert (len(raw.requests), raw.connections) == (3, 1)
+    assert (len(raw.requests), raw.connections) == (3, 2)  # the first was opened to see that
 
 
 async def outcome_of(

@@ -37,8 +37,14 @@ COMMANDS: Final = (
     Command(
         "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
     ),
+    Command(
+        "template", f"{_PACKAGE}.template:template", "A file of accounts or companies to fill in."
+    ),
     Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
+    Command(
+        "explain", f"{_PACKAGE}.explain:explain", "What a code or an error means, and what to do."
+    ),
     Command(
         "doctor", f"{_PACKAGE}.doctor:doctor", "Whether everything that a call needs is there."
     ),
@@ -51,6 +57,35 @@ COMMANDS: Final = (
         "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
     ),
 )
+
+
+_EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "provision": (
+        "provision accounts.csv --serie 2027 --dry-run",
+        "provision accounts.xlsx --serie 2027 --journal 2027.db --report 2027.html",
+        "provision accounts.csv --serie 2027 --journal 2027.db --limit 5",
+    ),
+    "rollover": (
+        "rollover accounts.csv --year 2027 --dry-run",
+        "rollover accounts.csv --year 2027 --journal 2027.db --report 2027.html",
+    ),
+    "onboard": (
+        "onboard companies.csv --partner me --journal jobs.db --keys-out keys.csv --dry-run",
+    ),
+    "audit": (
+        "audit accounts.csv --year 2027",
+        "audit accounts.csv --report audit.xlsx --language pt",
+    ),
+    "status": ("status 2027.db", "status 2027.db --report 2027.html"),
+    "template": ("template accounts", "template companies --out new.csv"),
+    "explain": ("explain 422/004", "explain OutcomeUnknownError", "explain 3"),
+}
+
+
+def examples_of(name: str) -> str:
+    """Return examples of a command for its help; nothing where it has none."""
+    lines = "".join(f"\n  {program()} {one}" for one in _EXAMPLES.get(name, ()))
+    return lines and f"Examples:{lines}\n"
 
 
 def overview() -> str:
@@ -68,7 +103,7 @@ Begin with: {called} demo
 Commands:
 {commands}
 
-  --help     This text; after a command, that command's.
+  --help     This text; after a command, that command's, as `{called} help COMMAND`.
   --version  The version.
 
 Options of sequences, provision, rollover, onboard, accounts and audit:

@@ -9,11 +9,12 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.connection import open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
+from invoicexpress_async.cli.options import ConnectionOptions, ReportOptions, check_concurrency
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
+from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.audit import (
@@ -22,33 +23,51 @@ from invoicexpress_async.cli.views.audit import (
     audit_layout,
     show_audit,
 )
-from invoicexpress_async.provisioning import AccountAudit, AccountList, iter_audit
+from invoicexpress_async.config import Secret
+from invoicexpress_async.provisioning import AccountAudit, AccountList, WantedSerie, iter_audit
 
 _NO_OPTIONS: Final = ConnectionOptions()
+_NO_REPORT: Final = ReportOptions()
+_NO_SELECTION: Final = SelectionOptions()
 
 
-def audit(
+def audit(  # noqa: PLR0913  # the options of a command, each with a default
     accounts: Annotated[Path, Parameter(help="A CSV with a header: account, api_key.")],
     /,
     *,
-    concurrency: Annotated[int, Parameter(help="Accounts read at a time.")] = 50,
-    report: Annotated[
-        Path | None,
-        Parameter(help="Write every serie and document type here: Markdown in .md, else CSV."),
+    year: Annotated[
+        int | None,
+        Parameter(help="Who lacks the serie of this year, registered and as the default?"),
     ] = None,
+    serie: Annotated[
+        str | None, Parameter(help="Who lacks this very serie? Instead of --year.")
+    ] = None,
+    concurrency: Annotated[int, Parameter(help="Accounts read at a time.")] = 50,
+    reporting: ReportOptions = _NO_REPORT,
+    selection: SelectionOptions = _NO_SELECTION,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
     """Look at all sequences of all accounts of a CSV, and show what is wrong first. Only reads.
 
     An account is fine when it has one default serie and every document type of it has its code.
-    The exit code is 0 when all accounts are fine, else 1.
+    With --year or --serie it must be that one. The exit code is 0 when all accounts are fine,
+    else 1.
     """
     check_concurrency(concurrency)
+    wanted = None if (year, serie) == (None, None) else WantedSerie(serie=serie, year=year)
     listed = AccountList.from_csv(accounts)
+    has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
+    warn_of_file(accounts, listed.notes, has_keys=has_keys)
+    chosen = selection.choose(row.account for row in listed.rows)
+    if chosen is not None:
+        listed = AccountList(rows=[row for row in listed.rows if row.account in chosen])
     interruption = Interruption()
-    output = OutputOptions(as_json=options.as_json, report=report, accounts=accounts)
+    output = OutputOptions(
+        as_json=options.as_json, report=reporting.report, accounts=accounts, style=reporting.style
+    )
     work = _Audit(
         accounts=listed,
+        wanted=wanted,
         options=options,
         concurrency=concurrency,
         sinks=open_sinks(output, audit_layout, account_object, interruption.stop.request),
@@ -61,6 +80,7 @@ def audit(
 @attrs.frozen(kw_only=True)
 class _Audit:
     accounts: AccountList
+    wanted: WantedSerie | None
     options: ConnectionOptions
     concurrency: int
     sinks: OutputSinks[AccountAudit]
@@ -86,7 +106,13 @@ class _Audit:
         stop, summary = self.interruption.stop, self.summary
         with open_progress(summary.total, as_json=self.options.as_json) as progress:
             async with open_manager(self.options) as manager:
-                stream = iter_audit(manager, self.accounts, concurrency=self.concurrency, stop=stop)
+                stream = iter_audit(
+                    manager,
+                    self.accounts,
+                    wanted=self.wanted,
+                    concurrency=self.concurrency,
+                    stop=stop,
+                )
                 async with aclosing(stream):
                     async for one in stream:
                         summary.add(one)

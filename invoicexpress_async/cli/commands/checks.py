@@ -20,7 +20,12 @@ import attrs
 
 from invoicexpress_async import AccountSession, Registration, Sequence
 from invoicexpress_async.cli.failures import cure_of, message_of
-from invoicexpress_async.config import MAX_CONNECTIONS_VARIABLE
+from invoicexpress_async.config import (
+    MAX_CONNECTIONS_VARIABLE,
+    OTHER_FILES,
+    default_max_connections,
+    open_files_limit,
+)
 from invoicexpress_async.errors import (
     AuthenticationError,
     InvoiceXpressError,
@@ -31,8 +36,6 @@ from invoicexpress_async.errors import (
 _PACKAGE: Final = "invoicexpress-async"
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)$")
 _PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-_DEFAULT_CONNECTIONS: Final = 100
-_OTHER_FILES: Final = 50  # the interpreter's own, a journal, a log
 _SECONDS: Final = 10.0
 _MAX_SKEW_SECONDS: Final = 60.0
 _SOON_DAYS: Final = 14
@@ -103,8 +106,8 @@ def machine_checks() -> Iterator[Check]:
         yield doubtful(
             "proxy",
             f"{proxy} is set, and proxies of the environment are not used",
-            "If this machine reaches the internet through a proxy only, give "
-            "SessionManager(proxy=...).",
+            "If this machine reaches the internet through a proxy only, give --proxy, set "
+            "INVOICEXPRESS_PROXY, or give SessionManager(proxy=...).",
         )
 
 
@@ -138,21 +141,19 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _open_files() -> Check:
-    try:
-        import resource  # noqa: PLC0415  # not on Windows
-    except ImportError:
-        return fine("open files", "this system sets no limit for them")
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = open_files_limit()
     text = os.environ.get(MAX_CONNECTIONS_VARIABLE, "")
-    needed = (int(text) if text.isdecimal() else _DEFAULT_CONNECTIONS) + _OTHER_FILES
-    found = "no limit" if limit == resource.RLIM_INFINITY else f"at most {limit}"
-    if limit != resource.RLIM_INFINITY and limit < needed:
+    connections = int(text) if text.isdecimal() else default_max_connections()
+    needed = connections + OTHER_FILES
+    if limit is None:
+        return fine("open files", f"this system sets no limit for them; {needed} may be needed")
+    if limit < needed:
         return wrong(
             "open files",
-            f"{found}, and {needed} may be needed",
+            f"at most {limit}, and {needed} may be needed",
             f"Run: ulimit -n {needed}, or set {MAX_CONNECTIONS_VARIABLE} to fewer.",
         )
-    return fine("open files", f"{found}; {needed} may be needed")
+    return fine("open files", f"at most {limit}; {needed} may be needed")
 
 
 def server_checks(address: str) -> Iterator[Check]:
@@ -185,8 +186,9 @@ def _connect(connection: http.client.HTTPConnection, host: str) -> Check:
         return wrong(
             "server",
             f"the certificate of {host} is not trusted: {error.verify_message}",
-            "A proxy or firewall that opens TLS may be in between, or this machine's "
-            "certificates are out of date; the key is not sent there.",
+            "A proxy or firewall that opens TLS may be in between: set SSL_CERT_FILE to its "
+            "certificates, or call truststore.inject_into_ssl() to use those of the system. Or "
+            "this machine's certificates are out of date. The key is not sent there.",
         )
     except socket.gaierror:
         return wrong(

@@ -16,6 +16,7 @@ from invoicexpress_async.cli.connection import (
     is_this_machine,
     name_of,
     read_key,
+    warn_of_file,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
@@ -93,7 +94,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     )
     base_url, partner = base_url_of(options), name_of(options)
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
-    _check_paths(companies, keys_out, journal, spool, job.report)
+    _check_paths(companies, keys_out, journal, spool, job)
     listed = _read(companies, serie, job)
     plan = _plan_companies(listed, read_standings(journal), job)
     what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
@@ -130,17 +131,23 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
         raise ConfigurationError(
             f"--forget names {printable(absent[0])!r}, which the file has not."
         )
+    chosen = job.choose(one.fiscal_id for one in companies.companies)
+    if chosen is not None:
+        kept = (one for one in companies.companies if one.fiscal_id in chosen)
+        companies = attrs.evolve(companies, companies=kept)
     if companies.ignored_columns:
         names = printable(", ".join(companies.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    warn_of_file(path, companies.notes, has_keys=True)
     warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
     return companies
 
 
 def _check_paths(
-    companies: Path, keys_out: Path, journal: Path, spool: Path, report: Path | None
+    companies: Path, keys_out: Path, journal: Path, spool: Path, job: OnboardOptions
 ) -> None:
     """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
+    report, style = job.report, job.style
     paths = {
         "the companies": companies,
         "--keys-out": keys_out,
@@ -156,7 +163,7 @@ def _check_paths(
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
     if report is not None:
-        check_report(report, company_layout(report))
+        check_report(report, company_layout(report, style=style))
 
 
 class PlannedAction(StrEnum):

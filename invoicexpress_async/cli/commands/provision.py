@@ -16,6 +16,7 @@ from invoicexpress_async.cli.connection import (
     confirm,
     is_this_machine,
     open_job,
+    warn_of_file,
     warn_of_spaces,
 )
 from invoicexpress_async.cli.job_run import JobSpec, run_plan
@@ -26,8 +27,11 @@ from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.config import Secret
+from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
+from invoicexpress_async.provisioning.next_serie import coming_year
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
@@ -67,20 +71,30 @@ def provision(
     settings = settings_of(job)
     base_url = base_url_of(options)
     if job.report is not None:
-        check_report(job.report, row_layout(job.report), accounts=accounts)
+        check_report(job.report, row_layout(job.report, style=job.style), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
+    all_accounts = plan.summary.accounts
+    chosen = job.choose(row.account for row in plan.rows)
+    if chosen is not None:
+        plan = plan.only(chosen)
     if plan.ignored_columns:
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
+    first = next(iter(plan.rows))
+    warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
-    what = f"{describe(plan)} at {base_url.template}"
+    early = _becoming_default_early(plan)
+    of = f" of {all_accounts}" if chosen is not None else ""
+    what = f"{describe(plan)}{of} at {base_url.template}{early}"
     if job.dry_run:
         echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
         return _show_plan(plan, job, as_json=options.as_json)
     if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
         return FAILED
     echo(f"Ensuring {what}.")
-    output = OutputOptions(as_json=options.as_json, report=job.report, accounts=accounts)
+    output = OutputOptions(
+        as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
+    )
     return run_to_its_end(_run(plan, job, settings, options, output))
 
 
@@ -119,6 +133,20 @@ def describe(plan: Plan) -> str:
     return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
 
 
+def _becoming_default_early(plan: Plan) -> str:
+    """Return from when invoices will use the series of coming years that become the default."""
+    series = plan.summary.default_series
+    today = today_in_lisbon() if series else None
+    early = {one: year for one in series if today and (year := coming_year(one, today.year))}
+    if not early:
+        return ""
+    serie, year = next(iter(early.items()))
+    return (
+        f". Invoices will use {serie!r} from now on, {today}, and not from {year}-01-01: "
+        "leave --default out and use `rollover` to wait for that day"
+    )
+
+
 @attrs.define(eq=False)
 class _Compared:
     """What the journal says of the rows of a plan."""
@@ -149,10 +177,11 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
         if reader is not None:
             compared.rows_in_journal = reader.row_count()
         has_states = as_json or reader is not None
-        rows = [(row, _state(row, reader, compared)) for row in plan.rows]
+        compared_rows = [(row, _state(row, reader, compared)) for row in plan.rows]
     columns = [one for one in _COLUMNS if has_states or one.name != "journal"]
+    rows = [one for one in compared_rows if plan.is_chosen(one[0])]
     show_plan(columns, rows, as_json=as_json)
-    differences = compared.differences(len(rows))
+    differences = compared.differences(len(compared_rows))
     would_refuse = bool(differences) and not job.accept_changes
     if as_json:
         write_json(
@@ -165,7 +194,7 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
             }
         )
     elif job.journal is not None:
-        _print_summary(job, compared, rows=len(rows), differences=differences)
+        _print_summary(job, compared, rows=len(compared_rows), differences=differences)
     return FAILED if would_refuse else DONE
 
 

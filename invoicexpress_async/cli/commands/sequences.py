@@ -23,8 +23,10 @@ from invoicexpress_async.cli.output import (
     show_sequences,
     write_json,
 )
-from invoicexpress_async.cli.shell import DONE, FAILED
-from invoicexpress_async.config import check_id, check_serie
+from invoicexpress_async.cli.shell import DONE, FAILED, printable, program
+from invoicexpress_async.config import check_id, check_new_serie
+from invoicexpress_async.config.serie_names import canonical
+from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
 app: App = App(name="sequences", help="The sequences (séries) of one account.")
@@ -32,6 +34,9 @@ app: App = App(name="sequences", help="The sequences (séries) of one account.")
 _NO_OPTIONS: Final = AccountOptions()
 Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
+NameOrId = Annotated[
+    str, Parameter(help="The sequence's name, or its id, as `sequences list` shows them.")
+]
 Serie = Annotated[
     str, Parameter(help="The name, at most 35 characters, better without spaces. For ever.")
 ]
@@ -45,11 +50,10 @@ def show_all(*, options: AccountOptions = _NO_OPTIONS) -> int:
 
 
 @app.command
-def get(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
+def get(sequence: NameOrId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
     """Show one sequence: last number, id and validation code of each document type."""
-    check_id(sequence_id)
-    sequence = _run(options, lambda service: service.get(sequence_id))
-    show_sequence(sequence, as_json=options.as_json)
+    found = _run(options, lambda service: _find(service, sequence))
+    show_sequence(found, as_json=options.as_json)
     return DONE
 
 
@@ -66,7 +70,7 @@ def create(
 
     Sent once at most: when the response is lost, it is looked for and never sent again.
     """
-    warn_of_spaces([check_serie(serie)])
+    warn_of_spaces([check_new_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created", yes=yes):
         return FAILED
     sequence = _run(options, lambda service: service.create(serie, default=default))
@@ -83,7 +87,7 @@ def ensure(
     options: AccountOptions = _NO_OPTIONS,
 ) -> int:
     """Create a sequence unless it is there; register it and make it the default as needed."""
-    warn_of_spaces([check_serie(serie)])
+    warn_of_spaces([check_new_serie(serie)])
     if not _may(options, f"Sequence {serie!r} will be created unless it is there", yes=yes):
         return FAILED
     ensured = _run(options, lambda service: service.ensure(serie, default=default))
@@ -109,18 +113,46 @@ def register(
 
 
 @app.command
-def set_current(sequence_id: SequenceId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
+def set_current(sequence: NameOrId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
     """Make a sequence the default of the account."""
-    check_id(sequence_id)
-    _run(options, lambda service: service.set_current(sequence_id))
+    found = _run(options, lambda service: _set_current(service, sequence))
     if options.as_json:
-        write_json({"id": sequence_id, "is_default": True})
+        write_json({"id": found.id, "serie": found.serie, "is_default": True})
     else:
-        sys.stdout.write(f"Sequence {sequence_id} is the default of the account now.\n")
+        name = printable(found.serie)
+        sys.stdout.write(f"Sequence {name} (id {found.id}) is the default of the account now.\n")
     return DONE
 
 
 app.command(resume)
+
+
+async def _find(service: SequenceService, name_or_id: str) -> Sequence:
+    """Return the sequence of a name or an id; a name of digits comes before an id.
+
+    Raises:
+        ConfigurationError: there is none, or it is the name of one and the id of another.
+    """
+    listed = await service.list()
+    named = [one for one in listed if canonical(one.serie) == canonical(name_or_id)]
+    by_id = [one for one in listed if str(one.id) == name_or_id]
+    found = {one.id: one for one in (*named, *by_id)}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    shown = printable(name_or_id)
+    if not found:
+        raise ConfigurationError(
+            f"The account has no sequence with the name or the id {shown!r}: "
+            f"`{program()} sequences list` shows what it has."
+        )
+    others = ", ".join(f"id {one.id}, name {one.serie!r}" for one in found.values())
+    raise ConfigurationError(f"{shown!r} is more than one sequence ({others}): give the other one.")
+
+
+async def _set_current(service: SequenceService, name_or_id: str) -> Sequence:
+    found = await _find(service, name_or_id)
+    await service.set_current(found.id)
+    return found
 
 
 def _show_result(options: AccountOptions, sequence: Sequence, what: str) -> int:

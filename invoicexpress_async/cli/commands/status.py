@@ -11,14 +11,24 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table, write_json
+from invoicexpress_async.cli.report_file import OutputOptions, open_report
 from invoicexpress_async.cli.shell import DONE, printable
 from invoicexpress_async.cli.summary import FailureGroup, Group
-from invoicexpress_async.cli.views.rows import STATE_STYLES, code_text, failure_table
+from invoicexpress_async.cli.views.rows import (
+    STATE_STYLES,
+    code_text,
+    failure_table,
+    kept_view,
+    row_layout,
+)
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep, read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status
+from invoicexpress_async.provisioning.journal_status import JournalReader
 
+_NO_REPORT: Final = ReportOptions()
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
 _MEANINGS: Final[dict[str, str]] = {
@@ -45,11 +55,14 @@ def status(
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="JSON on stdout, errors as JSON.")
     ] = False,
+    reporting: ReportOptions = _NO_REPORT,
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
     if not journal.is_file():
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
+    if reporting.report is not None:
+        _write_report(journal, reporting, reporting.report)
     if as_json:
         write_json(_object(found) | {"companies": _company_objects(standings)})
         return DONE
@@ -61,12 +74,33 @@ def status(
     return DONE
 
 
+def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
+    """Write every row of the plan, each with its ids and codes.
+
+    Raises:
+        ConfigurationError: the report cannot be written, or must not be.
+    """
+    output = OutputOptions(report=path, accounts=journal, style=options.style)
+    report, problem = open_report(output, path, row_layout), ""
+    with JournalReader(journal) as reader:
+        for kept in reader.rows():
+            report.add(kept_view(kept))
+    try:
+        report.close()
+    except OSError as error:
+        problem = f"The report {path} cannot be written: {error.strerror}."
+    if problem:
+        raise ConfigurationError(problem)
+
+
 def _show(status: JournalStatus) -> None:
     console = data_console()
     year = f" of the roll-over to {status.rollover_year}" if status.rollover_year else ""
     held = f"Held now {status.holder}." if status.holder else "No run holds it now."
     # A path is never broken into lines.
     console.print(Text(printable(f"Journal{year}: {status.path}")), soft_wrap=True)
+    if status.default_not_before is not None:
+        console.print(f"Nothing becomes the default before {status.default_not_before} in Lisbon.")
     console.print(
         Text(printable(f"{status.rows} row{'' if status.rows == 1 else 's'}. {held}")), ""
     )
@@ -80,7 +114,7 @@ def _show(status: JournalStatus) -> None:
         console.print("", failure_table(_groups(status)), sep="\n")
     if status.in_doubt:
         _show_unknown(status)
-    for line in ("", *_runs(status), "", f"Next: {' '.join(_next(status))}"):
+    for line in ("", *_pace(status), *_runs(status), "", f"Next: {' '.join(_next(status))}"):
         console.print(Text(printable(line)))
     sys.stdout.flush()
 
@@ -104,12 +138,28 @@ def _show_unknown(status: JournalStatus) -> None:
         console.print(f"… {left} more", style="dim")
 
 
+def _pace(status: JournalStatus) -> Iterator[str]:
+    """Yield how far it is; of a living run, how fast it goes and when it will be at its end."""
+    if not status.rows:
+        return
+    good = sum(status.counts.get(one, 0) for one in (RowState.DONE, RowState.PREPARED))
+    text = f"{100 * good // status.rows} % done or prepared"
+    if status.holder and status.runs and status.ended_in_last_run:
+        seconds = (dt.datetime.now(tz=dt.UTC) - status.runs[0].started_at).total_seconds()
+        rate = status.ended_in_last_run / max(seconds, 1.0)
+        left = sum(status.counts.get(one, 0) for one in ("planned", "intent"))
+        end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left / rate)
+        text += f", {rate:.1f} rows a second: {left} left, until about {end:%H:%M %Z}"
+    yield f"{text}."
+
+
 def _runs(status: JournalStatus) -> Iterator[str]:
     count = status.run_count
     shown = ", ".join(f"{_local(one.started_at)} (process {one.process})" for one in status.runs)
     if count:
         which = "the last" if count > 1 else "at"
-        yield f"{count} run{'s' if count > 1 else ''} began, {which} {shown}."
+        zone = f"{dt.datetime.now().astimezone():%Z}"
+        yield f"{count} run{'s' if count > 1 else ''} began, {which} {shown}; times are in {zone}."
 
 
 def _next(status: JournalStatus) -> Iterator[str]:
@@ -133,7 +183,9 @@ def _next(status: JournalStatus) -> Iterator[str]:
     if refused := counts.get(RowState.REFUSED):
         yield f"{refused} refused: cure the causes, then run it with --retry-refused."
     if prepared := counts.get(RowState.PREPARED):
-        yield f"{prepared} prepared: run it again on the day of --not-before, or later."
+        day = status.default_not_before
+        when = "on the day of --not-before" if day is None else f"on {day} in Lisbon"
+        yield f"{prepared} prepared: run the same command again {when}, or later."
 
 
 def _unknown_count(status: JournalStatus) -> int:
@@ -186,6 +238,7 @@ def _object(status: JournalStatus) -> dict[str, object]:
         ],
         "run_count": status.run_count,
         "rollover_year": status.rollover_year,
+        "default_not_before": status.default_not_before and status.default_not_before.isoformat(),
         "next": list(_next(status)),
     }
 

@@ -22,6 +22,7 @@ from invoicexpress_async.cli.output import (
     sequence_object,
 )
 from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.cli.summary import Digest, Group
 from invoicexpress_async.cli.views.columns import (
@@ -29,14 +30,17 @@ from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
     Place,
+    ReportSpec,
     line_text,
     object_of,
     report_of,
     table_of,
     yes_text,
 )
+from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
-from invoicexpress_async.provisioning import AccountAudit
+from invoicexpress_async.provisioning import AccountAudit, Lack
+from invoicexpress_async.provisioning.audit import is_incomplete
 
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
@@ -46,6 +50,10 @@ _SERIE_WIDTH: Final = 16
 _NO_DEFAULT: Final = "no default"
 _SEVERAL: Final = "several defaults"
 _CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
+_CHOOSE_IT: Final = (
+    "When its time has come: the roll-over again, or `invoicexpress sequences set-current NAME`."
+)
+_MAKE: Final = "Make it with `invoicexpress rollover`, or with `invoicexpress provision`."
 _REGISTER: Final = (
     "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
 )
@@ -162,6 +170,7 @@ ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
     Column("line", lambda one: one.row.line, places=Place.JSON),
     Column("account", lambda one: one.row.account, places=Place.JSON),
     Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
+    Column("lack", lambda one: one.lack, places=Place.JSON),
     Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
     Column(
         "sequences",
@@ -227,6 +236,8 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
     if seen.error is not None:
         yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
         return
+    if seen.lack is Lack.MISSING:
+        yield attrs.evolve(start, problem=f"no {seen.wanted}", cure=with_program_name(_MAKE))
     if not seen.defaults:
         yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
     has_several = len(seen.defaults) > 1
@@ -234,10 +245,19 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
         line = attrs.evolve(start, sequence=sequence)
         if has_several and sequence.is_default:
             yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
-        elif sequence in seen.incomplete:
-            yield _incomplete(line, sequence)
+        elif is_incomplete(sequence):
+            is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
+            found = _incomplete(line, sequence)
+            yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
+        elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
+            problem = f"{seen.wanted} is not the default"
+            yield attrs.evolve(line, problem=problem, cure=with_program_name(_CHOOSE_IT))
         else:
             yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
+
+
+def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
+    return seen.wanted is not None and seen.wanted.is_name(sequence.serie)
 
 
 def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
@@ -261,21 +281,34 @@ def account_object(seen: AccountAudit) -> dict[str, object]:
     return object_of("account", ACCOUNT_COLUMNS, seen)
 
 
-def audit_layout(path: Path, columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Layout[AccountAudit]:
-    """Return the report that the suffix of the file selects.
+def audit_layout(
+    path: Path,
+    columns: Columns[AuditLine] = AUDIT_COLUMNS,
+    *,
+    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
+) -> Layout[AccountAudit]:
+    """Return the report that the ending of the file selects.
 
     In CSV, a serie has a line for each document type.
     """
     summary = AuditSummary(total=0, max_kept=0)
-    return report_of(
-        path,
-        columns,
-        lines_of,
+    spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
+        columns=columns,
+        lines_of=lines_of,
         documents=DOCUMENT_COLUMNS,
+        order=lambda seen: (int(seen.is_fine), seen.row.account),
         on_record=summary.add,
+        facts=lambda: ReportFacts(
+            counts={"not fine": summary.not_fine, "fine": summary.fine},
+            advice=[
+                f"{group.count} {problem}: {cure}"
+                for (problem, cure), group in summary.ordered_groups()
+            ],
+        ),
         end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
     )
+    return report_of(path, spec, style)
 
 
 def show_audit(summary: AuditSummary, *, seconds: float) -> None:

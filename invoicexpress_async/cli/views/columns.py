@@ -1,4 +1,4 @@
-"""A column, said once for the table, the CSV report, the Markdown report and the JSON lines.
+"""A column, said once for the table, all kinds of reports and the JSON lines.
 
 Each kind of record has one list of columns. What is added to the list shows in all the places that
 the column names, in the order of the list.
@@ -15,15 +15,17 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
+from invoicexpress_async.cli.book import BookReport
 from invoicexpress_async.cli.output import cell, data_console, documents_of, new_table, write_json
 from invoicexpress_async.cli.report_file import (
     Layout,
     csv_lines,
-    is_markdown,
     markdown_head,
     markdown_row,
 )
+from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
 from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.views.page import ReportFacts, page_end, page_row, page_start
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -185,85 +187,141 @@ class HasSequence(Protocol):
 L = TypeVar("L", bound=HasSequence)
 
 
-class _CsvReport(Generic[T, L]):
+@attrs.frozen(kw_only=True)
+class ReportSpec(Generic[T, L]):
+    """What a report is of, whatever its kind.
+
+    Attributes:
+        title: Of a page and of Markdown.
+        columns: Of a line.
+        lines_of: Returns the lines of a record.
+        documents: What a table of data shows of each document type of a line, in a row of its own.
+        order: Where a record stands: what needs a person comes first, as 0.
+        on_record: Called with each record of a report for people, to count it.
+        facts: Returns what stands at the top of a page.
+        end: Returns the text after the table of Markdown.
+    """
+
+    title: str
+    columns: Columns[L]
+    lines_of: Callable[[T], Iterable[L]]
+    documents: Columns[Document] = ()
+    order: Callable[[T], tuple[int | str, ...]]
+    on_record: Callable[[T], None]
+    facts: Callable[[], ReportFacts]
+    end: Callable[[], str]
+
+
+@attrs.frozen
+class _Report(Generic[T, L]):
+    spec: ReportSpec[T, L]
+    style: ReportStyle
+
+    def order(self, one: T) -> tuple[int | str, ...]:
+        """Return where a record stands."""
+        return self.spec.order(one)
+
+
+class _CsvReport(_Report[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
 
-    def __init__(
-        self,
-        columns: Columns[L],
-        lines_of: Callable[[T], Iterable[L]],
-        documents: Columns[Document] = (),
-    ) -> None:
-        self._columns, self._documents = columns_at(Place.CSV, columns), documents
-        self._lines_of = lines_of
-        names = [one.name for one in self._columns] + [one.name for one in documents]
-        self.start: str = ",".join(names) + "\r\n"
+    @property
+    def start(self) -> str:
+        """Return the names of the columns."""
+        mark = "\ufeff" if self.style.is_excel_pt else ""
+        return mark + csv_lines([data_headings(self.spec)], self.style)
 
     def entry(self, one: T) -> str:
         """Return the rows of a record."""
-        return "".join(csv_lines(self._rows(line)) for line in self._lines_of(one))
+        return csv_lines(data_rows(self.spec, one), self.style)
 
     def end(self) -> str:
         """Return nothing: a CSV has no end."""
         return ""
 
-    def _rows(self, line: L) -> Iterator[list[object]]:
-        start = [column.shown(line) for column in self._columns]
-        if line.sequence is None or not self._documents:
-            yield start
-            return
-        for name, state in documents_of(line.sequence).items():
-            document = Document(line.sequence, name, state)
-            yield [*start, *(one.shown(document) for one in self._documents)]
 
-
-class _MarkdownReport(Generic[T, L]):
+class _MarkdownReport(_Report[T, L]):
     """Records as a Markdown table, with a text after it."""
 
-    def __init__(
-        self,
-        title: str,
-        columns: Columns[L],
-        lines_of: Callable[[T], Iterable[L]],
-        *,
-        on_record: Callable[[T], None],
-        end: Callable[[], str],
-    ) -> None:
-        self._columns, self._lines_of = columns_at(Place.MARKDOWN, columns), lines_of
-        self._on_record, self.end = on_record, end
-        head = markdown_head([one.heading for one in self._columns])
-        self.start: str = f"# InvoiceXpress: {title}\n\n{head}"
+    @property
+    def start(self) -> str:
+        """Return the title and the head of the table."""
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        head = markdown_head([one.heading for one in shown])
+        return f"# InvoiceXpress: {self.spec.title}\n\n{head}"
 
     def entry(self, one: T) -> str:
         """Return the lines of a record."""
-        self._on_record(one)
+        self.spec.on_record(one)
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
         return "".join(
-            markdown_row(column.shown(line) for column in self._columns)
-            for line in self._lines_of(one)
+            markdown_row(column.shown(line) for column in shown) for line in self.spec.lines_of(one)
         )
 
+    def end(self) -> str:
+        """Return the text after the table."""
+        return self.spec.end()
 
-def report_of(  # noqa: PLR0913  # keyword-only options
-    path: Path,
-    columns: Columns[L],
-    lines_of: Callable[[T], Iterable[L]],
-    *,
-    title: str,
-    documents: Columns[Document] = (),
-    on_record: Callable[[T], None],
-    end: Callable[[], str],
-) -> Layout[T]:
-    """Return the report that the suffix of a file selects.
 
-    Args:
-        path: The file.
-        columns: Of a line.
-        lines_of: Returns the lines of a record.
-        title: Of the Markdown.
-        documents: What CSV shows of each document type of a line, in a row of its own.
-        on_record: Called with each record of the Markdown, to count it.
-        end: Returns the text after the table of the Markdown.
+class _PageReport(_Report[T, L]):
+    """Records as a page, with the columns of Markdown."""
+
+    @property
+    def start(self) -> str:
+        """Return all up to the first row."""
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        headings = [one.heading for one in shown]
+        return page_start(self.spec.title, headings, self.style.language)
+
+    def entry(self, one: T) -> str:
+        """Return the rows of a record."""
+        self.spec.on_record(one)
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        needs_person = not self.spec.order(one)[0]
+        return "".join(
+            page_row(
+                [(column.shown(line), column.is_number) for column in shown],
+                needs_person=needs_person,
+                language=self.style.language,
+            )
+            for line in self.spec.lines_of(one)
+        )
+
+    def end(self) -> str:
+        """Return what stands above the rows, and the rest."""
+        return page_end(self.spec.title, self.spec.facts(), self.style.language)
+
+
+def data_headings(spec: ReportSpec[T, L]) -> list[str]:
+    """Return the names of the columns of a table of data."""
+    columns = columns_at(Place.CSV, spec.columns)
+    return [*(one.name for one in columns), *(one.name for one in spec.documents)]
+
+
+def data_rows(spec: ReportSpec[T, L], record: T) -> Iterator[list[object]]:
+    """Yield the rows of a record: one for each line, or for each document type of its sequence."""
+    columns = columns_at(Place.CSV, spec.columns)
+    for line in spec.lines_of(record):
+        start = [column.shown(line) for column in columns]
+        if line.sequence is None or not spec.documents:
+            yield start
+            continue
+        for name, state in documents_of(line.sequence).items():
+            document = Document(line.sequence, name, state)
+            yield [*start, *(one.shown(document) for one in spec.documents)]
+
+
+def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
+    """Return the report that the ending of a file selects.
+
+    Raises:
+        ConfigurationError: it selects none, or the extra that it needs is not installed.
     """
-    if is_markdown(path):
-        return _MarkdownReport(title, columns, lines_of, on_record=on_record, end=end)
-    return _CsvReport(columns, lines_of, documents)
+    kind = kind_of(path)
+    if kind is ReportKind.MARKDOWN:
+        return _MarkdownReport(spec, style)
+    if kind is ReportKind.PAGE:
+        return _PageReport(spec, style)
+    if kind is ReportKind.BOOK:
+        return BookReport(data_headings(spec), lambda one: data_rows(spec, one), spec.order, style)
+    return _CsvReport(spec, style)

@@ -16,11 +16,13 @@ from invoicexpress_async.cli.cures import cure_of_company
 from invoicexpress_async.cli.failures import cause_text, error_object
 from invoicexpress_async.cli.output import cell, data_console, new_table, sequence_object
 from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
 from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
     Place,
+    ReportSpec,
     alone,
     line_text,
     object_of,
@@ -28,6 +30,7 @@ from invoicexpress_async.cli.views.columns import (
     table_of,
     words_text,
 )
+from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
 
@@ -203,26 +206,34 @@ def company_object(
 
 
 def company_layout(
-    path: Path, columns: Columns[CompanyView] = COMPANY_COLUMNS
+    path: Path,
+    columns: Columns[CompanyView] = COMPANY_COLUMNS,
+    *,
+    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
 ) -> Layout[CompanyView]:
     """Return the report that the suffix of the file selects: a line for each company."""
     summary = RunSummary[CompanyView](total=0)
-    return report_of(
-        path,
-        columns,
-        alone,
+    spec = ReportSpec[CompanyView, CompanyView](
         title="onboarding",
+        columns=columns,
+        lines_of=alone,
+        order=lambda one: (int(one.is_good), one.rank, one.example, one.line),
         on_record=summary.add,
+        facts=lambda: ReportFacts(counts=summary.counts, advice=_advice(summary)),
         end=lambda: _report_end(summary),
     )
+    return report_of(path, spec, style)
+
+
+def _advice(summary: RunSummary[CompanyView]) -> list[str]:
+    return [
+        f"{group.count} {state}, step {step}, {code}: {cure}"
+        for (state, step, code, cure), group in _groups(summary)
+    ]
 
 
 def _report_end(summary: RunSummary[CompanyView]) -> str:
-    lines = [f"\n{ends_text(summary)}.\n"]
-    lines += (
-        f"- {group.count} {state}, step {step}, {code}: {cure}\n"
-        for (state, step, code, cure), group in _groups(summary)
-    )
+    lines = [f"\n{ends_text(summary)}.\n", *(f"- {one}\n" for one in _advice(summary))]
     return "".join(lines)
 
 

@@ -51,8 +51,10 @@ class RolloverLine:
             return _problem_text(step.problem, step.row.account)
         if self.journal is not None:
             return f"the journal has it: {self.journal}"
+        if step.is_unlike:
+            return "ensure it, as default; its name is unlike all others of the account"
         if step.current is None:
-            return "ensure the serie that is named, make it the default"
+            return "ensure it, then make it the default"
         if canonical(step.current.serie) == canonical(step.serie or ""):
             return "nothing: it is the default"
         return "ensure, then make it the default"
@@ -71,6 +73,7 @@ ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
         width=_SERIE_WIDTH,
     ),
     Column("what to do", lambda one: one.note, places=Place.TABLE),
+    Column("is_unlike", lambda one: one.step.is_unlike, places=Place.JSON),
     Column("failure", lambda one: one.failure, places=Place.JSON),
     Column("journal", lambda one: one.journal, places=Place.JSON),
 )
@@ -86,8 +89,9 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
     """
     lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
     if not as_json:
-        lines.sort(key=lambda line: line.step.problem is None)
-    most = max(_MAX_ROWS, min(len(plan.problems), _MAX_PROBLEMS))
+        lines.sort(key=lambda line: (line.step.problem is None, not line.step.is_unlike))
+    first = sum(line.step.problem is not None or line.step.is_unlike for line in lines)
+    most = max(_MAX_ROWS, min(first, _MAX_PROBLEMS))
     show_plan(ROLLOVER_COLUMNS, lines, as_json=as_json, most=most)
     if as_json:
         write_json(_summary(plan))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentType, Intent
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.cures import cure_of_row, cure_of_step
+from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_row, cure_of_step
 from invoicexpress_async.cli.failures import cause_text, difference_objects, error_object, hint_of
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
@@ -26,6 +26,7 @@ from invoicexpress_async.cli.output import (
     sequence_object,
 )
 from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import FailureGroup, Group, RunSummary
 from invoicexpress_async.cli.views.columns import (
     DOCUMENT_COLUMNS,
@@ -33,20 +34,25 @@ from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
     Place,
+    ReportSpec,
     alone,
     line_text,
     object_of,
     report_of,
     table_of,
 )
+from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.provisioning import (
     Difference,
     RolloverStep,
     RowOutcome,
     RowState,
 )
+from invoicexpress_async.provisioning.journal_status import KeptRow
 
+_NOT_BEGUN: Final = "planned"
 UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
 STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
@@ -99,7 +105,7 @@ class RowView:
     @property
     def rank(self) -> int:
         """How soon it is shown: what needs a person comes first."""
-        return int(self.is_good)
+        return int(self.is_good or self.state == _NOT_BEGUN)
 
     @property
     def example(self) -> str:
@@ -193,6 +199,25 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
     )
 
 
+def kept_view(kept: KeptRow) -> RowView:
+    """Return a row as a journal has it."""
+    error = None
+    if kept.error is not None:
+        error = recorded_error(kept.error, status=kept.status, code=kept.code)
+    return RowView(
+        line=0,
+        account=kept.account,
+        serie=kept.serie,
+        state=kept.state,
+        created=kept.is_created,
+        sequence=kept.sequence,
+        error=error,
+        cure=kept.error and cure_of_recorded_row(kept.error, kept.state),
+        intent=kept.intent,
+        is_recorded=True,
+    )
+
+
 def unplanned_view(step: RolloverStep) -> RowView:
     """Return an account whose next serie is not known."""
     error = step.problem
@@ -211,30 +236,41 @@ def row_object(row: RowView, columns: Columns[RowView] = ROW_COLUMNS) -> dict[st
     return object_of("outcome", columns, row)
 
 
-def row_layout(path: Path, columns: Columns[RowView] = ROW_COLUMNS) -> Layout[RowView]:
-    """Return the report that the suffix of the file selects.
+def row_layout(
+    path: Path,
+    columns: Columns[RowView] = ROW_COLUMNS,
+    *,
+    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
+) -> Layout[RowView]:
+    """Return the report that the ending of the file selects.
 
     In CSV, a row has a line for each document type; in Markdown, the counts, the cures and what
     `sequences resume` takes come after the rows.
     """
     summary = RunSummary[RowView](total=0)
-    return report_of(
-        path,
-        columns,
-        alone,
+    spec = ReportSpec[RowView, RowView](
         title="report of a run",
+        columns=columns,
+        lines_of=alone,
         documents=_DOCUMENTS,
+        order=lambda row: (row.rank, row.account, row.serie or "", row.line),
         on_record=summary.add,
+        facts=lambda: ReportFacts(counts=summary.counts, advice=_advice(summary)),
         end=lambda: _report_end(summary),
     )
+    return report_of(path, spec, style)
+
+
+def _advice(summary: RunSummary[RowView]) -> list[str]:
+    return [
+        f"{group.count} {state}, {code}: {group.advice(cure)}"
+        for (state, code, cure), group in summary.ordered_groups()
+    ]
 
 
 def _report_end(summary: RunSummary[RowView]) -> str:
     lines = [f"\n{count_text(summary.counts)}, {summary.created} created.\n"]
-    lines += (
-        f"- {group.count} {state}, {code}: {group.advice(cure)}\n"
-        for (state, code, cure), group in summary.ordered_groups()
-    )
+    lines += (f"- {one}\n" for one in _advice(summary))
     if summary.intents:
         lines.append("\nSent, outcome not known; `sequences resume` takes this file:\n\n")
         lines += (f"    {json.dumps(intent)}\n" for intent in summary.intents)

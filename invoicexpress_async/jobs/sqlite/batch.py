@@ -8,8 +8,8 @@ halves the time of a job.
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
@@ -52,9 +52,13 @@ class Request(NamedTuple):
     lost: list[Entry] = []  # noqa: RUF012  # a claim brings its own
 
 
-def commit(connection: sqlite3.Connection, requests: Sequence[Request]) -> list[Exception | None]:
+Batch: TypeAlias = list[Request]
+"""What goes into one transaction."""
+
+
+def commit(connection: sqlite3.Connection, requests: Batch) -> list[Exception | None]:
     """Carry requests out in one transaction; return what each of them came to."""
-    batch = _Batch(connection)
+    batch = _Transaction(connection)
     try:
         connection.execute("BEGIN IMMEDIATE")
         for number, request in enumerate(requests):
@@ -69,7 +73,7 @@ def commit(connection: sqlite3.Connection, requests: Sequence[Request]) -> list[
 
 
 @attrs.define
-class _Batch:
+class _Transaction:
     """Gathers requests as long as no two of them touch one entry: these are done in order."""
 
     _connection: sqlite3.Connection

@@ -89,6 +89,13 @@ class JournalFile:
         condition = column if is_set else f"NOT {column}"
         return self._number(f"SELECT count(*) FROM {table.name} WHERE {condition}")  # noqa: S608  # names of our own
 
+    def count_since(self, table: Table, moment: float, states: frozenset[JournalState]) -> int:
+        """Return how many entries of the plan came into some states since a moment."""
+        if not self._present(table):
+            return 0
+        since = f"{in_states(states)} AND updated_at >= {moment!r}"
+        return self._number(f"SELECT count(*) FROM {table.name} {since}")  # noqa: S608  # names of our own
+
     def job(self, name: str) -> str | None:
         """Return what is written of the kind of job."""
         for (value,) in self._ask("SELECT value FROM job WHERE name = ?", name):

@@ -18,7 +18,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
     JournalState,
 )
-from invoicexpress_async.jobs.sqlite.batch import Request, Work, commit
+from invoicexpress_async.jobs.sqlite.batch import Batch, Request, Work, commit
 from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ class GroupCommitWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._batches: queue.SimpleQueue[list[Request] | None] = queue.SimpleQueue()
-        self._gathered: list[Request] = []
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._gathered: Batch = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
         self._loop = asyncio.get_running_loop()
@@ -126,9 +126,13 @@ class GroupCommitWriter:
         batch, self._gathered = self._gathered, []
         self._is_busy = bool(batch)
         if batch:
-            self._batches.put(batch)
+            self._hand_over(batch)
 
-    def _committed(self, batch: list[Request], errors: list[Exception | None]) -> None:
+    def _hand_over(self, batch: Batch) -> None:
+        # Apart, for a test without threads, which commits as the loop of its own says.
+        self._batches.put(batch)
+
+    def _committed(self, batch: Batch, errors: list[Exception | None]) -> None:
         broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
         if broken is not None:
             self.failure = str(broken)
@@ -175,13 +179,13 @@ class GroupCommitWriter:
             self._loop.call_soon_threadsafe(how, *what)
 
 
-def _succeed(batch: list[Request]) -> None:
+def _succeed(batch: Batch) -> None:
     for request in batch:
         if not request.done.done():  # its asker may have been cancelled
             request.done.set_result(None)
 
 
-def _fail(batch: list[Request], error: Exception) -> None:
+def _fail(batch: Batch, error: Exception) -> None:
     for request in batch:
         if not request.done.done():
             request.done.set_exception(copy.copy(error))

@@ -134,7 +134,7 @@ class BigHeader(AnswerFault):
         size: Bytes of its value.
     """
 
-    size: int = 9_000
+    size: int = 70_000
 
     def alter(self, exchange: Exchange, answer: Answer) -> Answer:
         del exchange
@@ -149,7 +149,7 @@ class ManyHeaders(AnswerFault):
         count: How many.
     """
 
-    count: int = 200
+    count: int = 300
 
     def alter(self, exchange: Exchange, answer: Answer) -> Answer:
         del exchange

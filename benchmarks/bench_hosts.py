@@ -1,0 +1,337 @@
+"""The real shape of the work: a TLS host for each account; CPU of a call and of an account.
+
+`service`: creates over so many hosts, in turns, with the default settings. `job`: a list and a
+create for each account. Beside ours: aiohttp by hand, a floor of raw asyncio that parses nothing,
+and clients written in Rust, as far as they are installed (`pip install ry pyreqwest wreq`). Each
+runs in a process of its own, with one TLS context made and all modules loaded before the clock
+starts; the CPU is that of the whole process, threads and all.
+
+`python benchmarks/bench_hosts.py [hosts ...]`
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import importlib.util
+import json
+import resource
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from datetime import timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import uvloop
+from bench_accounts import LoopbackResolver
+from hosts_server import DOMAIN, HostsServer, hosts_server
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.provisioning import Plan, PlanRow, provision
+
+_KEY: Final = "benchmark-key-0123456789"
+_SERIE: Final = "2023"  # the one in the canned response
+_BODY: Final = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
+_AT_ONCE: Final = 50
+_ROUNDS: Final = 3
+_BARE: Final = "aiohttp by hand"
+_KINDS: Final = ("ours", "ours, uvloop", _BARE, "aiohttp by hand, uvloop", "raw asyncio",
+                 "ry", "pyreqwest", "wreq")  # fmt: skip
+
+Call = Callable[[str], Coroutine[object, object, object]]
+Figures = dict[str, float]
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    kind: str, port: int, names: list[str], folder: Path
+) -> AsyncIterator[tuple[Call, Call]]:
+    """Yield the two calls, list and create of an account by name."""
+    trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    if kind.startswith("ours"):
+        async with _manager(port, trust) as manager:
+            yield (
+                lambda name: manager.account(name, _KEY).sequences.list(),
+                lambda name: manager.account(name, _KEY).sequences.create(_SERIE, default=True),
+            )
+    elif kind.startswith(_BARE):
+        connector = aiohttp.TCPConnector(ssl=trust, resolver=LoopbackResolver(), limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield _by_hand(session, port)
+    elif kind == "raw asyncio":
+        raw = _Raw(port, trust)
+        yield (lambda name: raw.call(name, b""), lambda name: raw.call(name, _RAW_BODY))
+        raw.close()
+    else:
+        client = _RUST[kind](port, names, folder)
+        yield (
+            lambda name: client(_url(port, name), None),
+            lambda name: client(_url(port, name), _BODY),
+        )
+
+
+def _manager(port: int, trust: ssl.SSLContext) -> SessionManager:
+    return SessionManager(
+        base_url=f"https://{{account}}.{DOMAIN}:{port}",
+        ssl_context=trust,
+        resolver=LoopbackResolver(),
+        rate_limit=None,
+    )
+
+
+def _url(port: int, name: str) -> str:
+    return f"https://{name}.{DOMAIN}:{port}/sequences.json?api_key={_KEY}"
+
+
+def _by_hand(session: aiohttp.ClientSession, port: int) -> tuple[Call, Call]:
+    async def listed(name: str) -> object:
+        async with session.get(_url(port, name)) as response:
+            return await response.json()
+
+    async def created(name: str) -> object:
+        async with session.post(_url(port, name), json=_BODY) as response:
+            return await response.json()
+
+    return listed, created
+
+
+_RAW_BODY: Final = json.dumps(_BODY).encode()
+
+
+class _Raw:
+    """Connections by host, and no parsing: what nothing in asyncio can be cheaper than."""
+
+    def __init__(self, port: int, trust: ssl.SSLContext) -> None:
+        self._port, self._trust = port, trust
+        self._open: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+
+    async def call(self, name: str, body: bytes) -> bytes:
+        host = f"{name}.{DOMAIN}"
+        if name not in self._open:
+            self._open[name] = await asyncio.open_connection(
+                "127.0.0.1", self._port, ssl=self._trust, server_hostname=host
+            )
+        reader, writer = self._open[name]
+        head = f"{'POST' if body else 'GET'} /sequences.json?api_key={_KEY} HTTP/1.1\r\n"
+        length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"{head}Host: {host}\r\n{length if body else ''}\r\n".encode() + body)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        size = int(answered.rpartition(b": ")[2])
+        return await reader.readexactly(size)
+
+    def close(self) -> None:
+        for _, writer in self._open.values():
+            writer.transport.abort()
+
+
+def _ry(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # an untyped module
+    ry = importlib.import_module("ry")
+    client = ry.Client(
+        resolve={f"{name}.{DOMAIN}": [f"127.0.0.1:{port}"] for name in names},
+        tls_certs_only=[ry.Certificate.from_pem((folder / "ca.pem").read_bytes())],
+    )
+
+    async def call(url: str, body: object) -> object:
+        response = await (client.get(url) if body is None else client.post(url, json=body))
+        return await response.json()
+
+    return call
+
+
+def _pyreqwest(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # its builder
+    module = importlib.import_module("pyreqwest.client")
+    builder = module.ClientBuilder().add_root_certificate_pem((folder / "ca.pem").read_bytes())
+    for name in names:
+        builder = builder.resolve(f"{name}.{DOMAIN}", "127.0.0.1", port)
+    client = builder.build()
+
+    async def call(url: str, body: object) -> object:
+        request = client.get(url) if body is None else client.post(url).body_json(body)
+        response = await request.build().send()
+        return await response.json()
+
+    return call
+
+
+def _wreq(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # an untyped module
+    del port
+    wreq = importlib.import_module("wreq")
+    names_of = wreq.DnsOptions()
+    for name in names:
+        names_of.add_resolve(f"{name}.{DOMAIN}", [IPv4Address("127.0.0.1")])
+    store = wreq.CertStore.from_pem_stack((folder / "ca.pem").read_bytes())
+    client = wreq.Client(
+        dns_options=names_of, tls_verify=store, pool_idle_timeout=timedelta(seconds=90)
+    )
+
+    async def call(url: str, body: object) -> object:
+        response = await (client.get(url) if body is None else client.post(url, json=body))
+        return await response.json()
+
+    return call
+
+
+_RUST: Final = {"ry": _ry, "pyreqwest": _pyreqwest, "wreq": _wreq}
+
+
+async def _all(calls: Sequence[Callable[[], Coroutine[object, object, object]]]) -> None:
+    pending = iter(calls)
+
+    async def work() -> None:
+        for call in pending:
+            await call()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(work())
+
+
+async def _service(kind: str, port: int, hosts: int, folder: Path) -> None:
+    names = [f"account-{number}" for number in range(hosts)]
+    async with _opened(kind, port, names, folder) as (listed, create):
+        # The handshakes, what a first call loads, and who comes back. By reads: a create after
+        # more than a second of quiet takes a fresh connection, by design.
+        for call in (listed, listed, listed, create):
+            await _all([functools.partial(call, name) for name in names])
+        turn = [functools.partial(create, name) for name in names]
+        turns = max(1, 4_000 // hosts)
+        clock = _Clock()
+        clock.start()
+        await _all(turn * turns)
+        clock.stop()
+        clock.end(calls=hosts * turns)
+
+
+async def _job(kind: str, port: int, hosts: int, folder: Path) -> None:
+    names = [f"account-{number}" for number in range(hosts)]
+    clock = _Clock()
+    if kind.startswith("ours"):
+        trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        async with _manager(port, trust) as manager:
+            await provision(manager, _plan(["warm"]))
+            plan = _plan(names)
+            clock.start()
+            await provision(manager, plan)
+            clock.stop()
+    else:
+        async with _opened(kind, port, ["warm", *names], folder) as (listed, create):
+
+            async def row(name: str) -> None:
+                await listed(name)
+                await create(name)
+
+            await row("warm")
+            clock.start()
+            await _all([functools.partial(row, name) for name in names])
+            clock.stop()
+    clock.end(calls=hosts)  # closing the connections is part of a job
+
+
+def _plan(names: list[str]) -> Plan:
+    return Plan(
+        rows=[PlanRow(account=name, api_key=_KEY, serie=_SERIE, is_default=True) for name in names]
+    )
+
+
+class _Clock:
+    """The CPU and the time between `start` and `stop`, and the CPU until `end`."""
+
+    def start(self) -> None:
+        print("warm", flush=True)
+        sys.stdin.readline()
+        gc.collect()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
+
+    def stop(self) -> None:
+        self._seconds = time.perf_counter() - self._started
+        print("done", flush=True)
+        sys.stdin.readline()  # until the server's connections are counted
+
+    def end(self, *, calls: int) -> None:
+        figures = {
+            "us": (time.process_time() - self._cpu) / calls * 1e6,
+            "rate": calls / self._seconds,
+            "memory": _resident_mib(),
+        }
+        print(json.dumps(figures), flush=True)
+
+
+def _resident_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _contest(kind: str, use: str, hosts: int, folder: Path, server: HostsServer) -> Figures:
+    with subprocess.Popen(  # noqa: S603  # this very file
+        [sys.executable, __file__, use, kind, str(server.port), str(hosts), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "warm", kind
+        before, _ = server.counts()
+        print(file=process.stdin, flush=True)
+        assert process.stdout.readline().strip() == "done", kind
+        made, opened = server.counts()
+        print(file=process.stdin, flush=True)
+        figures: Figures = json.loads(process.stdout.readline())
+    return {**figures, "handshakes": made - before, "sockets": opened}
+
+
+def _is_installed(kind: str) -> bool:
+    return kind not in _RUST or importlib.util.find_spec(kind) is not None
+
+
+def measure(use: str, hosts: int, folder: Path) -> dict[str, Figures]:
+    """Return the median figures of all contestants, run in turns."""
+    runs: dict[str, list[Figures]] = {kind: [] for kind in _KINDS if _is_installed(kind)}
+    with hosts_server(folder) as server:
+        for _ in range(_ROUNDS):
+            for kind, figures in runs.items():
+                figures.append(_contest(kind, use, hosts, folder, server))
+    return {
+        kind: {name: statistics.median(one[name] for one in figures) for name in figures[0]}
+        for kind, figures in runs.items()
+    }
+
+
+def main(sizes: list[int]) -> None:
+    """Print a table for each use and size."""
+    for kind in _KINDS:
+        if not _is_installed(kind):
+            print(f"{kind} is not installed: left out")
+    with tempfile.TemporaryDirectory() as folder:
+        for use in ("service", "job"):
+            for hosts in sizes:
+                _print(use, hosts, measure(use, hosts, Path(folder)))
+
+
+def _print(use: str, hosts: int, table: dict[str, Figures]) -> None:
+    unit = "a create" if use == "service" else "an account (list and create)"
+    print(f"{use}: {hosts} TLS hosts, CPU of {unit}")
+    print(f"  {'':26}{'µs':>7}{'ratio':>7}{'/s':>7}{'MiB':>6}{'handshakes':>12}{'sockets':>9}")
+    for kind, row in table.items():
+        ratio = row["us"] / table[_BARE]["us"]
+        print(
+            f"  {kind:26}{row['us']:7.0f}{ratio:7.2f}{row['rate']:7.0f}{row['memory']:6.0f}"
+            f"{row['handshakes']:12.0f}{row['sockets']:9.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["service" | "job" as use, kind, port, hosts, folder]:
+            run = uvloop.run if "uvloop" in kind else asyncio.run
+            contest = _service if use == "service" else _job
+            run(contest(kind, int(port), int(hosts), Path(folder)))
+        case sizes:
+            main([int(size) for size in sizes] or [250, 1_000])

@@ -1,0 +1,52 @@
+"""Histories of several senders on one journal, simulated: as many seeds as you like, in pieces.
+
+A history takes a seed and a fiftieth of a second, and hours of its own time. The figures are the
+seeds a second and the violations; each of these is replayed by `python -m simulation SEED` in
+`tests/`. `python benchmarks/soak_simulation.py SEEDS [FIRST] [PROCESSES]` exits 1 on a violation.
+"""
+
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from simulation.history import run_history
+
+if TYPE_CHECKING:
+    from simulation.history import History
+
+_OF_A_PIECE = 1_000
+
+
+def _brief(seed: int) -> tuple[int, int, Counter[str], tuple[str, ...]]:
+    history: History = run_history(seed)
+    return seed, history.sends, history.troubles, history.violations
+
+
+def main(seeds: int, first: int, processes: int) -> int:
+    """Run the seeds; return how many of them violate a promise."""
+    started, done, sends, bad = time.perf_counter(), 0, 0, 0
+    troubles: Counter[str] = Counter()
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for seed, sent, seen, violations in pool.imap_unordered(
+            _brief, range(first, first + seeds), chunksize=10
+        ):
+            done, sends, bad = done + 1, sends + sent, bad + bool(violations)
+            troubles += seen
+            if violations:
+                print(f"seed {seed}: {'; '.join(violations)}", flush=True)
+            if done % _OF_A_PIECE == 0 or done == seeds:
+                rate = done / (time.perf_counter() - started)
+                print(f"{done:,} seeds  {rate:.1f}/s  {sends:,} sends  {bad} bad", flush=True)
+    print(*(f"  {name}  {count:,}" for name, count in sorted(troubles.items())), sep="\n")
+    return bad
+
+
+if __name__ == "__main__":
+    arguments = [int(one) for one in sys.argv[1:]]
+    defaults = [2_000, 0, os.cpu_count() or 1]
+    sys.exit(1 if main(*arguments, *defaults[len(arguments) :]) else 0)

@@ -1,0 +1,99 @@
+"""A report as a spreadsheet (extra `excel`): a head that stays, a filter, a row for each line."""
+
+import importlib
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from invoicexpress_async.cli.report_style import ReportStyle
+from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.words import word
+from invoicexpress_async.errors import ConfigurationError
+
+T = TypeVar("T")
+_CREATOR: Final = "invoicexpress report"
+_COLUMN_WIDTH: Final = 18
+
+
+@attrs.frozen
+class BookReport(Generic[T]):
+    """What a spreadsheet is made of; it is written as a whole at the end.
+
+    Raises:
+        ConfigurationError: openpyxl is not installed.
+    """
+
+    headings: Sequence[str]
+    rows_of: Callable[[T], Iterable[Sequence[object]]]
+    order: Callable[[T], tuple[int | str, ...]]
+    style: ReportStyle
+    start: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        _openpyxl("")
+
+    def entry(self, one: T) -> str:  # noqa: ARG002  # nothing is written before the end
+        """Return nothing."""
+        return ""
+
+    def end(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def save(self, path: Path, records: Iterable[T]) -> None:
+        """Write the spreadsheet.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        language = self.style.language
+        book = _openpyxl("").Workbook(write_only=True)
+        book.properties.creator = _CREATOR
+        sheet = book.create_sheet("InvoiceXpress")
+        sheet.freeze_panes = "A2"
+        for at in range(1, len(self.headings) + 1):
+            letter = _openpyxl(".utils").get_column_letter(at)
+            sheet.column_dimensions[letter].width = _COLUMN_WIDTH
+        sheet.append([word(one, language) for one in self.headings])
+        count = 1
+        for one in records:
+            for row in self.rows_of(one):
+                sheet.append([_cell(sheet, value, self.style) for value in row])
+                count += 1
+        last = _openpyxl(".utils").get_column_letter(max(1, len(self.headings)))
+        sheet.auto_filter.ref = f"A1:{last}{count}"
+        book.save(path)
+
+
+def is_book_report(path: Path) -> bool:
+    """Whether a file is a spreadsheet that was written here, or is empty."""
+    if not path.stat().st_size:
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _CREATOR.encode() in archive.read("docProps/core.xml")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False
+
+
+def _cell(sheet: object, value: object, style: ReportStyle) -> object:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    # As text, so that nothing in it is computed.
+    cell = _openpyxl(".cell").WriteOnlyCell(sheet, value=None)
+    cell.value = word(printable(str(value)), style.language)
+    cell.data_type = "s"
+    return cell
+
+
+def _openpyxl(module: str) -> Any:  # noqa: ANN401  # an extra, whose types are not ours
+    try:
+        return importlib.import_module(f"openpyxl{module}")
+    except ImportError:
+        pass
+    raise ConfigurationError(
+        "A report in .xlsx needs openpyxl: pip install 'invoicexpress-async[excel]'."
+    )

@@ -1,0 +1,61 @@
+"""`invoicexpress template`: a file of accounts or companies to begin with."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from cyclopts import Parameter
+
+from invoicexpress_async.cli.shell import DONE, echo, program
+from invoicexpress_async.errors import ConfigurationError
+
+_STDOUT: Final = Path("-")
+_FILES: Final = {
+    "accounts": (
+        "account;api_key;serie\n"
+        "my-account;env:MY_ACCOUNT_KEY;\n"
+        "another-account;file:another-account.key;\n"
+    ),
+    "companies": (
+        "organization_name;email;password;fiscal_id;at_subuser;at_password;serie\n"
+        "My Company, Lda;office@example.com;env:MY_COMPANY_PASSWORD;501964843;501964843/1;"
+        "env:MY_COMPANY_AT_PASSWORD;2027\n"
+    ),
+}
+_NEXT: Final = {
+    "accounts": "provision {path} --serie NAME --dry-run",
+    "companies": "onboard {path} --keys-out keys.csv --journal job.db --dry-run",
+}
+
+
+def template(
+    kind: Annotated[Literal["accounts", "companies"], Parameter(help="What the file is to list.")],
+    /,
+    *,
+    out: Annotated[
+        Path | None, Parameter(help="The file; accounts.csv or companies.csv. - is stdout.")
+    ] = None,
+) -> int:
+    """Write a file to begin with; a spreadsheet opens it, and .xlsx is read as well.
+
+    The names in it are made up. Each key and password may be a reference, env:NAME or file:PATH,
+    so that the file holds no secret. A file that is there is kept.
+    """
+    path = out or Path(f"{kind}.csv")
+    if path == _STDOUT:
+        sys.stdout.write(_FILES[kind])
+        return DONE
+    problem = ""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="\r\n") as file:
+            file.write(_FILES[kind])
+    except FileExistsError:
+        problem = "is there already, and is kept: name another with --out"
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}.")
+    echo(f"Wrote {path}. Fill it in, then: {program()} {_NEXT[kind].format(path=path)}")
+    return DONE

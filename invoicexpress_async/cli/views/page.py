@@ -1,0 +1,134 @@
+"""A report as one self-contained page: it needs no network, filters, sorts and prints."""
+
+import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.words import Language, word
+
+_COLOURS: Final[Mapping[str, str]] = {
+    "done": "#2e7d32",
+    "fine": "#2e7d32",
+    "prepared": "#00838f",
+    "partial": "#f9a825",
+    "unplanned": "#f9a825",
+    "unknown": "#8e24aa",
+    "absent": "#8e24aa",
+    "intent": "#8e24aa",
+    "planned": "#9e9e9e",
+}
+_OTHER_COLOUR: Final = "#c62828"
+_STYLE: Final = """
+body{display:flex;flex-direction:column;margin:1.5rem;font:15px/1.4 system-ui,sans-serif;color:#222}
+header{order:-1}h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1rem;margin:1rem 0 .2rem}
+.bar{display:flex;height:1.4rem;margin:.6rem 0;border-radius:4px;overflow:hidden}
+.key button{border:0;background:none;font:inherit;cursor:pointer;padding:0 .8rem 0 0}
+.key i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border-radius:2px}
+main{overflow-x:auto}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #ddd}
+th{position:sticky;top:0;background:#fff;cursor:pointer;white-space:nowrap}
+td.n{text-align:right}td{overflow-wrap:break-word;max-width:60ch}
+tr.a td:first-child{box-shadow:inset 4px 0 #c62828}
+input{font:inherit;padding:.3rem;width:min(24rem,100%)}
+@media print{.tools{display:none}body{margin:0;font-size:10px}main{overflow:visible}
+thead{display:table-header-group}tr{break-inside:avoid}th{position:static}
+.bar,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+@page{size:A4 landscape;margin:12mm}
+"""
+_SCRIPT: Final = """
+const body=document.querySelector('tbody'),rows=[...body.rows],q=document.getElementById('q');
+const n=document.getElementById('n');let column=-1,back=false;
+function filter(){const w=q.value.trim().toLowerCase();let c=0;
+for(const r of rows){const y=!w||r.textContent.toLowerCase().includes(w);r.hidden=!y;c+=y}
+n.textContent=c+' / '+rows.length}
+function sort(i,b){column=i;back=b;const t=r=>r.cells[i].textContent;
+rows.sort((x,y)=>t(x).localeCompare(t(y),undefined,{numeric:true})*(b?-1:1));body.append(...rows)}
+document.querySelectorAll('th').forEach((h,i)=>h.onclick=()=>sort(i,column===i&&!back));
+document.querySelectorAll('.key button').forEach(k=>k.onclick=()=>{q.value=k.dataset.q;filter()});
+q.oninput=filter;const h=new URLSearchParams(location.hash.slice(1));
+q.value=h.get('q')||'';if(h.has('sort'))sort(+h.get('sort'),h.has('back'));filter();
+"""
+
+
+@attrs.frozen(kw_only=True)
+class ReportFacts:
+    """What stands at the top of a page.
+
+    Attributes:
+        counts: How many there are, by state.
+        advice: What needs a person, and what to do about it.
+    """
+
+    counts: Mapping[str, int]
+    advice: Sequence[str]
+
+
+def page_start(title: str, headings: Iterable[str], language: Language) -> str:
+    """Return the beginning of a page, up to the first row."""
+    heads = "".join(f"<th>{_escape(word(one, language))}</th>" for one in headings)
+    return (
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="generator" content="invoicexpress">'
+        '<meta name="viewport" content="width=device-width">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
+        f"<title>InvoiceXpress: {_escape(word(title, language))}</title>"
+        f"<style>{_STYLE}</style></head><body><main><table>"
+        f"<thead><tr>{heads}</tr></thead><tbody>\n"
+    )
+
+
+def page_row(
+    cells: Iterable[tuple[object, bool]], *, needs_person: bool, language: Language
+) -> str:
+    """Return a row: its cells, and of each whether it is a number."""
+    shown = "".join(
+        f"<td{' class=n' if is_number else ''}>{_escape(_text(value, language))}</td>"
+        for value, is_number in cells
+    )
+    return f"<tr{' class=a' if needs_person else ''}>{shown}</tr>\n"
+
+
+def page_end(
+    title: str, facts: ReportFacts, language: Language, now: Callable[[], datetime] = datetime.now
+) -> str:
+    """Return the rest of a page, with what stands above the rows."""
+    counts = {state: count for state, count in facts.counts.items() if count}
+    total = sum(counts.values())
+    bar = "".join(
+        f'<div style="flex:{count};background:{_colour(state)}"></div>'
+        for state, count in counts.items()
+    )
+    key = "".join(
+        f'<button data-q="{_escape(word(state, language))}">'
+        f'<i style="background:{_colour(state)}"></i>{count} {_escape(word(state, language))}'
+        "</button>"
+        for state, count in counts.items()
+    )
+    nothing = word("Nothing needs a person.", language)
+    advice = "".join(f"<li>{_escape(one)}</li>" for one in facts.advice) or f"<li>{nothing}</li>"
+    return (
+        f"</tbody></table></main><header><h1>InvoiceXpress: {_escape(word(title, language))}</h1>"
+        f"<p>{now().astimezone():%Y-%m-%d %H:%M %Z} · {total} {word('rows', language)}</p>"
+        f'<div class="bar">{bar}</div><p class="key">{key}</p>'
+        f"<h2>{word('What to do first', language)}</h2><ul>{advice}</ul>"
+        f'<p class="tools"><input id="q" type="search" aria-label="{word("Filter", language)}" '
+        f'placeholder="{word("Filter", language)}"> <span id="n"></span></p></header>'
+        f"<script>{_SCRIPT}</script></body></html>\n"
+    )
+
+
+def _text(value: object, language: Language) -> str:
+    return "" if value is None else word(str(value), language)
+
+
+def _escape(text: str) -> str:
+    return html.escape(printable(text))
+
+
+def _colour(state: str) -> str:
+    return _COLOURS.get(state, _OTHER_COLOUR)

@@ -1,0 +1,27 @@
+"""How many connections a manager may hold when its owner does not say."""
+
+from typing import Final
+
+# Hundreds of accounts keep their connections; so many over TLS take under 150 MB.
+_MAX_CONNECTIONS: Final = 1_000
+_MIN_CONNECTIONS: Final = 16
+# The interpreter's own, a journal, a log, and what else the program has open.
+OTHER_FILES: Final = 64
+
+
+def open_files_limit() -> int | None:
+    """Return how many files this process may have open; None for any number."""
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def default_max_connections() -> int:
+    """Return 1,000, or fewer where the system allows fewer open files."""
+    limit = open_files_limit()
+    if limit is None:
+        return _MAX_CONNECTIONS
+    return max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, limit - OTHER_FILES))

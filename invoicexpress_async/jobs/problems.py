@@ -1,0 +1,87 @@
+"""What is wrong with a file, by line."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Final, Unpack
+
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.errors.context import ErrorContext
+
+_MOST_PROBLEMS_SHOWN: Final = 20
+_MOST_LINES_NAMED: Final = 3
+# A million bad rows are one mistake: the first of them say what it is.
+_MOST_PROBLEMS_KEPT: Final = 2_000
+
+
+class BadRowsError(ConfigurationError):
+    """Rows of a file cannot be right. Nothing was sent.
+
+    Attributes:
+        problems: The line and the problem of each, at most 2,000; no cell is shown in them.
+        is_whole: Whether the message names every line itself.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        problems: tuple[tuple[int, str], ...] = (),
+        is_whole: bool = True,
+        **context: Unpack[ErrorContext],
+    ) -> None:
+        super().__init__(message, **context)
+        self.problems = problems
+        self.is_whole = is_whole
+
+
+BadRowsError.anchor = ConfigurationError.anchor
+
+
+class Problems:
+    """What is wrong with a file, all of it, shown up to a bound. Never a cell's content.
+
+    A cell may be a key that stands in the wrong column.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: list[tuple[int, str]] = []
+        self._lines: dict[str, list[int]] = {}
+        self._counts: Counter[str] = Counter()
+        self._count = 0
+
+    def add(self, line: int, text: str) -> None:
+        """Note one problem."""
+        self._count += 1
+        if len(self._kept) < _MOST_PROBLEMS_KEPT:
+            self._kept.append((line, text))
+        if text not in self._lines and len(self._lines) == _MOST_PROBLEMS_SHOWN:
+            return
+        self._counts[text] += 1
+        lines = self._lines.setdefault(text, [])
+        if len(lines) < _MOST_LINES_NAMED:
+            lines.append(line)
+
+    def check(self) -> None:
+        """Raise when there are any.
+
+        Raises:
+            BadRowsError: naming the problems by line.
+        """
+        if not self._count:
+            return
+        lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
+        lines += (_told(text, where, self._counts[text]) for text, where in self._lines.items())
+        if left := self._count - self._counts.total():
+            lines.append(f"  … and {left} more")
+        named = sum(map(len, self._lines.values()))
+        raise BadRowsError(
+            "\n".join(lines) + "\n", problems=tuple(self._kept), is_whole=named == self._count
+        )
+
+
+def _told(text: str, lines: list[int], count: int) -> str:
+    if count <= _MOST_LINES_NAMED:
+        return "\n".join(f"  line {line}: {text}" for line in lines)
+    named = ", ".join(map(str, lines))
+    return f"  {count} rows, lines {named}, …: {text}"

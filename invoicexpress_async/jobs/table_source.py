@@ -1,0 +1,165 @@
+"""The rows of a file or of stdin, in whatever form a spreadsheet saved them."""
+
+import codecs
+import importlib
+import io
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import attrs
+
+from invoicexpress_async.errors import ConfigurationError
+
+STDIN: Final = Path("-")
+SHEETS: Final = frozenset({".xlsx", ".xlsm"})
+FORMULA: Final = "\0="
+"""What stands for a cell that a spreadsheet computes."""
+
+# What spreadsheets write first; without one it is UTF-8. The long ones stand before their starts.
+_BYTE_ORDER_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# What Excel in Western Europe saves as "CSV" without "UTF-8" in its name.
+WINDOWS: Final = "cp1252"
+_PIECE: Final = 1 << 20
+
+
+@attrs.frozen
+class TextSource:
+    """A text and how it was encoded."""
+
+    text: io.TextIOWrapper
+    encoding: str
+
+
+def open_text(path: Path) -> TextSource:
+    """Open a text to read it line by line.
+
+    Raises:
+        ConfigurationError: it is no file and no pipe.
+        OSError: it cannot be read.
+        UnicodeError: it is not text.
+    """
+    file = _open(path)
+    try:
+        encoding = _encoding(file)
+    except BaseException:
+        file.close()
+        raise
+    return TextSource(io.TextIOWrapper(file, encoding=encoding, newline=""), encoding)
+
+
+def _open(path: Path) -> BinaryIO:
+    if path == STDIN:
+        if sys.stdin.isatty():
+            raise ConfigurationError("The file is -, and nothing is piped into this command.")
+        return io.BytesIO(sys.stdin.buffer.read())
+    mode = path.stat().st_mode
+    if stat.S_ISFIFO(mode):
+        return io.BytesIO(path.read_bytes())  # it is read twice, to find its encoding
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a socket"
+        raise ConfigurationError(f"{path} is {kind}, and not a file.")
+    return path.open("rb")
+
+
+def is_read_once(path: Path) -> bool:
+    """Whether a path can be read only once, such as a pipe."""
+    return path == STDIN or not (os.access(path, os.R_OK) and path.is_file())
+
+
+def _encoding(file: BinaryIO) -> str:
+    start = file.read(4)
+    file.seek(0)
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if start.startswith(mark):
+            return encoding
+    encoding = "utf-8" if _is_text(file, "utf-8") else WINDOWS
+    if encoding == WINDOWS and (b"\0" in start or not _is_text(file, WINDOWS)):
+        raise UnicodeError
+    return encoding
+
+
+def _is_text(file: BinaryIO, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while piece := file.read(_PIECE):
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+class _Cell(Protocol):
+    value: object
+    data_type: str
+
+
+class _Sheet(Protocol):
+    def iter_rows(self) -> Iterator[tuple[_Cell, ...]]: ...
+
+
+class _Book(Protocol):
+    active: _Sheet | None
+
+    def close(self) -> None: ...
+
+
+def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a spreadsheet's first sheet, as texts, with their numbers.
+
+    Raises:
+        ConfigurationError: it cannot be read, or openpyxl is not installed.
+    """
+    book = _load(path)
+    try:
+        if book.active is not None:
+            for number, row in enumerate(book.active.iter_rows(), 1):
+                yield number, [_cell_text(cell) for cell in row]
+    finally:
+        book.close()
+
+
+def _load(path: Path) -> _Book:
+    problem = ""
+    try:
+        openpyxl = importlib.import_module("openpyxl")
+    except ImportError:
+        raise ConfigurationError(
+            f"{path} is a spreadsheet, which needs openpyxl: "
+            "pip install 'invoicexpress-async[excel]', or save it as CSV UTF-8."
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and forms that it does not keep
+            book: _Book = openpyxl.load_workbook(path, read_only=True)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or 'it is damaged'}"
+    except Exception:  # noqa: BLE001  # openpyxl raises what a damaged file makes its parsers raise
+        problem = "is no spreadsheet that can be read"
+    else:
+        return book
+    raise ConfigurationError(f"{path} {problem}.")
+
+
+def _cell_text(cell: _Cell) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if cell.data_type == "f":
+        return FORMULA
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a spreadsheet has one kind of number
+    return str(value)

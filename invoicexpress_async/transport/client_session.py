@@ -1,0 +1,103 @@
+"""aiohttp's client session as this package needs it: nothing hidden, no limits of its own."""
+
+from ssl import SSLContext
+from typing import Final
+
+import aiohttp
+import attrs
+from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from invoicexpress_async.config import Secret, Timeouts
+
+# aiohttp's own 8,190 bytes and 128 headers are less than proxies and trackers add to a response.
+MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_HEADERS: Final = 256
+
+
+class QuietConnector(aiohttp.TCPConnector):
+    """Lends no connection on which something has come before anything was requested.
+
+    aiohttp takes that for the response to the next request, be the connection new or from its
+    pool.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
+    ) -> Connection:
+        """Return a connection, or raise as for one that was closed."""
+        connection = await super().connect(req, traces, timeout)
+        if getattr(connection.protocol, "should_close", False):
+            connection.close()
+            raise aiohttp.ClientConnectionError
+        return connection
+
+
+@attrs.frozen(kw_only=True)
+class TransportOptions:
+    """What every connection is made with."""
+
+    timeouts: Timeouts
+    user_agent: str
+    ssl_context: SSLContext | None = None
+    proxy: Secret | None = None
+    trace_configs: tuple[aiohttp.TraceConfig, ...] = ()
+    resolver: AbstractResolver | None = None
+
+    @property
+    def proxy_url(self) -> str | None:
+        """The URL of the proxy, with its password: for the call to aiohttp only."""
+        return self.proxy.reveal() if self.proxy else None
+
+
+def make_session(
+    options: TransportOptions, middleware: aiohttp.ClientMiddlewareType, *, limit: int
+) -> aiohttp.ClientSession:
+    """Return a session without cookies, redirects, environment or inflating.
+
+    Args:
+        options: Those of the manager.
+        middleware: Sees each request last, and sends it or not.
+        limit: The connections it may hold; 0 for any number.
+    """
+    timeouts = options.timeouts
+    return aiohttp.ClientSession(
+        connector=QuietConnector(
+            limit=limit, ssl=options.ssl_context or True, resolver=options.resolver
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": options.user_agent,
+        },
+        # The total, which a slow drip cannot defeat, is watched over by the lane, for less.
+        timeout=aiohttp.ClientTimeout(
+            total=None,
+            connect=timeouts.connect_seconds,
+            sock_connect=timeouts.connect_seconds,
+        ),
+        middlewares=(middleware,),
+        trace_configs=[*options.trace_configs],
+        trust_env=False,
+        # Inflated here, in pieces and with a cap.
+        auto_decompress=False,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+    )
+
+
+def abandon_session(session: aiohttp.ClientSession) -> None:
+    """Close its connections without waiting, and without aiohttp's own warnings."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        # Its first step closes the connections; all that follows is waiting.
+        closing = connector.close().__await__()
+        next(closing, None)
+        closing.close()

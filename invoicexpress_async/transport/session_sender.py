@@ -1,0 +1,124 @@
+"""Sends through aiohttp's own client, so that trace hooks and mocks see each request."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from invoicexpress_async.config import Secret
+from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.transport.address import Address, KeyedUrl
+from invoicexpress_async.transport.attempt import Attempt
+from invoicexpress_async.transport.client_session import (
+    TransportOptions,
+    abandon_session,
+    make_session,
+)
+from invoicexpress_async.transport.openings import Openings
+from invoicexpress_async.transport.response import read_answer
+
+T = TypeVar("T")
+
+_JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+# Two passes of the event loop read the end of a connection that has arrived; TLS wants one more.
+_PASSES_TO_SEE_AN_END: Final = 3
+
+
+async def see_what_has_arrived() -> None:
+    """Let the event loop read it, so that a connection that the server has closed is seen."""
+    for _ in range(_PASSES_TO_SEE_AN_END):
+        await asyncio.sleep(0)
+
+
+class AttemptFailedError(Exception):
+    """Stands in for aiohttp's errors below the session: it sends nothing again for this one."""
+
+
+@attrs.define
+class _Sending:
+    """What the session is at."""
+
+    url: URL
+    target: Secret
+    attempt: Attempt
+
+
+class SessionSender:
+    """A session for one lane, with one connection."""
+
+    def __init__(self, origin: str, options: TransportOptions, openings: Openings) -> None:
+        self._options = options
+        self._openings = openings
+        self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
+        self._session = make_session(options, self._send, limit=1)
+        self.has_connection = False
+        """Whether the last response left the connection open, as far as its headers say."""
+
+    async def close(self) -> None:
+        """Close the session with its connection."""
+        await self._session.close()
+
+    def abandon(self) -> None:
+        """Close it without waiting."""
+        abandon_session(self._session)
+
+    async def renew(self) -> None:
+        """Close the connection, so that the next request goes out on a fresh one."""
+        await self._session.close()
+        self._session = make_session(self._options, self._send, limit=1)
+        self.has_connection = False
+
+    async def exchange(
+        self, address: Address, request: Request[T], key: Secret, attempt: Attempt
+    ) -> None:
+        """Send a request and read its response into `attempt`."""
+        attempt.has_secrets = bool(request.secrets)
+        url = URL(address.base + request.path, encoded=True)
+        self._sending = _Sending(url, address.target(request, key), attempt)
+        if not self.has_connection and attempt.opening is None:
+            attempt.opening = await self._openings.begin()
+        self.has_connection = False
+        try:
+            response = await self._session.request(
+                request.method,
+                url,
+                data=request.body or None,
+                headers=_JSON_HEADERS if request.is_with_body else _NO_HEADERS,
+                allow_redirects=False,
+                proxy=self._options.proxy_url,
+                trace_request_ctx=attempt,
+            )
+            attempt.is_sent = True  # a mock answers what never went out
+            try:
+                attempt.answer = await read_answer(
+                    response.status, response.headers, response.content, key
+                )
+            except BaseException:
+                response.close()
+                raise
+            if attempt.answer.problem is not None:
+                response.close()
+            else:
+                self.has_connection = "Connection" not in response.headers
+        finally:
+            # An idle lane holds on to nothing of its last call.
+            self._sending = self._nothing
+
+    async def _send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Add the key, for the expected URL only, and keep aiohttp's errors down here."""
+        sending = self._sending
+        try:
+            if request.url is not sending.url and request.url != sending.url:
+                sending.attempt.failure = "another URL came up than the one to be asked"
+            else:
+                request.url = KeyedUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
+                return await handler(request)
+        except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
+            sending.attempt.fail(error)
+        raise AttemptFailedError

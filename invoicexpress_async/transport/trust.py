@@ -1,0 +1,141 @@
+"""Which open connections can be trusted with a request.
+
+A server or proxy may close an idle connection without saying so, and a request that is on its way
+at that moment is lost unanswered. A read is sent again; a create that is lost so has an unknown
+outcome for good. So what has an effect goes out on a connection that is fresh, or that was used a
+moment ago at an origin which has never let a reused connection die.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.clock import Clock
+
+_TRUSTED_IDLE_SECONDS: Final = 1.0
+# As aiohttp's own pool: what has been idle for longer is not trusted with any request.
+_MAX_IDLE_SECONDS: Final = 15.0
+# A job has an origin for each account: the oldest ones are forgotten, and learned again.
+_MAX_ORIGINS: Final = 20_000
+# A read is cheap to lose: after so long it may show that a death was an accident.
+_FORGIVEN_SECONDS: Final = 60.0
+# The accounts of one provider share their servers: from this many origins that let a connection
+# die, and this many in a hundred of all reuses, the others are not tried one by one.
+_FEW_DEATHS: Final = 3
+_DEATHS_PER_CENT: Final = 10
+
+
+@attrs.define
+class _Origin:
+    """What the reused connections of one origin have shown.
+
+    Attributes:
+        answered_after: The longest idle time after which a request was answered; below 0 when
+            none was.
+        died_after: The shortest idle time after which one was lost.
+        died_at: When that was, the last time.
+        is_probing: Whether a request with an effect is out after a longer idle time than any
+            that was answered: a second one is not risked meanwhile.
+    """
+
+    answered_after: float = -1.0
+    died_after: float = float("inf")
+    died_at: float = float("-inf")
+    is_probing: bool = False
+
+
+class ConnectionTrust:
+    """Learns from each reused connection of one manager whether it was answered."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._origins: OrderedDict[str, _Origin] = OrderedDict()
+        self._answered = 0
+        self._died = 0
+
+    def reuse(self, origin: str, used_at: float, *, has_effect: bool) -> "Reuse | None":
+        """Return the record of a reuse, to be ended; None when the connection is not trusted.
+
+        Args:
+            origin: Where the connection leads.
+            used_at: When its last response was complete.
+            has_effect: Whether a lost request would leave an unknown outcome.
+        """
+        known, idle_seconds = self._origin(origin), self._clock.now() - used_at
+        is_probe = has_effect and idle_seconds > known.answered_after
+        if has_effect:
+            is_trusted = self._may_carry_effects(known, idle_seconds, is_probe=is_probe)
+        else:
+            is_trusted = self._may_carry_reads(known, idle_seconds)
+        if not is_trusted:
+            return None
+        known.is_probing |= is_probe
+        return Reuse(self, known, idle_seconds, is_probe=is_probe)
+
+    def _origin(self, origin: str) -> _Origin:
+        known = self._origins.get(origin)
+        if known is None:
+            known = self._origins[origin] = _Origin()
+            if len(self._origins) > _MAX_ORIGINS:
+                self._origins.popitem(last=False)
+        return known
+
+    def _may_carry_reads(self, known: _Origin, idle_seconds: float) -> bool:
+        is_forgiven = self._clock.now() - known.died_at >= _FORGIVEN_SECONDS
+        return idle_seconds < (_MAX_IDLE_SECONDS if is_forgiven else known.died_after)
+
+    def _may_carry_effects(self, known: _Origin, idle_seconds: float, *, is_probe: bool) -> bool:
+        return (
+            idle_seconds <= _TRUSTED_IDLE_SECONDS
+            and known.died_after == float("inf")
+            and not (is_probe and (known.is_probing or self._is_provider_closing))
+        )
+
+    @property
+    def _is_provider_closing(self) -> bool:
+        total = self._answered + self._died
+        return self._died >= _FEW_DEATHS and self._died * 100 >= total * _DEATHS_PER_CENT
+
+    def now(self) -> float:
+        """Return the time that `used_at` is to be given in."""
+        return self._clock.now()
+
+    def count_answered(self) -> None:
+        """Count a reuse that was answered, over all origins."""
+        self._answered += 1
+
+    def count_died(self) -> float:
+        """Count a reuse that was lost, and return the time."""
+        self._died += 1
+        return self._clock.now()
+
+
+class Reuse:
+    """One request over a connection that was used before."""
+
+    __slots__ = ("_idle_seconds", "_is_probe", "_origin", "_trust")
+
+    def __init__(
+        self, trust: ConnectionTrust, origin: _Origin, idle_seconds: float, *, is_probe: bool
+    ) -> None:
+        self._trust = trust
+        self._origin = origin
+        self._idle_seconds = idle_seconds
+        self._is_probe = is_probe
+
+    def answered(self) -> None:
+        """Note that a response began: the connection was still open at the server."""
+        origin = self._origin
+        origin.answered_after = max(origin.answered_after, self._idle_seconds)
+        self._trust.count_answered()
+
+    def died(self) -> None:
+        """Note that the connection was closed, or hung, before any response."""
+        self._origin.died_at = self._trust.count_died()
+        self._origin.died_after = min(self._origin.died_after, self._idle_seconds)
+
+    def end(self) -> None:
+        """Let the next request be tried, however this one has ended."""
+        if self._is_probe:
+            self._origin.is_probing = False

@@ -1,0 +1,68 @@
+"""What explains itself: codes, errors, states, examples, and how far a job is."""
+
+from pathlib import Path
+
+import pytest
+import test_cli
+from test_cli import Run, accounts_file
+
+from invoicexpress_async.cli.commands import COMMANDS, examples_of
+from invoicexpress_async.sandbox import Sandbox
+
+bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("422/004", ("422/004 on create", "422/004 on register", "not Portuguese")),
+        ("422/2", ("422/002 on create", "sequences ensure", "422/002 on register", "sub-user")),
+        ("401", ("401: ", "Check the account's name and its API key")),
+        ("503", ("503: ",)),
+        ("OutcomeUnknownError", ("Do not send it again",)),
+        ("OutcomeUnknown", ("OutcomeUnknownError: ",)),
+        ("absent", ("a complete list does not show it",)),
+        ("3", ("exit code 3: something was sent whose outcome is not known",)),
+    ],
+)
+async def test_a_code_an_error_a_state_and_an_exit_code_are_explained_offline(
+    run: Run, what: str, words: tuple[str, ...]
+) -> None:
+    ended = await run("explain", what)
+    machine = await run("explain", what, "--json")
+
+    assert (ended.code, machine.code) == (0, 0)
+    assert all(word in ended.out for word in words)
+    assert {line["type"] for line in machine.lines} == {"meaning"}
+
+
+async def test_what_is_nothing_of_ours_is_wrong_usage(run: Run) -> None:
+    ended = await run("explain", "999/123x")
+
+    assert ended.code == 2
+    assert "is no code such as 422/004" in ended.err
+
+
+@pytest.mark.parametrize("command", [one.name for one in COMMANDS])
+async def test_help_of_a_command_is_its_help_with_its_examples(run: Run, command: str) -> None:
+    ended = await run("help", command)
+    same = await run(command, "--help")
+
+    assert ended.code == 0
+    assert ended.out == same.out
+    assert examples_of(command) in ended.out
+
+
+async def test_a_status_says_how_far_a_job_is(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:
+    accounts, journal = accounts_file(tmp_path, sandbox, 4), tmp_path / "job.db"
+    to = ("--serie", "2027", "--base-url", sandbox.base_url, "--journal", journal)
+    await run("provision", accounts, *to, "--limit", "3")
+
+    pilot = await run("status", journal)
+    await run("provision", accounts, *to)
+    whole = await run("status", journal)
+
+    assert "75 % done or prepared." in pilot.out
+    assert "1 run began, at " in pilot.out
+    assert "times are in " in pilot.out
+    assert "100 % done or prepared." in whole.out

@@ -1,0 +1,167 @@
+"""Reports for people: pages, spreadsheets, CSV for Excel in Portugal; what needs a person first."""
+
+import csv
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import openpyxl
+import pytest
+import test_cli
+from test_cli import KEY, Run
+
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount
+
+bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: .ci/run installs it")
+NAMES = ("beta", "alfa", "zeta", "gama")
+
+
+@pytest.fixture
+def accounts(sandbox: Sandbox, tmp_path: Path) -> Path:
+    for name in NAMES:
+        sandbox.add_account(SandboxAccount(name=name, api_key=KEY))
+    sandbox.update_account(SandboxAccount(name="zeta", api_key="another"))
+    path = tmp_path / "accounts.csv"
+    path.write_text("account;api_key\n" + "".join(f"{name};{KEY}\n" for name in NAMES))
+    path.chmod(0o600)
+    return path
+
+
+def job(accounts: Path, sandbox: Sandbox, *more: object) -> tuple[object, ...]:
+    return ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url, *more)
+
+
+def in_browser(page: str, *options: str) -> bytes:
+    line = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *options, page]
+    return subprocess.run(line, capture_output=True, check=True, timeout=120).stdout  # noqa: S603  # a browser
+
+
+def shown_rows(dom: str) -> list[str]:
+    rows = re.findall(r"<tr( class=\"a\")?( hidden=\"\")?>(.*?)</tr>", dom.partition("<tbody>")[2])
+    return [re.findall(r"<td.*?>(.*?)</td>", cells)[1] for _, hidden, cells in rows if not hidden]
+
+
+@needs_chromium
+async def test_a_page_filters_sorts_and_prints_without_a_network(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
+
+    ended = await run(*job(accounts, sandbox, "--report", page))
+    plain = in_browser(page.as_uri(), "--dump-dom").decode()
+    filtered = in_browser(f"{page.as_uri()}#q=refused", "--dump-dom").decode()
+    backwards = in_browser(f"{page.as_uri()}#sort=1&back=1", "--dump-dom").decode()
+    in_browser(page.as_uri(), f"--print-to-pdf={pdf}")
+
+    assert ended.code == 1
+    assert shown_rows(plain) == ["zeta", "alfa", "beta", "gama"]
+    assert shown_rows(filtered) == ["zeta"]
+    assert shown_rows(backwards) == ["zeta", "gama", "beta", "alfa"]
+    assert "1 / 4" in filtered
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+async def test_a_page_is_one_file_with_what_to_do_on_top(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+
+    await run(*job(accounts, sandbox, "--report", page, "--language", "pt"))
+
+    text = page.read_text()
+    assert '<html lang="pt">' in text
+    assert "<th>código FT</th>" in text
+    assert "O que fazer primeiro" in text
+    assert re.search(r"<li>1 refused, 401: Check the account.s name", text.replace("&#x27;", "'"))
+    assert not re.search(r"(src|href)=|url\(|@import|https?://(?!\S*invoicexpress)", text)
+    assert KEY not in text
+
+
+async def test_a_spreadsheet_has_a_row_for_each_document_type(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.xlsx"
+
+    ended = await run(*job(accounts, sandbox, "--report", path))
+    again = await run(*job(accounts, sandbox, "--report", path))
+    path.write_bytes(b"not a report")
+    kept = await run(*job(accounts, sandbox, "--report", path))
+    await run(
+        "audit", accounts, "--base-url", sandbox.base_url, "--report", tmp_path / "audit.xlsx"
+    )
+
+    assert (ended.code, again.code, kept.code) == (1, 1, 2)
+    sheet = openpyxl.load_workbook(tmp_path / "audit.xlsx").active
+    assert sheet is not None
+    head, *rows = sheet.iter_rows(values_only=True)
+    first = dict(zip(head, rows[0], strict=True))
+    assert first["account"] == "alfa"  # without a default, as all are: by account
+    assert sum(row[1] == "alfa" for row in rows) > 10
+    assert sheet.auto_filter.ref
+
+
+async def test_nothing_in_a_report_is_computed_by_a_spreadsheet(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    formula = '=HYPERLINK("http://x")'
+    sandbox.add_sequence("alfa", formula, is_default=True)
+    audit = ("audit", accounts, "--base-url", sandbox.base_url, "--report")
+
+    await run(*audit, tmp_path / "audit.csv")
+    await run(*audit, tmp_path / "audit.xlsx")
+
+    with (tmp_path / "audit.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert f"'{formula}" in cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+    sheet = openpyxl.load_workbook(tmp_path / "audit.xlsx").active
+    assert sheet is not None
+    found = [cell for row in sheet.iter_rows() for cell in row if cell.value == formula]
+    assert {cell.data_type for cell in found} == {"s"}
+
+
+async def test_a_csv_is_as_excel_in_portugal_reads_it(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.csv"
+
+    await run(*job(accounts, sandbox, "--report", path, "--report-format", "excel-pt"))
+
+    text = path.read_bytes().decode()
+    assert text.startswith("\ufeffline;account;serie;state;")
+    assert text.splitlines()[1].split(";")[1] == "zeta"
+
+
+async def test_a_report_of_another_ending_is_refused(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    ended = await run(*job(accounts, sandbox, "--report", tmp_path / "report.doc"))
+
+    assert ended.code == 2
+    assert "ends in none of .html, .xlsx, .csv, .md" in ended.err
+    assert sandbox.requests == []
+
+
+async def test_every_later_report_is_whole_whichever_run_did_the_work(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    journal = ("--journal", tmp_path / "job.db")
+    await run(*job(accounts, sandbox, *journal, "--report", tmp_path / "first.csv"))
+    await run(*job(accounts, sandbox, *journal, "--report", tmp_path / "second.csv"))
+    status = await run("status", tmp_path / "job.db", "--report", tmp_path / "status.csv")
+
+    def codes(name: str) -> list[tuple[str, ...]]:
+        with (tmp_path / name).open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["state"] == "done"]
+        names = ("account", "document_type", "document_sequence_id", "validation_code")
+        return sorted(
+            tuple(row[one] for one in names) for row in rows if row["document_sequence_id"]
+        )
+
+    assert status.code == 0
+    assert len(codes("first.csv")) > 30
+    assert codes("first.csv") == codes("second.csv") == codes("status.csv")

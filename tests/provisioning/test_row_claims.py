@@ -1,0 +1,121 @@
+"""What the claim of another sender means for a row, and a claim that comes too late."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from fakes import FakeClock
+from job_process import ask
+
+from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
+from invoicexpress_async.call.claims import ClaimEnd, Claims
+from invoicexpress_async.jobs.claims import JournalClaims
+from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.provisioning import (
+    Plan,
+    PlanRow,
+    RowState,
+    SqliteJournal,
+    provision,
+)
+from invoicexpress_async.provisioning.row_claims import RowClaims
+from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.sandbox import FaultServer, SandboxAccount
+
+KEY = "canary-key-7f3a9c"
+THEIRS: Intent = {
+    "version": 1,
+    "operation": "create",
+    "account": "acme",
+    "serie": "2027",
+    "sequence_id": None,
+    "is_default": False,
+    "had_sequences": False,
+    "sent_at": 2_000.0,
+}
+
+
+@attrs.define
+class OneClaim:
+    """Wins, or loses to another; it takes its time."""
+
+    clock: FakeClock
+    other: Intent | None = None
+    seconds: float = 0.0
+    ends: list[ClaimEnd] = attrs.field(factory=list)
+    token: str | None = "mine"
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        del intent
+        self.clock.advance(self.seconds)
+        return self.other
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        del intent
+        self.ends.append(end)
+
+    def observe(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+    def forget(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+
+async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_replaced_it() -> None:
+    seen = Timestamp(wall=1_000.0, steady=1_000.0, boot="")
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row, absent_since=seen, unknown_since=1_000.0, reads=5)
+    inner: Claims = OneClaim(FakeClock(), other=THEIRS)
+
+    await RowClaims(task, inner).claim({**THEIRS, "sent_at": 3_000.0})
+
+    assert task.intent == THEIRS
+    assert (task.absent_since, task.unknown_since, task.reads) == (None, None, 0)
+
+
+async def test_time_since_the_send_of_another_is_counted_from_when_it_was_first_seen() -> None:
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row)
+
+    await RowClaims(task, OneClaim(FakeClock(), other=THEIRS)).claim(THEIRS)
+
+    assert task.sent_at().seconds_until(Timestamp.now()) < 60.0
+
+
+@pytest.mark.fault(64)
+async def test_a_process_that_was_frozen_while_it_claimed_sends_nothing() -> None:
+    clock = FakeClock()
+    claims = OneClaim(clock, seconds=61.0)
+    async with (
+        FaultServer(accounts=[SandboxAccount(name="acme", api_key=KEY)]) as server,
+        SessionManager(base_url=server.base_url, clock=clock) as manager,
+    ):
+        account = manager.account("acme", KEY).claiming(claims)
+        with pytest.raises(DeadlineExceededError, match="It was not sent"):
+            await account.sequences.ensure("2027", shared=False)
+
+        posts = server.oracle.posts("acme")
+
+    assert posts == 0
+    assert claims.ends == [ClaimEnd.NOT_SENT]
+
+
+@pytest.mark.fault(51, 63)
+async def test_a_later_run_counts_anothers_send_from_when_it_was_first_seen(tmp_path: Path) -> None:
+    path = tmp_path / "job.db"
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027")])
+    retry = RetryPolicy(attempts=1, read_after_seconds=(0.01,))
+    async with (
+        FaultServer(accounts=[SandboxAccount(name="acme", api_key=KEY)]) as server,
+        SessionManager(base_url=server.base_url, retry=retry) as manager,
+        SqliteJournal(path) as journal,
+    ):
+        claims = JournalClaims(journal)
+        assert await claims.claim({**THEIRS, "sent_at": 1_000.0}) is None
+        report = await provision(manager, plan, journal=journal)
+
+    ((text,),) = ask(path, "SELECT intended_at FROM rows")
+
+    assert [one.state for one in report.outcomes] == [RowState.ABSENT]
+    assert Timestamp.parse(str(text)).seconds_until(Timestamp.now()) < 60.0

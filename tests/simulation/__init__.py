@@ -1,0 +1,1 @@
+"""The real client and journal on a simulated machine: each seed is one history."""

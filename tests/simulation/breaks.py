@@ -1,0 +1,110 @@
+"""Promises broken on purpose: each must be caught, or the simulation sees nothing."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final
+from unittest import mock
+
+import attrs
+
+from invoicexpress_async.call import execute
+from invoicexpress_async.call.claims import OpenClaim
+from invoicexpress_async.jobs.sqlite import SqliteJournal, batch
+from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
+from invoicexpress_async.protocol.decision import decide as genuine_decide
+from invoicexpress_async.provisioning import reschedule
+from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
+
+Break = Callable[[], contextlib.AbstractContextManager[object]]
+
+
+def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
+    """A claim is taken for won before it is committed."""
+
+    async def claim(journal: SqliteJournal, claim: Any, *changes: Any) -> None:
+        task = asyncio.ensure_future(journal.writer.claim(claim, changes))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    return mock.patch.object(SqliteJournal, "claim", claim)
+
+
+def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
+    """Whoever claims wins, whatever is there."""
+    return mock.patch.object(batch, "_is_free", return_value=True)
+
+
+def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:
+    """An intent is sent however long it has waited."""
+    return mock.patch.object(execute, "MAX_SECONDS_BEFORE_SEND", float("inf"))
+
+
+def _measure_the_wait_late() -> contextlib.AbstractContextManager[object]:
+    """The time in which a claim became durable is not counted."""
+
+    def opened(*, since: float, **rest: Any) -> OpenClaim:
+        del since
+        return OpenClaim(since=asyncio.get_running_loop().now, **rest)  # type: ignore[attr-defined]  # a simulated loop has it
+
+    return mock.patch.object(execute, "OpenClaim", opened)
+
+
+def _resend_on_absence() -> contextlib.AbstractContextManager[object]:
+    """One list without it is enough to send again."""
+    genuine = ReschedulePolicy.next_turn_at
+
+    def next_turn_at(policy: ReschedulePolicy, task: Any, outcome: Any) -> float | None:
+        due = genuine(policy, task, outcome)
+        if task.intent is not None and outcome.state == "absent":
+            task.resend_allowed = True
+            return policy.clock.now()
+        return due
+
+    return mock.patch.object(ReschedulePolicy, "next_turn_at", next_turn_at)
+
+
+def _resend_soon() -> contextlib.AbstractContextManager[object]:
+    """Two lists are enough, a few minutes apart."""
+    genuine = ReschedulePolicy.of_run.__func__  # type: ignore[attr-defined]  # of a class method
+
+    def of_run(kind: type[ReschedulePolicy], *rest: Any) -> ReschedulePolicy:
+        policy: ReschedulePolicy = genuine(kind, *rest)
+        is_allowed = policy.resend_absent_after is not None
+        return attrs.evolve(policy, resend_absent_after=240.0 if is_allowed else None)
+
+    return mock.patch.object(reschedule.ReschedulePolicy, "of_run", classmethod(of_run))
+
+
+def _retry_blindly() -> contextlib.AbstractContextManager[object]:
+    """A create whose answer was lost is sent again at once."""
+
+    def decide(operation: Operation, evidence: Evidence, *rest: Any, **named: Any) -> Decision:
+        if operation is Operation.CREATE and evidence is Evidence.UNKNOWN and named["attempt"] < 2:
+            return Decision(action=Action.RETRY, after_seconds=1.0)
+        return genuine_decide(operation, evidence, *rest, **named)
+
+    return mock.patch.object(execute, "decide", decide)
+
+
+BREAKS: Final[dict[str, Break]] = {
+    "a claim is taken for won before it is durable": _claim_before_durable,
+    "whoever claims wins": _ignore_the_token,
+    "what has waited for long is sent all the same": _forget_the_withdrawal,
+    "the time of the claim itself is not counted": _measure_the_wait_late,
+    "one list without it is enough": _resend_on_absence,
+    "two lists a few minutes apart are enough": _resend_soon,
+    "a lost answer is tried again": _retry_blindly,
+}
+
+
+@contextlib.contextmanager
+def broken(name: str | None) -> Generator[None]:
+    """Break one promise for the block; none for None."""
+    with BREAKS[name]() if name is not None else contextlib.nullcontext():
+        yield
+
+
+def first_caught(name: str, seeds: Sequence[int], run: Callable[[int], bool]) -> int | None:
+    """Return how many seeds it takes until `run` finds a violation; None if it never does."""
+    with broken(name):
+        return next((at for at, seed in enumerate(seeds, 1) if run(seed)), None)

@@ -1,0 +1,344 @@
+"""An event loop with virtual time, on which several simulated processes take turns."""
+
+import asyncio
+import functools
+import heapq
+import itertools
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+import attrs
+
+T = TypeVar("T")
+P = TypeVar("P", bound=asyncio.Protocol)
+Ts = TypeVarTuple("Ts")
+
+# What a callback costs; enough that no two of one process run at the same instant.
+_STEP_SECONDS: Final = 2e-5
+# A task may await a little while it is cancelled, and be cancelled again in what it awaits then.
+_MOST_CANCELS: Final = 20
+_UNWIND_SECONDS: Final = 30.0
+_PROCESS: ContextVar["Process"] = ContextVar("process")
+
+
+@attrs.define(eq=False)
+class Machine:
+    """What processes share that run on one machine.
+
+    Attributes:
+        boot: Which start of which machine it is.
+        slept_seconds: How far its monotonic clock is behind: it stops in a suspended machine.
+        wall_offset: How far its wall clock is off.
+    """
+
+    boot: str
+    slept_seconds: float = 0.0
+    wall_offset: float = 0.0
+
+
+@attrs.define(eq=False)
+class Process:
+    """One simulated process: what it has to run, and what it knows of time.
+
+    A callback belongs to the process whose context it was made in. One that is dead runs nothing
+    any more; one that is frozen runs everything later.
+
+    Attributes:
+        name: For the trace.
+        machine: Where it runs.
+        is_alive: Whether what it does has an effect.
+        is_running: Whether its callbacks are run at all.
+        frozen_until: On the loop's clock.
+        context: Of what comes to it from outside.
+        ready: What it runs next, in order, as a real event loop would.
+        tasks: All that it has begun and that has not ended, in their order.
+        on_end: Called when it is killed.
+    """
+
+    name: str
+    machine: Machine
+    is_alive: bool = True
+    is_running: bool = True
+    frozen_until: float = 0.0
+    context: Context = attrs.field(factory=Context)
+    ready: "deque[asyncio.Handle]" = attrs.field(factory=deque)
+    tasks: "dict[asyncio.Task[Any], None]" = attrs.field(factory=dict)
+    on_end: Callable[[], None] = lambda: None
+
+    def kill(self) -> None:
+        """End it as kill -9 does: no callback of it runs from now on."""
+        self.is_alive = self.is_running = False
+        self.on_end()
+
+
+class _Timer(asyncio.TimerHandle):
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process, when: float, *rest: Any) -> None:
+        super().__init__(when, *rest)
+        self.process = process
+
+
+class StuckError(AssertionError):
+    """Nothing can ever run again, or too much has run."""
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks in an order that its seed decides: each process's own first come first served.
+
+    Attributes:
+        now: Virtual seconds, of the whole simulated world.
+        errors: What callbacks raised that nobody has caught.
+        on_switch: Called with the process that is to run.
+        connect: Opens a connection, or raises.
+        make_transport: Returns the transport of an open one.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self.now = 1_000.0
+        self.world = Process("world", Machine("world"))
+        self.errors: list[str] = []
+        self.on_switch: Callable[[Process], None] = lambda _: None
+        self.connect: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.make_transport: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
+        self._chance = chance
+        self._processes: list[Process] = [self.world]
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._order = itertools.count()
+        self._steps_left = 0
+
+    @property
+    def process(self) -> Process:
+        """The process that runs now."""
+        return _PROCESS.get(self.world)
+
+    async def run_process(
+        self, name: str, machine: Machine, main: Callable[[], Coroutine[Any, Any, None]]
+    ) -> bool:
+        """Run a process until it ends; return whether that was by itself."""
+        ended = self.create_future()
+        process = Process(name, machine)
+        process.on_end = lambda: self.call_in(self.world, _set, ended)
+        process.context.run(_PROCESS.set, process)
+        self._processes.append(process)
+        task = process.context.copy().run(self.create_task, main())
+        task.add_done_callback(lambda _: process.on_end())
+        await ended
+        if process.is_alive:
+            task.result()
+            process.tasks.pop(task, None)
+        return process.is_alive
+
+    def end(self, *, steps: int) -> None:
+        """Let all tasks unwind, without any effect, so that none is left open."""
+        dead = self._processes
+        for process in dead:
+            process.on_end = lambda: None
+            process.kill()
+            process.is_running, process.frozen_until = True, 0.0
+        for _ in range(_MOST_CANCELS):
+            tasks = [task for process in dead for task in process.tasks]
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            until = self.now + _UNWIND_SECONDS
+            self.run_until(functools.partial(self._is_after, until, dead), steps=steps)
+
+    def _is_after(self, until: float, dead: list[Process]) -> bool:
+        is_idle = not any(process.ready for process in dead)
+        return not any(one.tasks for one in dead) or (is_idle and self._next_at() > until)
+
+    def _next_at(self) -> float:
+        times = [self._timers[0][0]] if self._timers else []
+        times += [one.frozen_until for one in self._processes if one.ready and one.is_running]
+        return min(times, default=float("inf"))
+
+    def call_in(self, process: Process, callback: Callable[..., object], *args: object) -> None:
+        """Call it soon, in a process."""
+        self.call_soon(callback, *args, context=process.context)
+
+    def run_until(self, is_over: Callable[[], bool], *, steps: int) -> None:
+        """Run callbacks until it is over.
+
+        Raises:
+            StuckError: that will not come, or it takes more than `steps`.
+        """
+        before = asyncio._get_running_loop()  # noqa: SLF001  # as asyncio's own loops do
+        asyncio._set_running_loop(self)  # noqa: SLF001
+        self._steps_left = steps
+        try:
+            while not is_over():
+                self._step()
+        finally:
+            asyncio._set_running_loop(before)  # noqa: SLF001
+
+    def sleep(self, machine: Machine, seconds: float) -> None:
+        """Suspend a machine with all its processes; the world and other machines go on."""
+        machine.slept_seconds += seconds
+        for process in self._processes:
+            if process.machine is machine:
+                process.frozen_until = max(process.frozen_until, self.now) + seconds
+
+    def in_world(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Call it later whatever becomes of the process that runs now."""
+        self._add_timer(self.world, self.now + delay, callback, args, None)
+
+    def _step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise StuckError("the history does not end")
+        self._admit_due()
+        able = [
+            one
+            for one in self._processes
+            if one.ready and one.is_running and one.frozen_until <= self.now
+        ]
+        if not able:
+            self._jump()
+            return
+        process = able[0] if len(able) == 1 else self._chance.choice(able)
+        handle = process.ready.popleft()
+        if not handle.cancelled():
+            self.now += _STEP_SECONDS
+            self.on_switch(process)
+            handle._run()  # noqa: SLF001  # as asyncio's own loops do
+
+    def _admit_due(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now:
+            _, _, timer = heapq.heappop(self._timers)
+            process = timer.process
+            if timer.cancelled():
+                continue
+            when = timer.when() + process.machine.slept_seconds
+            if when > self.now:  # its clock stood still meanwhile
+                heapq.heappush(self._timers, (when, next(self._order), timer))
+            else:
+                process.ready.append(timer)
+
+    def _jump(self) -> None:
+        when = self._next_at()
+        if when == float("inf"):
+            raise StuckError("nothing is left to run")
+        self.now = max(self.now, when)
+
+    def _add_timer(
+        self,
+        process: Process,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: Context | None,
+    ) -> _Timer:
+        timer = _Timer(process, when - process.machine.slept_seconds, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    # What asyncio and aiohttp ask of a loop.
+
+    def time(self) -> float:
+        return self.now - self.process.machine.slept_seconds
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        process = self.process if context is None else context.get(_PROCESS, self.world)
+        process.ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self._add_timer(
+            self._process_of(context), self.now + max(0.0, delay), callback, args, context
+        )
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        process = self._process_of(context)
+        return self._add_timer(
+            process, when + process.machine.slept_seconds, callback, args, context
+        )
+
+    def _process_of(self, context: Context | None) -> Process:
+        return self.process if context is None else context.get(_PROCESS, self.world)
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: object,
+    ) -> "asyncio.Task[T]":
+        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=name, context=context)
+        tasks = self._process_of(context).tasks
+        tasks[task] = None
+        task.add_done_callback(lambda one: tasks.pop(one, None))
+        return task
+
+    async def sock_connect(self, sock: socket.socket, address: object) -> None:
+        # aiohttp has made a socket to be connected; it never is, nothing goes through it.
+        del address
+        if self.connect is not None:
+            await self.connect()
+        sock.close()
+
+    async def create_connection(  # type: ignore[override]  # of its many arguments, what matters
+        self, protocol_factory: Callable[[], P], *_: object, **__: object
+    ) -> tuple[asyncio.Transport, P]:
+        """Make a transport; there is no TLS on it."""
+        assert self.make_transport is not None
+        protocol = protocol_factory()
+        transport = self.make_transport(protocol)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def run_in_executor(  # type: ignore[override]  # a coroutine in place of a future
+        self, executor: object, func: Callable[[*Ts], T], *args: *Ts
+    ) -> T:
+        del executor
+        await asyncio.sleep(0.001)
+        return func(*args)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Nothing to count: a cancelled timer is dropped when its time comes."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        process = self.process
+        if process.is_alive:
+            what = f"{context.get('message')}: {context.get('exception')!r}"
+            self.errors.append(f"{process.name}: {what}")
+
+
+def _set(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.set_result(None)

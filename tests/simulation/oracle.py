@@ -1,0 +1,157 @@
+"""What may never happen, in whatever history."""
+
+import sqlite3
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.provisioning import ProvisioningReport, RowState
+from simulation.loop import SimulatedLoop
+from simulation.server import Message, Server
+from simulation.trace import Trace
+
+KEY: Final = "canary-key-0123456789"
+_AGAIN_SECONDS: Final = 900.0
+# The time is counted from the intent, and its request leaves at most so much later; an answer is
+# as old as an attempt may take.
+_TOLERANCE_SECONDS: Final = 135.0
+
+Subject = tuple[str, str, str]
+"""The kind of a request, its account and its serie or id: as the journal's intents have it."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Oracle:
+    """Sees every first byte and every answer, and says what is wrong.
+
+    Attributes:
+        violations: What was seen.
+        sends: When each intent was sent.
+        may_resend: The processes that have opted in to send again what is absent.
+    """
+
+    loop: SimulatedLoop
+    server: Server
+    trace: Trace
+    path: Path
+    violations: list[str] = attrs.field(factory=list)
+    sends: "defaultdict[Subject, list[float]]" = attrs.field(factory=lambda: defaultdict(list))
+    may_resend: set[str] = attrs.field(factory=set)
+    _lists: "defaultdict[str, list[tuple[float, frozenset[str]]]]" = attrs.field(
+        factory=lambda: defaultdict(list)
+    )
+    _reader: sqlite3.Connection | None = None
+
+    def complain(self, text: str) -> None:
+        """Note a violation."""
+        self.trace.note(f"VIOLATION {text}")
+        self.violations.append(text)
+
+    def on_send(self, request: Message) -> None:
+        """See the first byte of a request."""
+        subject = _subject(request)
+        if subject is None:
+            return
+        self._check_durable(subject)
+        before = self.sends[subject]
+        if before and not self._may_send_again(subject, before[-1]):
+            self.complain(f"{request.label} was sent {len(before) + 1} times")
+        before.append(self.loop.now)
+
+    def on_refused(self, request: Message) -> None:
+        """See a refusal reach the client: that send had no effect, and does not count."""
+        subject = _subject(request)
+        if subject is not None and self.sends[subject]:
+            self.sends[subject].pop()
+
+    def on_list(self, account: str, payload: Any) -> None:
+        """See a complete list reach a client."""
+        names = frozenset(row["serie"] for row in payload["sequences"])
+        self._lists[account].append((self.loop.now, names))
+
+    def on_report(self, report: ProvisioningReport) -> None:
+        """See what a job reports."""
+        for outcome in report.outcomes:
+            row = outcome.row
+            if outcome.state is RowState.DONE:
+                self.on_done(row.account, row.serie)
+            if outcome.error is not None:
+                self.on_error(outcome.error)
+        if report.problem is not None:
+            self.on_error(report.problem)
+        self.on_text(repr(report))
+
+    def on_done(self, account: str, serie: str) -> None:
+        """See a series reported as there."""
+        if not self.server.found(account, serie):
+            self.complain(f"{account} {serie} was reported done and is not there")
+
+    def on_error(self, error: BaseException) -> None:
+        """See what a program reports; anything that is not ours is a bug."""
+        self.on_text(f"{error} {error!r} {vars(error)}")
+        if not isinstance(error, InvoiceXpressError):
+            self.complain(f"an error of another kind: {error!r}")
+
+    def at_the_end(self, wanted: list[tuple[str, str]]) -> None:
+        """Check what the whole history came to."""
+        for account, serie in wanted:
+            found = self.server.found(account, serie)
+            if len(found) != 1:
+                self.complain(f"in the end {account} has {len(found)} series {serie}")
+            # A register that may have been sent is never sent again: it stays open for ever.
+            may_be_open = any(not row.is_registered for row in found)
+            state = self._state(account, serie)
+            if state != "done" and not (state == "unknown" and may_be_open):
+                self.complain(f"in the end {account} {serie} is {state}")
+        for text in self.loop.errors:
+            self.complain(f"unhandled: {text}")
+        for path in sorted(self.path.parent.iterdir()):
+            self.on_text(path.read_bytes().decode(errors="replace"))
+
+    def close(self) -> None:
+        """Close what reads the journal."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def on_text(self, text: str) -> None:
+        """See what a person or the disk gets."""
+        if KEY in text:
+            self.complain("the key shows")
+
+    def _may_send_again(self, subject: Subject, last: float) -> bool:
+        kind, account, serie = subject
+        if kind != "create" or self.loop.process.name not in self.may_resend:
+            return False
+        need = _AGAIN_SECONDS - _TOLERANCE_SECONDS
+        absent = [at for at, names in self._lists[account] if serie not in names]
+        first = next((at for at in absent if at >= last + need), None)
+        return first is not None and absent[-1] >= first + need
+
+    def _check_durable(self, subject: Subject) -> None:
+        query = (
+            "SELECT 1 FROM intents WHERE state = 'intent' AND kind = ? AND account = ? "
+            "AND subject = ?"
+        )
+        if not self._read(query, subject):
+            self.complain(f"{' '.join(subject)} was sent before its intent was durable")
+
+    def _state(self, account: str, serie: str) -> str:
+        query = "SELECT state FROM rows WHERE account = ? AND serie = ?"
+        rows = self._read(query, (account, serie))
+        return str(rows[0][0]) if rows else "not in the journal"
+
+    def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.path)
+        return self._reader.execute(query, values).fetchall()
+
+
+def _subject(request: Message) -> Subject | None:
+    if request.method == "POST":
+        return "create", request.account, request.serie
+    if request.path.endswith("register.json"):
+        return "register", request.account, request.path.split("/")[2]
+    return None

@@ -1,0 +1,149 @@
+"""What the simulated processes run: a job, and a web service beside it, on one journal."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.provisioning import (
+    Plan,
+    PlanRow,
+    ProvisioningReport,
+    RunSettings,
+    provision,
+)
+from simulation.disk import Disk, SimulatedJournal
+from simulation.loop import SimulatedLoop
+from simulation.network import Resolver
+from simulation.oracle import KEY, Oracle
+from simulation.sources import SimulatedClock
+from simulation.trace import Trace
+
+_DEADLINES: Final = (3.0, 30.0, 180.0, 400.0)
+
+
+@attrs.frozen(kw_only=True)
+class Programs:
+    """The programs of one history: what they do is real, and the oracle sees what they say.
+
+    Attributes:
+        wanted: The accounts and their series.
+        is_default: Whether the first serie is to be the default.
+        concurrency: Of a job.
+        path: The journal's.
+    """
+
+    loop: SimulatedLoop
+    disk: Disk
+    oracle: Oracle
+    trace: Trace
+    chance: random.Random
+    wanted: list[tuple[str, str]]
+    is_default: bool
+    concurrency: int
+    path: Path
+
+    async def job(self, name: str, resend_absent_after: float | None) -> None:
+        """Ensure everything that is wanted."""
+        self.trace.note("begins")
+        settings = RunSettings(resend_absent_after=resend_absent_after)
+        try:
+            async with self._journal() as journal, self._manager() as manager:
+                report = await provision(
+                    manager,
+                    self._plan(),
+                    journal=journal,
+                    concurrency=self.concurrency,
+                    settings=settings,
+                )
+        except Exception as error:  # noqa: BLE001  # whatever it is, the oracle judges it
+            self._see(name, f"ends: {type(error).__name__}", partial(self.oracle.on_error, error))
+        else:
+            self._see(name, _brief(report), partial(self.oracle.on_report, report))
+
+    async def service(self, name: str) -> None:
+        """Answer some requests, several at a time, and settle what an earlier process left."""
+        self.trace.note("begins")
+        try:
+            async with (
+                self._journal() as journal,
+                self._manager(journal) as manager,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(self._resume(name, manager))
+                for _ in range(self.chance.randint(1, 5)):
+                    group.create_task(self._request(name, manager))
+        except Exception as error:  # noqa: BLE001  # as above
+            self._see(name, f"ends: {type(error).__name__}", partial(self.oracle.on_error, error))
+        else:
+            self._see(name, "ends", lambda: None)
+
+    async def _request(self, name: str, manager: SessionManager) -> None:
+        await asyncio.sleep(self.chance.choice((0.0, 0.05, 200.0)) * self.chance.random())
+        account, serie = self.chance.choice(self.wanted)
+        seconds, is_shared = self.chance.choice(_DEADLINES), self.chance.random() < 0.5
+        sequences = manager.account(account, KEY).sequences
+        call = sequences.ensure(serie, timeout_seconds=seconds, shared=is_shared)
+        try:
+            if self.chance.random() < 0.2:  # as a client that goes away
+                call = asyncio.wait_for(call, seconds * self.chance.random())
+            await call
+        except TimeoutError as error:
+            if type(error) is not TimeoutError:  # one of ours is one, too
+                self._see_error(name, f"{account} {serie}", error)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._see_error(name, f"{account} {serie}", error)
+        else:
+            done = partial(self.oracle.on_done, account, serie)
+            self._see(name, f"{account} {serie} is there", done)
+
+    async def _resume(self, name: str, manager: SessionManager) -> None:
+        if self.chance.random() < 0.5:
+            return
+        try:
+            for intent in await manager.read_unresolved():
+                account = manager.account(intent["account"], KEY)
+                sequence = await account.sequences.resume(intent, timeout_seconds=60.0)
+                done = partial(self.oracle.on_done, intent["account"], sequence.serie)
+                self._see(name, f"{intent['account']} {sequence.serie} was resumed", done)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._see_error(name, "resume", error)
+
+    def _see_error(self, name: str, what: str, error: Exception) -> None:
+        text = f"{what}: {type(error).__name__}"
+        self._see(name, text, partial(self.oracle.on_error, error))
+
+    def _see(self, name: str, text: str, judge: Callable[[], None]) -> None:
+        if self.loop.process.is_alive:
+            self.trace.note(text, process=name)
+            judge()
+
+    def _journal(self) -> SimulatedJournal:
+        return SimulatedJournal(self.path, self.disk)
+
+    def _manager(self, journal: SimulatedJournal | None = None) -> SessionManager:
+        return SessionManager(clock=SimulatedClock(self.loop), resolver=Resolver(), journal=journal)
+
+    def _plan(self) -> Plan:
+        first = self.wanted[0][1]
+        return Plan(
+            rows=[
+                PlanRow(
+                    account=account,
+                    api_key=KEY,
+                    serie=serie,
+                    is_default=self.is_default and serie == first,
+                )
+                for account, serie in self.wanted
+            ]
+        )
+
+
+def _brief(report: ProvisioningReport) -> str:
+    states = " ".join(f"{one.row.account}/{one.row.serie}={one.state}" for one in report.outcomes)
+    return f"ends: {states}; {type(report.problem).__name__ if report.problem else 'no problem'}"

@@ -1,0 +1,65 @@
+"""Where a program gets time and chance from: the system's are replaced for one history."""
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import Generator
+from typing import Any, Final
+
+from invoicexpress_async.jobs import timestamps
+from simulation.loop import SimulatedLoop
+
+_EPOCH: Final = 1_798_700_000.0  # in the last days of 2026
+
+
+class SimulatedClock:
+    """The package's `Clock`, on a simulated loop."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        self._loop = loop
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def uptime(self) -> float:
+        return self._loop.now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout_at(self, when: float) -> asyncio.Timeout:
+        return asyncio.timeout_at(when)
+
+
+@contextlib.contextmanager
+def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
+    """Let `time`, `os.urandom` and `random.Random` come from the loop and the seed for the block.
+
+    Each machine has clocks of its own. `clock_gettime` is the clock that counts sleep.
+    """
+
+    class Seeded(random.Random):
+        def __init__(self, x: Any = None) -> None:
+            super().__init__(chance.getrandbits(64) if x is None else x)
+
+    replaced: tuple[tuple[Any, str, object], ...] = (
+        (time, "monotonic", loop.time),
+        (time, "time", lambda: _EPOCH + loop.now + loop.process.machine.wall_offset),
+        (time, "clock_gettime", lambda _: loop.now),
+        (os, "urandom", chance.randbytes),
+        (random, "_urandom", chance.randbytes),
+        (random, "Random", Seeded),
+        # Of the one machine that this runs on, and set to the machine that runs by the loop.
+        (timestamps, "BOOT_ID", ""),
+    )
+    before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    for module, name, value in replaced:
+        setattr(module, name, value)
+    loop.on_switch = lambda process: vars(timestamps).update(BOOT_ID=process.machine.boot)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)

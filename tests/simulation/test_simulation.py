@@ -1,0 +1,83 @@
+"""Hundreds of histories of several senders on one journal: at most one send of each intent."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from simulation.breaks import BREAKS, first_caught
+from simulation.history import run_history
+from simulation.troubles import Fate
+
+SEEDS_OF_A_CHUNK = 50
+CHUNKS = 8
+GATE = range(SEEDS_OF_A_CHUNK * CHUNKS)
+TESTS = Path(__file__).parents[1]
+MOMENTS = (
+    "a batch is handed to the disk",
+    "a batch is committed",
+    "a commit is acknowledged",
+    "a commit is known",
+    "a claim is won",
+    "the first byte of a request leaves",
+)
+
+
+@pytest.mark.fault(46, 48, 51, 60, 63, 64)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_in_no_history_is_an_intent_sent_twice_lost_or_falsely_done(chunk: int) -> None:
+    for seed in GATE[chunk * SEEDS_OF_A_CHUNK :][:SEEDS_OF_A_CHUNK]:
+        history = run_history(seed)
+
+        assert not history.violations, history.report()
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name.replace(" ", "-")) for name in BREAKS])
+def test_a_broken_promise_is_caught_within_the_seeds_of_the_gate(name: str) -> None:
+    assert first_caught(name, GATE, lambda seed: bool(run_history(seed).violations)) is not None
+
+
+def test_equal_seeds_give_equal_histories_in_any_process() -> None:
+    code = "import sys; from simulation.history import run_history; "
+    code += "print(*[run_history(seed).digest for seed in range(20)])"
+    outputs = [
+        subprocess.run(  # noqa: S603  # our own code
+            [sys.executable, "-c", code],
+            cwd=TESTS,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+
+    assert outputs[0] == outputs[1]
+    assert len(set(outputs[0].split())) == 20
+
+
+def test_a_history_is_printed_by_its_seed() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "simulation", "3"],
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+    assert printed == run_history(3).report() + "\n"
+
+
+def test_histories_have_every_kind_of_trouble_at_every_moment() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(150):
+        seen += run_history(seed).troubles
+
+    moments = {f"{what} as {moment}" for moment in MOMENTS for what in ("KILLED", "FROZEN")}
+    fates = {f"{kind}: {fate}" for fate in Fate for kind in ("read", "write")}
+    assert seen.keys() >= moments | fates | {"CLOCK SET", "DISK FULL"}
