@@ -208,6 +208,7 @@ BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
 )
 TRANSPORTS: tuple[type[ix.TransportError], ...] = (
     ix.ConnectionFailedError,
+    ix.UntrustedConnectionError,
     ix.DeadlineExceededError,
 )
 

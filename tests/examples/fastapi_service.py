@@ -144,7 +144,7 @@ async def show_all(account: Account, seconds: Deadline) -> JSONResponse:
 
 @app.get("/companies/{account}/sequences/resume/{token}")
 async def resume(token: str, account: Account, seconds: Deadline, intents: Intents) -> JSONResponse:
-    """Find out what became of a request whose answer was lost. Only reads."""
+    """Find out the outcome of a request whose response was lost. Only reads."""
     intent = await intents.find(account.name, token)
     if intent is None:
         raise HTTPException(404, "nothing was sent under that name")

@@ -1,4 +1,4 @@
-"""`SqliteJournal`: what is to be sent and what became of it, durable before anything is sent."""
+"""`SqliteJournal`: intents and outcomes, durable before anything is sent."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ from invoicexpress_async.jobs.sqlite.statements import (
 )
 from invoicexpress_async.jobs.sqlite.writer import GroupCommitWriter
 
-_MOST_CHANGES_SHOWN: Final = 100
+_MAX_CHANGES_SHOWN: Final = 100
 
 
 class SqliteJournal:
@@ -50,7 +50,7 @@ class SqliteJournal:
         path: The file, or a `file:` URI of it; made when it is not there. Its folder must be
             there. Symbolic links are followed: one file is one journal by any name.
         shared: Whether other runs and services may have it open at the same time, if they share
-            it too. Each request is then sent by one of them, and read for by the others.
+            it too. Each request is then sent by one of them, and looked up by the others.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
@@ -216,13 +216,13 @@ class SqliteJournal:
         return await self.writer.claim(claim, tuple(map(_dated, changes)))
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write what became of a claimed request, unless another has taken the claim over."""
+        """Write the outcome of a claimed request, unless another has taken the claim over."""
         if not changes:
             return self.writer.settle(claim, state)
         return self.writer.submit(lambda one: _settle(one, claim, state, changes))
 
     def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to be there, whoever sent it."""
+        """Write that what an intent requested was seen to exist, whichever process sent it."""
         return self.writer.write((_dated(Change(INTENTS, key, {"state": JournalState.DONE})),))
 
     def _check_folder(self) -> None:
@@ -258,7 +258,7 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
     first: list[PlanChange] = []
     for kind, query in statements.changes.items():
         (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # a query of our own
-        limit = _MOST_CHANGES_SHOWN - len(first)
+        limit = _MAX_CHANGES_SHOWN - len(first)
         first += (
             PlanChange(kind=kind, key=tuple(key), state=state)  # type: ignore[arg-type]  # one of three
             for *key, state in connection.execute(f"{query} LIMIT {limit}")

@@ -1,4 +1,4 @@
-"""The one thread that writes, and commits together what is asked for together."""
+"""The one thread that writes, and commits simultaneous requests together."""
 
 import asyncio
 import contextlib
@@ -30,8 +30,8 @@ _COMMITS_IN_A_CHECKPOINT: Final = 500
 class GroupCommitWriter:
     """Runs pieces of work on one connection, in order. A result is given after its commit.
 
-    What is asked for while one transaction is on its way to the disk goes into the next one.
-    The first failure is the last: nothing is written after it, since nobody can tell what the
+    Requests that come while one transaction is on its way to the disk go into the next one.
+    The first failure is the last: nothing is written after it, since it is unknown what the
     disk holds then.
     """
 
@@ -174,7 +174,7 @@ class GroupCommitWriter:
             close(connection, is_last=self._is_last and broken is None)
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
-        # The loop may have been closed under a run that nobody closed.
+        # The loop may have been closed under a run that was not closed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
 
