@@ -1,4 +1,4 @@
-"""What happens inside a call, told to `on_event` as it happens. Nothing here can hold a secret."""
+"""Events inside a call, passed to `on_event` as they happen. None of them can hold a secret."""
 
 import attrs
 
@@ -35,7 +35,7 @@ class AttemptStarted(Event):
 
     Attributes:
         attempt: Its number in the call, from 1; reads count too.
-        request: What it asks for, such as "list" in an `ensure`.
+        request: The operation that is requested, such as "list" in an `ensure`.
     """
 
     attempt: int
@@ -44,15 +44,15 @@ class AttemptStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded(Event):
-    """A request was answered, or was not.
+    """A request got a response, or none.
 
     Attributes:
         attempt: Its number in the call, from 1.
-        request: What it asked for.
+        request: The operation that was requested.
         seconds: How long it took, the wait for a connection included.
         evidence: What is known of it: "applied", "refused", "not_sent", "untrusted", "unknown".
-        status: The HTTP status; None without a complete answer.
-        error: The class of the error it ended in; None when it was answered as asked.
+        status: The HTTP status; None without a complete response.
+        error: The class of the error it ended in; None when it got what it requested.
     """
 
     attempt: int
@@ -89,10 +89,10 @@ class AccountSlowed(Event):
 
 @attrs.frozen(kw_only=True)
 class Reconciled(Event):
-    """A send whose answer was lost was read for.
+    """A send whose response was lost was looked up.
 
     Attributes:
-        is_found: Whether that showed what became of it; if not, the call ends in doubt.
+        is_found: Whether that showed its outcome; if not, the outcome of the call is unknown.
     """
 
     is_found: bool
@@ -100,7 +100,7 @@ class Reconciled(Event):
 
 @attrs.frozen(kw_only=True)
 class BecameDefault(Event):
-    """A new sequence is the account's default, which was not asked for. `ensure` sets it back.
+    """A new sequence became the account's default by itself. `ensure` restores the previous one.
 
     Attributes:
         serie: Its name.

@@ -14,8 +14,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from invoicexpress_async.events import AttemptEnded, AttemptStarted, CallEnded, Event, Reconciled
 
 _NAME: Final = "invoicexpress_async"
-# A call whose end is never told, as when its loop was stopped, must not be kept for ever.
-_MOST_OPEN: Final = 10_000
+# A call whose end is never reported, as when its loop was stopped, must not be kept for ever.
+_MAX_OPEN: Final = 10_000
 
 
 class OpenTelemetryHook:
@@ -70,7 +70,7 @@ class OpenTelemetryHook:
                     "invoicexpress.request_id": event.request_id,
                 },
             )
-            if len(self._calls) > _MOST_OPEN:
+            if len(self._calls) > _MAX_OPEN:
                 self._calls.popitem(last=False)[1].end()
         return span
 
@@ -107,7 +107,7 @@ class OpenTelemetryHook:
         if event.error is not None:
             span.set_status(StatusCode.ERROR, event.error)
         attempt = self._open.pop(event.request_id, None)
-        if attempt is not None:  # a cancelled call tells of no end of its attempt
+        if attempt is not None:  # a cancelled call reports no end of its attempt
             attempt.end()
         self._calls.pop(event.request_id, None)
         span.end()

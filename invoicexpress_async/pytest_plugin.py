@@ -7,7 +7,7 @@ up on another loop than its test, tests without a loop get the same fixtures, an
 blocks its own loop does not stop the server.
 
 A project that does not use them pays for this module alone: everything else, aiohttp above all,
-is imported when a fixture is asked for.
+is imported when a fixture is used.
 """
 
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ def invoicexpress_sandbox() -> "Iterator[SandboxThread]":
 
     INVOICEXPRESS_BASE_URL, _ACCOUNT and _API_KEY are set to it for the test, so that a program
     which takes its settings from there talks to it unchanged. `.fail_next("close_after_read")`
-    and the like break it; `.sequences()`, `.count(...)` and `.requests` tell what truly happened.
+    and the like break it; `.sequences()`, `.count(...)` and `.requests` show what truly happened.
     """
     from invoicexpress_async.testing import SandboxThread  # noqa: PLC0415  # see above
 
@@ -54,7 +54,7 @@ def invoicexpress_manager(invoicexpress_sandbox: "SandboxThread") -> "Iterator[S
 @pytest.fixture
 def invoicexpress_aioresponses() -> "Iterator[aioresponses]":
     """An `aioresponses` that works with the installed aiohttp, for those who mock."""
-    from invoicexpress_async.testing import mended_aioresponses  # noqa: PLC0415  # see above
+    from invoicexpress_async.testing import patched_aioresponses  # noqa: PLC0415  # see above
 
-    with mended_aioresponses() as mocked:
+    with patched_aioresponses() as mocked:
         yield mocked

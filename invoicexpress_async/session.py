@@ -62,7 +62,7 @@ from invoicexpress_async.transport import Transport, TransportOptions, shield_ho
 from invoicexpress_async.transport.address import Address
 
 _DEFAULT_GRACE_SECONDS: Final = 10.0
-# Long enough for a vault to be asked seldom, short enough for a key that is taken back.
+# Long enough to call a vault seldom, short enough for a key that is revoked.
 _DEFAULT_KEY_TTL_SECONDS: Final = 300.0
 
 
@@ -110,11 +110,11 @@ class SessionManager:
         clock: Instead of the monotonic clock, in tests.
         on_event: Called with each `Event` of `invoicexpress_async.events` as it happens, in the
             event loop; what it raises is logged, and harms nothing.
-        key_ttl_seconds: How long a key that a callable gave is kept; after a 401 it is asked for
+        key_ttl_seconds: How long a key that a callable gave is kept; after a 401 it is requested
             again at once.
         journal: An open journal, in which every create, register and account create is claimed
-            before it is sent: whoever shares it, in this process, another one or on another host,
-            one of them sends, and the others read for it. Without one, only this manager knows
+            before it is sent. Of the managers that share it, in this process, another one or on
+            another host, one sends, and the others look it up. Without one, only this manager knows
             what it sends: two processes that ensure the same at once may both send it.
         process: Instead of this process, in tests that play several.
 
@@ -188,11 +188,14 @@ class SessionManager:
         )
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Return a manager that is set up by the environment alone.
+    def from_env(cls, *, journal: Journal | None = None) -> Self:
+        """Return a manager that is set up by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
         `INVOICEXPRESS_TIMEOUT_SECONDS`, `INVOICEXPRESS_MAX_CONNECTIONS` and `INVOICEXPRESS_PROXY`.
+
+        Args:
+            journal: An open journal, as for the manager itself.
 
         Raises:
             ConfigurationError: a variable that cannot be right.
@@ -209,6 +212,7 @@ class SessionManager:
         return cls(
             timeouts=timeouts,
             max_connections=connections,
+            journal=journal,
             proxy=settings.get(PROXY_VARIABLE) or None,
         )
 
@@ -266,7 +270,7 @@ class SessionManager:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How the calls of all accounts are sent again and read for, unless a handle says else."""
+        """How requests of all accounts are sent again and looked up, unless a handle differs."""
         return self._retry
 
     def health(self) -> Health:

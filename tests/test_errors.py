@@ -21,7 +21,7 @@ from invoicexpress_async import (
     provisioning,
 )
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
 PUBLIC = [
     getattr(module, name)
     for module in (invoicexpress_async, provisioning, onboarding)
@@ -67,30 +67,31 @@ def test_every_text_says_what_where_its_effect_and_a_cure(
 
 
 @pytest.mark.parametrize("error_class", ERRORS)
-def test_every_error_has_its_line_in_the_readme(error_class: type[InvoiceXpressError]) -> None:
+def test_every_error_has_its_line_in_the_documentation(
+    error_class: type[InvoiceXpressError],
+) -> None:
     name = error_class.__name__
-    section = README.partition("\n## Errors and their cures\n")[2].partition("\n## ")[0]
 
     row = rf'^\| <a id="{name.lower()}"></a>`{name}` \| (.+) \|$'
-    lines = re.findall(row, section, re.MULTILINE)
+    lines = re.findall(row, PAGE, re.MULTILINE)
 
     assert len(lines) == 1
-    assert error_class.anchor == f"README.md#{name.lower()}"
+    assert error_class.anchor == f"docs/errors.md#{name.lower()}"
 
 
-def test_no_anchor_of_the_readme_is_of_an_error_that_is_no_more() -> None:
+def test_no_anchor_of_the_page_is_of_an_error_that_is_no_more() -> None:
     names = {one.__name__.lower() for one in ERRORS}
 
-    assert set(re.findall(r'<a id="(\w+)">', README)) == names
+    assert set(re.findall(r'<a id="(\w+)">', PAGE)) == names
 
 
-def test_a_traceback_ends_with_where_the_readme_tells_of_the_error() -> None:
+def test_a_traceback_ends_with_where_the_error_is_documented() -> None:
     error = SessionClosedError("x")
 
     shown = traceback.format_exception_only(error)
 
-    assert shown[-1] == "See README.md#sessionclosederror\n"
-    assert "README" not in str(error)  # short, for logs and answers
+    assert shown[-1] == "See docs/errors.md#sessionclosederror\n"
+    assert "docs/" not in str(error)  # short, for logs and answers
 
 
 @pytest.mark.parametrize(

@@ -259,11 +259,11 @@ def test_a_second_event_loop_is_refused_with_a_clear_error() -> None:
     account = manager.account(ACCOUNT, API_KEY)
 
     async def call() -> None:
-        with pytest.raises(Exception, match="No answer"):
+        with pytest.raises(Exception, match="No response"):
             await account.sequences.list()
         await account.sequences.list()
 
-    with pytest.raises(OSError, match="No answer"):
+    with pytest.raises(OSError, match="No response"):
         asyncio.run(call())
     with pytest.raises(SessionClosedError, match="another event loop"):
         asyncio.run(account.sequences.list())

@@ -46,6 +46,7 @@ async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], No
     assert_type(calls["errors"], dict[str, int])
     assert_type(calls["seconds_since_error"], dict[str, float])
     assert_type(manager.unresolved(), tuple[ix.Intent, ...])
+    assert_type(await manager.read_unresolved(), tuple[ix.Intent, ...])
     assert_type(await manager.close(), None)
     assert_type(await manager.close(grace_seconds=1), None)
     assert_type(ix.RateLimit(780).allowed, int)
@@ -202,10 +203,12 @@ BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
     ix.RepeatedCredentialsError,
     ix.SessionClosedError,
     ix.ConnectionFailedError,
+    ix.UntrustedConnectionError,
     ix.DeadlineExceededError,
 )
 TRANSPORTS: tuple[type[ix.TransportError], ...] = (
     ix.ConnectionFailedError,
+    ix.UntrustedConnectionError,
     ix.DeadlineExceededError,
 )
 

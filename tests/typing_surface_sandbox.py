@@ -40,8 +40,9 @@ def tests_of_users() -> None:
         assert_type(server.run(lambda one: one.commit_late()), int)
     with testing.quick_manager(server.base_url) as manager:
         assert_type(manager, ix.SessionManager)
-    with testing.mended_aioresponses() as mocked:
+    with testing.patched_aioresponses() as mocked, testing.mended_aioresponses() as same:
         assert_type(mocked, aioresponses)
+        assert_type(same, aioresponses)
 
 
 async def servers(running: sandbox.Sandbox, told: Callable[[sandbox.Sandbox], None]) -> None:

@@ -8,12 +8,12 @@ import attrs
 from invoicexpress_async.models.intent import Intent
 
 # In this time a request is written once it may be; a process that was frozen for longer, or a
-# machine that slept, must not send what others have read for meanwhile.
+# machine that slept, must not send what others have looked up meanwhile.
 MAX_SECONDS_BEFORE_SEND: Final = 60.0
 
 
 class ClaimEnd(StrEnum):
-    """What became of a claimed request."""
+    """The outcome of a claimed request."""
 
     NOT_SENT = "not_sent"
     """No byte of it left: the right is given back."""
@@ -37,12 +37,12 @@ class Claims(Protocol):
         """Win the right to send; durable on return.
 
         Returns None when it is won, else the intent of the sender who has it: then nothing is
-        sent, and that one is read for.
+        sent, and that one is looked up.
         """
         ...
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
-        """Write what became of a request whose right was won."""
+        """Write the outcome of a request that was claimed."""
         ...
 
     def observe(self, intent: Intent) -> None:
@@ -73,7 +73,7 @@ class OpenClaim:
     is_withdrawn: bool = False
 
     def end_of(self, *, is_unknown: bool, has_changed: bool) -> ClaimEnd:
-        """Return what became of it, by what the call has found out."""
+        """Return its outcome, from what the call has found out."""
         if is_unknown:
             return ClaimEnd.UNKNOWN
         if has_changed:

@@ -64,14 +64,14 @@ class Call:
         is_unknown: Whether a request with an effect may have reached the server and its outcome
             is not known.
         has_changed: Whether a request of it is known to have changed something.
-        intent: What can be resumed if the call ends in doubt.
+        intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
         request_id: What events, log lines and errors of it carry.
         key: What its last attempt was made with.
-        has_renewed: Whether the key was asked for again, after a 401.
+        has_renewed: Whether the key was requested again, after a 401.
         attempt_started: When its last attempt was, if anybody wants to know.
     """
 
@@ -121,12 +121,12 @@ class Call:
         return error
 
     async def persist_intent(self, intent: Intent) -> None:
-        """Let the caller keep the intent, before anything of it is sent or read for."""
+        """Let the caller store the intent, before anything of it is sent or looked up."""
         if self.on_intent is not None:
             await self.on_intent(intent)
 
     def unknown_error(self, why: str) -> OutcomeUnknownError:
-        """Return the error for a call that ends in doubt."""
+        """Return the error for a call whose outcome is unknown."""
         return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
 
     def expired(self, *, is_closed: bool) -> InvoiceXpressError:
@@ -147,7 +147,7 @@ class Call:
 
 @attrs.define(kw_only=True)
 class AttemptResult(Generic[T]):
-    """How a request ended: `error` is None exactly when `value` is the answer asked for."""
+    """How a request ended: `error` is None exactly when `value` is the requested result."""
 
     evidence: Evidence
     action: Action = Action.RAISE
@@ -158,4 +158,4 @@ class AttemptResult(Generic[T]):
         """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
-        return self.value  # type: ignore[return-value]  # without an error it is the answer, which may be None
+        return self.value  # type: ignore[return-value]  # without an error it is the response, which may be None

@@ -73,7 +73,7 @@ class Dispatcher:
         """Await `work` under the call's deadline.
 
         Raises:
-            DeadlineExceededError: the deadline passed and nothing is in doubt.
+            DeadlineExceededError: the deadline passed and no outcome is unknown.
             OutcomeUnknownError: it passed after a send whose outcome is not known.
             SessionClosedError: the manager is closed, or was closed meanwhile.
         """
@@ -139,14 +139,14 @@ class Dispatcher:
         raise AssertionError("count() does not end")
 
     async def fetch(self, call: Call, request: Request[T]) -> T:
-        """Send a request that nothing needs to be read for, and return its value or raise."""
+        """Send a request without a look-up after it, and return its value or raise."""
         return (await self.send(call, request)).result()
 
     async def begin(self, call: Call, intent: Intent) -> Intent | None:
         """Make an intent durable, before its first byte may leave.
 
         Returns the intent of another sender who has the right to send the same: then nothing is
-        sent, and that one is read for. None when this call is to send it, and to `settle` it.
+        sent, and that one is looked up. None if this call must send and `settle` it.
         """
         claims = call.context.claims
         if claims is not None:
@@ -184,13 +184,13 @@ class Dispatcher:
             self.resolve(call)
 
     def observe(self, call: Call, intent: Intent) -> None:
-        """Note that what an intent requested is there, whoever sent it."""
+        """Note that what an intent requested exists, whichever process sent it."""
         self.unresolved.discard(intent)
         if call.context.claims is not None:
             call.context.claims.observe(intent)
 
     def _track_unresolved(self, call: Call) -> None:
-        """Keep on record what is in doubt, from the moment of the send until it is known."""
+        """Keep the intent on record as unresolved, from the send until its outcome is known."""
         if call.intent is None:
             return
         if call.is_unknown:
@@ -219,7 +219,7 @@ class Dispatcher:
             is_untrusted=attempt.is_untrusted,
         )
         if request.operation.has_effect:
-            # A request that is repeated after an unknown one leaves that one in doubt.
+            # A request that is repeated after an unknown one leaves that one unknown.
             is_open = was_in_doubt and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
@@ -283,7 +283,7 @@ class Dispatcher:
             raise call.expired(is_closed=is_closed)
 
     def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
-        """Slow the whole account down after a 429 that is told to the caller, too."""
+        """Slow the whole account down after a 429, also if the caller gets the error."""
         if isinstance(error, RateLimitedError):
             self._slow_down(call, pause_seconds(error))
 
@@ -305,7 +305,7 @@ def _without_retry(action: Action) -> Action:
 
 
 def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
-    text = f"No answer from {context.address.origin}: {attempt.failure}."
+    text = f"No response from {context.address.origin}: {attempt.failure}."
     if attempt.is_sent:
         return TransportError(text)
     return (UntrustedConnectionError if attempt.is_untrusted else ConnectionFailedError)(text)
@@ -314,5 +314,5 @@ def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
 def _withdrawn(waited: float) -> DeadlineExceededError:
     return DeadlineExceededError(
         f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in which "
-        "others may have read for it."
+        "others may have looked it up."
     )

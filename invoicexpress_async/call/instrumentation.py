@@ -126,7 +126,7 @@ class Instrumentation:
         """Emit and log that a new sequence is the default although that was not requested."""
         event = BecameDefault(**_about(call), serie=sequence.serie, sequence_id=sequence.id)
         _LOGGER.warning(
-            "%s %s: the new sequence %r (id %s) is the default, which was not asked for",
+            "%s %s: the new sequence %r (id %s) became the default by itself",
             event.request_id, event.account, event.serie, event.sequence_id,
         )  # fmt: skip
         self._emit(event)

@@ -14,7 +14,7 @@ KeyCallable = Callable[[], Awaitable[str]]
 
 
 class StaticKey:
-    """A key that the caller has given: nothing is ever asked for."""
+    """A key that the caller has given: it is never requested."""
 
     __slots__ = ("known",)
 
@@ -36,7 +36,7 @@ class StaticKey:
 
 
 class KeyProvider:
-    """A key that a callable gives: asked for when first needed, and then kept for a while."""
+    """A key that a callable returns: requested when first needed, then kept for a while."""
 
     known: None = None
 
@@ -50,7 +50,7 @@ class KeyProvider:
         self._asking = asyncio.Lock()
 
     async def get(self) -> Secret:
-        """Return the key. A burst of first calls asks for it once.
+        """Return the key. A burst of first calls requests it once.
 
         Raises:
             ConfigurationError: the callable returned what cannot be a key.
@@ -59,10 +59,10 @@ class KeyProvider:
             async with self._asking:
                 if self._key is None or self._clock.now() >= self._stale_at:
                     await self._ask()
-        return self._key  # type: ignore[return-value]  # asked for, or an error was raised
+        return self._key  # type: ignore[return-value]  # requested, or an error was raised
 
     async def renew(self, refused: Secret) -> bool:
-        """Ask anew after a 401 with `refused`; return whether there is another key now.
+        """Request it again after a 401 with `refused`; return whether there is another key now.
 
         Raises:
             ConfigurationError: the callable returned what cannot be a key.
@@ -91,7 +91,7 @@ class KeyCache:
         self._sources: OrderedDict[tuple[str, KeyCallable], KeyProvider] = OrderedDict()
 
     def source(self, account: str, key: Secret | KeyCallable) -> KeySource:
-        """Return the source of an account's key; the same callable asks once for all handles."""
+        """Return the source of an account's key; handles with the same callable share it."""
         if isinstance(key, Secret):
             return StaticKey(key)
         try:

@@ -1,4 +1,4 @@
-"""The limit of one account: a slot is taken at the send and freed a minute after the answer."""
+"""The limit of one account: a slot is taken at the send and freed a minute after the response."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ def _fraction(_: object, __: object, value: float) -> None:
 class RateLimit:
     """How many requests of one account this process may make.
 
-    The provider allows 780 a minute for each account; what its window is, nobody knows, so no
+    The provider allows 780 a minute for each account; the kind of window is unknown, so no
     window of any kind is ever given more.
 
     Attributes:
@@ -62,8 +62,8 @@ class RateLimit:
 class AccountLimiter:
     """The slots of one account, handed out first come, first served.
 
-    The server counts a request somewhere between its send and its answer, so a slot that is
-    freed `per_seconds` after the answer keeps every window of the server within the limit,
+    The server counts a request somewhere between its send and its response, so a slot that is
+    freed `per_seconds` after the response keeps every window of the server within the limit,
     whatever the network delays. A full burst goes at once, until a 429 says that the server does
     not take bursts: then the account is spread out evenly, and bursts are tried again later.
     """
@@ -87,7 +87,7 @@ class AccountLimiter:
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
         self._spread: Spread | None = None
-        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None for nobody
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None without any
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -105,7 +105,7 @@ class AccountLimiter:
         return self._clock.now() < self._paused_until
 
     def acquire_at_once(self) -> bool:
-        """Take a slot if there is one and nobody waits; return whether it was."""
+        """Take a slot if there is one and no other call waits; return whether it was."""
         with self._mutex:
             if self._waiting or not self._has_room():
                 return False

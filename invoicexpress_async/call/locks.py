@@ -19,7 +19,7 @@ class KeyedLock:
     """
 
     def __init__(self) -> None:
-        # Who waits for each key that is held; None for nobody, as nearly always.
+        # The waiters for each key that is held; None without any, which is nearly always.
         self._waiting: dict[Hashable, _Queue | None] = {}
         self._mutex = threading.Lock()
 

@@ -1,6 +1,6 @@
 """What belongs to a server's accounts, and not to a manager: limits, locks, unresolved intents.
 
-The server counts the requests of an account whoever makes them, and a create that one manager has
+The server counts the requests of an account from all senders, and a create that one manager has
 lost must not be sent by another. So all managers of a process that have the same base URL share
 one realm, in whatever thread their event loops run.
 """

@@ -1,6 +1,6 @@
-"""What became of a request that is never sent again: read until it is known.
+"""The outcome of a request that is never sent again: read until it is known.
 
-A request is read for when its `RetryPolicy` says, inside the deadline. "List once, then send
+A request is looked up when its `RetryPolicy` says, inside the deadline. "List once, then send
 again" makes duplicates as often as a blind retry when the server commits late.
 """
 
@@ -26,7 +26,7 @@ from invoicexpress_async.protocol.sequence_rows import malformed
 from invoicexpress_async.protocol.sequences import SequenceRequests
 
 # No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
-_MOST_PAGES: Final = 200
+_MAX_PAGES: Final = 200
 _AFTER_THE_SCHEDULE_SECONDS: Final = 45.0
 _SETTLED: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 
@@ -92,12 +92,12 @@ class Reconciler:
             InvoiceXpressError: whatever kept the list from being read to its end.
         """
         sequences: list[Sequence] = []
-        for page in range(1, _MOST_PAGES + 1):
+        for page in range(1, _MAX_PAGES + 1):
             answer = await self._dispatcher.fetch(call, self._requests.list(page))
             sequences += answer.sequences
             if answer.is_last:
                 return Listing(sequences=tuple(sequences))
-        raise malformed(f"pagination: more than {_MOST_PAGES} pages")
+        raise malformed(f"pagination: more than {_MAX_PAGES} pages")
 
     async def after_create(
         self, call: Call, serie: str, said: InvoiceXpressError | None, *, now: bool = False
@@ -105,9 +105,9 @@ class Reconciler:
         """Read until the sequence shows.
 
         Args:
-            call: The call, its intent set and in doubt.
+            call: The call, with its intent set and unresolved.
             serie: The name that was sent.
-            said: The server's own answer to the create, if it gave one.
+            said: The server's own response to the create, if it gave one.
             now: Whether the first read is due at once, as when an old intent is resumed.
 
         Raises:
@@ -233,7 +233,7 @@ async def _seen_after(
     try:
         found = await look()
     except InvoiceXpressError:
-        return refusal  # what was in doubt stays in doubt, and the error says so
+        return refusal  # an unknown outcome stays unknown, and the error says so
     was_in_doubt, call.is_unknown = call.is_unknown, False
     refusal.sequence = found
     refusal.may_have_been_processed = was_in_doubt and found is not None and is_effect(found)

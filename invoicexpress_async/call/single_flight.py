@@ -1,4 +1,4 @@
-"""One piece of work for all calls that ask for the same at the same time."""
+"""One piece of work for all simultaneous calls that request the same."""
 
 import asyncio
 import copy
@@ -55,7 +55,7 @@ class SingleFlight(Generic[T]):
     async def run(
         self, key: Hashable, call: Call, work: Callable[[Call], Coroutine[object, object, T]]
     ) -> T:
-        """Await the work of `key`, started if nobody has, on behalf of `call`.
+        """Await the work of `key` on behalf of `call`; start it if it is not running.
 
         Cancelling one waiter cancels no other; when the last one goes, the work is cancelled,
         and has ended before the cancellation goes on.

@@ -7,7 +7,7 @@ from invoicexpress_async.models.intent import Intent
 
 
 class UnresolvedIntents:
-    """Intents by account, one for each thing that was asked for."""
+    """Intents by account, one for each thing that was requested."""
 
     def __init__(self) -> None:
         self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
@@ -19,7 +19,7 @@ class UnresolvedIntents:
             self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
 
     def discard(self, intent: Intent) -> None:
-        """Let go of the one that asked for the same as `intent`, if there is one."""
+        """Remove the one that requests the same as `intent`, if there is one."""
         with self._mutex:
             mine = self._by_account.get(intent["account"])
             if mine is None:
@@ -29,7 +29,7 @@ class UnresolvedIntents:
                 del self._by_account[intent["account"]]
 
     def get(self, intent: Intent) -> Intent | None:
-        """Return the one that asked for the same."""
+        """Return the one that requests the same."""
         mine = self._by_account.get(intent["account"])
         return None if mine is None else mine.get(_identity(intent))
 

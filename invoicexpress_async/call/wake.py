@@ -10,7 +10,7 @@ def wake(waiter: "asyncio.Future[None]") -> None:
     if loop is _running():
         _set(waiter)
         return
-    with contextlib.suppress(RuntimeError):  # its loop is closed, and nobody waits any more
+    with contextlib.suppress(RuntimeError):  # its loop is closed, and nothing waits any more
         loop.call_soon_threadsafe(_set, waiter)
 
 

@@ -187,7 +187,7 @@ def _is_report(path: Path, beginning: bytes) -> bool:
 class OutputSinks(Generic[T]):
     """Where a run is written to. Raises nothing: it keeps the problem and calls `on_problem`.
 
-    Raised out of a run, an error would end it, and hide what became of the rows in flight.
+    Raised out of a run, an error would end it, and hide the outcomes of the rows in flight.
 
     Attributes:
         as_json: Whether stdout takes JSON lines.

@@ -27,7 +27,7 @@ def canonical(serie: str) -> str:
 
 
 def fold(serie: str) -> str:
-    """Return what is left of a name when all that a person may overlook is taken out of it.
+    """Return a name without everything that a person may overlook.
 
     Case, spaces, dashes of another length, full-width and composed forms, invisible characters.
     """

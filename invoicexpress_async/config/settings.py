@@ -31,10 +31,10 @@ _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
-_MOST_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
+_MAX_SERIE_CHARACTERS: Final = 35  # the tax authority's limit for the name of a series
 _REDACTED: Final = "[redacted]"
-# Below this a key could be part of an ordinary answer, and hiding it would corrupt the data.
-_FEWEST_REDACTABLE_CHARACTERS: Final = 8
+# Below this a key could be part of an ordinary response, and hiding it would corrupt the data.
+_MIN_REDACTABLE_CHARACTERS: Final = 8
 
 
 class Secret:
@@ -71,7 +71,7 @@ class Secret:
         return text
 
     def _escaped_forms(self) -> tuple[bytes, ...]:
-        if len(self._value) < _FEWEST_REDACTABLE_CHARACTERS:
+        if len(self._value) < _MIN_REDACTABLE_CHARACTERS:
             return ()
         plain = self._value.encode()
         in_base64 = base64.b64encode(plain)
@@ -158,10 +158,10 @@ def check_serie(serie: object) -> str:
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
     if not serie or serie.isspace():
         raise ConfigurationError("The serie is empty.")
-    if len(serie) > _MOST_SERIE_CHARACTERS:
+    if len(serie) > _MAX_SERIE_CHARACTERS:
         raise ConfigurationError(
             f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
-            f"{_MOST_SERIE_CHARACTERS}."
+            f"{_MAX_SERIE_CHARACTERS}."
         )
     if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
@@ -250,8 +250,8 @@ class Timeouts:
     """The time budgets of a call, in seconds.
 
     Attributes:
-        total_seconds: The deadline of one call with all that it does: limiter, pool, retries,
-            back-off and reading after a lost answer. The default holds one full attempt and the
+        total_seconds: The deadline of one call with everything in it: limiter, pool, retries,
+            back-off and reading after a lost response. The default holds one full attempt and the
             whole schedule of reads after it.
         attempt_seconds: One request, from connecting to the last byte. A create calls the tax
             authority for about 11 document types; its own budget is unknown, so 60 s and more.

@@ -24,7 +24,7 @@ class SessionClosedError(InvoiceXpressError, RuntimeError):
 
 
 class TransportError(InvoiceXpressError):
-    """No complete answer came."""
+    """No complete response came."""
 
     cure = "Check the network, then call again."
 
@@ -50,16 +50,16 @@ class UntrustedConnectionError(ConnectionFailedError):
 class DeadlineExceededError(TransportError, TimeoutError):
     """The time given to the call ran out."""
 
-    cure = "Give it more with timeout_seconds=, or ask for less at once."
+    cure = "Give the call more time with timeout_seconds=, or make fewer calls at once."
 
 
 class OutcomeUnknownError(InvoiceXpressError):
-    """A request that must not be sent twice was sent, and what became of it is not known.
+    """A request that must not be sent twice was sent, and its outcome is unknown.
 
     Attributes:
         intent: Plain data for `SequenceService.resume`.
         was_absent: Whether the last read was a complete list without the sequence. It may still
-            come: a server can commit minutes after a lost answer.
+            come: a server can commit minutes after a lost response.
     """
 
     cure = "Do not send it again: keep error.intent and give it to sequences.resume() later."
@@ -89,7 +89,7 @@ class OutcomeUnknownError(InvoiceXpressError):
 
 
 class MalformedResponseError(InvoiceXpressError):
-    """The answer is not what was asked for: oversized, HTML, cut, or of another shape.
+    """The response is not what was requested: oversized, HTML, cut, or of another shape.
 
     Attributes:
         problems: What is wrong, each with the path where it stands and never the value.
@@ -115,7 +115,7 @@ class MalformedResponseError(InvoiceXpressError):
 
 
 class UnexpectedRedirectError(InvoiceXpressError):
-    """The server answered with a redirect, which is never part of the API. Not followed.
+    """The server responded with a redirect, which is never part of the API. Not followed.
 
     Attributes:
         location_host: The host it pointed to; the rest is dropped, it may hold secrets.
@@ -163,10 +163,10 @@ class PartialRegistrationError(_OfASequenceError):
 
 
 class DefaultChangedError(_OfASequenceError):
-    """A new sequence became the account's default by itself: documents are numbered in it now.
+    """A new sequence became the account's default by itself: new documents use it now.
 
     Attributes:
         sequence: The sequence as last read.
     """
 
-    cure = "Set the sequence that is to be the default with sequences.set_current(), at once."
+    cure = "Set the right default with sequences.set_current(), at once."

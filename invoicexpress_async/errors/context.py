@@ -22,18 +22,18 @@ class InvoiceXpressError(Exception):
         subject: What it was about, such as "sequence '2027'".
         account: The account's name.
         attempts: How many requests the call started.
-        may_have_been_processed: Whether the server may have carried the request out.
+        may_have_been_processed: Whether the request may have taken effect.
         request_id: Of the call, as its log lines and events have it; it is not sent.
         cure: What to do about it.
-        anchor: Where the README tells of errors of this class; a traceback ends with it.
+        anchor: The place in the documentation that describes the class; a traceback ends with it.
     """
 
     cure: str = "Read the text above, and report it if it does not help."
-    anchor: ClassVar[str] = "README.md#invoicexpresserror"
+    anchor: ClassVar[str] = "docs/errors.md#invoicexpresserror"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.anchor = f"README.md#{cls.__name__.lower()}"
+        cls.anchor = f"docs/errors.md#{cls.__name__.lower()}"
 
     def __init__(  # noqa: PLR0913  # the context that every error can carry
         self,
@@ -53,7 +53,7 @@ class InvoiceXpressError(Exception):
         self.attempts = attempts
         self.may_have_been_processed = may_have_been_processed
         self.request_id = request_id
-        # A note, which tracebacks show: `str()` stays short for logs and answers.
+        # A note, which tracebacks show: `str()` stays short for logs and responses.
         self.add_note(f"See {self.anchor}")
 
     def __str__(self) -> str:

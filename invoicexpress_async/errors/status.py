@@ -17,9 +17,9 @@ class StatusError(InvoiceXpressError):
         status: The HTTP status.
         code: The API's code, such as "006", or one that is not known as it came; None without.
         messages: The server's texts, localised, at most 512 characters each.
-        retry_after_seconds: What the server asked to wait; None when it did not.
-        sequence: The sequence that was asked for, as one read after the refusal showed it. It may
-            have been there before, or the refusal may have left it behind; it cannot be deleted.
+        retry_after_seconds: The wait that the server requested; None without one.
+        sequence: The sequence of the request, as one read after the refusal showed it. It may have
+            existed before, or the refusal may have left it behind; it cannot be deleted.
     """
 
     cure = "Look at error.status, error.code and error.messages."
@@ -51,7 +51,7 @@ class AuthenticationError(StatusError):
     """401. The key is wrong, or the account's name is, or a trial forbids the action."""
 
     cure = (
-        "Check the account's name and its API key: an unknown name answers 401 too, "
+        "Check the account's name and its API key: an unknown name gets 401 too, "
         "and so does an action that a trial account may not do."
     )
 
@@ -80,7 +80,7 @@ class RateLimitedError(StatusError):
 
 
 class ServerError(StatusError):
-    """5xx. The server failed; some such answers were applied all the same."""
+    """5xx. The server failed; some such requests took effect nevertheless."""
 
     cure = "Call again later."
 
@@ -113,7 +113,7 @@ class SequenceAlreadyRegisteredError(ConflictError):
     A conflict by its meaning, also where `status` is 422.
     """
 
-    cure = "Nothing is left to do: read the sequence."
+    cure = "There is nothing left to do: read the sequence."
 
 
 class UnprocessableError(StatusError):

@@ -14,11 +14,11 @@ _MAX_PAUSE_SECONDS: Final = 60.0
 class OutageError(InvoiceXpressError):
     """The server failed for every account, for longer than the run was to wait."""
 
-    cure = "Run the same command again when the server answers; it goes on where it ended."
+    cure = "Run the same command again when the server responds; it continues where it stopped."
 
 
 class CircuitBreaker:
-    """Tells a failing server from a failing account, and lets one item at a time try it again.
+    """Distinguishes a failing server from a failing account, and lets one item at a time retry.
 
     A run that goes on against a server that is down turns thousands of rows into failures, and
     keeps it down.

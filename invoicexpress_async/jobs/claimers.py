@@ -9,7 +9,7 @@ from invoicexpress_async.jobs.timestamps import BOOT_ID
 
 
 def new_token() -> str:
-    """Return a token that nobody else has."""
+    """Return a unique token."""
     return f"{_process()}/{uuid.uuid4().hex}"
 
 

@@ -1,4 +1,4 @@
-"""Claims of intents in a journal: whoever shares the journal, one of them sends."""
+"""Claims of intents in a journal: of all processes that share it, one sends."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ class JournalClaims:
         return None
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
-        """Write what became of a request whose right was won."""
+        """Write the outcome of a request that was claimed."""
         claim = self._open.pop(key_of(intent), None)
         if claim is not None:
             self._settle(claim, end)
@@ -163,4 +163,4 @@ def _keep_quiet(commit: Commit) -> None:
 
 def _report(commit: Commit) -> None:
     if not commit.cancelled() and (error := commit.exception()) is not None:
-        _LOGGER.error("What became of an intent was not written: %s", error)
+        _LOGGER.error("The outcome of an intent was not written: %s", error)

@@ -1,4 +1,4 @@
-"""The `Journal` protocol: what is to be sent and what became of it, kept across crashes.
+"""The `Journal` protocol: intents and outcomes, kept across crashes.
 
 A job keeps one entry for each of its items, in a table that its package owns. The store, SQLite
 or another, knows nothing of what the columns mean.
@@ -45,7 +45,7 @@ class JournalState(StrEnum):
 
 
 UNRESOLVED: Final = frozenset({JournalState.INTENT, JournalState.UNKNOWN, JournalState.ABSENT})
-"""The states of what may have taken effect: it is read for, before anything else."""
+"""The states of what may have taken effect: it is looked up before anything else."""
 
 
 class Column(NamedTuple):
@@ -221,14 +221,14 @@ class Journal(Protocol):
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
         """Win the right to send, in one durable transaction with the changes, or change nothing.
 
-        It is won when nobody has claimed the key, when what was claimed is `CLAIMABLE`, or when
+        It is won when the key is not claimed, when what was claimed is `CLAIMABLE`, or when
         the present token is the one that the claim replaces. Returns None then, and the entry as
         it is otherwise: who does not win reads, and never sends.
         """
         ...
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write what became of a claimed request, together with the changes.
+        """Write the outcome of a claimed request, together with the changes.
 
         What is returned raises ClaimLostError, and nothing is written, when another has taken
         the claim over. An intent that is done stays done.
@@ -236,7 +236,7 @@ class Journal(Protocol):
         ...
 
     def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to be there, whoever sent it."""
+        """Write that what an intent requested was seen to exist, whichever process sent it."""
         ...
 
 

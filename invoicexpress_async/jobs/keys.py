@@ -16,7 +16,7 @@ from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
 """A vault: awaited with an account's name, returns its key."""
 
-_MOST_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
+_MAX_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
 
 
 @attrs.frozen
@@ -62,7 +62,7 @@ class KeyReference:
 def _read_text(path: Path) -> str | None:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MOST_CHARACTERS)
+            return file.read(_MAX_CHARACTERS)
     except (OSError, UnicodeError):
         return None
 
@@ -70,7 +70,7 @@ def _read_text(path: Path) -> str | None:
 class KeyUnavailableError(InvoiceXpressError):
     """The callable that gives the keys raised: nothing was sent for the account."""
 
-    cure = "Mend what gives the keys, and run the plan again."
+    cure = "Fix the source of the keys, and run the plan again."
 
 
 def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | KeyCallable:

@@ -94,7 +94,7 @@ class Scheduler(Generic[T]):
     def _next(self) -> T | None:
         if self._delayed and self._delayed[0][0] <= self._clock.now():
             return heapq.heappop(self._delayed)[2]
-        # One that was fetched when a stop is asked for has not begun, and does not.
+        # One that was fetched when a stop is requested has not begun, and does not.
         return None if self._stop.is_requested else self._next_new()
 
     def _next_new(self) -> T | None:
@@ -131,7 +131,7 @@ class Scheduler(Generic[T]):
         if self._is_ended:
             return True
         if self._stop.is_requested:
-            # What was sent is still read for, as long as there is time and a server.
+            # What was sent is still looked up, as long as there is time and a server.
             may_read = self._delayed and not self._breaker.is_open
             return not (may_read and self.has_time_until(self._delayed[0][0]))
         is_idle = not (self._in_flight or self._delayed)

@@ -13,17 +13,17 @@ from invoicexpress_async.errors import ConfigurationError
 DEFAULT_CONCURRENCY: Final = 50
 # The tax authority's day begins in Lisbon.
 _ZONE: Final = "Europe/Lisbon"
-# A server can commit minutes after a lost answer; one that is sent again then is there twice.
-_SHORTEST_RESEND_SECONDS: Final = 900.0
+# A server can commit minutes after a lost response; one that is sent again then is there twice.
+_MIN_RESEND_SECONDS: Final = 900.0
 
 
 def _check_resend(_: object, __: object, seconds: float | None) -> None:
     if seconds is None:
         return
-    if check_seconds("resend_absent_after", seconds) < _SHORTEST_RESEND_SECONDS:
+    if check_seconds("resend_absent_after", seconds) < _MIN_RESEND_SECONDS:
         raise ConfigurationError(
-            f"resend_absent_after is {seconds} seconds: give {_SHORTEST_RESEND_SECONDS:.0f} or "
-            "more, since a server can commit minutes after a lost answer."
+            f"resend_absent_after is {seconds} seconds: give {_MIN_RESEND_SECONDS:.0f} or "
+            "more, since a server can commit minutes after a lost response."
         )
 
 
@@ -41,7 +41,7 @@ class RunSettings:
     """What a run may do.
 
     Attributes:
-        resend_absent_after: Seconds, 900 or more: a create whose answer was lost is sent again
+        resend_absent_after: Seconds, 900 or more: a create whose response was lost is sent again
             once two complete lists, so far apart and the first of them so long after the send,
             do not show it. None: never. The risk that is left is yours: a server that commits
             later still.

@@ -11,17 +11,18 @@ import attrs
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
 
-# What answers at all answers in this time; a service manager waits 10 s or more before it kills.
+# A server that responds at all does so in this time; a service manager waits 10 s or more
+# before it kills.
 _DEFAULT_DRAIN_SECONDS: Final = 8.0
 
 
 class RowCutOffError(InvoiceXpressError):
-    """A row had begun when the run was cut off, and no send of it is known to be in doubt."""
+    """A row had begun when the run was cut off, and no send of it is known to be unresolved."""
 
     cure = "Run the plan again: it looks first, and creates only what is absent."
 
     def __init__(self, message: str = "", **context: Unpack[ErrorContext]) -> None:
-        # A step of the row may have been carried out; which one, only a look can tell.
+        # A step of the row may have been carried out; only a read shows which one.
         context.setdefault("may_have_been_processed", True)
         super().__init__(message, **context)
 
@@ -30,7 +31,7 @@ class RowCutOffError(InvoiceXpressError):
 class RunStop:
     """Ends a run early: no further row begins, and those in flight have bounded time to end.
 
-    Given to `provision` or `iter_outcomes`; asked from the run's event loop, as by a handler of
+    Given to `provision` or `iter_outcomes`; called from the run's event loop, as by a handler of
     `loop.add_signal_handler`.
     """
 
@@ -45,7 +46,7 @@ class RunStop:
 
     @property
     def seconds_left(self) -> float:
-        """The time in which rows in flight may end; infinite when no stop was asked for."""
+        """The time in which rows in flight may end; infinite when no stop was requested."""
         if self._deadline is None:
             return float("inf")
         return self._deadline - time.monotonic()
@@ -58,7 +59,7 @@ class RunStop:
     def request(self, *, drain_seconds: float = _DEFAULT_DRAIN_SECONDS) -> None:
         """Let no further row begin; cut off those that are in flight after `drain_seconds`.
 
-        Asking again can shorten the time and never lengthens it.
+        Another request can shorten the time, and never lengthens it.
 
         Raises:
             ConfigurationError: it is not a finite number above 0.
@@ -88,7 +89,7 @@ class RunStop:
         raise RowCutOffError("The run was stopped before the row had ended.")
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call it when the end is asked for."""
+        """Call it when a stop is requested."""
         self._listeners.append(listener)
 
     def _end_at(self, when: float) -> None:

@@ -118,7 +118,7 @@ def _check_created(
     inspection.agree("stored name", found, is_as_assumed=is_as_sent)
     defaults = [{id_of(one) for one in rows if is_default(one)} for rows in (before, after)]
     is_kept = defaults[0] == defaults[1]
-    found = "as before" if is_kept else "another series, though it was not asked for"
+    found = "as before" if is_kept else "another series, although it was not requested"
     inspection.agree("default after create", found, is_as_assumed=is_kept)
 
 
@@ -132,5 +132,5 @@ def _code(reply: Reply) -> int | None:
 
 
 def _folded(serie: str) -> str:
-    # As widely as the client does: a look-alike must not be made beside what is there.
+    # As the client compares them: a look-alike of an existing name must not be created.
     return "".join(unicodedata.normalize("NFKC", serie).casefold().split())

@@ -46,7 +46,7 @@ class Language(StrEnum):
 
 def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
     if value is not True:
-        raise ConfigurationError("accepts_terms must be True: the API asks for it.")
+        raise ConfigurationError("accepts_terms must be True: the API requires it.")
 
 
 @keeps_secrets
@@ -88,13 +88,13 @@ class NewAccount:
 
 @attrs.frozen(kw_only=True)
 class CreatedAccount:
-    """An account that was created. Its key is given this once: keep it before anything else.
+    """An account that was created. Its key is only given once: store it before anything else.
 
-    An answer that has the key and lacks another field is one all the same.
+    A response that has the key and lacks another field is accepted.
 
     Attributes:
-        id: As it came; it may be text. "" when the answer had none.
-        url: As it came; "" when the answer had none.
+        id: As it came; it may be text. "" when the response had none.
+        url: As it came; "" when the response had none.
         api_key: The new account's own key.
         state: As it came, such as "active".
     """
@@ -109,8 +109,8 @@ class CreatedAccount:
         """The account's name: the first label of its url.
 
         Raises:
-            MalformedResponseError: there is no url, or it leads elsewhere, so that nothing, and
-                above all not the new key, may be sent there. The key is in `api_key` all the same.
+            MalformedResponseError: there is no url, or it leads to another host, which must
+                not get the new key. The key is still in `api_key`.
         """
         try:
             parts = urlsplit(self.url)
@@ -138,17 +138,17 @@ def _read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 @attrs.frozen(kw_only=True)
 class AccountDetails:
-    """An account as its partner reads it. The answer has no id and no key.
+    """An account as its partner reads it. The response has no id and no key.
 
     Attributes:
         organization_name: The company.
         fiscal_id: None when it has none.
         email: None when the server gives none.
         state: As it came, such as "active".
-        at_configured: Whether AT communication is set up; None when the answer did not say.
+        at_configured: Whether AT communication is set up; None when the response did not say.
         trial: Whether it is a trial, which cannot communicate with the tax authority; None
-            when the answer did not say.
-        extra: Fields of the answer that this version does not know, as they came.
+            when the response did not say.
+        extra: Fields of the response that this version does not know, as they came.
     """
 
     organization_name: str

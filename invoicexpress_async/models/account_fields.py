@@ -1,6 +1,7 @@
 """What the fields of accounts are checked for, before anything is sent.
 
-Only what is certainly wrong is refused: the server knows its own rules. No text shows a secret.
+Only values that are certainly wrong are refused: the server knows its own rules. No text shows a
+secret.
 """
 
 import functools
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
 
-_MOST_NAME_CHARACTERS: Final = 100  # the provider's limit for organization_name
+_MAX_NAME_CHARACTERS: Final = 100  # the provider's limit for organization_name
 _NIF_DIGITS: Final = 9
 _NIF_MODULUS: Final = 11
 _LINE_BREAKS: Final = frozenset("\r\n")
@@ -79,8 +80,8 @@ def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None
 def check_organization_name(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse an empty name, and one of over 100 characters."""
     check_line(_, field, value)
-    if isinstance(value, str) and not (value.strip() and len(value) <= _MOST_NAME_CHARACTERS):
-        raise ConfigurationError(f"{field.name} must have 1 to {_MOST_NAME_CHARACTERS} characters.")
+    if isinstance(value, str) and not (value.strip() and len(value) <= _MAX_NAME_CHARACTERS):
+        raise ConfigurationError(f"{field.name} must have 1 to {_MAX_NAME_CHARACTERS} characters.")
 
 
 def check_email(_: object, field: "attrs.Attribute[Any]", value: object) -> None:

@@ -16,7 +16,7 @@ from invoicexpress_async.models.account_fields import (
     required,
 )
 
-_MOST_SUBUSER_DIGITS: Final = 9
+_MAX_SUBUSER_DIGITS: Final = 9
 
 
 class CommunicationType(StrEnum):
@@ -30,7 +30,7 @@ class CommunicationType(StrEnum):
 
 def _subuser(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
     nif, _slash, number = value.partition("/") if isinstance(value, str) else ("", "", "")
-    is_number = number.isascii() and number.isdecimal() and len(number) <= _MOST_SUBUSER_DIGITS
+    is_number = number.isascii() and number.isdecimal() and len(number) <= _MAX_SUBUSER_DIGITS
     if not is_nif(nif) or not is_number:
         raise ConfigurationError(
             f"{field.name} {value!r:.40} is not a sub-user: a fiscal number (NIF), a slash and a "

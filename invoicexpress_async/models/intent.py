@@ -1,4 +1,4 @@
-"""What is kept of a request whose outcome is not known."""
+"""What is stored about a request whose outcome is unknown."""
 
 from typing import Literal, NotRequired, TypedDict
 

@@ -47,7 +47,7 @@ class Registration(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The answer did not say: old and lean answers carry no codes at all, others no real one."""
+    """The response did not say: old and lean responses have no codes, others no real one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,7 @@ class DocumentSequenceState:
             sequence but at no fixed offset, so it is never computed. None or 0: the type is
             not configured on the account.
         validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
-            needed), or None when the answer had none. Official samples have codes of 7
+            needed), or None when the response had none. Official samples have codes of 7
             characters although the law says 8, so the length is not checked. Only ASCII letters
             and digits that are not all zeros count as a code.
     """
@@ -76,7 +76,7 @@ class DocumentSequenceState:
 
     @property
     def registration(self) -> Registration:
-        """The state that the validation code tells. An absent code is not "N/A".
+        """The state that follows from the validation code. An absent code is not "N/A".
 
         UNKNOWN also for what is no code, such as "0", "-" or "Pendente".
         """
@@ -124,7 +124,7 @@ def _is_validation_code(text: str) -> bool:
     """Return whether `text` can be a validation code: ASCII letters and digits, not only zeros.
 
     One without any digit is in capitals, as the tax authority writes codes: "Pendente" is none.
-    What else may stand in its field is unknown, and no ATCUD is made of it.
+    Other values of the field are unknown, and give no ATCUD.
     """
     if not (text.isascii() and text.isalnum()):
         return False
@@ -140,7 +140,7 @@ def _registrations(codes: Iterable[str | None]) -> set[Registration]:
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
     """The states of a sequence as they came, in columns.
 
-    A row has about 15 types, of which a caller looks at one or two. To make a state is dear,
+    A row has about 15 types, of which a caller looks at one or two. To make a state is expensive,
     because it is frozen, so each is made when it is first looked at; what the columns hold has
     been checked before.
 
@@ -232,7 +232,7 @@ class Sequence:
         is_default: Whether documents that name no sequence are numbered in this one.
         documents: The state by document type. `documents["invoice"]` and
             `documents[DocumentType.INVOICE]` are the same entry.
-        extra: Fields of the answer that this version does not know, as they came.
+        extra: Fields of the response that this version does not know, as they came.
     """
 
     id: int
@@ -298,9 +298,9 @@ class Via(StrEnum):
     LISTED = "listed"
     """It was there already."""
     ANSWERED = "answered"
-    """It was created now, and the server's answer said so."""
+    """It was created now, and the server's response said so."""
     OBSERVED = "observed"
-    """It was created now, the answer was lost, and a later read found the sequence."""
+    """It was created now, the response was lost, and a later read found the sequence."""
 
 
 @attrs.frozen(kw_only=True)
@@ -309,9 +309,9 @@ class Ensured:
 
     Attributes:
         sequence: The sequence as last read.
-        created: Whether a create of this process made it, sent by this call or by one that asked
-            for the same at the same time.
-        via: How it became known.
+        created: Whether a create of this process made it, sent by this call or by a
+            simultaneous one for the same sequence.
+        via: How it was found.
     """
 
     sequence: Sequence

@@ -1,4 +1,4 @@
-"""The AT step: the tax authority's credentials, each at most three times without an answer."""
+"""The AT step: the tax authority's credentials, each at most three times without a response."""
 
 import asyncio
 from typing import Final
@@ -28,7 +28,7 @@ from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
 
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
-_MOST_SENDS: Final = 3
+_MAX_SENDS: Final = 3
 # They come before the credentials are looked at: of a wrong key, of a missing right, of a trial.
 _BEFORE_THE_CREDENTIALS: Final = (AuthenticationError, PermissionDeniedError)
 
@@ -54,7 +54,7 @@ class AtStep:
 
         Raises:
             RepeatedCredentialsError: these were refused before. Nothing was sent.
-            CredentialsUnknownError: they were sent as often as may be, and no answer came.
+            CredentialsUnknownError: they were sent as often as may be, and no response came.
             InvoiceXpressError: what the send came to.
         """
         marks = None if task.history.is_empty else await _marks(task, credentials, key)
@@ -77,7 +77,7 @@ class AtStep:
         try:
             return await self.partner.accounts.get(task.account_id)
         except NotFoundError:
-            return None  # an account that was not created with this partner's key answers so
+            return None  # as for an account that was not created with this partner's key
 
     def _is_asked_for(self, task: CompanyTask) -> bool:
         """Whether a person has seen how an earlier run ended, and says to send them again."""
@@ -125,7 +125,7 @@ class AtStep:
         credentials: AtCredentials,
         key: Secret,
     ) -> None:
-        """Keep what became of this send: its own count is taken back, and no earlier one's."""
+        """Record the outcome of this send: only its own count is withdrawn, not earlier ones."""
         task.at_sends -= 1
         task.is_after_5xx = isinstance(failure, ServerError)
         is_refused = await self._is_refusal(task, failure)
@@ -141,7 +141,7 @@ class AtStep:
                 )
             sends = _sends(task, marks)
         await self._record(task)
-        if task.is_after_5xx and sends >= _MOST_SENDS:
+        if task.is_after_5xx and sends >= _MAX_SENDS:
             raise _unknown(credentials, sends)
 
     async def _is_refusal(self, task: CompanyTask, failure: InvoiceXpressError) -> bool:
@@ -187,8 +187,8 @@ def _check_may_send(
         raise _still_a_trial(task)
     sends = _sends(task, marks)
     is_known_unset = seen is not None and seen.at_configured is False
-    # After a lost answer nothing is sent blindly; after a 5xx it may be.
-    if sends >= _MOST_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
+    # After a lost response nothing is sent blindly; after a 5xx it may be.
+    if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
         raise _unknown(credentials, sends)
 
 
@@ -211,6 +211,6 @@ def _still_a_trial(task: CompanyTask) -> StatusError:
 def _unknown(credentials: AtCredentials, sends: int) -> CredentialsUnknownError:
     times = "once" if sends == 1 else f"{sends} times"
     return CredentialsUnknownError(
-        f"The AT credentials of {credentials.subuser} were sent {times}, and no answer came that "
+        f"The AT credentials of {credentials.subuser} were sent {times}, and no response came that "
         "settles it."
     )

@@ -62,8 +62,8 @@ class CompanyList:
             check_new_serie(serie)
         if accepts_terms is not True:
             raise ConfigurationError(
-                "The API asks that the provider's terms are accepted for each account: say so "
-                "with accepts_terms=True (--accept-terms)."
+                "The API requires that the provider's terms are accepted for each account: confirm "
+                "it with accepts_terms=True (--accept-terms)."
             )
         reader = CompanyReader(Path(path), serie=serie)
         companies = reader.read()

@@ -67,7 +67,7 @@ class CompanyRecord:
         intent: Of the send whose outcome is not known.
         account_id: Of its account, once known.
         account_name: Of its account, once known.
-        at_sends: How many sends of AT credentials were cut off: of which ones is not known.
+        at_sends: How many sends of AT credentials were cut off, without a record of which.
         at_mark: What is known of the AT credentials that were sent.
         intended_at: When the last intent was.
         absent_since: When a complete list first did not show its sequence, late enough to count.
@@ -101,7 +101,7 @@ class CompanyRecord:
 
     @property
     def lacks_credentials(self) -> bool:
-        """Whether the tax authority would not register its sequence for want of right ones."""
+        """Whether the tax authority refused its sequence because of missing or wrong ones."""
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
 
 
@@ -155,7 +155,7 @@ class CompanyJournal:
                 return (Change(COMPANIES, key, _intended(claim)),)
             if state is JournalState.PLANNED:
                 return (Change(COMPANIES, key, {"state": JournalState.OPEN, "intent": None}),)
-            return ()  # what became of the company is more than what became of its intent
+            return ()  # the outcome of the company includes that of its intent
 
         return JournalClaims(self._journal, changes_of)
 

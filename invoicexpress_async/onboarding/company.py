@@ -34,7 +34,7 @@ def _as_key(key: str | Secret) -> Secret:
 
 @attrs.frozen(kw_only=True)
 class KnownAccount:
-    """An account that a person has found: of a company whose create was answered and lost.
+    """An account that a person has found, for a company whose key was lost after its create.
 
     Attributes:
         name: The account's name, as in its url.
@@ -56,7 +56,7 @@ class Company:
         serie: The first sequence, which becomes the default.
         at: With what it registers sequences at the tax authority; None for one that needs none.
         has_existing_user: Whether the e-mail and password are of a user who exists already.
-        known: The account, when it is there and a person has found it: then none is created.
+        known: The account, if a person has found that it exists: then none is created.
         line: Where it stands in the file it came from; 0 when it came from none.
     """
 

@@ -1,4 +1,4 @@
-"""From the records of a file to companies, every problem told by its line and no cell shown."""
+"""From the records of a file to companies; problems are reported by line, and show no cell."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -58,7 +58,7 @@ _HINTS: Final = {
 
 
 class CompanyConflicts:
-    """The companies seen so far, to find those that cannot both be meant."""
+    """The companies seen so far, to find those that contradict each other."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}

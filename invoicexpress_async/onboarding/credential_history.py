@@ -1,7 +1,7 @@
 """What is kept of a company's AT credentials: which were refused, and how often each was sent.
 
 The tax authority locks a sub-user after repeated wrong passwords. Only a slow, salted hash stands
-in the journal: enough to know credentials again, and nothing to have them from.
+in the journal: enough to know credentials again, and not to recover them.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 
 @attrs.frozen(kw_only=True)
 class CredentialDigests:
-    """What tells credentials from others.
+    """Digests that identify credentials.
 
     Attributes:
         own: Of the credentials themselves.
@@ -66,16 +66,16 @@ class CredentialHistory:
         if not text.startswith("{"):  # as the first journals have it: salt and one refused mark
             first_salt, _, mark = text.partition(":")
             return cls(salt=bytes.fromhex(first_salt), refused=frozenset({mark}))
-        told = json.loads(text)
+        saved = json.loads(text)
         return cls(
-            salt=bytes.fromhex(told["salt"]),
-            refused=frozenset(told["refused"]),
-            unknown=told["unknown"],
-            was_set=told["was_set"],
+            salt=bytes.fromhex(saved["salt"]),
+            refused=frozenset(saved["refused"]),
+            unknown=saved["unknown"],
+            was_set=saved["was_set"],
         )
 
     def dump(self) -> str | None:
-        """Return it as text; None when nothing is in it."""
+        """Return it as text; None if it is empty."""
         if self.is_empty:
             return None
         marks = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}

@@ -4,18 +4,18 @@ from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
 
 
 class AccountUnknownError(OutcomeUnknownError):
-    """An account's create was sent, and its answer, with the new key, was lost."""
+    """An account's create was sent, and its response, with the new key, was lost."""
 
     cure = (
         "It is never sent again. Look for the intent's e-mail and fiscal number among the "
-        "partner's accounts. If the account is there, have its key shown or renewed, put its name "
+        "partner's accounts. If the account is there, show or renew its key, put its name "
         "and key into the input (columns account and api_key), and run it again. If there is none "
         "for certain, run it again with forget=[fiscal number] (--forget)."
     )
 
 
 class KeyLostError(InvoiceXpressError):
-    """The account is there, and its key is nowhere: neither delivered nor in the spool."""
+    """The account exists, and its key is lost: neither delivered nor in the spool."""
 
     cure = (
         "Have the key of the account shown or renewed in the provider's own pages, put the "
@@ -24,7 +24,7 @@ class KeyLostError(InvoiceXpressError):
 
 
 class KeyNeededError(InvoiceXpressError):
-    """The account's key was delivered by an earlier run, and this one was not told where to."""
+    """The account's key was delivered by an earlier run, and this run does not know where."""
 
     cure = (
         "Give keys=, an async callable that returns the key of an account, or a sink that can "
@@ -33,7 +33,7 @@ class KeyNeededError(InvoiceXpressError):
 
 
 class NameUnknownError(InvoiceXpressError):
-    """The account's url is missing or led elsewhere: its key was delivered, and nothing is sent."""
+    """The account's url is missing or of another host: its key was delivered, nothing is sent."""
 
     cure = (
         "Look the account's name up in the provider's own pages, put name and key into the input "
@@ -44,7 +44,7 @@ class NameUnknownError(InvoiceXpressError):
 class SinkError(InvoiceXpressError):
     """The sink raised: the key is in the spool, and is delivered by the next run."""
 
-    cure = "Mend what the keys are delivered to, and run the same again with the same spool."
+    cure = "Fix the destination of the keys, and run the same again with the same spool."
 
 
 class CredentialsUnknownError(InvoiceXpressError):

@@ -22,7 +22,11 @@ from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.onboarding.errors import AccountUnknownError, CredentialsUnknownError
+from invoicexpress_async.onboarding.errors import (
+    AccountUnknownError,
+    CredentialsBusyError,
+    CredentialsUnknownError,
+)
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.spool import SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
@@ -41,7 +45,7 @@ _OF_THE_PARTNER: Final = (AuthenticationError, PermissionDeniedError)
 
 @attrs.frozen(kw_only=True)
 class CompanyJob:
-    """What a run does with companies, as the engine asks for it."""
+    """What a run does with companies, as the engine requires it."""
 
     steps: OnboardingSteps
     policy: ReschedulePolicy
@@ -69,7 +73,7 @@ class CompanyJob:
         item.last = self._outcome(item, failure)
         return item.last
 
-    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine asks
+    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine requires
         """Return the error of what every company needs: the journal, the spool, the partner."""
         error = outcome.error
         is_the_partners = (
@@ -85,7 +89,7 @@ class CompanyJob:
         if not item.has_asked or _says_nothing(item, error):
             return (
                 Verdict.NOTHING
-            )  # what an earlier turn or run left says nothing of the server now
+            )  # the error of an earlier turn or run says nothing about the server now
         if isinstance(error, TransportError | ServerError | OutcomeUnknownError):
             return Verdict.FAILS
         return Verdict.WORKS
@@ -118,6 +122,8 @@ class CompanyJob:
         """Write how its turn ended."""
         if isinstance(outcome.error, JournalError):
             return None  # what stands there is older than what is known, and never newer
+        if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
+            return None  # it is the other run's to write: this one would put it back a step
         columns = _account_of(item) | _absence_of(item)
         return self.steps.journal.record_outcome(outcome, **columns)
 
@@ -133,7 +139,7 @@ class CompanyJob:
             failure = OutcomeUnknownError(text, intent=intent)
         if isinstance(failure, OutcomeUnknownError) and item.step is CompanyStep.ACCOUNT:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
-        # One whose create was answered is never created again, whatever else became of it.
+        # One whose create got a response is never created again, whatever happened later.
         is_created = item.step is CompanyStep.ACCOUNT and item.account is not None
         return CompanyOutcome(
             company=item.company,
@@ -159,7 +165,7 @@ class CompanyJob:
             number, account = intent.get("fiscal_id"), intent["account"]
             if number == item.company.fiscal_id if is_create else account == item.account_name:
                 return intent
-        # A turn that did not come to read for it has found nothing out.
+        # A turn that ended before its read has found nothing out.
         return item.unresolved_intent if item.step is CompanyStep.SERIES else None
 
 

@@ -40,10 +40,10 @@ class KeyFile(abc.ABC):
         self._keys: dict[str, Secret] = {}
 
     def check(self) -> None:
-        """Open it, and make it if it is not there, so that what cannot work is told early.
+        """Open it, and make it if it is not there, so that a problem is reported early.
 
         Raises:
-            ConfigurationError: it is there and is something else, or it cannot be written.
+            ConfigurationError: the file is something else, or it cannot be written.
         """
         problem = ""
         try:
@@ -62,7 +62,7 @@ class KeyFile(abc.ABC):
             line: Makes what is written; no frame that an error goes through holds it.
 
         Raises:
-            ConfigurationError: the file is there and is something else.
+            ConfigurationError: the file is something else.
             OSError: it cannot be written.
         """
 
@@ -133,7 +133,7 @@ class KeyFile(abc.ABC):
             raise failure
 
     def _look(self, descriptor: int) -> None:
-        """Read it, and mend its end."""
+        """Read it, and repair its end."""
         content = read_all(descriptor)
         end = content.rfind(b"\n") + 1
         text, tail = (
@@ -158,7 +158,7 @@ class KeyFile(abc.ABC):
             ConfigurationError: always.
         """
         raise ConfigurationError(
-            f"{self.path} is there already and is no file of keys of this program: it is kept as "
+            f"{self.path} exists already and is not a file of keys of this program: it is left as "
             "it is. Name another file."
         )
 

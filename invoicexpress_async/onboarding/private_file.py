@@ -30,16 +30,16 @@ def open_private(path: Path) -> int:
 
 
 def make_private(descriptor: int) -> None:
-    """Let nobody else read an open file, whoever made it: for one that is known to be ours."""
+    """Make an open file of ours private, also if another program created it."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, _MODE)
 
 
 def lock(descriptor: int, *, is_waiting: bool = True) -> None:
-    """Hold an open file for this descriptor; where the system cannot, trust that nobody else does.
+    """Lock an open file for this descriptor; where the system cannot, assume that no other does.
 
     Raises:
-        BlockingIOError: another holds it, and it is not to be waited for.
+        BlockingIOError: another process holds it, and waiting was not requested.
     """
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))

@@ -1,4 +1,4 @@
-"""What became of the companies."""
+"""The outcomes of the companies."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,13 +21,13 @@ class CompanyStep(StrEnum):
     ACCOUNT = "account"
     """Its account is to be created."""
     KEY = "key"
-    """The account is there; its key is to be delivered."""
+    """The account exists; its key must be delivered."""
     AT = "at"
     """The key is delivered; the tax-authority credentials are to be set."""
     SERIES = "series"
     """The credentials are set; the first sequence is to be ensured."""
     VERIFY = "verify"
-    """The sequence is there; a last read is to show it registered and default."""
+    """The sequence exists; a last read must show it as registered and default."""
     END = "end"
     """All is done and was seen."""
 
@@ -38,14 +38,14 @@ class CompanyState(StrEnum):
     DONE = JournalState.DONE
     """It can invoice."""
     UNKNOWN = JournalState.UNKNOWN
-    """Something was sent that must not be sent twice, and what became of it is not known. At
-    ACCOUNT: the account may exist, and its key was in the lost answer only."""
+    """Something was sent that must not be sent twice, and its outcome is unknown. At
+    ACCOUNT: the account may exist, and its key was in the lost response only."""
     KEY_LOST = JournalState.KEY_LOST
-    """The account exists, and the one answer with its key could not be used."""
+    """The account exists, and the one response with its key could not be used."""
     REFUSED = JournalState.REFUSED
     """The server, or the client before it, said no: something must be changed first."""
     FAILED = JournalState.FAILED
-    """It came to nothing that must be known: run it again."""
+    """It failed without leaving an outcome unknown: run it again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,7 @@ class CompanyOutcome(ErrorDetails):
         account_id: Of its account for the partner, once known.
         sequence: As last read; None when there is none.
         error: What stopped it, without its traceback; None when it is done.
-        intent: What is in doubt, with the fields to search for; None when nothing is.
+        intent: The unresolved intent, with the fields to search for; None without one.
         is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
     """
 

@@ -32,7 +32,7 @@ from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 
 
-async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
+async def onboard(  # noqa: PLR0913  # keyword-only options
     manager: SessionManager,
     partner: AccountSession,
     companies: CompanyList,
@@ -50,9 +50,9 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
 ) -> OnboardingReport:
     """Create an account for each company, deliver its key, and bring it to its first sequence.
 
-    No company's error is raised; it is an outcome, and the others go on. Run the same again, with
-    the same journal and spool, after a crash or a cure: each company goes on where it was. An
-    account is created at most once for a company, ever; when its answer is lost, the company is
+    The error of a company is not raised; it is an outcome, and the others continue. Run the same
+    again, with the same journal and spool, after a crash or a fix: each company continues. An
+    account is created at most once for a company, ever; when its response is lost, the company is
     parked with what to look for. AT credentials that were refused are not sent again; others for
     the same company are.
 
@@ -60,19 +60,19 @@ async def onboard(  # noqa: PLR0913  # keyword-only wishes, each with a default
         manager: For the new accounts, each under its own key and limit; it is not closed.
         partner: The partner's own account: creating accounts counts towards its limit alone.
         companies: Whom to onboard.
-        journal: Where to keep what is meant and what became of it; open. No secret is in it.
+        journal: Where intents and outcomes are recorded; open. No secret is in it.
         key_spool: Where new keys are from the moment they are read until they are delivered.
         secret_sink: Awaited with each company and its new account until it has returned once; it
             may be given the same again after a crash.
-        keys: Where delivered keys can be had again; by default the sink, if it has `key_of`.
-        forget: Fiscal numbers of which a person has seen, among the partner's accounts, that no
-            account exists although its create was sent and an earlier run has told that it is
-            unknown: they are created again.
+        keys: Reads delivered keys back; by default the sink, if it has `key_of`.
+        forget: Fiscal numbers whose create was sent, with an outcome that an earlier run reported
+            as unknown, and for which a person has checked, among the partner's accounts, that no
+            account exists: they are created again.
         concurrency: How many companies are in flight at a time.
         settings: `resend_absent_after`, `retry_refused` and `outage_patience_seconds` count here.
-        on_step: Told of each step that a company reaches; what it raises ends the run.
-        on_outcome: Called with each outcome as it comes; what it raises ends the run.
-        stop: Asked to end the run early.
+        on_step: Called with each step that a company reaches; if it raises, the run ends.
+        on_outcome: Called with each outcome as it comes; if it raises, the run ends.
+        stop: Ends the run early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer, a company's account is the

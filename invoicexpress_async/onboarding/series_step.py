@@ -40,7 +40,7 @@ class SeriesStep:
     journal: CompanyJournal
 
     async def ensure(self, task: CompanyTask, name: str, key: Secret) -> RowOutcome:
-        """Give the sequence a turn: read for what is unknown, else ensure it."""
+        """Give the sequence a turn: look an unknown outcome up, else ensure it."""
         if task.row_task is None:
             task.row_task = _row_task(task, name, key)
         runner = _CompanyRowRunner(

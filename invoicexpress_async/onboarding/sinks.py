@@ -41,7 +41,7 @@ class _FileSink:
         """Make the file, if it is not there; `onboard` does so before it sends anything.
 
         Raises:
-            ConfigurationError: it is there and is something else, or it cannot be written.
+            ConfigurationError: the file is something else, or it cannot be written.
         """
         self._file.check()
 
@@ -61,7 +61,7 @@ class CsvSink(_FileSink):
         """Append the account, unless it is there already.
 
         Raises:
-            ConfigurationError: the file is there and is something else.
+            ConfigurationError: the file is something else.
             OSError: it cannot be written.
         """
         name = name_of(account) or _unnamed(company.fiscal_id)
@@ -69,7 +69,7 @@ class CsvSink(_FileSink):
         await asyncio.to_thread(self._file.append, name, account.api_key, line)
 
     async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file: for a run that goes on later.
+        """Return the key of an account that is in the file, for a run that continues later.
 
         Raises:
             KeyError: it is not there.
@@ -93,7 +93,7 @@ class EnvFileSink(_FileSink):
         """Append the variable, unless it is there already.
 
         Raises:
-            ConfigurationError: the file is there and is something else, or the key is no key.
+            ConfigurationError: the file is something else, or the key is invalid.
             OSError: it cannot be written.
         """
         name = _variable(name_of(account) or f"fiscal_id_{company.fiscal_id}")
@@ -102,7 +102,7 @@ class EnvFileSink(_FileSink):
         await asyncio.to_thread(self._file.append, name, key, line)
 
     async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file: for a run that goes on later.
+        """Return the key of an account that is in the file, for a run that continues later.
 
         Raises:
             KeyError: it is not there.
@@ -111,7 +111,7 @@ class EnvFileSink(_FileSink):
 
 
 def name_of(account: CreatedAccount) -> str:
-    """Return the account's name, or "" when its url is missing or leads elsewhere."""
+    """Return the account's name, or "" when its url is missing or of another host."""
     try:
         return account.name
     except InvoiceXpressError:
@@ -141,10 +141,10 @@ class _CsvFile(KeyFile):
 class _EnvFile(KeyFile):
     def read(self, text: str) -> dict[str, Secret]:
         lines = [line.removesuffix("\r") for line in text.split("\n")]
-        told = [line for line in lines if line.strip() and not line.startswith("#")]
-        if not all(map(_ASSIGNMENT.fullmatch, told)):
+        entries = [line for line in lines if line.strip() and not line.startswith("#")]
+        if not all(map(_ASSIGNMENT.fullmatch, entries)):
             self.refuse()
-        pairs = (line.split("=", 1) for line in told)
+        pairs = (line.split("=", 1) for line in entries)
         return {name: Secret(key) for name, key in pairs}
 
     def is_whole(self, line: str) -> bool:
@@ -156,9 +156,9 @@ class _EnvFile(KeyFile):
 
 
 def _row(company: Company, account: CreatedAccount) -> str:
-    told = (company.fiscal_id, account.id, company.account.organization_name)
+    details = (company.fiscal_id, account.id, company.account.organization_name)
     text = io.StringIO(newline="")
-    csv.writer(text).writerow((name_of(account), account.api_key.reveal(), *told))
+    csv.writer(text).writerow((name_of(account), account.api_key.reveal(), *details))
     return text.getvalue()
 
 

@@ -25,7 +25,7 @@ _START: Final = b'{"fiscal_id": '
 class SpoolError(InvoiceXpressError):
     """The spool cannot be written: no account is created without it."""
 
-    cure = "Mend the disk or name another spool, and run it again; a key in memory was delivered."
+    cure = "Fix the disk or name another spool, and run it again; a key in memory was delivered."
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +39,7 @@ class SpooledKey:
 class KeySpool:
     """A private file (0600) of keys that are not delivered yet, one line each, synced as written.
 
-    A new account's key comes once, in one answer. It is emptied when all is delivered.
+    A new account's key comes once, in one response. It is emptied when all is delivered.
 
     Args:
         path: The file; made when it is not there. Its folder must be there.
@@ -90,7 +90,7 @@ class KeySpool:
         self.check()
 
     def check(self) -> None:
-        """Refuse to go on after a key could not be written.
+        """Refuse to continue after a key could not be written.
 
         Raises:
             SpoolError: one could not.
@@ -126,7 +126,7 @@ class KeySpool:
 
 
 def _take_up(descriptor: int) -> dict[str, CreatedAccount] | None:
-    """Read a spool and mend its end; None of another file. No error leaves with its content."""
+    """Read a spool and repair its end; None for another file. No error shows its content."""
     content = read_all(descriptor)
     found = _parse_all(content)
     is_cut_short = bool(content) and not content.endswith(b"\n")

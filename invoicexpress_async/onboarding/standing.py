@@ -20,7 +20,7 @@ class CompanyStanding:
     Attributes:
         email: Of its user.
         step: Where it stands.
-        state: "open" (it goes on), "intent" (sent, and nobody has looked yet), or a value of
+        state: "open" (it continues), "intent" (sent, and not looked up yet), or a value of
             `CompanyState`.
         account_name: Of its account, once known.
         error: The class of the error it ended with.

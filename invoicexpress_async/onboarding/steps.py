@@ -48,17 +48,17 @@ class OnboardingSteps:
 
     Attributes:
         manager: For the new accounts, under their own keys and limits.
-        partner: Who creates the accounts, under its own.
+        partner: The account that creates the others.
         journal: Its companies in the journal.
         spool: Where new keys are until they are delivered.
         spooled: What an earlier run left there, by fiscal number.
         sink: Where they go.
-        keys: Where they can be had again.
+        keys: Reads delivered keys back.
         at: The AT step.
         series: The series step.
-        forget: The fiscal numbers of which a person has seen that no account exists.
+        forget: The fiscal numbers for which a person has checked that no account exists.
         retry_refused: Whether to try again what was refused.
-        on_step: Told of each step reached.
+        on_step: Called with each step reached.
     """
 
     manager: SessionManager
@@ -99,6 +99,8 @@ class OnboardingSteps:
             return
         marks = await asyncio.to_thread(task.history.marks, credentials)
         if not task.history.has_refused(marks):
+            # Who claims the right to send credentials must find the company at this step.
+            await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
         elif not self.retry_refused:
             raise RepeatedCredentialsError(
@@ -114,21 +116,26 @@ class OnboardingSteps:
         company = task.company
         task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
         if task.account is None:
-            accounts = self.partner.claiming(self.journal.claims(company)).accounts
+            claims = self.journal.claims(company)
+            accounts = self.partner.claiming(claims).accounts
             self._check_may_send(task, accounts)
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
             task.has_asked = True
-            await create(
-                company.account,
-                on_intent=self._check_spool,
-                on_created=functools.partial(self._spool_key, task),
-            )
+            try:
+                await create(
+                    company.account,
+                    on_intent=self._check_spool,
+                    on_created=functools.partial(self._spool_key, task),
+                )
+            except OutcomeUnknownError:
+                task.is_of_another = claims.token is None
+                raise
         if task.account is None:
             raise KeyLostError(f"Account of {company.fiscal_id}: its key could not be kept.")
-        told = {"account_id": task.account_id, "account_name": task.account_name}
-        await self._reach(task, CompanyStep.KEY, **told)
+        changes = {"account_id": task.account_id, "account_name": task.account_name}
+        await self._reach(task, CompanyStep.KEY, **changes)
 
     async def _check_spool(self, _: Intent) -> None:
         self.spool.check()  # it may have failed since, and without it a new key is not safe
@@ -137,13 +144,13 @@ class OnboardingSteps:
         intent, company = task.record.intent, task.company
         if intent is None or task.has_begun:
             return
-        # Of a send that nobody was told of, nobody can have seen that it made no account.
+        # Of a send that was never reported, nothing is known about its account.
         if company.fiscal_id in self.forget and task.record.state is JournalState.UNKNOWN:
             accounts.forget(intent)
         else:
             raise OutcomeUnknownError(
                 f"The create of the account for {company.fiscal_id} was sent by an earlier run, "
-                "and its answer, with the key, was lost.",
+                "and its response, with the key, was lost.",
                 intent=intent,
             )
 
@@ -199,7 +206,7 @@ class OnboardingSteps:
             what = "was missing" if is_missing else "led elsewhere than to the provider"
             raise NameUnknownError(
                 f"The name of the new account of {task.company.fiscal_id} is not known: the url in "
-                f"the answer that had its key {what}."
+                f"the response that had its key {what}."
             )
         if account is None:
             key = Secret(await self._resolve_key(name))
@@ -222,8 +229,8 @@ class OnboardingSteps:
         own, credentials = await self._new_account_session(task), task.company.at
         if credentials is not None:
             await self.at.configure(task, own, credentials, self._account(task).api_key)
-        told = {"at_sends": task.at_sends, "at_mark": task.history.dump()}
-        await self._reach(task, CompanyStep.SERIES, **told)
+        changes = {"at_sends": task.at_sends, "at_mark": task.history.dump()}
+        await self._reach(task, CompanyStep.SERIES, **changes)
 
     async def _ensure(self, task: CompanyTask) -> None:
         own = await self._new_account_session(task)

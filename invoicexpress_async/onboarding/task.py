@@ -37,21 +37,22 @@ class CompanyTask:
         company: The company.
         record: What the journal said of it.
         step: Where it is.
-        intent: Of the send for its series that an earlier run left in doubt.
+        intent: Of the send for its series that an earlier run left unresolved.
         ticket: Its series, once this run has come to it.
         account: Its account with its key, once this run has it.
         at_sends: How many sends of AT credentials were cut off, the one under way included.
         known_credentials: That number, and the history, as the journal had them last.
         book: What is known of the AT credentials that were sent.
-        is_after_5xx: Whether the last send of them was answered with a 5xx.
-        has_renewed: Whether this run has sent them although it was told not to, as it was asked.
+        is_after_5xx: Whether the last send of them got a 5xx.
+        has_renewed: Whether this run has sent refused ones again, as `retry_refused` says.
         sequence: As last read.
         is_delivered: Whether its key has come to the sink.
         has_begun: Whether this run has given it a turn before.
-        tries: How many turns of it came to nothing.
-        has_asked: Whether this turn has asked the server for anything.
+        tries: How many turns of it failed.
+        has_asked: Whether this turn has sent a request.
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
+        is_of_another: Whether another run that shares the journal has the claim on its account.
         last: How its last turn ended.
     """
 
@@ -73,11 +74,12 @@ class CompanyTask:
     has_asked: bool = False
     spool_problem: SpoolError | None = None
     was_cut_off: bool = False
+    is_of_another: bool = False
     last: CompanyOutcome | None = None
 
     @classmethod
     def of_record(cls, company: Company, record: CompanyRecord) -> Self:
-        """Take up what an earlier run left."""
+        """Start from the record of an earlier run."""
         is_at, is_at_series = (record.step is step for step in (CompanyStep.AT, CompanyStep.SERIES))
         return cls(
             company=company,
@@ -92,7 +94,7 @@ class CompanyTask:
 
     @property
     def unresolved_intent(self) -> Intent | None:
-        """The send for its series that is in doubt, as far as its turns have found out."""
+        """The send for its series whose outcome is unknown, as far as its turns have found out."""
         if self.row_task is None:
             return self.intent
         return self.row_task.intent or self.row_task.superseded_intent
@@ -122,7 +124,7 @@ def url_of(name: str) -> str:
 
 
 def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
-    """Return how a company ended that was stopped by `error`, `intent` being in doubt."""
+    """Return how a company ended that was stopped by `error`, with an unresolved `intent`."""
     if error is None:
         return CompanyState.DONE
     if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):

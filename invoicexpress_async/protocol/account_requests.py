@@ -1,4 +1,4 @@
-"""The requests of the accounts resource, each with what its answer must be."""
+"""The requests of the accounts resource, each with the expected response."""
 
 import re
 from typing import Final
@@ -21,7 +21,7 @@ from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.protocol.json import dumps
 
-# One segment of a path: what it is made of is not documented beyond a sample of digits.
+# One segment of a path: its form is not documented, except for a sample of digits.
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

@@ -11,7 +11,7 @@ from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.sequence_rows import ProblemError, malformed, structure_flag
 
-# No answer to a read is known to hold these; what is not kept cannot be shown.
+# No response to a read is known to hold these; what is not kept cannot be shown.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})
 FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
     {
@@ -106,7 +106,7 @@ def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of 
 def structure_created_account(payload: JsonValue) -> CreatedAccount:
     """Take a created account out of its envelope, or of one like it; the id may be a number.
 
-    The key is given this once, so an answer that has it is taken whatever else it lacks.
+    The key is given this once, so a response that has it is taken whatever else it lacks.
 
     Raises:
         MalformedResponseError: no key.
@@ -125,8 +125,8 @@ def structure_created_account(payload: JsonValue) -> CreatedAccount:
 
 
 def _find_created(payload: JsonValue) -> Mapping[str, JsonValue]:
-    told = payload if isinstance(payload, dict) else {}
-    for found in (told.get("account"), told.get("accounts"), payload):
+    body = payload if isinstance(payload, dict) else {}
+    for found in (body.get("account"), body.get("accounts"), payload):
         one = found[0] if isinstance(found, list) and len(found) == 1 else found
         if isinstance(one, dict) and one.get("api_key"):
             return one
@@ -194,13 +194,13 @@ class _Fields:
 
 
 def structure_nothing(payload: JsonValue) -> None:
-    """Accept an empty answer, or an object: `{"success": "true"}` is on the provider's page.
+    """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
 
     Raises:
         MalformedResponseError: anything else. `success` of false was a refusal before.
     """
     if payload is not None and not isinstance(payload, dict):
-        raise malformed("the answer: expected nothing")
+        raise malformed("the response: expected nothing")
 
 
 def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:

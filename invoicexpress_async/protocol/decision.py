@@ -1,6 +1,6 @@
 """What may be sent again: the decision table, pure and without I/O.
 
-Decided on evidence, never on the name of an exception. The table is the README's.
+Decided on evidence, never on the name of an exception. The table is in docs/what-is-sent-again.md.
 """
 
 import email.utils
@@ -37,7 +37,7 @@ from invoicexpress_async.errors import (
 
 
 class Operation(StrEnum):
-    """The kinds of request that the table tells apart."""
+    """The kinds of request that the table distinguishes."""
 
     LIST = "list"
     GET = "get"
@@ -61,7 +61,7 @@ _READS: Final = frozenset({Operation.LIST, Operation.GET})
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
-# What became of these cannot be found by reading.
+# The outcome of these cannot be found by reading.
 _NOT_RECONCILABLE: Final = frozenset(
     {
         Operation.WRITE,
@@ -72,8 +72,8 @@ _NOT_RECONCILABLE: Final = frozenset(
 )
 _READ_FOR: Final = frozenset({Operation.CREATE, Operation.REGISTER})
 _REQUEST_TIMEOUT: Final = 408
-# The server asks the tax authority each time, and wrong credentials may lock the sub-user.
-_MOST_AT_ATTEMPTS: Final = 3
+# The server calls the tax authority each time, and wrong credentials may lock the sub-user.
+_MAX_AT_ATTEMPTS: Final = 3
 
 
 class Evidence(StrEnum):
@@ -84,9 +84,9 @@ class Evidence(StrEnum):
     UNTRUSTED = "untrusted"
     """The server's certificate or TLS is wrong: no byte of the request left, and none will."""
     REFUSED = "refused"
-    """A complete answer that, as the contract says, comes before any effect."""
+    """A complete response that, as the contract says, comes before any effect."""
     APPLIED = "applied"
-    """A complete 2xx with the thing that was asked for."""
+    """A complete 2xx with the requested content."""
     UNKNOWN = "unknown"
     """Sent, and anything else."""
 
@@ -112,7 +112,7 @@ class Decision:
 
 
 # What a create or register is refused with before any effect (contract). 002 and "already
-# registered" say that what was asked for was there before: this request changed nothing.
+# registered" say that it was there before: this request changed nothing.
 _BEFORE_ANY_EFFECT: Final = (
     AuthenticationError,
     PermissionDeniedError,
@@ -126,12 +126,12 @@ _BEFORE_ANY_EFFECT: Final = (
 )
 _OF_THE_TAX_AUTHORITY: Final = (TaxAuthorityCredentialsError, NoOpenActivityError)
 
-_LONGEST_RETRY_AFTER_SECONDS: Final = 120.0
-_SHORTEST_RETRY_AFTER_SECONDS: Final = 0.5
-# A bare 429 says nothing of the window; nobody has seen a Retry-After. Growing waits find the
-# end of a window of one minute without asking every half second.
+_MAX_RETRY_AFTER_SECONDS: Final = 120.0
+_MIN_RETRY_AFTER_SECONDS: Final = 0.5
+# A bare 429 says nothing of the window; a Retry-After was never seen. Growing waits find the
+# end of a window of one minute without a request every half second.
 _BARE_LIMIT_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
-_MOST_LIMITED_ATTEMPTS: Final = 8
+_MAX_LIMITED_ATTEMPTS: Final = 8
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 
 
@@ -155,7 +155,7 @@ def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", valu
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often, and how far apart, what may be sent again is sent again, or is read for.
+    """How often, and how far apart, requests are sent again or looked up.
 
     Attributes:
         attempts: Requests per call at the most, the first included.
@@ -182,10 +182,10 @@ class RetryPolicy:
 
 
 def is_refusal(error: InvoiceXpressError | None) -> bool:
-    """Return whether a complete answer says why what was asked for was not done.
+    """Return whether a complete response says why the request was not carried out.
 
-    5xx and 422/000 say nothing, nor does a 408, by which a proxy may have given up waiting for
-    what it had passed on; 429 says nothing of what was sent before it.
+    5xx and 422/000 say nothing, nor does a 408, which a proxy may send for a request that it has
+    passed on; 429 says nothing of what was sent before it.
     """
     if isinstance(error, ServerError | UnknownSequenceError | RateLimitedError):
         return False
@@ -199,7 +199,7 @@ def classify(
     is_sent: bool,
     is_untrusted: bool = False,
 ) -> Evidence:
-    """Weigh one attempt: `error` is None when the answer was what had been asked for."""
+    """Weigh one attempt: `error` is None when the response was the one that was requested."""
     if is_untrusted:
         return Evidence.UNTRUSTED
     if not is_sent:
@@ -235,7 +235,7 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     if action is not Action.RETRY:
         return Decision(action=action)
     if operation is Operation.AT_COMMUNICATION:
-        policy = attrs.evolve(policy, attempts=min(policy.attempts, _MOST_AT_ATTEMPTS))
+        policy = attrs.evolve(policy, attempts=min(policy.attempts, _MAX_AT_ATTEMPTS))
     wait = _wait_seconds(error, attempt=attempt, policy=policy, jitter=jitter)
     if wait is None or wait >= seconds_left:
         return Decision(action=Action.RAISE)
@@ -272,7 +272,7 @@ def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -
         return Action.RETRY if is_repeatable else Action.RAISE
     if isinstance(error, SequenceBeingRegisteredError) or not is_refusal(error):
         return Action.READ
-    # A register that the tax authority refuses leaves nothing behind: the row was there before.
+    # A register that the tax authority refuses leaves no row behind: it was there before.
     is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
     return Action.RAISE if is_settled else Action.READ_ONCE
 
@@ -288,12 +288,12 @@ def _wait_seconds(
 ) -> float | None:
     """Return the wait before the next attempt, or None when there is to be none."""
     is_limited = isinstance(error, RateLimitedError)
-    if attempt >= (_MOST_LIMITED_ATTEMPTS if is_limited else policy.attempts):
+    if attempt >= (_MAX_LIMITED_ATTEMPTS if is_limited else policy.attempts):
         return None
     asked = error.retry_after_seconds if isinstance(error, StatusError) else None
     if asked is not None:
-        is_too_long = asked > _LONGEST_RETRY_AFTER_SECONDS
-        return None if is_too_long else max(asked, _SHORTEST_RETRY_AFTER_SECONDS)
+        is_too_long = asked > _MAX_RETRY_AFTER_SECONDS
+        return None if is_too_long else max(asked, _MIN_RETRY_AFTER_SECONDS)
     if is_limited:
         return _BARE_LIMIT_SECONDS[min(attempt, len(_BARE_LIMIT_SECONDS)) - 1]
     return policy.back_off_seconds(attempt, jitter)
@@ -304,13 +304,13 @@ def pause_seconds(error: RateLimitedError) -> float:
     asked = error.retry_after_seconds
     if asked is None:
         return _BARE_LIMIT_SECONDS[0]
-    return min(max(asked, _SHORTEST_RETRY_AFTER_SECONDS), _LONGEST_RETRY_AFTER_SECONDS)
+    return min(max(asked, _MIN_RETRY_AFTER_SECONDS), _MAX_RETRY_AFTER_SECONDS)
 
 
 def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:
     """Read a Retry-After header: seconds, or an HTTP date against `wall_seconds` of the epoch.
 
-    Nobody has seen this header from this API; what is neither form counts as absent.
+    This header was never seen from this API; what is neither form counts as absent.
     """
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""Sans-I/O: what a request looks like, and what an answer means."""
+"""Sans-I/O: what a request looks like, and what a response means."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,11 +24,11 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 MOST_BODY_BYTES: Final = 8 * 1024 * 1024
-"""A row is about 2 KB: 4,000 sequences of one account; whatever is longer is not an answer."""
+"""A row is about 2 KB: 4,000 sequences of one account; anything longer is not a response."""
 
-_MOST_EXCERPT_BYTES: Final = 512
-_MOST_MESSAGES: Final = 20
-_MOST_MESSAGE_CHARACTERS: Final = 512
+_MAX_EXCERPT_BYTES: Final = 512
+_MAX_MESSAGES: Final = 20
+_MAX_MESSAGE_CHARACTERS: Final = 512
 _DEEPEST_MESSAGE: Final = 4
 _DIGITS_OF_A_CODE: Final = 3
 _CONTAINERS: Final = ("errors", "error")
@@ -51,12 +51,12 @@ class Request(Generic[T_co]):
         query: Further parameters, already escaped, such as "page=2".
         body: JSON bytes; empty for none.
         subject: What it is about, for people.
-        hides_answer: Whether the answer may hold a secret, so that no part of it may be shown but
+        hides_answer: Whether the response may hold a secret, so that no part of it may be shown but
             the texts of a refusal.
-        is_taken_with_errors: Whether a success is one although it tells of errors as well: it gives
+        is_taken_with_errors: Whether a success counts although it reports errors as well: it gives
             what is given once.
         secrets: What the body holds and no text may show, should the server echo it.
-        structure: Turns the answer's JSON (None for an empty body) into the result, or raises
+        structure: Turns the response's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
     """
 
@@ -79,11 +79,11 @@ class Request(Generic[T_co]):
 
 @attrs.define(kw_only=True)
 class Answer:
-    """One complete answer, secrets redacted.
+    """One complete response, secrets redacted.
 
     Attributes:
         body: At most `MOST_BODY_BYTES`, decompressed.
-        problem: Why the body is not to be read, such as "it is over 8 MiB"; None when it is.
+        problem: Why the body cannot be used, such as "it is over 8 MiB"; None when it is.
     """
 
     status: int
@@ -95,12 +95,12 @@ class Answer:
 
 
 def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
-    """Return the result, or raise what the answer means.
+    """Return the result, or raise what the response means.
 
     Raises:
         StatusError: a refusal, by its operation, status and code.
         UnexpectedRedirectError: a 3xx.
-        MalformedResponseError: a 2xx that is not what was asked for.
+        MalformedResponseError: a 2xx without the requested content.
     """
     if not request.hides_answer:
         return _decipher(request, answer, wall_seconds=wall_seconds)
@@ -108,7 +108,7 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         return _decipher(request, answer, wall_seconds=wall_seconds)
     except InvoiceXpressError as shown:
         error = shown
-    # The frames in its traceback hold the answer's JSON.
+    # The frames in its traceback hold the response's JSON.
     raise without_secrets(error, request.secrets).with_traceback(None)
 
 
@@ -180,7 +180,7 @@ def _payload(answer: Answer) -> JsonValue:
 
 
 def _is_utf8(content_type: str) -> bool:
-    """JSON is UTF-8 and needs no charset; an answer that names another is not to be guessed at."""
+    """JSON is UTF-8 and needs no charset; a response that names another is not guessed at."""
     _, _, charset = content_type.lower().partition("charset=")
     return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
 
@@ -191,15 +191,15 @@ def _is_html(answer: Answer) -> bool:
 
 def _unreadable(answer: Answer, problem: str) -> MalformedResponseError:
     return MalformedResponseError(
-        f"The answer (HTTP {answer.status}) cannot be read: {problem}.",
-        problems=(f"the answer: {problem}",),
+        f"The response (HTTP {answer.status}) cannot be read: {problem}.",
+        problems=(f"the response: {problem}",),
         excerpt=_excerpt(answer.body),
         is_html=_is_html(answer),
     )
 
 
 def _excerpt(body: bytes) -> str:
-    return body[:_MOST_EXCERPT_BYTES].decode(errors="replace")
+    return body[:_MAX_EXCERPT_BYTES].decode(errors="replace")
 
 
 def _refusal(operation: Operation, answer: Answer, *, wall_seconds: float) -> StatusError:
@@ -217,7 +217,7 @@ def _refusal(operation: Operation, answer: Answer, *, wall_seconds: float) -> St
 def _status_error(
     operation: Operation, answer: Answer, payload: JsonValue, wait: float | None
 ) -> StatusError:
-    code, messages = _code(payload), tuple(_messages(_paired(payload)))[:_MOST_MESSAGES]
+    code, messages = _code(payload), tuple(_messages(_paired(payload)))[:_MAX_MESSAGES]
     kind = status_error_class(operation, answer.status, code)
     error = kind(
         text_of_refusal(answer.status, code, messages),
@@ -285,5 +285,5 @@ def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[s
 
 def _printable(text: str) -> str:
     # A server's text goes to logs and terminals: no control characters, no endless lines.
-    shortened = text[:_MOST_MESSAGE_CHARACTERS]
+    shortened = text[:_MAX_MESSAGE_CHARACTERS]
     return "".join(character if character.isprintable() else " " for character in shortened).strip()

@@ -18,11 +18,11 @@ def text_of_refusal(status: int, code: str | None, messages: tuple[str, ...]) ->
 
 
 def without_secrets(error: InvoiceXpressError, secrets: tuple[Secret, ...]) -> InvoiceXpressError:
-    """Take out of the error what the answer to a request with secrets may have put there."""
+    """Take out of the error what the response to a request with secrets may have put there."""
     if isinstance(error, MalformedResponseError):
         error.excerpt = ""
     if isinstance(error, StatusError):
-        # A server that failed may have made the thing all the same, and tell of its key.
+        # A server that failed may have created it nevertheless, and its response may have the key.
         is_failure = error.status >= _FIRST_SERVER_ERROR
         shown = () if is_failure else error.messages
         error.messages = tuple(_hide(text, secrets) for text in shown)

@@ -10,8 +10,8 @@ from invoicexpress_async.models.sequence import DocumentType
 
 _COLUMN: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
 _KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
-_MOST_REMEMBERED: Final = 64
-_MOST_CHARACTERS_OF_ONE: Final = 10_000
+_MAX_REMEMBERED: Final = 64
+_MAX_CHARACTERS_OF_ONE: Final = 10_000
 
 
 @attrs.define(kw_only=True)
@@ -63,7 +63,7 @@ class RowLayouts:
     def _learn(self, keys: tuple[str, ...]) -> RowLayout:
         layout = RowLayout.of(keys)
         # A hostile server could send new keys for ever: bounded, in number and in size.
-        if len(self._known) < _MOST_REMEMBERED and sum(map(len, keys)) < _MOST_CHARACTERS_OF_ONE:
+        if len(self._known) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
             self._known[keys] = layout
         return layout
 

@@ -28,13 +28,13 @@ _ENVELOPES: Final = ("sequence", "sequences")
 _TRUE_FLAGS: Final = frozenset({"1", "true"})
 _FALSE_FLAGS: Final = frozenset({"0", "false"})
 # Ids and counters are 64-bit at the most; longer digit strings are garbage and slow to convert.
-_MOST_DIGITS: Final = 18
-_END_OF_COUNTS: Final = 10**_MOST_DIGITS
-_MOST_PROBLEMS: Final = 20
+_MAX_DIGITS: Final = 18
+_END_OF_COUNTS: Final = 10**_MAX_DIGITS
+_MAX_PROBLEMS: Final = 20
 
 
 class ProblemError(ValueError):
-    """One thing that is wrong at one place of an answer. Names the type, never the value."""
+    """One thing that is wrong at one place of a response. Names the type, never the value."""
 
     def __init__(self, path: str, expected: str, got: object) -> None:
         super().__init__(f"{path}: expected {expected}, got {_kind(got)}")
@@ -63,7 +63,7 @@ def structure_count(value: object, path: str) -> int | None:
         return None
     if (
         isinstance(value, str)
-        and len(value) <= _MOST_DIGITS
+        and len(value) <= _MAX_DIGITS
         and value.isascii()
         and value.isdecimal()
     ):
@@ -186,7 +186,7 @@ def _sequence(
 
 
 class Problems:
-    """What is wrong with one answer, collected so that one error tells all of it."""
+    """What is wrong with one response, collected so that one error reports all of it."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -199,7 +199,7 @@ class Problems:
 
     def add(self, problem: ProblemError) -> None:
         """Note one problem, up to a number that a person reads."""
-        if len(self._texts) < _MOST_PROBLEMS:
+        if len(self._texts) < _MAX_PROBLEMS:
             self._texts.append(f"sequence.{problem}")
 
     def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
@@ -212,9 +212,9 @@ class Problems:
 
 
 def malformed(*problems: str) -> MalformedResponseError:
-    """Return the error for an answer that is not what was asked for."""
+    """Return the error for a response that is not what was requested."""
     return MalformedResponseError(
-        "The answer is not what was asked for: " + "; ".join(problems) + ".", problems=problems
+        "The response is not what was requested: " + "; ".join(problems) + ".", problems=problems
     )
 
 
@@ -222,7 +222,7 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
     """Take one sequence out of its envelope.
 
     `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
-    register answers.
+    register responses.
 
     Raises:
         MalformedResponseError: anything else, with the paths of its problems.
@@ -251,22 +251,22 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
 
 def _open_envelope(payload: JsonValue) -> JsonValue:
     if not isinstance(payload, dict):
-        raise malformed(str(ProblemError("the answer", "an object", payload)))
+        raise malformed(str(ProblemError("the response", "an object", payload)))
     for name in _ENVELOPES:
         if name in payload:
             return payload[name]
     names = ", ".join(list(payload)[:5])[:80] or "nothing"
-    raise malformed(f"the answer: expected a sequence, got an object with {names}")
+    raise malformed(f"the response: expected a sequence, got an object with {names}")
 
 
 def is_last_page(payload: JsonValue, *, asked: int) -> bool:
-    """Return whether no page follows the one that was asked for.
+    """Return whether no page follows the requested one.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
     be taken for the whole, as what it does not show could be taken for absent.
 
     Raises:
-        MalformedResponseError: a pagination that cannot be followed, or not the page asked for.
+        MalformedResponseError: a pagination that cannot be followed, or not the requested page.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
     if pagination is None and asked == 1:

@@ -1,4 +1,4 @@
-"""The requests of the sequences resource, each with what its answer must be."""
+"""The requests of the sequences resource, each with the expected response."""
 
 import functools
 from typing import Final
@@ -24,22 +24,22 @@ _COLLECTION: Final = "/sequences.json"
 
 @attrs.define(kw_only=True)  # not frozen: one is made for each list
 class Page:
-    """One answer of a list, and whether no other page follows."""
+    """One response of a list, and whether no other page follows."""
 
     sequences: tuple[Sequence, ...]
     is_last: bool
 
 
 class SequenceRequests:
-    """Builds requests; holds what reads their answers."""
+    """Builds requests; holds what reads their responses."""
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        # Made once: it is the same each time, and nobody changes a request.
+        # Made once: it is the same each time, and requests are never changed.
         self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
-        """GET the sequences. The first page is asked for without a number, as documented."""
+        """GET the sequences. The first page is requested without a number, as documented."""
         return self._first_page if page == 1 else self._list(page)
 
     def _list(self, page: int) -> Request[Page]:
@@ -99,19 +99,19 @@ class SequenceRequests:
     def _with_id(self, wanted: int, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         if sequence.id != wanted:
-            raise malformed("sequence.id: not the one that was asked for")
+            raise malformed("sequence.id: not the requested one")
         return sequence
 
     def _with_name(self, wanted: str, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         # A server may store another Unicode form of the name than was sent (NFC).
         if canonical(sequence.serie) != wanted:
-            raise malformed("sequence.serie: not the one that was asked for")
+            raise malformed("sequence.serie: not the requested one")
         return sequence
 
 
 def _nothing(payload: JsonValue) -> None:
     # Zero bytes or one space were recorded; an object is tolerated, errors in it were refused
-    # before. Anything else is an error body of a shape that was recorded, or not an answer.
+    # before. Anything else is an error body of a shape that was recorded, or not a response.
     if payload is not None and not isinstance(payload, dict):
-        raise malformed("the answer: expected nothing")
+        raise malformed("the response: expected nothing")

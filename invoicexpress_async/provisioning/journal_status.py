@@ -36,8 +36,8 @@ class JournalFailure:
     Attributes:
         state: As in `JournalStatus.counts`.
         error: The class of the error they ended with.
-        status: Of the answer, when there was one.
-        code: Of the answer, when it had one.
+        status: Of the response, when there was one.
+        code: Of the response, when it had one.
         rows: How many.
         account: One of them.
     """
@@ -57,7 +57,7 @@ class RowInDoubt:
     Attributes:
         account: The account's name.
         serie: The name of the sequence.
-        state: "intent" (nobody has looked yet), "unknown" or "absent".
+        state: "intent" (not looked up yet), "unknown" or "absent".
         sent_at: When it was sent, by the clock of then.
         absent_since: When a complete list first did not show it, late enough to count.
         sends: How many times a create or register of this row was sent, in all runs.
@@ -118,7 +118,7 @@ class JournalStatus:
     Attributes:
         path: The file.
         counts: The rows of the present plan by state: "planned" (nothing sent), "intent" (sent,
-            and nobody has looked yet), or a value of `RowState`. States without rows are absent.
+            and not looked up yet), or a value of `RowState`. States without rows are absent.
         created: How many sequences its runs are known to have created.
         removed: How many rows are of an earlier plan only.
         failures: The rows that did not end well, by what they ended with; most first.

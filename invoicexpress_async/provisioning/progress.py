@@ -14,7 +14,7 @@ class Progress:
     Attributes:
         counts: The rows that have ended, by state, 0 included.
         total: The rows of the plan; None of a stream.
-        waiting: The rows that were sent and are read for later, or are tried again later.
+        waiting: The rows that were sent and are looked up later, or are tried again later.
         is_paused: Whether the server as a whole fails, so that one row at a time tries it.
         seconds: Since the run began.
     """

@@ -1,4 +1,4 @@
-"""From the records of a file to rows, with every problem told by its line and no cell shown."""
+"""From the records of a file to rows; problems are reported by line, and show no cell."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -123,10 +123,10 @@ class CsvRows:
 
 def _state(path: Path) -> tuple[int, ...]:
     try:
-        told = path.stat()
+        status = path.stat()
     except OSError:
         return ()  # reading it says what is wrong
-    return told.st_ino, told.st_size, told.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:

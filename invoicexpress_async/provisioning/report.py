@@ -1,4 +1,4 @@
-"""What became of the rows."""
+"""The outcomes of the rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ class RowState(StrEnum):
     """How a row ended."""
 
     DONE = JournalState.DONE
-    """The sequence is there, registered and default as asked."""
+    """The sequence exists, registered, and the default if requested."""
     REFUSED = JournalState.REFUSED
     """The server, or the client before it, said no: something must be changed first."""
     PREPARED = JournalState.PREPARED
@@ -33,7 +33,7 @@ class RowState(StrEnum):
     PARTIAL = JournalState.PARTIAL
     """The sequence is there, and some document types have no code: it must not be used yet."""
     UNKNOWN = JournalState.UNKNOWN
-    """Something was sent, and what became of it is not known: it must not be sent again."""
+    """Something was sent, and its outcome is unknown: it must not be sent again."""
     ABSENT = JournalState.ABSENT
     """Something was sent, and a complete list does not show it. It can still come: it is sent
     again only with `resend_absent_after`."""
@@ -52,7 +52,7 @@ class RowOutcome(ErrorDetails):
         sequence: As last read; of a refusal, what it left behind; None when there is none.
         created: Whether this run's create made it; None when it is not known.
         error: What `ensure` raised, without its traceback; None when it is done.
-        intent: What `sequences.resume` takes to find out, when a send is in doubt.
+        intent: What `sequences.resume` takes to find out, when the outcome of a send is unknown.
         is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
     """
 
@@ -81,7 +81,7 @@ class RowOutcome(ErrorDetails):
     def of_error(
         cls, row: PlanRow, error: InvoiceXpressError, *, seconds: float, intent: Intent | None
     ) -> "RowOutcome":
-        """Return the outcome of a row that raised, `intent` being what is in doubt."""
+        """Return the outcome of a row that raised, with its unresolved `intent`."""
         sequence = (
             error.sequence
             if isinstance(error, PartialRegistrationError | DefaultChangedError | StatusError)

@@ -25,12 +25,12 @@ RETRY_AFTER_SECONDS: Final = (2.0, 8.0)
 
 @attrs.frozen(kw_only=True)
 class ReschedulePolicy:
-    """Decides it. A row whose outcome is unknown is read for on the schedule of `RetryPolicy`.
+    """Decides it. A row whose outcome is unknown is looked up on the schedule of `RetryPolicy`.
 
     Attributes:
         clock: The run's.
         breaker: What is known of the server as a whole.
-        schedule: The seconds after the outcome was first unknown at which to read for it.
+        schedule: The seconds after the outcome was first unknown at which to look it up.
         resend_absent_after: The seconds between a send, a first list without the sequence and a
             second one, after which it may be sent again; None for never.
     """
@@ -44,7 +44,7 @@ class ReschedulePolicy:
     def of_run(
         cls, manager: SessionManager, breaker: CircuitBreaker, settings: RunSettings
     ) -> "ReschedulePolicy":
-        """Return the policy of a run: a row is read for no longer than one call would be."""
+        """Return the policy of a run: a row is looked up no longer than one call would be."""
         at_seconds = manager.retry.read_after_seconds
         return cls(
             clock=manager.clock,
@@ -71,7 +71,7 @@ class ReschedulePolicy:
         if task.unknown_since is None:
             task.unknown_since, task.reads = now, 0
         elif task.read_failure is None or not self.breaker.is_open:
-            task.reads += 1  # a read that a failing server did not answer is made up for
+            task.reads += 1  # a read that a failing server did not complete is made up for
         if isinstance(task.read_failure, StatusError) and not is_transient(task.read_failure):
             return None  # the key is refused: every later read would be, too
         resend_in = self._resend_in(task, outcome)

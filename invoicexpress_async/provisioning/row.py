@@ -1,4 +1,4 @@
-"""One row of a plan, and what two rows may not both ask for."""
+"""One row of a plan, and conflicts between two rows."""
 
 import contextlib
 from collections import Counter
@@ -68,7 +68,7 @@ class PlanRow:
 
 @attrs.frozen(kw_only=True)
 class PlanSummary:
-    """What a plan asks for, counted.
+    """What a plan requests, counted.
 
     Attributes:
         rows: How many.

@@ -41,7 +41,7 @@ class RowClaims:
         return None
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
-        """Write what became of a request whose right was won."""
+        """Write the outcome of a request that was claimed."""
         if end is ClaimEnd.NOT_SENT:
             self.task.sends -= 1
         if self.inner is not None:

@@ -190,7 +190,7 @@ class RowJournal:
                 return (Change(ROWS, key_of(row), _intended(claim, sends() + 1)),)
             if state is JournalState.PLANNED:
                 return (Change(ROWS, key_of(row), _withdrawn(sends())),)
-            return ()  # what became of the row is more than what became of its intent
+            return ()  # the outcome of the row includes that of its intent
 
         return JournalClaims(self._journal, changes_of)
 

@@ -30,7 +30,7 @@ from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.session import SessionManager
 
 
-async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a default
+async def provision(  # noqa: PLR0913  # keyword-only options
     manager: SessionManager,
     plan: Plan,
     *,
@@ -46,19 +46,19 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
 
     No row's error is raised; it is an outcome, and the others go on. With a journal, each create
     is on the disk before its first byte leaves, and a run that was killed is ended by running it
-    again; without one, only this process knows what it sent. To end it early, ask its `stop`:
+    again; without one, only this process knows what it sent. To end it early, use its `stop`:
     then every row that had begun has its outcome. When it is cancelled instead, rows in flight
     may have been sent: the journal has them, and `manager.unresolved()`.
 
-    A row whose create was sent and is not known to have worked is read for later, on the schedule
-    of the manager's `RetryPolicy`, while the others go on. An account that answers 401, 422/004
+    A row whose create was sent, with an unknown outcome, is looked up later, on the schedule
+    of the manager's `RetryPolicy`, while the others continue. An account that gets 401, 422/004
     or 422/005 is set aside: its other rows are refused with the same. When the server fails for
     every account, the run pauses, tries it with one row at a time, and goes on by itself.
 
     Args:
         manager: Whose connections and limits are used; it is not closed.
         plan: What to do.
-        journal: Where to keep what is meant and what became of it; open.
+        journal: Where intents and outcomes are recorded; open.
         concurrency: How many rows are in flight at a time.
         settings: What the run may do.
         on_progress: Called after each outcome, and when the run pauses or goes on; what it
@@ -67,7 +67,7 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
             ends the run.
         keep_done: Whether the report keeps the outcomes of rows that are done or prepared, too;
             not, for a plan of a million rows.
-        stop: Asked to end the run early.
+        stop: Ends the run early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
@@ -86,7 +86,7 @@ async def provision(  # noqa: PLR0913  # keyword-only wishes, each with a defaul
     return run.report(outcomes)
 
 
-async def iter_outcomes(  # noqa: PLR0913  # keyword-only wishes, each with a default
+async def iter_outcomes(  # noqa: PLR0913  # keyword-only options
     manager: SessionManager,
     plan: Plan,
     *,
@@ -176,7 +176,7 @@ class _Run:
 
     def _in_order(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
         if not isinstance(self.plan.rows, tuple):
-            # Not by reading the file again: it may have been changed, and this is to be told.
+            # Not by reading the file again: it may have changed, which must be reported.
             return sorted(outcomes, key=lambda one: one.row.line)
         places = {key_of(row): place for place, row in enumerate(self.plan.rows)}
         return sorted(outcomes, key=lambda one: places.get(key_of(one.row), 0))

@@ -1,4 +1,4 @@
-"""One turn of one row: read for what is unknown, ensure, and write how it ended."""
+"""One turn of one row: look up what is unknown, ensure, and write the outcome."""
 
 import functools
 import time
@@ -41,7 +41,7 @@ class RowRunner:
         manager: Whose connections and limits are used.
         journal: Its rows in the journal of it; None without a journal.
         stop: The run's.
-        may_default: Whether a new serie may become the default now; it is asked each time.
+        may_default: Whether a new serie may become the default now; it is called each time.
         is_staged: Whether to make a serie the default only when it is seen to be registered.
     """
 
@@ -50,7 +50,7 @@ class RowRunner:
     stop: RunStop
     may_default: Callable[[], bool]
     is_staged: bool
-    # No turn waits for what is in doubt: the row is read for in later ones.
+    # No turn waits for an unknown outcome: it is looked up in later ones.
     _policy: RetryPolicy = attrs.field(
         init=False, default=attrs.Factory(_without_reads, takes_self=True)
     )
@@ -167,7 +167,7 @@ async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -
 
 
 def _unresolved(account: AccountSession, task: RowTask) -> Intent | None:
-    """Return the intent that is in doubt after a turn that failed."""
+    """Return the intent that is unresolved after a turn that failed."""
     mine = [_identity(one) for one in (task.last_intent, task.intent) if one is not None]
     for intent in account.sequences.unresolved():
         if _identity(intent) in mine:

@@ -18,12 +18,12 @@ class RowTask:
         row: The row.
         record: What the journal had of it when it was admitted.
         intent: Of the send whose outcome is not known, if there is one.
-        last_intent: The intent of its last send, whatever became of it.
+        last_intent: The intent of its last send, whatever its outcome.
         is_of_another: Whether `intent` is that of another sender, who shares the journal.
         token: Of the claim that this run won last.
         intended_at: When the last send was.
         unknown_since: When this run first saw that the outcome is not known, on its clock.
-        reads: How many times it has been read for since.
+        reads: How many times it has been looked up since.
         absent_since: When a complete list first did not show it, late enough to count.
         superseded_intent: The intent that another send replaces, until that one is durable.
         resend_allowed: Whether all that the caller requires before another send is there.
@@ -32,7 +32,7 @@ class RowTask:
         seconds: How long its turns took, together.
         last: How its last turn ended.
         refusal: Why it gets no turn at all.
-        read_failure: Why its last turn could not even read for it; None when it could.
+        read_failure: Why its last turn could not even look it up; None when it could.
     """
 
     row: PlanRow

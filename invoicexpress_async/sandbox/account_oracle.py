@@ -16,7 +16,7 @@ from invoicexpress_async.sandbox.requests import read_envelope
 class DuplicateAccount:
     """A company that has more than one account: its numbering is split for good.
 
-    Companies are told apart by their fiscal id, and those without one by their e-mail.
+    Companies are distinguished by their fiscal id, and those without one by their e-mail.
     """
 
     fiscal_id: str

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes: reading the head of a request, writing an answer."""
+"""HTTP/1.1 as bytes: reading the head of a request, writing a response."""
 
 import functools
 import http

@@ -48,7 +48,7 @@ class Oracle:
     """What a fault server knows and its client cannot.
 
     Args:
-        connections_total: Accepted at TCP, whatever became of them.
+        connections_total: Accepted at TCP, whatever happened to them later.
         connections_open: Not yet closed by the server.
         connections_peak: The most that were open at once.
         handshake_failures: TLS handshakes that were not completed.
@@ -173,7 +173,7 @@ class Oracle:
 
 
 def serie_of(pending: Pending) -> str:
-    """Return the name that a create asks for, also if it was refused; empty if it has none."""
+    """Return the name that a create requests, also if it was refused; empty if it has none."""
     if isinstance(pending.order, Order) and pending.order.new is not None:
         return str(pending.order.new.serie)
     try:

@@ -1,4 +1,4 @@
-"""Which operation a method and a path ask for, and how a request is read."""
+"""Which operation a method and a path mean, and how a request is read."""
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -43,7 +43,7 @@ class NewSequence:
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """What a request asks for: an operation, on the row with this id or with this content."""
+    """What a request means: an operation, on the row with this id or with this content."""
 
     operation: SequenceOperation
     id: str = ""
@@ -89,7 +89,7 @@ def query_key(query: str) -> bytes:
 
 
 def read_new_sequence(request: Request) -> NewSequence:
-    """Return what a create asks for.
+    """Return what a create requests.
 
     An integer serie was accepted in live traffic, and echoed as an integer. Only the string
     "1" makes a default: the recorded integer 1 was ignored.

@@ -24,7 +24,7 @@ class Sandbox(LocalServer):
 
     Args:
         accounts: Names, which get a generated key, or whole accounts.
-        host: Where to listen; loopback unless the network is meant to reach it.
+        host: Where to listen; loopback, unless the network should reach it.
         port: 0 for a free one.
         seed: Equal seeds give equal ids and validation codes.
         state_file: Read now if it is there, and saved after changes and on close. An account

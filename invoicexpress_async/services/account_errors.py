@@ -32,15 +32,15 @@ class RepeatedCredentialsError(ConfigurationError):
     """
 
     cure = (
-        "Correct the sub-user or its password. If it was something else that made the server "
-        "refuse them, such as a trial, and it has changed, call with resend_refused=True."
+        "Correct the sub-user or its password. If the server refused them for "
+        "another cause, such as a trial, and it is gone, call with resend_refused=True."
     )
 
 
 _OUTCOME_UNKNOWN: Final = (
     "Do not send it again: the account may exist, it cannot be deleted, and its key was in the "
-    "lost answer only. Look for error.intent's e-mail and fiscal number among the partner's "
-    "accounts, and have the key shown or renewed there; if there is none for certain, tell "
+    "lost response only. Look for error.intent's e-mail and fiscal number among the partner's "
+    "accounts, and show or renew the key there; if there is certainly none, call "
     "accounts.forget(error.intent)."
 )
 _PARTNER_RIGHTS: Final = (
@@ -67,7 +67,7 @@ _USER_OR_USED: Final = (
     "fiscal number has an account already: two of one number split its numbering for good."
 )
 _NOT_YOURS: Final = (
-    "Check the id: an account that exists and was not created with this key answers 404 too."
+    "Check the id: an account that exists and was not created with this key gets 404 too."
 )
 _TRIAL_OR_KEY: Final = (
     "Call it on the new account's own handle, with its own name and key, not the partner's. A "
@@ -87,7 +87,7 @@ _AT_UNKNOWN: Final = (
 )
 _UPDATE_UNKNOWN: Final = (
     "Some of it may be changed: read the account, or send the same values again, which does no "
-    "harm but for wrong credentials."
+    "harm, except wrong credentials."
 )
 
 _BAD_REQUEST: Final = 400  # of a wrong user or password (contract, [live])

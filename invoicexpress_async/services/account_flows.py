@@ -54,7 +54,7 @@ class AccountOperations:
         intent: Intent,
         on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
-        """Send a create, unless one of the same account is in doubt."""
+        """Send a create, unless one of the same account is unknown."""
         await call.context.keys.get()  # a slow vault must not hold up who has the key
         hold, account = self._dispatcher.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
@@ -79,7 +79,7 @@ class AccountOperations:
     def _created(self, call: Call, outcome: AttemptResult[CreatedAccount]) -> CreatedAccount:
         if outcome.evidence is Evidence.UNKNOWN:
             said = "" if outcome.error is None else str(outcome.error.args[0]).rstrip(".")
-            raise call.unknown_error(f"no usable answer came: {said}. A new key would be lost")
+            raise call.unknown_error(f"no usable response came: {said}. A new key would be lost")
         self._dispatcher.resolve(call)
         return outcome.result()
 

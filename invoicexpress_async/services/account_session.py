@@ -42,7 +42,7 @@ class AccountSession:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How its calls are sent again and read for."""
+        """How requests of its calls are sent again and looked up."""
         return self._context.policy
 
     @property
@@ -84,7 +84,7 @@ class AccountSession:
         """Read something harmless to see that name and key belong together.
 
         Raises:
-            AuthenticationError: they do not: an unknown name answers 401 like a wrong key.
+            AuthenticationError: they do not: an unknown name gets 401, like a wrong key.
             InvoiceXpressError: as for every coroutine of `sequences`.
         """
         await self._sequences.list(timeout_seconds=timeout_seconds)
@@ -109,7 +109,7 @@ class AccountSession:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Returns:
-            The answer's JSON; None for an empty one.
+            The response's JSON; None for an empty one.
 
         Raises:
             InvoiceXpressError: as for every coroutine of `sequences`.

@@ -65,19 +65,19 @@ class AccountService:
         """Create an account under the partner's sub-domain and key. Sent at most once.
 
         An account can never be deleted, two for one fiscal number split its numbering for good,
-        and the new key is in this one answer only: after a lost answer nothing is sent again by
-        this process, and there is nothing to read for.
+        and the new key is in this one response only: after a lost response nothing is sent again by
+        this process, and nothing can be looked up.
 
         Args:
             account: The company, and a new user of its own.
             on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
-            on_created: Called with the account the moment its answer is read, before anything
+            on_created: Called with the account the moment its response is read, before anything
                 can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
             ConfigurationError: a timeout that is not a finite number above 0.
-            OutcomeUnknownError: it was sent and no usable answer came; its `intent` says what to
+            OutcomeUnknownError: it was sent and no usable response came; its `intent` says what to
                 look for among the partner's accounts.
             AuthenticationError: or `PermissionDeniedError`: the partner's rights are missing.
             UnprocessableError: the e-mail or the fiscal number is used already, or cannot be.
@@ -100,7 +100,7 @@ class AccountService:
         Args:
             account: The company, with the user's own e-mail and password.
             on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
-            on_created: Called with the account the moment its answer is read, before anything
+            on_created: Called with the account the moment its response is read, before anything
                 can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
@@ -181,7 +181,7 @@ class AccountService:
 
         The server checks them with the tax authority, where repeated wrong ones may lock the
         sub-user: what this account refused once is not sent again by this manager. After a 5xx
-        it is repeated at most twice, after a lost answer never.
+        it is repeated at most twice, after a lost response never.
 
         Args:
             credentials: Of a sub-user with the right to communicate series.

@@ -1,4 +1,4 @@
-"""The account's default sequence: set it, see that it is set, and see that it is left alone."""
+"""The account's default sequence: set it, verify it, and verify that it is unchanged."""
 
 from invoicexpress_async.call.context import Call
 from invoicexpress_async.call.execute import Dispatcher
@@ -18,7 +18,7 @@ class DefaultFlag:
         self._requests = requests
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still wanted."""
+        """Make it the default: sent again only when a read shows that it is still needed."""
         request = self._requests.set_current(sequence_id)
         outcome = await self._dispatcher.send(call, request)
         for _ in range(call.context.policy.attempts - 1):
@@ -46,7 +46,7 @@ class DefaultFlag:
         """See that a create that was not to change the account's default has not changed it.
 
         Whether a server makes a new sequence the default by itself is unknown, and the flag in the
-        answer to a create was seen to be wrong.
+        response to a create was seen to be wrong.
         """
         before = listing.default_beside(sequence)
         if before is None:
@@ -74,7 +74,7 @@ class DefaultFlag:
         try:
             return await self._get(call, sequence.id)
         except InvoiceXpressError:
-            return sequence  # the create has succeeded, whatever became of a read after it
+            return sequence  # the create has succeeded, even if a read after it failed
 
     async def _get(self, call: Call, sequence_id: int) -> Sequence:
         return await self._dispatcher.fetch(call, self._requests.get(sequence_id))

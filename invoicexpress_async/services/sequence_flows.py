@@ -1,4 +1,4 @@
-"""What the verbs of sequences do: send at most once, read for the rest."""
+"""The operations on sequences: send at most once, then read until the outcome is known."""
 
 import time
 from typing import Literal
@@ -26,7 +26,7 @@ from invoicexpress_async.services.default_flag import DefaultFlag
 
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
-# A row that one of these left behind is not what was asked for.
+# A row that one of these left behind is not what was requested.
 _WITHOUT_A_SUBSTITUTE = (TaxAuthorityCredentialsError, NoOpenActivityError, UnknownSequenceError)
 
 
@@ -55,13 +55,13 @@ class SequenceOperations:
     async def create(
         self, call: Call, serie: str, *, default: bool, had_sequences: bool | None = None
     ) -> tuple[Sequence, Via]:
-        """Send a create, or read for one that this process sent and lost sight of."""
+        """Send a create, or look up one that this process sent without learning its outcome."""
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
         if call.context.keys.known is None:
             await call.context.keys.get()  # a slow vault must not hold up who has the key
-        # One at a time: the next may send only when it is known what became of this one.
+        # One at a time: the next may send only when the outcome of this one is known.
         async with self._dispatcher.send_lock.hold(
             (call.context.account, canonical(serie))
         ) as has_waited:
@@ -87,7 +87,7 @@ class SequenceOperations:
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
-                status=422,  # what the server would answer
+                status=422,  # what the server would respond with
                 code="002",
             )
 
@@ -96,7 +96,7 @@ class SequenceOperations:
         if sequence.registration in _REGISTERED:
             refusal = SequenceAlreadyRegisteredError(
                 "Another call of this process has just registered it.",
-                status=409,  # what the server would answer
+                status=409,  # what the server would respond with
                 code="005",
             )
             refusal.sequence = sequence
@@ -119,7 +119,7 @@ class SequenceOperations:
         return sequence, Via.LISTED if is_of_another else Via.OBSERVED
 
     async def register(self, call: Call, sequence_id: int) -> Sequence:
-        """Send a registration, or read for one that this process sent and lost sight of."""
+        """Send a registration, or look up an earlier one of this process with unknown outcome."""
         intent = _intent(call, "register", sequence_id=sequence_id)
         if call.context.keys.known is None:
             await call.context.keys.get()
@@ -143,13 +143,13 @@ class SequenceOperations:
         return sequence
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still wanted."""
+        """Make it the default: sent again only when a read shows that it is still needed."""
         await self._default.set_current(call, sequence_id)
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
-        """Bring the sequence about, registered and default as asked, whatever is there."""
+        """Make sure that it exists, and is registered and the default if requested."""
         listing = await self.list(call)
-        # Whether a list can lag behind a create is unknown; what this process made is there.
+        # Whether a list can lag behind a create is unknown; what this process created exists.
         sequence = listing.find(serie) or await self._get_made(call, serie)
         via = Via.LISTED
         if sequence is None:
@@ -175,7 +175,7 @@ class SequenceOperations:
         return await self._resume_register(call, intent)
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
-        """Return what this process made of that name, whatever a list says."""
+        """Return what this process created under that name, even if a list does not show it."""
         made = self._recent_creates.get(call.context.account, canonical(serie))
         return None if made is None else await self.get(call, made)
 
@@ -266,7 +266,7 @@ class SequenceOperations:
 
 
 def _in_place_of(refusal: StatusError, *, registered: bool) -> Sequence | None:
-    """Return the sequence that is there all the same, when it is what was asked for.
+    """Return the sequence that exists despite the refusal, if it is the requested one.
 
     One that is not registered is not registered at once: it may be refused for the same cause.
     """

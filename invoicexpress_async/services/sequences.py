@@ -17,10 +17,10 @@ from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 
 IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
-"""Awaited with an intent before its first byte leaves, to keep it where a crash does not reach.
+"""Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
-What it raises keeps the request from being sent, and comes out of the call. It is also given an
-intent that an earlier call of this process left in doubt, before that one is read for.
+If it raises, the request is not sent, and the call raises the same. It is also given an
+intent that an earlier call of this process left unresolved, before that one is looked up.
 """
 
 
@@ -37,13 +37,13 @@ class SharedServices:
 class SequenceService:
     """The document sequences of one account. Got from `AccountSession.sequences`.
 
-    Every coroutine takes `timeout_seconds`, the one deadline for all that it does, and raises
+    Every coroutine takes `timeout_seconds`, one deadline for everything that it does, and raises
     the errors of `invoicexpress_async.errors`:
 
     - `ConfigurationError` for an argument that cannot be right, before anything is sent;
     - `StatusError` or a subclass when the server refuses;
-    - `TransportError` when no complete answer came and nothing can have changed;
-    - `MalformedResponseError` or `UnexpectedRedirectError` for an answer that is not one;
+    - `TransportError` when no complete response came and nothing can have changed;
+    - `MalformedResponseError` or `UnexpectedRedirectError` for a response of another kind;
     - `SessionClosedError` outside the manager's life.
     """
 
@@ -66,12 +66,12 @@ class SequenceService:
     ) -> Sequence:
         """Create a sequence, and by that register it with the tax authority.
 
-        Sent at most once: after a lost answer it is read for, at about 1, 4, 10, 30 and 75 s.
+        Sent at most once: after a lost response it is looked up, at about 1, 4, 10, 30 and 75 s.
         The server calls the tax authority for about 11 document types, which can take a minute.
-        Look at `registration` of the result: some types may be left without a code. With
+        Look at `registration` of the result: some types may have no code. With
         `default`, the flag is checked, and set if the server has not done so.
 
-        A sequence that is found after a lost answer and has no documents yet is taken for the one
+        A sequence that is found after a lost response and has no documents yet is taken for the one
         that was sent; `ensure` lists first, and so knows. The server may make the new sequence the
         default although `default` is False: then `is_default` of the result is True, and a
         warning is logged.
@@ -88,9 +88,9 @@ class SequenceService:
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
             NoOpenActivityError: its fiscal number has no open activity.
             StatusError: any other refusal. After one of the tax authority, and any that the API
-                does not document, the name is read for once: `sequence` is what is there.
+                does not document, the name is looked up once: `sequence` is the result.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
-            OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
+            OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("create", timeout_seconds, serie=check_serie(serie))
@@ -147,7 +147,7 @@ class SequenceService:
         on_intent: IntentKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> Sequence:
-        """Register a sequence with the tax authority. Sent at most once, then read for.
+        """Register a sequence with the tax authority. Sent at most once, then looked up.
 
         Args:
             sequence_id: Of the sequence.
@@ -155,21 +155,21 @@ class SequenceService:
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            SequenceAlreadyRegisteredError: nothing was left to register; its `sequence` is what a
+            SequenceAlreadyRegisteredError: it is registered already; its `sequence` is what a
                 read showed.
             SequenceBeingRegisteredError: it is being registered, and did not settle in time.
             PartialRegistrationError: some document types have no code; see its `sequence`.
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
             NoOpenActivityError: the account's fiscal number has no open activity.
             AccountNotPortugueseError: only Portuguese accounts register sequences.
-            OutcomeUnknownError: it was sent and what became of it is not known: `resume` it.
+            OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("register", timeout_seconds, sequence_id=check_id(sequence_id))
         call.on_intent = on_intent
         return await self._dispatcher.run(call, self._operations.register(call, sequence_id))
 
-    async def ensure(  # noqa: PLR0913  # keyword-only wishes, each with a default
+    async def ensure(  # noqa: PLR0913  # keyword-only options
         self,
         serie: str,
         *,
@@ -179,33 +179,33 @@ class SequenceService:
         shared: bool = True,
         timeout_seconds: float | None = None,
     ) -> Ensured:
-        """Bring it about that the sequence exists, whatever is there. Safe to call again.
+        """Make sure the sequence exists. Safe to call again.
 
-        Lists first, creates only what is absent, registers what is not registered at all, and
-        sets and verifies the default flag. All calls of this process that ensure the same at
-        the same time share one run of it.
+        Lists first, creates the sequence only if it is absent, registers it if it is not registered
+        at all, and sets and verifies the default flag. Simultaneous calls of this process that
+        ensure the same sequence share one run.
 
         Args:
             serie: The name, exactly.
-            default: Whether it must be the account's default; False leaves the account's default
-                as it is: a create beside another default is followed by a read of the flag, and
-                should it have changed, the one before is set back.
+            default: Whether it must be the account's default. False leaves the account's default
+                unchanged: a create beside another default is followed by a read of the flag, and
+                if it has changed, the previous default is restored.
             registered: Whether every document type that needs a validation code must have one.
-            on_intent: Awaited with each intent before it is sent, so that it outlives a crash.
-                Calls with different ones do not share a run.
-            shared: Whether to share a run. False costs less, for a job that asks for everything
-                once; should others ask for the same at the same time, it is still sent once, and
-                they wait and read.
+            on_intent: Awaited with each intent before it is sent, so that it survives a crash.
+                Calls with different callables do not share a run.
+            shared: Whether to share a run. False costs less, for a job that requests everything
+                once. Simultaneous calls for the same sequence still send it once: the others
+                wait and read.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            PartialRegistrationError: it exists and some types have no code; it is then never
-                made the default.
-            ConfigurationError: a sequence is there whose name differs in case, spaces or look-alike
-                characters only.
+            PartialRegistrationError: it exists and some types have no code; it is not made the
+                default.
+            ConfigurationError: there is a sequence whose name differs only in case, spaces or
+                look-alike characters.
             DefaultChangedError: without `default`, the server made the new sequence the default
-                by itself, and the one before could not be set back.
-            OutcomeUnknownError: a create or register was sent and is not known to have worked.
+                by itself, and the previous one could not be restored.
+            OutcomeUnknownError: a create or register was sent, and its outcome is unknown.
             InvoiceXpressError: as for `create` and `register`.
         """
         call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
@@ -231,7 +231,7 @@ class SequenceService:
         return await self._dispatcher.run(call, flight)
 
     async def resume(self, intent: Intent, *, timeout_seconds: float | None = None) -> Sequence:
-        """Read until the outcome of an earlier send is known; sends nothing but reads.
+        """Read until the outcome of an earlier send is known. Only reads.
 
         Args:
             intent: Of an `OutcomeUnknownError`, from this process or another.
@@ -249,11 +249,11 @@ class SequenceService:
         return await self._dispatcher.run(call, self._operations.resume(call, checked))
 
     def forget(self, intent: Intent) -> None:
-        """Take a send for lost, so that `create` and `ensure` of this process may send again.
+        """Treat a send as lost, so that `create` and `ensure` of this process may send again.
 
-        Only for who has seen, in at least two complete lists far apart and long after the send,
-        that the sequence is absent (`OutcomeUnknownError.was_absent`). A server that commits
-        later still would then have it twice, or refuse the second; a series is never deleted.
+        Only call this after you have checked that the sequence is absent, in at least two complete
+        lists far apart and long after the send (`OutcomeUnknownError.was_absent`). A server that
+        commits even later would then have it twice, or refuse the second; it is never deleted.
 
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
@@ -264,10 +264,10 @@ class SequenceService:
             self._context.claims.forget(checked)
 
     def unresolved(self) -> tuple[Intent, ...]:
-        """Return what this process sent for the account and does not know the outcome of.
+        """Return the intents that this process sent for the account, and whose outcome is unknown.
 
-        Calls that were cancelled after the send are in it too. Each leaves when a `resume`,
-        `ensure` or `create` of the same finds the sequence.
+        Calls that were cancelled after the send are included. An intent is removed when a `resume`,
+        `ensure` or `create` of the same sequence finds it.
         """
         return self._dispatcher.unresolved.for_account(self._context.account)
 

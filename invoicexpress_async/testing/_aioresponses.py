@@ -25,17 +25,17 @@ class _Sent:
 
 
 @contextlib.contextmanager
-def mended_aioresponses() -> "Generator[aioresponses]":
+def patched_aioresponses() -> "Generator[aioresponses]":
     """Give an `aioresponses` that works with the installed aiohttp.
 
-    It answers in place of aiohttp's sessions, so that neither timeouts nor connections nor what
+    It responds in place of aiohttp's sessions, so that neither timeouts nor connections nor what
     this package does on the wire are tested by it: for these there is `SandboxThread`. The URLs
     to mock are without the key.
 
     Raises:
         ImportError: aioresponses is not installed.
     """
-    # 0.7.9 builds responses without an argument that aiohttp 3.14 asks for; what passes it, wins.
+    # 0.7.9 builds responses without an argument that aiohttp 3.14 requires.
     response = functools.partial(
         ClientResponse, stream_writer=cast("AbstractStreamWriter", _Sent())
     )
@@ -43,10 +43,14 @@ def mended_aioresponses() -> "Generator[aioresponses]":
         yield mocked
 
 
+mended_aioresponses = patched_aioresponses
+"""The name of `patched_aioresponses` in 0.1.0, which stays."""
+
+
 def _make() -> "aioresponses":
     import aioresponses  # noqa: PLC0415  # not a dependency of this package
 
-    class Mended(aioresponses.aioresponses):
+    class Patched(aioresponses.aioresponses):
         async def match(self, method: str, url: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # as in its base
             try:
                 response = await super().match(method, url, *args, **kwargs)
@@ -59,11 +63,11 @@ def _make() -> "aioresponses":
                 _note_sent(kwargs.get("trace_request_ctx"))
             return response
 
-    return Mended()
+    return Patched()
 
 
 def _note_sent(attempt: object) -> None:
-    """Do what aiohttp's hook does, which a mock does not call: else all seems never sent."""
+    """Do what aiohttp's hook does, which a mock does not call: else nothing seems to be sent."""
     if isinstance(attempt, Attempt):
         attempt.is_sent = True
         if attempt.on_sent is not None:

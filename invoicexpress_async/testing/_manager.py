@@ -10,7 +10,7 @@ from invoicexpress_async.events import Event
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.session import SessionManager
 
-# A test of a lost answer takes a second, and not the minutes that a real server may need.
+# A test of a lost response takes a second, and not the minutes that a real server may need.
 _TIMEOUTS: Final = Timeouts(total_seconds=10.0, attempt_seconds=1.0, connect_seconds=1.0)
 _RETRY: Final = RetryPolicy(
     base_seconds=0.01, cap_seconds=0.1, read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8)
@@ -40,7 +40,7 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
 
 class _ClosingInLoop:
-    """Closes a manager while its loop is alive, whoever owns that loop.
+    """Closes a manager while its loop is alive, whichever plugin owns that loop.
 
     Sockets can only be closed on their own loop. Those of pytest-asyncio live until after the
     test's fixtures, so that `end` can run them once more. anyio's and `asyncio.run`'s are closed

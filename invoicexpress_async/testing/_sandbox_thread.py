@@ -15,7 +15,7 @@ from invoicexpress_async.sandbox.domain.accounts import Operation
 
 T = TypeVar("T")
 
-# Everything that is asked of the server takes microseconds; a test must not hang on a dead one.
+# Each call of the server takes microseconds; a test must not hang on a dead one.
 _ANSWER_SECONDS: Final = 30.0
 
 
@@ -106,7 +106,7 @@ class SandboxThread:
         """Do a fault to the next request that matches.
 
         Args:
-            fault: A name of `sandbox.FAULT_NAMES`; `sandbox.describe_fault` tells of each.
+            fault: A name of `sandbox.FAULT_NAMES`; `sandbox.describe_fault` describes each.
             operation: Only to these, such as "create"; None is any.
             account: Only to this account's requests; None is any.
             times: To how many; None until `heal()`.
@@ -164,7 +164,7 @@ class SandboxThread:
     def add_sequence(
         self, serie: str, *, account: str | None = None, is_default: bool = False
     ) -> Row:
-        """Put a registered sequence into the account, or another, behind the API's back."""
+        """Put a registered sequence into the account, or another, without using the API."""
         name = account or self.account
         return self.call(lambda server: server.add_sequence(name, serie, is_default=is_default))
 
@@ -177,7 +177,7 @@ class SandboxThread:
         return self.call(lambda server: server.count(method, path, account=account))
 
     def duplicates(self) -> tuple[Duplicate, ...]:
-        """Return every name that an account has more than once: what must never be."""
+        """Return every name that an account has more than once: which must never happen."""
         return self.call(lambda server: server.oracle.duplicates())
 
     def call(self, work: Callable[[FaultServer], T]) -> T:

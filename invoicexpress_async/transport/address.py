@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class KeyedUrl:
-    """A URL that shows the key on the wire only, and tells when it goes there.
+    """A URL that shows the key on the wire only, and reports when it is sent.
 
     aiohttp takes the request line from `raw_path_qs`, once, when it has a connection and before
     it writes a byte; everything that people see (trace hooks, spans, `response.url`,
@@ -79,7 +79,7 @@ class Address:
     @classmethod
     def of(cls, account: str, base: str) -> "Address":
         """Split the account's URL, which has been checked."""
-        # By hand: `urlsplit` is dear, and a bulk job has an account for each row.
+        # By hand: `urlsplit` is expensive, and a bulk job has an account for each row.
         slash = base.find("/", base.index("://") + len("://"))
         ends = len(base) if slash < 0 else slash
         return cls(account=account, base=base, origin=base[:ends], path=base[ends:])

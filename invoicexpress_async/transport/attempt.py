@@ -13,16 +13,16 @@ from invoicexpress_async.transport.openings import Opening
 
 @attrs.define
 class Attempt:
-    """What became of one request. Written as it goes, so that a cancelled one tells too.
+    """The outcome of one request. Written as it proceeds, so that a cancelled one has it too.
 
     Attributes:
-        is_begun: Whether a connection was asked for.
+        is_begun: Whether a connection was requested.
         is_sent: Whether a byte of it may have left: true before the first one is written.
         is_unanswered: Whether nothing of a response is known to have come.
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
             us: trying again cannot help.
-        failure: Why there is no complete answer, without a URL; None when there is one.
-        answer: The complete answer.
+        failure: Why there is no complete response, without a URL; None when there is one.
+        response: The complete response.
         opening: The turn to open a connection, until its request is sent.
         on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
@@ -59,13 +59,13 @@ class Attempt:
         if self.is_untrusted:
             return "its TLS or certificate is wrong"
         if isinstance(error, TimeoutError):
-            return "no answer came in time" if self.is_sent else "no connection was made in time"
+            return "no response came in time" if self.is_sent else "no connection was made in time"
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return "its name was not found"
         if not self.is_sent:
             cause = getattr(error, "os_error", error)
             return f"no connection could be made ({type(cause).__name__})"
-        return f"the connection broke before a complete answer ({type(error).__name__})"
+        return f"the connection broke before a complete response ({type(error).__name__})"
 
     def __deepcopy__(self, memo: object) -> "Attempt":
         # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.

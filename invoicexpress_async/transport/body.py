@@ -37,7 +37,7 @@ async def read_body(
         return b"", OVERSIZED
     encoding = encoding.strip().lower()
     if encoding not in _ENCODINGS:
-        return b"", "its Content-Encoding was not asked for"
+        return b"", "its Content-Encoding was not requested"
     inflater = Inflater(encoding) if encoding not in _PLAIN else None
     pieces: list[bytes] = []
     size = 0
@@ -62,7 +62,7 @@ class _ZlibStream(Protocol):
 
 
 class Inflater:
-    """Inflates piece by piece, never much further than asked."""
+    """Inflates piece by piece, never much further than requested."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -74,7 +74,7 @@ class Inflater:
         return self._stream is None or self._stream.eof
 
     def inflate(self, piece: bytes, most: int) -> bytes:
-        """Return at most `most` + 1 bytes more: the one too many tells that the cap is passed."""
+        """Return at most `most` + 1 bytes more: the extra byte shows that the limit is passed."""
         if not piece:
             return b""
         if self._stream is None:

@@ -40,7 +40,7 @@ class HttpLane:
     """One connection to one origin.
 
     It is kept open, and spoken to without aiohttp's client. When a user's trace hooks are to see
-    the requests, or a mock to answer them, a session sends them instead.
+    the requests, or a mock to intercept them, a session sends them instead.
     """
 
     def __init__(self, origin: str, room: ConnectionRoom) -> None:
@@ -69,7 +69,7 @@ class HttpLane:
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        """Send one request and read its answer into `attempt`. Raises nothing but cancellation."""
+        """Send one request and read its response into `attempt`. Only raises if cancelled."""
         attempt.is_begun = True
         cancelled: tuple[object, ...] | None = None
         try:

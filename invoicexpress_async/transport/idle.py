@@ -21,7 +21,7 @@ class Lane(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Close it without waiting: nobody is left to wait."""
+        """Close it without waiting."""
         ...
 
 

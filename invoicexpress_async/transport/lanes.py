@@ -49,7 +49,7 @@ class LanePool(Generic[L]):
         return self._count
 
     def take_at_once(self, origin: str) -> L | None:
-        """Lend an idle lane of the origin if nobody waits, as `take` does and at less cost."""
+        """Lend an idle lane of the origin if no other call waits, as `take` does, at less cost."""
         if not self._idle.has(origin) or not self._slots.acquire_at_once():
             return None
         return self._idle.take(origin)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 _OPENED_AT_ONCE: Final = 16
-_LONGEST_TURN_SECONDS: Final = 0.25
+_MAX_TURN_SECONDS: Final = 0.25
 
 
 class Openings:
@@ -12,7 +12,7 @@ class Openings:
 
     A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
     a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
-    so that it holds nobody else up.
+    so that it delays no other.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Openings:
         await self._turns.acquire()
         loop = asyncio.get_running_loop()
         turn = Opening(self._turns)
-        turn.limit = loop.call_later(_LONGEST_TURN_SECONDS, turn.end)
+        turn.limit = loop.call_later(_MAX_TURN_SECONDS, turn.end)
         return turn
 
 

@@ -1,6 +1,6 @@
 """A connection of aiohttp's that is kept over many requests, and spoken to without its client.
 
-aiohttp makes the connection (names, TLS, proxies) and parses the answers. Its client between the
+aiohttp makes the connection (names, TLS, proxies) and parses the responses. Its client between the
 two costs three quarters of a whole call: a request object, a response object, headers, cookies,
 timers and a pool, where a lane has one request at a time, always the same headers and its own
 deadline. What is sent is what the client would send, byte for byte; a test compares them.
@@ -24,7 +24,7 @@ from invoicexpress_async.transport.response import read_answer
 T = TypeVar("T")
 
 _OF_A_BODY: Final = frozenset({"content-type", "content-length"})
-# As aiohttp's client has it: after 101 another protocol begins, and so it is an answer.
+# As aiohttp's client has it: after 101 another protocol begins, and so it is a response.
 _INTERIM: Final = frozenset({100, *range(102, 200)})
 # Any system takes that much of a write at once.
 _SURELY_SENT_BYTES: Final = 4_096
@@ -66,7 +66,7 @@ class KeptConnection:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is open, and nothing has come that nobody asked for."""
+        """Whether it is open, and nothing unrequested has arrived."""
         return self._protocol.is_connected() and not self._protocol.should_close
 
     def is_silent(self) -> bool:
@@ -95,7 +95,7 @@ class KeptConnection:
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
     ) -> None:
-        """Send a request and read its answer into `attempt`.
+        """Send a request and read its response into `attempt`.
 
         The connection is usable after it, or closed.
 
@@ -106,7 +106,7 @@ class KeptConnection:
         if transport is None:
             raise aiohttp.ClientConnectionError
         try:
-            # A new parser, so that half an answer that nobody asked for is not gone on with.
+            # A new parser, so that the rest of an unrequested response is not used.
             protocol.set_response_params(
                 read_until_eof=True,
                 auto_decompress=False,
@@ -125,7 +125,7 @@ class KeptConnection:
             self.close()
             raise
         if len(request.body) > _SURELY_SENT_BYTES:
-            self.close()  # the answer may have come before all was read: nothing may follow it
+            self.close()  # the response may have come before all was read: nothing may follow it
         elif attempt.answer.problem is not None or protocol.should_close:
             self.close()
 

@@ -1,4 +1,4 @@
-"""From the head of an answer and the stream of its body to plain data, secrets redacted."""
+"""From the head of a response and the stream of its body to plain data, secrets redacted."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -92,7 +92,7 @@ class SessionSender:
                 proxy=self._options.proxy_url,
                 trace_request_ctx=attempt,
             )
-            attempt.is_sent = True  # a mock answers what never went out
+            attempt.is_sent = True  # a mock responds to requests that were never sent
             try:
                 attempt.answer = await read_answer(
                     response.status, response.headers, response.content, key
@@ -115,7 +115,7 @@ class SessionSender:
         sending = self._sending
         try:
             if request.url is not sending.url and request.url != sending.url:
-                sending.attempt.failure = "another URL came up than the one to be asked"
+                sending.attempt.failure = "another URL was requested than the intended one"
             else:
                 request.url = KeyedUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
                 return await handler(request)

@@ -13,7 +13,7 @@ class FairSlots:
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
     def acquire_at_once(self) -> bool:
-        """Take a slot if one is free and nobody waits; return whether it was."""
+        """Take a slot if one is free and no other call waits; return whether it was."""
         if self._free and not self._queues:
             self._free -= 1
             return True

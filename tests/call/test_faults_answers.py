@@ -156,7 +156,7 @@ async def test_401_is_an_authentication_error_and_is_not_repeated(
     faulty.add_account(account_of("trial", is_trial=True))
     faulty.unauthorized_body = body
 
-    with pytest.raises(AuthenticationError, match="an unknown name answers 401 too"):
+    with pytest.raises(AuthenticationError, match="an unknown name gets 401 too"):
         await faulty_manager.account(account, key).sequences.create("2027")
 
     assert len(faulty.requests) == 1

@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from invoicexpress_async.__main__ import main
+from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.cli.commands import COMMANDS
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
@@ -114,6 +115,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         with monkeypatch.context() as patch:
             for name, text in variables.items():
                 patch.setenv(name, text)
+            THIS_PROCESS.forget()  # a process of its own would know nothing of the one before
             code = await asyncio.to_thread(main, [str(one) for one in arguments])
         out, err = capsys.readouterr()
         assert KEY not in out + err

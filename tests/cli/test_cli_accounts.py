@@ -168,7 +168,7 @@ async def test_what_cannot_be_meant_is_refused_and_no_secret_is_repeated(
         pytest.param(
             ("update", "4711", "--city", "Porto", "--timeout", "5"),
             (3, "TransportError", "read the account"),
-            id="lost answer",
+            id="lost response",
         ),
     ],
 )

@@ -37,6 +37,7 @@ class Place:
 
     server: FaultServer
     folder: Path
+    keys_name: str = "keys.csv"
 
     @property
     def companies(self) -> Path:
@@ -44,7 +45,7 @@ class Place:
 
     @property
     def keys(self) -> Path:
-        return self.folder / "keys.csv"
+        return self.folder / self.keys_name
 
     @property
     def journal(self) -> Path:
@@ -367,7 +368,9 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
         pytest.param(("--keys-out", "{companies}"), {}, "are one file", id="one file"),
         pytest.param(("--spool", "{journal}"), {}, "are one file", id="spool is journal"),
         pytest.param(("--report", "{companies}"), {}, "are one file", id="report"),
-        pytest.param(("--keys-out", "{notes}"), {}, "no file of keys", id="keys of another shape"),
+        pytest.param(
+            ("--keys-out", "{notes}"), {}, "not a file of keys", id="keys of another shape"
+        ),
         pytest.param(("--report", "{notes}"), {}, "not a report", id="report over another file"),
         pytest.param(("--serie", "x" * 36), {}, "serie", id="serie"),
         pytest.param(("--api-key", KEY), {}, "never an argument", id="key as an argument"),

@@ -77,7 +77,7 @@ async def show_all(request: web.Request) -> web.Response:
 
 
 async def resume(request: web.Request) -> web.Response:
-    """Find out what became of a request whose answer was lost. Only reads."""
+    """Find out the outcome of a request whose response was lost. Only reads."""
     account, intents = account_of(request), request.app[INTENTS]
     intent = await intents.find(account.name, request.match_info["token"])
     if intent is None:

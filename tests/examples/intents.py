@@ -1,4 +1,4 @@
-"""Where a service keeps what it has sent, so that neither a crash nor a lost answer loses it."""
+"""Where a service keeps what it has sent, so that neither a crash nor a lost response loses it."""
 
 import asyncio
 import hashlib

@@ -75,7 +75,7 @@ async def test_a_key_without_a_url_is_in_the_spool_then_delivered_and_the_compan
         assert (outcome.step, outcome.state) == (CompanyStep.AT, CompanyState.REFUSED)
         assert outcome.error_name == "NameUnknownError"
         assert "columns account and api_key" in (outcome.cure or "")
-    assert "url in the answer that had its key was missing" in str(first.error)
+    assert "url in the response that had its key was missing" in str(first.error)
     assert created.api_key in spooled[0]
     assert created.api_key in on.keys.read_text()
     assert cured.is_complete

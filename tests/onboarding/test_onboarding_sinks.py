@@ -101,9 +101,9 @@ async def test_a_file_of_another_shape_is_refused_before_anything_is_sent(
     path.write_text(content)
     path.chmod(0o644)
     async with stage(tmp_path) as on:
-        with pytest.raises(ConfigurationError, match="no file of keys"):
+        with pytest.raises(ConfigurationError, match="not a file of keys"):
             await on.run(CompanyList(companies=[company(1)]), secret_sink=kind(path))
-        with pytest.raises(ConfigurationError, match="no file of keys"):
+        with pytest.raises(ConfigurationError, match="not a file of keys"):
             await deliver(kind(path), 1)
 
         assert on.server.requests == []

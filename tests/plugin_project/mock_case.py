@@ -6,7 +6,7 @@ import aiohttp
 from aioresponses import aioresponses
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.testing import mended_aioresponses
+from invoicexpress_async.testing import patched_aioresponses
 
 _URL = "https://acme.app.invoicexpress.com/sequences.json"
 
@@ -35,7 +35,7 @@ def test_a_managers_answers_can_be_mocked(invoicexpress_aioresponses: aiorespons
 
 
 def test_it_is_a_context_manager_too() -> None:
-    with mended_aioresponses() as mocked:
+    with patched_aioresponses() as mocked:
         mocked.get(_URL, status=204)
 
         assert asyncio.run(_status()) == 204

@@ -155,7 +155,7 @@ def test_a_field_that_cannot_be_is_named_in_the_problems(
 
 
 def test_all_problems_of_a_row_are_told_at_once(converter: cattrs.Converter) -> None:
-    with pytest.raises(MalformedResponseError, match="not what was asked for") as caught:
+    with pytest.raises(MalformedResponseError, match="not what was requested") as caught:
         read(converter, id=None, default_sequence="x", current_invoice_number=[])
 
     assert len(caught.value.problems) == 3
@@ -211,7 +211,7 @@ def test_both_envelopes_are_opened(payload: Any, converter: cattrs.Converter) ->
     ids=repr,
 )  # fmt: skip
 def test_anything_but_one_sequence_is_malformed(payload: Any, converter: cattrs.Converter) -> None:
-    with pytest.raises(MalformedResponseError, match="not what was asked for") as caught:
+    with pytest.raises(MalformedResponseError, match="not what was requested") as caught:
         structure_one(payload, converter)
 
     assert caught.value.problems

@@ -237,7 +237,7 @@ async def test_a_create_whose_answer_is_lost_is_never_sent_again(
 
     intents: list[Any] = []
     for _ in range(3):
-        with pytest.raises(OutcomeUnknownError, match=r"lost answer|accounts\.forget") as caught:
+        with pytest.raises(OutcomeUnknownError, match=r"lost response|accounts\.forget") as caught:
             await accounts.create(COMPANY)
         intents.append(json.loads(json.dumps(caught.value.intent)))
 

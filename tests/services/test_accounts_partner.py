@@ -103,7 +103,7 @@ async def test_an_answer_that_is_no_account_is_malformed(
 ) -> None:
     partner.says(200, document)
 
-    with pytest.raises(MalformedResponseError, match="not what was asked") as caught:
+    with pytest.raises(MalformedResponseError, match="not what was requested") as caught:
         await partner.service.get("12345")
 
     assert caught.value.problems == (problem,)

@@ -75,7 +75,7 @@ def test_a_history_is_printed_by_its_seed() -> None:
 
 def test_histories_have_every_kind_of_trouble_at_every_moment() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(150):
         seen += run_history(seed).troubles
 
     moments = {f"{what} as {moment}" for moment in MOMENTS for what in ("KILLED", "FROZEN")}

@@ -73,13 +73,13 @@ async def test_a_project_that_does_not_use_them_imports_no_aiohttp(tmp_path: Pat
     assert process.returncode == 0, process.stdout + process.stderr
 
 
-async def test_the_readmes_test_passes(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    _, _, rest = readme.partition("<!-- test of the plugin -->\n```python\n")
-    (tmp_path / "test_readme_block.py").write_text(rest.partition("```")[0])
+async def test_the_test_of_the_documentation_passes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+    _, _, rest = page.partition("<!-- test of the plugin -->\n```python\n")
+    (tmp_path / "test_docs_block.py").write_text(rest.partition("```")[0])
 
     process = await run_project(
-        "-c", str(PROJECT / "pytest.ini"), *AUTO, str(tmp_path / "test_readme_block.py")
+        "-c", str(PROJECT / "pytest.ini"), *AUTO, str(tmp_path / "test_docs_block.py")
     )
 
     assert process.returncode == 0, process.stdout + process.stderr

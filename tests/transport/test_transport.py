@@ -374,6 +374,6 @@ async def test_a_hanging_server_is_left_at_the_attempts_time(server: Server) -> 
     server.handler = hang
     timeouts = Timeouts(attempt_seconds=0.05)
     async with SessionManager(base_url=server.base_url, timeouts=timeouts, retry=ONCE) as manager:
-        with pytest.raises(InvoiceXpressError, match="no answer came in time"):
+        with pytest.raises(InvoiceXpressError, match="no response came in time"):
             await manager.account(ACCOUNT, API_KEY).sequences.list()
     released.set()

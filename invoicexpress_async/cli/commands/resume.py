@@ -1,4 +1,4 @@
-"""`invoicexpress sequences resume`: what became of sends whose outcome was not known."""
+"""`invoicexpress sequences resume`: the outcome of sends whose outcome was unknown."""
 
 import asyncio
 import csv
@@ -52,7 +52,7 @@ def resume(
     ] = None,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
-    """Find out what became of sends whose outcome was not known. Only reads; - is stdin.
+    """Find out the outcome of sends where it is unknown. Only reads; - is stdin.
 
     Each intent is resumed on the account that it names.
     """

@@ -27,7 +27,7 @@ _NO_REPORT: Final = ReportOptions()
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
 _MEANINGS: Final[dict[str, str]] = {
-    RowState.DONE: "there, registered and default as asked",
+    RowState.DONE: "there, registered and default as requested",
     RowState.PREPARED: "there and registered; not the default before the day that was given",
     "planned": "nothing was sent",
     "intent": "sent, and not looked for yet",

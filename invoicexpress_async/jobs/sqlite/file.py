@@ -138,7 +138,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    # Who the customers are is nobody else's business. SQLite's own files take the mode over.
+    # The list of customers is confidential. SQLite's own files take the mode over.
     # One that is there is not opened: closing it would let this process's locks on it go.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -184,7 +184,7 @@ def _mark(connection: sqlite3.Connection, path: Path) -> None:
 def checkpoint(connection: sqlite3.Connection) -> None:
     """Move the entries of the log to the main file.
 
-    Whoever reads the main file without its log, which has been lost, finds "elsewhere" in it. The
+    A reader of the main file without its log, which has been lost, finds "elsewhere" in it. The
     log itself begins with "here"; so does a main file that another program has checkpointed.
     """
     write = "INSERT OR REPLACE INTO job VALUES (?, ?)"

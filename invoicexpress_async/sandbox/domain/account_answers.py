@@ -1,4 +1,4 @@
-"""What the account operations answer when they succeed."""
+"""What the account operations return when they succeed."""
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
 from invoicexpress_async.sandbox.domain.answers import Answer, empty_answer, flag, json_answer
@@ -6,7 +6,7 @@ from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 
 
 def created_answer(behaviour: SandboxBehaviour, account: SandboxAccount, *, status: int) -> Answer:
-    """Return the one answer that has the key of a new account."""
+    """Return the one response that has the key of a new account."""
     content = {
         "id": account.id,
         "name": account.organization_name,

@@ -12,7 +12,7 @@ from invoicexpress_async.sandbox.requests import Request, as_object, read_docume
 
 Fields = Mapping[str, object]
 
-_MOST_NAME_CHARACTERS = 100
+_MAX_NAME_CHARACTERS = 100
 # A page of 2026-09 requires the confirmation as well, and the description does not.
 _REQUIRED = ("organization_name", "email", "password", "terms")
 _NOT_KEPT = ("password", "password_confirmation", "terms")
@@ -105,7 +105,7 @@ def read_change(request: Request, *, required: Collection[str]) -> AccountChange
 
 def read_at_communication(request: Request) -> AtCredentials:
     if read_document(request) in ({}, {"at_communication": {}}):
-        # The one request that the real server was seen to answer with a 500.
+        # The one request that the real server was seen to get a 500.
         raise RefusedError(500)
     fields = _fields(request, "at_communication")
     _required(fields, "communication_type")
@@ -144,7 +144,7 @@ def _text(fields: Fields, name: str) -> str:
     pattern = _PATTERNS.get(name)
     if not isinstance(value, str) or (pattern is not None and not pattern.fullmatch(value)):
         raise _refused("invalid", name)
-    if name == "organization_name" and len(value) > _MOST_NAME_CHARACTERS:
+    if name == "organization_name" and len(value) > _MAX_NAME_CHARACTERS:
         raise _refused("too_long", name)
     return value
 

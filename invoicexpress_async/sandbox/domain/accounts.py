@@ -74,31 +74,31 @@ class SandboxAccount:
         name: The sub-domain, in lower case.
         api_key: Generated when it is not given.
         is_partner: Whether it may create accounts; if not, 422.
-        id: What its owner asks for it by; one without an id cannot be asked for.
+        id: The id under which its owner reads it; without an id it cannot be read.
         owner: The name of the partner's account whose key may get and update it.
         organization_name: The company.
         email: Of its user.
-        user_password: Of that user, who may be given further accounts with it. Nobody has an
+        user_password: Of that user, who may be given further accounts with it. No user has an
             empty one.
         fiscal_id: Of the company; AT knows its sub-users by it.
-        state: As `get` answers it.
+        state: As `get` returns it.
         language: Of its messages, in place of the sandbox's.
         details: The other fields that create and update take, by their wire names.
         has_at_credentials: Whether the tax authority (AT) sub-user is configured; if not, a
-            Portuguese account answers 422: 004 on create, 002 on register.
+            Portuguese account gets 422: 004 on create, 002 on register.
         has_valid_at_credentials: Whether AT accepts that sub-user; if not, the same.
         at_failures: Wrong passwords in a row, by sub-user; enough of them lock it.
         has_open_activity: Whether the fiscal id is active at AT; if not, 422: 005 on create,
             003 on register.
-        is_trial: What needs AT answers 401: a trial may not communicate with it.
-        country: Accounts outside Portugal register nothing: their register answers 422/004. What
-            their create answers is unknown; here every code is `N/A`.
+        is_trial: What needs AT gets 401: a trial may not communicate with it.
+        country: Accounts outside Portugal register nothing: their register gets 422/004. What
+            their create returns is unknown; here every code is `N/A`.
         document_types: The types of each row; they vary with the account's age and plan.
         has_validation_codes: False gives the lean rows recorded in 2019, without any code.
         refused_document_types: Types that AT refuses: their code stays `N/D` (partial).
         registration_seconds: Overrules the sandbox's own for this account.
-        refusals: Operation to (status, code), always answered in place of the effect: for
-            422/000, 403 on register, 5xx and codes that nobody knows yet.
+        refusals: Operation to (status, code), always returned in place of the effect: for
+            422/000, 403 on register, 5xx and codes that are not known yet.
     """
 
     name: str = attrs.field(converter=_lower, validator=_check_name)

@@ -33,20 +33,20 @@ _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """A complete answer but for what its server adds (Content-Length, Date)."""
+    """A complete response, without what its server adds (Content-Length, Date)."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def with_header(self, name: str, value: str) -> "Answer":
-        # Spelled out: attrs.evolve is ten times slower, and this is done for every answer.
+        # Spelled out: attrs.evolve is ten times slower, and this is done for every response.
         headers = (*self.headers, (name, value))
         return Answer(status=self.status, headers=headers, body=self.body)
 
 
 class RefusedError(Exception):
-    """A request that has no effect, or not the one it asked for.
+    """A request that has no effect, or not the requested one.
 
     `reason` chooses the message. Those of accounts have no code, and `field` is at fault.
     """

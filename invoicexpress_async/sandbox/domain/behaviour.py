@@ -52,13 +52,13 @@ class ErrorShape(StrEnum):
 
 @attrs.define(kw_only=True, eq=False)
 class SandboxBehaviour:
-    """How the server answers, for all its accounts; may be changed while it runs.
+    """How the server responds, for all its accounts; may be changed while it runs.
 
     Args:
         language: Of the messages, for accounts that have none of their own; the real ones are
             Portuguese or English.
         requests_per_minute: Per account, over any key; None switches the limit off.
-        window: How the minute is counted; nobody knows the real one.
+        window: How the minute is counted; the real way is unknown.
         retry_after: Sent verbatim with a 429, so that any nonsense can be tried. The real
             server was never seen to send one.
         error_shape: The body of 403, 409, 422, 429 and 5xx.
@@ -66,7 +66,7 @@ class SandboxBehaviour:
             code.
         update_error_shape: The same of an update of an account: its field and text.
         code_form: `"006"`, `"6"` or `6`.
-        envelope: The key around the object that create and get answer.
+        envelope: The key around the object that create and get return.
         empty_body: What a 200 without content carries.
         not_found_body: What a 404 carries.
         unauthorized_body: `Invalid API key` under `errors`, in an object as it is described or
@@ -81,12 +81,12 @@ class SandboxBehaviour:
         is_name_check_atomic: When False the name of a serie, and the e-mail and the fiscal id
             of an account, are checked as the request arrives and not as it takes effect: two
             overlapping creates then make a duplicate.
-        registration_seconds: How long the tax authority takes. Until then the serie answers
+        registration_seconds: How long the tax authority takes. Until then the serie gets
             409/006, to the create that started it too.
         may_answer_before_registered: The create or register that starts a registration
-            succeeds at once, with codes still `N/D`, instead of answering 409/006.
+            succeeds at once, with codes still `N/D`, instead of responding with 409/006.
         is_listed_while_registering: Whether a serie created a moment ago is listed while it
-            answers 409/006.
+            responds with 409/006.
         list_lag_seconds: How long a listing lags behind a create.
         has_row_after_refusal: Whether a create refused for the tax authority's sake leaves
             an unregistered row behind.
@@ -161,7 +161,7 @@ class SandboxBehaviour:
     inactive_fiscal_ids: Collection[str] = ()
 
     def use_older_shapes(self) -> None:
-        """Answer as the older pages say and as traffic was recorded in 2019.
+        """Respond as the older pages say and as traffic was recorded in 2019.
 
         The defaults are those of the description of 2026. Whatever else is set stays.
         """

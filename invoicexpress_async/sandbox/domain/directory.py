@@ -11,7 +11,7 @@ from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
 from invoicexpress_async.sandbox.domain.ledger import Ledger
 
 _FIRST_ID = 12_345
-_MOST_NAME_CHARACTERS = 40  # leaves room for a number, in a label of 63
+_MAX_NAME_CHARACTERS = 40  # leaves room for a number, in a label of 63
 
 
 @attrs.define(eq=False)
@@ -51,9 +51,9 @@ class Directory:
         return next(one for one in ids if not self.by_id(one))
 
     def free_name(self, organization_name: str) -> str:
-        """Return a label of a host name that nobody has, like the organization's name."""
+        """Return an unused label of a host name, like the organization's name."""
         plain = unicodedata.normalize("NFKD", organization_name).encode("ascii", "ignore").decode()
-        label = re.sub("[^a-z0-9]+", "-", plain.lower())[:_MOST_NAME_CHARACTERS].strip("-")
+        label = re.sub("[^a-z0-9]+", "-", plain.lower())[:_MAX_NAME_CHARACTERS].strip("-")
         label = label or "account"
         names = (f"{label}-{number}" for number in itertools.count(2))
         return next(one for one in itertools.chain((label,), names) if one not in self.ledgers)

@@ -126,7 +126,7 @@ class Engine:
     def _admit(self, request: Request, *, now: float) -> Order | AccountOrder:
         ledger = self.ledgers.get(request.account)
         if ledger is None:
-            # The host name exists whatever the account is called: it answers like a bad key.
+            # The host name exists for every account name: the response is that to a bad key.
             raise RefusedError(401)
         # Whether a request with a bad key counts is unknown: here it does.
         if not ledger.admits(self.behaviour, now=now):

@@ -10,7 +10,7 @@ import attrs
 NOT_REGISTERED = "N/D"
 NOT_RELEVANT = "N/A"
 
-# The order and the codes of the official create answer.
+# The order and the codes of the official create response.
 DOCUMENT_TYPES = (
     "invoice",
     "invoice_receipt",
@@ -28,7 +28,7 @@ DOCUMENT_TYPES = (
     "vat_moss_credit_note",
     "vat_moss_receipt",
 )
-# A type that the official answer does not have (purchase_order, or one invented by a test) is
+# A type that the official response does not have (purchase_order, or one invented by a test) is
 # taken as not relevant: its real code was never seen.
 _ATCUD_RELEVANT = frozenset(DOCUMENT_TYPES[:11])
 
@@ -40,10 +40,10 @@ _CODE_STEP = 2_654_435_761
 
 @attrs.frozen(kw_only=True)
 class SandboxSequence:
-    """A row as it truly is in the server, whatever its answers show.
+    """A row as it truly is in the server, whatever its responses show.
 
     Duplicates appear as two rows with the same `serie`. Codes are known here also when the
-    account's answers are lean.
+    account's responses are lean.
     """
 
     id: int

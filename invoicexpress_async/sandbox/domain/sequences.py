@@ -138,7 +138,7 @@ class SequenceDesk:
         if family.is_registered:
             raise self._register_refused("all_registered")
         # Whether a partial series can really be registered again is unknown; here it can,
-        # and the types that were refused are asked for again.
+        # and the types that were refused are requested again.
         self._check_tax_authority(ledger, order)
         self._register_or_wait(ledger, family, order)
         return json_answer(200, {"sequences": [self._row(ledger, family)]})

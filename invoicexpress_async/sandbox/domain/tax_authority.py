@@ -18,7 +18,7 @@ class TaxAuthority:
 
     def configure(self, ledger: Ledger, credentials: AtCredentials) -> None:
         """Give an account its sub-user, if AT takes it; what it has is kept if not."""
-        # Not available during the free trial, whose forbidden actions answer 401.
+        # Not available during the free trial, whose forbidden actions get 401.
         if ledger.account.is_trial:
             raise RefusedError(401)
         if credentials.subuser.partition("/")[0] != ledger.account.fiscal_id:

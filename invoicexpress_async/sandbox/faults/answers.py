@@ -1,4 +1,4 @@
-"""Faults that are well-formed answers, only not those that were due."""
+"""Faults that are well-formed responses, only not those that were due."""
 
 from collections.abc import Iterable
 from typing import ClassVar, Literal
@@ -25,10 +25,10 @@ def _as_bytes(body: bytes | str) -> bytes:
 
 @attrs.frozen(kw_only=True)
 class AnswerFault(ReadFault):
-    """Sends the true answer, altered by `alter`, in the way of `transmit`.
+    """Sends the true response, altered by `alter`, in the way of `transmit`.
 
     Args:
-        status: In place of the true answer's; None leaves that.
+        status: In place of the true response's; None leaves that.
     """
 
     status: int | None = None
@@ -49,7 +49,7 @@ class AnswerFault(ReadFault):
 
 @attrs.frozen(kw_only=True)
 class Status(AnswerFault):
-    """Answer with a status, headers and body of your own.
+    """Respond with a status, headers and body of your own.
 
     Args:
         status: Any number.
@@ -74,12 +74,12 @@ class Status(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class EarlyAnswer(ExchangeFault):
-    """Answer as the head arrives; swallow the body, and close.
+    """Respond as the head arrives; swallow the body, and close.
 
     Args:
-        status: Of that answer.
+        status: Of that response.
         retry_after: The text of a Retry-After; None for no such header.
-        body: Of that answer.
+        body: Of that response.
     """
 
     is_early: ClassVar[bool] = True
@@ -92,14 +92,14 @@ class EarlyAnswer(ExchangeFault):
         if self.retry_after is not None:
             answer = answer.with_header("Retry-After", self.retry_after)
         await exchange.write(encode_answer(answer, is_last=True))
-        # Closing with bytes unread resets, and a reset may overtake the answer.
+        # Closing with bytes unread resets, and a reset may overtake the response.
         await exchange.body_arrives(exchange.head.content_length)
         exchange.close()
 
 
 @attrs.frozen(kw_only=True)
 class Interim(AnswerFault):
-    """Send interim answers (100 Continue) that nobody asked for, then the true one.
+    """Send interim responses (100 Continue) that were not requested, then the true one.
 
     Args:
         count: How many.
@@ -114,7 +114,7 @@ class Interim(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class CloseAfterAnswer(AnswerFault):
-    """Answer as if the connection stayed open, then close it."""
+    """Respond as if the connection stayed open, then close it."""
 
     async def transmit(self, exchange: Exchange, answer: Answer) -> None:
         await exchange.write(encode_answer(answer))
@@ -123,7 +123,7 @@ class CloseAfterAnswer(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class TrailingAnswer(AnswerFault):
-    """Answer, then send a second answer that nobody asked for.
+    """Respond, then send a second response that was not requested.
 
     Args:
         body: Of the second one.
@@ -138,7 +138,7 @@ class TrailingAnswer(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class SharedCookie(AnswerFault):
-    """Answer, and set a cookie for the domain that all accounts share.
+    """Respond, and set a cookie for the domain that all accounts share.
 
     Args:
         cookie: The whole header.
@@ -153,7 +153,7 @@ class SharedCookie(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class EchoKey(AnswerFault):
-    """Answer with the request's own key in it.
+    """Respond with the request's own key in it.
 
     Args:
         where: In the body of a 500, in a header, or in the Location of a 302.

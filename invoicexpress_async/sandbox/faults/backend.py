@@ -55,7 +55,7 @@ class Backend:
         return answer
 
     def settle(self, pending: Pending, commits: Commits, *, late_seconds: float | None) -> Answer:
-        """Let a request take effect now, later or never, and return what to answer at once."""
+        """Let a request take effect now, later or never; return the response to send at once."""
         if commits is True or not _has_effect(pending):
             return self.commit(pending)
         if commits == "late":

@@ -1,4 +1,4 @@
-"""Faults in what an answer says: complete and well-formed HTTP, and not to be believed."""
+"""Faults in what a response says: complete and well-formed HTTP, and not to be believed."""
 
 import json
 import re
@@ -35,7 +35,7 @@ class BodyFault(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class DeepNesting(AnswerFault):
-    """Answer with lists in lists, deeper than a parser goes.
+    """Respond with lists in lists, deeper than a parser goes.
 
     Args:
         depth: How many.
@@ -51,7 +51,7 @@ class DeepNesting(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class HugeInteger(AnswerFault):
-    """Answer with an id of thousands of digits, more than Python turns into an integer.
+    """Respond with an id of thousands of digits, more than Python turns into an integer.
 
     Args:
         digits: How many.
@@ -141,7 +141,7 @@ def _change_rows(body: bytes, alter: Callable[[dict[str, object]], dict[str, obj
 
 
 def _document(body: bytes) -> dict[str, object]:
-    """Return the answer as an object; answers without JSON have none."""
+    """Return the response as an object; responses without JSON have none."""
     try:
         document: object = json.loads(body)
     except ValueError:

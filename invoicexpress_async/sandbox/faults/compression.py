@@ -15,7 +15,7 @@ from invoicexpress_async.sandbox.faults.fault import Exchange
 
 _MEGABYTE = 1_000_000
 
-# How zlib is told to write gzip.
+# With this, zlib writes gzip.
 _GZIP_BITS = 31
 
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
@@ -44,7 +44,7 @@ class Compressed(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class Bomb(AnswerFault):
-    """Answer with spaces, compressed to a thousandth.
+    """Respond with spaces, compressed to a thousandth.
 
     Args:
         size: How many, in whole millions.

@@ -1,4 +1,4 @@
-"""One connection: requests in, answers out, and a fault between them when one is planned."""
+"""One connection: requests in, responses out, and a fault between them when one is planned."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ _RESETTING = struct.pack("ii", 1, 0)
 class Connection(asyncio.Protocol):
     """Serves one connection; it is the `Exchange` of the fault that is being done on it.
 
-    Requests without a fault are answered where they arrive, with no task of their own: a soak
+    Requests without a fault get their response where they arrive, with no task of their own: a soak
     has a hundred thousand of them.
     """
 
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     async def hang(self) -> None:
         self._note_unread()
-        # The connection's end cancels whoever waits here.
+        # The connection's end cancels the tasks that wait here.
         await asyncio.get_running_loop().create_future()
 
     async def body_arrives(self, length: int) -> None:
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         return taken
 
     def _note_unread(self) -> None:
-        """Tell the oracle, once, what has arrived and will never be read."""
+        """Report to the oracle, once, what has arrived and will never be read."""
         oracle = self._backend.oracle
         if self._is_noted:
             return

@@ -18,7 +18,7 @@ _TURNS = 10
 
 
 class _Sink(asyncio.Protocol):
-    """Swallows whatever comes, so that it looks like a server that never answers."""
+    """Swallows whatever comes, so that it looks like a server that never responds."""
 
     def __init__(self) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class Listener:
     _connections: set[Connection] = attrs.field(factory=set[Connection], init=False)
 
     async def bind(self, host: str, port: int) -> int:
-        """Hold a port without listening on it: whoever connects is refused."""
+        """Hold a port without listening on it, so that connections are refused."""
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = infos[0]
         bound = socket.socket(family, kind, protocol)

@@ -1,4 +1,4 @@
-"""Faults in how an answer is sent: cut, or not quite HTTP."""
+"""Faults in how a response is sent: cut, or not quite HTTP."""
 
 import attrs
 
@@ -128,7 +128,7 @@ class Garbage(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class BigHeader(AnswerFault):
-    """Answer with one header that is longer than clients take.
+    """Respond with one header that is longer than clients take.
 
     Args:
         size: Bytes of its value.
@@ -143,7 +143,7 @@ class BigHeader(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class ManyHeaders(AnswerFault):
-    """Answer with more headers than clients take.
+    """Respond with more headers than clients take.
 
     Args:
         count: How many.
@@ -159,7 +159,7 @@ class ManyHeaders(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class TwoLengths(AnswerFault):
-    """Answer with two Content-Length that differ, and close."""
+    """Respond with two Content-Length that differ, and close."""
 
     async def transmit(self, exchange: Exchange, answer: Answer) -> None:
         wrong = ("Content-Length", str(len(answer.body) + 1))

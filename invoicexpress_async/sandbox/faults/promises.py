@@ -1,4 +1,4 @@
-"""What a server answers that thinks it has done what it has not."""
+"""The responses of a server that reports an effect without having had it."""
 
 from invoicexpress_async.sandbox.domain.account_answers import (
     at_communication_answer,
@@ -11,13 +11,13 @@ from invoicexpress_async.sandbox.domain.engine import Engine, Pending
 from invoicexpress_async.sandbox.oracle import serie_of
 from invoicexpress_async.sandbox.routes import AccountOrder, Order
 
-# Neither a row nor an account has it: whoever believes an answer without effect is found out.
+# Neither a row nor an account has it: a client that believes such a response is detected.
 _NO_ID = 999_999_999
 _NO_ACCOUNT = "promised-and-never-made"
 
 
 def promise(engine: Engine, pending: Pending) -> Answer:
-    """Return the answer to a request with an effect, that has none."""
+    """Return the response to a request with an effect, that has none."""
     match pending.order:
         case Order(operation="create"):
             row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}

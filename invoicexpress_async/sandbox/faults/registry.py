@@ -95,51 +95,51 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "big_header": _Kind(malformed.BigHeader),
         "many_headers": _Kind(malformed.ManyHeaders),
         "two_lengths": _Kind(malformed.TwoLengths),
-        "truncated_json": _body("Answer with the first half of the JSON.", bodies.truncated),
+        "truncated_json": _body("Respond with the first half of the JSON.", bodies.truncated),
         "invalid_json": _body(
-            "Answer with what is not JSON.", bodies.constant(b"{'sequence': undefined,}")
+            "Respond with what is not JSON.", bodies.constant(b"{'sequence': undefined,}")
         ),
-        "nan": _body("Answer with an id that is NaN.", bodies.not_a_number),
-        "two_ids": _body("Answer with two ids in one object.", bodies.two_ids),
+        "nan": _body("Respond with an id that is NaN.", bodies.not_a_number),
+        "two_ids": _body("Respond with two ids in one object.", bodies.two_ids),
         "deep_nesting": _Kind(bodies.DeepNesting),
         "huge_integer": _Kind(bodies.HugeInteger),
-        "invalid_utf8": _body("Answer with a name that is not UTF-8.", bodies.invalid_utf8),
-        "byte_order_mark": _body("Answer with a byte-order mark before the JSON.", bodies.marked),
+        "invalid_utf8": _body("Respond with a name that is not UTF-8.", bodies.invalid_utf8),
+        "byte_order_mark": _body("Respond with a byte-order mark before the JSON.", bodies.marked),
         "nonsense_charset": _body(
-            "Answer in a charset that does not exist.",
+            "Respond in a charset that does not exist.",
             bodies.unchanged,
             "application/json; charset=klingon-8",
         ),
-        "empty": _body("Answer with an empty body.", bodies.constant(b"")),
-        "one_space": _body("Answer with one space.", bodies.constant(b" ")),
-        "null": _body("Answer with null.", bodies.constant(b"null")),
-        "empty_list": _body("Answer with [].", bodies.constant(b"[]")),
-        "empty_object": _body("Answer with {}.", bodies.constant(b"{}")),
-        "without_id": _body("Answer with rows or an account without an id.", bodies.without_id),
-        "another_serie": _body("Answer with rows of another name.", bodies.another_serie),
+        "empty": _body("Respond with an empty body.", bodies.constant(b"")),
+        "one_space": _body("Respond with one space.", bodies.constant(b" ")),
+        "null": _body("Respond with null.", bodies.constant(b"null")),
+        "empty_list": _body("Respond with [].", bodies.constant(b"[]")),
+        "empty_object": _body("Respond with {}.", bodies.constant(b"{}")),
+        "without_id": _body("Respond with rows or an account without an id.", bodies.without_id),
+        "another_serie": _body("Respond with rows of another name.", bodies.another_serie),
         "other_envelope": _body(
-            "Answer with sequences in place of sequence, or the reverse.", bodies.other_envelope
+            "Respond with sequences in place of sequence, or the reverse.", bodies.other_envelope
         ),
         "other_list": _body(
-            "Answer with a list in place of an object, or the reverse.", bodies.other_list
+            "Respond with a list in place of an object, or the reverse.", bodies.other_list
         ),
         "login_page": _body(
-            "Answer with an HTML page and status 200.",
+            "Respond with an HTML page and status 200.",
             bodies.login_page,
             "text/html; charset=utf-8",
             status=200,
         ),
         "gzip": _compressed(
-            "Answer with the true body, compressed as it should be.", compression.gzipped
+            "Respond with the true body, compressed as it should be.", compression.gzipped
         ),
-        "bad_gzip": _compressed("Answer with a plain body that says gzip.", compression.plain),
+        "bad_gzip": _compressed("Respond with a plain body that says gzip.", compression.plain),
         "truncated_gzip": _compressed(
-            "Answer with the first half of a gzip body.", compression.truncated_gzip
+            "Respond with the first half of a gzip body.", compression.truncated_gzip
         ),
         "gzip_bomb": _bomb("gzip"),
         "deflate_bomb": _bomb("deflate"),
         "brotli_bomb": _compressed(
-            "Answer with 100,000,000 spaces, compressed by Brotli to 158 bytes.",
+            "Respond with 100,000,000 spaces, compressed by Brotli to 158 bytes.",
             compression.brotli_bomb,
             "br",
         ),

@@ -17,7 +17,7 @@ from invoicexpress_async.sandbox.oracle import Oracle
 class FaultServer(LocalServer):
     """A local InvoiceXpress that fails on demand, and knows what truly happened.
 
-    Without a fault it answers as `Sandbox` does, and it takes the same arguments. It may be
+    Without a fault it responds as `Sandbox` does, and it takes the same arguments. It may be
     closed and started again.
 
     Args:

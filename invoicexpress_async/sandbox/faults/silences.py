@@ -1,4 +1,4 @@
-"""Faults that leave a request without an answer."""
+"""Faults that leave a request without a response."""
 
 from typing import ClassVar
 
@@ -103,7 +103,7 @@ class ResetHalfBody(ExchangeFault):
 
 @attrs.frozen(kw_only=True)
 class CloseAfterRead(ReadFault):
-    """Read the request, then close the connection without an answer."""
+    """Read the request, then close the connection without a response."""
 
     async def play(self, exchange: Exchange) -> None:
         self.settle(exchange)
@@ -112,7 +112,7 @@ class CloseAfterRead(ReadFault):
 
 @attrs.frozen(kw_only=True)
 class ResetPeer(ReadFault):
-    """Read the request, then reset the connection (RST) without an answer.
+    """Read the request, then reset the connection (RST) without a response.
 
     Args:
         seconds: How long to wait before that.
@@ -129,7 +129,7 @@ class ResetPeer(ReadFault):
 
 @attrs.frozen(kw_only=True)
 class Timeout(ReadFault):
-    """Read the request and never answer.
+    """Read the request and never respond.
 
     Args:
         seconds: Then close the connection; None waits until the peer leaves.

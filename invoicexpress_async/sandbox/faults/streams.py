@@ -15,7 +15,7 @@ _positive = attrs.validators.gt(0)
 
 @attrs.frozen(kw_only=True)
 class Latency(AnswerFault):
-    """Answer late; what takes effect does so before the wait.
+    """Respond late; what takes effect does so before the wait.
 
     Args:
         seconds: How late.
@@ -30,7 +30,7 @@ class Latency(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class Slicer(AnswerFault):
-    """Send the answer, its head too, in small slices.
+    """Send the response, its head too, in small slices.
 
     Args:
         size: Bytes of a slice.
@@ -50,7 +50,7 @@ class Slicer(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class Bandwidth(AnswerFault):
-    """Send the answer, its head too, at a slow and even rate.
+    """Send the response, its head too, at a slow and even rate.
 
     Args:
         bytes_per_second: The rate, in ten pieces a second.
@@ -84,7 +84,7 @@ class SlowClose(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class BigBody(AnswerFault):
-    """Send the true answer with spaces behind it: valid JSON, and far too long.
+    """Send the true response with spaces behind it: valid JSON, and far too long.
 
     Args:
         size: Bytes of the whole body.
@@ -100,7 +100,7 @@ class BigBody(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class HugeLength(AnswerFault):
-    """Say a length beyond all memory, send the true answer and spaces, and close at a limit.
+    """Say a length beyond all memory, send the true response and spaces, and close at a limit.
 
     Args:
         length: What Content-Length says.
@@ -119,10 +119,10 @@ class HugeLength(AnswerFault):
 
 @attrs.frozen(kw_only=True)
 class EndlessChunks(AnswerFault):
-    """Send the true answer, then chunks of spaces without an end, and close at a limit.
+    """Send the true response, then chunks of spaces without an end, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client is meant to leave before.
+        size: The limit, in bytes; the client should leave before.
     """
 
     size: int = 256_000_000
@@ -139,7 +139,7 @@ class EndlessHead(AnswerFault):
     """Send headers without an end, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client is meant to leave before.
+        size: The limit, in bytes; the client should leave before.
     """
 
     size: int = 16_000_000

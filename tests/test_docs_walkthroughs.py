@@ -1,4 +1,4 @@
-"""The README's first ten minutes and its rehearsal: commands, run, and what they print."""
+"""The first ten minutes and the rehearsal: commands, run, and what they print."""
 
 import contextlib
 import os
@@ -12,10 +12,11 @@ from typing import Final
 
 import attrs
 import pytest
-from test_readme import FIRST_MINUTES, REHEARSAL, block
+from pages import DOCS, block_with, blocks_of
 
-CONSOLES = re.findall(r"```console\n(.*?)```", FIRST_MINUTES, re.DOTALL)
-(PYTEST_INI,) = re.findall(r"```ini\n(.*?)```", FIRST_MINUTES, re.DOTALL)
+FIRST_MINUTES = blocks_of(DOCS / "first-ten-minutes.md")
+REHEARSAL = blocks_of(DOCS / "rehearsal.md")
+(PYTEST_INI,) = (block.code for block in FIRST_MINUTES if block.language == "ini")
 # The address that is shown, in place of the one that was free when the test ran.
 SHOWN_PORTS: Final = {"sandbox": "8780", "uvicorn": "8000"}
 STAYING: Final = ("invoicexpress sandbox", "uvicorn")
@@ -49,7 +50,7 @@ class Person:
     ports: dict[str, str] = attrs.field(factory=dict[str, str])
 
     def __attrs_post_init__(self) -> None:
-        own = ("INVOICEXPRESS", "PYTEST_")  # not what this run of tests was told
+        own = ("INVOICEXPRESS", "PYTEST_")  # the settings of this run of tests
         self.variables = {
             name: value for name, value in os.environ.items() if not name.startswith(own)
         }
@@ -62,14 +63,14 @@ class Person:
         for shown, real in self.ports.items():
             command = command.replace(f":{shown}", f":{real}")
         stays = command.startswith(STAYING)
-        process = subprocess.Popen(  # noqa: S602  # the README's own line
+        process = subprocess.Popen(  # noqa: S602  # a line of the documentation
             f"exec {command} --port 0" if stays else command,
             shell=True,
             cwd=self.folder,
             env=self.variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            # What curl tells of its progress is no line of anything.
+            # curl reports its progress there.
             stderr=subprocess.DEVNULL if command.startswith("curl") else subprocess.STDOUT,
             text=True,
         )
@@ -97,16 +98,17 @@ class Person:
 
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Person]:
-    (tmp_path / "service.py").write_text(block("FastAPI("))
-    (tmp_path / "test_sequences.py").write_text(block("invoicexpress_sandbox"))
+    (tmp_path / "service.py").write_text(block_with("FastAPI("))
+    (tmp_path / "test_sequences.py").write_text(block_with("(invoicexpress_sandbox,"))
     (tmp_path / "pytest.ini").write_text(PYTEST_INI)
     with contextlib.ExitStack() as running:
         yield Person(tmp_path, running)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-def test_the_first_ten_minutes_go_as_they_are_told(person: Person) -> None:
-    installing, *rest = map(steps, CONSOLES)
+def test_the_first_ten_minutes_print_what_the_page_shows(person: Person) -> None:
+    consoles = [block.code for block in FIRST_MINUTES if block.language == "console"]
+    installing, *rest = map(steps, consoles)
     assert [one.shown for one in installing] == ["", "", ""]  # the environment of the tests has it
 
     follow(person, [step for terminal in rest for step in terminal])
@@ -114,16 +116,17 @@ def test_the_first_ten_minutes_go_as_they_are_told(person: Person) -> None:
     assert len([step for terminal in rest for step in terminal]) >= 8
 
 
-def test_the_rehearsal_goes_as_it_is_told(person: Person) -> None:
-    sandbox, rollover = map(steps, re.findall(r"```console\n(.*?)```", REHEARSAL, re.DOTALL))
+def test_the_rehearsal_prints_what_the_page_shows(person: Person) -> None:
+    sandbox, *rest = (steps(block.code) for block in REHEARSAL)
 
-    follow(person, [*sandbox, *rollover])
+    follow(person, [*sandbox, *(step for terminal in rest for step in terminal)])
 
-    assert (len(sandbox), len(rollover)) == (1, 2)
+    assert (len(sandbox), [len(one) for one in rest]) == (1, [1, 2, 1, 1])
+    assert (person.folder / "audit.md").read_text().count("sandbox-") >= 20
 
 
-def follow(person: Person, told: list[Step]) -> None:
-    for step in told:
+def follow(person: Person, shown: list[Step]) -> None:
+    for step in shown:
         said = person.type(step)
 
         assert step.pattern.fullmatch(person.as_shown(said)), f"$ {step.command}\n{said}"

@@ -1,0 +1,58 @@
+"""Every link of the documentation leads somewhere, and every page and name can be found."""
+
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from pages import DOCS, FILES, ROOT
+
+import invoicexpress_async
+
+TEXTS = {file: file.read_text() for file in (*FILES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md")}
+LINKS = [
+    pytest.param(file, link, id=f"{file.name}-{link}")
+    for file, text in TEXTS.items()
+    for link in dict.fromkeys(re.findall(r"\]\(([^)\s]+)\)", text))
+    if not link.startswith("https://")
+]
+
+
+def anchors(file: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", file.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([\w-]+)">', text))
+
+
+@pytest.mark.parametrize(("file", "link"), LINKS)
+def test_every_link_leads_to_a_file_and_a_heading(file: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+
+    target = (file.parent / path).resolve() if path else file
+
+    assert target.is_file()
+    assert ROOT in target.parents
+    assert not anchor or anchor in anchors(target)
+
+
+@pytest.mark.parametrize("name", [file.name for file in DOCS.glob("*.md")])
+def test_every_page_is_linked_from_the_readme_and_the_index(name: str) -> None:
+    assert name == "index.md" or f"](docs/{name})" in TEXTS[ROOT / "README.md"]
+    assert name == "index.md" or f"]({name})" in TEXTS[DOCS / "index.md"]
+    assert f": {name}\n" in (ROOT / "mkdocs.yml").read_text()
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parent == DOCS])
+def test_no_page_links_outside_the_site(file: Path) -> None:
+    assert "](../" not in TEXTS[file]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    described = set[object]()
+    for target in re.findall(r"^::: (\S+)$", TEXTS[DOCS / "reference.md"], re.MULTILINE):
+        found = pkgutil.resolve_name(target)
+        described |= {getattr(found, name) for name in getattr(found, "__all__", ())} | {found}
+
+    for name in dir(invoicexpress_async):
+        assert getattr(invoicexpress_async, name) in described, name
