@@ -380,7 +380,7 @@ async def test_wrong_usage_is_told_before_anything_is_sent(
     run: Run, place: Place, more: tuple[str, ...], variables: dict[str, str], message: str
 ) -> None:
     place.write(1)
-    notes = place.folder / "notes.txt"
+    notes = place.folder / "notes.csv"
     notes.write_text("my notes\n")
     names = {"companies": place.companies, "journal": place.journal, "notes": notes}
     extra = [one.format(**names) for one in more]
