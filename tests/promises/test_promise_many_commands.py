@@ -77,7 +77,7 @@ async def test_two_rollovers_make_one_post_for_each_serie_and_both_end_well(
         server.add_sequence(name, "2026", is_default=True, is_registered=True)
     accounts, journal = tmp_path / "accounts.csv", tmp_path / "2027.db"
     accounts.write_text("account;api_key\n" + "".join(f"{name};{KEY}\n" for name in NAMES))
-    options = ("--not-before", "2026-01-01", "--concurrency", 4)
+    options = ("--default-now", "--concurrency", 4)
     command = ("rollover", accounts, "--year", 2027, "--journal", journal, *options)
 
     ends = await Pair(start, journal).run(
