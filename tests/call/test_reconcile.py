@@ -182,7 +182,9 @@ async def test_a_resume_that_finds_nothing_says_only_that(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     lost(faulty)
-    with pytest.raises(OutcomeUnknownError, match="and all that had come was: No response") as caught:
+    with pytest.raises(
+        OutcomeUnknownError, match="and all that had come was: No response"
+    ) as caught:
         await faulty_account.sequences.create("2027")
 
     with pytest.raises(OutcomeUnknownError, match=r"Sent once; no list has shown the sequence\. "):
