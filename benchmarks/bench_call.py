@@ -2,7 +2,8 @@
 
 By hand means what people write: aiohttp's `session.post(params=…, json=…)` and
 `response.json()`, and the like with httpx and niquests, one session each, kept alive. All run in
-turns against one canned server in another process; `create` once more on uvloop.
+turns against one canned server in another process; `create` once more on uvloop. A service with a
+journal stands beside one without: each create is claimed on the disk before it is sent.
 `python benchmarks/bench_call.py [calls]`
 """
 
@@ -10,9 +11,11 @@ import asyncio
 import itertools
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
@@ -22,11 +25,13 @@ import uvloop
 from canned_server import canned_server
 
 from invoicexpress_async import AccountSession, SessionManager
+from invoicexpress_async.provisioning import SqliteJournal
 
 _KEY = "benchmark-key-0123456789"
 _SERIE = "2023"  # the one in the canned answer
 _BODY = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _ROUNDS = 7
+_TOGETHER = 50
 _WITHIN_THE_LIMIT = 300  # calls of one account, so that no one waits for the limiter
 
 Call = Callable[[], Awaitable[object]]
@@ -101,6 +106,37 @@ async def _time(call: Call, calls: int) -> tuple[float, float]:
     return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
 
 
+async def _open_journaled(
+    base_url: str, folder: Path, stack: AsyncExitStack
+) -> dict[str, dict[str, Call]]:
+    """Return creates of new accounts, for a service with a journal and one without."""
+    journal = await stack.enter_async_context(SqliteJournal(folder / "service.db", shared=True))
+    with_journal = SessionManager(base_url=base_url, journal=journal)
+    without = SessionManager(base_url=base_url)
+    numbers = itertools.count()
+
+    async def create(manager: SessionManager) -> object:
+        return await manager.account(f"acme-{next(numbers)}", _KEY).sequences.create(
+            _SERIE, default=True
+        )
+
+    async def create_together(manager: SessionManager) -> object:
+        return await asyncio.gather(*(create(manager) for _ in range(_TOGETHER)))
+
+    for manager in (with_journal, without):
+        await stack.enter_async_context(manager)
+    return {
+        "create": {
+            "ours": lambda: create(with_journal),
+            "without a journal": lambda: create(without),
+        },
+        "together": {
+            "ours": lambda: create_together(with_journal),
+            "without a journal": lambda: create_together(without),
+        },
+    }
+
+
 async def _measure(contestants: dict[str, Call], calls: int) -> dict[str, Figures]:
     rounds: dict[str, list[tuple[float, float]]] = {key: [] for key in contestants}
     for call in contestants.values():
@@ -129,6 +165,15 @@ async def measure(verb: str, calls: int) -> dict[str, Figures]:
             return await _measure(everybody[verb], calls)
 
 
+async def measure_journal(verb: str, calls: int) -> dict[str, Figures]:
+    """Measure creates with a journal, one after the other or together."""
+    with canned_server() as port, tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            base_url = f"http://127.0.0.1:{port}/{{account}}"
+            everybody = await _open_journaled(base_url, Path(folder), stack)
+            return await _measure(everybody[verb], calls)
+
+
 def _print(name: str, figures: dict[str, Figures], calls: int) -> None:
     print(f"\n{name}: {calls} calls in each of {_ROUNDS} rounds; ratios are ours / theirs")
     print(f"{'':24}{'CPU µs':>10}{'wall µs':>10}{'CPU ratio':>12}{'wall ratio':>12}")
@@ -142,6 +187,11 @@ def main(calls: int) -> None:
         _print(verb, asyncio.run(measure(verb, calls)), calls)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         _print("create on uvloop", runner.run(measure("create", calls)), calls)
+    name = "create with a journal, one after the other"
+    _print(name, asyncio.run(measure_journal("create", calls)), calls)
+    batches = max(1, calls // _TOGETHER)
+    name = f"create with a journal, {_TOGETHER} at a time (of {_TOGETHER} calls)"
+    _print(name, asyncio.run(measure_journal("together", batches)), batches)
 
 
 if __name__ == "__main__":

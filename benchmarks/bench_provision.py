@@ -41,7 +41,8 @@ _SERIE = "2027"
 _CONCURRENCY = 50
 _OURS = "ours, with a journal"
 _BARE = "aiohttp + semaphore"
-_CONTESTANTS = (_OURS, "ours, without", _BARE)
+_WITHOUT = "ours, without"
+_CONTESTANTS = (_OURS, _WITHOUT, _BARE)
 _SIZES = (100, 1_000, 10_000, 100_000)
 # So many rows for each size, in as many jobs as that takes; a size above it gets one job.
 _ROWS_PER_SIZE = 10_000
@@ -227,6 +228,13 @@ def contest(accounts: int, rounds: int, latency_ms: int) -> None:
             f"{kind:22}{row['seconds']:7.1f}{accounts / row['seconds']:8.0f}{ratio:7.2f}"
             f"{row['cpu']:7.1f}{cpu:7.2f}{row['sockets']:9.0f}{row['memory']:7.0f}"
         )
+    wall, cpu = (
+        statistics.median(
+            one[key] / other[key] for one, other in zip(runs[_OURS], runs[_WITHOUT], strict=True)
+        )
+        for key in ("seconds", "cpu")
+    )
+    print(f"the price of the journal: {wall:.2f} of the wall time without it, {cpu:.2f} of the CPU")
 
 
 def cost(sizes: list[int], svg: Path | None) -> None:

@@ -55,7 +55,8 @@ class Crew:
         if self.dice.random() < 1 / self.size:
             self._freeze(self.dice.choice(self._running))
         time.sleep(self.dice.uniform(0.0, 0.03))
-        self._kill(self.dice.choice(self._running))
+        alive = [one for one in self._running if one.is_alive()]
+        self._kill(self.dice.choice(alive or self._running))
 
     def finish(self, seconds: float) -> None:
         """Wake all, and wait until they have ended by themselves."""

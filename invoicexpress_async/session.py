@@ -188,11 +188,14 @@ class SessionManager:
         )
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Return a manager that is set up by the environment alone.
+    def from_env(cls, *, journal: Journal | None = None) -> Self:
+        """Return a manager that is set up by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
         `INVOICEXPRESS_TIMEOUT_SECONDS`, `INVOICEXPRESS_MAX_CONNECTIONS` and `INVOICEXPRESS_PROXY`.
+
+        Args:
+            journal: An open journal, as for the manager itself.
 
         Raises:
             ConfigurationError: a variable that cannot be right.
@@ -209,6 +212,7 @@ class SessionManager:
         return cls(
             timeouts=timeouts,
             max_connections=connections,
+            journal=journal,
             proxy=settings.get(PROXY_VARIABLE) or None,
         )
 

@@ -102,6 +102,7 @@ def service(
     files = {
         "COMPANIES_FILE": str(folder / "companies.json"),
         "INTENTS_FILE": str(folder / "intents.sqlite3"),
+        "JOURNAL_FILE": str(folder / "service.db"),
     }
     process = ServiceProcess(name, folder, {**environment, **files})
     try:

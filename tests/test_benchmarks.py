@@ -71,6 +71,31 @@ async def test_a_short_soak_of_kills_has_no_duplicate_and_nothing_lost() -> None
     assert int(counts["creates"]) >= 60
 
 
+@pytest.mark.fault(63, 64)
+async def test_a_short_soak_of_runs_that_share_a_journal_sends_each_create_once() -> None:
+    process = await run("soak_kill.py", "120", "8", "7", "2")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[:2] == "  ")
+    for name in ("duplicates", "posted_twice", "lost", "false_done", "not_done_at_last"):
+        assert counts[name] == "0"
+    assert int(counts["kills"]) >= 1
+    assert int(counts["freezes"]) >= 1
+    assert int(counts["creates"]) >= 60
+
+
+@pytest.mark.fault(63)
+async def test_a_short_soak_of_a_service_and_a_job_on_one_journal_sends_each_create_once() -> None:
+    process = await run("soak_service.py", "200", "40", "2", "1", "7")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[:2] == "  ")
+    for name in ("posted_twice", "duplicates", "false_done", "not_done_at_last"):
+        assert counts[name] == "0"
+    assert counts["posts"] == "40"
+    assert counts["kills"] == "1"
+
+
 async def test_a_plan_is_checked_read_and_entered() -> None:
     process = await run("bench_provision.py", "plan", "500")
 

@@ -19,15 +19,17 @@ from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open
 from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, echo, silence_broken
 from invoicexpress_async.cli.signals import Interruption
 from invoicexpress_async.cli.summary import E, RunSummary
-from invoicexpress_async.cli.views.rows import (
+from invoicexpress_async.cli.views.row_view import (
     GOOD,
     UNKNOWN_STATES,
     UNPLANNED,
     RowView,
+    row_view,
+)
+from invoicexpress_async.cli.views.rows import (
     count_text,
     row_layout,
     row_object,
-    row_view,
     rows_object,
     show_rows,
 )

@@ -1,5 +1,6 @@
 """The settings of the user, checked before any network: nothing here does I/O."""
 
+from invoicexpress_async.config.addresses import account_name_in
 from invoicexpress_async.config.connection_limit import (
     OTHER_FILES,
     default_max_connections,
@@ -17,7 +18,6 @@ from invoicexpress_async.config.settings import (
     BaseUrl,
     Secret,
     Timeouts,
-    account_name_in,
     check_account_name,
     check_api_key,
     check_id,

@@ -28,9 +28,6 @@ _PLACEHOLDER: Final = "{account}"
 _BARE_HOST: Final = re.compile(r"[a-z]+://\{account\}\.?(?:[:/]|$)", re.IGNORECASE)
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_ACCOUNT_URL: Final = re.compile(
-    r"(?:https?://)?([a-z0-9-]+)\.app\.invoicexpress\.com(?::443)?(?:[/?#].*)?", re.IGNORECASE
-)
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
@@ -148,12 +145,6 @@ def check_account_name(name: object) -> str:
             "at most 63, as in the https://NAME.app.invoicexpress.com of your account."
         )
     return lowered
-
-
-def account_name_in(text: str) -> str:
-    """Return the account's name in the address of its pages, or the text when it is none."""
-    found = _ACCOUNT_URL.fullmatch(text.strip())
-    return found[1] if found else text
 
 
 def check_serie(serie: object) -> str:

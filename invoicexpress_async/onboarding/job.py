@@ -22,7 +22,11 @@ from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.onboarding.errors import AccountUnknownError, CredentialsUnknownError
+from invoicexpress_async.onboarding.errors import (
+    AccountUnknownError,
+    CredentialsBusyError,
+    CredentialsUnknownError,
+)
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.spool import SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
@@ -118,6 +122,8 @@ class CompanyJob:
         """Write how its turn ended."""
         if isinstance(outcome.error, JournalError):
             return None  # what stands there is older than what is known, and never newer
+        if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
+            return None  # it is the other run's to write: this one would put it back a step
         columns = _account_of(item) | _absence_of(item)
         return self.steps.journal.record_outcome(outcome, **columns)
 

@@ -99,6 +99,8 @@ class OnboardingSteps:
             return
         marks = await asyncio.to_thread(task.history.marks, credentials)
         if not task.history.has_refused(marks):
+            # Who claims the right to send credentials must find the company at this step.
+            await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
         elif not self.retry_refused:
             raise RepeatedCredentialsError(
@@ -114,17 +116,22 @@ class OnboardingSteps:
         company = task.company
         task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
         if task.account is None:
-            accounts = self.partner.claiming(self.journal.claims(company)).accounts
+            claims = self.journal.claims(company)
+            accounts = self.partner.claiming(claims).accounts
             self._check_may_send(task, accounts)
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
             task.has_asked = True
-            await create(
-                company.account,
-                on_intent=self._check_spool,
-                on_created=functools.partial(self._spool_key, task),
-            )
+            try:
+                await create(
+                    company.account,
+                    on_intent=self._check_spool,
+                    on_created=functools.partial(self._spool_key, task),
+                )
+            except OutcomeUnknownError:
+                task.is_of_another = claims.token is None
+                raise
         if task.account is None:
             raise KeyLostError(f"Account of {company.fiscal_id}: its key could not be kept.")
         changes = {"account_id": task.account_id, "account_name": task.account_name}

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
-from typing import Final
 
 import attrs
 
@@ -14,11 +13,11 @@ from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
 from invoicexpress_async.jobs.settings import (
     DEFAULT_CONCURRENCY,
     RunSettings,
-    today_in_lisbon,
 )
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
+from invoicexpress_async.provisioning.default_day import check_year, default_day
 from invoicexpress_async.provisioning.next_serie import (
     coming_year,
     is_step_backwards,
@@ -32,9 +31,6 @@ from invoicexpress_async.provisioning.row import AccountRow, PlanRow
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.run import provision
 from invoicexpress_async.session import SessionManager
-
-_FIRST_YEAR: Final = 2000
-_LAST_YEAR: Final = 2099
 
 
 @attrs.frozen(kw_only=True)
@@ -116,38 +112,6 @@ class RolloverPlan:
         )
 
 
-def default_day(
-    year: int, *, not_before: dt.date | None = None, default_now: bool = False
-) -> dt.date | None:
-    """Return the day, in Lisbon, on which a roll-over makes the new series the default.
-
-    It is 1 January of the year, or the later day of `not_before`; None, at once, with
-    `default_now` only.
-
-    Raises:
-        ConfigurationError: a year or a day that cannot be right, or no time-zone data to know
-            when that day begins.
-    """
-    _check_year(year)
-    if default_now:
-        if not_before is not None:
-            raise ConfigurationError("A day and default_now contradict each other: give one.")
-        return None
-    first = dt.date(year, 1, 1)
-    if not_before is not None and not_before < first:
-        raise ConfigurationError(
-            f"{not_before} is before {first}, when {year} begins: invoices of {year - 1} would get "
-            f"numbers of {year}. Give {first} or later; at once is default_now."
-        )
-    today_in_lisbon()
-    return not_before or first
-
-
-def _check_year(year: int) -> None:
-    if type(year) is not int or not _FIRST_YEAR <= year <= _LAST_YEAR:
-        raise ConfigurationError(f"year is {year!r:.20}: give that of the new serie, such as 2027.")
-
-
 @attrs.frozen(kw_only=True)
 class RolloverReport:
     """How a roll-over ended.
@@ -205,7 +169,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
         ConfigurationError: a year or pattern that cannot be right.
         JournalDifferenceError: the journal is of the roll-over to another year.
     """
-    _check_year(year)
+    check_year(year)
     for_all = None if pattern is None else serie_of_pattern(pattern, year)
     known = await _known(journal, year)
     steps = {

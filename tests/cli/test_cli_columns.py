@@ -22,13 +22,8 @@ from invoicexpress_async.cli.views.companies import (
     company_table,
     company_view,
 )
-from invoicexpress_async.cli.views.rows import (
-    ROW_COLUMNS,
-    RowView,
-    row_layout,
-    row_object,
-    row_table,
-)
+from invoicexpress_async.cli.views.row_view import RowView
+from invoicexpress_async.cli.views.rows import ROW_COLUMNS, row_layout, row_object, row_table
 from invoicexpress_async.errors import NotFoundError
 from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.provisioning import AccountAudit, AccountRow

@@ -37,6 +37,7 @@ class Place:
 
     server: FaultServer
     folder: Path
+    keys_name: str = "keys.csv"
 
     @property
     def companies(self) -> Path:
@@ -44,7 +45,7 @@ class Place:
 
     @property
     def keys(self) -> Path:
-        return self.folder / "keys.csv"
+        return self.folder / self.keys_name
 
     @property
     def journal(self) -> Path:

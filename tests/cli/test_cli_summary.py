@@ -9,7 +9,7 @@ from invoicexpress_async.cli.cures import cure_of_recorded_row
 from invoicexpress_async.cli.progress import Lines, Pace, Step
 from invoicexpress_async.cli.report_file import markdown_row
 from invoicexpress_async.cli.summary import RunSummary
-from invoicexpress_async.cli.views.rows import RowView
+from invoicexpress_async.cli.views.row_view import RowView
 from invoicexpress_async.errors import NoOpenActivityError
 from invoicexpress_async.provisioning import RowState
 

@@ -1,6 +1,9 @@
 """A FastAPI service that keeps the document sequences of many companies.
 
 COMPANIES_FILE=companies.json python fastapi_service.py [PORT]
+
+With several workers, `uvicorn fastapi_service:app --workers 4`, and with a job beside it that has
+the same journal, each sequence is sent for by one of them, once.
 """
 
 import asyncio
@@ -26,16 +29,24 @@ from invoicexpress_async import (
     OutcomeUnknownError,
     SessionManager,
 )
+from invoicexpress_async.provisioning import SqliteJournal
 
+JOURNAL_FILE = os.environ.get("JOURNAL_FILE", "service.db")
 GRACE_SECONDS = float(os.environ.get("GRACE_SECONDS", "10"))
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """One manager for the life of the process."""
+    """One manager for the life of the process, and one journal for all processes.
+
+    The journal decides who sends; the store finds the intent again that a link is about.
+    """
     app.state.companies = Companies.from_env()
     app.state.intents = IntentStore()
-    async with SessionManager.from_env() as manager:
+    async with (
+        SqliteJournal(JOURNAL_FILE, shared=True) as journal,
+        SessionManager.from_env(journal=journal) as manager,
+    ):
         app.state.manager = manager
         yield
         await manager.close(GRACE_SECONDS)

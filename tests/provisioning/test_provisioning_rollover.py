@@ -17,13 +17,13 @@ from invoicexpress_async.provisioning import (
     read_status,
     rollover,
 )
+from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.next_serie import (
     coming_year,
     is_step_backwards,
     next_serie,
     serie_of_pattern,
 )
-from invoicexpress_async.provisioning.rollover import default_day
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 from unittest import mock
@@ -11,7 +10,7 @@ import attrs
 
 from invoicexpress_async.call import execute
 from invoicexpress_async.call.claims import OpenClaim
-from invoicexpress_async.jobs.sqlite import journal as sqlite_journal
+from invoicexpress_async.jobs.sqlite import SqliteJournal, batch
 from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
 from invoicexpress_async.protocol.decision import decide as genuine_decide
 from invoicexpress_async.provisioning import reschedule
@@ -23,18 +22,16 @@ Break = Callable[[], contextlib.AbstractContextManager[object]]
 def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
     """A claim is taken for won before it is committed."""
 
-    async def claim(journal: sqlite_journal.SqliteJournal, claim: Any, *changes: Any) -> None:
-        def work(connection: sqlite3.Connection) -> None:
-            sqlite_journal._claim(connection, claim, changes)  # noqa: SLF001  # what is broken
+    async def claim(journal: SqliteJournal, claim: Any, *changes: Any) -> None:
+        task = asyncio.ensure_future(journal.writer.claim(claim, changes))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-        _ = journal.writer.submit(work)
-
-    return mock.patch.object(sqlite_journal.SqliteJournal, "claim", claim)
+    return mock.patch.object(SqliteJournal, "claim", claim)
 
 
 def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
     """Whoever claims wins, whatever is there."""
-    return mock.patch.object(sqlite_journal, "_is_free", return_value=True)
+    return mock.patch.object(batch, "_is_free", return_value=True)
 
 
 def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:

@@ -9,9 +9,10 @@ from typing import Self
 import attrs
 
 from invoicexpress_async.jobs.journal import Change, Claim, Entry, JournalError
+from invoicexpress_async.jobs.sqlite.batch import Batch, commit
 from invoicexpress_async.jobs.sqlite.file import close, connect
 from invoicexpress_async.jobs.sqlite.journal import SqliteJournal
-from invoicexpress_async.jobs.sqlite.writer import Batch, GroupCommitWriter, commit
+from invoicexpress_async.jobs.sqlite.writer import GroupCommitWriter
 from simulation.loop import SimulatedLoop
 from simulation.troubles import Troubles
 

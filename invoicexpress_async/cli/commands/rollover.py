@@ -28,7 +28,8 @@ from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
-from invoicexpress_async.cli.views.rows import row_layout, unplanned_view
+from invoicexpress_async.cli.views.row_view import unplanned_view
+from invoicexpress_async.cli.views.rows import row_layout
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
@@ -40,8 +41,8 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     plan_rollover,
 )
+from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.journal_status import JournalReader
-from invoicexpress_async.provisioning.rollover import default_day
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _MAX_DEFAULTS_NAMED: Final = 3

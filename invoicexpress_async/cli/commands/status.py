@@ -16,13 +16,8 @@ from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, ne
 from invoicexpress_async.cli.report_file import OutputOptions, open_report
 from invoicexpress_async.cli.shell import DONE, printable
 from invoicexpress_async.cli.summary import FailureGroup, Group
-from invoicexpress_async.cli.views.rows import (
-    STATE_STYLES,
-    code_text,
-    failure_table,
-    kept_view,
-    row_layout,
-)
+from invoicexpress_async.cli.views.row_view import STATE_STYLES, code_text, kept_view
+from invoicexpress_async.cli.views.rows import failure_table, row_layout
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep, read_standings
 from invoicexpress_async.provisioning import JournalStatus, RowState, read_status

@@ -6,14 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import attrs
 from rich.table import Table
 from rich.text import Text
 
-from invoicexpress_async import DocumentType, Intent
-from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_row, cure_of_step
-from invoicexpress_async.cli.failures import cause_text, difference_objects, error_object, hint_of
+from invoicexpress_async.cli.failures import difference_objects, error_object
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
     cell,
@@ -42,110 +38,19 @@ from invoicexpress_async.cli.views.columns import (
     table_of,
 )
 from invoicexpress_async.cli.views.page import ReportFacts
-from invoicexpress_async.errors import InvoiceXpressError, StatusError
-from invoicexpress_async.jobs.outcomes import recorded_error
+from invoicexpress_async.cli.views.row_view import (
+    GOOD,
+    STATE_STYLES,
+    STATES,
+    RowView,
+)
+from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import (
     Difference,
-    RolloverStep,
-    RowOutcome,
-    RowState,
 )
-from invoicexpress_async.provisioning.journal_status import KeptRow
 
-_NOT_BEGUN: Final = "planned"
-UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
-GOOD: Final = (RowState.DONE, RowState.PREPARED)
-STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
-UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
-STATE_STYLES: Final[dict[str, str]] = {
-    RowState.DONE: "green",
-    RowState.REFUSED: "red",
-    RowState.PREPARED: "cyan",
-    RowState.PARTIAL: "yellow",
-    RowState.UNKNOWN: "bold magenta",
-    RowState.ABSENT: "bold magenta",
-    RowState.FAILED: "red",
-    UNPLANNED: "yellow",
-}
 _SERIE_WIDTH: Final = 16
 _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it would take
-
-
-@attrs.frozen(kw_only=True)
-class RowView:
-    """A row that has ended, or an account that got no row, as it is shown."""
-
-    line: int
-    account: str
-    serie: str | None
-    state: str
-    created: bool | None = False
-    seconds: float = 0.0
-    sequence: DocumentSequence | None = None
-    error: InvoiceXpressError | None = None
-    cure: str | None = None
-    intent: Intent | None = None
-    is_recorded: bool = False
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing needs a person."""
-        return self.state in GOOD
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether it was sent and is not known to have worked."""
-        return self.state in UNKNOWN_STATES
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether this run has seen it: of a row that an earlier run did, little is known."""
-        return not (self.is_good and self.is_recorded)
-
-    @property
-    def rank(self) -> int:
-        """How soon it is shown: what needs a person comes first."""
-        return int(self.is_good or self.state == _NOT_BEGUN)
-
-    @property
-    def example(self) -> str:
-        """What names it as an example of its group."""
-        return self.account
-
-    @property
-    def group(self) -> Group | None:
-        """How it failed: its state, its code and its cure."""
-        if self.error is None:
-            return None
-        status = self.error.status if isinstance(self.error, StatusError) else None
-        code = code_text(self.state, self.error_name, status, self.code)
-        return self.state, code, self.cure or ""
-
-    @property
-    def hint(self) -> str:
-        """What the server said, where only that says what to do."""
-        return hint_of(self.error)
-
-    @property
-    def error_name(self) -> str | None:
-        """The name of the error's class."""
-        return None if self.error is None else type(self.error).__name__
-
-    @property
-    def code(self) -> str | None:
-        """The API's code of a refusal, such as "004"."""
-        return self.error.code if isinstance(self.error, StatusError) else None
-
-    @property
-    def failure(self) -> dict[str, object] | None:
-        """Its error as plain data."""
-        return None if self.error is None else error_object(self.error) | {"cure": self.cure}
-
-    @property
-    def invoice_code(self) -> str | None:
-        """The validation code of its invoices."""
-        invoice = documents_of(self.sequence).get(DocumentType.INVOICE)
-        return None if invoice is None else invoice.validation_code
 
 
 ROW_COLUMNS: Final[Columns[RowView]] = (
@@ -178,57 +83,6 @@ ROW_COLUMNS: Final[Columns[RowView]] = (
     Column("failure", lambda row: row.failure, places=Place.JSON),
 )
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
-
-
-def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
-    """Return an outcome as it is shown; its cure depends on what the next run will know."""
-    error = outcome.error
-    cure = None if error is None else cure_of_row(error, outcome.state, has_journal=has_journal)
-    return RowView(
-        line=outcome.row.line,
-        account=outcome.row.account,
-        serie=outcome.row.serie,
-        state=outcome.state,
-        created=outcome.created,
-        seconds=outcome.seconds,
-        sequence=outcome.sequence,
-        error=error,
-        cure=cure,
-        intent=outcome.intent,
-        is_recorded=outcome.is_recorded,
-    )
-
-
-def kept_view(kept: KeptRow) -> RowView:
-    """Return a row as a journal has it."""
-    error = None
-    if kept.error is not None:
-        error = recorded_error(kept.error, status=kept.status, code=kept.code)
-    return RowView(
-        line=0,
-        account=kept.account,
-        serie=kept.serie,
-        state=kept.state,
-        created=kept.is_created,
-        sequence=kept.sequence,
-        error=error,
-        cure=kept.error and cure_of_recorded_row(kept.error, kept.state),
-        intent=kept.intent,
-        is_recorded=True,
-    )
-
-
-def unplanned_view(step: RolloverStep) -> RowView:
-    """Return an account whose next serie is not known."""
-    error = step.problem
-    return RowView(
-        line=step.row.line,
-        account=step.row.account,
-        serie=None,
-        state=UNPLANNED,
-        error=error,
-        cure=None if error is None else cure_of_step(error),
-    )
 
 
 def row_object(row: RowView, columns: Columns[RowView] = ROW_COLUMNS) -> dict[str, object]:
@@ -346,13 +200,6 @@ def _counts(summary: RunSummary[RowView], *, seconds: float) -> Text:
 def count_text(counts: Counter[str]) -> str:
     """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-
-
-def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
-    """Return the status and code of the response, or else what went wrong, in a word."""
-    # Without a response the name of the error says it, unless the state does.
-    is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
-    return "-" if is_clear else cause_text(error, status, code)
 
 
 def rows_object(

@@ -1,7 +1,6 @@
 """`SqliteJournal`: intents and outcomes, durable before anything is sent."""
 
 import contextlib
-import json
 import os
 import sqlite3
 import time
@@ -11,11 +10,9 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from invoicexpress_async.jobs.journal import (
-    CLAIMABLE,
     INTENTS,
     Change,
     Claim,
-    ClaimLostError,
     Commit,
     Entry,
     JournalError,
@@ -25,17 +22,16 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
 )
+from invoicexpress_async.jobs.sqlite.batch import check_claim, find, rows_of, write
 from invoicexpress_async.jobs.sqlite.file import locate
 from invoicexpress_async.jobs.sqlite.lock import RunLock
 from invoicexpress_async.jobs.sqlite.statements import (
-    by_key,
     create,
     definition,
     in_states,
     insert,
     plan,
     select,
-    update,
 )
 from invoicexpress_async.jobs.sqlite.writer import GroupCommitWriter
 
@@ -179,7 +175,8 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> Entry:
             values = _plan_values(table, entry)
             connection.execute(plan(table).enter_one, (*values, time.time()))
-            return _find(connection, table, table.key_of(entry)) or {}
+            key = table.key_of(entry)
+            return find(connection, table, [key]).get(key, {})
 
         return await self.writer.run(work)
 
@@ -187,7 +184,8 @@ class SqliteJournal:
         """Return the entries of these keys, in their order; every one must be there."""
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            return [_find(connection, table, key) or {} for key in keys]
+            found = find(connection, table, keys)
+            return [found.get(key, {}) for key in keys]
 
         return await self.writer.run(work)
 
@@ -197,7 +195,7 @@ class SqliteJournal:
         """Return all entries, or those of the plan in these states."""
         condition = "" if states is None else in_states(states)
         query = select(table, _all_names(table), condition)
-        return await self.writer.run(lambda one: _rows(one.execute(query)))
+        return await self.writer.run(lambda one: rows_of(one.execute(query)))
 
     async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
         """Add the entries whose key is not there yet."""
@@ -215,10 +213,12 @@ class SqliteJournal:
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
         """Win the right to send, or return the entry of the one who has it."""
-        return await self.writer.run(lambda one: _claim(one, claim, changes))
+        return await self.writer.claim(claim, tuple(map(_dated, changes)))
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
         """Write the outcome of a claimed request, unless another has taken the claim over."""
+        if not changes:
+            return self.writer.settle(claim, state)
         return self.writer.submit(lambda one: _settle(one, claim, state, changes))
 
     def observe(self, key: Key) -> Commit:
@@ -241,28 +241,12 @@ def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
     return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")}
 
 
-def _rows(cursor: sqlite3.Cursor) -> list[Entry]:
-    names = [str(column[0]) for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def _find(connection: sqlite3.Connection, table: Table, key: Key) -> Entry | None:
-    query = select(table, _all_names(table), by_key(table))
-    return next(iter(_rows(connection.execute(query, key))), None)
-
-
 def _plan_values(table: Table, entry: Entry) -> tuple[object, ...]:
     return tuple(entry[name] for name in (*table.key, *(one.name for one in table.wish)))
 
 
 def _dated(change: Change) -> Change:
     return change._replace(values={**change.values, "updated_at": time.time()})
-
-
-def _write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    for table, key, values, token in map(_dated, changes):
-        row = [[*key, token, *values.values()]]
-        connection.execute(update(table, tuple(values)), (json.dumps(row),))
 
 
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
@@ -283,38 +267,8 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
     return PlanChanges(counts=counts, first=tuple(first), lost=lost)
 
 
-def _claim(connection: sqlite3.Connection, claim: Claim, changes: Sequence[Change]) -> Entry | None:
-    there = _find(connection, INTENTS, claim.key)
-    if there is not None and not _is_free(there, claim):
-        return there
-    if there is None:
-        names = dict(zip(INTENTS.key, claim.key, strict=True))
-        entry = {**names, "state": JournalState.INTENT.value, "updated_at": time.time()}
-        connection.execute(insert(INTENTS, tuple(entry)), tuple(entry.values()))
-    won: Entry = {
-        "state": JournalState.INTENT,
-        "token": claim.token,
-        "replaced": claim.replaces,
-        "intent": claim.intent,
-        "claimed_at": claim.claimed_at,
-    }
-    _write(connection, [Change(INTENTS, claim.key, won), *changes])
-    return None
-
-
-def _is_free(there: Entry, claim: Claim) -> bool:
-    is_replaced = claim.replaces is not None and there["token"] == claim.replaces
-    return is_replaced or there["state"] in CLAIMABLE
-
-
 def _settle(
     connection: sqlite3.Connection, claim: Claim, state: JournalState, changes: Sequence[Change]
 ) -> None:
-    there = _find(connection, INTENTS, claim.key)
-    if there is None or there["token"] != claim.token:
-        raise ClaimLostError(
-            f"What was claimed of account {claim.key[1]} ({claim.key[0]} {claim.key[2]!r}) was "
-            "taken over by another process. What this one knew of it was not written."
-        )
-    final = there["state"] if there["state"] == JournalState.DONE else state
-    _write(connection, [Change(INTENTS, claim.key, {"state": final}), *changes])
+    check_claim(find(connection, INTENTS, [claim.key]).get(claim.key), claim)
+    write(connection, map(_dated, [Change(INTENTS, claim.key, {"state": state}), *changes]))

@@ -36,6 +36,27 @@ def by_key(table: Table) -> str:
     return "WHERE " + " AND ".join(f"{name} = ?" for name in table.key)
 
 
+@functools.cache
+def look_up(table: Table) -> str:
+    """Return what reads entries by their keys, each a JSON array."""
+    columns = ", ".join(f"old.{column.name}" for column in table.all_columns)
+    same = " AND ".join(
+        f"old.{name} = json_extract(new.value, '$[{at}]')" for at, name in enumerate(table.key)
+    )
+    return f"SELECT {columns} FROM json_each(?) AS new CROSS JOIN {table.name} AS old ON {same}"  # noqa: S608  # names of our own
+
+
+@functools.cache
+def put(table: Table, columns: tuple[str, ...]) -> str:
+    """Return what adds entries, each a JSON array of these columns, or replaces the columns."""
+    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(columns)))
+    changes = ", ".join(f"{one} = excluded.{one}" for one in columns if one not in table.key)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608  # names of our own
+        f"WHERE true ON CONFLICT DO UPDATE SET {changes}"
+    )
+
+
 def in_states(states: frozenset[JournalState]) -> str:
     """Return the condition for the entries of the plan in some states."""
     names = ", ".join(repr(state.value) for state in sorted(states))

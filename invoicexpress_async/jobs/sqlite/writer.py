@@ -3,36 +3,28 @@
 import asyncio
 import contextlib
 import copy
-import json
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
-from invoicexpress_async.jobs.journal import Change, Commit, JournalError
+from invoicexpress_async.jobs.journal import (
+    Change,
+    Claim,
+    Commit,
+    Entry,
+    JournalError,
+    JournalState,
+)
+from invoicexpress_async.jobs.sqlite.batch import Batch, Request, Work, commit
 from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
-from invoicexpress_async.jobs.sqlite.statements import update
 
 T = TypeVar("T")
 
 # The log is some MiB then.
 _COMMITS_IN_A_CHECKPOINT: Final = 500
-
-Work = Callable[[sqlite3.Connection], T]
-
-
-class Request(NamedTuple):
-    """A write in one transaction with others, and the future of its commit."""
-
-    done: Commit
-    work: Work[None] | None = None
-    changes: tuple[Change, ...] = ()
-
-
-Batch: TypeAlias = list[Request]
-"""What goes into one transaction."""
 
 
 class GroupCommitWriter:
@@ -91,6 +83,19 @@ class GroupCommitWriter:
         All changes of the same columns are given to SQLite as one statement.
         """
         return self._enqueue(Request(self._loop.create_future(), changes=changes))
+
+    async def claim(self, claim: Claim, changes: tuple[Change, ...]) -> Entry | None:
+        """Win a claim in the next transaction; return the entry of the one who has it otherwise.
+
+        All claims of a transaction are looked up and entered together.
+        """
+        request = Request(self._loop.create_future(), claim=claim, changes=changes, lost=[])
+        await self._enqueue(request)
+        return request.lost[0] if request.lost else None
+
+    def settle(self, claim: Claim, state: JournalState) -> Commit:
+        """Write what became of a claim in the next transaction, together with others."""
+        return self._enqueue(Request(self._loop.create_future(), claim=claim, state=state))
 
     def _enqueue(self, request: Request) -> Commit:
         if self.failure is not None:
@@ -172,71 +177,6 @@ class GroupCommitWriter:
         # The loop may have been closed under a run that was not closed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
-
-
-def commit(connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
-    """Carry a batch out in one transaction; return what each request of it came to."""
-    errors: list[Exception | None] = []
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        errors = _execute(connection, batch)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.rollback()
-        return [error] * len(batch)
-    return errors
-
-
-def _execute(connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
-    changes: list[Change] = []
-    errors: list[Exception | None] = []
-    for request in batch:
-        changes += request.changes
-        error = None
-        if request.work is not None:
-            # Requests for one entry are carried out in order.
-            _write(connection, changes)
-            changes = []
-            error = _attempt(connection, request.work)
-        errors.append(error)
-    _write(connection, changes)
-    return errors
-
-
-def _attempt(connection: sqlite3.Connection, work: Work[None]) -> Exception | None:
-    """Run one piece of work; what fails of it, and only that, is undone."""
-    connection.execute("SAVEPOINT work")
-    try:
-        work(connection)
-    except sqlite3.Error:
-        raise
-    except Exception as error:  # noqa: BLE001  # its asker gets it, in the event loop
-        connection.execute("ROLLBACK TO work")
-        return error
-    connection.execute("RELEASE work")
-    return None
-
-
-def _write(connection: sqlite3.Connection, changes: list[Change]) -> None:
-    """Write changes, those of the same columns as one statement, each entry's in their order."""
-    statements: dict[str, list[tuple[object, ...]]] = {}
-    keys: set[tuple[object, ...]] = set()
-    for table, key, values, token in changes:
-        if (table.name, *key) in keys:
-            _run_statements(connection, statements)
-            statements, keys = {}, set()
-        keys.add((table.name, *key))
-        columns = (*key, token, *values.values())
-        statements.setdefault(update(table, tuple(values)), []).append(columns)
-    _run_statements(connection, statements)
-
-
-def _run_statements(
-    connection: sqlite3.Connection, statements: dict[str, list[tuple[object, ...]]]
-) -> None:
-    for statement, rows in statements.items():
-        connection.execute(statement, (json.dumps(rows),))
 
 
 def _succeed(batch: Batch) -> None:

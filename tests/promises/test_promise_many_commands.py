@@ -1,0 +1,174 @@
+"""One POST for each intent when two commands have one journal, whose lock file was deleted.
+
+The lock file is a courtesy: without it, the claims in the journal must be enough. The server
+accepts every create that it is sent.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import attrs
+import pytest
+import test_cli
+from fakes import FakeClock
+from job_process import ask
+from test_cli import KEY, Ended, Start, run_process
+from test_cli_onboard import Place, states
+from test_faults_job import until
+from test_onboarding import KEY as PARTNER_KEY
+from test_onboarding import companies, nif, only, stage
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
+from invoicexpress_async.onboarding.errors import CredentialsBusyError
+from invoicexpress_async.provisioning import SqliteJournal
+from invoicexpress_async.sandbox import FaultServer, SandboxAccount
+
+bytecode, start = test_cli.bytecode, test_cli.start
+
+NAMES = tuple(f"a{number}" for number in range(16))
+COMPANIES = 8
+ALL = {nif(number) for number in range(1, COMPANIES + 1)}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    accounts = [SandboxAccount(name=name, api_key=KEY) for name in NAMES]
+    partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
+    async with FaultServer(
+        accounts=[*accounts, partner], is_name_check_atomic=False, requests_per_minute=None
+    ) as server:
+        for operation in ("create", "account_create", "at_communication"):
+            server.faults.next("latency", operation=operation, seconds=0.4, times=None)
+        yield server
+
+
+@attrs.frozen
+class Pair:
+    """Starts a command, deletes the lock file once it sends, and starts another beside it."""
+
+    start: Start
+    journal: Path
+
+    async def run(
+        self,
+        first: tuple[object, ...],
+        second: tuple[object, ...],
+        server: FaultServer,
+        variables: dict[str, str],
+    ) -> list[Ended]:
+        processes = [await self.start(*first, variables=variables)]
+        await until(lambda: any(one.method == "POST" for one in server.requests))
+        self.journal.with_name(f"{self.journal.name}-lease").unlink()
+        processes.append(await self.start(*second, variables=variables))
+        texts = await asyncio.gather(*(one.communicate() for one in processes))
+        return [
+            Ended(process.returncode or 0, out.decode(), err.decode())
+            for process, (out, err) in zip(processes, texts, strict=True)
+        ]
+
+
+@pytest.mark.fault(60)
+async def test_two_rollovers_make_one_post_for_each_serie_and_both_end_well(
+    server: FaultServer, start: Start, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        server.add_sequence(name, "2026", is_default=True, is_registered=True)
+    accounts, journal = tmp_path / "accounts.csv", tmp_path / "2027.db"
+    accounts.write_text("account;api_key\n" + "".join(f"{name};{KEY}\n" for name in NAMES))
+    command = ("rollover", accounts, "--year", 2027, "--journal", journal, "--concurrency", 4)
+
+    ends = await Pair(start, journal).run(
+        command, command, server, {"INVOICEXPRESS_BASE_URL": server.base_url}
+    )
+
+    assert [one.code for one in ends] == [0, 0], ends
+    assert {server.oracle.posts(name) for name in NAMES} == {1}
+    for name in NAMES:
+        assert [one.serie for one in server.sequences(name) if one.is_default] == ["2027"]
+    assert ask(journal, "SELECT DISTINCT state FROM intents") == [("done",)]
+
+
+@pytest.mark.fault(60)
+async def test_two_onboardings_create_each_account_once_and_send_its_credentials_once(
+    server: FaultServer, start: Start, tmp_path: Path
+) -> None:
+    place = Place(server, tmp_path)
+    place.write(COMPANIES)
+    other = attrs.evolve(place, keys_name="other.csv")
+    options = ("--json", "--concurrency", 3)
+
+    ends = await Pair(start, place.journal).run(
+        place.arguments(*options),
+        other.arguments(*options),
+        server,
+        place.variables,
+    )
+
+    oracle = server.oracle.accounts
+    made = [one for one in server.accounts.values() if one.fiscal_id in ALL]
+    assert (oracle.posts(), len(made)) == (COMPANIES, COMPANIES)
+    assert {oracle.at_communications(one.name) for one in made} == {1}
+    assert {server.oracle.posts(one.name, "2027") for one in made} == {1}
+    # Who loses a claim cannot read for an account: its own exit code says so, and the other has it.
+    assert {one.code for one in ends} <= {0, 3}, ends
+    told = [states(one) for one in ends]
+    assert {number for one in told for number, state in one.items() if state == "end done"} == ALL
+    assert set(place.delivered()) | set(other.delivered()) == ALL
+    assert not set(place.delivered()) & set(other.delivered())
+
+    requests = len(server.requests)
+    again = await run_process(*place.arguments(*options), **place.variables)
+
+    assert (again.code, set(states(again).values())) == (0, {"end done"})
+    assert len(server.requests) == requests
+
+
+@pytest.mark.fault(60)
+async def test_a_second_onboarding_with_the_same_spool_is_refused_and_sends_nothing(
+    server: FaultServer, start: Start, tmp_path: Path
+) -> None:
+    place = Place(server, tmp_path)
+    place.write(COMPANIES)
+
+    first, second = await Pair(start, place.journal).run(
+        place.arguments("--json"), place.arguments("--json"), server, place.variables
+    )
+
+    assert (first.code, second.code) == (0, 1)
+    assert "keys.csv.spool is in use by another run" in second.err
+    assert server.oracle.accounts.posts() == COMPANIES
+
+
+async def test_a_run_leaves_a_company_whose_credentials_another_sends_as_the_other_has_it(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with (
+        stage(tmp_path) as on,
+        SessionManager(base_url=on.server.base_url, clock=clock) as manager,
+    ):
+        on.server.faults.next("timeout", operation="at_communication", commits=False)
+        first = asyncio.create_task(on.run(companies(1)))
+        await until(
+            lambda: on.server.requests[-1:] != [] and "at_comm" in on.server.requests[-1].path
+        )
+        query = "SELECT step, state, error, at_sends FROM companies"
+        journal = tmp_path / "onboarding.db"
+        before = ask(journal, query)
+        (tmp_path / "onboarding.db-lease").unlink()
+        async with SqliteJournal(journal) as opened:
+            second = await onboard(
+                manager,
+                manager.account("partner", PARTNER_KEY),
+                companies(1),
+                journal=opened,
+                key_spool=KeySpool(tmp_path / "other.spool"),
+                secret_sink=CsvSink(on.keys),
+            )
+        after = ask(journal, query)
+        first.cancel()
+        await asyncio.wait([first])
+
+    assert isinstance(only(second).error, CredentialsBusyError)
+    assert before == after == [("at", "open", None, 1)]
