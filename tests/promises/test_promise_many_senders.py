@@ -96,11 +96,17 @@ async def test_a_journal_with_a_hard_link_is_refused(on: FaultServer, job: Job) 
 
 
 @pytest.mark.fault(60)
-async def test_a_uri_is_the_path_in_it(tmp_path: Path) -> None:
-    async with SqliteJournal(f"file:{tmp_path / 'job.db'}?mode=ro") as journal:
-        assert journal.path == (tmp_path / "job.db").resolve()
+async def test_a_name_that_looks_like_a_uri_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
 
-    assert (tmp_path / "job.db").stat().st_mode & 0o777 == 0o600
+    async with SqliteJournal("file:job.db?mode=memory"):
+        pass
+
+    made = tmp_path / "file:job.db?mode=memory"
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "job.db").exists()
 
 
 @pytest.mark.fault(60)

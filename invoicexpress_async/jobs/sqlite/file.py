@@ -8,7 +8,6 @@ import stat
 import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from invoicexpress_async.jobs.journal import INTENTS, JournalError
 from invoicexpress_async.jobs.sqlite.statements import create
@@ -54,10 +53,8 @@ def locate(path: str | os.PathLike[str]) -> Path:
     Raises:
         JournalError: it has several names (hard links), or is no file.
     """
-    text = os.fspath(path)
-    if text.startswith("file:"):
-        text = unquote(urlsplit(text).path)
-    found = Path(text).resolve()
+    # Absolute, so that SQLite does not take a name such as "file:job.db" for a URI.
+    found = Path(os.fspath(path)).resolve()
     problem = ""
     try:
         status = found.stat()

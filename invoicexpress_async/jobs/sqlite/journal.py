@@ -47,8 +47,8 @@ class SqliteJournal:
     when no run does.
 
     Args:
-        path: The file, or a `file:` URI of it; made when it is not there. Its folder must be
-            there. Symbolic links are followed: one file is one journal by any name.
+        path: The file; made when it is not there. Its folder must be there. A name is always a
+            path, never a URI. Symbolic links are followed: one file is one journal by any name.
         shared: Whether other runs and services may have it open at the same time, if they share
             it too. Each request is then sent by one of them, and looked up by the others.
     """
@@ -227,7 +227,7 @@ class SqliteJournal:
 
     def _check_folder(self) -> None:
         folder = self.path.absolute().parent
-        if not str(self.path).startswith("file:") and not os.access(folder, os.X_OK):
+        if not os.access(folder, os.X_OK):
             # What is in it cannot even be looked at.
             problem = "cannot be reached: make its folder, or get the permission to enter it"
             raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
