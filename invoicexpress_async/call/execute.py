@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import Coroutine
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
@@ -38,6 +38,11 @@ from invoicexpress_async.protocol.decision import (
 from invoicexpress_async.protocol.exchange import Request, decipher
 from invoicexpress_async.transport import Attempt, Transport
 
+if TYPE_CHECKING:
+    from invoicexpress_async.call.locks import KeyedLock
+    from invoicexpress_async.call.realm import RecentCreates
+    from invoicexpress_async.call.unresolved import UnresolvedIntents
+
 T = TypeVar("T")
 
 
@@ -57,17 +62,17 @@ class Dispatcher:
     ) -> None:
         self.clock = clock
         self.instrumentation = instrumentation
-        self.send_lock = realm.send_lock
+        self.send_lock: KeyedLock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
-        self.refused_credentials = RefusedCredentials()
+        self.refused_credentials: RefusedCredentials = RefusedCredentials()
         self._guard = guard
         self._transport = transport
         self._realm = realm
         self._rate_limit = rate_limit
         self._budget = budget
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self.unresolved = realm.unresolved
-        self.recent_creates = realm.recent_creates
+        self.unresolved: UnresolvedIntents = realm.unresolved
+        self.recent_creates: RecentCreates = realm.recent_creates
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.

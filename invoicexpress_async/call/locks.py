@@ -68,7 +68,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_come = False
+        self.has_come: bool = False
 
 
 class _Guard:

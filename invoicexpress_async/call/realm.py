@@ -54,7 +54,7 @@ class Realm:
         self.send_lock: KeyedLock = KeyedLock()
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
-        self.users = 0
+        self.users: int = 0
 
     @property
     def is_forgettable(self) -> bool:

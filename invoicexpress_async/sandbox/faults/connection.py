@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._wanted: tuple[int, asyncio.Future[None]] | None = None
         self._is_closing = False
         self._is_noted = False
-        self.is_made = False
+        self.is_made: bool = False
 
     @property
     def head(self) -> Head:
