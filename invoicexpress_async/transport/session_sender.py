@@ -55,7 +55,7 @@ class SessionSender:
         self._openings = openings
         self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
         self._session = make_session(options, self._send, limit=1)
-        self.has_connection = False
+        self.has_connection: bool = False
         """Whether the last response left the connection open, as far as its headers say."""
 
     async def close(self) -> None:
