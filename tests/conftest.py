@@ -17,6 +17,7 @@ from fakes import FakeClock
 from hypothesis import settings
 
 from invoicexpress_async import AccountSession, SessionManager
+from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
 DATA = Path(__file__).parent / "data"
@@ -32,6 +33,12 @@ settings.load_profile("suite")
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ACCOUNT", "API_KEY", "BASE_URL", "TIMEOUT_SECONDS", "MAX_CONNECTIONS"):
         monkeypatch.delenv(f"INVOICEXPRESS_{name}", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _new_process() -> None:
+    """A server on a reused port does not have what an earlier test created on that port."""
+    THIS_PROCESS.forget()
 
 
 @pytest.fixture

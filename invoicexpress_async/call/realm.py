@@ -89,6 +89,11 @@ class Process:
         with self._mutex:
             realm.users -= 1
 
+    def forget_server(self, template: str) -> None:
+        """Know nothing of a base URL: a new server listens there, as on a reused port in tests."""
+        with self._mutex:
+            self._realms = {key: realm for key, realm in self._realms.items() if key[0] != template}
+
     def forget(self) -> None:
         """Know nothing: a forked child has sent nothing, and its parent's locks are not its own."""
         self._mutex = threading.Lock()

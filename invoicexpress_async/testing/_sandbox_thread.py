@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.config import ACCOUNT_VARIABLE, API_KEY_VARIABLE, BASE_URL_VARIABLE
 from invoicexpress_async.sandbox import Duplicate, Fault, FaultServer, RecordedRequest
 from invoicexpress_async.sandbox import SandboxAccount as Account
@@ -51,6 +52,8 @@ class SandboxThread:
         )
         self._thread.start()
         started.result(_ANSWER_SECONDS)
+        # The port may be that of an earlier test, whose sequences are not here.
+        THIS_PROCESS.forget_server(self.base_url)
         return self
 
     def __exit__(

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from invoicexpress_async import SessionManager
+from invoicexpress_async.testing import SandboxThread
+
 PROJECT = Path(__file__).parents[1] / "plugin_project"
 NO_ASYNCIO = ("-p", "no:asyncio")
 AUTO = (
@@ -84,3 +87,19 @@ async def test_the_test_of_the_documentation_passes(tmp_path: Path) -> None:
 
     assert process.returncode == 0, process.stdout + process.stderr
     assert "1 passed" in process.stdout
+
+
+async def test_a_new_sandbox_on_the_port_of_an_earlier_one_starts_empty() -> None:
+    first, second = SandboxThread(), SandboxThread()
+    with first:
+        second._server.port = first._server.port  # noqa: SLF001  # free ports are seldom reused
+        assert await create_one(first)
+    with second:
+        assert second.base_url == first.base_url
+        assert await create_one(second)
+
+
+async def create_one(sandbox: SandboxThread) -> bool:
+    async with SessionManager(base_url=sandbox.base_url) as manager:
+        account = manager.account(sandbox.account, sandbox.api_key)
+        return (await account.sequences.ensure("2027")).created
