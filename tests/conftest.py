@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,9 @@ API_KEY = "canary-key-0123456789abcdef"
 # On a busy machine one example can take longer than any time that is asked for here.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+# A shell that starts the tests in the background lets them ignore the interrupts that they send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

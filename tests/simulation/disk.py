@@ -27,6 +27,18 @@ class Disk:
 
     loop: SimulatedLoop
     troubles: Troubles
+    _connections: list[sqlite3.Connection] = attrs.field(factory=list, init=False)
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open the file on behalf of the process that runs."""
+        connection = connect(path)
+        self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close what killed processes have left open, as their kernel would."""
+        for connection in self._connections:
+            connection.close()
 
     def hand_over(self, writer: "SimulatedWriter", batch: Batch) -> None:
         """Begin to commit a batch, on behalf of the process that runs."""
@@ -61,7 +73,7 @@ class SimulatedWriter(GroupCommitWriter):
     async def open(self) -> None:
         if self._disk.troubles.is_disk_full():
             raise JournalError(f"The journal {self._path} cannot be used: disk full.")
-        self.connection = connect(self._path)
+        self.connection = self._disk.connect(self._path)
 
     async def close(self, *, is_last: bool = False) -> None:
         while self._is_busy and self._disk.loop.process.is_alive:  # noqa: ASYNC110  # it has no event

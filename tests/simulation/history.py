@@ -175,6 +175,7 @@ def run_history(seed: int) -> History:
         with simulated(world.loop, random.Random(f"sources {seed}")), _logged(world.oracle):
             _run(world)
         world.oracle.close()
+        world.programs.disk.close()
     return History(
         seed=seed,
         violations=tuple(world.oracle.violations),
