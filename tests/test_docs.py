@@ -1,10 +1,9 @@
-"""Every block of the README and of docs/ runs: Python on the sandbox, commands as processes."""
+"""Every block of the README and of docs/ runs: Python on the sandbox, commands as they stand."""
 
 import ast
 import asyncio
 import configparser
 import inspect
-import os
 import re
 import shlex
 import subprocess
@@ -22,6 +21,7 @@ from conftest import ACCOUNT, API_KEY
 from pages import BLOCKS, ROOT, WALKTHROUGHS, Block, block_with, blocks_in
 
 from invoicexpress_async import SessionManager
+from invoicexpress_async.__main__ import main
 from invoicexpress_async.provisioning import AccountList
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
@@ -107,27 +107,21 @@ async def test_the_aiohttp_web_block_serves(place: tuple[Sandbox, dict[str, Any]
         assert await response.json() == ["2026"]
 
 
-async def invoke(command: str) -> None:
+async def invoke(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     program, *words = shlex.split(command)
     assert Path(program).name == "invoicexpress"
 
-    process = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "invoicexpress_async", *words],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        stdin=subprocess.DEVNULL,
-        timeout=50,
-        check=False,
-    )
+    code = await asyncio.to_thread(main, words)
 
-    assert process.returncode == 0, f"{command}\n{process.stdout}{process.stderr}"
-    assert API_KEY not in process.stdout + process.stderr
+    shown = "".join(capsys.readouterr())
+    assert code == 0, f"{command}\n{shown}"
+    assert API_KEY not in shown
 
 
 @pytest.mark.parametrize("block", CONSOLES, ids=str)
-async def test_every_command_runs(block: Block, place: tuple[Sandbox, dict[str, Any]]) -> None:
+async def test_every_command_runs(
+    block: Block, place: tuple[Sandbox, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     _, names = place
     assert block.code == "".join(f"$ {command}\n" for command in block.commands)
     if "audit accounts.csv --year 2027" in block.code:
@@ -135,12 +129,12 @@ async def test_every_command_runs(block: Block, place: tuple[Sandbox, dict[str, 
 
     for command in block.commands:
         if " sandbox" not in command:  # it runs until Ctrl-C: see the walkthroughs
-            await invoke(command.replace("1234", str(names["row_id"])))
+            await invoke(command.replace("1234", str(names["row_id"])), capsys)
 
 
 @pytest.mark.parametrize("block", SCHEDULES, ids=str)
 async def test_every_scheduled_command_runs_twice(
-    block: Block, place: tuple[Sandbox, dict[str, Any]]
+    block: Block, place: tuple[Sandbox, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox, _ = place
     if block.language == "ini":
@@ -154,7 +148,7 @@ async def test_every_scheduled_command_runs_twice(
         folder, command = found.groups()
 
     for _ in range(2):
-        await invoke(command)
+        await invoke(command, capsys)
 
     assert folder.startswith("/srv/")
     assert sandbox.count("POST", "/sequences.json", account=ACCOUNT) == 1
