@@ -12,9 +12,10 @@ from simulation.breaks import BREAKS, first_caught
 from simulation.history import run_history
 from simulation.troubles import Fate
 
-SEEDS_OF_A_CHUNK = 50
-CHUNKS = 8
-GATE = range(SEEDS_OF_A_CHUNK * CHUNKS)
+GATE = range(400)
+# As many as have every kind of trouble at every moment; the others in pieces for the workers.
+FIRST = GATE[:150]
+REST = [GATE[start : start + 50] for start in range(FIRST.stop, GATE.stop, 50)]
 TESTS = Path(__file__).parents[1]
 MOMENTS = (
     "a batch is handed to the disk",
@@ -27,9 +28,9 @@ MOMENTS = (
 
 
 @pytest.mark.fault(46, 48, 51, 60, 63, 64)
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_in_no_history_is_an_intent_sent_twice_lost_or_falsely_done(chunk: int) -> None:
-    for seed in GATE[chunk * SEEDS_OF_A_CHUNK :][:SEEDS_OF_A_CHUNK]:
+@pytest.mark.parametrize("seeds", REST, ids=str)
+def test_in_no_history_is_an_intent_sent_twice_lost_or_falsely_done(seeds: range) -> None:
+    for seed in seeds:
         history = run_history(seed)
 
         assert not history.violations, history.report()
@@ -73,10 +74,13 @@ def test_a_history_is_printed_by_its_seed() -> None:
     assert printed == run_history(3).report() + "\n"
 
 
-def test_histories_have_every_kind_of_trouble_at_every_moment() -> None:
+@pytest.mark.fault(46, 48, 51, 60, 63, 64)
+def test_the_first_histories_have_every_kind_of_trouble_and_keep_the_promise() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(150):
-        seen += run_history(seed).troubles
+    for seed in FIRST:
+        history = run_history(seed)
+        assert not history.violations, history.report()
+        seen += history.troubles
 
     moments = {f"{what} as {moment}" for moment in MOMENTS for what in ("KILLED", "FROZEN")}
     fates = {f"{kind}: {fate}" for fate in Fate for kind in ("read", "write")}

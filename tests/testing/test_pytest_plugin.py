@@ -16,6 +16,8 @@ from invoicexpress_async.testing import SandboxThread
 
 PROJECT = Path(__file__).parents[1] / "plugin_project"
 NO_ASYNCIO = ("-p", "no:asyncio")
+# Other plugins of this environment, which take most of the time that pytest needs to start.
+SLOW = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
 AUTO = (
     *("-o", "asyncio_mode=auto"),
     *("-o", "asyncio_default_fixture_loop_scope=session"),
@@ -28,7 +30,7 @@ async def run_project(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("PYTEST_")}
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SLOW, *arguments],
         cwd=PROJECT,
         env=environment,
         capture_output=True,
@@ -70,8 +72,7 @@ async def test_a_project_that_does_not_use_them_imports_no_aiohttp(tmp_path: Pat
     )
 
     # Of the other plugins here, some import attrs themselves.
-    process = await run_project(*NO_ASYNCIO, "-p", "no:anyio", "-p", "no:hypothesispytest",
-                                "-p", "no:pytest_cov", str(case))  # fmt: skip
+    process = await run_project(*NO_ASYNCIO, "-p", "no:anyio", "-p", "no:pytest_cov", str(case))
 
     assert process.returncode == 0, process.stdout + process.stderr
 
