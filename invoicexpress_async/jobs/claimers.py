@@ -43,3 +43,7 @@ def _started_at(pid: int) -> str:
         return ""
     # The name of the program, in brackets, may hold anything.
     return fields.rpartition(")")[2].split()[19]
+
+
+# Read at import, for a claim in an event loop must not touch the file system.
+_process_of(os.getpid())
