@@ -293,7 +293,7 @@ async def test_closing_ends_everything_in_bounded_time(
             writer.transport.abort()
         gc.collect()
 
-    assert seconds < 0.5
+    assert seconds < 20  # it waits for nobody: each of them stays for an hour
     assert server.oracle.connections_open == 0
     assert [one.message for one in caught] == []
 
