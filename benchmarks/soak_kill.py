@@ -13,6 +13,7 @@ are frozen and woken as well. The server accepts every create: it has no check o
 """
 
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.process
@@ -26,7 +27,6 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
@@ -35,6 +35,8 @@ import attrs
 from soak_crew import Crew
 
 from invoicexpress_async import RetryPolicy, SessionManager
+from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal, provision
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
@@ -116,7 +118,7 @@ def _run_server(accounts: int, seed: int, pipe: Connection) -> None:
     asyncio.run(_serve(accounts, seed, pipe))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _server(accounts: int, seed: int) -> Iterator[Connection]:
     here, there = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_run_server, args=(accounts, seed, there), daemon=True)
@@ -244,6 +246,9 @@ class _Soak:
         return len(rows)
 
     def query(self, text: str, *values: str) -> list[tuple[str, str]]:
+        # What a kill has interrupted in the file is ended first, as `status` does.
+        with contextlib.suppress(JournalError), JournalFile(self.folder / "job.db"):
+            pass
         connection = sqlite3.connect(self.folder / "job.db")
         rows = connection.execute(text, values).fetchall()
         connection.commit()

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from invoicexpress_async import (
     RetryPolicy,
     SessionManager,
 )
+from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import JournalError, SqliteJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
@@ -188,6 +190,32 @@ async def test_a_journal_without_its_log_is_refused_and_never_taken_for_empty(
         pass
     states = {str(state) for (state,) in ask(moved / "job.db", "SELECT state FROM rows")}
     assert states & {"intent", "done"}
+
+
+@pytest.mark.fault(61)
+async def test_a_run_that_was_killed_between_a_checkpoint_and_its_end_lost_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "job.db"
+    async with SqliteJournal(path):
+        pass
+    killed = (
+        "import os, sys; from pathlib import Path;"
+        "from invoicexpress_async.jobs.sqlite import file;"
+        "connection = file.connect(Path(sys.argv[1]));"
+        "connection.set_trace_callback("
+        "lambda text: os._exit(9) if \"VALUES ('last entries', 'here')\" in text else None);"
+        "file.checkpoint(connection)"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", killed, str(path))
+    assert await process.wait() == 9
+
+    with JournalFile(path):  # as `status` does; it closes the file as the last one
+        pass
+
+    assert not path.with_name("job.db-wal").exists()
+    async with SqliteJournal(path):
+        pass
 
 
 @pytest.mark.fault(62)

@@ -130,6 +130,8 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         if connection is not None:
             connection.close()
         raise JournalError(f"The journal {path} {problem}.")
+    if has_log:
+        _complete(connection)
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -188,6 +190,18 @@ def checkpoint(connection: sqlite3.Connection) -> None:
     connection.execute(write, (_ENTRIES, "elsewhere"))
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     connection.execute(write, (_ENTRIES, "here"))
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """End a checkpoint in which its process was killed.
+
+    Whoever closes the file last removes the log, and the main file would say "elsewhere" for good.
+    """
+    if _marks(connection).get(_ENTRIES) == "elsewhere":
+        time.sleep(_TRY_AGAIN_SECONDS)  # another run may be in it just now
+        if _marks(connection).get(_ENTRIES) == "elsewhere":
+            with contextlib.suppress(sqlite3.Error):  # read-only, locked: the next run ends it
+                connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (_ENTRIES, "here"))
 
 
 def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | None:  # noqa: FBT001  # one of two facts
