@@ -1,6 +1,7 @@
 """Sends through aiohttp's own client, so that trace hooks and mocks see each request."""
 
 import asyncio
+import io
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -26,6 +27,12 @@ _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 # Two passes of the event loop read the end of a connection that has arrived; TLS wants one more.
 _PASSES_TO_SEE_AN_END: Final = 3
+# aiohttp warns of a body of more than 1 MiB that is given as bytes.
+_LARGE_BYTES: Final = 1 << 20
+
+
+def _body_of(body: bytes) -> bytes | io.BytesIO | None:
+    return io.BytesIO(body) if len(body) > _LARGE_BYTES else body or None
 
 
 async def see_what_has_arrived() -> None:
@@ -86,7 +93,7 @@ class SessionSender:
             response = await self._session.request(
                 request.method,
                 url,
-                data=request.body or None,
+                data=_body_of(request.body),
                 headers=_JSON_HEADERS if request.is_with_body else _NO_HEADERS,
                 allow_redirects=False,
                 proxy=self._options.proxy_url,

@@ -146,9 +146,11 @@ async def test_only_what_is_interim_is_followed_by_the_answer(
 
 
 @pytest.mark.parametrize("status", [413, None], ids=["answered early", "hanging"])
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
 async def test_nothing_follows_a_body_that_was_not_read_and_nothing_more_of_it_is_sent(
-    status: int | None,
+    status: int | None, *, is_kept: bool
 ) -> None:
+    trace_configs = [] if is_kept else hooks()
     body = "x" * 20_000_000
     may_read, read = asyncio.Event(), asyncio.get_running_loop().create_future()
     connections = 0
@@ -173,7 +175,9 @@ async def test_nothing_follows_a_body_that_was_not_read_and_nothing_more_of_it_i
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         base_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/{{account}}"
         timeouts = Timeouts(attempt_seconds=0.5)
-        async with SessionManager(base_url=base_url, timeouts=timeouts) as manager:
+        async with SessionManager(
+            base_url=base_url, timeouts=timeouts, trace_configs=trace_configs
+        ) as manager:
             account = manager.account(ACCOUNT, API_KEY)
             with pytest.raises(StatusError if status else TransportError):
                 await account.request("POST", "/clients.json", body)
