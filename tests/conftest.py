@@ -40,9 +40,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _new_process() -> None:
-    """A server on a reused port does not have what an earlier test created on that port."""
+def _new_process() -> Iterator[None]:
+    """A test finds a process in which nothing was created, and leaves aiohttp as it was."""
     THIS_PROCESS.forget()
+    yield
+    assert _methods_of_the_client() == AS_AIOHTTP_MADE_IT
+
+
+def _methods_of_the_client() -> tuple[object, object]:
+    return aiohttp.ClientSession.__init__, aiohttp.ClientSession._request  # noqa: SLF001  # what tools replace
+
+
+AS_AIOHTTP_MADE_IT = _methods_of_the_client()
 
 
 @pytest.fixture
