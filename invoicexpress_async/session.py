@@ -59,7 +59,7 @@ from invoicexpress_async.services.arguments import (
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
-from invoicexpress_async.transport.address import Address
+from invoicexpress_async.transport.attempt import Address
 
 _DEFAULT_GRACE_SECONDS: Final = 10.0
 # Long enough to call a vault seldom, short enough for a key that is revoked.

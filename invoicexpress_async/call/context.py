@@ -16,7 +16,7 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import Action, Evidence, RetryPolicy
-from invoicexpress_async.transport.address import Address
+from invoicexpress_async.transport.attempt import Address
 
 T = TypeVar("T")
 

@@ -1,13 +1,10 @@
 """Bodies read in pieces: inflated here, because aiohttp inflates without a limit."""
 
-import re
 import zlib
 from collections.abc import AsyncIterable
 from typing import Final, Protocol
 
-from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import MOST_BODY_BYTES
-from invoicexpress_async.protocol.json import NotJsonError, dumps, loads
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
@@ -87,24 +84,3 @@ class Inflater:
         if self._encoding != "deflate":
             return zlib.MAX_WBITS | 16
         return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
-
-
-def redact_json(body: bytes, key: Secret) -> bytes:
-    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
-    redacted = key.redact(body)
-    if b"\\" not in redacted:
-        return redacted
-    try:
-        plain = dumps(loads(redacted))
-    except NotJsonError:
-        # Broken as it is, it is shown to people, who could read the escapes.
-        plain = _ESCAPE.sub(_unescaped, redacted)
-    return redacted if key.redact(plain) == plain else key.redact(plain)
-
-
-_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))")
-
-
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    code, character = escape.groups()
-    return character if code is None else chr(int(code, 16)).encode(errors="replace")

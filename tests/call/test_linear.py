@@ -18,7 +18,7 @@ from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.sandbox import FaultServer
-from invoicexpress_async.transport.slots import FairSlots
+from invoicexpress_async.transport.pool import FairSlots
 
 MANY = 16_000
 
