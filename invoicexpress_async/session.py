@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
-from invoicexpress_async.call.context import AccountContext
+from invoicexpress_async.call.context import AccountContext, Lifecycle
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.instrumentation import (
     LOG_VARIABLE,
@@ -20,7 +20,6 @@ from invoicexpress_async.call.instrumentation import (
     set_up_logging,
 )
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
-from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.single_flight import SingleFlight

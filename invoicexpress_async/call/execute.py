@@ -8,9 +8,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
-from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
+from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
 from invoicexpress_async.call.instrumentation import Instrumentation
-from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.call.refused_credentials import RefusedCredentials
@@ -39,9 +38,7 @@ from invoicexpress_async.protocol.exchange import Request, decipher
 from invoicexpress_async.transport import Attempt, Transport
 
 if TYPE_CHECKING:
-    from invoicexpress_async.call.locks import KeyedLock
-    from invoicexpress_async.call.realm import RecentCreates
-    from invoicexpress_async.call.unresolved import UnresolvedIntents
+    from invoicexpress_async.call.realm import KeyedLock, RecentCreates, UnresolvedIntents
 
 T = TypeVar("T")
 
