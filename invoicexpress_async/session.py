@@ -20,7 +20,7 @@ from invoicexpress_async.call.instrumentation import (
     set_up_logging,
 )
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
-from invoicexpress_async.call.limiter import RateLimit
+from invoicexpress_async.call.limiter import RateLimit, RetryBudget
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
@@ -39,7 +39,7 @@ from invoicexpress_async.events import Event
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
+from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.account_session import AccountSession

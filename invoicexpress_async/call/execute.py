@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
 from invoicexpress_async.call.instrumentation import Instrumentation
-from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
+from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.call.refused_credentials import RefusedCredentials
 from invoicexpress_async.clock import Clock
@@ -29,7 +29,6 @@ from invoicexpress_async.protocol.decision import (
     Action,
     Evidence,
     Operation,
-    RetryBudget,
     classify,
     decide,
     pause_seconds,

@@ -284,3 +284,27 @@ class LimiterRegistry:
             name: limiter for name, limiter in self._by_account.items() if not limiter.is_idle
         }
         self._next_sweep = max(self._FIRST_SWEEP, 2 * len(self._by_account))
+
+
+class RetryBudget:
+    """The retries that one process may spend, so that an outage is not made worse.
+
+    Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
+    outage over 10,000 calls thus costs at most about 10 % more requests.
+    """
+
+    def __init__(self, *, capacity: float = 50.0, deposit_per_call: float = 0.1) -> None:
+        self._capacity = capacity
+        self._left = capacity
+        self._deposit = deposit_per_call
+
+    def deposit(self) -> None:
+        """Count a first attempt."""
+        self._left = min(self._capacity, self._left + self._deposit)
+
+    def withdraw(self) -> bool:
+        """Take one retry, if there is one."""
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

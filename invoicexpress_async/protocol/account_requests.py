@@ -18,8 +18,7 @@ from invoicexpress_async.protocol.accounts import (
     wire_password,
 )
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.protocol.json import dumps
+from invoicexpress_async.protocol.exchange import Request, dumps
 
 # One segment of a path: its form is not documented, except for a sample of digits.
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -1,8 +1,9 @@
 """Sans-I/O: what a request looks like, and what a response means."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,10 +16,19 @@ from invoicexpress_async.errors import (
     UnexpectedRedirectError,
 )
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.codes import KNOWN_CODES, cure_in, status_error_class
+from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
-from invoicexpress_async.protocol.json import NotJsonError, loads
-from invoicexpress_async.protocol.redaction import text_of_refusal, without_secrets
+from invoicexpress_async.protocol.refusal import (
+    code_in,
+    messages_in,
+    text_of_refusal,
+    without_secrets,
+)
+
+try:
+    import orjson
+except ImportError:  # the extra `speed` is not installed
+    orjson = None  # type: ignore[assignment]  # the name stays, its absence is tested below
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -27,16 +37,6 @@ MOST_BODY_BYTES: Final = 8 * 1024 * 1024
 """A row is about 2 KB: 4,000 sequences of one account; anything longer is not a response."""
 
 _MAX_EXCERPT_BYTES: Final = 512
-_MAX_MESSAGES: Final = 20
-_MAX_MESSAGE_CHARACTERS: Final = 512
-_DEEPEST_MESSAGE: Final = 4
-_DIGITS_OF_A_CODE: Final = 3
-_CONTAINERS: Final = ("errors", "error")
-_TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
-_SILENT_KEYS: Final = frozenset({"code", "success", "status"})
-_SECRET_KEYS: Final = frozenset({"api_key"})
-_FIELD: Final = re.compile(r"[a-z]+(_[a-z]+)*")
-_PARTS_OF_A_PAIR: Final = 2
 
 
 # Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
@@ -217,7 +217,7 @@ def _refusal(operation: Operation, answer: Answer, *, wall_seconds: float) -> St
 def _status_error(
     operation: Operation, answer: Answer, payload: JsonValue, wait: float | None
 ) -> StatusError:
-    code, messages = _code(payload), tuple(_messages(_paired(payload)))[:_MAX_MESSAGES]
+    code, messages = code_in(payload), messages_in(payload)
     kind = status_error_class(operation, answer.status, code)
     error = kind(
         text_of_refusal(answer.status, code, messages),
@@ -231,59 +231,63 @@ def _status_error(
     return error
 
 
-def _code(payload: JsonValue) -> str | None:
-    """Find the code: a nested one wins over the one at the top."""
-    if not isinstance(payload, dict):
-        return None
-    for container in _CONTAINERS:
-        inner = payload.get(container)
-        for candidate in inner if isinstance(inner, list) else [inner]:
-            if isinstance(candidate, dict) and (code := _as_code(candidate.get("code"))):
-                return code
-    return _as_code(payload.get("code"))
+_BEGINNINGS = ("{", "[")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def _as_code(value: JsonValue) -> str | None:
-    """Return "006" for "006", "6" and 6 alike; an unknown code as it came."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        return None
-    text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
-    if text.isascii() and text.isdecimal():
-        padded = text.zfill(_DIGITS_OF_A_CODE)
-        return padded if padded in KNOWN_CODES else text
-    return _printable(text) or None
+class NotJsonError(ValueError):
+    """The bytes are not one JSON document. Carries no part of them."""
 
 
-def _paired(payload: JsonValue) -> JsonValue:
-    """Return `["fiscal_id", "is invalid"]`, a refused update, as the pair that it is."""
-    if isinstance(payload, list) and len(payload) == _PARTS_OF_A_PAIR:
-        field, text = payload
-        if isinstance(field, str) and isinstance(text, str) and _FIELD.fullmatch(field):
-            return [payload]
-    return payload
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
-def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:
-    """Walk any of the recorded shapes of an error body for its texts, fields named."""
-    if isinstance(payload, str):
-        if text := _printable(payload):
-            yield f"{label}{text}"
-    elif depth >= _DEEPEST_MESSAGE:
-        return
-    elif isinstance(payload, list):
-        for item in payload:
-            if depth == 0 and isinstance(item, list) and item and isinstance(item[0], str):
-                yield from _messages(item[1:], f"{_printable(item[0])}: ", depth + 1)
-            else:
-                yield from _messages(item, label, depth + 1)
-    elif isinstance(payload, dict):
-        for key, value in payload.items():
-            if key not in _SILENT_KEYS and not (key in _SECRET_KEYS and isinstance(value, str)):
-                inner = label if key in _TEXT_KEYS else f"{label}{_printable(key)}: "
-                yield from _messages(value, inner, depth + 1)
+# `json.loads` and `json.dumps` make one of these for each call with settings.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _printable(text: str) -> str:
-    # A server's text goes to logs and terminals: no control characters, no endless lines.
-    shortened = text[:_MAX_MESSAGE_CHARACTERS]
-    return "".join(character if character.isprintable() else " " for character in shortened).strip()
+def _loads(body: bytes) -> JsonValue:
+    if orjson is not None:
+        return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
+    # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
+    text = body.decode()
+    value = _parse(text)
+    if _ESCAPED_SURROGATE.search(text):
+        dumps(value)  # half a pair is no character: it fails, as orjson does
+    return value
+
+
+def _parse(text: str) -> JsonValue:
+    if text[:1] in _BEGINNINGS:
+        # Without the decoder's search for space around it, which a regular expression does.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return cast("JsonValue", value)
+    return cast("JsonValue", _DECODER.decode(text))
+
+
+def loads(body: bytes) -> JsonValue:
+    """Parse UTF-8 JSON, with or without a byte-order mark.
+
+    Raises:
+        NotJsonError: invalid UTF-8 or JSON, NaN or Infinity, half a surrogate pair, an integer
+            of thousands of digits, or nesting deeper than the parser goes.
+    """
+    try:
+        return _loads(body.removeprefix(_BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
+        pass  # the parser's error holds the document: leave the block before raising
+    raise NotJsonError("the body is not valid JSON")
+
+
+def json_text(value: str) -> str:
+    """Write one text as JSON, for what is put together from parts."""
+    return _ENCODER.encode(value)
+
+
+def dumps(value: JsonValue) -> bytes:
+    """Write compact UTF-8 JSON."""
+    return _ENCODER.encode(value).encode()

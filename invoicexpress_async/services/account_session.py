@@ -10,8 +10,7 @@ from invoicexpress_async.config import Secret, check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
-from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.protocol.json import dumps
+from invoicexpress_async.protocol.exchange import Request, dumps
 from invoicexpress_async.services.sequences import SequenceService, SharedServices
 
 if TYPE_CHECKING:

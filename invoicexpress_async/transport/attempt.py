@@ -9,8 +9,14 @@ import aiohttp
 import attrs
 
 from invoicexpress_async.config import Secret
-from invoicexpress_async.protocol.exchange import MOST_BODY_BYTES, Answer, Request
-from invoicexpress_async.protocol.json import NotJsonError, dumps, loads
+from invoicexpress_async.protocol.exchange import (
+    MOST_BODY_BYTES,
+    Answer,
+    NotJsonError,
+    Request,
+    dumps,
+    loads,
+)
 from invoicexpress_async.transport.body import OVERSIZED, read_body
 from invoicexpress_async.transport.client_session import Opening
 

@@ -295,7 +295,7 @@ def test_half_a_surrogate_pair_is_malformed_and_a_whole_one_is_a_character(
     monkeypatch: pytest.MonkeyPatch, *, is_sped_up: bool
 ) -> None:
     if not is_sped_up:
-        monkeypatch.setattr("invoicexpress_async.protocol.json.orjson", None)
+        monkeypatch.setattr("invoicexpress_async.protocol.exchange.orjson", None)
 
     assert answered(200, b'{"a":"\\uD83D\\ude00"}') == {"a": "\N{GRINNING FACE}"}
     for half in (b'{"a":"\\uD83D"}', b'{"\\ude00":1}', b'["\\ude00\\ud83d"]'):
