@@ -68,7 +68,7 @@ _HOMES: Final = {
         "Timeouts",
     ),
     "call.limiter": ("RateLimit",),
-    "call.instrumentation": ("CallCounters",),
+    "call.context": ("CallCounters",),
     "protocol.decision": ("RetryPolicy",),
     "services.account_errors": ("RepeatedCredentialsError",),
 }

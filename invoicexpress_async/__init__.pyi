@@ -1,6 +1,6 @@
 # The names of __init__.py, for type checkers.
 
-from invoicexpress_async.call.instrumentation import (
+from invoicexpress_async.call.context import (
     CallCounters as CallCounters,
 )
 from invoicexpress_async.call.limiter import (

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 import attrs
 
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
+from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
     DeadlineExceededError,
@@ -73,6 +75,7 @@ class Call:
             from being sent.
         leader: The call that does the work, when this one only waits for it.
         request_id: What events, log lines and errors of it carry.
+        is_watched: Whether a hook or the log wants to know of it.
         key: What its last attempt was made with.
         has_renewed: Whether the key was requested again, after a 401.
         attempt_started: When its last attempt was, if anybody wants to know.
@@ -91,6 +94,7 @@ class Call:
     on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
     request_id: str = ""
+    is_watched: bool = False
     key: Secret | None = attrs.field(default=None, repr=False)
     has_renewed: bool = False
     attempt_started: float = 0.0
@@ -111,6 +115,7 @@ class Call:
             deadline=self.deadline,
             on_intent=self.on_intent,
             request_id=self.request_id,
+            is_watched=self.is_watched,
         )
 
     def attach_context(self, error: InvoiceXpressError) -> InvoiceXpressError:
@@ -164,10 +169,29 @@ class AttemptResult(Generic[T]):
         return self.value  # type: ignore[return-value]  # without an error it is the response, which may be None
 
 
+class CallCounters(TypedDict):
+    """How calls have ended.
+
+    Attributes:
+        seconds_since_success: None when there was none yet.
+        errors: How many calls have raised each class.
+        seconds_since_error: Of each class.
+    """
+
+    seconds_since_success: float | None
+    errors: dict[str, int]
+    seconds_since_error: dict[str, float]
+
+
 class Lifecycle:
     """Lets calls in while the manager is open, and ends them in bounded time when it closes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._prefix = f"{os.getpid():x}-{id(self) >> 4 & 0xFFFF:x}"
+        self._numbers = itertools.count(1)
+        self._last_success: float | None = None
+        self._errors: dict[str, tuple[int, float]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         self._scopes: set[asyncio.Timeout] = set()
@@ -201,15 +225,33 @@ class Lifecycle:
         if self._loop is not loop:
             raise SessionClosedError("The SessionManager belongs to another event loop.")
 
-    def enter(self, scope: asyncio.Timeout) -> None:
-        """Note a call by the scope of its deadline."""
+    def enter(self, scope: asyncio.Timeout) -> str:
+        """Note a call by the scope of its deadline; return its id, the only one in this process."""
         self._scopes.add(scope)
+        return f"{self._prefix}-{next(self._numbers):x}"
 
-    def leave(self, scope: asyncio.Timeout) -> None:
-        """Note that a call has ended."""
+    def leave(self, scope: asyncio.Timeout, failure: BaseException | None) -> None:
+        """Count that a call has ended, and how."""
+        now = self._clock.now()
+        if failure is None:
+            self._last_success = now
+        else:
+            name = type(failure).__name__
+            count, _ = self._errors.get(name, (0, 0.0))
+            self._errors[name] = count + 1, now
         self._scopes.discard(scope)
         if not self._scopes and self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+
+    def counters(self) -> CallCounters:
+        """Return how calls have ended."""
+        now = self._clock.now()
+        last = self._last_success
+        return CallCounters(
+            seconds_since_success=None if last is None else now - last,
+            errors={name: count for name, (count, _) in self._errors.items()},
+            seconds_since_error={name: now - when for name, (_, when) in self._errors.items()},
+        )
 
     async def drain(self, grace_seconds: float) -> None:
         """Let no call in, give those in flight `grace_seconds`, then end them."""

@@ -2,14 +2,15 @@
 
 import functools
 import itertools
+import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
-from invoicexpress_async.call.instrumentation import Instrumentation
+from invoicexpress_async.call.instrumentation import EventHook, Instrumentation
 from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.call.refused_credentials import RefusedCredentials
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.call.realm import KeyedLock, RecentCreates, UnresolvedIntents
 
 T = TypeVar("T")
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
 class Dispatcher:
@@ -51,13 +53,12 @@ class Dispatcher:
         transport: Transport,
         realm: Realm,
         rate_limit: RateLimit | None,
-        budget: RetryBudget,
         clock: Clock,
         guard: Lifecycle,
-        instrumentation: Instrumentation,
+        on_event: EventHook | None,
     ) -> None:
         self.clock = clock
-        self.instrumentation = instrumentation
+        self.instrumentation: Instrumentation = Instrumentation(on_event, clock)
         self.send_lock: KeyedLock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
         self.refused_credentials: RefusedCredentials = RefusedCredentials()
@@ -65,7 +66,8 @@ class Dispatcher:
         self._transport = transport
         self._realm = realm
         self._rate_limit = rate_limit
-        self._budget = budget
+        self._has_hook = on_event is not None
+        self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
         self.unresolved: UnresolvedIntents = realm.unresolved
         self.recent_creates: RecentCreates = realm.recent_creates
@@ -85,10 +87,10 @@ class Dispatcher:
             raise
         total = call.timeout_seconds or call.context.total_seconds
         started = self.clock.now()
-        call.request_id = self.instrumentation.next_id()
         call.deadline = started + total
-        scope = self.clock.timeout_at(call.deadline)
-        self._guard.enter(scope)
+        call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
+        scope = self.clock.timeout(total)
+        call.request_id = self._guard.enter(scope)
         failure: BaseException | None = None
         try:
             async with scope:
@@ -105,10 +107,11 @@ class Dispatcher:
             failure = error
             raise
         finally:
-            self._guard.leave(scope)
+            self._guard.leave(scope, failure)
             if call.active.is_unknown:
                 self._track_unresolved(call.active)
-            self.instrumentation.call_ended(call, started, failure)
+            if call.is_watched:
+                self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
         raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
 
@@ -213,19 +216,22 @@ class Dispatcher:
                 value = decipher(request, attempt.answer, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        evidence = classify(
-            request.operation,
-            error,
-            is_sent=attempt.is_sent,
-            is_untrusted=attempt.is_untrusted,
-        )
+        # What was requested came: the table is for all that is not so.
+        evidence = Evidence.APPLIED
+        if error is not None or not attempt.is_sent:
+            evidence = classify(
+                request.operation,
+                error,
+                is_sent=attempt.is_sent,
+                is_untrusted=attempt.is_untrusted,
+            )
         if request.operation.has_effect:
             # A request that is repeated after an unknown one leaves that one unknown.
             is_open = was_in_doubt and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
             self._track_unresolved(call)
-        if self.instrumentation.attempt_events_enabled:
+        if call.is_watched:
             status = attempt.answer.status if attempt.answer else None
             self.instrumentation.attempt_ended(call, request.operation, evidence, status, error)
         return AttemptResult(evidence=evidence, value=value, error=error)
@@ -238,7 +244,7 @@ class Dispatcher:
         asked_at = self.clock.now()
         if not limiter.acquire_at_once():
             await limiter.acquire()
-        if self.instrumentation.attempt_events_enabled:
+        if call.is_watched:
             self.instrumentation.attempt_started(call, request.operation, asked_at)
         try:
             self._check_still_wanted(call)

@@ -163,6 +163,8 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
             f"{_MAX_SERIE_CHARACTERS}."
         )
+    if serie.isascii() and serie.isprintable():
+        return serie
     if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
     if invisible := invisible_in(serie):

@@ -50,13 +50,13 @@ class Operation(StrEnum):
     WRITE = "request"
     """A request of the caller's own making, which may have any effect."""
 
-    @property
-    def has_effect(self) -> bool:
-        """Whether the server may have changed something because of it."""
-        return self not in _READS
+    has_effect: bool
+    """Whether the server may have changed something because of it."""
 
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
+for _operation in Operation:
+    _operation.has_effect = _operation not in _READS
 # Not even after a 429: a caller's own request may be a registration.
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 

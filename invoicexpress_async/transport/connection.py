@@ -8,7 +8,7 @@ moment ago at an origin which has never let a reused connection die.
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 from yarl import URL
@@ -19,14 +19,12 @@ from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
 from invoicexpress_async.transport.client_session import Openings, TransportOptions
 from invoicexpress_async.transport.opener import ConnectionOpener
+from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 from invoicexpress_async.transport.session_sender import (
     AttemptFailedError,
     SessionSender,
     see_what_has_arrived,
 )
-
-if TYPE_CHECKING:
-    from invoicexpress_async.transport.raw_connection import RawConnection
 
 T = TypeVar("T")
 
@@ -111,15 +109,14 @@ class HttpConnection:
     async def _send(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        if self._parts.opener.may_open():
-            if self._raw is None:
-                self._raw = await self._parts.opener.open(URL(self.origin), attempt)
-            if self._raw is not None:
-                await self._raw.exchange(request, address.target(request, key), key, attempt)
-                self._used_at = self._parts.trust.now()
-                return
+        if self._raw is None and self._parts.opener.may_open():
+            self._raw = await self._parts.opener.open(URL(self.origin), attempt)
             if attempt.failure is not None:
                 return
+        if self._raw is not None and is_client_genuine():
+            await self._raw.exchange(request, address.target(request, key), key, attempt)
+            self._used_at = self._parts.trust.now()
+            return
         self._close_raw()  # the session opens a connection of its own
         if self._sender is None:
             self._sender = SessionSender(self.origin, self._parts.options, self._parts.openings)

@@ -202,6 +202,7 @@ class PooledConnection(Protocol):
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
+        ...
 
     async def close(self) -> None:
         """Close the connection at once."""
