@@ -5,14 +5,14 @@ import contextlib
 import itertools
 import os
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import Secret, check_seconds
 from invoicexpress_async.errors import (
     DeadlineExceededError,
     InvoiceXpressError,
@@ -24,6 +24,13 @@ from invoicexpress_async.protocol.decision import Action, Evidence, RetryPolicy
 from invoicexpress_async.transport.attempt import Address
 
 T = TypeVar("T")
+
+IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+"""Awaited with an intent before its first byte is sent, to store it where it survives a crash.
+
+If it raises, the request is not sent, and the call raises the same. It is also given an
+intent that an earlier call of this process left unresolved, before that one is looked up.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +50,28 @@ class AccountContext:
     def account(self) -> str:
         """The account's name."""
         return self.address.account
+
+    def call(
+        self,
+        operation: str,
+        subject: str | None,
+        timeout_seconds: float | None,
+        on_intent: IntentKeeper | None = None,
+    ) -> "Call":
+        """Return a call on the account.
+
+        Raises:
+            ConfigurationError: a timeout that is not a finite number above 0.
+        """
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        return Call(
+            context=self,
+            operation=operation,
+            subject=subject,
+            timeout_seconds=timeout_seconds,
+            on_intent=on_intent,
+        )
 
     def with_options(
         self, total_seconds: float | None, policy: RetryPolicy | None
@@ -91,7 +120,7 @@ class Call:
     has_changed: bool = False
     intent: Intent | None = None
     claim: OpenClaim | None = None
-    on_intent: Callable[[Intent], Awaitable[None]] | None = None
+    on_intent: IntentKeeper | None = None
     leader: "Call | None" = None
     request_id: str = ""
     is_watched: bool = False

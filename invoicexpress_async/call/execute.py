@@ -187,6 +187,12 @@ class Dispatcher:
         if not call.is_unknown:
             self.resolve(call)
 
+    def forget(self, context: AccountContext, intent: Intent) -> None:
+        """Take an intent for lost: it may be sent again."""
+        self.unresolved.discard(intent)
+        if context.claims is not None:
+            context.claims.forget(intent)
+
     def observe(self, call: Call, intent: Intent) -> None:
         """Note that what an intent requested exists, whichever process sent it."""
         self.unresolved.discard(intent)

@@ -12,7 +12,7 @@ import attrs
 from invoicexpress_async.call.spread import Spread
 from invoicexpress_async.call.wake import wake
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.config import check_seconds
+from invoicexpress_async.config import positive_int, positive_seconds
 from invoicexpress_async.errors import ConfigurationError
 
 # Two machines' clocks do not run alike. 800 parts in a million is far over what a quartz drifts,
@@ -20,15 +20,6 @@ from invoicexpress_async.errors import ConfigurationError
 _DRIFT: Final = 800e-6
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
-
-
-def _positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
-
-
-def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    check_seconds(attribute.name, value)
 
 
 def _fraction(_: object, __: object, value: float) -> None:
@@ -49,8 +40,8 @@ class RateLimit:
         share: The part of it that is for this process, when several use the same account.
     """
 
-    requests: int = attrs.field(default=780, validator=_positive_int)
-    per_seconds: float = attrs.field(default=60.0, kw_only=True, validator=_some_seconds)
+    requests: int = attrs.field(default=780, validator=positive_int)
+    per_seconds: float = attrs.field(default=60.0, kw_only=True, validator=positive_seconds)
     share: float = attrs.field(default=1.0, kw_only=True, validator=_fraction)
 
     @property

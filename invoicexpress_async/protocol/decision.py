@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import attrs
 
-from invoicexpress_async.config import check_seconds
+from invoicexpress_async.config import check_seconds, positive_int, positive_seconds
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     AuthenticationError,
@@ -135,15 +135,6 @@ _MAX_LIMITED_ATTEMPTS: Final = 8
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 
 
-def _at_least_one(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
-
-
-def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    check_seconds(attribute.name, value)
-
-
 def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
     if not isinstance(value, tuple):
         raise ConfigurationError(f"{attribute.name} is {value!r:.80}: give a tuple of seconds.")
@@ -167,9 +158,9 @@ class RetryPolicy:
             possible. Without any, `OutcomeUnknownError` is raised at once, to be resumed later.
     """
 
-    attempts: int = attrs.field(default=3, validator=_at_least_one)
-    base_seconds: float = attrs.field(default=0.25, validator=_some_seconds)
-    cap_seconds: float = attrs.field(default=8.0, validator=_some_seconds)
+    attempts: int = attrs.field(default=3, validator=positive_int)
+    base_seconds: float = attrs.field(default=0.25, validator=positive_seconds)
+    cap_seconds: float = attrs.field(default=8.0, validator=positive_seconds)
     read_after_seconds: tuple[float, ...] = attrs.field(
         default=(1.0, 4.0, 10.0, 30.0, 75.0), validator=_a_schedule
     )

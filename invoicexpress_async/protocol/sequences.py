@@ -17,6 +17,7 @@ from invoicexpress_async.protocol.sequence_rows import (
     malformed,
     structure_count,
     structure_many,
+    structure_nothing,
     structure_one,
 )
 
@@ -90,7 +91,7 @@ class SequenceRequests:
             method="PUT",
             path=f"/sequences/{sequence_id}/set_current.json",
             subject=f"sequence {sequence_id}",
-            structure=_nothing,
+            structure=structure_nothing,
         )
 
     def _page(self, asked: int, payload: JsonValue) -> Page:
@@ -109,13 +110,6 @@ class SequenceRequests:
         if canonical(sequence.serie) != wanted:
             raise malformed("sequence.serie: not the requested one")
         return sequence
-
-
-def _nothing(payload: JsonValue) -> None:
-    # Zero bytes or one space were recorded; an object is tolerated, errors in it were refused
-    # before. Anything else is an error body of a shape that was recorded, or not a response.
-    if payload is not None and not isinstance(payload, dict):
-        raise malformed("the response: expected nothing")
 
 
 def is_last_page(payload: JsonValue, *, asked: int) -> bool:
