@@ -108,8 +108,6 @@ class Dispatcher:
             raise
         finally:
             self._guard.leave(scope, failure)
-            if call.active.is_unknown:
-                self._track_unresolved(call.active)
             if call.is_watched:
                 self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
@@ -178,13 +176,15 @@ class Dispatcher:
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent unless its outcome is unknown; end its claim."""
+        """Let go of the call's intent, or keep it on record as unresolved; end its claim."""
         claim, call.claim = call.claim, None
         if claim is not None and call.context.claims is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
             call.has_changed |= claim.had_changed
             call.context.claims.end(claim.intent, end)
-        if not call.is_unknown:
+        if call.is_unknown:
+            self._track_unresolved(call)
+        else:
             self.resolve(call)
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
