@@ -209,17 +209,17 @@ class Dispatcher:
             self.unresolved.discard(call.intent)
 
     async def _attempt(self, call: Call, request: Request[T]) -> AttemptResult[T]:
-        was_in_doubt = call.is_unknown
+        was_unknown = call.is_unknown
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
         if call.claim is not None and call.claim.is_withdrawn:
             error = _withdrawn(self.clock.uptime() - call.claim.since)
-        elif attempt.answer is None:
-            error = _no_answer(attempt, call.context)
+        elif attempt.response is None:
+            error = _no_response(attempt, call.context)
         else:
             try:
-                value = decipher(request, attempt.answer, wall_seconds=time.time())
+                value = decipher(request, attempt.response, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
         # What was requested came: the table is for all that is not so.
@@ -233,12 +233,12 @@ class Dispatcher:
             )
         if request.operation.has_effect:
             # A request that is repeated after an unknown one leaves that one unknown.
-            is_open = was_in_doubt and evidence is not Evidence.APPLIED
+            is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
             self._track_unresolved(call)
         if call.is_watched:
-            status = attempt.answer.status if attempt.answer else None
+            status = attempt.response.status if attempt.response else None
             self.instrumentation.attempt_ended(call, request.operation, evidence, status, error)
         return AttemptResult(evidence=evidence, value=value, error=error)
 
@@ -317,7 +317,7 @@ def _without_retry(action: Action) -> Action:
     return Action.RAISE if action is Action.RETRY else action
 
 
-def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
+def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
     text = f"No response from {context.address.origin}: {attempt.failure}."
     if attempt.is_sent:
         return TransportError(text)

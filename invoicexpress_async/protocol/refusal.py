@@ -11,7 +11,7 @@ from invoicexpress_async.protocol.codes import KNOWN_CODES
 
 _MAX_MESSAGES: Final = 20
 _MAX_MESSAGE_CHARACTERS: Final = 512
-_DEEPEST_MESSAGE: Final = 4
+_MAX_MESSAGE_DEPTH: Final = 4
 _DIGITS_OF_A_CODE: Final = 3
 _CONTAINERS: Final = ("errors", "error")
 _TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
@@ -96,7 +96,7 @@ def _texts(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]
     if isinstance(payload, str):
         if text := _printable(payload):
             yield f"{label}{text}"
-    elif depth >= _DEEPEST_MESSAGE:
+    elif depth >= _MAX_MESSAGE_DEPTH:
         return
     elif isinstance(payload, list):
         for item in payload:

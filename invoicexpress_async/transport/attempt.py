@@ -10,15 +10,15 @@ import attrs
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import (
-    MOST_BODY_BYTES,
-    Answer,
+    MAX_BODY_BYTES,
     NotJsonError,
     Request,
+    Response,
     dumps,
     loads,
 )
 from invoicexpress_async.transport.body import OVERSIZED, read_body
-from invoicexpress_async.transport.client_session import Opening
+from invoicexpress_async.transport.client_session import ConnectPermit
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Attempt:
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
         response: The complete response.
-        opening: The turn to open a connection, until its request is sent.
+        permit: The turn to open a connection, until its request is sent.
         on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
@@ -75,8 +75,8 @@ class Attempt:
     is_unanswered: bool = True
     is_untrusted: bool = False
     failure: str | None = None
-    answer: Answer | None = None
-    opening: Opening | None = None
+    response: Response | None = None
+    permit: ConnectPermit | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
 
@@ -85,8 +85,8 @@ class Attempt:
         if self.on_sent is not None:
             self.on_sent()  # it may refuse: then nothing is sent
         self.is_sent = True
-        if self.opening is not None:
-            self.opening.end()
+        if self.permit is not None:
+            self.permit.end()
 
     def fail(self, error: Exception) -> None:
         """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
@@ -136,9 +136,9 @@ def _of_proxy(error: aiohttp.ClientHttpProxyError) -> str:
 _PLAIN_JSON: Final = frozenset({"application/json", "application/json; charset=utf-8"})
 
 
-async def read_answer(
+async def read_response(
     status: int, headers: Mapping[str, str], content: aiohttp.StreamReader, key: Secret
-) -> Answer:
+) -> Response:
     """Read the body up to the cap, and redact the key in all that is kept.
 
     What is left of a body with a `problem` is not wanted, and so its connection is not, either.
@@ -147,7 +147,7 @@ async def read_answer(
     if content.is_eof() and "Content-Encoding" not in headers:
         # It came in one piece with its headers, as a row does: nothing is left to wait for.
         body = content.read_nowait()
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             body, problem = b"", OVERSIZED
     else:
         body, problem = await read_body(
@@ -156,7 +156,7 @@ async def read_answer(
             encoding=headers.get("Content-Encoding", ""),
         )
     content_type = headers.get("Content-Type", "")
-    return Answer(
+    return Response(
         status=status,
         body=redact_json(body, key),
         content_type=content_type if content_type in _PLAIN_JSON else _redact(content_type, key),

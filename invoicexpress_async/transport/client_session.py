@@ -17,7 +17,7 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
 
 
-class QuietConnector(aiohttp.TCPConnector):
+class CleanConnector(aiohttp.TCPConnector):
     """Lends no connection on which something has come before anything was requested.
 
     aiohttp takes that for the response to the next request, be the connection new or from its
@@ -67,7 +67,7 @@ def make_session(
     """
     timeouts = options.timeouts
     return aiohttp.ClientSession(
-        connector=QuietConnector(
+        connector=CleanConnector(
             limit=limit, ssl=options.ssl_context or True, resolver=options.resolver
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -108,7 +108,7 @@ _OPENED_AT_ONCE: Final = 16
 _MAX_TURN_SECONDS: Final = 0.25
 
 
-class Openings:
+class ConnectLimiter:
     """Lets few connections be opened at a time.
 
     A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
@@ -119,16 +119,16 @@ class Openings:
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_OPENED_AT_ONCE)
 
-    async def begin(self) -> "Opening":
+    async def begin(self) -> "ConnectPermit":
         """Wait for a turn and take it."""
         await self._turns.acquire()
         loop = asyncio.get_running_loop()
-        turn = Opening(self._turns)
+        turn = ConnectPermit(self._turns)
         turn.limit = loop.call_later(_MAX_TURN_SECONDS, turn.end)
         return turn
 
 
-class Opening:
+class ConnectPermit:
     """One turn, ended once: by the connection, by its failure, or by the clock."""
 
     __slots__ = ("_turns", "limit")

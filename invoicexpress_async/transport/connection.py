@@ -17,7 +17,7 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import Openings, TransportOptions
+from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
 from invoicexpress_async.transport.opener import ConnectionOpener
 from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 from invoicexpress_async.transport.session_sender import (
@@ -37,7 +37,7 @@ _MAX_ORIGINS: Final = 20_000
 _FORGIVEN_SECONDS: Final = 60.0
 # The accounts of one provider share their servers: from this many origins that let a connection
 # die, and this many in a hundred of all reuses, the others are not tried one by one.
-_FEW_DEATHS: Final = 3
+_MIN_DEATHS: Final = 3
 _DEATHS_PER_CENT: Final = 10
 
 
@@ -46,7 +46,7 @@ class ConnectionParts:
     """What the connections of one manager share."""
 
     options: TransportOptions
-    openings: Openings
+    connect_limiter: ConnectLimiter
     opener: ConnectionOpener
     trust: "ConnectionTrust"
 
@@ -100,8 +100,8 @@ class HttpConnection:
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             attempt.fail(error)
         finally:
-            if attempt.opening is not None:
-                attempt.opening.end()
+            if attempt.permit is not None:
+                attempt.permit.end()
         if cancelled is not None:
             # Raised anew: the frames that it came through hold the request line, key and all.
             raise asyncio.CancelledError(*cancelled)
@@ -119,7 +119,9 @@ class HttpConnection:
             return
         self._close_raw()  # the session opens a connection of its own
         if self._sender is None:
-            self._sender = SessionSender(self.origin, self._parts.options, self._parts.openings)
+            self._sender = SessionSender(
+                self.origin, self._parts.options, self._parts.connect_limiter
+            )
         try:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
@@ -148,7 +150,7 @@ class HttpConnection:
         return True  # aiohttp itself replaces a connection that has ended
 
     def _learn(self, reuse: "Reuse", attempt: Attempt) -> None:
-        if attempt.answer is not None:
+        if attempt.response is not None:
             reuse.answered()
         elif attempt.is_sent and attempt.is_unanswered:
             reuse.died()
@@ -229,7 +231,7 @@ class ConnectionTrust:
     @property
     def _is_provider_closing(self) -> bool:
         total = self._answered + self._died
-        return self._died >= _FEW_DEATHS and self._died * 100 >= total * _DEATHS_PER_CENT
+        return self._died >= _MIN_DEATHS and self._died * 100 >= total * _DEATHS_PER_CENT
 
     def now(self) -> float:
         """Return the time that `used_at` is to be given in."""

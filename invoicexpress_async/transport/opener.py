@@ -10,7 +10,7 @@ from yarl import URL
 
 from invoicexpress_async.transport.attempt import Attempt
 from invoicexpress_async.transport.client_session import (
-    Openings,
+    ConnectLimiter,
     TransportOptions,
     abandon_session,
     make_session,
@@ -31,9 +31,9 @@ class ConnectionOpener:
     connection then sends through a session of its own.
     """
 
-    def __init__(self, options: TransportOptions, openings: Openings) -> None:
+    def __init__(self, options: TransportOptions, connect_limiter: ConnectLimiter) -> None:
         self._options = options
-        self._openings = openings
+        self._connect_limiter = connect_limiter
         self._session: aiohttp.ClientSession | None = None
         self._may_open = True
 
@@ -50,7 +50,7 @@ class ConnectionOpener:
         """Open a connection; None if that failed, as `attempt` then says, or is not to be had."""
         if self._session is None:
             return None
-        attempt.opening = await self._openings.begin()
+        attempt.permit = await self._connect_limiter.begin()
         opened: list[RawConnection] = []
         with contextlib.suppress(_NothingSentError):  # as always
             await self._session.get(

@@ -9,7 +9,7 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import Openings, TransportOptions
+from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
 from invoicexpress_async.transport.connection import (
     ConnectionParts,
     ConnectionTrust,
@@ -25,11 +25,11 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        openings = Openings()
-        self._opener = ConnectionOpener(options, openings)
+        connect_limiter = ConnectLimiter()
+        self._opener = ConnectionOpener(options, connect_limiter)
         parts = ConnectionParts(
             options=options,
-            openings=openings,
+            connect_limiter=connect_limiter,
             opener=self._opener,
             trust=ConnectionTrust(clock),
         )
@@ -91,7 +91,7 @@ class ConnectionPool(Generic[C]):
         self._make = make
         self._size = size
         self._clock = clock
-        self._slots = FairSlots(size)
+        self._slots = FairSemaphore(size)
         self._count = 0
         self._idle = IdleConnections[C](
             max_visitors=min(size, _MAX_VISITORS), max_regulars=max(0, size - _MAX_VISITORS)
@@ -297,7 +297,7 @@ class IdleConnections(Generic[C]):
             self._closed_at.popitem(last=False)
 
 
-class FairSlots:
+class FairSemaphore:
     """At most `size` holders; freed slots go round the waiting accounts, one each in turn."""
 
     def __init__(self, size: int) -> None:

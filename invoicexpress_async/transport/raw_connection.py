@@ -18,7 +18,7 @@ from aiohttp.connector import Connection
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.transport.attempt import Attempt, read_answer
+from invoicexpress_async.transport.attempt import Attempt, read_response
 from invoicexpress_async.transport.client_session import MAX_HEADER_BYTES, MAX_HEADERS
 
 T = TypeVar("T")
@@ -120,13 +120,13 @@ class RawConnection:
             attempt.is_unanswered = False
             while message.code in _INTERIM:
                 message, content = await protocol.read()
-            attempt.answer = await read_answer(message.code, message.headers, content, key)
+            attempt.response = await read_response(message.code, message.headers, content, key)
         except BaseException:
             self.close()
             raise
         if len(request.body) > _SURELY_SENT_BYTES:
             self.close()  # the response may have come before all was read: nothing may follow it
-        elif attempt.answer.problem is not None or protocol.should_close:
+        elif attempt.response.problem is not None or protocol.should_close:
             self.close()
 
     def _message(self, request: Request[T], target: Secret) -> bytes:

@@ -10,9 +10,9 @@ from yarl import URL
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.transport.attempt import Address, Attempt, read_answer
+from invoicexpress_async.transport.attempt import Address, Attempt, read_response
 from invoicexpress_async.transport.client_session import (
-    Openings,
+    ConnectLimiter,
     TransportOptions,
     abandon_session,
     make_session,
@@ -96,9 +96,11 @@ class _Sending:
 class SessionSender:
     """A session for one connection, with one connection."""
 
-    def __init__(self, origin: str, options: TransportOptions, openings: Openings) -> None:
+    def __init__(
+        self, origin: str, options: TransportOptions, connect_limiter: ConnectLimiter
+    ) -> None:
         self._options = options
-        self._openings = openings
+        self._connect_limiter = connect_limiter
         self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
         self._session = make_session(options, self._send, limit=1)
         self.has_connection: bool = False
@@ -125,8 +127,8 @@ class SessionSender:
         attempt.has_secrets = bool(request.secrets)
         url = URL(address.base + request.path, encoded=True)
         self._sending = _Sending(url, address.target(request, key), attempt)
-        if not self.has_connection and attempt.opening is None:
-            attempt.opening = await self._openings.begin()
+        if not self.has_connection and attempt.permit is None:
+            attempt.permit = await self._connect_limiter.begin()
         self.has_connection = False
         try:
             response = await self._session.request(
@@ -140,13 +142,13 @@ class SessionSender:
             )
             attempt.is_sent = True  # a mock responds to requests that were never sent
             try:
-                attempt.answer = await read_answer(
+                attempt.response = await read_response(
                     response.status, response.headers, response.content, key
                 )
             except BaseException:
                 response.close()
                 raise
-            if attempt.answer.problem is not None:
+            if attempt.response.problem is not None:
                 response.close()
             else:
                 self.has_connection = "Connection" not in response.headers

@@ -18,7 +18,7 @@ from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.sandbox import FaultServer
-from invoicexpress_async.transport.pool import FairSlots
+from invoicexpress_async.transport.pool import FairSemaphore
 
 MANY = 16_000
 
@@ -63,7 +63,7 @@ async def test_16000_waiters_of_one_shared_run_are_cancelled_in_linear_time(
 async def test_16000_waiters_in_a_queue_are_cancelled_in_linear_time(
     kind: str, clock: FakeClock
 ) -> None:
-    lock, limiter, slots = KeyedLock(), AccountLimiter(RateLimit(1), clock), FairSlots(1)
+    lock, limiter, slots = KeyedLock(), AccountLimiter(RateLimit(1), clock), FairSemaphore(1)
     assert limiter.acquire_at_once()
     await slots.acquire("acme")
 

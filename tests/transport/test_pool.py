@@ -7,7 +7,7 @@ from fakes import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invoicexpress_async.transport.pool import ConnectionPool, FairSlots
+from invoicexpress_async.transport.pool import ConnectionPool, FairSemaphore
 
 
 @attrs.define(eq=False)
@@ -126,7 +126,7 @@ def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: in
 
 
 async def test_slots_go_round_the_accounts_that_wait() -> None:
-    slots, order = FairSlots(1), []
+    slots, order = FairSemaphore(1), []
     await slots.acquire("first")
 
     async def call(account: str) -> None:
@@ -146,7 +146,7 @@ async def test_slots_go_round_the_accounts_that_wait() -> None:
 @given(st.integers(1, 4), st.integers(0, 10_000))
 def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> None:
     async def scenario() -> None:
-        chance, slots, holders = random.Random(seed), FairSlots(size), 0
+        chance, slots, holders = random.Random(seed), FairSemaphore(size), 0
 
         async def call(account: str) -> None:
             nonlocal holders
