@@ -11,7 +11,7 @@ import atheris  # type: ignore[import-untyped]  # a tool for this file alone
 
 with atheris.instrument_imports(include=["invoicexpress_async"]):
     from invoicexpress_async import InvoiceXpressError
-    from invoicexpress_async.protocol.exchange import Answer, Request, decipher
+    from invoicexpress_async.protocol.exchange import Request, Response, decipher
     from invoicexpress_async.protocol.sequence_rows import make_converter
     from invoicexpress_async.protocol.sequences import SequenceRequests
     from invoicexpress_async.transport.body import Inflater
@@ -49,7 +49,7 @@ def fuzz(data: bytes) -> None:
             return
         if len(body) > _MOST + 1:
             raise AssertionError("inflated past the cap")
-    answer = Answer(
+    answer = Response(
         status=_STATUSES[choice[1] % len(_STATUSES)],
         body=body,
         content_type=_CONTENT_TYPES[choice[3] % len(_CONTENT_TYPES)],

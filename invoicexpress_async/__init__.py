@@ -5,6 +5,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
+from invoicexpress_async import errors
+
 # Imported when first used: aiohttp is nine tenths of the import, and the help of the command line
 # needs none of it. `__init__.pyi` says the same to type checkers.
 _HOMES: Final = {
@@ -32,43 +34,13 @@ _HOMES: Final = {
         "TaxCountry",
         "Via",
     ),
-    "errors": (
-        "AccountNotPortugueseError",
-        "AuthenticationError",
-        "ConfigurationError",
-        "ConflictError",
-        "ConnectionFailedError",
-        "DeadlineExceededError",
-        "DefaultChangedError",
-        "InvalidSequenceError",
-        "InvoiceXpressError",
-        "MalformedResponseError",
-        "NoOpenActivityError",
-        "NotFoundError",
-        "OutcomeUnknownError",
-        "PartialRegistrationError",
-        "PermissionDeniedError",
-        "RateLimitedError",
-        "SequenceAlreadyExistsError",
-        "SequenceAlreadyRegisteredError",
-        "SequenceBeingRegisteredError",
-        "SequenceNameNotAllowedError",
-        "ServerError",
-        "SessionClosedError",
-        "StatusError",
-        "TaxAuthorityCredentialsError",
-        "TransportError",
-        "UnexpectedRedirectError",
-        "UnknownSequenceError",
-        "UnprocessableError",
-        "UntrustedConnectionError",
-    ),
+    "errors": errors.__all__,
     "config": (
         "Secret",
         "Timeouts",
     ),
     "call.limiter": ("RateLimit",),
-    "call.instrumentation": ("CallCounters",),
+    "call.context": ("CallCounters",),
     "protocol.decision": ("RetryPolicy",),
     "services.account_errors": ("RepeatedCredentialsError",),
 }

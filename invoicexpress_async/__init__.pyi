@@ -1,6 +1,6 @@
 # The names of __init__.py, for type checkers.
 
-from invoicexpress_async.call.instrumentation import (
+from invoicexpress_async.call.context import (
     CallCounters as CallCounters,
 )
 from invoicexpress_async.call.limiter import (
@@ -12,93 +12,7 @@ from invoicexpress_async.config import (
 from invoicexpress_async.config import (
     Timeouts as Timeouts,
 )
-from invoicexpress_async.errors import (
-    AccountNotPortugueseError as AccountNotPortugueseError,
-)
-from invoicexpress_async.errors import (
-    AuthenticationError as AuthenticationError,
-)
-from invoicexpress_async.errors import (
-    ConfigurationError as ConfigurationError,
-)
-from invoicexpress_async.errors import (
-    ConflictError as ConflictError,
-)
-from invoicexpress_async.errors import (
-    ConnectionFailedError as ConnectionFailedError,
-)
-from invoicexpress_async.errors import (
-    DeadlineExceededError as DeadlineExceededError,
-)
-from invoicexpress_async.errors import (
-    DefaultChangedError as DefaultChangedError,
-)
-from invoicexpress_async.errors import (
-    InvalidSequenceError as InvalidSequenceError,
-)
-from invoicexpress_async.errors import (
-    InvoiceXpressError as InvoiceXpressError,
-)
-from invoicexpress_async.errors import (
-    MalformedResponseError as MalformedResponseError,
-)
-from invoicexpress_async.errors import (
-    NoOpenActivityError as NoOpenActivityError,
-)
-from invoicexpress_async.errors import (
-    NotFoundError as NotFoundError,
-)
-from invoicexpress_async.errors import (
-    OutcomeUnknownError as OutcomeUnknownError,
-)
-from invoicexpress_async.errors import (
-    PartialRegistrationError as PartialRegistrationError,
-)
-from invoicexpress_async.errors import (
-    PermissionDeniedError as PermissionDeniedError,
-)
-from invoicexpress_async.errors import (
-    RateLimitedError as RateLimitedError,
-)
-from invoicexpress_async.errors import (
-    SequenceAlreadyExistsError as SequenceAlreadyExistsError,
-)
-from invoicexpress_async.errors import (
-    SequenceAlreadyRegisteredError as SequenceAlreadyRegisteredError,
-)
-from invoicexpress_async.errors import (
-    SequenceBeingRegisteredError as SequenceBeingRegisteredError,
-)
-from invoicexpress_async.errors import (
-    SequenceNameNotAllowedError as SequenceNameNotAllowedError,
-)
-from invoicexpress_async.errors import (
-    ServerError as ServerError,
-)
-from invoicexpress_async.errors import (
-    SessionClosedError as SessionClosedError,
-)
-from invoicexpress_async.errors import (
-    StatusError as StatusError,
-)
-from invoicexpress_async.errors import (
-    TaxAuthorityCredentialsError as TaxAuthorityCredentialsError,
-)
-from invoicexpress_async.errors import (
-    TransportError as TransportError,
-)
-from invoicexpress_async.errors import (
-    UnexpectedRedirectError as UnexpectedRedirectError,
-)
-from invoicexpress_async.errors import (
-    UnknownSequenceError as UnknownSequenceError,
-)
-from invoicexpress_async.errors import (
-    UnprocessableError as UnprocessableError,
-)
-from invoicexpress_async.errors import (
-    UntrustedConnectionError as UntrustedConnectionError,
-)
+from invoicexpress_async.errors import *  # noqa: F403  # its list is the one list of errors
 from invoicexpress_async.models import (
     AccountDetails as AccountDetails,
 )

@@ -22,8 +22,8 @@ class Clock(Protocol):
         """Wait for `seconds`."""
         ...
 
-    def timeout_at(self, when: float) -> asyncio.Timeout:
-        """Return the async context manager that cancels its body at `when`."""
+    def timeout(self, seconds: float, /) -> asyncio.Timeout:
+        """Return the async context manager that cancels its body after `seconds`."""
         ...
 
 
@@ -45,10 +45,8 @@ class MonotonicClock:
     # freezes `time` in tests does not reach it: limits and deadlines go on.
     now: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
+    timeout: "staticmethod[[float | None], asyncio.Timeout]" = staticmethod(asyncio.timeout)
+
     async def sleep(self, seconds: float) -> None:
         """Wait on the running event loop."""
         await asyncio.sleep(seconds)
-
-    def timeout_at(self, when: float) -> asyncio.Timeout:
-        """Return `asyncio.timeout` until `when`."""
-        return asyncio.timeout(when - self.now())

@@ -11,16 +11,13 @@ import aiohttp
 import attrs
 from aiohttp.abc import AbstractResolver
 
-from invoicexpress_async.call.context import AccountContext
+from invoicexpress_async.call.context import AccountContext, CallCounters, Lifecycle
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.instrumentation import (
     LOG_VARIABLE,
-    CallCounters,
-    Instrumentation,
     set_up_logging,
 )
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
-from invoicexpress_async.call.lifecycle import Lifecycle
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.single_flight import SingleFlight
@@ -40,7 +37,7 @@ from invoicexpress_async.events import Event
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.decision import RetryBudget, RetryPolicy
+from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.services.account_session import AccountSession
@@ -59,7 +56,7 @@ from invoicexpress_async.services.arguments import (
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
-from invoicexpress_async.transport.address import Address
+from invoicexpress_async.transport.attempt import Address
 
 _DEFAULT_GRACE_SECONDS: Final = 10.0
 # Long enough to call a vault seldom, short enough for a key that is revoked.
@@ -146,12 +143,12 @@ class SessionManager:
         del base_url, proxy  # they may hold a password: no frame of an error shows it
         set_up_logging(os.environ.get(LOG_VARIABLE))
         check_types(timeouts, retry, rate_limit, on_event)
-        self._guard = Lifecycle()
         self._base_url = base_url_of(hidden_url)
         self._timeouts = timeouts or Timeouts()
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
+        self._guard = Lifecycle(clock)
         self._process = process or THIS_PROCESS
         self._realm = self._process.enter(self._base_url.template, clock)
         self._transport = Transport(
@@ -168,17 +165,15 @@ class SessionManager:
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
-        self._instrumentation = Instrumentation(on_event, clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
         converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
             realm=self._realm,
             rate_limit=rate_limit,
-            budget=RetryBudget(),
             clock=clock,
             guard=self._guard,
-            instrumentation=self._instrumentation,
+            on_event=on_event,
         )
         self._shared = SharedServices(
             dispatcher=dispatcher,
@@ -280,7 +275,7 @@ class SessionManager:
             calls_in_flight=self._guard.in_flight,
             connections=self._transport.connection_count,
             accounts_slowed=self._realm.limiters.count_paused(),
-            calls=self._instrumentation.counters(),
+            calls=self._guard.counters(),
         )
 
     def unresolved(self) -> tuple[Intent, ...]:

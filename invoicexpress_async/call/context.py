@@ -1,13 +1,18 @@
-"""One call of the user's: whose it is, what it has done so far, and how a request of it ended."""
+"""One call of the user's: whose it is, when it is let in, and what it has done so far."""
 
+import asyncio
+import contextlib
+import itertools
+import os
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
-from invoicexpress_async.config import Secret
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.config import Secret, check_seconds
 from invoicexpress_async.errors import (
     DeadlineExceededError,
     InvoiceXpressError,
@@ -16,9 +21,16 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import Action, Evidence, RetryPolicy
-from invoicexpress_async.transport.address import Address
+from invoicexpress_async.transport.attempt import Address
 
 T = TypeVar("T")
+
+IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+"""Awaited with an intent before its first byte is sent, to store it where it survives a crash.
+
+If it raises, the request is not sent, and the call raises the same. It is also given an
+intent that an earlier call of this process left unresolved, before that one is looked up.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +50,28 @@ class AccountContext:
     def account(self) -> str:
         """The account's name."""
         return self.address.account
+
+    def call(
+        self,
+        operation: str,
+        subject: str | None,
+        timeout_seconds: float | None,
+        on_intent: IntentKeeper | None = None,
+    ) -> "Call":
+        """Return a call on the account.
+
+        Raises:
+            ConfigurationError: a timeout that is not a finite number above 0.
+        """
+        if timeout_seconds is not None:
+            check_seconds("timeout_seconds", timeout_seconds)
+        return Call(
+            context=self,
+            operation=operation,
+            subject=subject,
+            timeout_seconds=timeout_seconds,
+            on_intent=on_intent,
+        )
 
     def with_options(
         self, total_seconds: float | None, policy: RetryPolicy | None
@@ -70,6 +104,7 @@ class Call:
             from being sent.
         leader: The call that does the work, when this one only waits for it.
         request_id: What events, log lines and errors of it carry.
+        is_watched: Whether a hook or the log wants to know of it.
         key: What its last attempt was made with.
         has_renewed: Whether the key was requested again, after a 401.
         attempt_started: When its last attempt was, if anybody wants to know.
@@ -85,9 +120,10 @@ class Call:
     has_changed: bool = False
     intent: Intent | None = None
     claim: OpenClaim | None = None
-    on_intent: Callable[[Intent], Awaitable[None]] | None = None
+    on_intent: IntentKeeper | None = None
     leader: "Call | None" = None
     request_id: str = ""
+    is_watched: bool = False
     key: Secret | None = attrs.field(default=None, repr=False)
     has_renewed: bool = False
     attempt_started: float = 0.0
@@ -108,6 +144,7 @@ class Call:
             deadline=self.deadline,
             on_intent=self.on_intent,
             request_id=self.request_id,
+            is_watched=self.is_watched,
         )
 
     def attach_context(self, error: InvoiceXpressError) -> InvoiceXpressError:
@@ -159,3 +196,110 @@ class AttemptResult(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # without an error it is the response, which may be None
+
+
+class CallCounters(TypedDict):
+    """How calls have ended.
+
+    Attributes:
+        seconds_since_success: None when there was none yet.
+        errors: How many calls have raised each class.
+        seconds_since_error: Of each class.
+    """
+
+    seconds_since_success: float | None
+    errors: dict[str, int]
+    seconds_since_error: dict[str, float]
+
+
+class Lifecycle:
+    """Lets calls in while the manager is open, and ends them in bounded time when it closes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._prefix = f"{os.getpid():x}-{id(self) >> 4 & 0xFFFF:x}"
+        self._numbers = itertools.count(1)
+        self._last_success: float | None = None
+        self._errors: dict[str, tuple[int, float]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._scopes: set[asyncio.Timeout] = set()
+        self._drained: asyncio.Future[None] | None = None
+        self.is_closing: bool = False
+        self.is_aborting: bool = False
+
+    @property
+    def in_flight(self) -> int:
+        """The calls under way."""
+        return len(self._scopes)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process is a child of the one that it belongs to."""
+        return self._pid != os.getpid()
+
+    def check(self) -> None:
+        """Refuse a call that cannot work here.
+
+        Raises:
+            SessionClosedError: closed, or of another event loop or process.
+        """
+        if self.is_closing:
+            raise SessionClosedError("The SessionManager is closed.")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        if self.is_forked:
+            raise SessionClosedError("The SessionManager belongs to the process before fork().")
+        if self._loop is not loop:
+            raise SessionClosedError("The SessionManager belongs to another event loop.")
+
+    def enter(self, scope: asyncio.Timeout) -> str:
+        """Note a call by the scope of its deadline; return its id, the only one in this process."""
+        self._scopes.add(scope)
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+    def leave(self, scope: asyncio.Timeout, failure: BaseException | None) -> None:
+        """Count that a call has ended, and how."""
+        now = self._clock.now()
+        if failure is None:
+            self._last_success = now
+        else:
+            name = type(failure).__name__
+            count, _ = self._errors.get(name, (0, 0.0))
+            self._errors[name] = count + 1, now
+        self._scopes.discard(scope)
+        if not self._scopes and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def counters(self) -> CallCounters:
+        """Return how calls have ended."""
+        now = self._clock.now()
+        last = self._last_success
+        return CallCounters(
+            seconds_since_success=None if last is None else now - last,
+            errors={name: count for name, (count, _) in self._errors.items()},
+            seconds_since_error={name: now - when for name, (_, when) in self._errors.items()},
+        )
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Let no call in, give those in flight `grace_seconds`, then end them."""
+        self.is_closing = True
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            # Its sockets died with its loop; awaiting them here would never end.
+            self._scopes.clear()
+        if self._scopes:
+            await self._wait(grace_seconds)
+        self.is_aborting = True
+        for scope in self._scopes:
+            with contextlib.suppress(RuntimeError):  # its deadline has fired, and it is unwinding
+                scope.reschedule(asyncio.get_running_loop().time())
+        if self._scopes:
+            # An ended call has only to unwind; a callable of the user's that will not be
+            # cancelled must not hold the shutdown up for ever.
+            await self._wait(1.0)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._drained is None or self._drained.done():
+            self._drained = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._drained], timeout=seconds)

@@ -2,16 +2,16 @@
 
 import functools
 import itertools
+import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
-from invoicexpress_async.call.context import AccountContext, AttemptResult, Call
-from invoicexpress_async.call.instrumentation import Instrumentation
-from invoicexpress_async.call.lifecycle import Lifecycle
-from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
+from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
+from invoicexpress_async.call.instrumentation import EventHook, Instrumentation
+from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.call.refused_credentials import RefusedCredentials
 from invoicexpress_async.clock import Clock
@@ -30,7 +30,6 @@ from invoicexpress_async.protocol.decision import (
     Action,
     Evidence,
     Operation,
-    RetryBudget,
     classify,
     decide,
     pause_seconds,
@@ -39,11 +38,10 @@ from invoicexpress_async.protocol.exchange import Request, decipher
 from invoicexpress_async.transport import Attempt, Transport
 
 if TYPE_CHECKING:
-    from invoicexpress_async.call.locks import KeyedLock
-    from invoicexpress_async.call.realm import RecentCreates
-    from invoicexpress_async.call.unresolved import UnresolvedIntents
+    from invoicexpress_async.call.realm import KeyedLock, RecentCreates, UnresolvedIntents
 
 T = TypeVar("T")
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
 class Dispatcher:
@@ -55,13 +53,12 @@ class Dispatcher:
         transport: Transport,
         realm: Realm,
         rate_limit: RateLimit | None,
-        budget: RetryBudget,
         clock: Clock,
         guard: Lifecycle,
-        instrumentation: Instrumentation,
+        on_event: EventHook | None,
     ) -> None:
         self.clock = clock
-        self.instrumentation = instrumentation
+        self.instrumentation: Instrumentation = Instrumentation(on_event, clock)
         self.send_lock: KeyedLock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
         self.refused_credentials: RefusedCredentials = RefusedCredentials()
@@ -69,7 +66,8 @@ class Dispatcher:
         self._transport = transport
         self._realm = realm
         self._rate_limit = rate_limit
-        self._budget = budget
+        self._has_hook = on_event is not None
+        self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
         self.unresolved: UnresolvedIntents = realm.unresolved
         self.recent_creates: RecentCreates = realm.recent_creates
@@ -89,10 +87,10 @@ class Dispatcher:
             raise
         total = call.timeout_seconds or call.context.total_seconds
         started = self.clock.now()
-        call.request_id = self.instrumentation.next_id()
         call.deadline = started + total
-        scope = self.clock.timeout_at(call.deadline)
-        self._guard.enter(scope)
+        call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
+        scope = self.clock.timeout(total)
+        call.request_id = self._guard.enter(scope)
         failure: BaseException | None = None
         try:
             async with scope:
@@ -109,10 +107,9 @@ class Dispatcher:
             failure = error
             raise
         finally:
-            self._guard.leave(scope)
-            if call.active.is_unknown:
-                self._track_unresolved(call.active)
-            self.instrumentation.call_ended(call, started, failure)
+            self._guard.leave(scope, failure)
+            if call.is_watched:
+                self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
         raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
 
@@ -179,14 +176,22 @@ class Dispatcher:
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent unless its outcome is unknown; end its claim."""
+        """Let go of the call's intent, or keep it on record as unresolved; end its claim."""
         claim, call.claim = call.claim, None
         if claim is not None and call.context.claims is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
             call.has_changed |= claim.had_changed
             call.context.claims.end(claim.intent, end)
-        if not call.is_unknown:
+        if call.is_unknown:
+            self._track_unresolved(call)
+        else:
             self.resolve(call)
+
+    def forget(self, context: AccountContext, intent: Intent) -> None:
+        """Take an intent for lost: it may be sent again."""
+        self.unresolved.discard(intent)
+        if context.claims is not None:
+            context.claims.forget(intent)
 
     def observe(self, call: Call, intent: Intent) -> None:
         """Note that what an intent requested exists, whichever process sent it."""
@@ -204,33 +209,36 @@ class Dispatcher:
             self.unresolved.discard(call.intent)
 
     async def _attempt(self, call: Call, request: Request[T]) -> AttemptResult[T]:
-        was_in_doubt = call.is_unknown
+        was_unknown = call.is_unknown
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
         if call.claim is not None and call.claim.is_withdrawn:
             error = _withdrawn(self.clock.uptime() - call.claim.since)
-        elif attempt.answer is None:
-            error = _no_answer(attempt, call.context)
+        elif attempt.response is None:
+            error = _no_response(attempt, call.context)
         else:
             try:
-                value = decipher(request, attempt.answer, wall_seconds=time.time())
+                value = decipher(request, attempt.response, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        evidence = classify(
-            request.operation,
-            error,
-            is_sent=attempt.is_sent,
-            is_untrusted=attempt.is_untrusted,
-        )
+        # What was requested came: the table is for all that is not so.
+        evidence = Evidence.APPLIED
+        if error is not None or not attempt.is_sent:
+            evidence = classify(
+                request.operation,
+                error,
+                is_sent=attempt.is_sent,
+                is_untrusted=attempt.is_untrusted,
+            )
         if request.operation.has_effect:
             # A request that is repeated after an unknown one leaves that one unknown.
-            is_open = was_in_doubt and evidence is not Evidence.APPLIED
+            is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
             self._track_unresolved(call)
-        if self.instrumentation.attempt_events_enabled:
-            status = attempt.answer.status if attempt.answer else None
+        if call.is_watched:
+            status = attempt.response.status if attempt.response else None
             self.instrumentation.attempt_ended(call, request.operation, evidence, status, error)
         return AttemptResult(evidence=evidence, value=value, error=error)
 
@@ -242,7 +250,7 @@ class Dispatcher:
         asked_at = self.clock.now()
         if not limiter.acquire_at_once():
             await limiter.acquire()
-        if self.instrumentation.attempt_events_enabled:
+        if call.is_watched:
             self.instrumentation.attempt_started(call, request.operation, asked_at)
         try:
             self._check_still_wanted(call)
@@ -309,7 +317,7 @@ def _without_retry(action: Action) -> Action:
     return Action.RAISE if action is Action.RETRY else action
 
 
-def _no_answer(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
+def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:
     text = f"No response from {context.address.origin}: {attempt.failure}."
     if attempt.is_sent:
         return TransportError(text)

@@ -1,11 +1,9 @@
-"""Instrumentation: events for a hook, lines for the log, counters for a health page.
+"""Instrumentation: events for a hook, and lines for the log.
 
 Events are only built when a hook or the log wants them, and nothing in a hook can harm a call.
 """
 
-import itertools
 import logging
-import os
 import sys
 from collections.abc import Callable
 from typing import Final, TypedDict
@@ -36,20 +34,6 @@ _MIN_WAIT_SECONDS: Final = 1e-3
 EventHook = Callable[[Event], None]
 
 
-class CallCounters(TypedDict):
-    """How calls have ended.
-
-    Attributes:
-        seconds_since_success: None when there was none yet.
-        errors: How many calls have raised each class.
-        seconds_since_error: Of each class.
-    """
-
-    seconds_since_success: float | None
-    errors: dict[str, int]
-    seconds_since_error: dict[str, float]
-
-
 class _About(TypedDict):
     request_id: str
     account: str
@@ -57,27 +41,16 @@ class _About(TypedDict):
 
 
 class Instrumentation:
-    """Emits the events of the calls of one manager, and counts how they end."""
+    """Emits the events of the calls of one manager that are watched."""
 
     def __init__(self, hook: EventHook | None, clock: Clock) -> None:
         self._hook = hook
         self._clock = clock
-        self._prefix = f"{os.getpid():x}-{id(self) >> 4 & 0xFFFF:x}"
-        self._numbers = itertools.count(1)
-        self._last_success: float | None = None
-        self._errors: dict[str, tuple[int, float]] = {}
-
-    @property
-    def attempt_events_enabled(self) -> bool:
-        """Whether a hook or the log wants single attempts."""
-        return self._hook is not None or _LOGGER.isEnabledFor(logging.DEBUG)
-
-    def next_id(self) -> str:
-        """Return an id for a call: of this process, never the same twice in it."""
-        return f"{self._prefix}-{next(self._numbers):x}"
 
     def attempt_started(self, call: Call, operation: Operation, requested_at: float) -> None:
         """Emit that an attempt begins, which had requested its slot at `requested_at`."""
+        if not self._wants_attempts:
+            return
         call.attempt_started = self._clock.now()
         waited = call.attempt_started - requested_at
         if waited > _MIN_WAIT_SECONDS:
@@ -93,6 +66,8 @@ class Instrumentation:
         error: InvoiceXpressError | None,
     ) -> None:
         """Emit how it ended."""
+        if not self._wants_attempts:
+            return
         event = AttemptEnded(
             **_about(call),
             attempt=call.attempts,
@@ -108,18 +83,18 @@ class Instrumentation:
 
     def retry_scheduled(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
         """Emit that a request is made again."""
-        if self.attempt_events_enabled:
+        if self._hook is not None:
             name = type(error).__name__
             self._emit(RetryScheduled(**_about(call), after_seconds=seconds, error=name))
 
     def account_slowed(self, call: Call, seconds: float) -> None:
         """Emit that the whole account waits."""
-        if self.attempt_events_enabled:
+        if self._hook is not None:
             self._emit(AccountSlowed(**_about(call), seconds=seconds))
 
     def reconciled(self, call: Call, *, is_found: bool) -> None:
         """Emit what reading for a lost response came to."""
-        if self.attempt_events_enabled:
+        if self._hook is not None:
             self._emit(Reconciled(**_about(call), is_found=is_found))
 
     def became_default(self, call: Call, sequence: Sequence) -> None:
@@ -132,37 +107,21 @@ class Instrumentation:
         self._emit(event)
 
     def call_ended(self, call: Call, started: float, failure: BaseException | None) -> None:
-        """Count the call, and emit and log how it ended."""
-        now = self._clock.now()
-        name = None if failure is None else type(failure).__name__
-        if name is None:
-            self._last_success = now
-        else:
-            count, _ = self._errors.get(name, (0, 0.0))
-            self._errors[name] = count + 1, now
-        is_logged = _LOGGER.isEnabledFor(logging.INFO)
-        if self._hook is None and not is_logged:
-            return
+        """Emit and log how a call ended."""
         event = CallEnded(
             **_about(call),
-            seconds=now - started,
+            seconds=self._clock.now() - started,
             attempts=call.active.attempts,
-            error=name,
+            error=None if failure is None else type(failure).__name__,
             is_in_doubt=call.active.is_unknown,
         )
-        if is_logged:
+        if _LOGGER.isEnabledFor(logging.INFO):
             _LOGGER.info("%s", _call_line(event, call.subject))
         self._emit(event)
 
-    def counters(self) -> CallCounters:
-        """Return how calls have ended."""
-        now = self._clock.now()
-        last = self._last_success
-        return CallCounters(
-            seconds_since_success=None if last is None else now - last,
-            errors={name: count for name, (count, _) in self._errors.items()},
-            seconds_since_error={name: now - when for name, (_, when) in self._errors.items()},
-        )
+    @property
+    def _wants_attempts(self) -> bool:
+        return self._hook is not None or _LOGGER.isEnabledFor(logging.DEBUG)
 
     def _emit(self, event: Event) -> None:
         if self._hook is None:

@@ -47,7 +47,7 @@ class KeyProvider:
         self._clock = clock
         self._key: Secret | None = None
         self._stale_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def get(self) -> Secret:
         """Return the key. A burst of first calls requests it once.
@@ -56,9 +56,9 @@ class KeyProvider:
             ConfigurationError: the callable returned what cannot be a key.
         """
         if self._key is None or self._clock.now() >= self._stale_at:
-            async with self._asking:
+            async with self._lock:
                 if self._key is None or self._clock.now() >= self._stale_at:
-                    await self._ask()
+                    await self._refresh()
         return self._key  # type: ignore[return-value]  # requested, or an error was raised
 
     async def renew(self, refused: Secret) -> bool:
@@ -67,12 +67,12 @@ class KeyProvider:
         Raises:
             ConfigurationError: the callable returned what cannot be a key.
         """
-        async with self._asking:
+        async with self._lock:
             if self._key == refused:
-                await self._ask()
+                await self._refresh()
         return self._key != refused
 
-    async def _ask(self) -> None:
+    async def _refresh(self) -> None:
         self._key = _checked(await self._source())
         self._stale_at = self._clock.now() + self._ttl_seconds
 
@@ -83,7 +83,7 @@ KeySource: TypeAlias = StaticKey | KeyProvider
 class KeyCache:
     """The keys that callables have given, for handles that are made anew for each request."""
 
-    _MOST: Final = 4_096
+    _MAX_SOURCES: Final = 4_096
 
     def __init__(self, *, ttl_seconds: float, clock: Clock) -> None:
         self._ttl_seconds = ttl_seconds
@@ -101,16 +101,16 @@ class KeyCache:
         if known is None:
             known = KeyProvider(key, ttl_seconds=self._ttl_seconds, clock=self._clock)
             self._sources[account, key] = known
-            if len(self._sources) > self._MOST:
+            if len(self._sources) > self._MAX_SOURCES:
                 self._sources.popitem(last=False)
         else:
             self._sources.move_to_end((account, key))
         return known
 
 
-def _checked(answer: object) -> Secret:
-    secret = Secret(answer) if isinstance(answer, str) else None
-    del answer  # a traceback that prints locals must not show it
+def _checked(returned: object) -> Secret:
+    secret = Secret(returned) if isinstance(returned, str) else None
+    del returned  # a traceback that prints locals must not show it
     if secret is None:
         raise ConfigurationError("The callable for the API key did not return a str.")
     return check_api_key(secret)

@@ -5,18 +5,24 @@ lost must not be sent by another. So all managers of a process that have the sam
 one realm, in whatever thread their event loops run.
 """
 
+import asyncio
 import os
 import threading
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Hashable
+from typing import Final, TypeAlias
 
 from invoicexpress_async.call.limiter import LimiterRegistry
-from invoicexpress_async.call.locks import KeyedLock
-from invoicexpress_async.call.unresolved import UnresolvedIntents
+from invoicexpress_async.call.wake import wake
 from invoicexpress_async.clock import Clock, MonotonicClock
+from invoicexpress_async.config.serie_names import canonical
+from invoicexpress_async.models.intent import Intent
 
 # For how many a list that lags is made up for; older ones have long been shown.
 _MAX_RECENT_CREATES: Final = 10_000
+
+# Thousands may be cancelled together: each leaves at no cost.
+_Queue: TypeAlias = OrderedDict["_Turn", None]
 
 
 class RecentCreates:
@@ -36,6 +42,135 @@ class RecentCreates:
     def get(self, account: str, serie: str) -> int | None:
         """Return the id of one."""
         return self._ids.get((account, serie))
+
+
+class UnresolvedIntents:
+    """Intents by account, one for each thing that was requested."""
+
+    def __init__(self) -> None:
+        self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
+        self._mutex = threading.Lock()  # managers in several threads share it
+
+    def add(self, intent: Intent) -> None:
+        """Keep one."""
+        with self._mutex:
+            self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
+
+    def discard(self, intent: Intent) -> None:
+        """Remove the one that requests the same as `intent`, if there is one."""
+        with self._mutex:
+            mine = self._by_account.get(intent["account"])
+            if mine is None:
+                return
+            mine.pop(_identity(intent), None)
+            if not mine:
+                del self._by_account[intent["account"]]
+
+    def get(self, intent: Intent) -> Intent | None:
+        """Return the one that requests the same."""
+        mine = self._by_account.get(intent["account"])
+        return None if mine is None else mine.get(_identity(intent))
+
+    def for_account(self, account: str) -> tuple[Intent, ...]:
+        """Return those of one account."""
+        with self._mutex:
+            return tuple(self._by_account.get(account, {}).values())
+
+    def all(self) -> tuple[Intent, ...]:
+        """Return those of all accounts."""
+        with self._mutex:
+            return tuple(one for mine in self._by_account.values() for one in mine.values())
+
+
+def _identity(intent: Intent) -> tuple[object, ...]:
+    serie = intent["serie"]
+    form = None if serie is None else canonical(serie)
+    what = intent["operation"], form, intent["sequence_id"]
+    if intent["operation"] != "create_account":
+        return what
+    return (*what, *map(intent.get, ("email", "organization_name", "fiscal_id")))
+
+
+class KeyedLock:
+    """Lets one holder of a key go at a time, first come first served.
+
+    The holders may be tasks of event loops in several threads: none holds up another's loop.
+    """
+
+    def __init__(self) -> None:
+        # The waiters for each key that is held; None without any, which is nearly always.
+        self._waiting: dict[Hashable, _Queue | None] = {}
+        self._mutex = threading.Lock()
+
+    def hold(self, key: Hashable) -> "_Guard":
+        """Hold the lock of `key` for the block; yield whether somebody else had it before."""
+        return _Guard(self, key)
+
+    def enter(self, key: Hashable) -> "_Turn | None":
+        """Take the lock, or return a place in its queue."""
+        with self._mutex:
+            if key not in self._waiting:
+                self._waiting[key] = None
+                return None
+            queue = self._waiting[key]
+            if queue is None:
+                queue = self._waiting[key] = OrderedDict()
+            turn = _Turn()
+            queue[turn] = None
+            return turn
+
+    def leave(self, key: Hashable) -> None:
+        """Hand the lock over to the next in the queue."""
+        with self._mutex:
+            queue = self._waiting[key]
+            if not queue:
+                del self._waiting[key]
+                return
+            turn, _ = queue.popitem(last=False)
+            turn.has_come = True
+        wake(turn.waiter)
+
+    def give_up(self, key: Hashable, turn: "_Turn") -> None:
+        """Leave the queue; a lock that was handed over in the same moment is handed on."""
+        with self._mutex:
+            queue = self._waiting[key]
+            if not turn.has_come and queue is not None:
+                del queue[turn]
+                return
+        self.leave(key)
+
+
+class _Turn:
+    """A place in a queue. It is handed the lock before its task runs again."""
+
+    __slots__ = ("has_come", "waiter")
+
+    def __init__(self) -> None:
+        self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.has_come: bool = False
+
+
+class _Guard:
+    # A class, as contextlib's generators cost a hundredth of a whole call.
+    __slots__ = ("_key", "_lock")
+
+    def __init__(self, lock: KeyedLock, key: Hashable) -> None:
+        self._lock = lock
+        self._key = key
+
+    async def __aenter__(self) -> bool:
+        turn = self._lock.enter(self._key)
+        if turn is None:
+            return False
+        try:
+            await turn.waiter
+        except asyncio.CancelledError:
+            self._lock.give_up(self._key, turn)
+            raise
+        return True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.leave(self._key)
 
 
 class Realm:

@@ -92,10 +92,10 @@ class Reconciler:
             InvoiceXpressError: whatever kept the list from being read to its end.
         """
         sequences: list[Sequence] = []
-        for page in range(1, _MAX_PAGES + 1):
-            answer = await self._dispatcher.fetch(call, self._requests.list(page))
-            sequences += answer.sequences
-            if answer.is_last:
+        for number in range(1, _MAX_PAGES + 1):
+            page = await self._dispatcher.fetch(call, self._requests.list(number))
+            sequences += page.sequences
+            if page.is_last:
                 return Listing(sequences=tuple(sequences))
         raise malformed(f"pagination: more than {_MAX_PAGES} pages")
 
@@ -234,9 +234,9 @@ async def _seen_after(
         found = await look()
     except InvoiceXpressError:
         return refusal  # an unknown outcome stays unknown, and the error says so
-    was_in_doubt, call.is_unknown = call.is_unknown, False
+    was_unknown, call.is_unknown = call.is_unknown, False
     refusal.sequence = found
-    refusal.may_have_been_processed = was_in_doubt and found is not None and is_effect(found)
+    refusal.may_have_been_processed = was_unknown and found is not None and is_effect(found)
     return refusal
 
 

@@ -1,6 +1,11 @@
 """The settings of the user, checked before any network: nothing here does I/O."""
 
-from invoicexpress_async.config.addresses import account_name_in
+from invoicexpress_async.config.addresses import (
+    DEFAULT_BASE_URL,
+    BaseUrl,
+    account_name_in,
+    proxy_problem,
+)
 from invoicexpress_async.config.connection_limit import (
     OTHER_FILES,
     default_max_connections,
@@ -11,11 +16,9 @@ from invoicexpress_async.config.settings import (
     ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
     BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
     MAX_CONNECTIONS_VARIABLE,
     PROXY_VARIABLE,
     TIMEOUT_VARIABLE,
-    BaseUrl,
     Secret,
     Timeouts,
     check_account_name,
@@ -26,7 +29,8 @@ from invoicexpress_async.config.settings import (
     check_seconds,
     check_serie,
     check_type,
-    proxy_problem,
+    positive_int,
+    positive_seconds,
 )
 
 __all__ = [
@@ -55,5 +59,7 @@ __all__ = [
     "fold",
     "invisible_in",
     "open_files_limit",
+    "positive_int",
+    "positive_seconds",
     "proxy_problem",
 ]

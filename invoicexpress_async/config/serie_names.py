@@ -1,5 +1,6 @@
 """When two names of series are the same, and when they only look so."""
 
+import functools
 import re
 import unicodedata
 from typing import Final
@@ -21,9 +22,8 @@ _MISREAD: Final = (
 )
 
 
-def canonical(serie: str) -> str:
-    """Return the one form of a name that Unicode has in several: a server may store it (NFC)."""
-    return unicodedata.normalize("NFC", serie)
+canonical: Final = functools.partial(unicodedata.normalize, "NFC")
+"""Returns the one form of a name that Unicode has in several: a server may store it (NFC)."""
 
 
 def fold(serie: str) -> str:

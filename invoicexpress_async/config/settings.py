@@ -1,21 +1,17 @@
 """Settings and secrets, checked before any name is resolved."""
 
 import base64
-import ipaddress
 import json
 import math
 import re
 import unicodedata
 from typing import Final, NoReturn
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus
 
 import attrs
 
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
-
-DEFAULT_BASE_URL: Final = "https://{account}.app.invoicexpress.com"
-"""One sub-domain per account; without `.app.` the name does not resolve (contract, [live])."""
 
 ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
 API_KEY_VARIABLE: Final = "INVOICEXPRESS_API_KEY"
@@ -24,8 +20,6 @@ TIMEOUT_VARIABLE: Final = "INVOICEXPRESS_TIMEOUT_SECONDS"
 PROXY_VARIABLE: Final = "INVOICEXPRESS_PROXY"
 MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
 
-_PLACEHOLDER: Final = "{account}"
-_BARE_HOST: Final = re.compile(r"[a-z]+://\{account\}\.?(?:[:/]|$)", re.IGNORECASE)
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Each character has one way to match: no input makes it backtrack.
@@ -163,6 +157,8 @@ def check_serie(serie: object) -> str:
             f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
             f"{_MAX_SERIE_CHARACTERS}."
         )
+    if serie.isascii() and serie.isprintable():
+        return serie
     if _has_control_characters(serie):
         raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
     if invisible := invisible_in(serie):
@@ -241,8 +237,15 @@ def check_seconds(name: str, value: object) -> float:
     return float(value)
 
 
-def _positive_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+def positive_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    """Validate a field that is a duration."""
     check_seconds(attribute.name, value)
+
+
+def positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    """Validate a field that counts from 1."""
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
 
 
 @attrs.frozen(kw_only=True)
@@ -258,86 +261,6 @@ class Timeouts:
         connect_seconds: Name, TCP and TLS of one attempt.
     """
 
-    total_seconds: float = attrs.field(default=180.0, validator=_positive_seconds)
-    attempt_seconds: float = attrs.field(default=75.0, validator=_positive_seconds)
-    connect_seconds: float = attrs.field(default=10.0, validator=_positive_seconds)
-
-
-@attrs.frozen(kw_only=True)
-class BaseUrl:
-    """A checked template of the API's address, with `{account}` in its host or path."""
-
-    template: str
-
-    @classmethod
-    def parse(cls, template: object, *, is_of_one_account: bool = False) -> "BaseUrl":
-        """Check a template, or the address of one account, which has no `{account}` in it.
-
-        Raises:
-            ConfigurationError: not a str, no `{account}` or nothing else in the host, plain http
-                to anything but this machine, dot segments, or more than scheme, host, port and
-                path.
-        """
-        problem = _template_problem(template, placeholders=0 if is_of_one_account else 1)
-        if problem is None:
-            return cls(template=str(template).rstrip("/"))
-        del template  # it may hold a password: no text and no frame shows it
-        raise ConfigurationError(f"base_url {problem}.")
-
-    def for_account(self, name: str) -> str:
-        """Return the address of one account, without a trailing slash."""
-        return self.template.replace(_PLACEHOLDER, name)
-
-
-def _template_problem(template: object, *, placeholders: int) -> str | None:
-    if not isinstance(template, str):
-        return f"is of type {type(template).__name__}: give a str"
-    if template.count(_PLACEHOLDER) != placeholders:
-        if not placeholders:
-            return f"of one account must not hold {_PLACEHOLDER}"
-        return f"must hold {_PLACEHOLDER} once, such as {DEFAULT_BASE_URL}"
-    if _BARE_HOST.match(template):
-        return f"has nothing but {_PLACEHOLDER} for a host: an account could name any machine"
-    return _url_problem(template.replace(_PLACEHOLDER, "account"))
-
-
-def _url_problem(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return "is not a URL"
-    if (
-        any(character in url for character in ' \\?#@"')
-        or not url.isascii()
-        or not url.isprintable()
-    ):
-        return "has a user, a query, a fragment or a character that it cannot have"
-    if not host or port == 0:
-        return "has no host, or port 0"
-    if any(part in {".", ".."} for part in unquote(parts.path).split("/")):
-        return "has a dot segment in its path"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
-        return None
-    return "must be https; http is for this machine only, as the key travels in the URL"
-
-
-def proxy_problem(url: str) -> str | None:
-    """Return what is wrong with the URL of a proxy, without a part of it; None when nothing is."""
-    try:
-        parts = urlsplit(url)
-        is_right = bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
-        is_right = False
-    if not is_right or not url.lower().startswith(("http://", "https://")):
-        return "is not a URL such as http://user:password@proxy.example:3128"
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    total_seconds: float = attrs.field(default=180.0, validator=positive_seconds)
+    attempt_seconds: float = attrs.field(default=75.0, validator=positive_seconds)
+    connect_seconds: float = attrs.field(default=10.0, validator=positive_seconds)

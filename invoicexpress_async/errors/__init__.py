@@ -37,7 +37,9 @@ from invoicexpress_async.errors.client import (
     UntrustedConnectionError,
 )
 from invoicexpress_async.errors.context import (
-    ErrorContext,
+    ErrorContext as ErrorContext,
+)
+from invoicexpress_async.errors.context import (
     InvoiceXpressError,
 )
 from invoicexpress_async.errors.status import (
@@ -68,7 +70,6 @@ __all__ = [
     "ConnectionFailedError",
     "DeadlineExceededError",
     "DefaultChangedError",
-    "ErrorContext",
     "InvalidSequenceError",
     "InvoiceXpressError",
     "MalformedResponseError",

@@ -16,7 +16,7 @@ import attrs
 
 from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.json import NotJsonError, dumps, loads
+from invoicexpress_async.protocol.exchange import NotJsonError, dumps, loads
 
 WRONG_KEY: Final = "live-check-wrong-key"
 UNKNOWN_ACCOUNT: Final = "live-check-no-such-account"

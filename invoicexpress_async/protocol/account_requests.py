@@ -13,13 +13,12 @@ from invoicexpress_async.protocol.accounts import (
     at_communication_body,
     structure_account_details,
     structure_created_account,
-    structure_nothing,
     update_body,
     wire_password,
 )
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.protocol.json import dumps
+from invoicexpress_async.protocol.exchange import Request, dumps
+from invoicexpress_async.protocol.sequence_rows import structure_nothing
 
 # One segment of a path: its form is not documented, except for a sample of digits.
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -47,8 +46,8 @@ def create_account(account: NewAccount, *, is_for_existing_user: bool) -> Reques
         path=f"/api/accounts/{name}.json",
         body=dumps(account_body(account)),
         structure=structure_created_account,
-        hides_answer=True,
-        is_taken_with_errors=True,
+        is_sensitive=True,
+        accepts_errors=True,
         secrets=(account.password,),
     )
 
@@ -74,7 +73,7 @@ def update_account(account_id: str, changes: AccountUpdate) -> Request[None]:
         path=f"/api/accounts/{account_id}/update.json",
         body=dumps(update_body(changes)),
         structure=structure_nothing,
-        hides_answer=bool(secrets),
+        is_sensitive=bool(secrets),
         secrets=secrets,
     )
 
@@ -87,7 +86,7 @@ def set_at_communication(credentials: AtCredentials) -> Request[None]:
         path="/api/v3/accounts/at_communication.json",
         body=dumps(at_communication_body(credentials)),
         structure=structure_nothing,
-        hides_answer=True,
+        is_sensitive=True,
         secrets=_secrets(credentials),
     )
 

@@ -193,16 +193,6 @@ class _Fields:
         return {name: value for name, value in self._account.items() if name not in used}
 
 
-def structure_nothing(payload: JsonValue) -> None:
-    """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
-
-    Raises:
-        MalformedResponseError: anything else. `success` of false was a refusal before.
-    """
-    if payload is not None and not isinstance(payload, dict):
-        raise malformed("the response: expected nothing")
-
-
 def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:
     account = payload.get("account") if isinstance(payload, dict) else None
     if not isinstance(account, dict):

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import attrs
 
-from invoicexpress_async.config import check_seconds
+from invoicexpress_async.config import check_seconds, positive_int, positive_seconds
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     AuthenticationError,
@@ -50,13 +50,13 @@ class Operation(StrEnum):
     WRITE = "request"
     """A request of the caller's own making, which may have any effect."""
 
-    @property
-    def has_effect(self) -> bool:
-        """Whether the server may have changed something because of it."""
-        return self not in _READS
+    has_effect: bool
+    """Whether the server may have changed something because of it."""
 
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
+for _operation in Operation:
+    _operation.has_effect = _operation not in _READS
 # Not even after a 429: a caller's own request may be a registration.
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
@@ -135,15 +135,6 @@ _MAX_LIMITED_ATTEMPTS: Final = 8
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 
 
-def _at_least_one(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{attribute.name} is {value!r}: give an integer of 1 or more.")
-
-
-def _some_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-    check_seconds(attribute.name, value)
-
-
 def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
     if not isinstance(value, tuple):
         raise ConfigurationError(f"{attribute.name} is {value!r:.80}: give a tuple of seconds.")
@@ -167,9 +158,9 @@ class RetryPolicy:
             possible. Without any, `OutcomeUnknownError` is raised at once, to be resumed later.
     """
 
-    attempts: int = attrs.field(default=3, validator=_at_least_one)
-    base_seconds: float = attrs.field(default=0.25, validator=_some_seconds)
-    cap_seconds: float = attrs.field(default=8.0, validator=_some_seconds)
+    attempts: int = attrs.field(default=3, validator=positive_int)
+    base_seconds: float = attrs.field(default=0.25, validator=positive_seconds)
+    cap_seconds: float = attrs.field(default=8.0, validator=positive_seconds)
     read_after_seconds: tuple[float, ...] = attrs.field(
         default=(1.0, 4.0, 10.0, 30.0, 75.0), validator=_a_schedule
     )
@@ -323,27 +314,3 @@ def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:
     except (ValueError, OverflowError, OSError):
         return None
     return seconds if math.isfinite(seconds) else None
-
-
-class RetryBudget:
-    """The retries that one process may spend, so that an outage is not made worse.
-
-    Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
-    outage over 10,000 calls thus costs at most about 10 % more requests.
-    """
-
-    def __init__(self, *, capacity: float = 50.0, deposit_per_call: float = 0.1) -> None:
-        self._capacity = capacity
-        self._left = capacity
-        self._deposit = deposit_per_call
-
-    def deposit(self) -> None:
-        """Count a first attempt."""
-        self._left = min(self._capacity, self._left + self._deposit)
-
-    def withdraw(self) -> bool:
-        """Take one retry, if there is one."""
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True

@@ -1,8 +1,9 @@
 """Sans-I/O: what a request looks like, and what a response means."""
 
+import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,28 +16,27 @@ from invoicexpress_async.errors import (
     UnexpectedRedirectError,
 )
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.codes import KNOWN_CODES, cure_in, status_error_class
+from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
-from invoicexpress_async.protocol.json import NotJsonError, loads
-from invoicexpress_async.protocol.redaction import text_of_refusal, without_secrets
+from invoicexpress_async.protocol.refusal import (
+    code_in,
+    messages_in,
+    text_of_refusal,
+    without_secrets,
+)
+
+try:
+    import orjson
+except ImportError:  # the extra `speed` is not installed
+    orjson = None  # type: ignore[assignment]  # the name stays, its absence is tested below
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-MOST_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """A row is about 2 KB: 4,000 sequences of one account; anything longer is not a response."""
 
 _MAX_EXCERPT_BYTES: Final = 512
-_MAX_MESSAGES: Final = 20
-_MAX_MESSAGE_CHARACTERS: Final = 512
-_DEEPEST_MESSAGE: Final = 4
-_DIGITS_OF_A_CODE: Final = 3
-_CONTAINERS: Final = ("errors", "error")
-_TEXT_KEYS: Final = frozenset({"errors", "error", "message"})
-_SILENT_KEYS: Final = frozenset({"code", "success", "status"})
-_SECRET_KEYS: Final = frozenset({"api_key"})
-_FIELD: Final = re.compile(r"[a-z]+(_[a-z]+)*")
-_PARTS_OF_A_PAIR: Final = 2
 
 
 # Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
@@ -51,9 +51,9 @@ class Request(Generic[T_co]):
         query: Further parameters, already escaped, such as "page=2".
         body: JSON bytes; empty for none.
         subject: What it is about, for people.
-        hides_answer: Whether the response may hold a secret, so that no part of it may be shown but
+        is_sensitive: Whether the response may hold a secret, so that no part of it may be shown but
             the texts of a refusal.
-        is_taken_with_errors: Whether a success counts although it reports errors as well: it gives
+        accepts_errors: Whether a success counts although it reports errors as well: it gives
             what is given once.
         secrets: What the body holds and no text may show, should the server echo it.
         structure: Turns the response's JSON (None for an empty body) into the result, or raises
@@ -67,8 +67,8 @@ class Request(Generic[T_co]):
     query: str = ""
     body: bytes = attrs.field(default=b"", repr=False)
     subject: str | None = None
-    hides_answer: bool = False
-    is_taken_with_errors: bool = False
+    is_sensitive: bool = False
+    accepts_errors: bool = False
     secrets: tuple[Secret, ...] = ()
 
     @property
@@ -78,11 +78,11 @@ class Request(Generic[T_co]):
 
 
 @attrs.define(kw_only=True)
-class Answer:
+class Response:
     """One complete response, secrets redacted.
 
     Attributes:
-        body: At most `MOST_BODY_BYTES`, decompressed.
+        body: At most `MAX_BODY_BYTES`, decompressed.
         problem: Why the body cannot be used, such as "it is over 8 MiB"; None when it is.
     """
 
@@ -94,7 +94,7 @@ class Answer:
     problem: str | None = None
 
 
-def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
+def decipher(request: Request[T], response: Response, *, wall_seconds: float) -> T:
     """Return the result, or raise what the response means.
 
     Raises:
@@ -102,31 +102,31 @@ def decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
         UnexpectedRedirectError: a 3xx.
         MalformedResponseError: a 2xx without the requested content.
     """
-    if not request.hides_answer:
-        return _decipher(request, answer, wall_seconds=wall_seconds)
+    if not request.is_sensitive:
+        return _decipher(request, response, wall_seconds=wall_seconds)
     try:
-        return _decipher(request, answer, wall_seconds=wall_seconds)
+        return _decipher(request, response, wall_seconds=wall_seconds)
     except InvoiceXpressError as shown:
         error = shown
     # The frames in its traceback hold the response's JSON.
     raise without_secrets(error, request.secrets).with_traceback(None)
 
 
-def _decipher(request: Request[T], answer: Answer, *, wall_seconds: float) -> T:
-    if _is_redirect(answer.status):
-        raise _redirect(answer)
-    if not _is_success(answer.status):
-        raise _refusal(request.operation, answer, wall_seconds=wall_seconds)
-    payload = _payload(answer)
+def _decipher(request: Request[T], response: Response, *, wall_seconds: float) -> T:
+    if _is_redirect(response.status):
+        raise _redirect(response)
+    if not _is_success(response.status):
+        raise _refusal(request.operation, response, wall_seconds=wall_seconds)
+    payload = _payload(response)
     if isinstance(payload, dict) and _says_failure(payload):
-        raise _status_error(request.operation, answer, payload, None)
-    if isinstance(payload, dict) and _holds_an_error(payload) and not request.is_taken_with_errors:
-        raise _unreadable(answer, "there is an error inside a success")
+        raise _status_error(request.operation, response, payload, None)
+    if isinstance(payload, dict) and _holds_an_error(payload) and not request.accepts_errors:
+        raise _unreadable(response, "there is an error inside a success")
     try:
         return request.structure(payload)
     except MalformedResponseError as malformed:
         error = malformed
-    error.excerpt = _excerpt(answer.body)
+    error.excerpt = _excerpt(response.body)
     raise error
 
 
@@ -151,32 +151,32 @@ def _holds_an_error(payload: dict[str, JsonValue]) -> bool:
     )
 
 
-def _redirect(answer: Answer) -> UnexpectedRedirectError:
+def _redirect(response: Response) -> UnexpectedRedirectError:
     try:
-        host = urlsplit(answer.location or "").hostname
+        host = urlsplit(response.location or "").hostname
     except ValueError:
         host = None
     return UnexpectedRedirectError(
-        f"The server redirected (HTTP {answer.status}) to {host or 'a page of its own'}.",
+        f"The server redirected (HTTP {response.status}) to {host or 'a page of its own'}.",
         location_host=host,
     )
 
 
-def _payload(answer: Answer) -> JsonValue:
+def _payload(response: Response) -> JsonValue:
     """Return the JSON of a 2xx; None for the empty and one-space bodies that were recorded."""
-    if answer.problem:
-        raise _unreadable(answer, answer.problem)
-    if not answer.body.strip():
+    if response.problem:
+        raise _unreadable(response, response.problem)
+    if not response.body.strip():
         return None
-    if _is_html(answer):
-        raise _unreadable(answer, "it is a web page")
-    if not _is_utf8(answer.content_type):
-        raise _unreadable(answer, "its charset is not UTF-8")
+    if _is_html(response):
+        raise _unreadable(response, "it is a web page")
+    if not _is_utf8(response.content_type):
+        raise _unreadable(response, "its charset is not UTF-8")
     try:
-        return loads(answer.body)
+        return loads(response.body)
     except NotJsonError:
         pass
-    raise _unreadable(answer, "it is not valid JSON")
+    raise _unreadable(response, "it is not valid JSON")
 
 
 def _is_utf8(content_type: str) -> bool:
@@ -185,16 +185,16 @@ def _is_utf8(content_type: str) -> bool:
     return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
 
 
-def _is_html(answer: Answer) -> bool:
-    return "html" in answer.content_type.lower() or answer.body.lstrip()[:1] == b"<"
+def _is_html(response: Response) -> bool:
+    return "html" in response.content_type.lower() or response.body.lstrip()[:1] == b"<"
 
 
-def _unreadable(answer: Answer, problem: str) -> MalformedResponseError:
+def _unreadable(response: Response, problem: str) -> MalformedResponseError:
     return MalformedResponseError(
-        f"The response (HTTP {answer.status}) cannot be read: {problem}.",
+        f"The response (HTTP {response.status}) cannot be read: {problem}.",
         problems=(f"the response: {problem}",),
-        excerpt=_excerpt(answer.body),
-        is_html=_is_html(answer),
+        excerpt=_excerpt(response.body),
+        is_html=_is_html(response),
     )
 
 
@@ -202,26 +202,26 @@ def _excerpt(body: bytes) -> str:
     return body[:_MAX_EXCERPT_BYTES].decode(errors="replace")
 
 
-def _refusal(operation: Operation, answer: Answer, *, wall_seconds: float) -> StatusError:
+def _refusal(operation: Operation, response: Response, *, wall_seconds: float) -> StatusError:
     payload: JsonValue = None
     # Some 404s are whole HTML pages: nothing in them is worth a parser.
-    if not answer.problem and answer.body.strip() and not _is_html(answer):
+    if not response.problem and response.body.strip() and not _is_html(response):
         try:
-            payload = loads(answer.body)
+            payload = loads(response.body)
         except NotJsonError:
-            payload = _excerpt(answer.body)
-    wait = parse_retry_after(answer.retry_after, wall_seconds=wall_seconds)
-    return _status_error(operation, answer, payload, wait)
+            payload = _excerpt(response.body)
+    wait = parse_retry_after(response.retry_after, wall_seconds=wall_seconds)
+    return _status_error(operation, response, payload, wait)
 
 
 def _status_error(
-    operation: Operation, answer: Answer, payload: JsonValue, wait: float | None
+    operation: Operation, response: Response, payload: JsonValue, wait: float | None
 ) -> StatusError:
-    code, messages = _code(payload), tuple(_messages(_paired(payload)))[:_MAX_MESSAGES]
-    kind = status_error_class(operation, answer.status, code)
+    code, messages = code_in(payload), messages_in(payload)
+    kind = status_error_class(operation, response.status, code)
     error = kind(
-        text_of_refusal(answer.status, code, messages),
-        status=answer.status,
+        text_of_refusal(response.status, code, messages),
+        status=response.status,
         code=code,
         messages=messages,
         retry_after_seconds=wait,
@@ -231,59 +231,63 @@ def _status_error(
     return error
 
 
-def _code(payload: JsonValue) -> str | None:
-    """Find the code: a nested one wins over the one at the top."""
-    if not isinstance(payload, dict):
-        return None
-    for container in _CONTAINERS:
-        inner = payload.get(container)
-        for candidate in inner if isinstance(inner, list) else [inner]:
-            if isinstance(candidate, dict) and (code := _as_code(candidate.get("code"))):
-                return code
-    return _as_code(payload.get("code"))
+_BEGINNINGS = ("{", "[")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def _as_code(value: JsonValue) -> str | None:
-    """Return "006" for "006", "6" and 6 alike; an unknown code as it came."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        return None
-    text = str(value).strip() if isinstance(value, str) or abs(value) < 10**9 else ""
-    if text.isascii() and text.isdecimal():
-        padded = text.zfill(_DIGITS_OF_A_CODE)
-        return padded if padded in KNOWN_CODES else text
-    return _printable(text) or None
+class NotJsonError(ValueError):
+    """The bytes are not one JSON document. Carries no part of them."""
 
 
-def _paired(payload: JsonValue) -> JsonValue:
-    """Return `["fiscal_id", "is invalid"]`, a refused update, as the pair that it is."""
-    if isinstance(payload, list) and len(payload) == _PARTS_OF_A_PAIR:
-        field, text = payload
-        if isinstance(field, str) and isinstance(text, str) and _FIELD.fullmatch(field):
-            return [payload]
-    return payload
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
-def _messages(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:
-    """Walk any of the recorded shapes of an error body for its texts, fields named."""
-    if isinstance(payload, str):
-        if text := _printable(payload):
-            yield f"{label}{text}"
-    elif depth >= _DEEPEST_MESSAGE:
-        return
-    elif isinstance(payload, list):
-        for item in payload:
-            if depth == 0 and isinstance(item, list) and item and isinstance(item[0], str):
-                yield from _messages(item[1:], f"{_printable(item[0])}: ", depth + 1)
-            else:
-                yield from _messages(item, label, depth + 1)
-    elif isinstance(payload, dict):
-        for key, value in payload.items():
-            if key not in _SILENT_KEYS and not (key in _SECRET_KEYS and isinstance(value, str)):
-                inner = label if key in _TEXT_KEYS else f"{label}{_printable(key)}: "
-                yield from _messages(value, inner, depth + 1)
+# `json.loads` and `json.dumps` make one of these for each call with settings.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _printable(text: str) -> str:
-    # A server's text goes to logs and terminals: no control characters, no endless lines.
-    shortened = text[:_MAX_MESSAGE_CHARACTERS]
-    return "".join(character if character.isprintable() else " " for character in shortened).strip()
+def _loads(body: bytes) -> JsonValue:
+    if orjson is not None:
+        return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
+    # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
+    text = body.decode()
+    value = _parse(text)
+    if _ESCAPED_SURROGATE.search(text):
+        dumps(value)  # half a pair is no character: it fails, as orjson does
+    return value
+
+
+def _parse(text: str) -> JsonValue:
+    if text[:1] in _BEGINNINGS:
+        # Without the decoder's search for space around it, which a regular expression does.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return cast("JsonValue", value)
+    return cast("JsonValue", _DECODER.decode(text))
+
+
+def loads(body: bytes) -> JsonValue:
+    """Parse UTF-8 JSON, with or without a byte-order mark.
+
+    Raises:
+        NotJsonError: invalid UTF-8 or JSON, NaN or Infinity, half a surrogate pair, an integer
+            of thousands of digits, or nesting deeper than the parser goes.
+    """
+    try:
+        return _loads(body.removeprefix(_BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
+        pass  # the parser's error holds the document: leave the block before raising
+    raise NotJsonError("the body is not valid JSON")
+
+
+def json_text(value: str) -> str:
+    """Write one text as JSON, for what is put together from parts."""
+    return _ENCODER.encode(value)
+
+
+def dumps(value: JsonValue) -> bytes:
+    """Write compact UTF-8 JSON."""
+    return _ENCODER.encode(value).encode()

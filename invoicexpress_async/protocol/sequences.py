@@ -10,12 +10,14 @@ from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request
+from invoicexpress_async.protocol.exchange import Request, json_text
 from invoicexpress_async.protocol.sequence_rows import (
-    is_last_page,
+    ProblemError,
+    Problems,
     malformed,
-    sequence_body,
+    structure_count,
     structure_many,
+    structure_nothing,
     structure_one,
 )
 
@@ -89,7 +91,7 @@ class SequenceRequests:
             method="PUT",
             path=f"/sequences/{sequence_id}/set_current.json",
             subject=f"sequence {sequence_id}",
-            structure=_nothing,
+            structure=structure_nothing,
         )
 
     def _page(self, asked: int, payload: JsonValue) -> Page:
@@ -110,8 +112,32 @@ class SequenceRequests:
         return sequence
 
 
-def _nothing(payload: JsonValue) -> None:
-    # Zero bytes or one space were recorded; an object is tolerated, errors in it were refused
-    # before. Anything else is an error body of a shape that was recorded, or not a response.
-    if payload is not None and not isinstance(payload, dict):
-        raise malformed("the response: expected nothing")
+def is_last_page(payload: JsonValue, *, asked: int) -> bool:
+    """Return whether no page follows the requested one.
+
+    No list of sequences was ever seen paginated; a page that says it is one of several must not
+    be taken for the whole, as what it does not show could be taken for absent.
+
+    Raises:
+        MalformedResponseError: a pagination that cannot be followed, or not the requested page.
+    """
+    pagination = payload.get("pagination") if isinstance(payload, dict) else None
+    if pagination is None and asked == 1:
+        return True
+    if not isinstance(pagination, dict):
+        raise malformed(str(ProblemError("pagination", "an object", pagination)))
+    problems = Problems()
+    page = problems.collect(structure_count, pagination.get("current_page"), "current_page")
+    last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
+    if problems or last is None or page != asked:
+        raise malformed(f"pagination: expected page {asked} of a number of pages")
+    return asked >= last
+
+
+def sequence_body(serie: str, *, default: bool) -> bytes:
+    """Return the body of a create, as JSON.
+
+    The flag must be the string "1" or be left out; any other value is ignored by the server.
+    """
+    flag = ',"default_sequence":"1"' if default else ""
+    return f'{{"sequence":{{"serie":{json_text(serie)}{flag}}}}}'.encode()

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from invoicexpress_async.call.locks import KeyedLock
+from invoicexpress_async.call.realm import KeyedLock
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     AuthenticationError,

@@ -65,6 +65,7 @@ class AccountOperations:
                 await call.persist_intent(earlier)
             if other := earlier or await self._dispatcher.begin(call, intent):
                 call.intent, call.is_unknown = other, True
+                self._dispatcher.settle(call)
                 raise call.unknown_error(
                     "an earlier create of this e-mail or fiscal number has no known outcome"
                 )

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import attrs
 
 from invoicexpress_async.call.claims import Claims
-from invoicexpress_async.call.context import AccountContext, Call
+from invoicexpress_async.call.context import AccountContext
 from invoicexpress_async.config import Secret, check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
-from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.protocol.json import dumps
+from invoicexpress_async.protocol.exchange import Request, dumps
 from invoicexpress_async.services.sequences import SequenceService, SharedServices
 
 if TYPE_CHECKING:
@@ -131,14 +130,7 @@ class AccountSession:
             secrets=secrets,
         )
         del body
-        if timeout_seconds is not None:
-            check_seconds("timeout_seconds", timeout_seconds)
-        call = Call(
-            context=self._context,
-            operation=f"{method} request",
-            subject=path,
-            timeout_seconds=timeout_seconds,
-        )
+        call = self._context.call(f"{method} request", path, timeout_seconds)
         dispatcher = self._shared.dispatcher
         return await dispatcher.run(call, dispatcher.fetch(call, request))
 

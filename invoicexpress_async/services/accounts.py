@@ -1,13 +1,12 @@
 """`AccountService`: the accounts that a partner creates for the companies it invoices for."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import NoReturn, TypeAlias, TypeVar
 
 import cattrs
 
-from invoicexpress_async.call.context import AccountContext, Call
+from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
 from invoicexpress_async.call.execute import Dispatcher
-from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
 from invoicexpress_async.models.account_update import AccountUpdate
@@ -31,7 +30,6 @@ from invoicexpress_async.services.account_flows import (
 
 T = TypeVar("T")
 
-_IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
 _KeyKeeper: TypeAlias = Callable[[CreatedAccount], None]
 
 
@@ -58,7 +56,7 @@ class AccountService:
         self,
         account: NewAccount,
         *,
-        on_intent: _IntentKeeper | None = None,
+        on_intent: IntentKeeper | None = None,
         on_created: _KeyKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
@@ -83,15 +81,15 @@ class AccountService:
             UnprocessableError: the e-mail or the fiscal number is used already, or cannot be.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
-        call = self._call("create_account", timeout_seconds, account.organization_name)
-        call.on_intent = on_intent
+        name = account.organization_name
+        call = self._call("create_account", timeout_seconds, name, on_intent)
         return await self._create(call, account, on_created, is_for_existing_user=False)
 
     async def create_for_existing_user(
         self,
         account: NewAccount,
         *,
-        on_intent: _IntentKeeper | None = None,
+        on_intent: IntentKeeper | None = None,
         on_created: _KeyKeeper | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
@@ -112,8 +110,8 @@ class AccountService:
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
         name = account.organization_name
-        call = self._call("create_account_for_existing_user", timeout_seconds, name)
-        call.on_intent = on_intent
+        operation = "create_account_for_existing_user"
+        call = self._call(operation, timeout_seconds, name, on_intent)
         return await self._create(call, account, on_created, is_for_existing_user=True)
 
     async def get(
@@ -216,9 +214,7 @@ class AccountService:
             raise ConfigurationError(
                 f"The intent is not of an account create by {self._context.account}."
             )
-        self._dispatcher.unresolved.discard(checked)
-        if self._context.claims is not None:
-            self._context.claims.forget(checked)
+        self._dispatcher.forget(self._context, checked)
 
     async def _create(
         self,
@@ -233,16 +229,14 @@ class AccountService:
         return await self._run(call, self._operations.create(call, request, intent, on_created))
 
     def _call(
-        self, operation: str, timeout_seconds: float | None, about: str | int | None = None
+        self,
+        operation: str,
+        timeout_seconds: float | None,
+        about: str | int | None = None,
+        on_intent: IntentKeeper | None = None,
     ) -> Call:
-        if timeout_seconds is not None:
-            check_seconds("timeout_seconds", timeout_seconds)
-        return Call(
-            context=self._context,
-            operation=operation,
-            subject=None if about is None else f"account {about!r}",
-            timeout_seconds=timeout_seconds,
-        )
+        subject = None if about is None else f"account {about!r}"
+        return self._context.call(operation, subject, timeout_seconds, on_intent)
 
     async def _run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         try:

@@ -67,7 +67,7 @@ class SequenceOperations:
         ) as has_waited:
             if pending := self._dispatcher.unresolved.get(intent):
                 await call.persist_intent(pending)
-                sequence, via = await self._resume_create(call, pending), Via.OBSERVED
+                sequence, via = await self._look_up(call, pending), Via.OBSERVED
             else:
                 if has_waited:
                     await self._check_still_absent(call, serie)
@@ -106,7 +106,7 @@ class SequenceOperations:
         self, call: Call, intent: Intent, serie: str, *, default: bool
     ) -> tuple[Sequence, Via]:
         if other := await self._dispatcher.begin(call, intent):
-            return await self._resume_create(call, other), Via.LISTED
+            return await self._look_up(call, other), Via.LISTED
         try:
             request = self._requests.create(serie, default=default)
             outcome = await self._dispatcher.send(call, request)
@@ -128,11 +128,11 @@ class SequenceOperations:
         ) as has_waited:
             if pending := self._dispatcher.unresolved.get(intent):
                 await call.persist_intent(pending)
-                return await self._resume_register(call, pending)
+                return await self._look_up(call, pending)
             if has_waited:
                 await self._check_still_unregistered(call, sequence_id)
             if other := await self._dispatcher.begin(call, intent):
-                return await self._resume_register(call, other)
+                return await self._look_up(call, other)
             try:
                 outcome = await self._dispatcher.send(call, self._requests.register(sequence_id))
                 sequence = await self._registered(call, sequence_id, outcome)
@@ -168,11 +168,10 @@ class SequenceOperations:
 
     async def resume(self, call: Call, intent: Intent) -> Sequence:
         """Read until the outcome of an earlier send is known."""
+        sequence = await self._look_up(call, intent)
         if intent["operation"] == "create":
-            sequence = await self._resume_create(call, intent)
             self._note_created(call, sequence)
-            return sequence
-        return await self._resume_register(call, intent)
+        return sequence
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
         """Return what this process created under that name, even if a list does not show it."""
@@ -223,21 +222,17 @@ class SequenceOperations:
         call.is_unknown = False
         return outcome.result()
 
-    async def _resume_create(self, call: Call, intent: Intent) -> Sequence:
+    async def _look_up(self, call: Call, intent: Intent) -> Sequence:
+        """Read until it is known what became of an intent that was sent."""
         call.intent, call.is_unknown = intent, True
-        serie = intent["serie"] or ""
+        reconciler = self._reconciler
         try:
-            sequence = await self._reconciler.after_create(call, serie, None, now=True)
-        finally:
-            self._dispatcher.settle(call)
-        self._dispatcher.observe(call, intent)
-        return sequence
-
-    async def _resume_register(self, call: Call, intent: Intent) -> Sequence:
-        call.intent, call.is_unknown = intent, True
-        sequence_id = intent["sequence_id"] or 0
-        try:
-            sequence = await self._reconciler.after_register(call, sequence_id, None, now=True)
+            if intent["operation"] == "create":
+                serie = intent["serie"] or ""
+                sequence = await reconciler.after_create(call, serie, None, now=True)
+            else:
+                sequence_id = intent["sequence_id"] or 0
+                sequence = await reconciler.after_register(call, sequence_id, None, now=True)
         finally:
             self._dispatcher.settle(call)
         self._dispatcher.observe(call, intent)

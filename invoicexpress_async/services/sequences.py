@@ -1,27 +1,19 @@
 """`SequenceService`: the coroutines of one account's sequences."""
 
-from collections.abc import Awaitable, Callable
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import attrs
 import cattrs
 
-from invoicexpress_async.call.context import AccountContext, Call
+from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.single_flight import SingleFlight
-from invoicexpress_async.config import check_id, check_seconds, check_serie
+from invoicexpress_async.config import check_id, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.services.sequence_flows import SequenceOperations
-
-IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
-"""Awaited with an intent before its first byte is sent, to store it where it survives a crash.
-
-If it raises, the request is not sent, and the call raises the same. It is also given an
-intent that an earlier call of this process left unresolved, before that one is looked up.
-"""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,8 +85,7 @@ class SequenceService:
             OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
-        call = self._call("create", timeout_seconds, serie=check_serie(serie))
-        call.on_intent = on_intent
+        call = self._call("create", timeout_seconds, check_serie(serie), on_intent)
         work = self._operations.create(call, serie, default=_flag("default", default))
         sequence, _ = await self._dispatcher.run(call, work)
         return sequence
@@ -115,7 +106,7 @@ class SequenceService:
             NotFoundError: the account has no such sequence.
             InvoiceXpressError: as for every coroutine here.
         """
-        call = self._call("get", timeout_seconds, sequence_id=check_id(sequence_id))
+        call = self._call("get", timeout_seconds, check_id(sequence_id))
         return await self._dispatcher.run(call, self._operations.get(call, sequence_id))
 
     async def find(self, serie: str, *, timeout_seconds: float | None = None) -> Sequence | None:
@@ -127,7 +118,7 @@ class SequenceService:
             MalformedResponseError: the account lists two of that name; also as below.
             InvoiceXpressError: as for every coroutine here.
         """
-        call = self._call("find", timeout_seconds, serie=check_serie(serie))
+        call = self._call("find", timeout_seconds, check_serie(serie))
         return await self._dispatcher.run(call, self._operations.find(call, serie))
 
     async def set_current(self, sequence_id: int, *, timeout_seconds: float | None = None) -> None:
@@ -137,7 +128,7 @@ class SequenceService:
             NotFoundError: the account has no such sequence.
             InvoiceXpressError: as for every coroutine here.
         """
-        call = self._call("set_current", timeout_seconds, sequence_id=check_id(sequence_id))
+        call = self._call("set_current", timeout_seconds, check_id(sequence_id))
         await self._dispatcher.run(call, self._operations.set_current(call, sequence_id))
 
     async def register(
@@ -165,8 +156,7 @@ class SequenceService:
             OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
-        call = self._call("register", timeout_seconds, sequence_id=check_id(sequence_id))
-        call.on_intent = on_intent
+        call = self._call("register", timeout_seconds, check_id(sequence_id), on_intent)
         return await self._dispatcher.run(call, self._operations.register(call, sequence_id))
 
     async def ensure(  # noqa: PLR0913  # keyword-only options
@@ -208,8 +198,7 @@ class SequenceService:
             OutcomeUnknownError: a create or register was sent, and its outcome is unknown.
             InvoiceXpressError: as for `create` and `register`.
         """
-        call = self._call("ensure", timeout_seconds, serie=check_serie(serie))
-        call.on_intent = on_intent
+        call = self._call("ensure", timeout_seconds, check_serie(serie), on_intent)
         default, registered = _flag("default", default), _flag("registered", registered)
         if not _flag("shared", shared):
             work = self._operations.ensure(call, serie, default=default, registered=registered)
@@ -243,9 +232,8 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         checked = self._own(intent)
-        call = self._call(
-            "resume", timeout_seconds, serie=checked["serie"], sequence_id=checked["sequence_id"]
-        )
+        name = checked["sequence_id"] if checked["serie"] is None else checked["serie"]
+        call = self._call("resume", timeout_seconds, name)
         return await self._dispatcher.run(call, self._operations.resume(call, checked))
 
     def forget(self, intent: Intent) -> None:
@@ -258,10 +246,7 @@ class SequenceService:
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
         """
-        checked = self._own(intent)
-        self._dispatcher.unresolved.discard(checked)
-        if self._context.claims is not None:
-            self._context.claims.forget(checked)
+        self._dispatcher.forget(self._context, self._own(intent))
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return the intents that this process sent for the account, and whose outcome is unknown.
@@ -288,19 +273,11 @@ class SequenceService:
         self,
         operation: str,
         timeout_seconds: float | None,
-        *,
-        serie: str | None = None,
-        sequence_id: int | None = None,
+        name: str | int | None = None,
+        on_intent: IntentKeeper | None = None,
     ) -> Call:
-        if timeout_seconds is not None:
-            check_seconds("timeout_seconds", timeout_seconds)
-        name = sequence_id if serie is None else serie
-        return Call(
-            context=self._context,
-            operation=operation,
-            subject=None if name is None else f"sequence {name!r}",
-            timeout_seconds=timeout_seconds,
-        )
+        subject = None if name is None else f"sequence {name!r}"
+        return self._context.call(operation, subject, timeout_seconds, on_intent)
 
 
 def _flag(name: str, value: object) -> bool:

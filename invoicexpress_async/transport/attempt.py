@@ -1,14 +1,56 @@
-"""One request on its way, and what is known of it at any moment."""
+"""One request on its way: where it goes, what is known of it at any moment, and its response."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import attrs
 
-from invoicexpress_async.protocol.exchange import Answer
-from invoicexpress_async.transport.openings import Opening
+from invoicexpress_async.config import Secret
+from invoicexpress_async.protocol.exchange import (
+    MAX_BODY_BYTES,
+    NotJsonError,
+    Request,
+    Response,
+    dumps,
+    loads,
+)
+from invoicexpress_async.transport.body import OVERSIZED, read_body
+from invoicexpress_async.transport.client_session import ConnectPermit
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Address:
+    """Where one account is reached.
+
+    Attributes:
+        account: The account's name.
+        base: Its URL without a trailing slash.
+        origin: Scheme, host and port.
+        path: What `base` has after the origin.
+    """
+
+    account: str
+    base: str
+    origin: str
+    path: str
+
+    @classmethod
+    def of(cls, account: str, base: str) -> "Address":
+        """Split the account's URL, which has been checked."""
+        # By hand: `urlsplit` is expensive, and a bulk job has an account for each row.
+        slash = base.find("/", base.index("://") + len("://"))
+        ends = len(base) if slash < 0 else slash
+        return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
+
+    def target(self, request: Request[T], key: Secret) -> Secret:
+        """Return the path and query to send. The key arrives byte for byte."""
+        more = f"&{request.query}" if request.query else ""
+        return Secret(f"{self.path}{request.path}?api_key={key.quoted()}{more}")
 
 
 @attrs.define
@@ -23,7 +65,7 @@ class Attempt:
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
         response: The complete response.
-        opening: The turn to open a connection, until its request is sent.
+        permit: The turn to open a connection, until its request is sent.
         on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
@@ -33,8 +75,8 @@ class Attempt:
     is_unanswered: bool = True
     is_untrusted: bool = False
     failure: str | None = None
-    answer: Answer | None = None
-    opening: Opening | None = None
+    response: Response | None = None
+    permit: ConnectPermit | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
 
@@ -43,8 +85,8 @@ class Attempt:
         if self.on_sent is not None:
             self.on_sent()  # it may refuse: then nothing is sent
         self.is_sent = True
-        if self.opening is not None:
-            self.opening.end()
+        if self.permit is not None:
+            self.permit.end()
 
     def fail(self, error: Exception) -> None:
         """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
@@ -89,3 +131,71 @@ def _of_proxy(error: aiohttp.ClientHttpProxyError) -> str:
     if _wants_a_password(error):
         return "the proxy wants a user and a password (HTTP 407): give them in the proxy's URL"
     return f"the proxy would not connect to it (HTTP {error.status})"
+
+
+_PLAIN_JSON: Final = frozenset({"application/json", "application/json; charset=utf-8"})
+
+
+async def read_response(
+    status: int, headers: Mapping[str, str], content: aiohttp.StreamReader, key: Secret
+) -> Response:
+    """Read the body up to the cap, and redact the key in all that is kept.
+
+    What is left of a body with a `problem` is not wanted, and so its connection is not, either.
+    """
+    problem: str | None = None
+    if content.is_eof() and "Content-Encoding" not in headers:
+        # It came in one piece with its headers, as a row does: nothing is left to wait for.
+        body = content.read_nowait()
+        if len(body) > MAX_BODY_BYTES:
+            body, problem = b"", OVERSIZED
+    else:
+        body, problem = await read_body(
+            content.iter_any(),
+            length=_length(headers),
+            encoding=headers.get("Content-Encoding", ""),
+        )
+    content_type = headers.get("Content-Type", "")
+    return Response(
+        status=status,
+        body=redact_json(body, key),
+        content_type=content_type if content_type in _PLAIN_JSON else _redact(content_type, key),
+        retry_after=_redacted_header(headers, "Retry-After", key),
+        location=_redacted_header(headers, "Location", key),
+        problem=problem,
+    )
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _redacted_header(headers: Mapping[str, str], name: str, key: Secret) -> str | None:
+    text = headers.get(name)
+    return None if text is None else _redact(text, key)
+
+
+def _redact(text: str, key: Secret) -> str:
+    return key.redact(text.encode(errors="replace")).decode()
+
+
+def redact_json(body: bytes, key: Secret) -> bytes:
+    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
+    redacted = key.redact(body)
+    if b"\\" not in redacted:
+        return redacted
+    try:
+        plain = dumps(loads(redacted))
+    except NotJsonError:
+        # Broken as it is, it is shown to people, who could read the escapes.
+        plain = _ESCAPE.sub(_unescaped, redacted)
+    return redacted if key.redact(plain) == plain else key.redact(plain)
+
+
+_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    code, character = escape.groups()
+    return character if code is None else chr(int(code, 16)).encode(errors="replace")

@@ -1,19 +1,16 @@
 """Bodies read in pieces: inflated here, because aiohttp inflates without a limit."""
 
-import re
 import zlib
 from collections.abc import AsyncIterable
 from typing import Final, Protocol
 
-from invoicexpress_async.config import Secret
-from invoicexpress_async.protocol.exchange import MOST_BODY_BYTES
-from invoicexpress_async.protocol.json import NotJsonError, dumps, loads
+from invoicexpress_async.protocol.exchange import MAX_BODY_BYTES
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
 _ZLIB_METHOD: Final = 8
 _LOW_HALF: Final = 0x0F
-OVERSIZED: Final = f"it is over {MOST_BODY_BYTES // 1024**2} MiB"
+OVERSIZED: Final = f"it is over {MAX_BODY_BYTES // 1024**2} MiB"
 """What is wrong with a body that is longer."""
 
 _PLAIN: Final = frozenset({"", "identity"})
@@ -33,7 +30,7 @@ async def read_body(
     Returns:
         The body, and why it is not to be used: None when it is.
     """
-    if (length or 0) > MOST_BODY_BYTES:
+    if (length or 0) > MAX_BODY_BYTES:
         return b"", OVERSIZED
     encoding = encoding.strip().lower()
     if encoding not in _ENCODINGS:
@@ -43,11 +40,11 @@ async def read_body(
     size = 0
     async for raw in pieces_of_it:
         try:
-            piece = raw if inflater is None else inflater.inflate(raw, MOST_BODY_BYTES - size)
+            piece = raw if inflater is None else inflater.inflate(raw, MAX_BODY_BYTES - size)
         except zlib.error:
             return b"", "its compression is broken"
         size += len(piece)
-        if size > MOST_BODY_BYTES:
+        if size > MAX_BODY_BYTES:
             return b"", OVERSIZED
         pieces.append(piece)
     if inflater is not None and not inflater.is_complete:
@@ -87,24 +84,3 @@ class Inflater:
         if self._encoding != "deflate":
             return zlib.MAX_WBITS | 16
         return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
-
-
-def redact_json(body: bytes, key: Secret) -> bytes:
-    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
-    redacted = key.redact(body)
-    if b"\\" not in redacted:
-        return redacted
-    try:
-        plain = dumps(loads(redacted))
-    except NotJsonError:
-        # Broken as it is, it is shown to people, who could read the escapes.
-        plain = _ESCAPE.sub(_unescaped, redacted)
-    return redacted if key.redact(plain) == plain else key.redact(plain)
-
-
-_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))")
-
-
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    code, character = escape.groups()
-    return character if code is None else chr(int(code, 16)).encode(errors="replace")

@@ -1,5 +1,6 @@
 """aiohttp's client session as this package needs it: nothing hidden, no limits of its own."""
 
+import asyncio
 from ssl import SSLContext
 from typing import Final
 
@@ -16,7 +17,7 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
 
 
-class QuietConnector(aiohttp.TCPConnector):
+class CleanConnector(aiohttp.TCPConnector):
     """Lends no connection on which something has come before anything was requested.
 
     aiohttp takes that for the response to the next request, be the connection new or from its
@@ -66,7 +67,7 @@ def make_session(
     """
     timeouts = options.timeouts
     return aiohttp.ClientSession(
-        connector=QuietConnector(
+        connector=CleanConnector(
             limit=limit, ssl=options.ssl_context or True, resolver=options.resolver
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -75,7 +76,7 @@ def make_session(
             "Accept-Encoding": "identity",
             "User-Agent": options.user_agent,
         },
-        # The total, which a slow drip cannot defeat, is watched over by the lane, for less.
+        # The total, which a slow drip cannot defeat, is watched over by the connection, for less.
         timeout=aiohttp.ClientTimeout(
             total=None,
             connect=timeouts.connect_seconds,
@@ -101,3 +102,45 @@ def abandon_session(session: aiohttp.ClientSession) -> None:
         closing = connector.close().__await__()
         next(closing, None)
         closing.close()
+
+
+_OPENED_AT_ONCE: Final = 16
+_MAX_TURN_SECONDS: Final = 0.25
+
+
+class ConnectLimiter:
+    """Lets few connections be opened at a time.
+
+    A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
+    a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
+    so that it delays no other.
+    """
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(_OPENED_AT_ONCE)
+
+    async def begin(self) -> "ConnectPermit":
+        """Wait for a turn and take it."""
+        await self._turns.acquire()
+        loop = asyncio.get_running_loop()
+        turn = ConnectPermit(self._turns)
+        turn.limit = loop.call_later(_MAX_TURN_SECONDS, turn.end)
+        return turn
+
+
+class ConnectPermit:
+    """One turn, ended once: by the connection, by its failure, or by the clock."""
+
+    __slots__ = ("_turns", "limit")
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns: asyncio.Semaphore | None = turns
+        self.limit: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        """Give the turn to the next."""
+        if self.limit is not None:
+            self.limit.cancel()
+        if self._turns is not None:
+            self._turns.release()
+            self._turns = None

@@ -1,68 +1,83 @@
-"""A lane: one connection to one origin, and the two ways to send over it."""
+"""One connection to one origin: the two ways to send over it, and whether it can be trusted.
+
+A server or proxy may close an idle connection without saying so, and a request that is on its way
+at that moment is lost unanswered. A read is sent again; a create that is lost so has an unknown
+outcome for good. So what has an effect goes out on a connection that is fresh, or that was used a
+moment ago at an origin which has never let a reused connection die.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from collections import OrderedDict
+from typing import Final, TypeVar
 
 import attrs
 from yarl import URL
 
+from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.transport.address import Address
-from invoicexpress_async.transport.attempt import Attempt
-from invoicexpress_async.transport.client_session import TransportOptions
+from invoicexpress_async.transport.attempt import Address, Attempt
+from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
 from invoicexpress_async.transport.opener import ConnectionOpener
-from invoicexpress_async.transport.openings import Openings
+from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 from invoicexpress_async.transport.session_sender import (
     AttemptFailedError,
     SessionSender,
     see_what_has_arrived,
 )
-from invoicexpress_async.transport.trust import ConnectionTrust, Reuse
-
-if TYPE_CHECKING:
-    from invoicexpress_async.transport.raw_connection import KeptConnection
 
 T = TypeVar("T")
 
+_TRUSTED_IDLE_SECONDS: Final = 1.0
+# As aiohttp's own pool: what has been idle for longer is not trusted with any request.
+_MAX_IDLE_SECONDS: Final = 15.0
+# A job has an origin for each account: the oldest ones are forgotten, and learned again.
+_MAX_ORIGINS: Final = 20_000
+# A read is cheap to lose: after so long it may show that a death was an accident.
+_FORGIVEN_SECONDS: Final = 60.0
+# The accounts of one provider share their servers: from this many origins that let a connection
+# die, and this many in a hundred of all reuses, the others are not tried one by one.
+_MIN_DEATHS: Final = 3
+_DEATHS_PER_CENT: Final = 10
+
 
 @attrs.frozen(kw_only=True)
-class ConnectionRoom:
-    """What the lanes of one manager share."""
+class ConnectionParts:
+    """What the connections of one manager share."""
 
     options: TransportOptions
-    openings: Openings
+    connect_limiter: ConnectLimiter
     opener: ConnectionOpener
-    trust: ConnectionTrust
+    trust: "ConnectionTrust"
 
 
-class HttpLane:
+class HttpConnection:
     """One connection to one origin.
 
     It is kept open, and spoken to without aiohttp's client. When a user's trace hooks are to see
     the requests, or a mock to intercept them, a session sends them instead.
     """
 
-    def __init__(self, origin: str, room: ConnectionRoom) -> None:
+    def __init__(self, origin: str, parts: ConnectionParts) -> None:
         self.origin = origin
-        self._room = room
-        self._kept: KeptConnection | None = None
+        self._parts = parts
+        self._raw: RawConnection | None = None
         self._sender: SessionSender | None = None
         self._used_at = float("-inf")
 
     async def close(self) -> None:
         """Close the connection, and wait until the socket is."""
-        kept, self._kept = self._kept, None
+        raw, self._raw = self._raw, None
         try:
-            if kept is not None:
-                await kept.wait_closed()
+            if raw is not None:
+                await raw.wait_closed()
         finally:
             if self._sender is not None:
                 await self._sender.close()
 
     def abandon(self) -> None:
         """Close the connection without waiting, and without aiohttp's own warnings."""
-        self._close_kept()
+        self._close_raw()
         if self._sender is not None:
             self._sender.abandon()
 
@@ -73,7 +88,7 @@ class HttpLane:
         attempt.is_begun = True
         cancelled: tuple[object, ...] | None = None
         try:
-            async with asyncio.timeout(self._room.options.timeouts.attempt_seconds):
+            async with asyncio.timeout(self._parts.options.timeouts.attempt_seconds):
                 reuse = await self._reuse(has_effect=request.operation.has_effect)
                 try:
                     await self._send(address, request, key, attempt)
@@ -85,8 +100,8 @@ class HttpLane:
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             attempt.fail(error)
         finally:
-            if attempt.opening is not None:
-                attempt.opening.end()
+            if attempt.permit is not None:
+                attempt.permit.end()
         if cancelled is not None:
             # Raised anew: the frames that it came through hold the request line, key and all.
             raise asyncio.CancelledError(*cancelled)
@@ -94,53 +109,169 @@ class HttpLane:
     async def _send(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        if self._room.opener.may_keep():
-            if self._kept is None:
-                self._kept = await self._room.opener.open(URL(self.origin), attempt)
-            if self._kept is not None:
-                await self._kept.exchange(request, address.target(request, key), key, attempt)
-                self._used_at = self._room.trust.now()
-                return
+        if self._raw is None and self._parts.opener.may_open():
+            self._raw = await self._parts.opener.open(URL(self.origin), attempt)
             if attempt.failure is not None:
                 return
-        self._close_kept()  # the session opens a connection of its own
+        if self._raw is not None and is_client_genuine():
+            await self._raw.exchange(request, address.target(request, key), key, attempt)
+            self._used_at = self._parts.trust.now()
+            return
+        self._close_raw()  # the session opens a connection of its own
         if self._sender is None:
-            self._sender = SessionSender(self.origin, self._room.options, self._room.openings)
+            self._sender = SessionSender(
+                self.origin, self._parts.options, self._parts.connect_limiter
+            )
         try:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
             return  # the sender has written what it was
-        self._used_at = self._room.trust.now()
+        self._used_at = self._parts.trust.now()
 
-    async def _reuse(self, *, has_effect: bool) -> Reuse | None:
+    async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
         """Close the open connection unless it can be trusted with the request."""
-        is_open = self._kept is not None or (self._sender and self._sender.has_connection)
+        is_open = self._raw is not None or (self._sender and self._sender.has_connection)
         if not is_open:
             return None
         if await self._is_still_open(has_effect=has_effect):
-            reuse = self._room.trust.reuse(self.origin, self._used_at, has_effect=has_effect)
+            reuse = self._parts.trust.reuse(self.origin, self._used_at, has_effect=has_effect)
             if reuse is not None:
                 return reuse
-        self._close_kept()
+        self._close_raw()
         if self._sender is not None and self._sender.has_connection:
             await self._sender.renew()
         return None
 
     async def _is_still_open(self, *, has_effect: bool) -> bool:
-        if self._kept is not None:
-            return self._kept.is_usable and (not has_effect or self._kept.is_silent())
+        if self._raw is not None:
+            return self._raw.is_usable and (not has_effect or self._raw.is_silent())
         if has_effect:
             await see_what_has_arrived()
         return True  # aiohttp itself replaces a connection that has ended
 
-    def _learn(self, reuse: Reuse, attempt: Attempt) -> None:
-        if attempt.answer is not None:
+    def _learn(self, reuse: "Reuse", attempt: Attempt) -> None:
+        if attempt.response is not None:
             reuse.answered()
         elif attempt.is_sent and attempt.is_unanswered:
             reuse.died()
         reuse.end()
 
-    def _close_kept(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+    def _close_raw(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()
+
+
+@attrs.define
+class _Origin:
+    """What the reused connections of one origin have shown.
+
+    Attributes:
+        answered_after: The longest idle time after which a request was answered; below 0 when
+            none was.
+        died_after: The shortest idle time after which one was lost.
+        died_at: When that was, the last time.
+        is_probing: Whether a request with an effect is out after a longer idle time than any
+            that was answered: a second one is not risked meanwhile.
+    """
+
+    answered_after: float = -1.0
+    died_after: float = float("inf")
+    died_at: float = float("-inf")
+    is_probing: bool = False
+
+
+class ConnectionTrust:
+    """Learns from each reused connection of one manager whether it was answered."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._origins: OrderedDict[str, _Origin] = OrderedDict()
+        self._answered = 0
+        self._died = 0
+
+    def reuse(self, origin: str, used_at: float, *, has_effect: bool) -> "Reuse | None":
+        """Return the record of a reuse, to be ended; None when the connection is not trusted.
+
+        Args:
+            origin: Where the connection leads.
+            used_at: When its last response was complete.
+            has_effect: Whether a lost request would leave an unknown outcome.
+        """
+        known, idle_seconds = self._origin(origin), self._clock.now() - used_at
+        is_probe = has_effect and idle_seconds > known.answered_after
+        if has_effect:
+            is_trusted = self._may_carry_effects(known, idle_seconds, is_probe=is_probe)
+        else:
+            is_trusted = self._may_carry_reads(known, idle_seconds)
+        if not is_trusted:
+            return None
+        known.is_probing |= is_probe
+        return Reuse(self, known, idle_seconds, is_probe=is_probe)
+
+    def _origin(self, origin: str) -> _Origin:
+        known = self._origins.get(origin)
+        if known is None:
+            known = self._origins[origin] = _Origin()
+            if len(self._origins) > _MAX_ORIGINS:
+                self._origins.popitem(last=False)
+        return known
+
+    def _may_carry_reads(self, known: _Origin, idle_seconds: float) -> bool:
+        is_forgiven = self._clock.now() - known.died_at >= _FORGIVEN_SECONDS
+        return idle_seconds < (_MAX_IDLE_SECONDS if is_forgiven else known.died_after)
+
+    def _may_carry_effects(self, known: _Origin, idle_seconds: float, *, is_probe: bool) -> bool:
+        return (
+            idle_seconds <= _TRUSTED_IDLE_SECONDS
+            and known.died_after == float("inf")
+            and not (is_probe and (known.is_probing or self._is_provider_closing))
+        )
+
+    @property
+    def _is_provider_closing(self) -> bool:
+        total = self._answered + self._died
+        return self._died >= _MIN_DEATHS and self._died * 100 >= total * _DEATHS_PER_CENT
+
+    def now(self) -> float:
+        """Return the time that `used_at` is to be given in."""
+        return self._clock.now()
+
+    def count_answered(self) -> None:
+        """Count a reuse that was answered, over all origins."""
+        self._answered += 1
+
+    def count_died(self) -> float:
+        """Count a reuse that was lost, and return the time."""
+        self._died += 1
+        return self._clock.now()
+
+
+class Reuse:
+    """One request over a connection that was used before."""
+
+    __slots__ = ("_idle_seconds", "_is_probe", "_origin", "_trust")
+
+    def __init__(
+        self, trust: ConnectionTrust, origin: _Origin, idle_seconds: float, *, is_probe: bool
+    ) -> None:
+        self._trust = trust
+        self._origin = origin
+        self._idle_seconds = idle_seconds
+        self._is_probe = is_probe
+
+    def answered(self) -> None:
+        """Note that a response began: the connection was still open at the server."""
+        origin = self._origin
+        origin.answered_after = max(origin.answered_after, self._idle_seconds)
+        self._trust.count_answered()
+
+    def died(self) -> None:
+        """Note that the connection was closed, or hung, before any response."""
+        self._origin.died_at = self._trust.count_died()
+        self._origin.died_after = min(self._origin.died_after, self._idle_seconds)
+
+    def end(self) -> None:
+        """Let the next request be tried, however this one has ended."""
+        if self._is_probe:
+            self._origin.is_probing = False

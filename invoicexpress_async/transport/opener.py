@@ -1,5 +1,6 @@
 """Opens the connections of one manager: aiohttp does the names, the TLS and the proxy."""
 
+import asyncio
 import contextlib
 import functools
 from typing import Final
@@ -9,15 +10,14 @@ from yarl import URL
 
 from invoicexpress_async.transport.attempt import Attempt
 from invoicexpress_async.transport.client_session import (
+    ConnectLimiter,
     TransportOptions,
     abandon_session,
     make_session,
 )
-from invoicexpress_async.transport.openings import Openings
-from invoicexpress_async.transport.raw_connection import KeptConnection, is_client_genuine
-from invoicexpress_async.transport.tls_buffer import shrink_read_buffer
+from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 
-_ANY_NUMBER: Final = 0  # the pool of lanes has the limit
+_ANY_NUMBER: Final = 0  # the pool of connections has the limit
 
 
 class _NothingSentError(Exception):
@@ -27,31 +27,31 @@ class _NothingSentError(Exception):
 class ConnectionOpener:
     """One session for all connections: it opens them, and sends nothing over them.
 
-    When a user's trace hooks or a mock are to see the requests, none is opened here: each lane
-    then sends through a session of its own.
+    When a user's trace hooks or a mock are to see the requests, none is opened here: each
+    connection then sends through a session of its own.
     """
 
-    def __init__(self, options: TransportOptions, openings: Openings) -> None:
+    def __init__(self, options: TransportOptions, connect_limiter: ConnectLimiter) -> None:
         self._options = options
-        self._openings = openings
+        self._connect_limiter = connect_limiter
         self._session: aiohttp.ClientSession | None = None
-        self._may_keep = True
+        self._may_open = True
 
-    def may_keep(self) -> bool:
+    def may_open(self) -> bool:
         """Whether connections are opened here, and kept without aiohttp's client."""
         if self._session is None:
             # Made at the first call: it belongs to the running event loop.
             self._session = make_session(self._options, _send_nothing, limit=_ANY_NUMBER)
             # Instrumentation gives every session its hooks.
-            self._may_keep = not self._session.trace_configs
-        return self._may_keep and is_client_genuine()
+            self._may_open = not self._session.trace_configs
+        return self._may_open and is_client_genuine()
 
-    async def open(self, origin: URL, attempt: Attempt) -> KeptConnection | None:
+    async def open(self, origin: URL, attempt: Attempt) -> RawConnection | None:
         """Open a connection; None if that failed, as `attempt` then says, or is not to be had."""
         if self._session is None:
             return None
-        attempt.opening = await self._openings.begin()
-        opened: list[KeptConnection] = []
+        attempt.permit = await self._connect_limiter.begin()
+        opened: list[RawConnection] = []
         with contextlib.suppress(_NothingSentError):  # as always
             await self._session.get(
                 origin,
@@ -63,7 +63,7 @@ class ConnectionOpener:
     async def _keep(
         self,
         attempt: Attempt,
-        opened: list[KeptConnection],
+        opened: list[RawConnection],
         request: aiohttp.ClientRequest,
         _: aiohttp.ClientHandlerType,
     ) -> aiohttp.ClientResponse:
@@ -75,18 +75,18 @@ class ConnectionOpener:
                 request, traces=[], timeout=session.timeout
             )
             shrink_read_buffer(connection.transport)
-            kept = KeptConnection.of(connection, request.headers)
-            if kept is None:
+            raw = RawConnection.of(connection, request.headers)
+            if raw is None:
                 connection.close()
-                self._may_keep = False
+                self._may_open = False
             else:
-                opened.append(kept)
+                opened.append(raw)
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             attempt.fail(error)
         raise _NothingSentError
 
     async def close(self) -> None:
-        """Close the session; the lanes have closed their connections."""
+        """Close the session; the connections have closed their connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -100,3 +100,20 @@ async def _send_nothing(
     _: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     raise _NothingSentError
+
+
+# The most that one TLS record can hold.
+_BUFFER_BYTES: Final = 16 * 1024
+_NEEDED: Final = ("max_size", "_ssl_buffer", "_ssl_buffer_view")
+
+
+def shrink_read_buffer(transport: asyncio.BaseTransport | None) -> None:
+    """Shrink the buffer of a connection that was just made, between two reads."""
+    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        return  # another loop may be reading into it at this moment, or has none
+    protocol = getattr(transport, "_ssl_protocol", None)
+    if all(hasattr(protocol, name) for name in _NEEDED):
+        buffer = bytearray(_BUFFER_BYTES)
+        protocol.max_size = _BUFFER_BYTES  # type: ignore[union-attr]  # of asyncio's sslproto
+        protocol._ssl_buffer = buffer  # type: ignore[union-attr]  # noqa: SLF001  # see above
+        protocol._ssl_buffer_view = memoryview(buffer)  # type: ignore[union-attr]  # noqa: SLF001  # see above

@@ -1,36 +1,40 @@
-"""The connections of one manager."""
+"""The connections of one manager: counted, lent to one request at a time, kept while idle."""
 
-from typing import TypeVar
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.transport.address import Address
-from invoicexpress_async.transport.attempt import Attempt
-from invoicexpress_async.transport.client_session import TransportOptions
-from invoicexpress_async.transport.connection import ConnectionRoom, HttpLane
-from invoicexpress_async.transport.lanes import LanePool
+from invoicexpress_async.transport.attempt import Address, Attempt
+from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
+from invoicexpress_async.transport.connection import (
+    ConnectionParts,
+    ConnectionTrust,
+    HttpConnection,
+)
 from invoicexpress_async.transport.opener import ConnectionOpener
-from invoicexpress_async.transport.openings import Openings
-from invoicexpress_async.transport.trust import ConnectionTrust
 
 T = TypeVar("T")
+C = TypeVar("C", bound="PooledConnection")
 
 
 class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        openings = Openings()
-        self._opener = ConnectionOpener(options, openings)
-        room = ConnectionRoom(
+        connect_limiter = ConnectLimiter()
+        self._opener = ConnectionOpener(options, connect_limiter)
+        parts = ConnectionParts(
             options=options,
-            openings=openings,
+            connect_limiter=connect_limiter,
             opener=self._opener,
             trust=ConnectionTrust(clock),
         )
-        self._lanes = LanePool(
-            lambda origin: HttpLane(origin, room),
+        self._pool = ConnectionPool(
+            lambda origin: HttpConnection(origin, parts),
             size=max_connections,
             clock=clock,
         )
@@ -38,27 +42,308 @@ class Transport:
     @property
     def connection_count(self) -> int:
         """The connections there are at the most, busy or idle."""
-        return self._lanes.count
+        return self._pool.count
 
     async def attempt(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
-        lane = self._lanes.take_at_once(address.origin)
-        if lane is None:
-            lane = await self._lanes.take(address.origin, address.account)
+        connection = self._pool.take_at_once(address.origin)
+        if connection is None:
+            connection = await self._pool.take(address.origin, address.account)
         try:
-            await lane.exchange(address, request, key, attempt)
+            await connection.exchange(address, request, key, attempt)
         finally:
-            self._lanes.give(lane)
+            self._pool.give(connection)
 
     def abandon(self) -> None:
         """Let go of the idle connections without waiting."""
         self._opener.abandon()
-        self._lanes.abandon()
+        self._pool.abandon()
 
     async def close(self) -> None:
         """Close all connections; every attempt must have ended."""
         # The opener first: it closes all connections together, and copes with a loop that is gone.
         await self._opener.close()
-        await self._lanes.close()
+        await self._pool.close()
+
+
+IDLE_SECONDS: Final = 15.0
+"""How long an unused connection is kept, which is also aiohttp's own default."""
+
+_MAX_VISITORS: Final = 100
+
+
+class ConnectionPool(Generic[C]):
+    """At most `size` connections over all origins, busy and idle together.
+
+    A connector that serves thousands of hosts bounds its busy connections only: its idle ones
+    pile up. Here a new origin takes the place of an idle connection, so that sockets never
+    outnumber `size`.
+
+    An idle connection is worth as much as its origin is likely to call again soon. Those of
+    visitors, of which nothing is known, are few: a job over thousands of accounts leaves no more
+    behind. An origin that comes back after its connection was closed becomes a regular, which is
+    kept while there is room: visitors go first.
+    """
+
+    def __init__(self, make: Callable[[str], C], *, size: int, clock: Clock) -> None:
+        self._make = make
+        self._size = size
+        self._clock = clock
+        self._slots = FairSemaphore(size)
+        self._count = 0
+        self._idle = IdleConnections[C](
+            max_visitors=min(size, _MAX_VISITORS), max_regulars=max(0, size - _MAX_VISITORS)
+        )
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    @property
+    def count(self) -> int:
+        """The connections there are, busy or idle."""
+        return self._count
+
+    def take_at_once(self, origin: str) -> C | None:
+        """Lend an idle connection of the origin, as `take` does, if no other call waits."""
+        if not self._idle.has(origin) or not self._slots.acquire_at_once():
+            return None
+        return self._idle.take(origin)
+
+    async def take(self, origin: str, account: str) -> C:
+        """Lend a connection to `account`; give it back with `give`."""
+        await self._slots.acquire(account)
+        try:
+            return self._idle.take(origin) or await self._open(origin)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def give(self, connection: C) -> None:
+        """Take a connection back: its request has ended, one way or another."""
+        if self._is_closed:
+            self._count -= 1
+            connection.abandon()
+            self._slots.release()
+            return
+        for leaving in self._idle.give(connection, self._clock.now()):
+            self._count -= 1
+            leaving.abandon()
+        self._slots.release()
+        self._schedule_sweep()
+
+    async def close(self) -> None:
+        """Close all idle connections, and the busy ones when they are given back."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._sweeping is not None:
+            await self._sweeping
+        await self.close_idle(0.0)
+
+    def abandon(self) -> None:
+        """Let go of all idle connections at once, as when their owner was forgotten."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while connection := self._idle.pop_oldest(self._clock.now()):
+            connection.abandon()
+            self._count -= 1
+
+    async def close_idle(self, seconds: float) -> None:
+        """Close the connections that have been idle for `seconds` or more."""
+        now = self._clock.now()
+        while connection := self._idle.pop_oldest(now, idle_seconds=seconds):
+            self._count -= 1
+            await connection.close()
+
+    async def _open(self, origin: str) -> C:
+        # This caller holds a slot and no connection: of `size` at least one is idle. It counts
+        # until its socket is closed, or two callers could both open in its place.
+        while self._count >= self._size and (
+            connection := self._idle.pop_oldest(self._clock.now())
+        ):
+            try:
+                await connection.close()
+            finally:
+                self._count -= 1
+        self._count += 1
+        try:
+            return self._make(origin)
+        except BaseException:
+            self._count -= 1
+            raise
+
+    def _schedule_sweep(self) -> None:
+        if self._sweeper is None:
+            loop = asyncio.get_running_loop()
+            self._sweeper = loop.call_later(IDLE_SECONDS, self._start_sweep)
+
+    def _start_sweep(self) -> None:
+        self._sweeper = None
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        await self.close_idle(IDLE_SECONDS)
+        self._sweeping = None
+        if len(self._idle):
+            self._schedule_sweep()
+
+
+# As long as servers commonly keep an idle connection: who comes back later needs a new one anyway.
+_REMEMBERED_SECONDS: Final = 60.0
+_MAX_REMEMBERED: Final = 10_000
+
+
+class PooledConnection(Protocol):
+    """One connection to one origin."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection at once."""
+
+    def abandon(self) -> None:
+        """Close it without waiting."""
+
+
+class IdleConnections(Generic[C]):
+    """Idle connections of visitors and of regulars, each oldest first.
+
+    Args:
+        max_visitors: The idle connections of origins of which nothing is known.
+        max_regulars: The origins that came back after their connection had been closed. Further
+            ones stay visitors: more regulars than connections would drive one another out in turn,
+            and none would find its connection again.
+    """
+
+    def __init__(self, *, max_visitors: int, max_regulars: int) -> None:
+        self._max_visitors = max_visitors
+        self._max_regulars = max_regulars
+        self._visitors: OrderedDict[C, float] = OrderedDict()  # with its idle-since
+        self._regulars: OrderedDict[C, float] = OrderedDict()
+        self._by_origin: dict[str, list[C]] = {}
+        self._regular_origins: set[str] = set()
+        self._closed_at: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._visitors) + len(self._regulars)
+
+    def has(self, origin: str) -> bool:
+        """Whether there is one of the origin."""
+        return origin in self._by_origin
+
+    def take(self, origin: str) -> C | None:
+        """Take out the connection of the origin that was used last."""
+        connections = self._by_origin.get(origin)
+        if not connections:
+            return None
+        connection = connections.pop()
+        if not connections:
+            del self._by_origin[origin]
+        if connection in self._visitors:
+            del self._visitors[connection]
+        else:
+            del self._regulars[connection]
+        return connection
+
+    def give(self, connection: C, now: float) -> list[C]:
+        """Put a connection in; return those that are no longer worth keeping."""
+        self._by_origin.setdefault(connection.origin, []).append(connection)
+        if self._is_regular(connection.origin, now):
+            self._regulars[connection] = now
+            return []
+        self._visitors[connection] = now
+        if len(self._visitors) <= self._max_visitors:
+            return []
+        return [self._pop(self._visitors, now)]
+
+    def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> C | None:
+        """Take out the visitor, else the regular, that has been idle longest, and so long."""
+        for connections in (self._visitors, self._regulars):
+            if connections and next(iter(connections.values())) <= now - idle_seconds:
+                return self._pop(connections, now)
+        return None
+
+    def _is_regular(self, origin: str, now: float) -> bool:
+        if origin in self._regular_origins:
+            return True
+        closed_at = self._closed_at.get(origin)
+        if closed_at is None or now - closed_at >= _REMEMBERED_SECONDS:
+            return False
+        if len(self._regular_origins) >= self._max_regulars:
+            return False
+        self._regular_origins.add(origin)
+        return True
+
+    def _pop(self, connections: OrderedDict[C, float], now: float) -> C:
+        connection, _ = connections.popitem(last=False)
+        of_origin = self._by_origin[connection.origin]
+        of_origin.remove(connection)
+        if not of_origin:
+            del self._by_origin[connection.origin]
+            self._regular_origins.discard(connection.origin)
+        self._remember(connection.origin, now)
+        return connection
+
+    def _remember(self, origin: str, now: float) -> None:
+        self._closed_at[origin] = now
+        self._closed_at.move_to_end(origin)
+        if len(self._closed_at) > _MAX_REMEMBERED:
+            self._closed_at.popitem(last=False)
+
+
+class FairSemaphore:
+    """At most `size` holders; freed slots go round the waiting accounts, one each in turn."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        # Thousands of one account may be cancelled together: each leaves at no cost.
+        self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
+
+    def acquire_at_once(self) -> bool:
+        """Take a slot if one is free and no other call waits; return whether it was."""
+        if self._free and not self._queues:
+            self._free -= 1
+            return True
+        return False
+
+    async def acquire(self, account: str) -> None:
+        """Wait for a slot and take it. Cancelling gives it on."""
+        if self.acquire_at_once():
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(account, OrderedDict())[turn] = None
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()  # the slot had been handed over in the same moment
+            else:
+                self._forget(account, turn)
+            raise
+
+    def release(self) -> None:
+        """Hand the slot to the first waiter of the account whose turn it is."""
+        while self._queues:
+            account, queue = self._queues.popitem(last=False)
+            turn, _ = queue.popitem(last=False)
+            if queue:
+                self._queues[account] = queue
+            # A cancelled one is passed over: its task has not run yet to leave the queue.
+            if not turn.cancelled():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _forget(self, account: str, turn: asyncio.Future[None]) -> None:
+        queue = self._queues.get(account)
+        if queue is None or turn not in queue:
+            return
+        del queue[turn]
+        if not queue:
+            del self._queues[account]

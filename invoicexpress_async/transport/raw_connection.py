@@ -2,11 +2,13 @@
 
 aiohttp makes the connection (names, TLS, proxies) and parses the responses. Its client between the
 two costs three quarters of a whole call: a request object, a response object, headers, cookies,
-timers and a pool, where a lane has one request at a time, always the same headers and its own
+timers and a pool, where a connection has one request at a time, always the same headers and its own
 deadline. What is sent is what the client would send, byte for byte; a test compares them.
 """
 
 import asyncio
+import functools
+import select
 from collections.abc import Callable, Mapping
 from typing import Final, Self, TypeVar
 
@@ -16,10 +18,8 @@ from aiohttp.connector import Connection
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
-from invoicexpress_async.transport.attempt import Attempt
+from invoicexpress_async.transport.attempt import Attempt, read_response
 from invoicexpress_async.transport.client_session import MAX_HEADER_BYTES, MAX_HEADERS
-from invoicexpress_async.transport.readable import watch
-from invoicexpress_async.transport.response import read_answer
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _PASSES_TO_CLOSE: Final = 2
 _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
 
 
-class KeptConnection:
+class RawConnection:
     """One connection, for one request at a time."""
 
     __slots__ = ("_connection", "_has_arrived", "_headers", "_loop", "_protocol")
@@ -120,13 +120,13 @@ class KeptConnection:
             attempt.is_unanswered = False
             while message.code in _INTERIM:
                 message, content = await protocol.read()
-            attempt.answer = await read_answer(message.code, message.headers, content, key)
+            attempt.response = await read_response(message.code, message.headers, content, key)
         except BaseException:
             self.close()
             raise
         if len(request.body) > _SURELY_SENT_BYTES:
             self.close()  # the response may have come before all was read: nothing may follow it
-        elif attempt.answer.problem is not None or protocol.should_close:
+        elif attempt.response.problem is not None or protocol.should_close:
             self.close()
 
     def _message(self, request: Request[T], target: Secret) -> bytes:
@@ -151,3 +151,16 @@ def _as_aiohttp_made_it(method: object) -> object | None:
 
 _REPLACED_BY_MOCKS: Final = "_request"
 _GENUINE: Final = _as_aiohttp_made_it(getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS))
+
+
+def watch(descriptor: int) -> Callable[[], object]:
+    """Return what says at once whether a read would give something: data, the end, or an error.
+
+    What it returns is true or false, and holds for as long as the socket is open.
+    """
+    if hasattr(select, "poll"):
+        # Unlike select(), it knows no highest descriptor.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return functools.partial(poll.poll, 0)
+    return lambda: select.select([descriptor], [], [], 0)[0]  # Windows has no poll

@@ -19,13 +19,13 @@ from scripted import row_of
 
 from invoicexpress_async import RateLimit, SessionManager
 from invoicexpress_async.call.limiter import AccountLimiter
-from invoicexpress_async.call.locks import KeyedLock
+from invoicexpress_async.call.realm import KeyedLock
 from invoicexpress_async.cli.views.audit import lines_of
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.sandbox import FaultServer
-from invoicexpress_async.transport.slots import FairSlots
+from invoicexpress_async.transport.pool import FairSemaphore
 
 FEW, MANY = 500, 4_000
 MOST_TIMES = 12  # 8 is linear, 64 is quadratic
@@ -111,7 +111,7 @@ async def test_waiters_of_one_shared_run_are_cancelled_in_linear_time(faulty: Fa
 @pytest.mark.fault(71)
 @pytest.mark.parametrize("kind", ["lock", "limiter", "slots"])
 async def test_waiters_in_a_queue_are_cancelled_in_linear_time(kind: str, clock: FakeClock) -> None:
-    lock, limiter, slots = KeyedLock(), AccountLimiter(RateLimit(1), clock), FairSlots(1)
+    lock, limiter, slots = KeyedLock(), AccountLimiter(RateLimit(1), clock), FairSemaphore(1)
     assert limiter.acquire_at_once()
     await slots.acquire("acme")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
-from invoicexpress_async.protocol.exchange import Answer, decipher
+from invoicexpress_async.protocol.exchange import Response, decipher
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.protocol.sequences import SequenceRequests
 
@@ -48,7 +48,7 @@ def mutate(body: bytes, changes: list[tuple[int, str, bytes]]) -> bytes:
 def test_a_mutated_body_is_a_value_or_one_of_our_errors(
     body: bytes, changes: list[tuple[int, str, bytes]], kind: int, status: int
 ) -> None:
-    answer = Answer(status=status, body=mutate(body, changes))
+    answer = Response(status=status, body=mutate(body, changes))
 
     try:
         result: object = decipher(KINDS[kind], answer, wall_seconds=0.0)

@@ -32,12 +32,12 @@ from invoicexpress_async import (
     UnknownSequenceError,
     UnprocessableError,
 )
+from invoicexpress_async.call.limiter import RetryBudget
 from invoicexpress_async.protocol.decision import (
     Action,
     Decision,
     Evidence,
     Operation,
-    RetryBudget,
     classify,
     decide,
     parse_retry_after,

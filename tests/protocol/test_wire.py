@@ -34,7 +34,7 @@ from invoicexpress_async import (
 )
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Answer, Request, decipher
+from invoicexpress_async.protocol.exchange import Request, Response, decipher
 
 WALL = 1_700_000_000.0
 
@@ -54,7 +54,7 @@ def answered(
     status: int, body: Any = b"", *, operation: Operation = Operation.GET, **headers: Any
 ) -> JsonValue:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = Answer(status=status, body=raw, **headers)
+    answer = Response(status=status, body=raw, **headers)
     return decipher(asked(operation), answer, wall_seconds=WALL)
 
 
@@ -295,7 +295,7 @@ def test_half_a_surrogate_pair_is_malformed_and_a_whole_one_is_a_character(
     monkeypatch: pytest.MonkeyPatch, *, is_sped_up: bool
 ) -> None:
     if not is_sped_up:
-        monkeypatch.setattr("invoicexpress_async.protocol.json.orjson", None)
+        monkeypatch.setattr("invoicexpress_async.protocol.exchange.orjson", None)
 
     assert answered(200, b'{"a":"\\uD83D\\ude00"}') == {"a": "\N{GRINNING FACE}"}
     for half in (b'{"a":"\\uD83D"}', b'{"\\ude00":1}', b'["\\ude00\\ud83d"]'):
@@ -356,7 +356,7 @@ def test_a_redirect_is_refused_and_only_its_host_is_told(
 def test_any_answer_is_a_payload_or_one_of_our_errors(
     status: int, body: bytes, content_type: str, header: str | None
 ) -> None:
-    answer = Answer(
+    answer = Response(
         status=status, body=body, content_type=content_type, retry_after=header, location=header
     )
     try:

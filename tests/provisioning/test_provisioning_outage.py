@@ -37,8 +37,8 @@ class StillClock:
         self.sleeps += 1
         await (asyncio.sleep(0) if seconds <= 0 else asyncio.Event().wait())
 
-    def timeout_at(self, when: float) -> asyncio.Timeout:
-        del when
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        del seconds
         return asyncio.timeout(None)
 
 

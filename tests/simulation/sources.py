@@ -29,8 +29,8 @@ class SimulatedClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def timeout_at(self, when: float) -> asyncio.Timeout:
-        return asyncio.timeout_at(when)
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from invoicexpress_async import (
     UnexpectedRedirectError,
 )
 from invoicexpress_async.config import Secret
-from invoicexpress_async.transport.address import KeyedUrl
+from invoicexpress_async.transport.session_sender import KeyedUrl
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

@@ -10,7 +10,7 @@ from conftest import ACCOUNT, API_KEY, LoopbackResolver
 from fakes import FakeClock
 
 from invoicexpress_async import OutcomeUnknownError, SequenceService, SessionManager
-from invoicexpress_async.transport.trust import ConnectionTrust
+from invoicexpress_async.transport.connection import ConnectionTrust
 
 _GAPS = (0.0, 0.0, 0.002, 0.004, 0.1, 0.5, 0.9, 0.95, 1.5, 1.9, 3.0, 4.9, 7.0, 9.9, 12.0, 0.3, 0.0)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 FILES: Final = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 # Run as a whole by test_docs_walkthroughs.py: commands that build on each other, and their output.

@@ -7,12 +7,11 @@ from fakes import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invoicexpress_async.transport.lanes import LanePool
-from invoicexpress_async.transport.slots import FairSlots
+from invoicexpress_async.transport.pool import ConnectionPool, FairSemaphore
 
 
 @attrs.define(eq=False)
-class FakeLane:
+class FakeConnection:
     origin: str
     is_closed: bool = False
 
@@ -26,17 +25,19 @@ class FakeLane:
         self.is_closed = True
 
 
-def pool(size: int, made: list[FakeLane], clock: FakeClock | None = None) -> LanePool[FakeLane]:
-    def make(origin: str) -> FakeLane:
-        lane = FakeLane(origin)
-        made.append(lane)
-        return lane
+def pool(
+    size: int, made: list[FakeConnection], clock: FakeClock | None = None
+) -> ConnectionPool[FakeConnection]:
+    def make(origin: str) -> FakeConnection:
+        connection = FakeConnection(origin)
+        made.append(connection)
+        return connection
 
-    return LanePool(make, size=size, clock=clock or FakeClock())
+    return ConnectionPool(make, size=size, clock=clock or FakeClock())
 
 
-async def test_an_idle_lane_of_the_origin_is_lent_again() -> None:
-    made: list[FakeLane] = []
+async def test_an_idle_connection_of_the_origin_is_lent_again() -> None:
+    made: list[FakeConnection] = []
     one = pool(4, made)
 
     first = await one.take("https://a", "a")
@@ -46,24 +47,24 @@ async def test_an_idle_lane_of_the_origin_is_lent_again() -> None:
 
     assert again is first
     await one.close()
-    assert all(lane.is_closed for lane in made)
+    assert all(connection.is_closed for connection in made)
 
 
-async def test_the_lane_that_was_idle_longest_makes_room_for_a_new_origin() -> None:
-    made: list[FakeLane] = []
+async def test_the_connection_that_was_idle_longest_makes_room_for_a_new_origin() -> None:
+    made: list[FakeConnection] = []
     one = pool(2, made)
     for origin in ("a", "b", "a"):
         one.give(await one.take(origin, origin))
 
     one.give(await one.take("c", "c"))
 
-    assert [lane.origin for lane in made if lane.is_closed] == ["b"]
+    assert [connection.origin for connection in made if connection.is_closed] == ["b"]
     assert one.count == 2
     await one.close()
 
 
 async def test_idle_lanes_are_closed_after_a_while_and_busy_ones_are_not() -> None:
-    made: list[FakeLane] = []
+    made: list[FakeConnection] = []
     clock = FakeClock()
     one = pool(4, made, clock)
     busy = await one.take("a", "a")
@@ -73,17 +74,17 @@ async def test_idle_lanes_are_closed_after_a_while_and_busy_ones_are_not() -> No
 
     await one.close_idle(15.0)
 
-    assert [lane.origin for lane in made if lane.is_closed] == ["b"]
+    assert [connection.origin for connection in made if connection.is_closed] == ["b"]
     one.give(busy)
     await one.close()
     assert one.count == 0
 
 
-async def test_a_lane_that_cannot_be_made_gives_its_slot_back() -> None:
-    def make(_: str) -> FakeLane:
+async def test_a_connection_that_cannot_be_made_gives_its_slot_back() -> None:
+    def make(_: str) -> FakeConnection:
         raise OSError("no more files")
 
-    one = LanePool(make, size=1, clock=FakeClock())
+    one = ConnectionPool(make, size=1, clock=FakeClock())
     for _ in range(3):
         with pytest.raises(OSError, match="no more files"):
             await one.take("a", "a")
@@ -94,19 +95,19 @@ async def test_a_lane_that_cannot_be_made_gives_its_slot_back() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 10_000))
 def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
-    made: list[FakeLane] = []
+    made: list[FakeConnection] = []
 
     async def scenario() -> None:
         chance, one = random.Random(seed), pool(size, made)
 
         async def call(origin: str) -> None:
-            lane = await one.take(origin, origin)
+            connection = await one.take(origin, origin)
             try:
                 await asyncio.sleep(0)
-                assert not lane.is_closed
+                assert not connection.is_closed
                 assert len([each for each in made if not each.is_closed]) <= size
             finally:
-                one.give(lane)
+                one.give(connection)
 
         tasks = [asyncio.create_task(call(chance.choice("abcdefgh"))) for _ in range(40)]
         for _ in range(20):
@@ -115,17 +116,17 @@ def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: in
         await asyncio.gather(*tasks, return_exceptions=True)
         last = await asyncio.gather(*(one.take("z", "z") for _ in range(size)))
         assert len(last) == size
-        for lane in last:
-            one.give(lane)
+        for connection in last:
+            one.give(connection)
         await one.close()
 
     asyncio.run(scenario())
 
-    assert all(lane.is_closed for lane in made)
+    assert all(connection.is_closed for connection in made)
 
 
 async def test_slots_go_round_the_accounts_that_wait() -> None:
-    slots, order = FairSlots(1), []
+    slots, order = FairSemaphore(1), []
     await slots.acquire("first")
 
     async def call(account: str) -> None:
@@ -145,7 +146,7 @@ async def test_slots_go_round_the_accounts_that_wait() -> None:
 @given(st.integers(1, 4), st.integers(0, 10_000))
 def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> None:
     async def scenario() -> None:
-        chance, slots, holders = random.Random(seed), FairSlots(size), 0
+        chance, slots, holders = random.Random(seed), FairSemaphore(size), 0
 
         async def call(account: str) -> None:
             nonlocal holders
@@ -170,12 +171,12 @@ def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> N
     asyncio.run(scenario())
 
 
-async def call(one: LanePool[FakeLane], origin: str) -> None:
+async def call(one: ConnectionPool[FakeConnection], origin: str) -> None:
     one.give(await one.take(origin, origin))
 
 
-async def test_origins_that_come_back_keep_their_lanes(clock: FakeClock) -> None:
-    made: list[FakeLane] = []
+async def test_origins_that_come_back_keep_their_connections(clock: FakeClock) -> None:
+    made: list[FakeConnection] = []
     one = pool(1_000, made, clock)
     origins = [f"origin-{number}" for number in range(800)]
 
@@ -191,22 +192,22 @@ async def test_origins_that_come_back_keep_their_lanes(clock: FakeClock) -> None
     await one.close()
 
 
-async def test_origins_that_never_come_back_leave_few_lanes(clock: FakeClock) -> None:
-    made: list[FakeLane] = []
+async def test_origins_that_never_come_back_leave_few_connections(clock: FakeClock) -> None:
+    made: list[FakeConnection] = []
     one = pool(1_000, made, clock)
 
     for number in range(3_000):
         await call(one, f"origin-{number}")
-        await call(one, f"origin-{number}")  # at once: the lane is still there
+        await call(one, f"origin-{number}")  # at once: the connection is still there
 
     assert len(made) == 3_000
     assert one.count == 100
-    assert sum(not lane.is_closed for lane in made) == 100
+    assert sum(not connection.is_closed for connection in made) == 100
     await one.close()
 
 
 async def test_more_regulars_than_lanes_do_not_drive_one_another_out(clock: FakeClock) -> None:
-    made: list[FakeLane] = []
+    made: list[FakeConnection] = []
     one = pool(300, made, clock)
     origins = [f"origin-{number}" for number in range(600)]
     for _ in range(3):
@@ -224,11 +225,11 @@ async def test_more_regulars_than_lanes_do_not_drive_one_another_out(clock: Fake
 
 
 async def test_a_visitor_goes_before_a_regular(clock: FakeClock) -> None:
-    made: list[FakeLane] = []
+    made: list[FakeConnection] = []
     one = pool(101, made, clock)
     for number in range(101):
         await call(one, f"origin-{number}")
-    await call(one, "origin-0")  # its lane was closed: it comes back, and stays
+    await call(one, "origin-0")  # its connection was closed: it comes back, and stays
     for number in range(200, 400):
         await call(one, f"origin-{number}")
 

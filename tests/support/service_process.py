@@ -22,7 +22,7 @@ from pathlib import Path
 import aiohttp
 import attrs
 
-EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @attrs.frozen(kw_only=True)

@@ -33,8 +33,9 @@ class FakeClock:
             self.ticker = asyncio.get_running_loop().create_task(self._tick())
         await future
 
-    def timeout_at(self, when: float) -> asyncio.Timeout:
+    def timeout(self, seconds: float) -> asyncio.Timeout:
         timeout = asyncio.timeout(None)
+        when = self._now + seconds
         heapq.heappush(self._timeouts, (when, next(self._order), timeout))
         return timeout
 
