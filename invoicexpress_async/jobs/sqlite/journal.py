@@ -22,7 +22,7 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
 )
-from invoicexpress_async.jobs.sqlite.batch import check_claim, find, rows_of, write
+from invoicexpress_async.jobs.sqlite.batch import find, rows_of
 from invoicexpress_async.jobs.sqlite.file import locate
 from invoicexpress_async.jobs.sqlite.lock import RunLock
 from invoicexpress_async.jobs.sqlite.statements import (
@@ -209,21 +209,19 @@ class SqliteJournal:
 
     def write(self, *changes: Change) -> Commit:
         """Change entries together, in the order of the calls."""
-        return self.writer.write(tuple(map(_dated, changes)))
+        return self.writer.write(changes)
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
         """Win the right to send, or return the entry of the one who has it."""
-        return await self.writer.claim(claim, tuple(map(_dated, changes)))
+        return await self.writer.claim(claim, changes)
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
         """Write the outcome of a claimed request, unless another has taken the claim over."""
-        if not changes:
-            return self.writer.settle(claim, state)
-        return self.writer.submit(lambda one: _settle(one, claim, state, changes))
+        return self.writer.settle(claim, state, changes)
 
     def observe(self, key: Key) -> Commit:
         """Write that what an intent requested was seen to exist, whichever process sent it."""
-        return self.writer.write((_dated(Change(INTENTS, key, {"state": JournalState.DONE})),))
+        return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
 
     def _check_folder(self) -> None:
         folder = self.path.absolute().parent
@@ -245,10 +243,6 @@ def _plan_values(table: Table, entry: Entry) -> tuple[object, ...]:
     return tuple(entry[name] for name in (*table.key, *(one.name for one in table.wish)))
 
 
-def _dated(change: Change) -> Change:
-    return change._replace(values={**change.values, "updated_at": time.time()})
-
-
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
     statements = plan(table)
     used = f"SELECT 1 FROM {table.name} LIMIT 1"  # noqa: S608  # a name of our own
@@ -265,10 +259,3 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
         )
     lost = tuple(tuple(map(str, row[:-1])) for row in connection.execute(statements.lost))
     return PlanChanges(counts=counts, first=tuple(first), lost=lost)
-
-
-def _settle(
-    connection: sqlite3.Connection, claim: Claim, state: JournalState, changes: Sequence[Change]
-) -> None:
-    check_claim(find(connection, INTENTS, [claim.key]).get(claim.key), claim)
-    write(connection, map(_dated, [Change(INTENTS, claim.key, {"state": state}), *changes]))

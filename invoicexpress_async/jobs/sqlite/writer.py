@@ -73,10 +73,6 @@ class GroupCommitWriter:
         await self._enqueue(Request(self._loop.create_future(), work=keep))
         return results[0]
 
-    def submit(self, work: Work[None]) -> Commit:
-        """Run it in the next transaction; what is returned is done when that is durable."""
-        return self._enqueue(Request(self._loop.create_future(), work=work))
-
     def write(self, changes: tuple[Change, ...]) -> Commit:
         """Change entries in the next transaction; what is returned is done when it is durable.
 
@@ -93,9 +89,10 @@ class GroupCommitWriter:
         await self._enqueue(request)
         return request.lost[0] if request.lost else None
 
-    def settle(self, claim: Claim, state: JournalState) -> Commit:
-        """Write what became of a claim in the next transaction, together with others."""
-        return self._enqueue(Request(self._loop.create_future(), claim=claim, state=state))
+    def settle(self, claim: Claim, state: JournalState, changes: tuple[Change, ...]) -> Commit:
+        """Write the outcome of a claim in the next transaction, with the changes it allows."""
+        done = self._loop.create_future()
+        return self._enqueue(Request(done, claim=claim, state=state, changes=changes))
 
     def _enqueue(self, request: Request) -> Commit:
         if self.failure is not None:
