@@ -1,5 +1,6 @@
 """When two names of series are the same, and when they only look so."""
 
+import functools
 import re
 import unicodedata
 from typing import Final
@@ -19,6 +20,8 @@ _MISREAD: Final = (
     (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE), "is a rounded number"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?"), "is a date with a time"),
 )
+# The rows of a file name few series, again and again.
+remember: Final = functools.lru_cache(maxsize=256)
 
 
 def canonical(serie: str) -> str:
@@ -26,6 +29,7 @@ def canonical(serie: str) -> str:
     return unicodedata.normalize("NFC", serie)
 
 
+@remember
 def fold(serie: str) -> str:
     """Return a name without everything that a person may overlook.
 
@@ -61,6 +65,7 @@ def _is_dash(character: str) -> bool:
     return unicodedata.category(character) == "Pd" or character == "\N{MINUS SIGN}"
 
 
+@remember
 def misread_in(serie: str) -> str | None:
     """Return what a spreadsheet, or a slip, made of a name that no person means; None otherwise.
 

@@ -181,7 +181,8 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
 
     def configured(self) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
         """Return name, number, id and code of the configured types, without their states."""
-        columns = zip(self._index, self._counts, self._counts[len(self._index) :], self._codes)
+        ids = self._counts[len(self._index) :]
+        columns = zip(self._index, self._counts, ids, self._codes, strict=False)
         return [
             (name, _whole(number), _whole(id_), code)
             for name, number, id_, code in columns

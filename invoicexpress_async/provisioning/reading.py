@@ -23,8 +23,9 @@ from invoicexpress_async.jobs.table_source import is_read_once
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
 
 # Spreadsheets write their truth values in the user's language.
-_TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
-_FALSE: Final = frozenset({"0", "false", "no", "não", "nao", "falso"})
+_TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
+_FALSE: Final = ("0", "false", "no", "não", "nao", "falso")
+_FLAGS: Final = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
 
 _ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
 _SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"
@@ -159,10 +160,12 @@ def _row(
     is_there = not isinstance(key, KeyReference) or key.problem() is None
     if is_there and name is not None and flag is not None:
         # Nearly every row is right, and checks itself; its own error shows what is in it.
-        with contextlib.suppress(ConfigurationError):
+        try:
             return PlanRow(
                 account=account, api_key=key, serie=name, is_default=flag, line=record.line
             )
+        except ConfigurationError:
+            pass
     found = [
         *_account_problems(account, key),
         _NO_SERIE if name is None else _problem(check_new_serie, name, _SERIE_PROBLEM),
@@ -221,10 +224,7 @@ def _account_problems(
 
 
 def _flag(text: str, *, default: bool) -> bool | None:
-    folded = text.casefold()
-    if folded in _TRUE | _FALSE:
-        return folded in _TRUE
-    return None if folded else default
+    return _FLAGS.get(text.casefold()) if text else default
 
 
 def _problem(check: Callable[[object], object], value: str, text: str) -> str | None:

@@ -1,10 +1,12 @@
 """`SqliteJournal`: intents and outcomes, durable before anything is sent."""
 
 import contextlib
+import json
+import operator
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
@@ -30,6 +32,7 @@ from invoicexpress_async.jobs.sqlite.statements import (
     definition,
     in_states,
     insert,
+    look_up,
     plan,
     select,
 )
@@ -152,7 +155,7 @@ class SqliteJournal:
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
         """Note some entries of the plan: key and wish."""
-        rows = [_plan_values(table, entry) for entry in entries]
+        rows = list(map(_plan_values(table), entries))
         await self.writer.run(lambda one: one.executemany(plan(table).add, rows))
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -173,7 +176,7 @@ class SqliteJournal:
         """Take one entry, key and wish, into the plan and return what is there."""
 
         def work(connection: sqlite3.Connection) -> Entry:
-            values = _plan_values(table, entry)
+            values = _plan_values(table)(entry)
             connection.execute(plan(table).enter_one, (*values, time.time()))
             key = table.key_of(entry)
             return find(connection, table, [key]).get(key, {})
@@ -184,8 +187,11 @@ class SqliteJournal:
         """Return the entries of these keys, in their order; every one must be there."""
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            found = find(connection, table, keys)
-            return [found.get(key, {}) for key in keys]
+            found = rows_of(connection.execute(look_up(table), (json.dumps(keys),)))
+            if len(found) == len(keys):
+                return found  # each is there, in the order of the keys
+            by_key = {table.key_of(entry): entry for entry in found}
+            return [by_key.get(key, {}) for key in keys]
 
         return await self.writer.run(work)
 
@@ -239,8 +245,8 @@ def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
     return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")}
 
 
-def _plan_values(table: Table, entry: Entry) -> tuple[object, ...]:
-    return tuple(entry[name] for name in (*table.key, *(one.name for one in table.wish)))
+def _plan_values(table: Table) -> Callable[[Entry], tuple[object, ...]]:
+    return operator.itemgetter(*table.key, *(one.name for one in table.wish))
 
 
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:

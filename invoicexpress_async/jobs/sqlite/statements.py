@@ -133,7 +133,8 @@ class PlanStatements:
     def begin(self) -> tuple[str, ...]:
         """What makes room for the plan."""
         drop = "DROP TABLE IF EXISTS temp.plan"
-        return drop, f"CREATE TEMP TABLE plan ({self._columns}, PRIMARY KEY ({self._key}))"
+        table = f"CREATE TEMP TABLE plan ({self._columns}, PRIMARY KEY ({self._key})) WITHOUT ROWID"
+        return drop, table
 
     @property
     def add(self) -> str:
@@ -149,7 +150,8 @@ class PlanStatements:
         return {
             "added": f"SELECT {self._key}, NULL AS state {added} WHERE old.state IS NULL "
             "OR NOT old.is_in_plan",
-            "removed": f"SELECT {self._key}, old.state {removed} WHERE new.rowid IS NULL "
+            "removed": f"SELECT {self._key}, old.state {removed} "
+            f"WHERE new.{self._table.key[0]} IS NULL "
             "AND old.is_in_plan",
             "changed": f"SELECT {self._key}, old.state {both} WHERE ({self._is_other}) "
             "AND old.is_in_plan",
