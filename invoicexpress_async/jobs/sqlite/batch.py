@@ -200,14 +200,16 @@ def _update(
 def _execute(connection: sqlite3.Connection, statement: Callable[[int], str], rows: _Rows) -> int:
     """Run a statement with the present time and all rows; return how many it has changed.
 
-    It is run for a power of two of rows at a time, so that SQLite knows most statements already.
+    It is made for a power of two of rows, so that SQLite knows most statements already; the last
+    rows of it are empty, and name no entry.
     """
-    changed, at = 0, 0
-    while left := len(rows) - at:
-        count = min(1 << (left.bit_length() - 1), _MAX_ROWS)
-        values = itertools.chain.from_iterable(rows[at : at + count])
-        changed += connection.execute(statement(count), (time.time(), *values)).rowcount
-        at += count
+    changed = 0
+    for at in range(0, len(rows), _MAX_ROWS):
+        some = rows[at : at + _MAX_ROWS]
+        count = 1 << (len(some) - 1).bit_length()
+        some += [(None,) * len(rows[0])] * (count - len(some))
+        values = (time.time(), *itertools.chain.from_iterable(some))
+        changed += connection.execute(statement(count), values).rowcount
     return changed
 
 

@@ -66,7 +66,7 @@ def win(rows: int) -> str:
     claimable = ", ".join(repr(state.value) for state in sorted(CLAIMABLE))
     return (
         f"INSERT INTO intents (updated_at, {', '.join(columns)}) SELECT ?, * FROM ({values}) "  # noqa: S608  # names of our own
-        f"WHERE true ON CONFLICT DO UPDATE SET {changes} "
+        f"WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET {changes} "
         f"WHERE intents.state IN ({claimable}) OR intents.token = excluded.replaced"
     )
 

@@ -23,6 +23,9 @@ from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
 
 T = TypeVar("T")
 
+# From one commit to the next. Without it, a job on a fast disk commits a few rows at a time, and
+# half as many commits are a tenth less of its processor time.
+_PERIOD_SECONDS: Final = 0.003
 # The log is some MiB then.
 _COMMITS_IN_A_CHECKPOINT: Final = 500
 
@@ -41,6 +44,7 @@ class GroupCommitWriter:
         self._gathered: Batch = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
+        self._handed_over_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
@@ -123,6 +127,7 @@ class GroupCommitWriter:
         batch, self._gathered = self._gathered, []
         self._is_busy = bool(batch)
         if batch:
+            self._handed_over_at = self._loop.time()
             self._hand_over(batch)
 
     def _hand_over(self, batch: Batch) -> None:
@@ -138,7 +143,8 @@ class GroupCommitWriter:
         else:
             for request, error in zip(batch, errors, strict=True):
                 _succeed([request]) if error is None else _fail([request], error)
-        self._flush()
+        # One that comes alone does not wait.
+        self._loop.call_at(self._handed_over_at + _PERIOD_SECONDS, self._flush)
 
     def _error(self, failure: str) -> JournalError:
         return JournalError(f"The journal {self._path} cannot be written: {failure}.")
