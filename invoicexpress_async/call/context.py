@@ -66,6 +66,7 @@ class Call:
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
+        is_claiming: Whether it waits for the journal to have that right.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -85,6 +86,7 @@ class Call:
     has_changed: bool = False
     intent: Intent | None = None
     claim: OpenClaim | None = None
+    is_claiming: bool = False
     on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
     request_id: str = ""
@@ -140,6 +142,8 @@ class Call:
                 SessionClosedError("The manager was closed during the call.")
             )
         text = "The deadline of the call has passed"
+        if self.active.is_claiming:
+            text += " before its intent was in the journal, and nothing of that was sent"
         if self.active.has_changed:
             text += "; what it had sent by then has taken effect"
         return self.attach_context(DeadlineExceededError(f"{text}."))

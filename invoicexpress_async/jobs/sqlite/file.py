@@ -14,7 +14,8 @@ from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
 _VERSION: Final = 2
-# A backup tool may hold the file for a moment; what holds it longer is reported.
+# A backup tool may hold the file for a moment. One that holds it longer keeps a run from opening
+# it; a run that has it open reports that, and tries again.
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """

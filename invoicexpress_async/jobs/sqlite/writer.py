@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import copy
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,6 +25,10 @@ from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
 
 T = TypeVar("T")
 
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
+
+# A backup or a look with another program ends in this time, and so does any usual deadline.
+_MAX_LOCKED_SECONDS: Final = 600.0
 # From one commit to the next. Without it, a job on a fast disk commits a few rows at a time, and
 # half as many commits are a tenth less of its processor time.
 _PERIOD_SECONDS: Final = 0.003
@@ -35,7 +41,8 @@ class GroupCommitWriter:
 
     Requests that come while one transaction is on its way to the disk go into the next one.
     The first failure is the last: nothing is written after it, since it is unknown what the
-    disk holds then.
+    disk holds then. A file that another program holds locked has not failed: it is waited for,
+    and who requests something waits as long as its own deadline allows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,6 +57,7 @@ class GroupCommitWriter:
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._is_last = False
+        self._is_closing = False
         self.failure: str | None = None
 
     async def open(self) -> None:
@@ -117,6 +125,7 @@ class GroupCommitWriter:
         """
         if self._thread.is_alive():
             self._is_last = is_last
+            self._is_closing = True
             self._flush()
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
@@ -166,7 +175,7 @@ class GroupCommitWriter:
             while (batch := self._batches.get()) is not None:
                 errors: list[Exception | None] = [broken] * len(batch)
                 if broken is None:
-                    errors = commit(connection, batch)
+                    errors = self._commit(connection, batch)
                     broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
                 self._call_in_loop(self._committed, batch, errors)
                 commits += 1
@@ -176,10 +185,28 @@ class GroupCommitWriter:
         finally:
             close(connection, is_last=self._is_last and broken is None)
 
+    def _commit(self, connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
+        """Commit a batch, as soon as no other program holds the file locked."""
+        began = time.monotonic()
+        errors = commit(connection, batch)
+        if _is_locked(errors):
+            _LOGGER.warning("The journal %s is locked by another program: waiting.", self._path)
+        while _is_locked(errors) and not self._is_closing:
+            if time.monotonic() - began > _MAX_LOCKED_SECONDS:
+                break
+            errors = commit(connection, batch)
+        return errors
+
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
         # The loop may have been closed under a run that was not closed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
+
+
+def _is_locked(errors: list[Exception | None]) -> bool:
+    # At the beginning of the transaction: once it has begun, nobody else can lock the file.
+    first = errors[0]
+    return isinstance(first, sqlite3.Error) and first.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def _succeed(batch: Batch) -> None:
