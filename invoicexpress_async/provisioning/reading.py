@@ -25,7 +25,7 @@ from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummar
 # Spreadsheets write their truth values in the user's language.
 _TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
 _FALSE: Final = ("0", "false", "no", "não", "nao", "falso")
-_FLAGS: Final = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+_FLAGS: Final[dict[str, bool]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 _ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
 _SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"

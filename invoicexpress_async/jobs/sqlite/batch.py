@@ -10,7 +10,7 @@ import itertools
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import attrs
@@ -197,7 +197,11 @@ def _update(
     statements.clear()
 
 
-def _execute(connection: sqlite3.Connection, statement: Callable[[int], str], rows: _Rows) -> int:
+def _execute(
+    connection: sqlite3.Connection,
+    statement: Callable[[int], str],
+    rows: Sequence[tuple[Value, ...]],
+) -> int:
     """Run a statement with the present time and all rows; return how many it has changed.
 
     It is made for a power of two of rows, so that SQLite knows most statements already; the last
@@ -205,7 +209,7 @@ def _execute(connection: sqlite3.Connection, statement: Callable[[int], str], ro
     """
     changed = 0
     for at in range(0, len(rows), _MAX_ROWS):
-        some = rows[at : at + _MAX_ROWS]
+        some = list(rows[at : at + _MAX_ROWS])
         count = 1 << (len(some) - 1).bit_length()
         some += [(None,) * len(rows[0])] * (count - len(some))
         values = (time.time(), *itertools.chain.from_iterable(some))
