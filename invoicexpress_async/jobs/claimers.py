@@ -45,3 +45,7 @@ def _started_at(pid: int) -> str:
         return ""
     # The name of the program, in brackets, may hold anything.
     return fields.rpartition(")")[2].split()[19]
+
+
+# At import, as `BOOT_ID`: it is read from a file, and the first token is wanted in an event loop.
+_process_of(os.getpid())

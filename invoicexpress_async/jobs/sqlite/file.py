@@ -52,8 +52,12 @@ def locate(path: str | os.PathLike[str]) -> Path:
     """Return where a journal is, whatever it is called: one file is one journal.
 
     Raises:
-        JournalError: it has several names (hard links), or is no file.
+        JournalError: it has several names (hard links), is no file, or its folder is not there.
     """
+    if not os.access(Path(os.fspath(path)).absolute().parent, os.X_OK):
+        # What is in it cannot even be looked at.
+        problem = "cannot be reached: make its folder, or get the permission to enter it"
+        raise JournalError(f"The journal {os.fspath(path)} {problem}. Nothing was sent.")
     # Absolute, so that SQLite does not take a name such as "file:job.db" for a URI.
     found = Path(os.fspath(path)).resolve()
     problem = ""

@@ -1,6 +1,5 @@
 """`SqliteJournal`: intents and outcomes, durable before anything is sent."""
 
-import contextlib
 import json
 import operator
 import os
@@ -25,8 +24,6 @@ from invoicexpress_async.jobs.journal import (
     Table,
 )
 from invoicexpress_async.jobs.sqlite.batch import find, rows_of
-from invoicexpress_async.jobs.sqlite.file import locate
-from invoicexpress_async.jobs.sqlite.lock import RunLock
 from invoicexpress_async.jobs.sqlite.statements import (
     create,
     definition,
@@ -59,8 +56,8 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
         self.path: Path = Path(os.fspath(path))
         self._is_shared = shared
+        self._is_open = False
         self._writer: GroupCommitWriter | None = None
-        self._lock: RunLock | None = None
 
     @property
     def label(self) -> str:
@@ -85,19 +82,17 @@ class SqliteJournal:
             JournalError: another run holds it; or it is no journal, of a newer version, damaged,
                 locked, or cannot be written.
         """
-        if self._lock is not None:
+        if self._is_open:
             raise JournalError(f"The journal {self.path} is open already.")
-        self._check_folder()
-        self.path = locate(self.path)
-        lock = RunLock(self.path, is_shared=self._is_shared)
-        writer = GroupCommitWriter(self.path)
+        self._is_open = True
+        writer = GroupCommitWriter(self.path, is_shared=self._is_shared)
         try:
             await writer.open()
         except BaseException:
+            self._is_open = False
             await writer.close()
-            lock.release()
             raise
-        self._writer, self._lock = writer, lock
+        self._writer, self.path = writer, writer.path
         return self
 
     async def __aexit__(
@@ -106,12 +101,9 @@ class SqliteJournal:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lock, self._lock = self._lock, None
-        with contextlib.ExitStack() as stack:
-            if lock is not None:
-                stack.callback(lock.release)
-            # It stays, to say to a run that still goes on that the journal was closed.
-            await self.writer.close(is_last=lock is None or lock.is_last)
+        self._is_open = False
+        # It stays, to say to a run that still goes on that the journal was closed.
+        await self.writer.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
@@ -228,13 +220,6 @@ class SqliteJournal:
     def observe(self, key: Key) -> Commit:
         """Write that what an intent requested was seen to exist, whichever process sent it."""
         return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
-
-    def _check_folder(self) -> None:
-        folder = self.path.absolute().parent
-        if not os.access(folder, os.X_OK):
-            # What is in it cannot even be looked at.
-            problem = "cannot be reached: make its folder, or get the permission to enter it"
-            raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
 
 
 def _all_names(table: Table) -> frozenset[str]:

@@ -21,7 +21,8 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
 )
 from invoicexpress_async.jobs.sqlite.batch import Batch, Request, Work, commit
-from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
+from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect, locate
+from invoicexpress_async.jobs.sqlite.lock import RunLock
 
 T = TypeVar("T")
 
@@ -39,14 +40,18 @@ _COMMITS_IN_A_CHECKPOINT: Final = 500
 class GroupCommitWriter:
     """Runs pieces of work on one connection, in order. A result is given after its commit.
 
+    All that touches the disk is in its thread, the opening and the closing too.
+
     Requests that come while one transaction is on its way to the disk go into the next one.
     The first failure is the last: nothing is written after it, since it is unknown what the
     disk holds then. A file that another program holds locked has not failed: it is waited for,
     and who requests something waits as long as its own deadline allows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
+        self.path: Path = path
+        """The file; resolved once it is open."""
+        self._is_shared = is_shared
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._gathered: Batch = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
@@ -56,7 +61,6 @@ class GroupCommitWriter:
         self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._is_last = False
         self._is_closing = False
         self.failure: str | None = None
 
@@ -117,14 +121,9 @@ class GroupCommitWriter:
             self._loop.call_soon(self._flush)
         return request.done
 
-    async def close(self, *, is_last: bool = False) -> None:
-        """Write what is waiting, and close the file; what is requested later fails.
-
-        Args:
-            is_last: Whether no other run has the file open.
-        """
+    async def close(self) -> None:
+        """Write what is waiting, and close the file; what is requested later fails."""
         if self._thread.is_alive():
-            self._is_last = is_last
             self._is_closing = True
             self._flush()
             self.failure = self.failure or "it was closed"
@@ -156,19 +155,24 @@ class GroupCommitWriter:
         self._loop.call_at(self._handed_over_at + _PERIOD_SECONDS, self._flush)
 
     def _error(self, failure: str) -> JournalError:
-        return JournalError(f"The journal {self._path} cannot be written: {failure}.")
+        return JournalError(f"The journal {self.path} cannot be written: {failure}.")
 
     def _run(self) -> None:
-        try:
-            connection = connect(self._path)
-        except Exception as error:  # noqa: BLE001  # it is raised in the event loop
-            self._call_in_loop(_fail, [self._opening], error)
-        else:
-            self._call_in_loop(_succeed, [self._opening])
-            self._serve(connection)
+        with contextlib.ExitStack() as stack:
+            try:
+                path = locate(self.path)
+                lock = RunLock(path, is_shared=self._is_shared)
+                stack.callback(lock.release)
+                connection = connect(path)
+            except Exception as error:  # noqa: BLE001  # it is raised in the event loop
+                self._call_in_loop(_fail, [self._opening], error)
+            else:
+                self.path = path
+                self._call_in_loop(_succeed, [self._opening])
+                self._serve(connection, lock)
         self._call_in_loop(self._ended.set)
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
+    def _serve(self, connection: sqlite3.Connection, lock: RunLock) -> None:
         broken: sqlite3.Error | None = None
         try:
             commits = 0
@@ -183,14 +187,14 @@ class GroupCommitWriter:
                     with contextlib.suppress(sqlite3.Error):  # the next commit says what is wrong
                         checkpoint(connection)
         finally:
-            close(connection, is_last=self._is_last and broken is None)
+            close(connection, is_last=broken is None and lock.is_last)
 
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
         """Commit a batch, as soon as no other program holds the file locked."""
         began = time.monotonic()
         errors = commit(connection, batch)
         if _is_locked(errors):
-            _LOGGER.warning("The journal %s is locked by another program: waiting.", self._path)
+            _LOGGER.warning("The journal %s is locked by another program: waiting.", self.path)
         while _is_locked(errors) and not self._is_closing:
             if time.monotonic() - began > _MAX_LOCKED_SECONDS:
                 break
