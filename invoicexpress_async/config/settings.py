@@ -113,6 +113,8 @@ def check_api_key(key: Secret) -> Secret:
 
 def _key_problem(key: Secret) -> str | None:
     value = key.reveal()
+    if value.isascii() and value.isprintable() and value.strip():
+        return None  # as nearly all
     if not value or value.isspace():
         return "is empty"
     if _has_control_characters(value):

@@ -1,6 +1,5 @@
 """From the records of a file to rows; problems are reported by line, and show no cell."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,13 @@ from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.jobs.table_source import is_read_once
-from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
+from invoicexpress_async.provisioning.row import (
+    AccountRow,
+    PlanRow,
+    PlanSummary,
+    RowConflicts,
+    Wish,
+)
 
 # Spreadsheets write their truth values in the user's language.
 _TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
@@ -69,6 +74,7 @@ class CsvRows:
     notes: tuple[str, ...]
     _state: tuple[int, ...] = attrs.field(alias="state")
     _kept: list[PlanRow] | None = attrs.field(alias="kept")
+    _conflicts: RowConflicts = attrs.field(alias="conflicts")
 
     @classmethod
     def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
@@ -81,14 +87,14 @@ class CsvRows:
         state = _state(path)
         table = _table(path, defaults, problems)
         kept = list[PlanRow]() if is_read_once(path) else None
-        with contextlib.closing(RowConflicts()) as conflicts:
-            for row in _rows(table, defaults, problems):
-                if kept is not None:
-                    kept.append(row)
-                if problem := conflicts.find(row):
-                    problems.add(row.line, problem)
-            problems.check()
-            summary = conflicts.summary()
+        conflicts = RowConflicts()
+        for row in _rows(table, defaults, problems):
+            if kept is not None:
+                kept.append(row)
+            if problem := conflicts.find(row):
+                problems.add(row.line, problem)
+        problems.check()
+        summary = conflicts.summary()
         if not summary.rows:
             raise ConfigurationError(f"{path} has a header and no rows.")
         return cls(
@@ -99,6 +105,7 @@ class CsvRows:
             notes=table.notes,
             state=state,
             kept=kept,
+            conflicts=conflicts,
         )
 
     def __len__(self) -> int:
@@ -113,6 +120,11 @@ class CsvRows:
         yield from _rows(_table(self.path, self.defaults, problems), self.defaults, problems)
         self._check_unchanged()
         problems.check()
+
+    def wishes(self) -> Iterator[Wish]:
+        """Yield what its rows request, without reading it again."""
+        self._check_unchanged()
+        yield from self._conflicts.wishes()
 
     def __contains__(self, row: object) -> bool:
         return any(one == row for one in self)
