@@ -133,8 +133,11 @@ class PlanStatements:
     def begin(self) -> tuple[str, ...]:
         """What makes room for the plan."""
         drop = "DROP TABLE IF EXISTS temp.plan"
-        table = f"CREATE TEMP TABLE plan ({self._columns}, PRIMARY KEY ({self._key})) WITHOUT ROWID"
-        return drop, table
+        # Of the same types as the table: SQLite compares others without its index.
+        kept = self._columns.split(", ")
+        columns = ", ".join(definition(one) for one in self._table.all_columns if one.name in kept)
+        key = f"PRIMARY KEY ({self._key})"
+        return drop, f"CREATE TEMP TABLE plan ({columns}, {key}) WITHOUT ROWID"
 
     @property
     def add(self) -> str:
@@ -170,8 +173,10 @@ class PlanStatements:
     @property
     def leave(self) -> str:
         """What takes the missing entries out of the plan."""
-        plan = f"SELECT {self._key} FROM temp.plan"  # noqa: S608  # as above
-        return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND ({self._key}) NOT IN ({plan})"  # noqa: S608, E501  # as above
+        # Not NOT IN: SQLite reads all of the plan for each entry that is not in it.
+        same = " AND ".join(f"new.{name} = {self._name}.{name}" for name in self._table.key)
+        plan = f"SELECT 1 FROM temp.plan AS new WHERE {same}"  # noqa: S608  # as above
+        return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND NOT EXISTS ({plan})"  # noqa: S608  # as above
 
     @property
     def enter(self) -> str:
