@@ -133,11 +133,8 @@ class PlanStatements:
     def begin(self) -> tuple[str, ...]:
         """What makes room for the plan."""
         drop = "DROP TABLE IF EXISTS temp.plan"
-        # Of the same types as the table: SQLite compares others without its index.
-        kept = self._columns.split(", ")
-        columns = ", ".join(definition(one) for one in self._table.all_columns if one.name in kept)
         key = f"PRIMARY KEY ({self._key})"
-        return drop, f"CREATE TEMP TABLE plan ({columns}, {key}) WITHOUT ROWID"
+        return drop, f"CREATE TEMP TABLE plan ({self._columns}, {key}) WITHOUT ROWID"
 
     @property
     def add(self) -> str:
