@@ -117,8 +117,9 @@ class GroupCommitWriter:
         self._gathered.append(request)
         if not self._is_busy:
             self._is_busy = True
-            # In the next turn of the loop: others of this one go with it.
-            self._loop.call_soon(self._flush)
+            # What nothing waits for to be sent goes with the next claim, if one comes soon.
+            is_urgent = request.work is not None or (request.claim and request.state is None)
+            self._loop.call_later(0.0 if is_urgent else _PERIOD_SECONDS, self._flush)
         return request.done
 
     async def close(self) -> None:
