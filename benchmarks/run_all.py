@@ -1,4 +1,4 @@
-"""All benchmarks with one command, in one table, and two drawings; under ten minutes.
+"""All benchmarks with one command, in one table, and two drawings; a quarter of an hour.
 
 `python benchmarks/run_all.py [folder of the drawings]`; without a folder, one is made.
 `python benchmarks/run_all.py --quick [folder]` is too short to be believed, and for tests.

@@ -3,8 +3,7 @@
 import sqlite3
 import weakref
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from invoicexpress_async.errors import ConfigurationError
 
@@ -26,17 +25,6 @@ class SeenLines:
         weakref.finalize(self, self._database.close)
         self._database.execute(_SCHEMA)
         self._database.execute("BEGIN")  # one transaction for all: it is never committed
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def enter(
         self, kind: str, first: str, second: str, line: int, *, detail: str | None = None
