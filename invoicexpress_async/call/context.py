@@ -40,9 +40,12 @@ class AccountContext:
         return self.address.account
 
     def with_options(
-        self, total_seconds: float | None, policy: RetryPolicy | None
+        self,
+        total_seconds: float | None = None,
+        policy: RetryPolicy | None = None,
+        claims: Claims | None = None,
     ) -> "AccountContext":
-        """Return the same with another deadline or policy; what is None stays."""
+        """Return the same with another deadline, policy or claims; what is None stays."""
         # By hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
         return AccountContext(
             address=self.address,
@@ -50,7 +53,7 @@ class AccountContext:
             total_seconds=total_seconds or self.total_seconds,
             policy=policy or self.policy,
             owner=self.owner,
-            claims=self.claims,
+            claims=claims or self.claims,
         )
 
 
