@@ -74,9 +74,12 @@ class AccountContext:
         )
 
     def with_options(
-        self, total_seconds: float | None, policy: RetryPolicy | None
+        self,
+        total_seconds: float | None = None,
+        policy: RetryPolicy | None = None,
+        claims: Claims | None = None,
     ) -> "AccountContext":
-        """Return the same with another deadline or policy; what is None stays."""
+        """Return the same with another deadline, policy or claims; what is None stays."""
         # By hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
         return AccountContext(
             address=self.address,
@@ -84,7 +87,7 @@ class AccountContext:
             total_seconds=total_seconds or self.total_seconds,
             policy=policy or self.policy,
             owner=self.owner,
-            claims=self.claims,
+            claims=claims or self.claims,
         )
 
 
@@ -100,6 +103,7 @@ class Call:
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
+        is_claiming: Whether it waits for the journal to have that right.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -120,6 +124,7 @@ class Call:
     has_changed: bool = False
     intent: Intent | None = None
     claim: OpenClaim | None = None
+    is_claiming: bool = False
     on_intent: IntentKeeper | None = None
     leader: "Call | None" = None
     request_id: str = ""
@@ -177,6 +182,8 @@ class Call:
                 SessionClosedError("The manager was closed during the call.")
             )
         text = "The deadline of the call has passed"
+        if self.active.is_claiming:
+            text += " before its intent was in the journal, and nothing of that was sent"
         if self.active.has_changed:
             text += "; what it had sent by then has taken effect"
         return self.attach_context(DeadlineExceededError(f"{text}."))

@@ -154,7 +154,9 @@ class Dispatcher:
         if claims is not None:
             # Read before: a process may be frozen when its claim is durable and before it knows.
             since = self.clock.uptime()
+            call.is_claiming = True
             other = await claims.claim(intent)
+            call.is_claiming = False
             if other is not None:
                 await call.persist_intent(other)
                 return other

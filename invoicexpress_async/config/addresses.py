@@ -21,7 +21,7 @@ _ACCOUNT_URL: Final = re.compile(
 
 def account_name_in(text: str) -> str:
     """Return the account's name in the address of its pages, or the text when it is none."""
-    found = _ACCOUNT_URL.fullmatch(text.strip())
+    found = _ACCOUNT_URL.fullmatch(text.strip()) if "." in text else None
     return found[1] if found else text
 
 

@@ -20,12 +20,15 @@ _MISREAD: Final = (
     (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE), "is a rounded number"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?"), "is a date with a time"),
 )
+# The rows of a file name few series, again and again.
+remember: Final = functools.lru_cache(maxsize=256)
 
 
 canonical: Final = functools.partial(unicodedata.normalize, "NFC")
 """Returns the one form of a name that Unicode has in several: a server may store it (NFC)."""
 
 
+@remember
 def fold(serie: str) -> str:
     """Return a name without everything that a person may overlook.
 
@@ -61,6 +64,7 @@ def _is_dash(character: str) -> bool:
     return unicodedata.category(character) == "Pd" or character == "\N{MINUS SIGN}"
 
 
+@remember
 def misread_in(serie: str) -> str | None:
     """Return what a spreadsheet, or a slip, made of a name that no person means; None otherwise.
 

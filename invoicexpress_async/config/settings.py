@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 import attrs
 
-from invoicexpress_async.config.serie_names import invisible_in, misread_in
+from invoicexpress_async.config.serie_names import invisible_in, misread_in, remember
 from invoicexpress_async.errors import ConfigurationError
 
 ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
@@ -107,6 +107,8 @@ def check_api_key(key: Secret) -> Secret:
 
 def _key_problem(key: Secret) -> str | None:
     value = key.reveal()
+    if value.isascii() and value.isprintable() and value.strip():
+        return None  # as nearly all
     if not value or value.isspace():
         return "is empty"
     if _has_control_characters(value):
@@ -150,22 +152,23 @@ def check_serie(serie: object) -> str:
     """
     if not isinstance(serie, str):
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
-    if not serie or serie.isspace():
-        raise ConfigurationError("The serie is empty.")
-    if len(serie) > _MAX_SERIE_CHARACTERS:
-        raise ConfigurationError(
-            f"The serie {serie!r:.80} has {len(serie)} characters; the tax authority takes "
-            f"{_MAX_SERIE_CHARACTERS}."
-        )
-    if serie.isascii() and serie.isprintable():
-        return serie
-    if _has_control_characters(serie):
-        raise ConfigurationError(f"The serie {serie!r} has a control character in it.")
-    if invisible := invisible_in(serie):
-        raise ConfigurationError(
-            f"The serie {serie!r} has an invisible character in it, {invisible}."
-        )
+    if problem := _serie_problem(serie):
+        raise ConfigurationError(f"The serie {problem}.")
     return serie
+
+
+@remember
+def _serie_problem(serie: str) -> str | None:
+    if not serie or serie.isspace():
+        return "is empty"
+    if len(serie) > _MAX_SERIE_CHARACTERS:
+        count, most = len(serie), _MAX_SERIE_CHARACTERS
+        return f"{serie!r:.80} has {count} characters; the tax authority takes {most}"
+    if _has_control_characters(serie):
+        return f"{serie!r} has a control character in it"
+    if invisible := invisible_in(serie):
+        return f"{serie!r} has an invisible character in it, {invisible}"
+    return None
 
 
 def check_new_serie(serie: object) -> str:

@@ -3,14 +3,20 @@
 import os
 import uuid
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 from invoicexpress_async.jobs.timestamps import BOOT_ID
+
+_NUMBERS: Final = count(1)
 
 
 def new_token() -> str:
     """Return a unique token."""
-    return f"{_process()}/{uuid.uuid4().hex}"
+    # The random part tells processes apart where the system does not; a UUID for each would be
+    # expensive.
+    return f"{_process_of(os.getpid())}/{next(_NUMBERS)}"
 
 
 def is_dead(token: str) -> bool:
@@ -28,11 +34,7 @@ def is_dead(token: str) -> bool:
 
 @cache
 def _process_of(pid: int) -> str:
-    return f"{BOOT_ID}:{pid}:{_started_at(pid)}"
-
-
-def _process() -> str:
-    return _process_of(os.getpid())
+    return f"{BOOT_ID}:{pid}:{_started_at(pid)}/{uuid.uuid4().hex[:16]}"
 
 
 def _started_at(pid: int) -> str:

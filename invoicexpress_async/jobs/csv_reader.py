@@ -176,28 +176,37 @@ class CsvReader:
                 )
 
     def _record(self, line: int, columns: list[str], cells: list[str]) -> CsvRecord | None:
-        values = [cell.strip() for cell in cells]
+        # A million rows pass here: what only few of them need is looked at for these alone.
+        values = list(map(str.strip, cells))
         if not any(values):
             return None
-        # Spreadsheets end some rows with empty cells that the header does not have, and others
-        # before the last cells, when these are empty.
-        while len(values) > len(columns) and not values[-1]:
-            values.pop()
-        absent = columns[len(values) :]
-        if len(values) > len(columns) or not set(absent).isdisjoint(self.required):
-            self.problems.add(line, f"{len(values)} fields where the header has {len(columns)}")
-            return None
-        if [_normal(value) for value in values] == columns[: len(values)]:
-            self.problems.add(line, "the header again: leave it out")
-            return None
-        values += [""] * len(absent)
-        if wrong := self._unreadable(columns, values):
+        wrong = "" if len(values) == len(columns) else self._fit(columns, values)
+        if _normal(values[0]) == columns[0] and [*map(_normal, values)] == columns:
+            wrong = "the header again: leave it out"
+        if not wrong and (self.is_windows or FORMULA in values):
+            wrong = self._unreadable(columns, values)
+        if wrong:
             self.problems.add(line, wrong)
             return None
-        for at, name in enumerate(columns):
-            if name in self.exact and values[at]:
-                values[at] = cells[at]
-        return CsvRecord(line=line, cells=dict(zip(columns, values, strict=True)))
+        found = dict(zip(columns, values, strict=True))
+        for name in self.exact:
+            if found.get(name):
+                found[name] = cells[columns.index(name)]
+        return CsvRecord(line=line, cells=found)
+
+    def _fit(self, columns: list[str], values: list[str]) -> str:
+        """Give a row as many cells as the header has; return why that is not right."""
+        # Spreadsheets end some rows with empty cells that the header does not have, and others
+        # before the last cells, when these are empty.
+        count = len(values)
+        while count > len(columns) and not values[count - 1]:
+            count -= 1
+        absent = columns[count:]
+        is_header = [*map(_normal, values[:count])] == columns[:count]
+        if count > len(columns) or not set(absent).isdisjoint(self.required):
+            return f"{count} fields where the header has {len(columns)}"
+        values[count:] = [""] * len(absent)
+        return "the header again: leave it out" if is_header else ""
 
     def _unreadable(self, columns: list[str], values: list[str]) -> str:
         known = {*self.required, *self.optional}

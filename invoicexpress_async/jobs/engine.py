@@ -16,7 +16,7 @@ from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker, OutageError
 from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.scheduler import Scheduler
 from invoicexpress_async.jobs.settings import RunSettings
-from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -176,11 +176,17 @@ class Engine(Generic[Item, Outcome]):
 
     async def _wait_until(self, commit: Commit | None) -> None:
         """Wait until an outcome is durable; a journal that fails ends the run."""
-        if commit is not None:
-            try:
-                await commit
-            except JournalError as error:
-                self._end(error)
+        if commit is None:
+            return
+        try:
+            if not commit.done():
+                async with self.stop.row():
+                    await asyncio.shield(commit)
+            commit.result()
+        except JournalError as error:
+            self._end(error)
+        except RowCutOffError:
+            self._end(JournalError("The run was stopped before its outcomes were in the journal."))
 
     def _judge(self, item: Item, outcome: Outcome) -> None:
         was_open = self.breaker.is_open

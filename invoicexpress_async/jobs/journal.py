@@ -55,7 +55,7 @@ class Column(NamedTuple):
     kind: type[str] | type[int] | type[float]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Table:
     """A table of a journal. A column that an older journal lacks is added to it.
 

@@ -179,6 +179,17 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
         ids = self._counts[len(self._index) :]
         return [code for code, id_ in zip(self._codes, ids, strict=True) if id_ and id_ != "0"]
 
+    def configured(self) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
+        """Return name, number, id and code of the configured types, without their states."""
+        ids = self._counts[len(self._index) :]
+        columns = zip(self._index, self._counts, ids, self._codes, strict=False)
+        return [
+            # Nearly all are numbers already, and to call for each would be half of the price.
+            (name, number if type(number) is int else _whole(number), _whole(id_), code)
+            for name, number, id_, code in columns
+            if id_ and id_ != "0"
+        ]
+
     def __contains__(self, name: object) -> bool:
         return name in self._index
 
@@ -202,6 +213,19 @@ def _configured_codes(
     if type(documents) is DocumentColumns:
         return documents.configured_codes()
     return [state.validation_code for state in documents.values() if state.is_configured]
+
+
+def configured_documents(
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
+    """Return name, number, id and validation code of the types that are configured."""
+    if type(documents) is DocumentColumns:
+        return documents.configured()
+    return [
+        (name, state.number, state.sequence_id, state.validation_code)
+        for name, state in documents.items()
+        if state.is_configured
+    ]
 
 
 def _read_only_documents(

@@ -45,7 +45,7 @@ def read_standings(path: str | os.PathLike[str]) -> Mapping[str, CompanyStanding
         return MappingProxyType({})
     with JournalFile(Path(path)) as file:
         entries = file.entries(COMPANIES)
-    return MappingProxyType({str(entry["fiscal_id"]): _standing(entry) for entry in entries})
+        return MappingProxyType({str(entry["fiscal_id"]): _standing(entry) for entry in entries})
 
 
 def _standing(entry: Entry) -> CompanyStanding:

@@ -171,7 +171,7 @@ async def sync_plan(
     """
     await journal.open()
     await journal.begin_plan()
-    async for chunk in _chunks(plan.rows):
+    async for chunk in _chunks(plan.wishes(), is_file=isinstance(plan.rows, CsvRows)):
         if stop.is_requested:
             return ()  # a million rows take longer than a stop may
         await journal.add_to_plan(chunk)
@@ -191,7 +191,7 @@ async def row_tasks(plan: Plan, journal: RowJournal | None) -> AsyncIterator[Row
             yield task
         return
     if journal is None:
-        async for chunk in _chunks(plan.rows):
+        async for chunk in _chunks(plan.rows, is_file=isinstance(plan.rows, CsvRows)):
             for row in filter(plan.is_chosen, chunk):
                 yield RowTask(row=row)
         return
@@ -210,7 +210,7 @@ async def _looked_up(
     only: frozenset[Key] | None = None,
     but: frozenset[Key] = frozenset(),
 ) -> AsyncIterator[RowTask]:
-    async for chunk in _chunks(plan.rows):
+    async for chunk in _chunks(plan.rows, is_file=isinstance(plan.rows, CsvRows)):
         wanted = [
             row
             for row in filter(plan.is_chosen, chunk)
@@ -243,10 +243,9 @@ def _refusal(row: PlanRow, problem: str) -> ConfigurationError:
     return ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
 
 
-async def _chunks(rows: Iterable[T]) -> AsyncIterator[list[T]]:
+async def _chunks(rows: Iterable[T], *, is_file: bool) -> AsyncIterator[list[T]]:
     iterator = iter(rows)
     # A disk may be slow. Rows of the caller's own making may want the caller's thread.
-    is_file = isinstance(rows, CsvRows)
     while True:
         piece = islice(iterator, _CHUNK)
         chunk = await asyncio.to_thread(list, piece) if is_file else list(piece)

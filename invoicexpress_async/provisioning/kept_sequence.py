@@ -2,20 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from invoicexpress_async.models.sequence import DocumentSequenceState, DocumentType, Sequence
+from invoicexpress_async.models.sequence import (
+    DocumentSequenceState,
+    DocumentType,
+    Sequence,
+    configured_documents,
+)
+
+# `json.dumps` makes one for each call.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def dump_sequence(sequence: Sequence) -> str:
     """Return a sequence as the text that a journal keeps."""
-    documents = {
-        str(name): [state.number, state.sequence_id, state.validation_code]
-        for name, state in sequence.documents.items()
-        if state.is_configured
-    }
-    kept = [sequence.id, sequence.serie, int(sequence.is_default), documents]
-    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
+    documents = {name: state for name, *state in configured_documents(sequence.documents)}
+    return _ENCODER.encode([sequence.id, sequence.serie, int(sequence.is_default), documents])
 
 
 def load_sequence(text: str) -> Sequence:

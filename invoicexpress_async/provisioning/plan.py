@@ -1,7 +1,7 @@
 """What is to be done: rows that were checked before anything is sent."""
 
 import os
-from collections.abc import AsyncIterable, Collection, Iterable
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import attrs
@@ -11,7 +11,7 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.provisioning.given_rows import GivenRow, given_rows, given_stream
 from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
-from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, summarise
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, Wish, summarise
 
 
 def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
@@ -121,6 +121,11 @@ class Plan:
         A pilot of five accounts has the journal of all: the rest is run later with the whole plan.
         """
         return attrs.evolve(self, accounts=frozenset(accounts))
+
+    def wishes(self) -> Iterator[Wish | PlanRow]:
+        """Yield what the journal is to have of each row, which needs no key."""
+        rows = self.rows
+        return rows.wishes() if isinstance(rows, CsvRows) else iter(rows)
 
     def is_chosen(self, row: PlanRow) -> bool:
         """Whether a row is run."""

@@ -1,6 +1,5 @@
 """From the records of a file to rows; problems are reported by line, and show no cell."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -20,11 +19,18 @@ from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.jobs.table_source import is_read_once
-from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, RowConflicts
+from invoicexpress_async.provisioning.row import (
+    AccountRow,
+    PlanRow,
+    PlanSummary,
+    RowConflicts,
+    Wish,
+)
 
 # Spreadsheets write their truth values in the user's language.
-_TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
-_FALSE: Final = frozenset({"0", "false", "no", "não", "nao", "falso"})
+_TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
+_FALSE: Final = ("0", "false", "no", "não", "nao", "falso")
+_FLAGS: Final[dict[str, bool]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 _ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
 _SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"
@@ -68,6 +74,7 @@ class CsvRows:
     notes: tuple[str, ...]
     _state: tuple[int, ...] = attrs.field(alias="state")
     _kept: list[PlanRow] | None = attrs.field(alias="kept")
+    _conflicts: RowConflicts = attrs.field(alias="conflicts")
 
     @classmethod
     def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
@@ -80,14 +87,14 @@ class CsvRows:
         state = _state(path)
         table = _table(path, defaults, problems)
         kept = list[PlanRow]() if is_read_once(path) else None
-        with contextlib.closing(RowConflicts()) as conflicts:
-            for row in _rows(table, defaults, problems):
-                if kept is not None:
-                    kept.append(row)
-                if problem := conflicts.find(row):
-                    problems.add(row.line, problem)
-            problems.check()
-            summary = conflicts.summary()
+        conflicts = RowConflicts()
+        for row in _rows(table, defaults, problems):
+            if kept is not None:
+                kept.append(row)
+            if problem := conflicts.find(row):
+                problems.add(row.line, problem)
+        problems.check()
+        summary = conflicts.summary()
         if not summary.rows:
             raise ConfigurationError(f"{path} has a header and no rows.")
         return cls(
@@ -98,6 +105,7 @@ class CsvRows:
             notes=table.notes,
             state=state,
             kept=kept,
+            conflicts=conflicts,
         )
 
     def __len__(self) -> int:
@@ -112,6 +120,11 @@ class CsvRows:
         yield from _rows(_table(self.path, self.defaults, problems), self.defaults, problems)
         self._check_unchanged()
         problems.check()
+
+    def wishes(self) -> Iterator[Wish]:
+        """Yield what its rows request, without reading it again."""
+        self._check_unchanged()
+        yield from self._conflicts.wishes()
 
     def __contains__(self, row: object) -> bool:
         return any(one == row for one in self)
@@ -159,10 +172,12 @@ def _row(
     is_there = not isinstance(key, KeyReference) or key.problem() is None
     if is_there and name is not None and flag is not None:
         # Nearly every row is right, and checks itself; its own error shows what is in it.
-        with contextlib.suppress(ConfigurationError):
+        try:
             return PlanRow(
                 account=account, api_key=key, serie=name, is_default=flag, line=record.line
             )
+        except ConfigurationError:
+            pass
     found = [
         *_account_problems(account, key),
         _NO_SERIE if name is None else _problem(check_new_serie, name, _SERIE_PROBLEM),
@@ -221,10 +236,7 @@ def _account_problems(
 
 
 def _flag(text: str, *, default: bool) -> bool | None:
-    folded = text.casefold()
-    if folded in _TRUE | _FALSE:
-        return folded in _TRUE
-    return None if folded else default
+    return _FLAGS.get(text.casefold()) if text else default
 
 
 def _problem(check: Callable[[object], object], value: str, text: str) -> str | None:

@@ -21,6 +21,9 @@ from invoicexpress_async.session import SessionManager
 
 # A failure without effect, each of them after the retries of its calls.
 RETRY_AFTER_SECONDS: Final = (2.0, 8.0)
+# So many lists in a row that cannot be believed, each after the longest wait of the schedule: more
+# would end no differently.
+_MAX_UNBELIEVED: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +82,9 @@ class ReschedulePolicy:
             return now
         if task.reads < len(self.schedule):
             return max(now, task.unknown_since + self.schedule[task.reads])
+        if task.unbelieved > _MAX_UNBELIEVED:
+            _explain_end(outcome)
+            return None
         return None if resend_in is None else now + resend_in
 
     def _resend_in(self, task: RowTask, outcome: RowOutcome) -> float | None:
@@ -90,13 +96,21 @@ class ReschedulePolicy:
         since_send = task.sent_at().seconds_until(now)
         if since_send < needed:
             return needed - since_send
-        if outcome.state is RowState.ABSENT and task.absent_since is None:
-            task.absent_since = now
-        if task.absent_since is None:
+        if outcome.state is not RowState.ABSENT:
+            task.unbelieved += not self.breaker.is_open
             return self.schedule[-1] if self.schedule else needed
+        task.unbelieved = 0
+        task.absent_since = task.absent_since or now
         since_absent = task.absent_since.seconds_until(now)
-        task.resend_allowed = outcome.state is RowState.ABSENT and since_absent >= needed
+        task.resend_allowed = since_absent >= needed
         return max(needed - since_absent, 0.0)
+
+
+def _explain_end(outcome: RowOutcome) -> None:
+    error = outcome.error
+    if error is not None:
+        text = f"{_MAX_UNBELIEVED} lists in a row could not be believed: it was not sent again."
+        error.args = (f"{error.args[0]} {text}", *error.args[1:])
 
 
 def is_transient(error: InvoiceXpressError) -> bool:

@@ -2,7 +2,8 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import attrs
 
@@ -85,6 +86,14 @@ class PlanSummary:
     default_series: tuple[str, ...] = ()
 
 
+class Wish(NamedTuple):
+    """What a plan requests for one row; a `PlanRow` has the same, and a key."""
+
+    account: str
+    serie: str
+    is_default: bool
+
+
 class RowConflicts:
     """The rows seen so far, to find those that cannot both be meant. Close it in the end."""
 
@@ -96,7 +105,8 @@ class RowConflicts:
     def find(self, row: PlanRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
         # Names that only look the same would be refused by `ensure` one by one.
-        earlier = self._seen.enter("row", row.account, fold(row.serie), row.line)
+        detail = f"{row.is_default:d}{row.serie}"
+        earlier = self._seen.enter("row", row.account, fold(row.serie), row.line, detail=detail)
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
         self._series[row.serie] += 1
@@ -107,6 +117,11 @@ class RowConflicts:
             return f"a second default for the account of {_where(earlier)}"
         self._defaults[row.serie] += 1
         return None
+
+    def wishes(self) -> Iterator[Wish]:
+        """Yield what the rows seen request, in the order of their names."""
+        for account, detail in self._seen.details("row"):
+            yield Wish(account, detail[1:], detail[0] == "1")
 
     def summary(self) -> PlanSummary:
         """Count the rows seen."""

@@ -31,7 +31,7 @@ from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.provisioning.report import RowOutcome
-from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.row import PlanRow, Wish
 
 ROWS: Final = Table(
     name="rows",
@@ -119,7 +119,7 @@ class RowJournal:
         """Begin to compare a plan with the journal."""
         await self._journal.begin_plan(ROWS)
 
-    async def add_to_plan(self, rows: Iterable[PlanRow]) -> None:
+    async def add_to_plan(self, rows: Iterable[PlanRow | Wish]) -> None:
         """Note some rows of the plan."""
         await self._journal.add_to_plan(ROWS, [self._wish(row) for row in rows])
 
@@ -230,7 +230,7 @@ class RowJournal:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
-    def _wish(self, row: PlanRow) -> Entry:
+    def _wish(self, row: PlanRow | Wish) -> Entry:
         return {
             "account": row.account,
             "serie": row.serie,

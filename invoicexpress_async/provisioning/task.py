@@ -25,6 +25,7 @@ class RowTask:
         unknown_since: When this run first saw that the outcome is not known, on its clock.
         reads: How many times it has been looked up since.
         absent_since: When a complete list first did not show it, late enough to count.
+        unbelieved: How many lists in a row were late enough to count, and not complete.
         superseded_intent: The intent that another send replaces, until that one is durable.
         resend_allowed: Whether all that the caller requires before another send is there.
         tries: How many turns of it have failed without an unknown outcome.
@@ -43,6 +44,7 @@ class RowTask:
     unknown_since: float | None = None
     reads: int = 0
     absent_since: Timestamp | None = None
+    unbelieved: int = 0
     is_of_another: bool = False
     token: str | None = None
     superseded_intent: Intent | None = None

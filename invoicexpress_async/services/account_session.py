@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
-import attrs
-
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.call.context import AccountContext
 from invoicexpress_async.config import Secret, check_path, check_seconds
@@ -51,7 +49,7 @@ class AccountSession:
 
     def claiming(self, claims: Claims) -> "AccountSession":
         """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
-        return AccountSession(self._shared, attrs.evolve(self._context, claims=claims))
+        return AccountSession(self._shared, self._context.with_options(claims=claims))
 
     @property
     def sequences(self) -> SequenceService:

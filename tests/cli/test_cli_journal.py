@@ -254,10 +254,10 @@ async def test_a_journal_that_fails_ends_the_run_with_1_and_the_way_to_go_on(
     await wait_for_posts(sandbox, 3)
 
     blocker = sqlite3.connect(job.journal, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    await asyncio.sleep(2.2)  # longer than a journal waits for others
-    blocker.close()
+    blocker.execute("ALTER TABLE rows RENAME TO elsewhere")
     out, err = await process.communicate()
+    blocker.execute("ALTER TABLE elsewhere RENAME TO rows")
+    blocker.close()
     change(sandbox, job.names)
     resumed = await run(*job())
 

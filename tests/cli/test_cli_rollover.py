@@ -1,7 +1,9 @@
 """`invoicexpress rollover`: what it would do, what it does, and what it leaves to a person."""
 
 import asyncio
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,36 @@ async def test_real_accounts_are_asked_for_and_ctrl_c_at_the_question_changes_no
     assert "add --yes" in ended.err
     assert code == 130
     assert "Nothing was sent. Interrupted." in shown
+
+
+WITHOUT_ZONES = """
+import sys
+sys.modules["tzdata"] = None
+from invoicexpress_async.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.fault(84)
+async def test_without_any_time_zone_data_it_says_what_to_install_and_sends_nothing(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    write(tmp_path, {"alfa": "", "beta": ""})
+    arguments = line(
+        accounts, sandbox, "--not-before", "2027-01-01", "--journal", tmp_path / "j.db"
+    )
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WITHOUT_ZONES),
+        *map(str, arguments),
+        env={**os.environ, "PYTHONTZPATH": ""},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    sent = len(sandbox.requests)
+    later = await run(*arguments)
+
+    assert process.returncode == 2
+    assert b"no time-zone data for Europe/Lisbon: pip install tzdata" in err
+    assert sent == 0
+    assert later.code == 0

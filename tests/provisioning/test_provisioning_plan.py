@@ -1,4 +1,5 @@
 import copy
+import itertools
 import re
 from pathlib import Path
 
@@ -6,7 +7,16 @@ import pytest
 
 from invoicexpress_async import ConfigurationError
 from invoicexpress_async.config import Secret
-from invoicexpress_async.provisioning import KeyReference, Plan, PlanRow
+from invoicexpress_async.provisioning import (
+    KeyReference,
+    Plan,
+    PlanRow,
+    RunSettings,
+    RunStop,
+    SqliteJournal,
+)
+from invoicexpress_async.provisioning.job import sync_plan
+from invoicexpress_async.provisioning.rows_table import RowJournal
 
 KEY = "canary-key-7f3a9c"
 
@@ -202,3 +212,34 @@ def test_a_plan_of_rows_refuses_what_cannot_both_be_meant() -> None:
 
     with pytest.raises(ConfigurationError, match="the same account and serie as an earlier row"):
         Plan(rows=[row, PlanRow(account="ACME", api_key=KEY, serie="ft2027")])
+
+
+async def steps_of_planning(folder: Path, count: int) -> int:
+    """Return how much SQLite does to enter a plan, and another of which half is new."""
+    steps = itertools.count()
+    async with SqliteJournal(folder / "job.db") as journal:
+        # The handler returns a true value to interrupt, and is called each hundred instructions.
+        await journal.writer.run(
+            lambda one: one.set_progress_handler(lambda: next(steps) and None, 100)
+        )
+        rows = RowJournal(journal)
+        for first in (0, count // 2):
+            lines = "".join(f"a{number};{KEY};2027\n" for number in range(first, first + count))
+            path = folder / f"{first}.csv"
+            path.write_text(f"account;api_key;serie\n{lines}")
+            settings = RunSettings(accept_changes=True)
+            await sync_plan(rows, Plan.from_csv(path), settings, stop=RunStop())
+    return next(steps)
+
+
+@pytest.mark.fault(54)
+async def test_a_plan_eight_times_as_long_is_entered_with_eight_times_the_work(
+    tmp_path: Path,
+) -> None:
+    for name in ("few", "many"):
+        (tmp_path / name).mkdir()
+
+    few = await steps_of_planning(tmp_path / "few", 500)
+    many = await steps_of_planning(tmp_path / "many", 4_000)
+
+    assert many < 8 * few * 1.5

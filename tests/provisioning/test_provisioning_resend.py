@@ -120,6 +120,30 @@ async def test_a_send_that_is_lost_again_starts_its_time_anew(on: FaultServer, p
     assert ask(path, "SELECT absent_since, sends FROM rows") == [(None, 2)]
 
 
+@pytest.mark.parametrize("was_absent", [False, True])
+async def test_lists_that_can_never_be_believed_end_the_row_as_unknown_and_say_so(
+    on: FaultServer, path: Path, was_absent: bool
+) -> None:
+    on.faults.next("reset_peer", commits=False, operation="create")
+    await run(on, path, RunSettings())
+    age(path, 1_000.0)
+    if was_absent:
+        await until_first_absence(on, path)
+        age(path, 2_000.0)
+    on.faults.next("truncated_json", operation="list", times=1_000)
+
+    async with (
+        SessionManager(base_url=on.base_url, retry=QUICK) as manager,
+        SqliteJournal(path) as journal,
+    ):
+        report = await provision(manager, plan("a0"), journal=journal, settings=AGAIN)
+
+    (outcome,) = report.outcomes
+    assert outcome.state is RowState.UNKNOWN
+    assert "20 lists in a row could not be believed" in str(outcome.error)
+    assert on.oracle.posts("a0") == 1
+
+
 async def test_a_registration_in_doubt_is_never_sent_again(on: FaultServer, path: Path) -> None:
     on.add_sequence("a0", "2027", is_registered=False)
     on.faults.next("reset_peer", commits=False, operation="register")

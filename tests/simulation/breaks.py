@@ -11,6 +11,7 @@ import attrs
 from invoicexpress_async.call import execute
 from invoicexpress_async.call.claims import OpenClaim
 from invoicexpress_async.jobs.sqlite import SqliteJournal, batch
+from invoicexpress_async.jobs.sqlite.statements import win as genuine_win
 from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
 from invoicexpress_async.protocol.decision import decide as genuine_decide
 from invoicexpress_async.provisioning import reschedule
@@ -31,7 +32,11 @@ def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
 
 def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
     """Whoever claims wins, whatever is there."""
-    return mock.patch.object(batch, "_is_free", return_value=True)
+
+    def take(rows: int) -> str:
+        return genuine_win(rows).partition(" WHERE intents.")[0]
+
+    return mock.patch.object(batch, "win", take)
 
 
 def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:

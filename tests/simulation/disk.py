@@ -72,14 +72,14 @@ class SimulatedWriter(GroupCommitWriter):
 
     async def open(self) -> None:
         if self._disk.troubles.is_disk_full():
-            raise JournalError(f"The journal {self._path} cannot be used: disk full.")
-        self.connection = self._disk.connect(self._path)
+            raise JournalError(f"The journal {self.path} cannot be used: disk full.")
+        self.connection = self._disk.connect(self.path)
 
-    async def close(self, *, is_last: bool = False) -> None:
+    async def close(self) -> None:
         while self._is_busy and self._disk.loop.process.is_alive:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
         self.failure = self.failure or "it was closed"
-        close(self.connection, is_last=is_last)
+        close(self.connection, is_last=False)
 
     def acknowledge(self, batch: Batch, errors: list[Exception | None]) -> None:
         """Say what became of a batch."""

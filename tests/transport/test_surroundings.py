@@ -132,11 +132,13 @@ async def test_nothing_in_the_event_loop_blocks(faulty: FaultServer, tmp_path: P
     (tmp_path / "rows.csv").write_text(f"account;api_key\n{ACCOUNT};{API_KEY}\n")
     plan = Plan.from_csv(tmp_path / "rows.csv", serie="2027")
 
-    async with SqliteJournal(tmp_path / "job.db") as journal:
-        with blockbuster_ctx():
-            async with SessionManager(base_url=faulty.base_url) as manager:
-                report = await provision(manager, plan, journal=journal)
-                await manager.account(ACCOUNT, API_KEY).sequences.ensure("2028")
+    with blockbuster_ctx():
+        async with (
+            SqliteJournal(tmp_path / "job.db") as journal,
+            SessionManager(base_url=faulty.base_url) as manager,
+        ):
+            report = await provision(manager, plan, journal=journal)
+            await manager.account(ACCOUNT, API_KEY).sequences.ensure("2028")
 
     assert report.is_complete
 

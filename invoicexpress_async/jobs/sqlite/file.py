@@ -14,7 +14,8 @@ from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
 _VERSION: Final = 2
-# A backup tool may hold the file for a moment; what holds it longer is reported.
+# A backup tool may hold the file for a moment. One that holds it longer keeps a run from opening
+# it; a run that has it open reports that, and tries again.
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
@@ -51,8 +52,12 @@ def locate(path: str | os.PathLike[str]) -> Path:
     """Return where a journal is, whatever it is called: one file is one journal.
 
     Raises:
-        JournalError: it has several names (hard links), or is no file.
+        JournalError: it has several names (hard links), is no file, or its folder is not there.
     """
+    if not os.access(Path(os.fspath(path)).absolute().parent, os.X_OK):
+        # What is in it cannot even be looked at.
+        problem = "cannot be reached: make its folder, or get the permission to enter it"
+        raise JournalError(f"The journal {os.fspath(path)} {problem}. Nothing was sent.")
     # Absolute, so that SQLite does not take a name such as "file:job.db" for a URI.
     found = Path(os.fspath(path)).resolve()
     problem = ""

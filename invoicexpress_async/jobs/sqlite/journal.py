@@ -1,10 +1,11 @@
 """`SqliteJournal`: intents and outcomes, durable before anything is sent."""
 
-import contextlib
+import json
+import operator
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
@@ -22,14 +23,13 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
 )
-from invoicexpress_async.jobs.sqlite.batch import check_claim, find, rows_of, write
-from invoicexpress_async.jobs.sqlite.file import locate
-from invoicexpress_async.jobs.sqlite.lock import RunLock
+from invoicexpress_async.jobs.sqlite.batch import find, rows_of
 from invoicexpress_async.jobs.sqlite.statements import (
     create,
     definition,
     in_states,
     insert,
+    look_up,
     plan,
     select,
 )
@@ -56,8 +56,8 @@ class SqliteJournal:
     def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
         self.path: Path = Path(os.fspath(path))
         self._is_shared = shared
+        self._is_open = False
         self._writer: GroupCommitWriter | None = None
-        self._lock: RunLock | None = None
 
     @property
     def label(self) -> str:
@@ -82,19 +82,17 @@ class SqliteJournal:
             JournalError: another run holds it; or it is no journal, of a newer version, damaged,
                 locked, or cannot be written.
         """
-        if self._lock is not None:
+        if self._is_open:
             raise JournalError(f"The journal {self.path} is open already.")
-        self._check_folder()
-        self.path = locate(self.path)
-        lock = RunLock(self.path, is_shared=self._is_shared)
-        writer = GroupCommitWriter(self.path)
+        self._is_open = True
+        writer = GroupCommitWriter(self.path, is_shared=self._is_shared)
         try:
             await writer.open()
         except BaseException:
+            self._is_open = False
             await writer.close()
-            lock.release()
             raise
-        self._writer, self._lock = writer, lock
+        self._writer, self.path = writer, writer.path
         return self
 
     async def __aexit__(
@@ -103,12 +101,9 @@ class SqliteJournal:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        lock, self._lock = self._lock, None
-        with contextlib.ExitStack() as stack:
-            if lock is not None:
-                stack.callback(lock.release)
-            # It stays, to say to a run that still goes on that the journal was closed.
-            await self.writer.close(is_last=lock is None or lock.is_last)
+        self._is_open = False
+        # It stays, to say to a run that still goes on that the journal was closed.
+        await self.writer.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
@@ -152,7 +147,7 @@ class SqliteJournal:
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
         """Note some entries of the plan: key and wish."""
-        rows = [_plan_values(table, entry) for entry in entries]
+        rows = list(map(_plan_values(table), entries))
         await self.writer.run(lambda one: one.executemany(plan(table).add, rows))
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -173,7 +168,7 @@ class SqliteJournal:
         """Take one entry, key and wish, into the plan and return what is there."""
 
         def work(connection: sqlite3.Connection) -> Entry:
-            values = _plan_values(table, entry)
+            values = _plan_values(table)(entry)
             connection.execute(plan(table).enter_one, (*values, time.time()))
             key = table.key_of(entry)
             return find(connection, table, [key]).get(key, {})
@@ -184,8 +179,11 @@ class SqliteJournal:
         """Return the entries of these keys, in their order; every one must be there."""
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
-            found = find(connection, table, keys)
-            return [found.get(key, {}) for key in keys]
+            found = rows_of(connection.execute(look_up(table), (json.dumps(keys),)))
+            if len(found) == len(keys):
+                return found  # each is there, in the order of the keys
+            by_key = {table.key_of(entry): entry for entry in found}
+            return [by_key.get(key, {}) for key in keys]
 
         return await self.writer.run(work)
 
@@ -209,28 +207,19 @@ class SqliteJournal:
 
     def write(self, *changes: Change) -> Commit:
         """Change entries together, in the order of the calls."""
-        return self.writer.write(tuple(map(_dated, changes)))
+        return self.writer.write(changes)
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
         """Win the right to send, or return the entry of the one who has it."""
-        return await self.writer.claim(claim, tuple(map(_dated, changes)))
+        return await self.writer.claim(claim, changes)
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
         """Write the outcome of a claimed request, unless another has taken the claim over."""
-        if not changes:
-            return self.writer.settle(claim, state)
-        return self.writer.submit(lambda one: _settle(one, claim, state, changes))
+        return self.writer.settle(claim, state, changes)
 
     def observe(self, key: Key) -> Commit:
         """Write that what an intent requested was seen to exist, whichever process sent it."""
-        return self.writer.write((_dated(Change(INTENTS, key, {"state": JournalState.DONE})),))
-
-    def _check_folder(self) -> None:
-        folder = self.path.absolute().parent
-        if not os.access(folder, os.X_OK):
-            # What is in it cannot even be looked at.
-            problem = "cannot be reached: make its folder, or get the permission to enter it"
-            raise JournalError(f"The journal {self.path} {problem}. Nothing was sent.")
+        return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
 
 
 def _all_names(table: Table) -> frozenset[str]:
@@ -241,12 +230,8 @@ def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
     return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")}
 
 
-def _plan_values(table: Table, entry: Entry) -> tuple[object, ...]:
-    return tuple(entry[name] for name in (*table.key, *(one.name for one in table.wish)))
-
-
-def _dated(change: Change) -> Change:
-    return change._replace(values={**change.values, "updated_at": time.time()})
+def _plan_values(table: Table) -> Callable[[Entry], tuple[object, ...]]:
+    return operator.itemgetter(*table.key, *(one.name for one in table.wish))
 
 
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
@@ -265,10 +250,3 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
         )
     lost = tuple(tuple(map(str, row[:-1])) for row in connection.execute(statements.lost))
     return PlanChanges(counts=counts, first=tuple(first), lost=lost)
-
-
-def _settle(
-    connection: sqlite3.Connection, claim: Claim, state: JournalState, changes: Sequence[Change]
-) -> None:
-    check_claim(find(connection, INTENTS, [claim.key]).get(claim.key), claim)
-    write(connection, map(_dated, [Change(INTENTS, claim.key, {"state": state}), *changes]))

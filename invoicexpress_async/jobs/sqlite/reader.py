@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,8 +54,7 @@ class JournalFile:
 
     def entry(self, table: Table, key: Collection[str]) -> Entry | None:
         """Return one entry, or None."""
-        found = self._select(table, by_key(table), *key)
-        return found[0] if found else None
+        return next(self._select(table, by_key(table), *key), None)
 
     def entries(
         self,
@@ -64,12 +63,12 @@ class JournalFile:
         states: frozenset[JournalState] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
-    ) -> list[Entry]:
-        """Return the entries of the plan, or those of them in some states."""
+    ) -> Iterator[Entry]:
+        """Yield the entries of the plan, or those of them in some states; none is kept."""
         condition = "WHERE is_in_plan" if states is None else in_states(states)
         order = f" ORDER BY {order_by}" if order_by else ""
         end = f" LIMIT {limit}" if limit is not None else ""
-        return self._select(table, condition + order + end)
+        yield from self._select(table, condition + order + end)
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
         """Return the entries of the plan by columns: these, their number, and one `example`."""
@@ -111,15 +110,15 @@ class JournalFile:
         """How many runs began in all."""
         return self._number("SELECT count(*) FROM runs")
 
-    def _select(self, table: Table, condition: str, *values: Value) -> list[Entry]:
+    def _select(self, table: Table, condition: str, *values: Value) -> Iterator[Entry]:
         present = self._present(table)
         if not present:
-            return []
+            return
         names = [column.name for column in table.all_columns]
         if "is_in_plan" not in present:  # of a job whose entries never leave the plan
             condition = condition.replace("WHERE is_in_plan", "WHERE 1")
-        rows = self._ask(select(table, present, condition), *values)
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        for row in self._each(select(table, present, condition), *values):
+            yield dict(zip(names, row, strict=True))
 
     def _present(self, table: Table) -> frozenset[str]:
         return frozenset(str(row[1]) for row in self._ask(f"PRAGMA table_info({table.name})"))
@@ -129,8 +128,13 @@ class JournalFile:
         return value if isinstance(value, int) else 0
 
     def _ask(self, query: str, *values: Value) -> list[tuple[Value, ...]]:
+        return list(self._each(query, *values))
+
+    def _each(self, query: str, *values: Value) -> Iterator[tuple[Value, ...]]:
         try:
-            return self._connection.execute(query, values).fetchall()
+            yield from self._connection.execute(query, values)
         except sqlite3.Error as error:
             problem = str(error)
+        else:
+            return
         raise JournalError(f"The journal {self._path} cannot be read: {problem}.")

@@ -3,10 +3,18 @@
 import functools
 from typing import Final
 
-from invoicexpress_async.jobs.journal import UNRESOLVED, Column, JournalState, Table
+from invoicexpress_async.jobs.journal import (
+    CLAIMABLE,
+    INTENTS,
+    UNRESOLVED,
+    Column,
+    JournalState,
+    Table,
+)
 
 _KINDS: Final = {str: "TEXT", int: "INTEGER", float: "REAL"}
 _IS_UNRESOLVED: Final = f"state IN ({', '.join(repr(state.value) for state in sorted(UNRESOLVED))})"
+_WON: Final = ("state", "token", "replaced", "intent", "claimed_at")
 
 
 def create(table: Table) -> str:
@@ -47,14 +55,25 @@ def look_up(table: Table) -> str:
 
 
 @functools.cache
-def put(table: Table, columns: tuple[str, ...]) -> str:
-    """Return what adds entries, each a JSON array of these columns, or replaces the columns."""
-    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(columns)))
-    changes = ", ".join(f"{one} = excluded.{one}" for one in columns if one not in table.key)
+def win(rows: int) -> str:
+    """Return what claims intents, each with its key and `WON`, unless another has the claim.
+
+    Its values are the time, and then those of each intent.
+    """
+    columns = (*INTENTS.key, *_WON)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in (*_WON, "updated_at"))
+    values = _values(rows, len(columns))
+    claimable = ", ".join(repr(state.value) for state in sorted(CLAIMABLE))
     return (
-        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608  # names of our own
-        f"WHERE true ON CONFLICT DO UPDATE SET {changes}"
+        f"INSERT INTO intents (updated_at, {', '.join(columns)}) SELECT ?, * FROM ({values}) "  # noqa: S608  # names of our own
+        f"WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET {changes} "
+        f"WHERE intents.state IN ({claimable}) OR intents.token = excluded.replaced"
     )
+
+
+def _values(rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([row] * rows)}"
 
 
 def in_states(states: frozenset[JournalState]) -> str:
@@ -64,23 +83,28 @@ def in_states(states: frozenset[JournalState]) -> str:
 
 
 @functools.cache
-def update(table: Table, columns: tuple[str, ...]) -> str:
-    """Return what changes columns of entries, each a JSON array of key, token and values.
+def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
+    """Return what changes columns of some entries.
 
-    Many entries are one statement: for each step of a statement the writing thread lets go of
-    the interpreter, and waits to have it back from the event loop.
+    Its values are the time, and then the key, the token and the columns of each. Many entries are
+    one statement: for each step of a statement the writing thread lets go of the interpreter, and
+    waits to have it back from the event loop.
     """
-    has_token = any(column.name == "token" for column in table.columns)
-    names = (*table.key, "if_token", *columns)
-    values = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
-    changes = ", ".join(f"{name} = new.{name}" for name in columns)
-    same = " AND ".join(f"{table.name}.{name} = new.{name}" for name in table.key)
-    if has_token:
-        same += f" AND (new.if_token IS NULL OR {table.name}.token IS new.if_token)"
-    if "state" in columns:
+    # How SQLite calls the columns of VALUES.
+    new = [f"new.column{at}" for at in range(1, len(table.key) + len(columns) + 2)]
+    *keys, token = new[: len(table.key) + 1]
+    wanted = dict(zip(columns, new[len(table.key) + 1 :], strict=True))
+    changes = "".join(f", {name} = {value}" for name, value in wanted.items())
+    same = " AND ".join(
+        f"{table.name}.{name} = {value}" for name, value in zip(table.key, keys, strict=True)
+    )
+    if any(column.name == "token" for column in table.columns):
+        same += f" AND ({token} IS NULL OR {table.name}.token IS {token})"
+    if "state" in wanted:
         # What is done stays done, whatever a process that was frozen still writes.
-        same += f" AND ({table.name}.state IS NOT 'done' OR new.state = 'done')"
-    return f"UPDATE {table.name} SET {changes} FROM (SELECT {values} FROM json_each(?)) AS new WHERE {same}"  # noqa: S608, E501  # names of our own
+        same += f" AND ({table.name}.state IS NOT 'done' OR {wanted['state']} = 'done')"
+    values = _values(rows, len(new))
+    return f"UPDATE {table.name} SET updated_at = ?{changes} FROM ({values}) AS new WHERE {same}"  # noqa: S608  # names of our own
 
 
 @functools.cache
@@ -109,7 +133,8 @@ class PlanStatements:
     def begin(self) -> tuple[str, ...]:
         """What makes room for the plan."""
         drop = "DROP TABLE IF EXISTS temp.plan"
-        return drop, f"CREATE TEMP TABLE plan ({self._columns}, PRIMARY KEY ({self._key}))"
+        key = f"PRIMARY KEY ({self._key})"
+        return drop, f"CREATE TEMP TABLE plan ({self._columns}, {key}) WITHOUT ROWID"
 
     @property
     def add(self) -> str:
@@ -125,7 +150,8 @@ class PlanStatements:
         return {
             "added": f"SELECT {self._key}, NULL AS state {added} WHERE old.state IS NULL "
             "OR NOT old.is_in_plan",
-            "removed": f"SELECT {self._key}, old.state {removed} WHERE new.rowid IS NULL "
+            "removed": f"SELECT {self._key}, old.state {removed} "
+            f"WHERE new.{self._table.key[0]} IS NULL "
             "AND old.is_in_plan",
             "changed": f"SELECT {self._key}, old.state {both} WHERE ({self._is_other}) "
             "AND old.is_in_plan",
@@ -144,8 +170,10 @@ class PlanStatements:
     @property
     def leave(self) -> str:
         """What takes the missing entries out of the plan."""
-        plan = f"SELECT {self._key} FROM temp.plan"  # noqa: S608  # as above
-        return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND ({self._key}) NOT IN ({plan})"  # noqa: S608, E501  # as above
+        # Not NOT IN: SQLite reads all of the plan for each entry that is not in it.
+        same = " AND ".join(f"new.{name} = {self._name}.{name}" for name in self._table.key)
+        plan = f"SELECT 1 FROM temp.plan AS new WHERE {same}"  # noqa: S608  # as above
+        return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND NOT EXISTS ({plan})"  # noqa: S608  # as above
 
     @property
     def enter(self) -> str:

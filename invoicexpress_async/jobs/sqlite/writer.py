@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import copy
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,10 +21,18 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
 )
 from invoicexpress_async.jobs.sqlite.batch import Batch, Request, Work, commit
-from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect
+from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect, locate
+from invoicexpress_async.jobs.sqlite.lock import RunLock
 
 T = TypeVar("T")
 
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
+
+# A backup or a look with another program ends in this time, and so does any usual deadline.
+_MAX_LOCKED_SECONDS: Final = 600.0
+# From one commit to the next. Without it, a job on a fast disk commits a few rows at a time, and
+# half as many commits are a tenth less of its processor time.
+_PERIOD_SECONDS: Final = 0.003
 # The log is some MiB then.
 _COMMITS_IN_A_CHECKPOINT: Final = 500
 
@@ -30,22 +40,28 @@ _COMMITS_IN_A_CHECKPOINT: Final = 500
 class GroupCommitWriter:
     """Runs pieces of work on one connection, in order. A result is given after its commit.
 
+    All that touches the disk is in its thread, the opening and the closing too.
+
     Requests that come while one transaction is on its way to the disk go into the next one.
     The first failure is the last: nothing is written after it, since it is unknown what the
-    disk holds then.
+    disk holds then. A file that another program holds locked has not failed: it is waited for,
+    and who requests something waits as long as its own deadline allows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
+        self.path: Path = path
+        """The file; resolved once it is open."""
+        self._is_shared = is_shared
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._gathered: Batch = []
         # From the moment that the next batch is sure to be handed over, until it is committed.
         self._is_busy = False
+        self._handed_over_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._opening = Request(self._loop.create_future())
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._is_last = False
+        self._is_closing = False
         self.failure: str | None = None
 
     async def open(self) -> None:
@@ -73,10 +89,6 @@ class GroupCommitWriter:
         await self._enqueue(Request(self._loop.create_future(), work=keep))
         return results[0]
 
-    def submit(self, work: Work[None]) -> Commit:
-        """Run it in the next transaction; what is returned is done when that is durable."""
-        return self._enqueue(Request(self._loop.create_future(), work=work))
-
     def write(self, changes: tuple[Change, ...]) -> Commit:
         """Change entries in the next transaction; what is returned is done when it is durable.
 
@@ -93,9 +105,10 @@ class GroupCommitWriter:
         await self._enqueue(request)
         return request.lost[0] if request.lost else None
 
-    def settle(self, claim: Claim, state: JournalState) -> Commit:
-        """Write what became of a claim in the next transaction, together with others."""
-        return self._enqueue(Request(self._loop.create_future(), claim=claim, state=state))
+    def settle(self, claim: Claim, state: JournalState, changes: tuple[Change, ...]) -> Commit:
+        """Write the outcome of a claim in the next transaction, with the changes it allows."""
+        done = self._loop.create_future()
+        return self._enqueue(Request(done, claim=claim, state=state, changes=changes))
 
     def _enqueue(self, request: Request) -> Commit:
         if self.failure is not None:
@@ -104,18 +117,15 @@ class GroupCommitWriter:
         self._gathered.append(request)
         if not self._is_busy:
             self._is_busy = True
-            # In the next turn of the loop: others of this one go with it.
-            self._loop.call_soon(self._flush)
+            # What nothing waits for to be sent goes with the next claim, if one comes soon.
+            is_urgent = request.work is not None or (request.claim and request.state is None)
+            self._loop.call_later(0.0 if is_urgent else _PERIOD_SECONDS, self._flush)
         return request.done
 
-    async def close(self, *, is_last: bool = False) -> None:
-        """Write what is waiting, and close the file; what is requested later fails.
-
-        Args:
-            is_last: Whether no other run has the file open.
-        """
+    async def close(self) -> None:
+        """Write what is waiting, and close the file; what is requested later fails."""
         if self._thread.is_alive():
-            self._is_last = is_last
+            self._is_closing = True
             self._flush()
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
@@ -126,6 +136,7 @@ class GroupCommitWriter:
         batch, self._gathered = self._gathered, []
         self._is_busy = bool(batch)
         if batch:
+            self._handed_over_at = self._loop.time()
             self._hand_over(batch)
 
     def _hand_over(self, batch: Batch) -> None:
@@ -141,29 +152,35 @@ class GroupCommitWriter:
         else:
             for request, error in zip(batch, errors, strict=True):
                 _succeed([request]) if error is None else _fail([request], error)
-        self._flush()
+        # One that comes alone does not wait.
+        self._loop.call_at(self._handed_over_at + _PERIOD_SECONDS, self._flush)
 
     def _error(self, failure: str) -> JournalError:
-        return JournalError(f"The journal {self._path} cannot be written: {failure}.")
+        return JournalError(f"The journal {self.path} cannot be written: {failure}.")
 
     def _run(self) -> None:
-        try:
-            connection = connect(self._path)
-        except Exception as error:  # noqa: BLE001  # it is raised in the event loop
-            self._call_in_loop(_fail, [self._opening], error)
-        else:
-            self._call_in_loop(_succeed, [self._opening])
-            self._serve(connection)
+        with contextlib.ExitStack() as stack:
+            try:
+                path = locate(self.path)
+                lock = RunLock(path, is_shared=self._is_shared)
+                stack.callback(lock.release)
+                connection = connect(path)
+            except Exception as error:  # noqa: BLE001  # it is raised in the event loop
+                self._call_in_loop(_fail, [self._opening], error)
+            else:
+                self.path = path
+                self._call_in_loop(_succeed, [self._opening])
+                self._serve(connection, lock)
         self._call_in_loop(self._ended.set)
 
-    def _serve(self, connection: sqlite3.Connection) -> None:
+    def _serve(self, connection: sqlite3.Connection, lock: RunLock) -> None:
         broken: sqlite3.Error | None = None
         try:
             commits = 0
             while (batch := self._batches.get()) is not None:
                 errors: list[Exception | None] = [broken] * len(batch)
                 if broken is None:
-                    errors = commit(connection, batch)
+                    errors = self._commit(connection, batch)
                     broken = next((one for one in errors if isinstance(one, sqlite3.Error)), None)
                 self._call_in_loop(self._committed, batch, errors)
                 commits += 1
@@ -171,12 +188,30 @@ class GroupCommitWriter:
                     with contextlib.suppress(sqlite3.Error):  # the next commit says what is wrong
                         checkpoint(connection)
         finally:
-            close(connection, is_last=self._is_last and broken is None)
+            close(connection, is_last=broken is None and lock.is_last)
+
+    def _commit(self, connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
+        """Commit a batch, as soon as no other program holds the file locked."""
+        began = time.monotonic()
+        errors = commit(connection, batch)
+        if _is_locked(errors):
+            _LOGGER.warning("The journal %s is locked by another program: waiting.", self.path)
+        while _is_locked(errors) and not self._is_closing:
+            if time.monotonic() - began > _MAX_LOCKED_SECONDS:
+                break
+            errors = commit(connection, batch)
+        return errors
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
         # The loop may have been closed under a run that was not closed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
+
+
+def _is_locked(errors: list[Exception | None]) -> bool:
+    # At the beginning of the transaction: once it has begun, nobody else can lock the file.
+    first = errors[0]
+    return isinstance(first, sqlite3.Error) and first.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def _succeed(batch: Batch) -> None:
