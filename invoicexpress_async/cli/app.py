@@ -6,7 +6,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.shell import INTERRUPTED, program
+from invoicexpress_async.cli.shell import INTERRUPTED, program, typed
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
@@ -38,7 +38,8 @@ def dispatch(tokens: list[str]) -> int:
         _refuse_key(tokens)
         _refuse_leading_option(tokens)
         # cyclopts takes a lone hyphen for an option; as a path this is the same.
-        result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
+        with typed(tokens):
+            result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError:
         # Its own text repeats them, and one may be a key.

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     ConfigurationError,
@@ -62,13 +63,12 @@ CURE_WITHOUT_JOURNAL: Final = (
 
 
 def cure_of(error: InvoiceXpressError) -> str:
-    """Return what a user of the command line can do."""
+    """Return what a user of the command line can do: a text of `words`."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return with_program_name(CURE_WITHOUT_JOURNAL)
+        return CURE_WITHOUT_JOURNAL
     # A cure that was chosen for the operation says more than that of the class.
     is_of_class = error.cure == type(error).cure
-    cure = _CURES.get(type(error), error.cure) if is_of_class else error.cure
-    return with_program_name(cure)
+    return _CURES.get(type(error), error.cure) if is_of_class else error.cure
 
 
 def hint_of(error: InvoiceXpressError | None) -> str:
@@ -80,7 +80,7 @@ def hint_of(error: InvoiceXpressError | None) -> str:
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
     """Return the same for an error of which only the class is known."""
-    return with_program_name(_CURES.get(kind, kind.cure))
+    return _CURES.get(kind, kind.cure)
 
 
 def message_of(error: InvoiceXpressError) -> str:
@@ -129,7 +129,7 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
         "subject": error.subject,
         "account": error.account,
         "may_have_been_processed": error.may_have_been_processed,
-        "cure": cure_of(error),
+        "cure": word(cure_of(error), "en"),
         "anchor": error.anchor,
     }
     if isinstance(error, StatusError):
@@ -172,7 +172,7 @@ def _block(error: InvoiceXpressError) -> list[str]:
         lines.append(f"  all of them: {_write_bad_rows(error)}")
     if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
-        lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
+        lines += [f"  cure: {word(cure_of(error), 'en')}", f"  more: {error.anchor}"]
     return lines
 
 

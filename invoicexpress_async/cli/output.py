@@ -12,6 +12,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
 from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.words import Language, word
 
 _WIDTH = 100  # without a terminal: the widest table that is promised
 ACCOUNT_WIDTH: Final = 22
@@ -30,6 +31,7 @@ _MARKS: Final = {
     Registration.NOT_APPLICABLE: ("·", "dim"),
     Registration.UNKNOWN: ("?", "yellow"),
 }
+_MARK_MEANINGS: Final = "✓ has a code  ✗ needs one and has none  · needs none"
 # As printed on Portuguese documents; the others are this program's own.
 _INITIALS: Final[dict[str, str]] = {
     DocumentType.INVOICE: "FT",
@@ -165,11 +167,11 @@ def mark(state: DocumentSequenceState | None) -> Text:
     return Text(*_MARKS[state.registration]) if state is not None else Text("")
 
 
-def names_of(types: Iterable[str]) -> str:
+def names_of(types: Iterable[str], language: Language) -> str:
     """Return what the letters stand for."""
-    return ", ".join(f"{initials(name)} {printable(name)}" for name in types)
+    return ", ".join(f"{initials(name)} {printable(word(name, language))}" for name in types)
 
 
-def legend(types: Iterable[str]) -> str:
+def legend(types: Iterable[str], language: Language) -> str:
     """Return what the marks and the letters stand for."""
-    return f"✓ has a code  ✗ needs one and has none  · needs none\n{names_of(types)}\n"
+    return f"{word(_MARK_MEANINGS, language)}\n{names_of(types, language)}\n"

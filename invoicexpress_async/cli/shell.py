@@ -1,6 +1,7 @@
 """What every command needs of a shell: exit codes, the program's name, text, a guarded stdout."""
 
 import codecs
+import contextlib
 import io
 import os
 import shlex
@@ -8,7 +9,8 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,14 @@ MEANINGS: Final = {
 _NAME: Final = "invoicexpress"
 _PACKAGE: Final = "invoicexpress_async"
 
+# Of the variables those that a command is not the same without, and that are no secret.
+_KEPT: Final = (
+    "INVOICEXPRESS_ACCOUNT",
+    "INVOICEXPRESS_BASE_URL",
+    "INVOICEXPRESS_TIMEOUT_SECONDS",
+)
+_PROGRAM: Final = "{program} "
+_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
 _WIDTH: Final = 100
 _ERRORS: Final = "invoicexpress-plain"
 _PLAIN: Final[Mapping[str, str]] = {
@@ -61,13 +71,49 @@ def program(argv: Sequence[str] | None = None, python: str | None = None) -> str
 
 def with_program_name(text: str) -> str:
     """Return a text with the commands in it as they can be typed."""
-    return text.replace(f"`{_NAME} ", f"`{program()} ")
+    start = f"`{_NAME} "
+    return text.replace(start, f"`{program()} ") if start in text else text
 
 
 def _as_found(given: str) -> str:
     # A script's first argument is its whole path, also when the shell looked it up.
     path = Path(given)
     return path.name if shutil.which(path.name) == given else given
+
+
+@contextlib.contextmanager
+def typed(tokens: Iterable[str]) -> Generator[None]:
+    """Let a command know how it was typed."""
+    before = _TYPED.set(tuple(tokens))
+    try:
+        yield
+    finally:
+        _TYPED.reset(before)
+
+
+def typed_command() -> str | None:
+    """Return the command as it was typed, after the variables that it needs, for `as_typed`.
+
+    None when none was typed: another program called this one.
+    """
+    if not _TYPED.get():
+        return None
+    given = (f"{name}={shlex.quote(os.environ[name])}" for name in _KEPT if os.environ.get(name))
+    # A proxy's URL may hold a password: it goes into INVOICEXPRESS_PROXY.
+    tokens = iter(_TYPED.get())
+    kept = [one for one in tokens if not (one.startswith("--proxy") and _skip(one, tokens))]
+    return f"{''.join(f'{one} ' for one in given)}{_PROGRAM}{shlex.join(kept)}"
+
+
+def as_typed(command: str) -> str:
+    """Return such a command with the name of the program."""
+    return command.replace(_PROGRAM, f"{program()} ", 1)
+
+
+def _skip(token: str, tokens: Iterator[str]) -> bool:
+    if "=" not in token:
+        next(tokens, None)
+    return True
 
 
 def printable(text: str) -> str:

@@ -4,15 +4,32 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import attrs
 
-from invoicexpress_async import Intent
+from invoicexpress_async import Intent, Sequence
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
+from invoicexpress_async.cli.words import Language, word
 
 _MAX_KEPT: Final = 20
-Group = tuple[str, ...]
+_HINT: Final = "Of {example} it said: {hint}"
+
+
+class Group(NamedTuple):
+    """In what way records failed alike.
+
+    Attributes:
+        state: How they ended, or what is wrong with them: a text of `words`.
+        cure: What to do about it, too.
+        code: The status and code of the response, or the error in a word.
+        step: At which step.
+    """
+
+    state: str
+    cure: str
+    code: str = ""
+    step: str = ""
 
 
 class _Shown(Protocol):
@@ -48,6 +65,7 @@ class _Ended(_Shown, Protocol):
         is_shown: Whether the table has a line for it.
         is_recorded: Whether an earlier run settled it.
         created: Whether this run created it; None when that is not known.
+        sequence: As it was last seen.
         intent: Of what is unknown.
     """
 
@@ -63,6 +81,8 @@ class _Ended(_Shown, Protocol):
     def is_recorded(self) -> bool: ...
     @property
     def created(self) -> bool | None: ...
+    @property
+    def sequence(self) -> Sequence | None: ...
     @property
     def intent(self) -> Intent | None: ...
 
@@ -80,9 +100,13 @@ class FailureGroup:
     example: str
     hint: str = ""
 
-    def advice(self, cure: str) -> str:
+    def advice(self, cure: str, language: Language) -> str:
         """Return what to do about all of them."""
-        return f"{cure} Of {self.example} it said: {self.hint}" if self.hint else cure
+        text = word(cure, language)
+        if not self.hint:
+            return text
+        said = word(_HINT, language, example=self.example, hint=self.hint)
+        return f"{text} {said}"
 
 
 @attrs.define(kw_only=True, eq=False)

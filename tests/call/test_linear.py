@@ -13,7 +13,7 @@ from scripted import row_of
 from invoicexpress_async import RateLimit, SessionManager
 from invoicexpress_async.call.limiter import AccountLimiter
 from invoicexpress_async.call.locks import KeyedLock
-from invoicexpress_async.cli.views.audit import lines_of
+from invoicexpress_async.cli.views.audit import audit_lines
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
@@ -87,7 +87,7 @@ def test_an_audit_of_a_thousand_rows_an_account_is_linear() -> None:
     seen = [audited(1_000) for _ in range(3)]
     began = time.process_time()
 
-    lines = [line for one in seen for line in lines_of(one)]
+    lines = [line for one in seen for line in audit_lines(one)]
 
     assert len(lines) == 3 * 1_001  # each account has no default, and that is a line of its own
     assert time.process_time() - began < 1.0

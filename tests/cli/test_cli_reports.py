@@ -76,7 +76,7 @@ async def test_a_page_is_one_file_with_what_to_do_on_top(
     assert '<html lang="pt">' in text
     assert "<th>código FT</th>" in text
     assert "O que fazer primeiro" in text
-    assert re.search(r"<li>1 refused, 401: Check the account.s name", text.replace("&#x27;", "'"))
+    assert "<li>1 recusada, 401: Verifique o nome da conta e a chave da API" in text
     assert not re.search(r"(src|href)=|url\(|@import|https?://(?!\S*invoicexpress)", text)
     assert KEY not in text
 

@@ -35,7 +35,7 @@ def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_befor
     shown = [one.line for one in summary.first()]
     assert shown == [1_000, 2_000, 3_000, 4_000, 5_000, *range(1, 16)]
     ((failure, group),) = summary.ordered_groups()
-    assert failure[::2] == ("refused", "fix it")
+    assert (failure.state, failure.cure) == ("refused", "fix it")
     assert (group.count, group.example) == (5, "account-1000")
     assert (summary.exit_code, summary.is_complete, summary.not_started) == (1, False, 0)
 

@@ -10,6 +10,7 @@ from invoicexpress_async.cli.cures import error_class
 from invoicexpress_async.cli.failures import cure_of_kind
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import DONE, MEANINGS, printable
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError, StatusError
 from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation
@@ -45,7 +46,8 @@ def explain(
         raise ConfigurationError(
             f"{printable(what)!r} is no code such as 422/004, no error, no state and no exit code."
         )
-    for where, meaning, cure in found:
+    for where, meaning, text in found:
+        cure = text and word(text, "en")
         if as_json:
             write_json({"type": "meaning", "where": where, "meaning": meaning, "cure": cure})
         else:

@@ -23,7 +23,6 @@ from invoicexpress_async.cli.output import (
 )
 from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.report_style import ReportStyle
-from invoicexpress_async.cli.shell import with_program_name
 from invoicexpress_async.cli.summary import Digest, Group
 from invoicexpress_async.cli.views.columns import (
     DOCUMENT_COLUMNS,
@@ -38,15 +37,22 @@ from invoicexpress_async.cli.views.columns import (
     yes_text,
 )
 from invoicexpress_async.cli.views.page import ReportFacts
+from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit, Lack
 from invoicexpress_async.provisioning.audit import is_incomplete
 
+_MORE: Final = "… {count} more: --json and --report show all"
+_TOTAL: Final = "of {total} accounts in {seconds} s"
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
 _MAX_TYPES_NAMED: Final = 4
 _SERIE_WIDTH: Final = 16
 
+_LACKS: Final = "lacks"
+_NOT_DEFAULT: Final = "is not the default"
+_NOT_DEFAULT_ONE: Final = "(not the default)"
+_NO_CODES_SENT: Final = "no codes sent"
 _NO_DEFAULT: Final = "no default"
 _SEVERAL: Final = "several defaults"
 _CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
@@ -100,7 +106,7 @@ class AuditLine:
     @property
     def group(self) -> Group | None:
         """What is wrong, and its cure."""
-        return None if self.problem is None else (self.problem, self.cure or "")
+        return None if self.problem is None else Group(self.problem, self.cure or "")
 
     @property
     def unregistered(self) -> list[str]:
@@ -145,25 +151,37 @@ def _short_types(line: AuditLine) -> str | None:
 AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
     Column("line", lambda one: one.line, places=Place.REPORTS, text=line_text),
     Column("account", lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
-    Column("is_fine", lambda one: one.is_fine, places=Place.CSV),
+    Column("is_fine", lambda one: one.is_fine, places=Place.CSV, is_word=True),
     Column(
         "serie", lambda one: one.sequence and one.sequence.serie, width=_SERIE_WIDTH, is_cut=True
     ),
-    Column("is_default", lambda one: one.sequence and one.sequence.is_default, places=Place.CSV),
+    Column(
+        "is_default",
+        lambda one: one.sequence and one.sequence.is_default,
+        places=Place.CSV,
+        is_word=True,
+    ),
     Column(
         "default",
         lambda one: one.sequence and one.sequence.is_default,
         places=Place.PEOPLE,
         text=yes_text,
+        is_word=True,
     ),
     Column("last numbers and codes", _numbers_and_codes, places=Place.MARKDOWN),
     Column("last FT", lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
     Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE),
-    Column("state", lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
+    Column(
+        "state",
+        lambda one: one.state,
+        places=Place.TABLE,
+        style=lambda one: one.style,
+        is_word=True,
+    ),
     Column("no code for", lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
     Column("no code for", _short_types, places=Place.TABLE),
-    Column("problem", lambda one: one.problem, places=Place.REPORTS),
-    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+    Column("problem", lambda one: one.problem, places=Place.REPORTS, is_text=True),
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
 )
 # In JSON an account is one record, with its sequences inside.
 ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
@@ -218,8 +236,13 @@ class AuditSummary(Digest[AuditLine]):
         """Count one account and its lines."""
         self.accounts += 1
         self.fine += seen.is_fine
-        for line in lines_of(seen):
+        for line in audit_lines(seen):
             self.keep(line)
+
+    def count_text(self, language: Language) -> str:
+        """Return how many are fine and how many are not."""
+        fine = counted(self.fine, "fine", language)
+        return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
     def to_show(self) -> list[AuditLine]:
         """Return the first lines: what is wrong, then in the order of the file."""
@@ -228,7 +251,7 @@ class AuditSummary(Digest[AuditLine]):
         return first[: max(wrong, _MAX_LINES)]
 
 
-def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
+def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
     """Yield the lines of an account."""
     start = AuditLine(
         line=seen.row.line, account=seen.row.account, is_fine=seen.is_fine, rank=_WRONG
@@ -236,22 +259,23 @@ def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
     if seen.error is not None:
         yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
         return
+    # In quotes, a name is never taken for a text of this program.
+    wanted = repr(seen.wanted.serie) if seen.wanted and seen.wanted.serie else str(seen.wanted)
     if seen.lack is Lack.MISSING:
-        yield attrs.evolve(start, problem=f"no {seen.wanted}", cure=with_program_name(_MAKE))
+        yield attrs.evolve(start, problem=lines_of(_LACKS, wanted), cure=_MAKE)
     if not seen.defaults:
-        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
+        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=_CHOOSE)
     has_several = len(seen.defaults) > 1
     for sequence in seen.sequences:
         line = attrs.evolve(start, sequence=sequence)
         if has_several and sequence.is_default:
-            yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
+            yield attrs.evolve(line, problem=_SEVERAL, cure=_CHOOSE)
         elif is_incomplete(sequence):
             is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
             found = _incomplete(line, sequence)
             yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
         elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
-            problem = f"{seen.wanted} is not the default"
-            yield attrs.evolve(line, problem=problem, cure=with_program_name(_CHOOSE_IT))
+            yield attrs.evolve(line, problem=lines_of(wanted, _NOT_DEFAULT), cure=_CHOOSE_IT)
         else:
             yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
 
@@ -262,12 +286,12 @@ def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
 
 def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
     is_unknown = sequence.registration is Registration.UNKNOWN
-    state = "no codes sent" if is_unknown else sequence.registration.replace("_", " ")
+    state = _NO_CODES_SENT if is_unknown else sequence.registration.replace("_", " ")
     return attrs.evolve(
         line,
         rank=_WRONG if sequence.is_default else _ODD,
-        problem=state if sequence.is_default else f"{state}, not default",
-        cure=_NO_CODES if is_unknown else with_program_name(_REGISTER),
+        problem=state if sequence.is_default else lines_of(state, _NOT_DEFAULT_ONE),
+        cure=_NO_CODES if is_unknown else _REGISTER,
     )
 
 
@@ -295,47 +319,58 @@ def audit_layout(
     spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
         columns=columns,
-        lines_of=lines_of,
+        lines_of=audit_lines,
         documents=DOCUMENT_COLUMNS,
         order=lambda seen: (int(seen.is_fine), seen.row.account),
         on_record=summary.add,
-        facts=lambda: ReportFacts(
+        facts=lambda language: ReportFacts(
+            noun="accounts",
             counts={"not fine": summary.not_fine, "fine": summary.fine},
             advice=[
-                f"{group.count} {problem}: {cure}"
-                for (problem, cure), group in summary.ordered_groups()
+                f"{counted(group.count, one.state, language)}: {word(one.cure, language)}"
+                for one, group in summary.ordered_groups()
             ],
         ),
-        end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
+        end=lambda language: f"\n{summary.count_text(language)}.\n",
     )
     return report_of(path, spec, style)
 
 
-def show_audit(summary: AuditSummary, *, seconds: float) -> None:
+def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
     """Show the lines, what is wrong by kind, and the counts."""
     console, lines = data_console(), summary.to_show()
     if lines:
-        console.print(audit_table(lines))
+        console.print(audit_table(lines, language=language))
         if types := _short_type_names(lines):
-            console.print(names_of(types), style="dim")
+            console.print(names_of(types, language), style="dim")
         if left := summary.seen - len(lines):
-            console.print(f"… {left} more: --json and --report show all", style="dim")
+            console.print(word(_MORE, language, count=left), style="dim")
         console.print()
     if summary.groups:
-        table = new_table("problem", "series", "such as", "what to do", numbers=("series",))
-        for (problem, cure), group in summary.ordered_groups():
-            table.add_row(*map(cell, (problem, group.count, group.example, cure)))
+        headings = [word(one, language) for one in ("problem", "series", "such as", "what to do")]
+        table = new_table(*headings, numbers=headings[1:2])
+        for one, group in summary.ordered_groups():
+            said = word(one.state, language), group.count, group.example, word(one.cure, language)
+            table.add_row(*map(cell, said))
         console.print(table)
-    left = summary.not_seen
-    text = Text(f"{summary.fine} fine", "green")
-    text.append(f"  {summary.not_fine} not fine", "red" if summary.not_fine else "")
-    text.append(f"  {left} not looked at" if left else "", "bold red")
-    console.print(text.append(f"  of {summary.total} accounts in {seconds:.1f} s"))
+    text = Text(counted(summary.fine, "fine", language), "green")
+    style = "red" if summary.not_fine else ""
+    text.append(f"  {counted(summary.not_fine, 'not fine', language)}", style)
+    if left := summary.not_seen:
+        text.append(f"  {counted(left, 'not looked at', language)}", "bold red")
+    took = decimal(seconds, language)
+    text.append(f"  {word(_TOTAL, language, total=summary.total, seconds=took)}")
+    console.print(text)
 
 
-def audit_table(lines: list[AuditLine], columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Table:
+def audit_table(
+    lines: list[AuditLine],
+    columns: Columns[AuditLine] = AUDIT_COLUMNS,
+    *,
+    language: Language = "en",
+) -> Table:
     """Return lines as a table."""
-    return table_of(columns, lines)
+    return table_of(columns, lines, language)
 
 
 def _short_type_names(lines: list[AuditLine]) -> list[str]:

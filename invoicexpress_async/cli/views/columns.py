@@ -4,6 +4,7 @@ Each kind of record has one list of columns. What is added to the list shows in 
 the column names, in the order of the list.
 """
 
+import abc
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from invoicexpress_async.cli.report_file import (
 from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.views.page import ReportFacts, page_end, page_row, page_start
+from invoicexpress_async.cli.words import LANGUAGES, Language, label, word
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -60,6 +62,8 @@ class Column(Generic[T_contra]):
         is_mark: Whether the table sets it in the middle.
         width: The most that it takes in the table.
         is_cut: Whether the table cuts what is wider, with an ellipsis, instead of breaking it.
+        is_word: Whether its values are words of this program, which people see in their language.
+        is_text: Whether its values are such texts, which data has in that language too.
     """
 
     name: str
@@ -72,20 +76,28 @@ class Column(Generic[T_contra]):
     is_mark: bool = attrs.field(default=False, kw_only=True)
     width: int | None = attrs.field(default=None, kw_only=True)
     is_cut: bool = attrs.field(default=False, kw_only=True)
+    is_word: bool = attrs.field(default=False, kw_only=True)
+    is_text: bool = attrs.field(default=False, kw_only=True)
 
-    @property
-    def heading(self) -> str:
-        """Its name for people."""
-        return self.name if self.title is None else self.title
+    def heading(self, language: Language) -> str:
+        """Return its name for people."""
+        return word(self.name if self.title is None else self.title, language)
 
-    def shown(self, record: T_contra) -> object:
-        """Return what a report or a table shows of a record."""
+    def shown(
+        self, record: T_contra, language: Language = "en", *, for_people: bool = True
+    ) -> object:
+        """Return what a table or a report shows of a record; data has its words in English."""
         value = self.of(record)
-        return value if self.text is None else self.text(value)
+        value = value if self.text is None else self.text(value)
+        if value is None:
+            return None
+        if self.is_word and for_people:
+            return label(str(value), language)
+        return word(str(value), language) if self.is_text else value
 
-    def cell(self, record: T_contra) -> Text:
+    def cell(self, record: T_contra, language: Language = "en") -> Text:
         """Return what the table shows of a record, in its colour."""
-        value = self.shown(record)
+        value = self.shown(record, language)
         return (
             cell(value) if self.style is None else Text(printable(str(value)), self.style(record))
         )
@@ -109,11 +121,6 @@ def yes_text(value: object) -> object:
     return "yes" if value else None
 
 
-def words_text(value: object) -> object:
-    """Return a state in words."""
-    return str(value).replace("_", " ")
-
-
 def columns_at(place: Place, columns: Columns[T]) -> list[Column[T]]:
     """Return the columns that a place shows."""
     return [one for one in columns if place in one.places]
@@ -124,12 +131,12 @@ def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
     return {"type": kind} | {one.name: one.of(record) for one in columns_at(Place.JSON, columns)}
 
 
-def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
+def table_of(columns: Columns[T], records: Iterable[T], language: Language = "en") -> Table:
     """Return records as a table."""
     shown, table = columns_at(Place.TABLE, columns), new_table()
     for one in shown:
         table.add_column(
-            one.heading,
+            one.heading(language),
             justify="right" if one.is_number else "center" if one.is_mark else "left",
             # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
             overflow="ellipsis" if one.is_cut else "fold",
@@ -137,7 +144,7 @@ def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
             max_width=one.width,
         )
     for record in records:
-        table.add_row(*(one.cell(record) for one in shown))
+        table.add_row(*(one.cell(record, language) for one in shown))
     return table
 
 
@@ -167,11 +174,11 @@ class Document:
 NUMBER: Final = Column[Document]("number", lambda one: one.state.number)
 DOCUMENT_COLUMNS: Final[Columns[Document]] = (
     Column("id", lambda one: one.sequence.id),
-    Column("document_type", lambda one: one.name),
+    Column("document_type", lambda one: one.name, is_word=True),
     NUMBER,
     Column("document_sequence_id", lambda one: one.state.sequence_id),
     Column("validation_code", lambda one: one.state.validation_code),
-    Column("registration", lambda one: one.state.registration),
+    Column("registration", lambda one: one.state.registration, is_word=True),
 )
 
 
@@ -198,8 +205,8 @@ class ReportSpec(Generic[T, L]):
         documents: What a table of data shows of each document type of a line, in a row of its own.
         order: Where a record stands: what needs a person comes first, as 0.
         on_record: Called with each record of a report for people, to count it.
-        facts: Returns what stands at the top of a page.
-        end: Returns the text after the table of Markdown.
+        facts: Returns what stands at the top of a page, in a language.
+        end: Returns the text after the table of Markdown, in a language.
     """
 
     title: str
@@ -208,14 +215,28 @@ class ReportSpec(Generic[T, L]):
     documents: Columns[Document] = ()
     order: Callable[[T], tuple[int | str, ...]]
     on_record: Callable[[T], None]
-    facts: Callable[[], ReportFacts]
-    end: Callable[[], str]
+    facts: Callable[[Language], ReportFacts]
+    end: Callable[[Language], str]
 
 
 @attrs.frozen
-class _Report(Generic[T, L]):
+class _Report(abc.ABC, Generic[T, L]):
     spec: ReportSpec[T, L]
     style: ReportStyle
+
+    @property
+    def start(self) -> str:
+        """Return what stands before the first record."""
+        return self.start_in(self.style.language)
+
+    @property
+    def starts(self) -> list[str]:
+        """Return how an earlier one may begin."""
+        return list(map(self.start_in, LANGUAGES))
+
+    @abc.abstractmethod
+    def start_in(self, language: Language) -> str:
+        """Return what stands before the first record, in a language."""
 
     def order(self, one: T) -> tuple[int | str, ...]:
         """Return where a record stands."""
@@ -225,90 +246,90 @@ class _Report(Generic[T, L]):
 class _CsvReport(_Report[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
 
-    @property
-    def start(self) -> str:
+    def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
         """Return the names of the columns."""
         mark = "\ufeff" if self.style.is_excel_pt else ""
-        return mark + csv_lines([data_headings(self.spec)], self.style)
+        return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
 
     def entry(self, one: T) -> str:
         """Return the rows of a record."""
-        return csv_lines(data_rows(self.spec, one), self.style)
+        rows = data_rows(self.spec, one, self.style.language, for_people=False)
+        return csv_lines(rows, self.style)
 
     def end(self) -> str:
         """Return nothing: a CSV has no end."""
         return ""
 
 
-class _MarkdownReport(_Report[T, L]):
+class _ReportForPeople(_Report[T, L]):
+    """Records for people, with the columns of Markdown."""
+
+    def headings(self, language: Language) -> list[str]:
+        """Return the names of the columns."""
+        return [one.heading(language) for one in columns_at(Place.MARKDOWN, self.spec.columns)]
+
+    def rows(self, one: T) -> Iterator[list[tuple[object, bool]]]:
+        """Count a record and yield its rows: the cells, and of each whether it is a number."""
+        self.spec.on_record(one)
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        for line in self.spec.lines_of(one):
+            yield [(column.shown(line, self.style.language), column.is_number) for column in shown]
+
+
+class _MarkdownReport(_ReportForPeople[T, L]):
     """Records as a Markdown table, with a text after it."""
 
-    @property
-    def start(self) -> str:
+    def start_in(self, language: Language) -> str:
         """Return the title and the head of the table."""
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        head = markdown_head([one.heading for one in shown])
-        return f"# InvoiceXpress: {self.spec.title}\n\n{head}"
+        title = word(self.spec.title, language)
+        return f"# InvoiceXpress: {title}\n\n{markdown_head(self.headings(language))}"
 
     def entry(self, one: T) -> str:
         """Return the lines of a record."""
-        self.spec.on_record(one)
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        return "".join(
-            markdown_row(column.shown(line) for column in shown) for line in self.spec.lines_of(one)
-        )
+        return "".join(markdown_row(value for value, _ in row) for row in self.rows(one))
 
     def end(self) -> str:
         """Return the text after the table."""
-        return self.spec.end()
+        return self.spec.end(self.style.language)
 
 
-class _PageReport(_Report[T, L]):
-    """Records as a page, with the columns of Markdown."""
+class _PageReport(_ReportForPeople[T, L]):
+    """Records as a page."""
 
-    @property
-    def start(self) -> str:
+    def start_in(self, language: Language) -> str:
         """Return all up to the first row."""
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        headings = [one.heading for one in shown]
-        return page_start(self.spec.title, headings, self.style.language)
+        return page_start(self.spec.title, self.headings(language), language)
 
     def entry(self, one: T) -> str:
         """Return the rows of a record."""
-        self.spec.on_record(one)
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
         needs_person = not self.spec.order(one)[0]
-        return "".join(
-            page_row(
-                [(column.shown(line), column.is_number) for column in shown],
-                needs_person=needs_person,
-                language=self.style.language,
-            )
-            for line in self.spec.lines_of(one)
-        )
+        return "".join(page_row(row, needs_person=needs_person) for row in self.rows(one))
 
     def end(self) -> str:
         """Return what stands above the rows, and the rest."""
-        return page_end(self.spec.title, self.spec.facts(), self.style.language)
+        language = self.style.language
+        return page_end(self.spec.title, self.spec.facts(language), language)
 
 
-def data_headings(spec: ReportSpec[T, L]) -> list[str]:
-    """Return the names of the columns of a table of data."""
-    columns = columns_at(Place.CSV, spec.columns)
-    return [*(one.name for one in columns), *(one.name for one in spec.documents)]
+def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:
+    """Return the columns of a table of data."""
+    return [*columns_at(Place.CSV, spec.columns), *spec.documents]
 
 
-def data_rows(spec: ReportSpec[T, L], record: T) -> Iterator[list[object]]:
+def data_rows(
+    spec: ReportSpec[T, L], record: T, language: Language, *, for_people: bool
+) -> Iterator[list[object]]:
     """Yield the rows of a record: one for each line, or for each document type of its sequence."""
     columns = columns_at(Place.CSV, spec.columns)
     for line in spec.lines_of(record):
-        start = [column.shown(line) for column in columns]
+        start = [one.shown(line, language, for_people=for_people) for one in columns]
         if line.sequence is None or not spec.documents:
             yield start
             continue
         for name, state in documents_of(line.sequence).items():
             document = Document(line.sequence, name, state)
-            yield [*start, *(one.shown(document) for one in spec.documents)]
+            cells = (one.shown(document, language, for_people=for_people) for one in spec.documents)
+            yield [*start, *cells]
 
 
 def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
@@ -323,5 +344,10 @@ def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[
     if kind is ReportKind.PAGE:
         return _PageReport(spec, style)
     if kind is ReportKind.BOOK:
-        return BookReport(data_headings(spec), lambda one: data_rows(spec, one), spec.order, style)
+        language = style.language
+        return BookReport(
+            [one.heading(language) for one in data_columns(spec)],
+            lambda one: data_rows(spec, one, language, for_people=True),
+            spec.order,
+        )
     return _CsvReport(spec, style)

@@ -59,17 +59,19 @@ class ReportFacts:
     """What stands at the top of a page.
 
     Attributes:
+        noun: What there is, in a word: many of them.
         counts: How many there are, by state.
         advice: What needs a person, and what to do about it.
     """
 
+    noun: str
     counts: Mapping[str, int]
     advice: Sequence[str]
 
 
 def page_start(title: str, headings: Iterable[str], language: Language) -> str:
     """Return the beginning of a page, up to the first row."""
-    heads = "".join(f"<th>{_escape(word(one, language))}</th>" for one in headings)
+    heads = "".join(f"<th>{_escape(one)}</th>" for one in headings)
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="generator" content="invoicexpress">'
@@ -82,12 +84,10 @@ def page_start(title: str, headings: Iterable[str], language: Language) -> str:
     )
 
 
-def page_row(
-    cells: Iterable[tuple[object, bool]], *, needs_person: bool, language: Language
-) -> str:
+def page_row(cells: Iterable[tuple[object, bool]], *, needs_person: bool) -> str:
     """Return a row: its cells, and of each whether it is a number."""
     shown = "".join(
-        f"<td{' class=n' if is_number else ''}>{_escape(_text(value, language))}</td>"
+        f"<td{' class=n' if is_number else ''}>{'' if value is None else _escape(str(value))}</td>"
         for value, is_number in cells
     )
     return f"<tr{' class=a' if needs_person else ''}>{shown}</tr>\n"
@@ -113,17 +113,13 @@ def page_end(
     advice = "".join(f"<li>{_escape(one)}</li>" for one in facts.advice) or f"<li>{nothing}</li>"
     return (
         f"</tbody></table></main><header><h1>InvoiceXpress: {_escape(word(title, language))}</h1>"
-        f"<p>{now().astimezone():%Y-%m-%d %H:%M %Z} · {total} {word('rows', language)}</p>"
+        f"<p>{now().astimezone():%Y-%m-%d %H:%M %Z} · {total} {word(facts.noun, language)}</p>"
         f'<div class="bar">{bar}</div><p class="key">{key}</p>'
         f"<h2>{word('What to do first', language)}</h2><ul>{advice}</ul>"
         f'<p class="tools"><input id="q" type="search" aria-label="{word("Filter", language)}" '
         f'placeholder="{word("Filter", language)}"> <span id="n"></span></p></header>'
         f"<script>{_SCRIPT}</script></body></html>\n"
     )
-
-
-def _text(value: object, language: Language) -> str:
-    return "" if value is None else word(str(value), language)
 
 
 def _escape(text: str) -> str:

@@ -12,6 +12,7 @@ from invoicexpress_async.cli.output import (
     documents_of,
 )
 from invoicexpress_async.cli.summary import Group
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.provisioning import (
@@ -24,7 +25,15 @@ from invoicexpress_async.provisioning.journal_status import KeptRow
 _NOT_BEGUN: Final = "planned"
 UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
-STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
+STATES: Final[tuple[str, ...]] = (
+    *GOOD,
+    RowState.UNKNOWN,
+    RowState.ABSENT,
+    RowState.PARTIAL,
+    RowState.REFUSED,
+    RowState.FAILED,
+    UNPLANNED,
+)
 UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 STATE_STYLES: Final[dict[str, str]] = {
     RowState.DONE: "green",
@@ -86,7 +95,7 @@ class RowView:
             return None
         status = self.error.status if isinstance(self.error, StatusError) else None
         code = code_text(self.state, self.error_name, status, self.code)
-        return self.state, code, self.cure or ""
+        return Group(state=self.state, cure=self.cure or "", code=code)
 
     @property
     def hint(self) -> str:
@@ -106,7 +115,9 @@ class RowView:
     @property
     def failure(self) -> dict[str, object] | None:
         """Its error as plain data."""
-        return None if self.error is None else error_object(self.error) | {"cure": self.cure}
+        if self.error is None:
+            return None
+        return error_object(self.error) | {"cure": self.cure and word(self.cure, "en")}
 
     @property
     def invoice_code(self) -> str | None:
