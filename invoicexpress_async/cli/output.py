@@ -72,7 +72,13 @@ def write_json(value: object) -> None:
 
 def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     """Return a table in the form of this program; the columns in `numbers` are set to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
+        header_style="bold",
+    )
     for column in columns:
         # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")

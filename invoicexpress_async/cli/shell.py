@@ -126,7 +126,8 @@ def printable(text: str) -> str:
 def echo(text: str) -> None:
     """Write a sentence to stderr: in one line for logs, between words on a terminal."""
     if sys.stderr.isatty():
-        text = textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
     sys.stderr.write(f"{text}\n")
 
 

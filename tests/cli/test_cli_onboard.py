@@ -166,7 +166,7 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     assert re.search(rf"^ *2 {nif(1)} +Company 1 +- +account unknown +AccountUnknown", lines[2])
     assert re.search(rf"refused +at +422 +2 +{nif(4)} +Correct at_subuser", ended.out)
     assert re.search(rf"refused +series +422/004 +1 +{nif(7)} +Put at_subuser", ended.out)
-    assert re.search(rf"refused +account +422 +{nif(9)} +1 +The e-mail", ended.out)
+    assert re.search(rf"refused +account +422 +1 +{nif(9)} +The e-mail", ended.out)
     assert "--forget" in ended.out
     assert "25 done  1 unknown  4 refused  of 30 companies" in ended.out
     last = ended.err.splitlines()[-1]

@@ -170,7 +170,7 @@ AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
     ),
     Column("last numbers and codes", _numbers_and_codes, places=Place.MARKDOWN),
     Column("last FT", lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
-    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE),
+    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE, is_whole=True),
     Column(
         "state",
         lambda one: one.state,
@@ -370,7 +370,9 @@ def audit_table(
     language: Language = "en",
 ) -> Table:
     """Return lines as a table."""
-    return table_of(columns, lines, language)
+    table = table_of(columns, lines, language)
+    table.padding = (0, 0)
+    return table
 
 
 def _short_type_names(lines: list[AuditLine]) -> list[str]:

@@ -62,6 +62,7 @@ class Column(Generic[T_contra]):
         is_mark: Whether the table sets it in the middle.
         width: The most that it takes in the table.
         is_cut: Whether the table cuts what is wider, with an ellipsis, instead of breaking it.
+        is_whole: Whether the table never breaks it: a part of a code would be wrong.
         is_word: Whether its values are words of this program, which people see in their language.
         is_text: Whether its values are such texts, which data has in that language too.
     """
@@ -76,6 +77,7 @@ class Column(Generic[T_contra]):
     is_mark: bool = attrs.field(default=False, kw_only=True)
     width: int | None = attrs.field(default=None, kw_only=True)
     is_cut: bool = attrs.field(default=False, kw_only=True)
+    is_whole: bool = attrs.field(default=False, kw_only=True)
     is_word: bool = attrs.field(default=False, kw_only=True)
     is_text: bool = attrs.field(default=False, kw_only=True)
 
@@ -132,16 +134,17 @@ def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
 
 
 def table_of(columns: Columns[T], records: Iterable[T], language: Language = "en") -> Table:
-    """Return records as a table."""
+    """Return records as a table; only a terminal has what is too wide for it cut."""
     shown, table = columns_at(Place.TABLE, columns), new_table()
+    may_cut = data_console().is_terminal
     for one in shown:
         table.add_column(
             one.heading(language),
             justify="right" if one.is_number else "center" if one.is_mark else "left",
             # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
-            overflow="ellipsis" if one.is_cut else "fold",
-            no_wrap=one.is_cut,
-            max_width=one.width,
+            overflow="ellipsis" if one.is_cut and may_cut else "fold",
+            no_wrap=one.is_whole or (one.is_cut and may_cut),
+            max_width=one.width if may_cut else None,
         )
     for record in records:
         table.add_row(*(one.cell(record, language) for one in shown))

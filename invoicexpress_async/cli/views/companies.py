@@ -197,7 +197,7 @@ def company_table(
     table = table_of(columns, companies, language)
     table.padding = (0, 0)
     for column in table.columns:
-        if column.header == word("why", language):
+        if column.header == word("why", language) and column.no_wrap:
             column.max_width = max(1, width - _BEFORE_WHY)
     return table
 

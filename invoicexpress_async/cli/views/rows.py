@@ -9,6 +9,7 @@ from rich.table import Table
 
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
+    data_console,
     documents_of,
     initials,
     legend,
@@ -78,8 +79,9 @@ def row_table(
     shown = [one for one in columns if has_series or one.name != "serie"]
     table = table_of((*shown, *map(_mark_column, types)), rows, language)
     table.padding = (0, 0)
-    for column in table.columns:
-        column.no_wrap = True
+    if data_console().is_terminal:
+        for column in table.columns:
+            column.no_wrap = True
     return table
 
 

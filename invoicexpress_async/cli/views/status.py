@@ -148,10 +148,7 @@ class _Shown:
         yield self._said("{percent} % done or prepared.", percent=percent)
 
     def _runs(self) -> Iterator[str]:
-        runs = [
-            self._said("{time} (process {pid})", time=_local(one.started_at), pid=one.process)
-            for one in self.status.runs
-        ]
+        runs = [_local(one.started_at) for one in self.status.runs]
         if runs:
             zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
             text = _RUN if count == 1 else _RUNS
