@@ -12,7 +12,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
 from invoicexpress_async.cli.shell import printable
-from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.cli.words import Language, label, word
 
 _WIDTH = 100  # without a terminal: the widest table that is promised
 ACCOUNT_WIDTH: Final = 22
@@ -175,7 +175,7 @@ def mark(state: DocumentSequenceState | None) -> Text:
 
 def names_of(types: Iterable[str], language: Language) -> str:
     """Return what the letters stand for."""
-    return ", ".join(f"{initials(name)} {printable(word(name, language))}" for name in types)
+    return ", ".join(f"{initials(name)} {printable(label(name, language))}" for name in types)
 
 
 def legend(types: Iterable[str], language: Language) -> str:

@@ -13,6 +13,7 @@ from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
 from invoicexpress_async.cli.words import Language, word
 
 _MAX_KEPT: Final = 20
+_MAX_SERIES: Final = 3
 _HINT: Final = "Of {example} it said: {hint}"
 
 
@@ -65,6 +66,7 @@ class _Ended(_Shown, Protocol):
         is_shown: Whether the table has a line for it.
         is_recorded: Whether an earlier run settled it.
         created: Whether this run created it; None when that is not known.
+        serie: Its name; None when that is not known.
         sequence: As it was last seen.
         intent: Of what is unknown.
     """
@@ -81,6 +83,8 @@ class _Ended(_Shown, Protocol):
     def is_recorded(self) -> bool: ...
     @property
     def created(self) -> bool | None: ...
+    @property
+    def serie(self) -> str | None: ...
     @property
     def sequence(self) -> Sequence | None: ...
     @property
@@ -157,6 +161,7 @@ class RunSummary(Digest[E]):
     Attributes:
         total: How many the run has.
         counts: By state.
+        series: By name.
         good: How many need no person.
         unknown: How many were sent and are not known to have worked.
         created: How many this run is known to have created.
@@ -167,6 +172,7 @@ class RunSummary(Digest[E]):
 
     total: int
     counts: Counter[str] = attrs.field(factory=Counter[str])
+    series: Counter[str] = attrs.field(factory=Counter[str])
     good: int = 0
     unknown: int = 0
     created: int = 0
@@ -177,6 +183,8 @@ class RunSummary(Digest[E]):
     def add(self, one: E) -> None:
         """Count one that has ended."""
         self.counts[one.state] += 1
+        if one.serie is not None:
+            self.series[one.serie] += 1
         self.good += one.is_good
         self.unknown += one.is_unknown
         self.created += one.created is True
@@ -186,6 +194,13 @@ class RunSummary(Digest[E]):
             self.intents.append(one.intent)
         if one.is_shown:
             self.keep(one)
+
+    @property
+    def about(self) -> str:
+        """The names of the series, the most frequent first."""
+        first = [name for name, _ in self.series.most_common(_MAX_SERIES)]
+        more = len(self.series) - len(first)
+        return ", ".join(first) + (f" + {more}" if more else "")
 
     @property
     def ended(self) -> int:

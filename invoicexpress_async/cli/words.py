@@ -35,7 +35,7 @@ def word(text: str, language: Language, /, **values: object) -> str:
 
 def label(text: str, language: Language) -> str:
     """Return a state, a step or another name of JSON as people see it."""
-    return word(text, language).replace("_", " ")
+    return word(text.replace("_", " "), language)
 
 
 def counted(count: int, text: str, language: Language, *, one: str | None = None) -> str:

@@ -13,7 +13,7 @@ from scripted import row_of
 from invoicexpress_async import RateLimit, SessionManager
 from invoicexpress_async.call.limiter import AccountLimiter
 from invoicexpress_async.call.locks import KeyedLock
-from invoicexpress_async.cli.views.audit import audit_lines
+from invoicexpress_async.cli.views.audit_lines import audit_lines
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow

@@ -12,7 +12,8 @@ from rich.table import Table
 from test_onboarding import company
 
 from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS, AuditLine, audit_layout, audit_table
+from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS, audit_layout, audit_table
+from invoicexpress_async.cli.views.audit_lines import AuditLine
 from invoicexpress_async.cli.views.columns import Column, Place, columns_at, object_of, table_of
 from invoicexpress_async.cli.views.companies import (
     COMPANIES,

@@ -10,7 +10,7 @@ from typing import cast
 import invoicexpress_async
 from invoicexpress_async import DocumentType, InvoiceXpressError, Registration, cli
 from invoicexpress_async.cli import cures, failures
-from invoicexpress_async.cli.views import audit, status
+from invoicexpress_async.cli.views import audit, audit_lines, status
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS
 from invoicexpress_async.cli.views.columns import DOCUMENT_COLUMNS, Place
 from invoicexpress_async.cli.views.companies import COMPANIES, COMPANY_COLUMNS
@@ -101,19 +101,19 @@ def texts() -> Iterator[str]:
     yield from texts_in_calls()
     for kind in errors_below(InvoiceXpressError):
         yield failures.cure_of_kind(kind)
-    for module in (cures, account_errors, codes, audit, status):
+    for module in (cures, account_errors, codes, audit, audit_lines, status):
         yield from constants_of(module)
     yield from NAMED
     for columns in (ROW_COLUMNS, COMPANY_COLUMNS, AUDIT_COLUMNS, DOCUMENT_COLUMNS):
         for column in columns:
             if column.places & (Place.PEOPLE | Place.CSV):
-                yield column.name if column.title is None else column.title
+                yield (column.name if column.title is None else column.title).replace("_", " ")
     for records in (ROWS, COMPANIES):
         yield from (records.title, records.noun, f"of {{total}} {records.noun} in {{seconds}} s")
-        yield from records.states
-        yield from (key for one in records.states for key in (f"1 {one}", f"{{count}} {one}"))
-    yield from (str(one) for kind in (JournalState, CompanyStep, DocumentType) for one in kind)
-    yield from (one.replace("_", " ") for one in Registration)
+        states = [one.replace("_", " ") for one in records.states]
+        yield from (key for one in states for key in (one, f"1 {one}", f"{{count}} {one}"))
+    for names in (JournalState, CompanyStep, DocumentType, Registration):
+        yield from (one.replace("_", " ") for one in names)
 
 
 def fields(text: str) -> set[str]:

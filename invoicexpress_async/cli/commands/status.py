@@ -1,5 +1,6 @@
 """`invoicexpress status`: how far a job is, from its journal."""
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,8 @@ def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
         ConfigurationError: the report cannot be written, or must not be.
     """
     output = OutputOptions(report=path, accounts=journal, style=options.style)
-    report, problem = open_report(output, path, ROWS.layout), ""
+    layout = functools.partial(ROWS.layout, is_handout=True)
+    report, problem = open_report(output, path, layout), ""
     with JournalReader(journal) as reader:
         for kept in reader.rows():
             report.add(kept_view(kept))

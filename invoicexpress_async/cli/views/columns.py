@@ -4,11 +4,9 @@ Each kind of record has one list of columns. What is added to the list shows in 
 the column names, in the order of the list.
 """
 
-import abc
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar
 
 import attrs
 from rich.table import Table
@@ -16,18 +14,9 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.book import BookReport
-from invoicexpress_async.cli.output import cell, data_console, documents_of, new_table, write_json
-from invoicexpress_async.cli.report_file import (
-    Layout,
-    csv_lines,
-    markdown_head,
-    markdown_row,
-)
-from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
+from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli.shell import printable
-from invoicexpress_async.cli.views.page import ReportFacts, page_end, page_row, page_start
-from invoicexpress_async.cli.words import LANGUAGES, Language, label, word
+from invoicexpress_async.cli.words import Language, label, word
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -40,10 +29,13 @@ class Place(enum.Flag):
 
     CSV = enum.auto()
     MARKDOWN = enum.auto()
+    """Also of a page that has a row for each line."""
+    HANDOUT = enum.auto()
+    """A page that has a row for each document type of a line."""
     TABLE = enum.auto()
     JSON = enum.auto()
     PEOPLE = MARKDOWN | TABLE
-    REPORTS = CSV | MARKDOWN
+    REPORTS = CSV | MARKDOWN | HANDOUT
     ALL = REPORTS | TABLE | JSON
 
 
@@ -83,7 +75,7 @@ class Column(Generic[T_contra]):
 
     def heading(self, language: Language) -> str:
         """Return its name for people."""
-        return word(self.name if self.title is None else self.title, language)
+        return label(self.name if self.title is None else self.title, language)
 
     def shown(
         self, record: T_contra, language: Language = "en", *, for_people: bool = True
@@ -174,183 +166,12 @@ class Document:
     state: DocumentSequenceState
 
 
-NUMBER: Final = Column[Document]("number", lambda one: one.state.number)
+NUMBER: Final = Column[Document]("number", lambda one: one.state.number, is_number=True)
 DOCUMENT_COLUMNS: Final[Columns[Document]] = (
-    Column("id", lambda one: one.sequence.id),
+    Column("id", lambda one: one.sequence.id, places=Place.CSV),
     Column("document_type", lambda one: one.name, is_word=True),
     NUMBER,
-    Column("document_sequence_id", lambda one: one.state.sequence_id),
+    Column("document_sequence_id", lambda one: one.state.sequence_id, is_number=True),
     Column("validation_code", lambda one: one.state.validation_code),
     Column("registration", lambda one: one.state.registration, is_word=True),
 )
-
-
-class HasSequence(Protocol):
-    """A line of a report that is about a sequence, or about none."""
-
-    @property
-    def sequence(self) -> DocumentSequence | None:
-        """The sequence."""
-        ...
-
-
-L = TypeVar("L", bound=HasSequence)
-
-
-@attrs.frozen(kw_only=True)
-class ReportSpec(Generic[T, L]):
-    """What a report is of, whatever its kind.
-
-    Attributes:
-        title: Of a page and of Markdown.
-        columns: Of a line.
-        lines_of: Returns the lines of a record.
-        documents: What a table of data shows of each document type of a line, in a row of its own.
-        order: Where a record stands: what needs a person comes first, as 0.
-        on_record: Called with each record of a report for people, to count it.
-        facts: Returns what stands at the top of a page, in a language.
-        end: Returns the text after the table of Markdown, in a language.
-    """
-
-    title: str
-    columns: Columns[L]
-    lines_of: Callable[[T], Iterable[L]]
-    documents: Columns[Document] = ()
-    order: Callable[[T], tuple[int | str, ...]]
-    on_record: Callable[[T], None]
-    facts: Callable[[Language], ReportFacts]
-    end: Callable[[Language], str]
-
-
-@attrs.frozen
-class _Report(abc.ABC, Generic[T, L]):
-    spec: ReportSpec[T, L]
-    style: ReportStyle
-
-    @property
-    def start(self) -> str:
-        """Return what stands before the first record."""
-        return self.start_in(self.style.language)
-
-    @property
-    def starts(self) -> list[str]:
-        """Return how an earlier one may begin."""
-        return list(map(self.start_in, LANGUAGES))
-
-    @abc.abstractmethod
-    def start_in(self, language: Language) -> str:
-        """Return what stands before the first record, in a language."""
-
-    def order(self, one: T) -> tuple[int | str, ...]:
-        """Return where a record stands."""
-        return self.spec.order(one)
-
-
-class _CsvReport(_Report[T, L]):
-    """Records as CSV: a row for each line, or for each document type of its sequence."""
-
-    def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
-        """Return the names of the columns."""
-        mark = "\ufeff" if self.style.is_excel_pt else ""
-        return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
-
-    def entry(self, one: T) -> str:
-        """Return the rows of a record."""
-        rows = data_rows(self.spec, one, self.style.language, for_people=False)
-        return csv_lines(rows, self.style)
-
-    def end(self) -> str:
-        """Return nothing: a CSV has no end."""
-        return ""
-
-
-class _ReportForPeople(_Report[T, L]):
-    """Records for people, with the columns of Markdown."""
-
-    def headings(self, language: Language) -> list[str]:
-        """Return the names of the columns."""
-        return [one.heading(language) for one in columns_at(Place.MARKDOWN, self.spec.columns)]
-
-    def rows(self, one: T) -> Iterator[list[tuple[object, bool]]]:
-        """Count a record and yield its rows: the cells, and of each whether it is a number."""
-        self.spec.on_record(one)
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        for line in self.spec.lines_of(one):
-            yield [(column.shown(line, self.style.language), column.is_number) for column in shown]
-
-
-class _MarkdownReport(_ReportForPeople[T, L]):
-    """Records as a Markdown table, with a text after it."""
-
-    def start_in(self, language: Language) -> str:
-        """Return the title and the head of the table."""
-        title = word(self.spec.title, language)
-        return f"# InvoiceXpress: {title}\n\n{markdown_head(self.headings(language))}"
-
-    def entry(self, one: T) -> str:
-        """Return the lines of a record."""
-        return "".join(markdown_row(value for value, _ in row) for row in self.rows(one))
-
-    def end(self) -> str:
-        """Return the text after the table."""
-        return self.spec.end(self.style.language)
-
-
-class _PageReport(_ReportForPeople[T, L]):
-    """Records as a page."""
-
-    def start_in(self, language: Language) -> str:
-        """Return all up to the first row."""
-        return page_start(self.spec.title, self.headings(language), language)
-
-    def entry(self, one: T) -> str:
-        """Return the rows of a record."""
-        needs_person = not self.spec.order(one)[0]
-        return "".join(page_row(row, needs_person=needs_person) for row in self.rows(one))
-
-    def end(self) -> str:
-        """Return what stands above the rows, and the rest."""
-        language = self.style.language
-        return page_end(self.spec.title, self.spec.facts(language), language)
-
-
-def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:
-    """Return the columns of a table of data."""
-    return [*columns_at(Place.CSV, spec.columns), *spec.documents]
-
-
-def data_rows(
-    spec: ReportSpec[T, L], record: T, language: Language, *, for_people: bool
-) -> Iterator[list[object]]:
-    """Yield the rows of a record: one for each line, or for each document type of its sequence."""
-    columns = columns_at(Place.CSV, spec.columns)
-    for line in spec.lines_of(record):
-        start = [one.shown(line, language, for_people=for_people) for one in columns]
-        if line.sequence is None or not spec.documents:
-            yield start
-            continue
-        for name, state in documents_of(line.sequence).items():
-            document = Document(line.sequence, name, state)
-            cells = (one.shown(document, language, for_people=for_people) for one in spec.documents)
-            yield [*start, *cells]
-
-
-def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
-    """Return the report that the ending of a file selects.
-
-    Raises:
-        ConfigurationError: it selects none, or the extra that it needs is not installed.
-    """
-    kind = kind_of(path)
-    if kind is ReportKind.MARKDOWN:
-        return _MarkdownReport(spec, style)
-    if kind is ReportKind.PAGE:
-        return _PageReport(spec, style)
-    if kind is ReportKind.BOOK:
-        language = style.language
-        return BookReport(
-            [one.heading(language) for one in data_columns(spec)],
-            lambda one: data_rows(spec, one, language, for_people=True),
-            spec.order,
-        )
-    return _CsvReport(spec, style)

@@ -124,6 +124,11 @@ class CompanyView:
         return self.outcome.sequence
 
     @property
+    def serie(self) -> str:
+        """The name of that sequence."""
+        return self.outcome.company.serie
+
+    @property
     def intent(self) -> Intent | None:
         """Of the create of its sequence, when that is unknown."""
         return self.outcome.intent

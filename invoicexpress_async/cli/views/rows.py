@@ -35,8 +35,9 @@ _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it
 _MORE: Final = "… {count} more: a job with --json or --report shows all"
 
 
+_LINE_PLACES: Final = Place.CSV | Place.MARKDOWN | Place.JSON
 ROW_COLUMNS: Final[Columns[RowView]] = (
-    Column("line", lambda row: row.line, places=Place.REPORTS | Place.JSON, text=line_text),
+    Column("line", lambda row: row.line, places=_LINE_PLACES, text=line_text),
     Column("account", lambda row: row.account, width=ACCOUNT_WIDTH, is_cut=True),
     Column("serie", lambda row: row.serie, width=_SERIE_WIDTH, is_cut=True),
     Column("state", lambda row: row.state, style=lambda row: STATE_STYLES[row.state], is_word=True),

@@ -15,14 +15,8 @@ from invoicexpress_async.cli.output import cell, data_console, new_table
 from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
-from invoicexpress_async.cli.views.columns import (
-    Columns,
-    Document,
-    ReportSpec,
-    alone,
-    object_of,
-    report_of,
-)
+from invoicexpress_async.cli.views.columns import Columns, Document, alone, object_of
+from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.errors import InvoiceXpressError
@@ -70,6 +64,7 @@ class RecordKind(Generic[E]):
         columns: Columns[E] | None = None,
         *,
         style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
+        is_handout: bool = False,
     ) -> Layout[E]:
         """Return the report that the ending of the file selects.
 
@@ -82,10 +77,14 @@ class RecordKind(Generic[E]):
             columns=columns or self.columns,
             lines_of=alone,
             documents=self.documents,
+            is_handout=is_handout,
             order=self.order,
             on_record=summary.add,
             facts=lambda language: ReportFacts(
-                noun=self.noun, counts=summary.counts, advice=self._advice(summary, language)
+                noun=self.noun,
+                about=summary.about,
+                counts={one: summary.counts[one] for one in (*self.states, *summary.counts)},
+                advice=self._advice(summary, language),
             ),
             end=lambda language: self._end(summary, language),
         )
@@ -153,12 +152,15 @@ class RecordKind(Generic[E]):
         return ", ".join(filter(None, (created, recorded)))
 
     def _advice(self, summary: RunSummary[E], language: Language) -> list[str]:
-        return [
-            f"{counted(group.count, kind.state, language)}, "
-            f"{', '.join(filter(None, (label(kind.step, language), kind.code)))}: "
-            f"{group.advice(kind.cure, language)}"
-            for kind, group in self._in_order(summary.groups)
-        ]
+        found: list[str] = []
+        for kind, group in self._in_order(summary.groups):
+            count = counted(group.count, kind.state, language)
+            # A hyphen stands for no code in a table.
+            what = ", ".join(
+                filter(None, (count, label(kind.step, language), kind.code.strip("-")))
+            )
+            found.append(f"{what}: {group.advice(kind.cure, language)}")
+        return found
 
     def _in_order(self, groups: Mapping[Group, FailureGroup]) -> list[tuple[Group, FailureGroup]]:
         ranks = {state: rank for rank, state in enumerate(self.states)}
