@@ -34,11 +34,8 @@ _NAME: Final = "invoicexpress"
 _PACKAGE: Final = "invoicexpress_async"
 
 # Of the variables those that a command is not the same without, and that are no secret.
-_KEPT: Final = (
-    "INVOICEXPRESS_ACCOUNT",
-    "INVOICEXPRESS_BASE_URL",
-    "INVOICEXPRESS_TIMEOUT_SECONDS",
-)
+_KEPT: Final = ("INVOICEXPRESS_BASE_URL", "INVOICEXPRESS_TIMEOUT_SECONDS")
+_KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
 _PROGRAM: Final = "{program} "
 _TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
 _WIDTH: Final = 100
@@ -96,11 +93,13 @@ def typed_command() -> str | None:
 
     None when none was typed: another program called this one.
     """
-    if not _TYPED.get():
+    typed_tokens = _TYPED.get()
+    if not typed_tokens:
         return None
-    given = (f"{name}={shlex.quote(os.environ[name])}" for name in _KEPT if os.environ.get(name))
+    names = _KEPT_OF_PARTNER if typed_tokens[0] == "onboard" else _KEPT
+    given = (f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))
     # A proxy's URL may hold a password: it goes into INVOICEXPRESS_PROXY.
-    tokens = iter(_TYPED.get())
+    tokens = iter(typed_tokens)
     kept = [one for one in tokens if not (one.startswith("--proxy") and _skip(one, tokens))]
     return f"{''.join(f'{one} ' for one in given)}{_PROGRAM}{shlex.join(kept)}"
 

@@ -35,7 +35,7 @@ from invoicexpress_async.cli.views.columns import (
 )
 from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
-from invoicexpress_async.cli.words import Language, counted, decimal, word
+from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
 from invoicexpress_async.provisioning import AccountAudit
 
 _MORE: Final = "… {count} more: --json and --report show all"
@@ -62,7 +62,7 @@ def _numbers_and_codes(line: AuditLine) -> str:
 def _short_types(line: AuditLine) -> str | None:
     names = line.unregistered
     if len(names) > _MAX_TYPES_NAMED:
-        return f"{len(names)} types"
+        return lines_of(str(len(names)), "types")
     return " ".join(map(initials, names)) or None
 
 
@@ -103,7 +103,7 @@ AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
         is_word=True,
     ),
     Column("no code for", lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
-    Column("no code for", _short_types, places=Place.TABLE),
+    Column("no code for", _short_types, places=Place.TABLE, is_text=True),
     Column("problem", lambda one: one.problem, places=Place.REPORTS, is_text=True),
     Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
 )

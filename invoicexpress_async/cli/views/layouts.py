@@ -175,7 +175,7 @@ def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[
     return [
         Cell(
             "" if (text := text_of(one)) is None else str(text),
-            "n" if one.is_number else "t" if one.is_text else "",
+            "n" if one.is_number else "t" if one.is_text else "w" if one.width else "",
         )
         for one in columns
     ]

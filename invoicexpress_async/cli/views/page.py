@@ -32,8 +32,9 @@ header{order:-1}h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1rem;margin:1r
 .key i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border-radius:2px}
 main{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #ddd}
-th{position:sticky;top:0;background:#fff;cursor:pointer;white-space:nowrap}
-td{white-space:nowrap}.n{text-align:right}td.t{white-space:normal;min-width:30ch;max-width:60ch}
+th{position:sticky;top:0;background:#fff;cursor:pointer}
+td{white-space:nowrap}.n{text-align:right}td.t{white-space:normal;min-width:24ch;max-width:60ch}
+td.w{white-space:normal;min-width:11ch;max-width:26ch;overflow-wrap:anywhere}
 code{background:#f3f3f3;padding:0 .2em}
 tr.a td:first-child{box-shadow:inset 4px 0 #c62828}
 input{font:inherit;padding:.3rem;width:min(24rem,100%)}
@@ -82,7 +83,8 @@ class Cell(NamedTuple):
 
     Attributes:
         text: What it shows.
-        kind: "n" for a number, "t" for a text that is broken into lines, else "".
+        kind: "n" for a number, "t" for a text and "w" for a name, which are broken into lines,
+            else "".
     """
 
     text: str
@@ -91,7 +93,8 @@ class Cell(NamedTuple):
     def tag(self, name: str) -> str:
         """Return it in HTML."""
         kind = f" class={self.kind}" if self.kind else ""
-        return f"<{name}{kind}>{_escape(self.text)}</{name}>"
+        text = _text(self.text) if self.kind == "t" else _escape(self.text)
+        return f"<{name}{kind}>{text}</{name}>"
 
 
 def page_start(title: str, headings: Iterable[Cell], language: Language) -> str:
