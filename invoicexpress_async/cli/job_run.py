@@ -22,11 +22,10 @@ from invoicexpress_async.cli.summary import E, RunSummary
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import InvoiceXpressError
-from invoicexpress_async.jobs.journal import Commit
+from invoicexpress_async.jobs.journal import Commit, Journal
 from invoicexpress_async.jobs.last_command import LastCommand
 from invoicexpress_async.provisioning import (
     RunSettings,
-    SqliteJournal,
 )
 
 
@@ -49,7 +48,7 @@ class JobRun(abc.ABC, Generic[E]):
     summary: RunSummary[E]
     sinks: OutputSinks[E]
     interruption: Interruption
-    journal: SqliteJournal | None = None
+    journal: Journal | None = None
     settings: RunSettings = attrs.field(factory=RunSettings)
     language: Language = "en"
     problem: InvoiceXpressError | None = None

@@ -27,6 +27,7 @@ from invoicexpress_async.cli.views.companies import (
 )
 from invoicexpress_async.cli.words import counted
 from invoicexpress_async.config import Secret
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
@@ -102,7 +103,7 @@ async def run_onboarding(onboarding: Onboarding) -> int:
 @attrs.define(eq=False, kw_only=True)
 class _OnboardingRun(JobRun[CompanyView]):
     manager: SessionManager
-    opened: SqliteJournal
+    opened: Journal
     onboarding: Onboarding
     steps: Counter[CompanyStep] = attrs.field(factory=Counter[CompanyStep])
     undelivered: int = 0

@@ -85,7 +85,7 @@ class ReportOptions:
         Parameter(help="Of a .csv: excel-pt has ; between cells, a BOM and the decimal comma."),
     ] = "csv"
     language: Annotated[
-        Language, Parameter(help="Of headings and states in .html and .xlsx: en or pt.")
+        Language, Parameter(help="Of the report, the summary and what to do: en or pt.")
     ] = "en"
 
     @property

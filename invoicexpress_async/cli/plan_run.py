@@ -25,6 +25,7 @@ from invoicexpress_async.cli.views.row_view import (
 )
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import counted
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.provisioning import (
     Plan,
     Progress,
@@ -32,7 +33,6 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
-    SqliteJournal,
     provision,
 )
 
@@ -46,7 +46,7 @@ _PREPARED: Final = (
     "on {day} in Lisbon, or later, to make them the default."
 )
 _MAX_INTENTS_SHOWN: Final = 5
-_LONG_WAIT_SECONDS: Final = 60.0
+_LONG_WAIT_SECONDS: Final = 20.0
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +63,7 @@ class JobSpec:
 
     plan: Plan
     concurrency: int
-    journal: SqliteJournal | None = None
+    journal: Journal | None = None
     settings: RunSettings = attrs.field(factory=RunSettings)
     unplanned: tuple[RowView, ...] = ()
 
@@ -143,20 +143,12 @@ class _PlanRun(JobRun[RowView]):
 
     def _explain_wait(self, one: Progress, view: ProgressView) -> None:
         """Say once what a long wait is for, when nothing else is left to do."""
-        seconds = one.next_turn_in_seconds or 0.0
         is_last = one.total is not None and one.ended + one.waiting == one.total
-        if not is_last or self.is_wait_explained or seconds < _LONG_WAIT_SECONDS:
-            return
-        self.is_wait_explained = True
-        resend = self.settings.resend_absent_after
-        then = (
-            f" One that two lists, {resend:g} s apart, do not show is sent again." if resend else ""
-        )
-        view.print(
-            f"{one.waiting} of the rows wait: what was sent is not in the account's list yet. They "
-            f"are looked at again at {_local(seconds)}.{then} Ctrl-C ends the run, and the same "
-            "command goes on later."
-        )
+        is_long = (one.next_turn_in_seconds or 0.0) >= _LONG_WAIT_SECONDS
+        if is_last and is_long and not self.is_wait_explained:
+            self.is_wait_explained = True
+            now = dt.datetime.now().astimezone()
+            view.print(wait_text(one, self.settings.resend_absent_after, now))
 
     def extra(self) -> dict[str, object]:
         report = self.report
@@ -172,7 +164,7 @@ class _PlanRun(JobRun[RowView]):
         if journal is not None:
             if summary.unknown:
                 cure = self.said(cure_of_unknown(RowState.UNKNOWN, has_journal=True))
-                echo(self._unknown("kept in {where}. {cure}", where=journal.path, cure=cure))
+                echo(self._unknown("kept in {where}. {cure}", where=journal.label, cure=cure))
             return
         self._show_unknown()
         for intent in self.manager.unresolved():
@@ -237,11 +229,29 @@ def _brief(counts: Mapping[RowState, int]) -> str:
 def _with_waiting(text: str, one: Progress) -> str:
     if not one.waiting:
         return text
-    until = f" until {_local(one.next_turn_in_seconds or 0.0)}"
-    return f"{text}, {one.waiting} waiting{until}".removeprefix(", ")
+    until = _until(one, dt.datetime.now().astimezone())
+    return f"{text}, {one.waiting} waiting until {until}".removeprefix(", ")
 
 
-def _local(seconds: float) -> str:
-    """Return the local time so many seconds from now."""
-    moment = dt.datetime.now().astimezone() + dt.timedelta(seconds=seconds)
-    return f"{moment:%H:%M:%S}"
+def wait_text(one: Progress, resend_absent_after: float | None, now: dt.datetime) -> str:
+    """Return what the rows of a run wait for, and until when.
+
+    Args:
+        one: The run.
+        resend_absent_after: As in `RunSettings`.
+        now: The local time.
+    """
+    seconds = resend_absent_after
+    then = (
+        f" One that two lists, {seconds:g} s apart, do not show is sent again." if seconds else ""
+    )
+    return (
+        f"{one.waiting} of the rows wait: what was sent is not in the account's list yet. They are "
+        f"looked at again at {_until(one, now)}.{then} Ctrl-C ends the run, and the same command "
+        "goes on later."
+    )
+
+
+def _until(one: Progress, now: dt.datetime) -> str:
+    """Return the local time at which the first of those that wait has its turn."""
+    return f"{now + dt.timedelta(seconds=one.next_turn_in_seconds or 0.0):%H:%M:%S}"

@@ -1,5 +1,6 @@
 """What explains itself: codes, errors, states, examples, and how far a job is."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,12 @@ async def test_a_status_says_how_far_a_job_is(run: Run, sandbox: Sandbox, tmp_pa
     whole = await run("status", journal)
 
     assert "75 % done or prepared." in pilot.out
+    assert "leave out --only, --exclude or --limit for the rest." in pilot.out
+    command = pilot.out.splitlines()[-1].strip()
+    assert shlex.split(command)[-10:] == [
+        *("provision", str(accounts), *map(str, to), "--limit", "3"),
+    ]
+    assert "--limit" not in whole.out
     assert "1 run began, at " in pilot.out
     assert "times are in " in pilot.out
     assert "100 % done or prepared." in whole.out

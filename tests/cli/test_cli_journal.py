@@ -108,7 +108,8 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
 ) -> None:
     slow = job.names[:3]
     change(sandbox, slow, registration_seconds=60.0)
-    process = await start(*job("--concurrency", 3))
+    options = ("--concurrency", 3, "--resend-absent-after", 900)
+    process = await start(*job(*options))
     await wait_for_posts(sandbox, 3)
 
     held = await run("status", job.journal)
@@ -136,13 +137,14 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
         "Run the same command again: it goes on where this ended, and creates nothing twice."
     )
     assert "No run holds it now." in after.out
-    assert "account-0" in after.out
+    # When it was sent, and when it is looked at again.
+    assert re.search(r"account-0 +2027 +\d\d:\d\d +- +\d\d:\d\d", after.out)
     assert time.strftime("%Y-%m-%d") in after.out
     assert "Next: Run the same command again in some minutes: it reads first" in after.out
     # Only a path and a command, which are to be copied, are never broken into lines.
     shown = held.out.splitlines()[1:] + after.out.splitlines()[1:-1]
     assert max(map(len, shown)) <= 100
-    assert after.out.splitlines()[-1].endswith(shlex.join(map(str, job("--concurrency", 3))))
+    assert after.out.splitlines()[-1].endswith(shlex.join(map(str, job(*options))))
     assert resumed.code == 0
     assert "12 done" in resumed.out
     assert sandbox.count("POST", "/sequences.json") == 12

@@ -1,6 +1,7 @@
 """How far a job is, as its journal has it."""
 
 import datetime as dt
+import re
 import shlex
 import sys
 from collections import Counter
@@ -48,6 +49,8 @@ _RUN: Final = "1 run began, at {last}; times are in {zone}."
 _RUNS: Final = "{count} runs began, the last at {last}; times are in {zone}."
 _UNDER_WAY: Final = "a run is under way; wait for its end."
 _AGAIN: Final = "run the same command again; it goes on where the last run ended."
+_SELECTED: Final = "That one chose some rows: leave out --only, --exclude or --limit for the rest."
+_SELECTION: Final = re.compile(r" --(only|exclude|limit)\b")
 _ALL_DONE: Final = "nothing, all that was planned is done."
 _NOTHING_YET: Final = "nothing is planned in it yet; run the command, and see what it leaves out."
 _ALL_INVOICE: Final = "nothing, all can invoice."
@@ -196,6 +199,12 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
         found.append((cure_of_unknown(state, has_journal=True), {}))
     elif again:
         found.append((_AGAIN, {}))
+    if (
+        counts.get("planned")
+        and status.last_command
+        and _SELECTION.search(status.last_command.line)
+    ):
+        found.append((_SELECTED, {}))
     if refused := counts.get(RowState.REFUSED):
         found.append((_REFUSED, {"count": refused}))
     if prepared := counts.get(RowState.PREPARED):
