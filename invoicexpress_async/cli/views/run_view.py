@@ -132,12 +132,12 @@ class RecordKind(Generic[E]):
         }
 
     def _counts(self, summary: RunSummary[E], language: Language, *, seconds: float) -> Text:
-        text = Text()
+        text, notes = Text(), self._notes(summary, language)
         for state in self.states:
             if count := summary.counts[state]:
                 text.append(counted(count, state, language), self.styles.get(state, ""))
-                text.append(" " if state in self.good else "  ")
-            if state == self.good[-1] and (notes := self._notes(summary, language)) and text:
+                text.append(" " if state in self.good and notes else "  ")
+            if state == self.good[-1] and notes and text:
                 text.append(f"({notes})  ")
         if left := summary.not_started:
             text.append(f"{counted(left, 'not started', language)}  ", "bold red")
