@@ -155,10 +155,9 @@ class RecordKind(Generic[E]):
         found: list[str] = []
         for kind, group in self._in_order(summary.groups):
             count = counted(group.count, kind.state, language)
+            step = kind.step and word("step {step}", language, step=label(kind.step, language))
             # A hyphen stands for no code in a table.
-            what = ", ".join(
-                filter(None, (count, label(kind.step, language), kind.code.strip("-")))
-            )
+            what = ", ".join(filter(None, (count, step, kind.code.strip("-"))))
             found.append(f"{what}: {group.advice(kind.cure, language)}")
         return found
 
@@ -171,7 +170,7 @@ class RecordKind(Generic[E]):
         created = f", {counted(summary.created, 'created', language)}" if self.has_created else ""
         lines = [f"\n{self.count_text(summary.counts, language)}{created}.\n"]
         lines += (f"- {one}\n" for one in self._advice(summary, language))
-        if summary.intents:
+        if summary.intents and not self.has_step:  # a step is resumed by its own command
             lines.append(f"\n{word(_RESUMED, language)}\n\n")
             lines += (f"    {json.dumps(intent)}\n" for intent in summary.intents)
         return "".join(lines)
