@@ -1,5 +1,6 @@
 """The cyclopts application, and the errors of wrong usage."""
 
+import re
 from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
@@ -9,6 +10,13 @@ from invoicexpress_async.cli.failures import print_failure, show_error
 from invoicexpress_async.cli.shell import INTERRUPTED, program, typed
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
+_NEEDED: Final = re.compile(r'Command "(.+?)" parameter (\S+) requires an argument\.')
+_NOT_CONVERTED: Final = re.compile(r'unable to convert "(.*)" into (int|float|date)\.')
+_FORMS: Final = {
+    "int": "a whole number, such as 2027",
+    "float": "a number, such as 0.5",
+    "date": "a day, such as 2027-01-15",
+}
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
 
 
@@ -45,7 +53,7 @@ def dispatch(tokens: list[str]) -> int:
         # Its own text repeats them, and one may be a key.
         error = ConfigurationError("There are more arguments than the command takes.")
     except CycloptsError as usage:
-        error = ConfigurationError(str(usage))
+        error = ConfigurationError(_usage_text(str(usage), tokens[0]))
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
@@ -55,6 +63,14 @@ def dispatch(tokens: list[str]) -> int:
         print_failure("Interrupted.", as_json=as_json)
         return INTERRUPTED
     return show_error(error, as_json=as_json)
+
+
+def _usage_text(text: str, command: str) -> str:
+    """Return what is wrong with the arguments, the form that is expected, and where to look."""
+    text = _NEEDED.sub(r'"\1" needs \2.', text)
+    text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
+    is_known = any(one.name == command for one in COMMANDS)
+    return f"{text} See: {program()} help {command}" if is_known else text
 
 
 def _refuse_key(tokens: list[str]) -> None:

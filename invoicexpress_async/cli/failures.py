@@ -17,12 +17,17 @@ from invoicexpress_async.errors import (
     DeadlineExceededError,
     DefaultChangedError,
     InvoiceXpressError,
+    MalformedResponseError,
     OutcomeUnknownError,
     PartialRegistrationError,
+    RateLimitedError,
     SequenceAlreadyExistsError,
     StatusError,
+    UnexpectedRedirectError,
     UnprocessableError,
+    UntrustedConnectionError,
 )
+from invoicexpress_async.jobs.journal import JournalDifferenceError
 from invoicexpress_async.jobs.problems import BadRowsError
 
 if TYPE_CHECKING:
@@ -47,6 +52,21 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     ),
     DefaultChangedError: (
         "Make the right one the default with `invoicexpress sequences set-current ID`, at once."
+    ),
+    RateLimitedError: "Wait a minute; leave room for other users of the account.",
+    MalformedResponseError: (
+        "Look at the problems above; a proxy, a login page or a change of the API may be the cause."
+    ),
+    UnexpectedRedirectError: (
+        "Check --base-url and the account's name: unknown routes are redirected to a web page."
+    ),
+    UntrustedConnectionError: (
+        "Check the clock, the proxy and what certificates this machine trusts (SSL_CERT_FILE), "
+        "then run it again."
+    ),
+    JournalDifferenceError: (
+        "Take another journal for another plan; or accept the changes with --accept-changes, if "
+        "this is the same job and the new input is right."
     ),
     AccountNotPortugueseError: "Check the account's country: others register no sequences.",
     StatusError: _AS_IT_SAYS,

@@ -1,5 +1,6 @@
 """What is kept of a run while it goes on: counts, groups of failures, the first records."""
 
+import abc
 import heapq
 import itertools
 from collections import Counter
@@ -9,11 +10,16 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 import attrs
 
 from invoicexpress_async import Intent, Sequence
+from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
 from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.journal import JournalState
 
 _MAX_KEPT: Final = 20
 _MAX_SERIES: Final = 3
+_GOOD: Final = frozenset({JournalState.DONE, JournalState.PREPARED})
+_UNKNOWN: Final = frozenset({JournalState.UNKNOWN, JournalState.ABSENT, JournalState.KEY_LOST})
 _HINT: Final = "Of {example} it said: {hint}"
 
 
@@ -56,43 +62,86 @@ class _Shown(Protocol):
     def hint(self) -> str: ...
 
 
-class _Ended(_Shown, Protocol):
-    """A row or a company that has ended.
+@attrs.frozen(kw_only=True)
+class Ended(abc.ABC):
+    """A row or a company that has ended, as it is shown.
 
     Attributes:
+        line: Where it stands in the file.
         state: How it ended.
-        is_good: Whether nothing needs a person.
-        is_unknown: Whether something was sent that is not known to have worked.
-        is_shown: Whether the table has a line for it.
-        is_recorded: Whether an earlier run settled it.
-        created: Whether this run created it; None when that is not known.
         serie: Its name; None when that is not known.
+        step: At which step, of a company.
+        created: Whether this run created it; None when that is not known.
         sequence: As it was last seen.
+        error: What it ended with.
+        cure: What to do about it: a text of `words`.
         intent: Of what is unknown.
+        is_recorded: Whether an earlier run settled it.
     """
 
+    line: int
+    state: str
+    serie: str | None
+    step: str = ""
+    created: bool | None = False
+    sequence: Sequence | None = None
+    error: InvoiceXpressError | None = None
+    cure: str | None = None
+    intent: Intent | None = None
+    is_recorded: bool = False
+
     @property
-    def state(self) -> str: ...
+    def is_good(self) -> bool:
+        """Whether nothing needs a person."""
+        return self.state in _GOOD
+
     @property
-    def is_good(self) -> bool: ...
+    def is_unknown(self) -> bool:
+        """Whether something was sent that is not known to have worked."""
+        return self.state in _UNKNOWN
+
     @property
-    def is_unknown(self) -> bool: ...
+    @abc.abstractmethod
+    def is_shown(self) -> bool:
+        """Whether the table has a line for it."""
+
     @property
-    def is_shown(self) -> bool: ...
+    @abc.abstractmethod
+    def rank(self) -> int:
+        """How soon it is shown; 0 comes first."""
+
     @property
-    def is_recorded(self) -> bool: ...
+    @abc.abstractmethod
+    def example(self) -> str:
+        """What names it as an example of its group."""
+
     @property
-    def created(self) -> bool | None: ...
+    @abc.abstractmethod
+    def cause(self) -> str:
+        """The status and code of a refusal, or what else went wrong, in a word."""
+
     @property
-    def serie(self) -> str | None: ...
+    def hint(self) -> str:
+        """What the server said, where only that says what to do."""
+        return ""
+
     @property
-    def sequence(self) -> Sequence | None: ...
+    def group(self) -> Group | None:
+        """In what way it failed; None when it did not."""
+        if self.error is None:
+            return None
+        return Group(state=self.state, cure=self.cure or "", code=self.cause, step=self.step)
+
     @property
-    def intent(self) -> Intent | None: ...
+    def failure(self) -> dict[str, object] | None:
+        """Its error as plain data."""
+        if self.error is None:
+            return None
+        return error_object(self.error) | {"cure": self.cure and word(self.cure, "en")}
 
 
 S = TypeVar("S", bound=_Shown)
-E = TypeVar("E", bound=_Ended)
+E = TypeVar("E", bound=Ended)
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,7 @@ from typing import cast
 import invoicexpress_async
 from invoicexpress_async import DocumentType, InvoiceXpressError, Registration, cli
 from invoicexpress_async.cli import cures, failures
-from invoicexpress_async.cli.views import audit, audit_lines, status
+from invoicexpress_async.cli.views import audit, audit_lines, row_view, status
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS
 from invoicexpress_async.cli.views.columns import DOCUMENT_COLUMNS, Place
 from invoicexpress_async.cli.views.companies import COMPANIES, COMPANY_COLUMNS
@@ -101,7 +101,7 @@ def texts() -> Iterator[str]:
     yield from texts_in_calls()
     for kind in errors_below(InvoiceXpressError):
         yield failures.cure_of_kind(kind)
-    for module in (cures, account_errors, codes, audit, audit_lines, status):
+    for module in (cures, account_errors, codes, audit, audit_lines, row_view, status):
         yield from constants_of(module)
     yield from NAMED
     for columns in (ROW_COLUMNS, COMPANY_COLUMNS, AUDIT_COLUMNS, DOCUMENT_COLUMNS):

@@ -1,11 +1,12 @@
 """`invoicexpress status`: how far a job is, from its journal."""
 
+import datetime as dt
 import functools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row
@@ -77,49 +78,28 @@ def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
         raise ConfigurationError(problem)
 
 
-def _unknown_objects(status: JournalStatus) -> Iterator[dict[str, object]]:
-    for one in status.in_doubt:
-        yield {
-            "account": one.account,
-            "serie": one.serie,
-            "state": one.state,
-            "sent_at": one.sent_at and one.sent_at.isoformat(),
-            "absent_since": one.absent_since and one.absent_since.isoformat(),
-            "sends": one.sends,
-        }
-
-
-def _failure_objects(status: JournalStatus) -> Iterator[dict[str, object]]:
-    for one in status.failures:
-        yield {
-            "state": one.state,
-            "error": one.error,
-            "status": one.status,
-            "code": one.code,
-            "rows": one.rows,
-            "account": one.account,
-            "cure": word(cure_of_recorded_row(one.error, one.state), "en"),
-        }
-
-
 def _object(status: JournalStatus) -> dict[str, object]:
+    """Return it as plain data."""
+    fields = attrs.asdict(status, filter=_is_for_json, value_serializer=_plain)
+    failures = [
+        attrs.asdict(one) | {"cure": word(cure_of_recorded_row(one.error, one.state), "en")}
+        for one in status.failures
+    ]
     return {
         "type": "status",
         "journal": str(status.path),
         "rows": status.rows,
+        **fields,
         "counts": dict(status.counts),
-        "created": status.created,
-        "removed": status.removed,
-        "in_doubt": list(_unknown_objects(status)),
-        "failures": list(_failure_objects(status)),
-        "holder": status.holder,
-        "runs": [
-            {"started_at": one.started_at.isoformat(), "process": one.process}
-            for one in status.runs
-        ],
-        "run_count": status.run_count,
-        "rollover_year": status.rollover_year,
-        "default_not_before": status.default_not_before and status.default_not_before.isoformat(),
+        "failures": failures,
         "next": [word(text, "en", **values) for text, values in next_of(status)],
         "command": command_of(status),
     }
+
+
+def _is_for_json(attribute: "attrs.Attribute[object]", _value: object) -> bool:
+    return attribute.name not in {"path", "counts", "failures", "last_command"}
+
+
+def _plain(_owner: object, _field: object, value: object) -> object:
+    return value.isoformat() if isinstance(value, dt.date) else value

@@ -9,12 +9,11 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from invoicexpress_async import Intent, StatusError
-from invoicexpress_async import Sequence as DocumentSequence
+from invoicexpress_async import StatusError
 from invoicexpress_async.cli.cures import cure_of_company
-from invoicexpress_async.cli.failures import cause_text, error_object
+from invoicexpress_async.cli.failures import cause_text
 from invoicexpress_async.cli.output import sequence_object
-from invoicexpress_async.cli.summary import Group, RunSummary
+from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, word
@@ -50,43 +49,15 @@ _BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
 
 
 @attrs.frozen(kw_only=True)
-class CompanyView:
+class CompanyView(Ended):
     """A company that has ended, as it is shown."""
 
     outcome: CompanyOutcome
-    cure: str | None
-    created: bool | None = False  # an account is reported by its step
-    hint: str = ""  # the table has the message itself
-
-    @property
-    def line(self) -> int:
-        """Where it stands in the file."""
-        return self.outcome.company.line
-
-    @property
-    def state(self) -> str:
-        """How it ended."""
-        return self.outcome.state
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it is done."""
-        return self.outcome.error is None
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether something was sent whose outcome is not known, or whose key is lost."""
-        return self.state in {CompanyState.UNKNOWN, CompanyState.KEY_LOST}
 
     @property
     def is_shown(self) -> bool:
         """Whether it needs a person."""
         return not self.is_good
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether an earlier run settled it."""
-        return self.outcome.is_recorded
 
     @property
     def rank(self) -> int:
@@ -99,15 +70,7 @@ class CompanyView:
         return self.outcome.company.fiscal_id
 
     @property
-    def group(self) -> Group | None:
-        """How it failed: its state, its step, its code and its cure."""
-        if self.is_good:
-            return None
-        step = self.outcome.step
-        return Group(state=self.state, cure=self.cure or "", code=self.code, step=step)
-
-    @property
-    def code(self) -> str:
+    def cause(self) -> str:
         """The status and code of a refusal, or the name of what stopped it."""
         outcome = self.outcome
         return cause_text(outcome.error_name, outcome.status, outcome.code)
@@ -115,31 +78,7 @@ class CompanyView:
     @property
     def message(self) -> str:
         """What the server said of a refusal."""
-        error = self.outcome.error
-        return " ".join(error.messages) if isinstance(error, StatusError) else ""
-
-    @property
-    def sequence(self) -> DocumentSequence | None:
-        """Its first sequence."""
-        return self.outcome.sequence
-
-    @property
-    def serie(self) -> str:
-        """The name of that sequence."""
-        return self.outcome.company.serie
-
-    @property
-    def intent(self) -> Intent | None:
-        """Of the create of its sequence, when that is unknown."""
-        return self.outcome.intent
-
-    @property
-    def failure(self) -> dict[str, object] | None:
-        """Its error as plain data."""
-        error = self.outcome.error
-        if error is None:
-            return None
-        return error_object(error) | {"cure": self.cure and word(self.cure, "en")}
+        return " ".join(self.error.messages) if isinstance(self.error, StatusError) else ""
 
 
 COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
@@ -154,22 +93,22 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
     ),
     Column("account", lambda one: one.outcome.account_name, width=18, is_cut=True),
     Column("account_id", lambda one: one.outcome.account_id, places=Place.CSV | Place.JSON),
-    Column("step", lambda one: one.outcome.step, is_cut=True, is_word=True),
+    Column("step", lambda one: one.step, is_cut=True, is_word=True),
     Column(
         "state",
-        lambda one: one.outcome.state,
+        lambda one: one.state,
         style=lambda one: _STYLES[one.state],
         is_cut=True,
         is_word=True,
     ),
-    Column("serie", lambda one: one.outcome.company.serie, places=Place.REPORTS | Place.JSON),
+    Column("serie", lambda one: one.serie, places=Place.REPORTS | Place.JSON),
     Column("sequence_id", lambda one: one.sequence and one.sequence.id, places=Place.CSV),
     Column("error", lambda one: one.outcome.error_name, places=Place.CSV),
     Column("status", lambda one: one.outcome.status, places=Place.CSV),
     Column("code", lambda one: one.outcome.code, places=Place.CSV),
     Column("message", lambda one: one.message, places=Place.CSV),
     Column(
-        "why", lambda one: f"{one.code} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
+        "why", lambda one: f"{one.cause} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
     ),
     Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
     Column("is_recorded", lambda one: one.is_recorded, places=Place.JSON),
@@ -188,7 +127,18 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
 
 def company_view(outcome: CompanyOutcome) -> CompanyView:
     """Return an outcome as it is shown."""
-    return CompanyView(outcome=outcome, cure=cure_of_company(outcome))
+    return CompanyView(
+        line=outcome.company.line,
+        state=outcome.state,
+        serie=outcome.company.serie,
+        step=outcome.step,
+        sequence=outcome.sequence,
+        error=outcome.error,
+        cure=cure_of_company(outcome),
+        intent=outcome.intent,
+        is_recorded=outcome.is_recorded,
+        outcome=outcome,
+    )
 
 
 def company_table(

@@ -16,7 +16,7 @@ from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
 from invoicexpress_async.cli.shell import as_typed, printable
 from invoicexpress_async.cli.summary import FailureGroup, Group
-from invoicexpress_async.cli.views.row_view import STATE_STYLES, code_text
+from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
@@ -25,17 +25,6 @@ from invoicexpress_async.provisioning.journal_status import RowInDoubt
 
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
-_MEANINGS: Final[dict[str, str]] = {
-    RowState.DONE: "there, registered and default as requested",
-    RowState.PREPARED: "there and registered; not the default before the day that was given",
-    "planned": "nothing was sent",
-    "intent": "sent, and not looked for yet",
-    RowState.UNKNOWN: "sent, outcome not known",
-    RowState.ABSENT: "sent, and a complete list does not show it",
-    RowState.PARTIAL: "there, and some document types have no code",
-    RowState.REFUSED: "the server said no; not tried again without --retry-refused",
-    RowState.FAILED: "had no effect; tried again by the next run",
-}
 _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 
 _TITLE: Final = "Journal: {path}"
@@ -102,7 +91,7 @@ class _Shown:
     def _show_states(self) -> None:
         headings = [self._said(one) for one in ("state", "rows", "meaning")]
         table = new_table(*headings, numbers=headings[1:2])
-        for state, meaning in _MEANINGS.items():
+        for state, meaning in STATE_MEANINGS.items():
             if count := self.status.counts.get(state):
                 is_now = state == "intent" and self.status.holder
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
