@@ -1,14 +1,22 @@
 """The cyclopts application, and the errors of wrong usage."""
 
+import re
 from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
-from invoicexpress_async.cli.shell import INTERRUPTED, program
+from invoicexpress_async.cli.shell import INTERRUPTED, program, typed
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
+_NEEDED: Final = re.compile(r'Command "(.+?)" parameter (\S+) requires an argument\.')
+_NOT_CONVERTED: Final = re.compile(r'unable to convert "(.*)" into (int|float|date)\.')
+_FORMS: Final = {
+    "int": "a whole number, such as 2027",
+    "float": "a number, such as 0.5",
+    "date": "a day, such as 2027-01-15",
+}
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
 
 
@@ -38,13 +46,14 @@ def dispatch(tokens: list[str]) -> int:
         _refuse_key(tokens)
         _refuse_leading_option(tokens)
         # cyclopts takes a lone hyphen for an option; as a path this is the same.
-        result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
+        with typed(tokens):
+            result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError:
         # Its own text repeats them, and one may be a key.
         error = ConfigurationError("There are more arguments than the command takes.")
     except CycloptsError as usage:
-        error = ConfigurationError(str(usage))
+        error = ConfigurationError(_usage_text(str(usage), tokens[0]))
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
@@ -54,6 +63,14 @@ def dispatch(tokens: list[str]) -> int:
         print_failure("Interrupted.", as_json=as_json)
         return INTERRUPTED
     return show_error(error, as_json=as_json)
+
+
+def _usage_text(text: str, command: str) -> str:
+    """Return what is wrong with the arguments, the form that is expected, and where to look."""
+    text = _NEEDED.sub(r'"\1" needs \2.', text)
+    text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
+    is_known = any(one.name == command for one in COMMANDS)
+    return f"{text} See: {program()} help {command}" if is_known else text
 
 
 def _refuse_key(tokens: list[str]) -> None:

@@ -8,9 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.shell import printable
-from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -29,8 +27,8 @@ class BookReport(Generic[T]):
     headings: Sequence[str]
     rows_of: Callable[[T], Iterable[Sequence[object]]]
     order: Callable[[T], tuple[int | str, ...]]
-    style: ReportStyle
     start: str = ""
+    starts: Sequence[str] = ()
 
     def __attrs_post_init__(self) -> None:
         _openpyxl("")
@@ -49,7 +47,6 @@ class BookReport(Generic[T]):
         Raises:
             OSError: it cannot be written.
         """
-        language = self.style.language
         book = _openpyxl("").Workbook(write_only=True)
         book.properties.creator = _CREATOR
         sheet = book.create_sheet("InvoiceXpress")
@@ -57,11 +54,11 @@ class BookReport(Generic[T]):
         for at in range(1, len(self.headings) + 1):
             letter = _openpyxl(".utils").get_column_letter(at)
             sheet.column_dimensions[letter].width = _COLUMN_WIDTH
-        sheet.append([word(one, language) for one in self.headings])
+        sheet.append(self.headings)
         count = 1
         for one in records:
             for row in self.rows_of(one):
-                sheet.append([_cell(sheet, value, self.style) for value in row])
+                sheet.append([_cell(sheet, value) for value in row])
                 count += 1
         last = _openpyxl(".utils").get_column_letter(max(1, len(self.headings)))
         sheet.auto_filter.ref = f"A1:{last}{count}"
@@ -79,12 +76,12 @@ def is_book_report(path: Path) -> bool:
         return False
 
 
-def _cell(sheet: object, value: object, style: ReportStyle) -> object:
+def _cell(sheet: object, value: object) -> object:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     # As text, so that nothing in it is computed.
     cell = _openpyxl(".cell").WriteOnlyCell(sheet, value=None)
-    cell.value = word(printable(str(value)), style.language)
+    cell.value = printable(str(value))
     cell.data_type = "s"
     return cell
 

@@ -1,6 +1,7 @@
 """What a user of the command line can do about a row or a company that is not done.
 
-The cure of an error stands at its class; here is what the outcome of a job adds to it.
+The cure of an error stands at its class; here is what the outcome of a job adds to it. All are
+texts of `words`, to be shown in a language.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from invoicexpress_async import (
     provisioning,
 )
 from invoicexpress_async.cli.failures import CURE_WITHOUT_JOURNAL, cure_of, cure_of_kind
-from invoicexpress_async.cli.shell import with_program_name
+from invoicexpress_async.cli.words import lines_of
 from invoicexpress_async.errors import (
     ConfigurationError,
     InvoiceXpressError,
@@ -35,11 +36,12 @@ from invoicexpress_async.onboarding import (
 )
 from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError, RowState
 
-_RETRY: Final = " Then run again with --retry-refused."
+_RETRY: Final = "Then run again with --retry-refused."
+_RETRY_AFTER_ANOTHER: Final = "Then run again, after another cause with --retry-refused."
 
 # Of rows.
 _READ: Final = "Run the same command again in some minutes: it reads first, and sends none twice."
-_RESEND: Final = " If it never shows: --resend-absent-after 900 sends it again."
+_RESEND: Final = "If it never shows: --resend-absent-after 900 sends it again."
 _ROW_AGAIN: Final = "Run the same command again: it looks first, and creates only what is absent."
 _NAME_IT: Final = "Name its next serie in the column `serie` of the file, or give a --pattern."
 
@@ -49,6 +51,7 @@ _AGAIN: Final = "Run the same command again: it goes on where it is."
 _MISSING_KEY: Final = (
     f"Name the --keys-out of the earlier run. If the key is no longer there, {_TAKE_UP}."
 )
+_AT_ABSENT: Final = "Put at_subuser and at_password into its row, and run again."
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
 _AT_OF_SERIES: Final = (
     "The tax authority took its credentials and then refused them: check the sub-user's right "
@@ -108,8 +111,8 @@ def cure_of_recorded_row(error: str, state: str) -> str:
 def cure_of_unknown(state: str, *, has_journal: bool) -> str:
     """Return what to do about what was sent and is not known to have worked."""
     if not has_journal:
-        return with_program_name(CURE_WITHOUT_JOURNAL)
-    return _READ + (_RESEND if state == RowState.ABSENT else "")
+        return CURE_WITHOUT_JOURNAL
+    return lines_of(_READ, _RESEND if state == RowState.ABSENT else "")
 
 
 def cure_of_step(error: InvoiceXpressError) -> str:
@@ -124,9 +127,9 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
         return None
     is_unknown = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
     if is_unknown and type(error) not in _CURES:
-        return with_program_name(_SERIES_UNKNOWN)
+        return _SERIES_UNKNOWN
     if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
-        return "Put at_subuser and at_password into its row, and run again."
+        return _AT_ABSENT
     return _company_cure(type(error), outcome.step, outcome.state, cure_of(error))
 
 
@@ -138,7 +141,7 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
     if kind is None:
         return _AGAIN
     if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
-        return with_program_name(_SERIES_UNKNOWN)
+        return _SERIES_UNKNOWN
     return _company_cure(kind, step, state, cure_of_kind(kind))
 
 
@@ -157,7 +160,7 @@ def _row_cure(kind: type[InvoiceXpressError], state: str, cure: str, *, has_jour
     if issubclass(kind, RowCutOffError):
         return _ROW_AGAIN
     is_kept = has_journal and state == RowState.REFUSED
-    return cure + (_RETRY if is_kept else "")
+    return lines_of(cure, _RETRY if is_kept else "")
 
 
 def _company_cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str, cure: str) -> str:
@@ -168,10 +171,10 @@ def _company_cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str,
     if state == CompanyState.FAILED:
         return _AGAIN
     if step is not CompanyStep.AT:
-        return f"{cure}{_RETRY}"
+        return lines_of(cure, _RETRY)
     if issubclass(kind, errors.UnprocessableError):
         return _AT
-    return f"{cure} Then run again, after another cause with --retry-refused."
+    return lines_of(cure, _RETRY_AFTER_ANOTHER)
 
 
 def _is_of_series(kind: type[InvoiceXpressError], step: CompanyStep) -> bool:

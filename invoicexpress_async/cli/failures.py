@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
     ConfigurationError,
@@ -16,12 +17,17 @@ from invoicexpress_async.errors import (
     DeadlineExceededError,
     DefaultChangedError,
     InvoiceXpressError,
+    MalformedResponseError,
     OutcomeUnknownError,
     PartialRegistrationError,
+    RateLimitedError,
     SequenceAlreadyExistsError,
     StatusError,
+    UnexpectedRedirectError,
     UnprocessableError,
+    UntrustedConnectionError,
 )
+from invoicexpress_async.jobs.journal import JournalDifferenceError
 from invoicexpress_async.jobs.problems import BadRowsError
 
 if TYPE_CHECKING:
@@ -47,6 +53,21 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     DefaultChangedError: (
         "Make the right one the default with `invoicexpress sequences set-current ID`, at once."
     ),
+    RateLimitedError: "Wait a minute; leave room for other users of the account.",
+    MalformedResponseError: (
+        "Look at the problems above; a proxy, a login page or a change of the API may be the cause."
+    ),
+    UnexpectedRedirectError: (
+        "Check --base-url and the account's name: unknown routes are redirected to a web page."
+    ),
+    UntrustedConnectionError: (
+        "Check the clock, the proxy and what certificates this machine trusts (SSL_CERT_FILE), "
+        "then run it again."
+    ),
+    JournalDifferenceError: (
+        "Take another journal for another plan; or accept the changes with --accept-changes, if "
+        "this is the same job and the new input is right."
+    ),
     AccountNotPortugueseError: "Check the account's country: others register no sequences.",
     StatusError: _AS_IT_SAYS,
     UnprocessableError: _AS_IT_SAYS,
@@ -62,13 +83,12 @@ CURE_WITHOUT_JOURNAL: Final = (
 
 
 def cure_of(error: InvoiceXpressError) -> str:
-    """Return what a user of the command line can do."""
+    """Return what a user of the command line can do: a text of `words`."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
-        return with_program_name(CURE_WITHOUT_JOURNAL)
+        return CURE_WITHOUT_JOURNAL
     # A cure that was chosen for the operation says more than that of the class.
     is_of_class = error.cure == type(error).cure
-    cure = _CURES.get(type(error), error.cure) if is_of_class else error.cure
-    return with_program_name(cure)
+    return _CURES.get(type(error), error.cure) if is_of_class else error.cure
 
 
 def hint_of(error: InvoiceXpressError | None) -> str:
@@ -80,7 +100,7 @@ def hint_of(error: InvoiceXpressError | None) -> str:
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
     """Return the same for an error of which only the class is known."""
-    return with_program_name(_CURES.get(kind, kind.cure))
+    return _CURES.get(kind, kind.cure)
 
 
 def message_of(error: InvoiceXpressError) -> str:
@@ -129,7 +149,7 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
         "subject": error.subject,
         "account": error.account,
         "may_have_been_processed": error.may_have_been_processed,
-        "cure": cure_of(error),
+        "cure": word(cure_of(error), "en"),
         "anchor": error.anchor,
     }
     if isinstance(error, StatusError):
@@ -172,7 +192,7 @@ def _block(error: InvoiceXpressError) -> list[str]:
         lines.append(f"  all of them: {_write_bad_rows(error)}")
     if others or differences or not isinstance(error, ConfigurationError):
         # The text of a wrong usage is its own cure.
-        lines += [f"  cure: {cure_of(error)}", f"  more: {error.anchor}"]
+        lines += [f"  cure: {word(cure_of(error), 'en')}", f"  more: {error.anchor}"]
     return lines
 
 

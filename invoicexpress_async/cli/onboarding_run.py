@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 
@@ -17,22 +17,22 @@ from invoicexpress_async.cli.shell import DONE, FAILED
 from invoicexpress_async.cli.signals import Interruption
 from invoicexpress_async.cli.summary import RunSummary
 from invoicexpress_async.cli.views.companies import (
+    COMPANIES,
     DONE_AT,
     CompanyView,
     brief_text,
-    companies_object,
-    company_layout,
-    company_object,
     company_view,
-    ends_text,
     progress_text,
-    show_companies,
+    steps_object,
 )
+from invoicexpress_async.cli.words import counted
 from invoicexpress_async.config import Secret
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
     CompanyOutcome,
+    CompanyState,
     CompanyStep,
     CsvSink,
     EnvFileSink,
@@ -42,6 +42,10 @@ from invoicexpress_async.onboarding import (
 from invoicexpress_async.provisioning import RunSettings, SqliteJournal
 
 _ENV_NAMES: Final = frozenset({".env"})
+_UNDELIVERED: Final = (
+    "{count} new keys are not delivered, and are in {spool} only. Keep that file, and let no one "
+    "else read it."
+)
 _GO_ON: Final = (
     "Run the same command again: each company goes on where it is, and no account is created twice."
 )
@@ -82,21 +86,24 @@ async def run_onboarding(onboarding: Onboarding) -> int:
     )
     async with open_manager(given.options) as manager, SqliteJournal(given.journal) as journal:
         run = _OnboardingRun(
+            kind=COMPANIES,
+            opened=journal,
             manager=manager,
             journal=journal,
+            settings=given.settings,
             onboarding=given,
             summary=RunSummary(total=len(given.companies.companies)),
-            sinks=open_sinks(output, company_layout, company_object, interruption.stop.request),
+            sinks=open_sinks(output, COMPANIES.layout, COMPANIES.data, interruption.stop.request),
             interruption=interruption,
+            language=output.style.language,
         )
         return await run.run()
 
 
 @attrs.define(eq=False, kw_only=True)
 class _OnboardingRun(JobRun[CompanyView]):
-    records: ClassVar[str] = "companies"
     manager: SessionManager
-    journal: SqliteJournal
+    opened: Journal
     onboarding: Onboarding
     steps: Counter[CompanyStep] = attrs.field(factory=Counter[CompanyStep])
     undelivered: int = 0
@@ -107,12 +114,12 @@ class _OnboardingRun(JobRun[CompanyView]):
             self.manager,
             self.manager.account(given.partner, given.partner_key.reveal()),
             given.companies,
-            journal=self.journal,
+            journal=self.opened,
             key_spool=KeySpool(given.spool),
             secret_sink=_sink(given.keys_out),
             forget=given.job.forget,
             concurrency=given.job.concurrency,
-            settings=given.settings,
+            settings=self.settings,
             on_step=lambda company, step: self._on_step(company, step, view),
             on_outcome=lambda outcome: self._on_outcome(outcome, view),
             stop=self.interruption.stop,
@@ -124,7 +131,7 @@ class _OnboardingRun(JobRun[CompanyView]):
         self._show_progress(view)
 
     def _on_outcome(self, outcome: CompanyOutcome, view: ProgressView) -> None:
-        self.add(company_view(outcome))
+        self.end(company_view(outcome))
         self._show_progress(view)
 
     def _show_progress(self, view: ProgressView) -> None:
@@ -138,34 +145,27 @@ class _OnboardingRun(JobRun[CompanyView]):
             )
         )
 
-    def summary_object(self, seconds: float) -> dict[str, object]:
-        return companies_object(
-            self.summary,
-            self.steps,
-            seconds=seconds,
-            undelivered=self.undelivered,
-            problem=self.problem,
-        )
-
-    def show_tables(self, seconds: float) -> None:
-        show_companies(self.summary, seconds=seconds)
+    def extra(self) -> dict[str, object]:
+        return {"steps": steps_object(self.steps), "undelivered": self.undelivered}
 
     def show_rest(self) -> None:
-        if self.undelivered:
-            print_failure(
-                f"{self.undelivered} new keys are not delivered, and are in "
-                f"{self.onboarding.spool} only. Keep that file, and let no one else read it.",
-                as_json=self.sinks.as_json,
-            )
+        if count := self.undelivered:
+            text = self.said(_UNDELIVERED, count=count, spool=self.onboarding.spool)
+            print_failure(text, as_json=self.sinks.as_json)
 
     def end_text(self) -> str:
-        summary = self.summary
-        left = f", {summary.not_started} not started" if summary.not_started else ""
-        return f"{ends_text(summary)}{left}, of {summary.total} companies. {_GO_ON}"
+        summary, language = self.summary, self.language
+        counts = [counted(summary.counts[CompanyState.DONE], "done", language)]
+        if summary.failed:
+            counts.append(counted(summary.failed, "parked", language))
+        if summary.not_started:
+            counts.append(counted(summary.not_started, "not started", language))
+        total = self.said("of {total} companies", total=summary.total)
+        return f"{', '.join(counts)}, {total}. {self.said(_GO_ON)}"
 
     def end_by_itself(self) -> None:
         if self.summary.failed:
-            self.print_end("Not all is done")
+            self.print_end(self.said("Not all is done"))
 
     def exit_code(self) -> int:
         # A reader that goes away stops the run, but the companies are still to be done.

@@ -85,7 +85,7 @@ class ReportOptions:
         Parameter(help="Of a .csv: excel-pt has ; between cells, a BOM and the decimal comma."),
     ] = "csv"
     language: Annotated[
-        Language, Parameter(help="Of headings and states in .html and .xlsx: en or pt.")
+        Language, Parameter(help="Of the report, the summary and what to do: en or pt.")
     ] = "en"
 
     @property
@@ -94,16 +94,37 @@ class ReportOptions:
         return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
 
 
-RetryRefused = Annotated[
-    bool, Parameter(negative=(), help="Try again what the journal has as refused.")
-]
 Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
 
 @Parameter(name="*")
+@attrs.frozen(kw_only=True, slots=False)
+class RunOptions(SelectionOptions, ReportOptions):
+    """How to run any job, and what to keep of it."""
+
+    resend_absent_after: Annotated[
+        float | None,
+        Parameter(
+            help="Seconds, 900 or more: send a serie again that was lost on the way and that two "
+            "lists, so far apart, do not show. Without it, never; and never an account."
+        ),
+    ] = None
+    retry_refused: Annotated[
+        bool, Parameter(negative=(), help="Try again what the journal has as refused.")
+    ] = False
+    concurrency: Annotated[int, Parameter(help="Accounts or companies in flight at a time.")] = (
+        _DEFAULT_CONCURRENCY
+    )
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
+    ] = False
+    yes: Yes = False
+
+
+@Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class JobOptions(SelectionOptions, ReportOptions):
-    """How to run the job, and what to keep of it."""
+class JobOptions(RunOptions):
+    """How to run the rows of a plan."""
 
     journal: Annotated[
         Path | None,
@@ -120,24 +141,9 @@ class JobOptions(SelectionOptions, ReportOptions):
             "too: each row is done once, by one of them.",
         ),
     ] = False
-    resend_absent_after: Annotated[
-        float | None,
-        Parameter(
-            help="Seconds, 900 or more: send again what was lost on the way and what two lists, "
-            "so far apart, do not show. Without it, never."
-        ),
-    ] = None
-    retry_refused: RetryRefused = False
     accept_changes: Annotated[
         bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
     ] = False
-    concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = (
-        _DEFAULT_CONCURRENCY
-    )
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
-    ] = False
-    yes: Yes = False
 
 
 def check_job_options(options: JobOptions) -> None:
@@ -191,8 +197,8 @@ class PartnerOptions(ConnectionOptions):
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class OnboardOptions(SelectionOptions, ReportOptions):
-    """How to run the job, and what to keep of it."""
+class OnboardOptions(RunOptions):
+    """How to onboard companies."""
 
     accept_terms: Annotated[
         bool,
@@ -205,14 +211,6 @@ class OnboardOptions(SelectionOptions, ReportOptions):
             "--keys-out. Without it, a key that is not delivered is lost."
         ),
     ] = None
-    resend_absent_after: Annotated[
-        float | None,
-        Parameter(
-            help="Seconds, 900 or more: send again what was lost on the way and what two lists, "
-            "so far apart, do not show. Without it, never. For a first serie, not for an account."
-        ),
-    ] = None
-    retry_refused: RetryRefused = False
     forget: Annotated[
         tuple[str, ...],
         Parameter(
@@ -223,10 +221,3 @@ class OnboardOptions(SelectionOptions, ReportOptions):
             "account exists although its create was sent: it is sent again.",
         ),
     ] = ()
-    concurrency: Annotated[int, Parameter(help="Companies in flight at a time.")] = (
-        _DEFAULT_CONCURRENCY
-    )
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be done, and send nothing.")
-    ] = False
-    yes: Yes = False

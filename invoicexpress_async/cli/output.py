@@ -12,6 +12,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
 from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.words import Language, label, word
 
 _WIDTH = 100  # without a terminal: the widest table that is promised
 ACCOUNT_WIDTH: Final = 22
@@ -30,6 +31,7 @@ _MARKS: Final = {
     Registration.NOT_APPLICABLE: ("·", "dim"),
     Registration.UNKNOWN: ("?", "yellow"),
 }
+_MARK_MEANINGS: Final = "✓ has a code  ✗ needs one and has none  · needs none"
 # As printed on Portuguese documents; the others are this program's own.
 _INITIALS: Final[dict[str, str]] = {
     DocumentType.INVOICE: "FT",
@@ -70,7 +72,13 @@ def write_json(value: object) -> None:
 
 def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     """Return a table in the form of this program; the columns in `numbers` are set to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
+        header_style="bold",
+    )
     for column in columns:
         # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
@@ -165,11 +173,11 @@ def mark(state: DocumentSequenceState | None) -> Text:
     return Text(*_MARKS[state.registration]) if state is not None else Text("")
 
 
-def names_of(types: Iterable[str]) -> str:
+def names_of(types: Iterable[str], language: Language) -> str:
     """Return what the letters stand for."""
-    return ", ".join(f"{initials(name)} {printable(name)}" for name in types)
+    return ", ".join(f"{initials(name)} {printable(label(name, language))}" for name in types)
 
 
-def legend(types: Iterable[str]) -> str:
+def legend(types: Iterable[str], language: Language) -> str:
     """Return what the marks and the letters stand for."""
-    return f"✓ has a code  ✗ needs one and has none  · needs none\n{names_of(types)}\n"
+    return f"{word(_MARK_MEANINGS, language)}\n{names_of(types, language)}\n"

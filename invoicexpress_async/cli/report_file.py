@@ -60,7 +60,12 @@ class Layout(Protocol[T_contra]):
 
     @property
     def start(self) -> str:
-        """How each such file begins, and by which it is known."""
+        """How the file begins."""
+        ...
+
+    @property
+    def starts(self) -> Sequence[str]:
+        """How an earlier one begins in each language, by which it is known."""
         ...
 
     def entry(self, one: T_contra, /) -> str:
@@ -167,20 +172,21 @@ def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None)
     if accounts is not None and accounts.exists() and path.samefile(accounts):
         raise ConfigurationError(f"The report {path} is the file of the accounts: name another.")
     is_book = kind_of(path) is ReportKind.BOOK
-    if not (is_book_report(path) if is_book else _is_report(path, layout.start.encode())):
+    if not (is_book_report(path) if is_book else _is_report(path, layout.starts)):
         raise ConfigurationError(
             f"{path} is there already and is not a report of this command: it is kept. "
             "Name another file."
         )
 
 
-def _is_report(path: Path, beginning: bytes) -> bool:
+def _is_report(path: Path, starts: Sequence[str]) -> bool:
+    beginnings = [start.encode() for start in starts]
     try:
         with path.open("rb") as file:
-            start = file.read(len(beginning))
+            found = file.read(max(map(len, beginnings)))
     except OSError:
         return False
-    return start in {b"", beginning}
+    return not found or found.startswith(tuple(beginnings))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -242,11 +248,11 @@ class OutputSinks(Generic[T]):
         return "The report" if self.report_problem else "stdout"
 
     @property
-    def kept_where(self) -> str | None:
+    def kept_where(self) -> tuple[str, Path | None] | None:
         """Where everything has been written, in words; None when it is nowhere."""
         if self.report is not None and self.report_problem is None:
-            return f"in {self.report.path}"
-        return "on stdout" if self.as_json and self.stdout_problem is None else None
+            return "in {path}", self.report.path
+        return ("on stdout", None) if self.as_json and self.stdout_problem is None else None
 
     def close(self) -> None:
         """Write the rest of the report."""

@@ -1,6 +1,7 @@
 """What every command needs of a shell: exit codes, the program's name, text, a guarded stdout."""
 
 import codecs
+import contextlib
 import io
 import os
 import shlex
@@ -8,7 +9,8 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,11 @@ MEANINGS: Final = {
 _NAME: Final = "invoicexpress"
 _PACKAGE: Final = "invoicexpress_async"
 
+# Of the variables those that a command is not the same without, and that are no secret.
+_KEPT: Final = ("INVOICEXPRESS_BASE_URL", "INVOICEXPRESS_TIMEOUT_SECONDS")
+_KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
+_PROGRAM: Final = "{program} "
+_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
 _WIDTH: Final = 100
 _ERRORS: Final = "invoicexpress-plain"
 _PLAIN: Final[Mapping[str, str]] = {
@@ -61,13 +68,51 @@ def program(argv: Sequence[str] | None = None, python: str | None = None) -> str
 
 def with_program_name(text: str) -> str:
     """Return a text with the commands in it as they can be typed."""
-    return text.replace(f"`{_NAME} ", f"`{program()} ")
+    start = f"`{_NAME} "
+    return text.replace(start, f"`{program()} ") if start in text else text
 
 
 def _as_found(given: str) -> str:
     # A script's first argument is its whole path, also when the shell looked it up.
     path = Path(given)
     return path.name if shutil.which(path.name) == given else given
+
+
+@contextlib.contextmanager
+def typed(tokens: Iterable[str]) -> Generator[None]:
+    """Let a command know how it was typed."""
+    before = _TYPED.set(tuple(tokens))
+    try:
+        yield
+    finally:
+        _TYPED.reset(before)
+
+
+def typed_command() -> str | None:
+    """Return the command as it was typed, after the variables that it needs, for `as_typed`.
+
+    None when none was typed: another program called this one.
+    """
+    typed_tokens = _TYPED.get()
+    if not typed_tokens:
+        return None
+    names = _KEPT_OF_PARTNER if typed_tokens[0] == "onboard" else _KEPT
+    given = (f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))
+    # A proxy's URL may hold a password: it goes into INVOICEXPRESS_PROXY.
+    tokens = iter(typed_tokens)
+    kept = [one for one in tokens if not (one.startswith("--proxy") and _skip(one, tokens))]
+    return f"{''.join(f'{one} ' for one in given)}{_PROGRAM}{shlex.join(kept)}"
+
+
+def as_typed(command: str) -> str:
+    """Return such a command with the name of the program."""
+    return command.replace(_PROGRAM, f"{program()} ", 1)
+
+
+def _skip(token: str, tokens: Iterator[str]) -> bool:
+    if "=" not in token:
+        next(tokens, None)
+    return True
 
 
 def printable(text: str) -> str:
@@ -80,7 +125,8 @@ def printable(text: str) -> str:
 def echo(text: str) -> None:
     """Write a sentence to stderr: in one line for logs, between words on a terminal."""
     if sys.stderr.isatty():
-        text = textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
     sys.stderr.write(f"{text}\n")
 
 

@@ -1,18 +1,42 @@
 """What is kept of a run while it goes on: counts, groups of failures, the first records."""
 
+import abc
 import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import attrs
 
-from invoicexpress_async import Intent
+from invoicexpress_async import Intent, Sequence
+from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN
+from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.journal import JournalState
 
 _MAX_KEPT: Final = 20
-Group = tuple[str, ...]
+_MAX_SERIES: Final = 3
+_GOOD: Final = frozenset({JournalState.DONE, JournalState.PREPARED})
+_UNKNOWN: Final = frozenset({JournalState.UNKNOWN, JournalState.ABSENT, JournalState.KEY_LOST})
+_HINT: Final = "Of {example} it said: {hint}"
+
+
+class Group(NamedTuple):
+    """In what way records failed alike.
+
+    Attributes:
+        state: How they ended, or what is wrong with them: a text of `words`.
+        cure: What to do about it, too.
+        code: The status and code of the response, or the error in a word.
+        step: At which step.
+    """
+
+    state: str
+    cure: str
+    code: str = ""
+    step: str = ""
 
 
 class _Shown(Protocol):
@@ -38,37 +62,86 @@ class _Shown(Protocol):
     def hint(self) -> str: ...
 
 
-class _Ended(_Shown, Protocol):
-    """A row or a company that has ended.
+@attrs.frozen(kw_only=True)
+class Ended(abc.ABC):
+    """A row or a company that has ended, as it is shown.
 
     Attributes:
+        line: Where it stands in the file.
         state: How it ended.
-        is_good: Whether nothing needs a person.
-        is_unknown: Whether something was sent that is not known to have worked.
-        is_shown: Whether the table has a line for it.
-        is_recorded: Whether an earlier run settled it.
+        serie: Its name; None when that is not known.
+        step: At which step, of a company.
         created: Whether this run created it; None when that is not known.
+        sequence: As it was last seen.
+        error: What it ended with.
+        cure: What to do about it: a text of `words`.
         intent: Of what is unknown.
+        is_recorded: Whether an earlier run settled it.
     """
 
+    line: int
+    state: str
+    serie: str | None
+    step: str = ""
+    created: bool | None = False
+    sequence: Sequence | None = None
+    error: InvoiceXpressError | None = None
+    cure: str | None = None
+    intent: Intent | None = None
+    is_recorded: bool = False
+
     @property
-    def state(self) -> str: ...
+    def is_good(self) -> bool:
+        """Whether nothing needs a person."""
+        return self.state in _GOOD
+
     @property
-    def is_good(self) -> bool: ...
+    def is_unknown(self) -> bool:
+        """Whether something was sent that is not known to have worked."""
+        return self.state in _UNKNOWN
+
     @property
-    def is_unknown(self) -> bool: ...
+    @abc.abstractmethod
+    def is_shown(self) -> bool:
+        """Whether the table has a line for it."""
+
     @property
-    def is_shown(self) -> bool: ...
+    @abc.abstractmethod
+    def rank(self) -> int:
+        """How soon it is shown; 0 comes first."""
+
     @property
-    def is_recorded(self) -> bool: ...
+    @abc.abstractmethod
+    def example(self) -> str:
+        """What names it as an example of its group."""
+
     @property
-    def created(self) -> bool | None: ...
+    @abc.abstractmethod
+    def cause(self) -> str:
+        """The status and code of a refusal, or what else went wrong, in a word."""
+
     @property
-    def intent(self) -> Intent | None: ...
+    def hint(self) -> str:
+        """What the server said, where only that says what to do."""
+        return ""
+
+    @property
+    def group(self) -> Group | None:
+        """In what way it failed; None when it did not."""
+        if self.error is None:
+            return None
+        return Group(state=self.state, cure=self.cure or "", code=self.cause, step=self.step)
+
+    @property
+    def failure(self) -> dict[str, object] | None:
+        """Its error as plain data."""
+        if self.error is None:
+            return None
+        return error_object(self.error) | {"cure": self.cure and word(self.cure, "en")}
 
 
 S = TypeVar("S", bound=_Shown)
-E = TypeVar("E", bound=_Ended)
+E = TypeVar("E", bound=Ended)
 
 
 @attrs.define(eq=False)
@@ -80,9 +153,13 @@ class FailureGroup:
     example: str
     hint: str = ""
 
-    def advice(self, cure: str) -> str:
+    def advice(self, cure: str, language: Language) -> str:
         """Return what to do about all of them."""
-        return f"{cure} Of {self.example} it said: {self.hint}" if self.hint else cure
+        text = word(cure, language)
+        if not self.hint:
+            return text
+        said = word(_HINT, language, example=self.example, hint=self.hint)
+        return f"{text} {said}"
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -133,6 +210,7 @@ class RunSummary(Digest[E]):
     Attributes:
         total: How many the run has.
         counts: By state.
+        series: By name.
         good: How many need no person.
         unknown: How many were sent and are not known to have worked.
         created: How many this run is known to have created.
@@ -143,6 +221,7 @@ class RunSummary(Digest[E]):
 
     total: int
     counts: Counter[str] = attrs.field(factory=Counter[str])
+    series: Counter[str] = attrs.field(factory=Counter[str])
     good: int = 0
     unknown: int = 0
     created: int = 0
@@ -153,6 +232,8 @@ class RunSummary(Digest[E]):
     def add(self, one: E) -> None:
         """Count one that has ended."""
         self.counts[one.state] += 1
+        if one.serie is not None:
+            self.series[one.serie] += 1
         self.good += one.is_good
         self.unknown += one.is_unknown
         self.created += one.created is True
@@ -162,6 +243,13 @@ class RunSummary(Digest[E]):
             self.intents.append(one.intent)
         if one.is_shown:
             self.keep(one)
+
+    @property
+    def about(self) -> str:
+        """The names of the series, the most frequent first."""
+        first = [name for name, _ in self.series.most_common(_MAX_SERIES)]
+        more = len(self.series) - len(first)
+        return ", ".join(first) + (f" + {more}" if more else "")
 
     @property
     def ended(self) -> int:

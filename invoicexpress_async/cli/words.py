@@ -1,72 +1,63 @@
-"""The words of a page and a spreadsheet, in the languages that they can be had in."""
+"""The texts for people, in the languages that they can be had in.
 
+A text is written in English where it is used; `data/texts_pt.json` has it in Portuguese.
+"""
+
+import json
 from collections.abc import Mapping
-from typing import Final, Literal
+from functools import cache
+from importlib.resources import files
+from typing import Final, Literal, cast
+
+from invoicexpress_async.cli.shell import with_program_name
 
 Language = Literal["en", "pt"]
-
-_PORTUGUESE: Final[Mapping[str, str]] = {
-    # headings
-    "line": "linha",
-    "account": "conta",
-    "serie": "série",
-    "state": "estado",
-    "created": "criada",
-    "FT code": "código FT",
-    "no code for": "sem código para",
-    "error": "erro",
-    "code": "código",
-    "what to do": "o que fazer",
-    "cure": "o que fazer",
-    "problem": "problema",
-    "default": "predefinida",
-    "is_default": "predefinida",
-    "is_fine": "em ordem",
-    "last numbers and codes": "últimos números e códigos",
-    "number": "último número",
-    "document_type": "tipo de documento",
-    "document_sequence_id": "id da série do documento",
-    "validation_code": "código de validação",
-    "registration": "registo na AT",
-    "company": "empresa",
-    "organization_name": "empresa",
-    "fiscal_id": "NIF",
-    "step": "passo",
-    "intent": "envio",
-    # states
-    "done": "feita",
-    "prepared": "preparada",
-    "refused": "recusada",
-    "partial": "parcial",
-    "unknown": "desconhecida",
-    "absent": "ausente",
-    "failed": "falhou",
-    "unplanned": "sem plano",
-    "planned": "planeada",
-    "intent sent": "enviada",
-    "fine": "em ordem",
-    "not fine": "com problemas",
-    "registered": "registada",
-    "not registered": "não registada",
-    "not_registered": "não registada",
-    "not_applicable": "não se aplica",
-    "no default": "sem série predefinida",
-    "several defaults": "várias séries predefinidas",
-    "yes": "sim",
-    "True": "sim",
-    "False": "não",
-    # the page
-    "report of a run": "relatório de uma execução",
-    "audit": "verificação",
-    "onboarding": "abertura de contas",
-    "status": "situação",
-    "rows": "linhas",
-    "Filter": "Filtrar",
-    "What to do first": "O que fazer primeiro",
-    "Nothing needs a person.": "Nada precisa de si.",
-}
+LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 
 
-def word(text: str, language: Language) -> str:
-    """Return a word in a language; what it does not know stays as it is."""
-    return _PORTUGUESE.get(text, text) if language == "pt" else text
+def word(text: str, language: Language, /, **values: object) -> str:
+    """Return a text in a language, with the program's name as it can be typed.
+
+    A text may have several lines, each a text of its own: they are joined to one. A line that the
+    language does not have stays as it is.
+
+    Args:
+        text: In English, with a `{name}` for each value.
+        language: To return it in.
+        values: What stands in its place, by name.
+    """
+    lines = text.splitlines()
+    if language == "pt":
+        lines = [portuguese().get(line, line) for line in lines]
+    found = with_program_name(" ".join(lines))
+    return found.format(**values) if values else found
+
+
+def label(text: str, language: Language) -> str:
+    """Return a state, a step or another name of JSON as people see it."""
+    return word(text.replace("_", " "), language)
+
+
+def counted(count: int, text: str, language: Language, *, one: str | None = None) -> str:
+    """Return a count and what it is of, such as "2 rows"; `one` is the text of a single one."""
+    if count == 1:
+        return label(f"1 {one or text}", language)
+    return label(f"{{count}} {text}", language).format(count=count)
+
+
+def decimal(value: float, language: Language) -> str:
+    """Return a number with one decimal."""
+    text = f"{value:.1f}"
+    return text.replace(".", ",") if language == "pt" else text
+
+
+def lines_of(*texts: str) -> str:
+    """Return several texts as one."""
+    return "\n".join(text for text in texts if text)
+
+
+@cache
+def portuguese() -> Mapping[str, str]:
+    """Return the Portuguese of each text."""
+    path = files("invoicexpress_async") / "data" / "texts_pt.json"
+    return cast("dict[str, str]", json.loads(path.read_text(encoding="utf-8")))

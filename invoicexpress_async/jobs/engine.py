@@ -97,6 +97,12 @@ class Engine(Generic[Item, Outcome]):
         """How many items wait for another turn."""
         return 0 if self._scheduler is None else self._scheduler.waiting
 
+    @property
+    def next_turn_in_seconds(self) -> float | None:
+        """How long the first of them waits; None when none does."""
+        due = None if self._scheduler is None else self._scheduler.next_due
+        return None if due is None else max(0.0, due - self.clock.now())
+
     async def outcomes(
         self, items: AsyncIterator[Item], *, concurrency: int
     ) -> AsyncGenerator[Outcome, None]:

@@ -49,6 +49,11 @@ class Scheduler(Generic[T]):
         """How many items wait for another turn."""
         return len(self._delayed)
 
+    @property
+    def next_due(self) -> float | None:
+        """When the first of them has its turn, on the clock; None when none waits."""
+        return self._delayed[0][0] if self._delayed else None
+
     async def take(self) -> T | None:
         """Wait for the next item; None when there will be none before the run ends."""
         while not self._is_over():

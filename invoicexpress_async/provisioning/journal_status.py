@@ -10,6 +10,7 @@ from typing import Final, Self
 import attrs
 
 from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
+from invoicexpress_async.jobs.last_command import LAST_COMMAND, LAST_COMMAND_KEY, LastCommand
 from invoicexpress_async.jobs.sqlite import JournalFile
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
@@ -130,6 +131,7 @@ class JournalStatus:
         default_not_before: The day, in Lisbon, before which its series do not become the default;
             None when they do so at once.
         ended_in_last_run: How many rows the last run has brought to an end.
+        last_command: The command of the last run; None when another program ran it.
     """
 
     path: Path
@@ -144,6 +146,7 @@ class JournalStatus:
     rollover_year: int | None
     default_not_before: dt.date | None = None
     ended_in_last_run: int = 0
+    last_command: LastCommand | None = None
 
     @property
     def rows(self) -> int:
@@ -277,6 +280,7 @@ class JournalReader:
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
                 default_not_before=self.default_not_before(),
+                last_command=LastCommand.read(file.entry(LAST_COMMAND, LAST_COMMAND_KEY)),
             )
 
     def _failures(self) -> Iterator[JournalFailure]:

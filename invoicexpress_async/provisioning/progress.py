@@ -17,6 +17,8 @@ class Progress:
         waiting: The rows that were sent and are looked up later, or are tried again later.
         is_paused: Whether the server as a whole fails, so that one row at a time tries it.
         seconds: Since the run began.
+        next_turn_in_seconds: How long the first of those that wait goes on waiting; None when
+            none waits.
     """
 
     counts: Mapping[RowState, int]
@@ -24,6 +26,7 @@ class Progress:
     waiting: int
     is_paused: bool
     seconds: float
+    next_turn_in_seconds: float | None = None
 
     @property
     def ended(self) -> int:

@@ -214,6 +214,7 @@ class _Run:
             waiting=self._engine.waiting,
             is_paused=self._engine.breaker.is_open,
             seconds=time.monotonic() - self.started,
+            next_turn_in_seconds=self._engine.next_turn_in_seconds,
         )
         try:
             self.on_progress(progress)

@@ -20,7 +20,7 @@ from scripted import row_of
 from invoicexpress_async import RateLimit, SessionManager
 from invoicexpress_async.call.limiter import AccountLimiter
 from invoicexpress_async.call.realm import KeyedLock
-from invoicexpress_async.cli.views.audit import lines_of
+from invoicexpress_async.cli.views.audit_lines import audit_lines
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
@@ -136,9 +136,9 @@ def test_an_audit_is_linear_in_the_rows_of_an_account() -> None:
     few, many = audited(125), audited(1_000)
 
     with counted() as of_few:
-        list(lines_of(few))
+        list(audit_lines(few))
     with counted() as of_many:
-        lines = list(lines_of(many))
+        lines = list(audit_lines(many))
 
     assert len(lines) == 1_001  # the account has no default, and that is a line of its own
     assert of_many.count / of_few.count < MOST_TIMES

@@ -488,8 +488,8 @@ async def test_provision_for_people_fits_the_width_and_tells_the_cures(
     assert "… 10 more" in ended.out
     assert re.search(r"refused +422/004 +2 +account-3 +Set the AT sub-user", ended.out)
     assert re.search(r"^account-5 +partial +\d+ +\w+ ( *✓){7} +✗ +✗ +✓", ended.out, re.MULTILINE)
-    assert "27 done (27 created)  2 refused  1 partial  of 30 rows" in ended.out
-    assert "30/30 27 done, 2 refused, 1 partial" in ended.err
+    assert "27 done (27 created)  1 partial  2 refused  of 30 rows" in ended.out
+    assert "30/30 27 done, 1 partial, 2 refused" in ended.err
 
 
 async def test_what_is_unknown_is_handed_over_and_ends_with_3(
@@ -505,7 +505,7 @@ async def test_what_is_unknown_is_handed_over_and_ends_with_3(
 
     assert ended.code == 3
     assert re.search(r"unknown +- +1 +account-1 +Give its intent to", ended.out)
-    assert ended.err.splitlines()[-1] == f"1 outcome unknown: the intent is in {report}."
+    assert ended.err.splitlines()[-1] == f"1 unknown: their intents are in {report}."
     with report.open(newline="") as file:
         kept = [row["intent"] for row in csv.DictReader(file) if row["intent"]]
     told = [json.loads(text) for text in kept]
@@ -525,10 +525,10 @@ async def test_many_unknown_outcomes_are_told_in_few_lines(
     machines = await run(*arguments, "--timeout", "0.9", "--json")
 
     assert (people.code, machines.code) == (3, 3)
-    assert "8 outcomes unknown; --journal, --report or --json keeps all intents:" in people.err
+    assert "8 unknown: --journal, --report or --json keeps all intents:" in people.err
     assert people.err.count("keep this: {") == 5
     assert people.err.splitlines()[-1] == "  and 3 more"
-    assert machines.err.splitlines()[-1] == "8 outcomes unknown: the intents are on stdout."
+    assert machines.err.splitlines()[-1] == "8 unknown: their intents are on stdout."
 
 
 async def test_provision_names_bad_rows_and_sends_nothing(
@@ -647,7 +647,7 @@ async def test_the_demo_needs_no_terminal() -> None:
     ended = await run_process("demo")
 
     assert ended.code == 0
-    assert "300/300 296 done, 3 refused, 1 partial" in ended.err
+    assert "300/300 296 done, 1 partial, 3 refused" in ended.err
     table, _, next_steps = ended.out.partition("Now your own account")
     assert "export INVOICEXPRESS_ACCOUNT" in next_steps
     assert max(map(len, table.splitlines())) <= 100

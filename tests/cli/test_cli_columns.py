@@ -12,18 +12,18 @@ from rich.table import Table
 from test_onboarding import company
 
 from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS, AuditLine, audit_layout, audit_table
+from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS, audit_layout, audit_table
+from invoicexpress_async.cli.views.audit_lines import AuditLine
 from invoicexpress_async.cli.views.columns import Column, Place, columns_at, object_of, table_of
 from invoicexpress_async.cli.views.companies import (
+    COMPANIES,
     COMPANY_COLUMNS,
     CompanyView,
-    company_layout,
-    company_object,
     company_table,
     company_view,
 )
 from invoicexpress_async.cli.views.row_view import RowView
-from invoicexpress_async.cli.views.rows import ROW_COLUMNS, row_layout, row_object, row_table
+from invoicexpress_async.cli.views.rows import ROW_COLUMNS, ROWS, row_table
 from invoicexpress_async.errors import NotFoundError
 from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.provisioning import AccountAudit, AccountRow
@@ -51,14 +51,14 @@ def test_a_column_added_to_the_rows_shows_in_all_four_places() -> None:
     columns = (*ROW_COLUMNS, Column[RowView]("shelf", lambda row: f"s-{row.line}"))
     row = RowView(line=7, account="acme", serie="2027", state="done")
 
-    shown = in_reports(lambda path: row_layout(path, columns), row)
+    shown = in_reports(lambda path: ROWS.layout(path, columns), row)
 
     assert shown[Place.CSV] == "s-7"
     assert " shelf |" in shown[Place.MARKDOWN]
     assert "| s-7 |" in shown[Place.MARKDOWN]
     assert "shelf" in printed(row_table([row], (), columns))
     assert "s-7" in printed(row_table([row], (), columns))
-    assert row_object(row, columns)["shelf"] == "s-7"
+    assert ROWS.data(row, columns)["shelf"] == "s-7"
 
 
 def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
@@ -71,14 +71,14 @@ def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
     )
     view = company_view(outcome)
 
-    shown = in_reports(lambda path: company_layout(path, columns), view)
+    shown = in_reports(lambda path: COMPANIES.layout(path, columns), view)
 
     assert shown[Place.CSV] == "s-7"
     assert " shelf |" in shown[Place.MARKDOWN]
     assert "| s-7 |" in shown[Place.MARKDOWN]
     assert "shelf" in printed(company_table([view], width=300, columns=columns))
     assert "s-7" in printed(company_table([view], width=300, columns=columns))
-    assert company_object(view, columns)["shelf"] == "s-7"
+    assert COMPANIES.data(view, columns)["shelf"] == "s-7"
 
 
 def test_a_column_added_to_the_lines_of_an_audit_shows_in_the_table_and_both_reports() -> None:

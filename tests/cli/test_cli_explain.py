@@ -1,5 +1,6 @@
 """What explains itself: codes, errors, states, examples, and how far a job is."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,25 @@ async def test_what_is_nothing_of_ours_is_wrong_usage(run: Run) -> None:
     assert "is no code such as 422/004" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "form"),
+    [
+        (("rollover", "a.csv", "--year", "MMXXVII"), "is not a whole number, such as 2027."),
+        (("rollover", "a.csv", "--year", "2027", "--not-before", "1/2"), "a day, such as 2027-01-"),
+        (("audit", "a.csv", "--timeout", "long"), "is not a number, such as 0.5."),
+        (("provision",), '"provision" needs ACCOUNTS.'),
+    ],
+)
+async def test_wrong_usage_says_the_expected_form_and_where_to_look(
+    run: Run, arguments: tuple[str, ...], form: str
+) -> None:
+    ended = await run(*arguments)
+
+    assert ended.code == 2
+    assert form in ended.err
+    assert ended.err.rstrip().endswith(f"help {arguments[0]}")
+
+
 @pytest.mark.parametrize("command", [one.name for one in COMMANDS])
 async def test_help_of_a_command_is_its_help_with_its_examples(run: Run, command: str) -> None:
     ended = await run("help", command)
@@ -63,6 +83,12 @@ async def test_a_status_says_how_far_a_job_is(run: Run, sandbox: Sandbox, tmp_pa
     whole = await run("status", journal)
 
     assert "75 % done or prepared." in pilot.out
+    assert "leave out --only, --exclude or --limit for the rest." in pilot.out
+    command = pilot.out.splitlines()[-1].strip()
+    assert shlex.split(command)[-10:] == [
+        *("provision", str(accounts), *map(str, to), "--limit", "3"),
+    ]
+    assert "--limit" not in whole.out
     assert "1 run began, at " in pilot.out
     assert "times are in " in pilot.out
     assert "100 % done or prepared." in whole.out

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import re
+import shlex
 import signal
 import sqlite3
 import time
@@ -107,7 +108,8 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
 ) -> None:
     slow = job.names[:3]
     change(sandbox, slow, registration_seconds=60.0)
-    process = await start(*job("--concurrency", 3))
+    options = ("--concurrency", 3, "--resend-absent-after", 900)
+    process = await start(*job(*options))
     await wait_for_posts(sandbox, 3)
 
     held = await run("status", job.journal)
@@ -124,6 +126,7 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
     assert (held.code, second.code, process.returncode) == (0, 1, 130)
     assert f"Held now by process {process.pid}" in held.out
     assert "Next: a run is under way; wait for its end." in held.out
+    assert "in flight" in held.out
     assert f"is in use by process {process.pid}" in second.err
     assert took < 30  # 10 s by design; the registrations in flight take 60 s
     last = err.decode().splitlines()[-1]
@@ -134,10 +137,14 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
         "Run the same command again: it goes on where this ended, and creates nothing twice."
     )
     assert "No run holds it now." in after.out
-    assert "account-0" in after.out
+    # When it was sent, and when it is looked at again.
+    assert re.search(r"account-0 +2027 +\d\d:\d\d +- +\d\d:\d\d", after.out)
     assert time.strftime("%Y-%m-%d") in after.out
     assert "Next: Run the same command again in some minutes: it reads first" in after.out
-    assert max(map(len, held.out.splitlines()[1:] + after.out.splitlines()[1:])) <= 100
+    # Only a path and a command, which are to be copied, are never broken into lines.
+    shown = held.out.splitlines()[1:] + after.out.splitlines()[1:-1]
+    assert max(map(len, shown)) <= 100
+    assert after.out.splitlines()[-1].endswith(shlex.join(map(str, job(*options))))
     assert resumed.code == 0
     assert "12 done" in resumed.out
     assert sandbox.count("POST", "/sequences.json") == 12
@@ -152,7 +159,7 @@ async def test_what_is_unknown_is_said_to_be_in_the_journal(
 
     assert ended.code == 3
     assert ended.err.splitlines()[-1] == (
-        f"1 outcome unknown, kept in {job.journal}. Run the same command again in some minutes: "
+        f"1 unknown: kept in {job.journal}. Run the same command again in some minutes: "
         "it reads first, and sends none twice."
     )
     assert "keep this" not in ended.err
@@ -311,7 +318,7 @@ async def test_a_report_is_laid_out_by_its_suffix_and_resume_takes_either(
     assert KEY not in text
     if suffix == ".md":
         assert "\n| 3 | account-1 | 2027 | unknown |" in text
-        assert "\n10 done, 1 refused, 1 unknown, 10 created.\n" in text
+        assert "\n10 done, 1 unknown, 1 refused, 10 created.\n" in text
         assert "\n- 1 refused, 422/004: Set the AT" in text
     else:
         with report.open(newline="") as file:

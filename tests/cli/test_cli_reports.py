@@ -1,5 +1,6 @@
 """Reports for people: pages, spreadsheets, CSV for Excel in Portugal; what needs a person first."""
 
+import asyncio
 import csv
 import re
 import shutil
@@ -17,6 +18,8 @@ bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: .ci/run installs it")
+SOFFICE = shutil.which("soffice") or ""
+AS_UTF_8 = "csv:Text - txt - csv (StarCalc):44,34,76"
 NAMES = ("beta", "alfa", "zeta", "gama")
 
 
@@ -76,7 +79,7 @@ async def test_a_page_is_one_file_with_what_to_do_on_top(
     assert '<html lang="pt">' in text
     assert "<th>código FT</th>" in text
     assert "O que fazer primeiro" in text
-    assert re.search(r"<li>1 refused, 401: Check the account.s name", text.replace("&#x27;", "'"))
+    assert "<li>1 recusada, 401: Verifique o nome da conta e a chave da API" in text
     assert not re.search(r"(src|href)=|url\(|@import|https?://(?!\S*invoicexpress)", text)
     assert KEY not in text
 
@@ -102,6 +105,66 @@ async def test_a_spreadsheet_has_a_row_for_each_document_type(
     assert first["account"] == "alfa"  # without a default, as all are: by account
     assert sum(row[1] == "alfa" for row in rows) > 10
     assert sheet.auto_filter.ref
+
+
+def table_of(page: Path) -> list[list[str]]:
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.read_text())
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+
+
+async def test_a_page_of_an_audit_or_a_status_has_a_row_for_each_document_type(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    audit, status, journal = (tmp_path / name for name in ("audit.html", "status.html", "job.db"))
+    await run(*job(accounts, sandbox, "--journal", journal))
+    for name in NAMES[:2]:
+        sandbox.add_sequence(name, "2026", is_default=True)
+    to = ("--base-url", sandbox.base_url, "--language", "pt")
+
+    await run("audit", accounts, "--year", 2027, *to, "--report", audit)
+    await run("status", journal, "--report", status, "--language", "pt")
+
+    for page in (audit, status):
+        head, *rows = table_of(page)
+        found = [dict(zip(head, row, strict=True)) for row in rows]
+        (invoice,) = [
+            one
+            for one in found
+            if (one["conta"], one["série"], one["tipo de documento"]) == ("alfa", "2027", "fatura")
+        ]
+        (code,) = [
+            one.validation_codes["invoice"]
+            for one in sandbox.sequences("alfa")
+            if one.serie == "2027"
+        ]
+        assert invoice["código de validação"] == code
+        assert invoice["comunicação à AT"] == "comunicada"
+        assert "zeta" in {one["conta"] for one in found if not one["tipo de documento"]}  # refused
+        assert "nota de crédito" in {one["tipo de documento"] for one in found}
+    assert "4 contas" in audit.read_text()
+
+
+@pytest.mark.skipif(not SOFFICE, reason="no LibreOffice: .ci/run installs it")
+async def test_libreoffice_opens_a_spreadsheet_with_every_row_as_it_was_written(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    book = tmp_path / "report.xlsx"
+    await run(*job(accounts, sandbox, "--report", book, "--language", "pt"))
+
+    line = [SOFFICE, f"-env:UserInstallation={(tmp_path / 'office').as_uri()}", "--headless"]
+    line += ["--convert-to", AS_UTF_8, "--outdir", str(tmp_path), str(book)]
+    await asyncio.to_thread(subprocess.run, line, check=True, capture_output=True, timeout=120)
+
+    with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = list(csv.reader(file))
+    sheet = openpyxl.load_workbook(book).active
+    assert sheet is not None
+    assert head[:4] == ["linha", "conta", "série", "estado"]
+    assert [row[1] for row in rows][:2] == ["zeta", "alfa"]  # what needs a person comes first
+    assert rows == [
+        ["" if cell is None else str(cell) for cell in row]
+        for row in sheet.iter_rows(min_row=2, values_only=True)
+    ]
 
 
 async def test_nothing_in_a_report_is_computed_by_a_spreadsheet(

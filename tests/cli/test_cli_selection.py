@@ -99,7 +99,7 @@ async def test_an_audit_says_who_lacks_a_year(run: Run, sandbox: Sandbox, accoun
         one: None, two: "not_default", three: "not_registered", four: "missing",
     }  # fmt: skip
     assert "1 fine  3 not fine  of 4 accounts" in ended.out
-    assert "no 2027" in ended.out
+    assert "lacks 2027" in ended.out
     assert "2027 is not the default" in ended.out
     assert {line.split()[0] for line in ended.out.splitlines()[2:5]} == {two, three, four}
 

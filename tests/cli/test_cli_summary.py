@@ -1,17 +1,19 @@
 """What a run keeps of itself, and how it measures its pace."""
 
+import datetime as dt
 import io
 
 import pytest
 
 from invoicexpress_async import OutcomeUnknownError
 from invoicexpress_async.cli.cures import cure_of_recorded_row
+from invoicexpress_async.cli.plan_run import wait_text
 from invoicexpress_async.cli.progress import Lines, Pace, Step
 from invoicexpress_async.cli.report_file import markdown_row
 from invoicexpress_async.cli.summary import RunSummary
 from invoicexpress_async.cli.views.row_view import RowView
 from invoicexpress_async.errors import NoOpenActivityError
-from invoicexpress_async.provisioning import RowState
+from invoicexpress_async.provisioning import Progress, RowState
 
 
 def row(line: int, state: str, *, is_recorded: bool = False) -> RowView:
@@ -35,7 +37,7 @@ def test_of_many_rows_only_the_first_are_kept_and_those_that_need_a_person_befor
     shown = [one.line for one in summary.first()]
     assert shown == [1_000, 2_000, 3_000, 4_000, 5_000, *range(1, 16)]
     ((failure, group),) = summary.ordered_groups()
-    assert failure[::2] == ("refused", "fix it")
+    assert (failure.state, failure.cure) == ("refused", "fix it")
     assert (group.count, group.example) == (5, "account-1000")
     assert (summary.exit_code, summary.is_complete, summary.not_started) == (1, False, 0)
 
@@ -79,6 +81,24 @@ def test_the_pace_is_that_of_the_last_half_minute() -> None:
     assert pace.text(600) == "1/s, 10 min left"
     assert pace.text(36_000) == "1/s, 10.0 h left"
     assert Pace(now=lambda: 0.0).text(5) == ""
+
+
+@pytest.mark.parametrize("resend", [None, 900.0])
+def test_a_wait_says_what_it_is_for_and_until_when(resend: float | None) -> None:
+    one = Progress(
+        counts={RowState.DONE: 7},
+        total=9,
+        waiting=2,
+        is_paused=False,
+        seconds=80.0,
+        next_turn_in_seconds=900.0,
+    )
+
+    text = wait_text(one, resend, dt.datetime(2027, 1, 1, 16, 20, tzinfo=dt.UTC))
+
+    assert text.startswith("2 of the rows wait: what was sent is not in the account's list yet.")
+    assert "looked at again at 16:35:00." in text
+    assert ("two lists, 900 s apart, do not show is sent again" in text) is bool(resend)
 
 
 def test_lines_say_once_that_the_server_fails(

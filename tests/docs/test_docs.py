@@ -32,7 +32,7 @@ SCHEDULES = [*blocks_in("crontab"), *(one for one in blocks_in("ini") if "ExecSt
 (ACCOUNTS,) = (one for one in blocks_in("csv") if one.page == "bulk-job.md")
 (COMPANIES,) = (one for one in blocks_in("csv") if one.page == "onboarding.md")
 # Programs of the shell blocks. What they install is checked, and not installed again.
-INSTALLERS = {"pip", "pipx", "python3.11"}
+INSTALLERS = {"pip", "pipx", "uvx", "python3.11"}
 
 
 @pytest.fixture

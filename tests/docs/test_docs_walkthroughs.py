@@ -121,8 +121,12 @@ def test_the_rehearsal_prints_what_the_page_shows(person: Person) -> None:
 
     follow(person, [*sandbox, *(step for terminal in rest for step in terminal)])
 
-    assert (len(sandbox), [len(one) for one in rest]) == (1, [1, 2, 1, 1])
-    assert (person.folder / "audit.md").read_text().count("sandbox-") >= 20
+    # Five commands from the sandbox to the reports, and one more.
+    assert (len(sandbox), [len(one) for one in rest]) == (1, [1, 1, 1, 1, 1])
+    run, audit = ((person.folder / f"{name}.html").read_text() for name in ("run", "audit"))
+    assert run.count("<td class=w>sandbox-") == 20
+    assert '<html lang="pt">' in audit
+    assert audit.count("<td>fatura</td>") >= 20
 
 
 def follow(person: Person, shown: list[Step]) -> None:

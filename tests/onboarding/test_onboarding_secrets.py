@@ -29,7 +29,7 @@ from invoicexpress_async import (
     Secret,
     SessionManager,
 )
-from invoicexpress_async.cli.views.companies import company_layout, company_object, company_view
+from invoicexpress_async.cli.views.companies import COMPANIES, company_view
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
@@ -131,11 +131,11 @@ def shown(report: OnboardingReport) -> str:
     """All that a report can show to anybody."""
     texts = [repr(report), str(report), repr(attrs.asdict(report)), repr(report.problem)]
     texts.append(repr(cattrs.unstructure([one.company for one in report.outcomes])))
-    csv, markdown = company_layout(Path("report.csv")), company_layout(Path("report.md"))
+    csv, markdown = COMPANIES.layout(Path("report.csv")), COMPANIES.layout(Path("report.md"))
     for outcome in report.outcomes:
         company = company_view(outcome)
         texts += [csv.entry(company), markdown.entry(company), outcome.cure or ""]
-        texts.append(json.dumps(company_object(company)))
+        texts.append(json.dumps(COMPANIES.data(company)))
         if outcome.error is not None:
             texts.append(seen_in(outcome.error))
     try:

@@ -23,6 +23,7 @@ from invoicexpress_async.cli.views.audit import (
     audit_layout,
     show_audit,
 )
+from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import AccountAudit, AccountList, WantedSerie, iter_audit
 
@@ -70,6 +71,7 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
         wanted=wanted,
         options=options,
         concurrency=concurrency,
+        language=reporting.language,
         sinks=open_sinks(output, audit_layout, account_object, interruption.stop.request),
         interruption=interruption,
         summary=AuditSummary(total=len(listed.rows)),
@@ -83,6 +85,7 @@ class _Audit:
     wanted: WantedSerie | None
     options: ConnectionOptions
     concurrency: int
+    language: Language
     sinks: OutputSinks[AccountAudit]
     interruption: Interruption
     summary: AuditSummary
@@ -121,7 +124,7 @@ class _Audit:
                         progress.update(Step(ended=summary.accounts, text=text))
 
     def _show(self, seconds: float) -> None:
-        show_audit(self.summary, seconds=seconds)
+        show_audit(self.summary, self.language, seconds=seconds)
         sys.stdout.flush()
 
     def _end(self) -> int:
@@ -146,7 +149,7 @@ def _summary(summary: AuditSummary, seconds: float) -> dict[str, object]:
         "fine": summary.fine,
         "not_fine": summary.not_fine,
         "not_run": summary.not_seen,
-        "problems": {problem: group.count for (problem, _), group in summary.groups.items()},
+        "problems": {word(one.state, "en"): group.count for one, group in summary.groups.items()},
         "seconds": round(seconds, 3),
         "is_fine": summary.is_fine,
     }

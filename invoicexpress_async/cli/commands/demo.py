@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.job_run import JobSpec, run_plan
+from invoicexpress_async.cli.plan_run import JobSpec, run_plan
 from invoicexpress_async.cli.shell import DONE, INTERRUPTED, next_year, program
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.config import Secret

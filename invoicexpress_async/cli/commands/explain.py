@@ -10,21 +10,14 @@ from invoicexpress_async.cli.cures import error_class
 from invoicexpress_async.cli.failures import cure_of_kind
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import DONE, MEANINGS, printable
+from invoicexpress_async.cli.views.row_view import STATE_MEANINGS
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError, StatusError
 from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation
 
 _CODE: Final = re.compile(r"(?P<status>[1-5]\d\d)(?:/(?P<code>\d{1,3}))?")
-_STATES: Final = {
-    "done": "It is there, registered, and the default as requested.",
-    "prepared": "It is there and registered; the day on which it becomes the default is to come.",
-    "refused": "The server, or the check before it, said no: its cause must be changed first.",
-    "partial": "It is there, and some document types have no validation code: do not use it yet.",
-    "unknown": "It was sent, and what became of it is not known: it is never sent again by itself.",
-    "absent": "It was sent, and a complete list does not show it. It can still come.",
-    "failed": "It had no effect: running the same command again is safe.",
-    "unplanned": "Its next serie is not known: name it in the column serie.",
-}
+_STATUS: Final = re.compile(r"^\d(\d\d|xx)\. ")
 
 
 def explain(
@@ -45,7 +38,8 @@ def explain(
         raise ConfigurationError(
             f"{printable(what)!r} is no code such as 422/004, no error, no state and no exit code."
         )
-    for where, meaning, cure in found:
+    for where, meaning, text in found:
+        cure = text and word(text, "en")
         if as_json:
             write_json({"type": "meaning", "where": where, "meaning": meaning, "cure": cure})
         else:
@@ -59,8 +53,8 @@ def _meanings(what: str) -> Iterator[tuple[str, str, str | None]]:
         return
     if what.isdecimal() and int(what) in MEANINGS:
         yield f"exit code {int(what)}", f"{MEANINGS[int(what)]}.", None
-    if what.lower() in _STATES:
-        yield what.lower(), _STATES[what.lower()], None
+    if meaning := STATE_MEANINGS.get(what.lower()):
+        yield what.lower(), f"{meaning}.", None
     kind = error_class(what) or error_class(f"{what}Error")
     if kind is not None:
         yield kind.__name__, _first_line(kind), cure_of_kind(kind)
@@ -87,4 +81,5 @@ def _cure(operation: Operation, kind: type[StatusError]) -> str:
 
 
 def _first_line(kind: type[InvoiceXpressError]) -> str:
-    return (kind.__doc__ or "").partition("\n")[0]
+    # Some begin with the status, which is shown already.
+    return _STATUS.sub("", (kind.__doc__ or "").partition("\n")[0])

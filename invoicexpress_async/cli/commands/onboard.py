@@ -33,7 +33,7 @@ from invoicexpress_async.cli.views.columns import (
     show_plan,
     yes_text,
 )
-from invoicexpress_async.cli.views.companies import company_layout
+from invoicexpress_async.cli.views.companies import COMPANIES
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -163,7 +163,7 @@ def _check_paths(
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
     if report is not None:
-        check_report(report, company_layout(report, style=style))
+        check_report(report, COMPANIES.layout(report, style=style))
 
 
 class PlannedAction(StrEnum):

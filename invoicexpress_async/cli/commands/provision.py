@@ -19,14 +19,14 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.plan_run import JobSpec, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
-from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
@@ -71,7 +71,7 @@ def provision(
     settings = settings_of(job)
     base_url = base_url_of(options)
     if job.report is not None:
-        check_report(job.report, row_layout(job.report, style=job.style), accounts=accounts)
+        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     all_accounts = plan.summary.accounts
     chosen = job.choose(row.account for row in plan.rows)

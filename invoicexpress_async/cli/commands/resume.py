@@ -18,6 +18,7 @@ from invoicexpress_async.cli.options import ConnectionOptions
 from invoicexpress_async.cli.output import sequence_object, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.keys import source_of
@@ -127,7 +128,7 @@ def _show(
 
 def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
     if error is not None:
-        return f"{message_of(error)} {cure_of(error)}"
+        return f"{message_of(error)} {word(cure_of(error), 'en')}"
     if sequence is None:
         return ""
     registration = sequence.registration.replace("_", " ")

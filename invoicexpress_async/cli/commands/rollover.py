@@ -21,15 +21,15 @@ from invoicexpress_async.cli.connection import (
     warn_of_spaces,
 )
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.job_run import JobSpec, run_plan
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.plan_run import JobSpec, run_plan
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
 from invoicexpress_async.cli.views.row_view import unplanned_view
-from invoicexpress_async.cli.views.rows import row_layout
+from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
@@ -92,7 +92,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
         raise ConfigurationError("--not-before and --default-now contradict each other: give one.")
     day = default_day(year, not_before=not_before, default_now=default_now)
     if job.report is not None:
-        check_report(job.report, row_layout(job.report, style=job.style), accounts=accounts)
+        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
     listed = AccountList.from_csv(accounts)
     has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
     warn_of_file(accounts, listed.notes, has_keys=has_keys)

@@ -1,6 +1,5 @@
-"""What an audit shows: a line for each account and serie, and what is wrong by kind."""
+"""What an audit shows of its lines, and what is wrong by kind."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -8,11 +7,10 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
-from invoicexpress_async import DocumentType, Registration, Sequence
-from invoicexpress_async.cli.failures import cause_text, cure_of, error_object
+from invoicexpress_async import DocumentType
+from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
-    REGISTRATION_STYLES,
     cell,
     data_console,
     documents_of,
@@ -23,103 +21,29 @@ from invoicexpress_async.cli.output import (
 )
 from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.report_style import ReportStyle
-from invoicexpress_async.cli.shell import with_program_name
-from invoicexpress_async.cli.summary import Digest, Group
+from invoicexpress_async.cli.summary import Digest
+from invoicexpress_async.cli.views.audit_lines import AuditLine, audit_lines
 from invoicexpress_async.cli.views.columns import (
     DOCUMENT_COLUMNS,
     Column,
     Columns,
     Place,
-    ReportSpec,
     line_text,
     object_of,
-    report_of,
     table_of,
     yes_text,
 )
+from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
-from invoicexpress_async.errors import InvoiceXpressError, StatusError
-from invoicexpress_async.provisioning import AccountAudit, Lack
-from invoicexpress_async.provisioning.audit import is_incomplete
+from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
+from invoicexpress_async.provisioning import AccountAudit
 
+_MORE: Final = "… {count} more: --json and --report show all"
+_TOTAL: Final = "of {total} accounts in {seconds} s"
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
 _MAX_TYPES_NAMED: Final = 4
 _SERIE_WIDTH: Final = 16
-
-_NO_DEFAULT: Final = "no default"
-_SEVERAL: Final = "several defaults"
-_CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
-_CHOOSE_IT: Final = (
-    "When its time has come: the roll-over again, or `invoicexpress sequences set-current NAME`."
-)
-_MAKE: Final = "Make it with `invoicexpress rollover`, or with `invoicexpress provision`."
-_REGISTER: Final = (
-    "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
-)
-_NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
-
-# The ranks of lines: the account is not fine because of it; a serie without all its codes that is
-# not the default; the default; another serie.
-_WRONG: Final = 0
-_ODD: Final = 1
-_DEFAULT: Final = 2
-_OTHER: Final = 3
-_STYLES: Final = {_WRONG: "red", _ODD: "yellow"}
-
-
-@attrs.frozen(kw_only=True)
-class AuditLine:
-    """One serie of one account, or what is wrong with the account.
-
-    Attributes:
-        line: Where the account stands in the file.
-        account: Its name.
-        is_fine: Whether the account is fine.
-        sequence: The serie; None of an account as a whole.
-        rank: How soon it is shown.
-        problem: What is wrong, in a word or two; None otherwise.
-        cure: What to do about it.
-        hint: Nothing: an error of a read has its cure.
-    """
-
-    line: int
-    account: str
-    is_fine: bool
-    sequence: Sequence | None = None
-    rank: int
-    problem: str | None = None
-    cure: str | None = None
-    hint: str = ""
-
-    @property
-    def example(self) -> str:
-        """What names it as an example of its group."""
-        return self.account
-
-    @property
-    def group(self) -> Group | None:
-        """What is wrong, and its cure."""
-        return None if self.problem is None else (self.problem, self.cure or "")
-
-    @property
-    def unregistered(self) -> list[str]:
-        """The document types without a code."""
-        return list(map(str, self.sequence.unregistered)) if self.sequence else []
-
-    @property
-    def state(self) -> str:
-        """What is wrong, or else how far the serie is registered."""
-        if self.problem is not None or self.sequence is None:
-            return self.problem or ""
-        return self.sequence.registration.replace("_", " ")
-
-    @property
-    def style(self) -> str:
-        """The colour of its state."""
-        if self.problem is not None or self.sequence is None:
-            return _STYLES.get(self.rank, "")
-        return REGISTRATION_STYLES[self.sequence.registration]
 
 
 def _invoice(line: AuditLine) -> tuple[int | None, str | None]:
@@ -138,32 +62,50 @@ def _numbers_and_codes(line: AuditLine) -> str:
 def _short_types(line: AuditLine) -> str | None:
     names = line.unregistered
     if len(names) > _MAX_TYPES_NAMED:
-        return f"{len(names)} types"
+        return lines_of(str(len(names)), "types")
     return " ".join(map(initials, names)) or None
 
 
 AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
-    Column("line", lambda one: one.line, places=Place.REPORTS, text=line_text),
+    Column("line", lambda one: one.line, places=Place.CSV | Place.MARKDOWN, text=line_text),
     Column("account", lambda one: one.account, width=ACCOUNT_WIDTH, is_cut=True),
-    Column("is_fine", lambda one: one.is_fine, places=Place.CSV),
+    Column("is_fine", lambda one: one.is_fine, places=Place.CSV, is_word=True),
     Column(
         "serie", lambda one: one.sequence and one.sequence.serie, width=_SERIE_WIDTH, is_cut=True
     ),
-    Column("is_default", lambda one: one.sequence and one.sequence.is_default, places=Place.CSV),
+    Column(
+        "is_default",
+        lambda one: one.sequence and one.sequence.is_default,
+        places=Place.CSV,
+        is_word=True,
+    ),
     Column(
         "default",
         lambda one: one.sequence and one.sequence.is_default,
-        places=Place.PEOPLE,
+        places=Place.PEOPLE | Place.HANDOUT,
         text=yes_text,
+        is_word=True,
+    ),
+    Column(
+        "state",
+        lambda one: "fine" if one.is_fine else "not fine",
+        places=Place.HANDOUT,
+        is_word=True,
     ),
     Column("last numbers and codes", _numbers_and_codes, places=Place.MARKDOWN),
     Column("last FT", lambda one: _invoice(one)[0], places=Place.TABLE, is_number=True),
-    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE),
-    Column("state", lambda one: one.state, places=Place.TABLE, style=lambda one: one.style),
+    Column("FT code", lambda one: _invoice(one)[1], places=Place.TABLE, is_whole=True),
+    Column(
+        "state",
+        lambda one: one.state,
+        places=Place.TABLE,
+        style=lambda one: one.style,
+        is_word=True,
+    ),
     Column("no code for", lambda one: ", ".join(one.unregistered), places=Place.MARKDOWN),
-    Column("no code for", _short_types, places=Place.TABLE),
-    Column("problem", lambda one: one.problem, places=Place.REPORTS),
-    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do"),
+    Column("no code for", _short_types, places=Place.TABLE, is_text=True),
+    Column("problem", lambda one: one.problem, places=Place.REPORTS, is_text=True),
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
 )
 # In JSON an account is one record, with its sequences inside.
 ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
@@ -192,12 +134,14 @@ class AuditSummary(Digest[AuditLine]):
         total: How many there are.
         accounts: How many were looked at.
         fine: How many of these are fine.
+        about: The serie or the year that they are to have.
     """
 
     total: int
     max_kept: int = _MAX_PROBLEMS
     accounts: int = 0
     fine: int = 0
+    about: str = ""
 
     @property
     def is_fine(self) -> bool:
@@ -218,62 +162,20 @@ class AuditSummary(Digest[AuditLine]):
         """Count one account and its lines."""
         self.accounts += 1
         self.fine += seen.is_fine
-        for line in lines_of(seen):
+        self.about = "" if seen.wanted is None else str(seen.wanted)
+        for line in audit_lines(seen):
             self.keep(line)
+
+    def count_text(self, language: Language) -> str:
+        """Return how many are fine and how many are not."""
+        fine = counted(self.fine, "fine", language)
+        return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
     def to_show(self) -> list[AuditLine]:
         """Return the first lines: what is wrong, then in the order of the file."""
         first = self.first()
-        wrong = sum(line.rank in _STYLES for line in first)
+        wrong = sum(line.is_odd for line in first)
         return first[: max(wrong, _MAX_LINES)]
-
-
-def lines_of(seen: AccountAudit) -> Iterator[AuditLine]:
-    """Yield the lines of an account."""
-    start = AuditLine(
-        line=seen.row.line, account=seen.row.account, is_fine=seen.is_fine, rank=_WRONG
-    )
-    if seen.error is not None:
-        yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
-        return
-    if seen.lack is Lack.MISSING:
-        yield attrs.evolve(start, problem=f"no {seen.wanted}", cure=with_program_name(_MAKE))
-    if not seen.defaults:
-        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=with_program_name(_CHOOSE))
-    has_several = len(seen.defaults) > 1
-    for sequence in seen.sequences:
-        line = attrs.evolve(start, sequence=sequence)
-        if has_several and sequence.is_default:
-            yield attrs.evolve(line, problem=_SEVERAL, cure=with_program_name(_CHOOSE))
-        elif is_incomplete(sequence):
-            is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
-            found = _incomplete(line, sequence)
-            yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
-        elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
-            problem = f"{seen.wanted} is not the default"
-            yield attrs.evolve(line, problem=problem, cure=with_program_name(_CHOOSE_IT))
-        else:
-            yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
-
-
-def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
-    return seen.wanted is not None and seen.wanted.is_name(sequence.serie)
-
-
-def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
-    is_unknown = sequence.registration is Registration.UNKNOWN
-    state = "no codes sent" if is_unknown else sequence.registration.replace("_", " ")
-    return attrs.evolve(
-        line,
-        rank=_WRONG if sequence.is_default else _ODD,
-        problem=state if sequence.is_default else f"{state}, not default",
-        cure=_NO_CODES if is_unknown else with_program_name(_REGISTER),
-    )
-
-
-def _name(error: InvoiceXpressError) -> str:
-    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
-    return cause_text(type(error).__name__, status, code)
 
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
@@ -289,53 +191,70 @@ def audit_layout(
 ) -> Layout[AccountAudit]:
     """Return the report that the ending of the file selects.
 
-    In CSV, a serie has a line for each document type.
+    In all but Markdown, a serie has a row for each document type. A page has only the defaults,
+    the series that were asked for, and what is wrong.
     """
     summary = AuditSummary(total=0, max_kept=0)
     spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
         columns=columns,
-        lines_of=lines_of,
+        lines_of=audit_lines,
         documents=DOCUMENT_COLUMNS,
+        is_handout=True,
+        is_on_page=lambda line: not line.is_other,
         order=lambda seen: (int(seen.is_fine), seen.row.account),
         on_record=summary.add,
-        facts=lambda: ReportFacts(
-            counts={"not fine": summary.not_fine, "fine": summary.fine},
+        facts=lambda language: ReportFacts(
+            noun="accounts",
+            about=summary.about,
+            counts={"fine": summary.fine, "not fine": summary.not_fine},
             advice=[
-                f"{group.count} {problem}: {cure}"
-                for (problem, cure), group in summary.ordered_groups()
+                f"{word(one.state, language)} ({group.count}): {word(one.cure, language)}"
+                for one, group in summary.ordered_groups()
             ],
         ),
-        end=lambda: f"\n{summary.fine} fine, {summary.not_fine} not fine.\n",
+        end=lambda language: f"\n{summary.count_text(language)}.\n",
     )
     return report_of(path, spec, style)
 
 
-def show_audit(summary: AuditSummary, *, seconds: float) -> None:
+def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
     """Show the lines, what is wrong by kind, and the counts."""
     console, lines = data_console(), summary.to_show()
     if lines:
-        console.print(audit_table(lines))
+        console.print(audit_table(lines, language=language))
         if types := _short_type_names(lines):
-            console.print(names_of(types), style="dim")
+            console.print(names_of(types, language), style="dim")
         if left := summary.seen - len(lines):
-            console.print(f"… {left} more: --json and --report show all", style="dim")
+            console.print(word(_MORE, language, count=left), style="dim")
         console.print()
     if summary.groups:
-        table = new_table("problem", "series", "such as", "what to do", numbers=("series",))
-        for (problem, cure), group in summary.ordered_groups():
-            table.add_row(*map(cell, (problem, group.count, group.example, cure)))
+        headings = [word(one, language) for one in ("problem", "series", "such as", "what to do")]
+        table = new_table(*headings, numbers=headings[1:2])
+        for one, group in summary.ordered_groups():
+            said = word(one.state, language), group.count, group.example, word(one.cure, language)
+            table.add_row(*map(cell, said))
         console.print(table)
-    left = summary.not_seen
-    text = Text(f"{summary.fine} fine", "green")
-    text.append(f"  {summary.not_fine} not fine", "red" if summary.not_fine else "")
-    text.append(f"  {left} not looked at" if left else "", "bold red")
-    console.print(text.append(f"  of {summary.total} accounts in {seconds:.1f} s"))
+    text = Text(counted(summary.fine, "fine", language), "green")
+    style = "red" if summary.not_fine else ""
+    text.append(f"  {counted(summary.not_fine, 'not fine', language)}", style)
+    if left := summary.not_seen:
+        text.append(f"  {counted(left, 'not looked at', language)}", "bold red")
+    took = decimal(seconds, language)
+    text.append(f"  {word(_TOTAL, language, total=summary.total, seconds=took)}")
+    console.print(text)
 
 
-def audit_table(lines: list[AuditLine], columns: Columns[AuditLine] = AUDIT_COLUMNS) -> Table:
+def audit_table(
+    lines: list[AuditLine],
+    columns: Columns[AuditLine] = AUDIT_COLUMNS,
+    *,
+    language: Language = "en",
+) -> Table:
     """Return lines as a table."""
-    return table_of(columns, lines)
+    table = table_of(columns, lines, language)
+    table.padding = (0, 0)
+    return table
 
 
 def _short_type_names(lines: list[AuditLine]) -> list[str]:

@@ -5,9 +5,8 @@ the column names, in the order of the list.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar
 
 import attrs
 from rich.table import Table
@@ -15,17 +14,9 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.book import BookReport
-from invoicexpress_async.cli.output import cell, data_console, documents_of, new_table, write_json
-from invoicexpress_async.cli.report_file import (
-    Layout,
-    csv_lines,
-    markdown_head,
-    markdown_row,
-)
-from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
+from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli.shell import printable
-from invoicexpress_async.cli.views.page import ReportFacts, page_end, page_row, page_start
+from invoicexpress_async.cli.words import Language, label, word
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -38,10 +29,13 @@ class Place(enum.Flag):
 
     CSV = enum.auto()
     MARKDOWN = enum.auto()
+    """Also of a page that has a row for each line."""
+    HANDOUT = enum.auto()
+    """A page that has a row for each document type of a line."""
     TABLE = enum.auto()
     JSON = enum.auto()
     PEOPLE = MARKDOWN | TABLE
-    REPORTS = CSV | MARKDOWN
+    REPORTS = CSV | MARKDOWN | HANDOUT
     ALL = REPORTS | TABLE | JSON
 
 
@@ -60,6 +54,9 @@ class Column(Generic[T_contra]):
         is_mark: Whether the table sets it in the middle.
         width: The most that it takes in the table.
         is_cut: Whether the table cuts what is wider, with an ellipsis, instead of breaking it.
+        is_whole: Whether the table never breaks it: a part of a code would be wrong.
+        is_word: Whether its values are words of this program, which people see in their language.
+        is_text: Whether its values are such texts, which data has in that language too.
     """
 
     name: str
@@ -72,20 +69,29 @@ class Column(Generic[T_contra]):
     is_mark: bool = attrs.field(default=False, kw_only=True)
     width: int | None = attrs.field(default=None, kw_only=True)
     is_cut: bool = attrs.field(default=False, kw_only=True)
+    is_whole: bool = attrs.field(default=False, kw_only=True)
+    is_word: bool = attrs.field(default=False, kw_only=True)
+    is_text: bool = attrs.field(default=False, kw_only=True)
 
-    @property
-    def heading(self) -> str:
-        """Its name for people."""
-        return self.name if self.title is None else self.title
+    def heading(self, language: Language) -> str:
+        """Return its name for people."""
+        return label(self.name if self.title is None else self.title, language)
 
-    def shown(self, record: T_contra) -> object:
-        """Return what a report or a table shows of a record."""
+    def shown(
+        self, record: T_contra, language: Language = "en", *, for_people: bool = True
+    ) -> object:
+        """Return what a table or a report shows of a record; data has its words in English."""
         value = self.of(record)
-        return value if self.text is None else self.text(value)
+        value = value if self.text is None else self.text(value)
+        if value is None:
+            return None
+        if self.is_word and for_people:
+            return label(str(value), language)
+        return word(str(value), language) if self.is_text else value
 
-    def cell(self, record: T_contra) -> Text:
+    def cell(self, record: T_contra, language: Language = "en") -> Text:
         """Return what the table shows of a record, in its colour."""
-        value = self.shown(record)
+        value = self.shown(record, language)
         return (
             cell(value) if self.style is None else Text(printable(str(value)), self.style(record))
         )
@@ -109,11 +115,6 @@ def yes_text(value: object) -> object:
     return "yes" if value else None
 
 
-def words_text(value: object) -> object:
-    """Return a state in words."""
-    return str(value).replace("_", " ")
-
-
 def columns_at(place: Place, columns: Columns[T]) -> list[Column[T]]:
     """Return the columns that a place shows."""
     return [one for one in columns if place in one.places]
@@ -124,20 +125,21 @@ def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
     return {"type": kind} | {one.name: one.of(record) for one in columns_at(Place.JSON, columns)}
 
 
-def table_of(columns: Columns[T], records: Iterable[T]) -> Table:
-    """Return records as a table."""
+def table_of(columns: Columns[T], records: Iterable[T], language: Language = "en") -> Table:
+    """Return records as a table; only a terminal has what is too wide for it cut."""
     shown, table = columns_at(Place.TABLE, columns), new_table()
+    may_cut = data_console().is_terminal
     for one in shown:
         table.add_column(
-            one.heading,
+            one.heading(language),
             justify="right" if one.is_number else "center" if one.is_mark else "left",
             # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
-            overflow="ellipsis" if one.is_cut else "fold",
-            no_wrap=one.is_cut,
-            max_width=one.width,
+            overflow="ellipsis" if one.is_cut and may_cut else "fold",
+            no_wrap=one.is_whole or (one.is_cut and may_cut),
+            max_width=one.width if may_cut else None,
         )
     for record in records:
-        table.add_row(*(one.cell(record) for one in shown))
+        table.add_row(*(one.cell(record, language) for one in shown))
     return table
 
 
@@ -164,164 +166,12 @@ class Document:
     state: DocumentSequenceState
 
 
-NUMBER: Final = Column[Document]("number", lambda one: one.state.number)
+NUMBER: Final = Column[Document]("number", lambda one: one.state.number, is_number=True)
 DOCUMENT_COLUMNS: Final[Columns[Document]] = (
-    Column("id", lambda one: one.sequence.id),
-    Column("document_type", lambda one: one.name),
+    Column("id", lambda one: one.sequence.id, places=Place.CSV),
+    Column("document_type", lambda one: one.name, is_word=True),
     NUMBER,
-    Column("document_sequence_id", lambda one: one.state.sequence_id),
+    Column("document_sequence_id", lambda one: one.state.sequence_id, is_number=True),
     Column("validation_code", lambda one: one.state.validation_code),
-    Column("registration", lambda one: one.state.registration),
+    Column("registration", lambda one: one.state.registration, is_word=True),
 )
-
-
-class HasSequence(Protocol):
-    """A line of a report that is about a sequence, or about none."""
-
-    @property
-    def sequence(self) -> DocumentSequence | None:
-        """The sequence."""
-        ...
-
-
-L = TypeVar("L", bound=HasSequence)
-
-
-@attrs.frozen(kw_only=True)
-class ReportSpec(Generic[T, L]):
-    """What a report is of, whatever its kind.
-
-    Attributes:
-        title: Of a page and of Markdown.
-        columns: Of a line.
-        lines_of: Returns the lines of a record.
-        documents: What a table of data shows of each document type of a line, in a row of its own.
-        order: Where a record stands: what needs a person comes first, as 0.
-        on_record: Called with each record of a report for people, to count it.
-        facts: Returns what stands at the top of a page.
-        end: Returns the text after the table of Markdown.
-    """
-
-    title: str
-    columns: Columns[L]
-    lines_of: Callable[[T], Iterable[L]]
-    documents: Columns[Document] = ()
-    order: Callable[[T], tuple[int | str, ...]]
-    on_record: Callable[[T], None]
-    facts: Callable[[], ReportFacts]
-    end: Callable[[], str]
-
-
-@attrs.frozen
-class _Report(Generic[T, L]):
-    spec: ReportSpec[T, L]
-    style: ReportStyle
-
-    def order(self, one: T) -> tuple[int | str, ...]:
-        """Return where a record stands."""
-        return self.spec.order(one)
-
-
-class _CsvReport(_Report[T, L]):
-    """Records as CSV: a row for each line, or for each document type of its sequence."""
-
-    @property
-    def start(self) -> str:
-        """Return the names of the columns."""
-        mark = "\ufeff" if self.style.is_excel_pt else ""
-        return mark + csv_lines([data_headings(self.spec)], self.style)
-
-    def entry(self, one: T) -> str:
-        """Return the rows of a record."""
-        return csv_lines(data_rows(self.spec, one), self.style)
-
-    def end(self) -> str:
-        """Return nothing: a CSV has no end."""
-        return ""
-
-
-class _MarkdownReport(_Report[T, L]):
-    """Records as a Markdown table, with a text after it."""
-
-    @property
-    def start(self) -> str:
-        """Return the title and the head of the table."""
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        head = markdown_head([one.heading for one in shown])
-        return f"# InvoiceXpress: {self.spec.title}\n\n{head}"
-
-    def entry(self, one: T) -> str:
-        """Return the lines of a record."""
-        self.spec.on_record(one)
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        return "".join(
-            markdown_row(column.shown(line) for column in shown) for line in self.spec.lines_of(one)
-        )
-
-    def end(self) -> str:
-        """Return the text after the table."""
-        return self.spec.end()
-
-
-class _PageReport(_Report[T, L]):
-    """Records as a page, with the columns of Markdown."""
-
-    @property
-    def start(self) -> str:
-        """Return all up to the first row."""
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        headings = [one.heading for one in shown]
-        return page_start(self.spec.title, headings, self.style.language)
-
-    def entry(self, one: T) -> str:
-        """Return the rows of a record."""
-        self.spec.on_record(one)
-        shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        needs_person = not self.spec.order(one)[0]
-        return "".join(
-            page_row(
-                [(column.shown(line), column.is_number) for column in shown],
-                needs_person=needs_person,
-                language=self.style.language,
-            )
-            for line in self.spec.lines_of(one)
-        )
-
-    def end(self) -> str:
-        """Return what stands above the rows, and the rest."""
-        return page_end(self.spec.title, self.spec.facts(), self.style.language)
-
-
-def data_headings(spec: ReportSpec[T, L]) -> list[str]:
-    """Return the names of the columns of a table of data."""
-    columns = columns_at(Place.CSV, spec.columns)
-    return [*(one.name for one in columns), *(one.name for one in spec.documents)]
-
-
-def data_rows(spec: ReportSpec[T, L], record: T) -> Iterator[list[object]]:
-    """Yield the rows of a record: one for each line, or for each document type of its sequence."""
-    columns = columns_at(Place.CSV, spec.columns)
-    for line in spec.lines_of(record):
-        start = [column.shown(line) for column in columns]
-        if line.sequence is None or not spec.documents:
-            yield start
-            continue
-        for name, state in documents_of(line.sequence).items():
-            document = Document(line.sequence, name, state)
-            yield [*start, *(one.shown(document) for one in spec.documents)]
-
-
-def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
-    """Return the report that the ending of a file selects.
-
-    Raises:
-        ConfigurationError: it selects none, or the extra that it needs is not installed.
-    """
-    kind = kind_of(path)
-    if kind is ReportKind.MARKDOWN:
-        return _MarkdownReport(spec, style)
-    if kind is ReportKind.PAGE:
-        return _PageReport(spec, style)
-    if kind is ReportKind.BOOK:
-        return BookReport(data_headings(spec), lambda one: data_rows(spec, one), spec.order, style)
-    return _CsvReport(spec, style)

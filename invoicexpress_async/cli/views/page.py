@@ -1,26 +1,28 @@
 """A report as one self-contained page: it needs no network, filters, sorts and prints."""
 
 import html
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
 from invoicexpress_async.cli.shell import printable
-from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.cli.words import Language, counted, label, word
 
 _COLOURS: Final[Mapping[str, str]] = {
     "done": "#2e7d32",
     "fine": "#2e7d32",
     "prepared": "#00838f",
-    "partial": "#f9a825",
+    "partial": "#ef6c00",
     "unplanned": "#f9a825",
     "unknown": "#8e24aa",
     "absent": "#8e24aa",
     "intent": "#8e24aa",
     "planned": "#9e9e9e",
 }
+_CODE: Final = re.compile("`([^`]+)`")
 _OTHER_COLOUR: Final = "#c62828"
 _STYLE: Final = """
 body{display:flex;flex-direction:column;margin:1.5rem;font:15px/1.4 system-ui,sans-serif;color:#222}
@@ -30,8 +32,10 @@ header{order:-1}h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1rem;margin:1r
 .key i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border-radius:2px}
 main{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #ddd}
-th{position:sticky;top:0;background:#fff;cursor:pointer;white-space:nowrap}
-td.n{text-align:right}td{overflow-wrap:break-word;max-width:60ch}
+th{position:sticky;top:0;background:#fff;cursor:pointer}
+td{white-space:nowrap}.n{text-align:right}td.t{white-space:normal;min-width:24ch;max-width:60ch}
+td.w{white-space:normal;min-width:11ch;max-width:26ch;overflow-wrap:anywhere}
+code{background:#f3f3f3;padding:0 .2em}
 tr.a td:first-child{box-shadow:inset 4px 0 #c62828}
 input{font:inherit;padding:.3rem;width:min(24rem,100%)}
 @media print{.tools{display:none}body{margin:0;font-size:10px}main{overflow:visible}
@@ -42,11 +46,14 @@ thead{display:table-header-group}tr{break-inside:avoid}th{position:static}
 _SCRIPT: Final = """
 const body=document.querySelector('tbody'),rows=[...body.rows],q=document.getElementById('q');
 const n=document.getElementById('n');let column=-1,back=false;
+const order=new Intl.Collator(undefined,{numeric:true}).compare;
+const is=(c,w)=>c.textContent.toLowerCase()===w;
 function filter(){const w=q.value.trim().toLowerCase();let c=0;
-for(const r of rows){const y=!w||r.textContent.toLowerCase().includes(w);r.hidden=!y;c+=y}
+for(const r of rows){const y=!w||(w[0]==='='?[...r.cells].some(x=>is(x,w.slice(1)))
+:r.textContent.toLowerCase().includes(w));r.hidden=!y;c+=y}
 n.textContent=c+' / '+rows.length}
 function sort(i,b){column=i;back=b;const t=r=>r.cells[i].textContent;
-rows.sort((x,y)=>t(x).localeCompare(t(y),undefined,{numeric:true})*(b?-1:1));body.append(...rows)}
+rows.sort((x,y)=>order(t(x),t(y))*(b?-1:1));body.append(...rows)}
 document.querySelectorAll('th').forEach((h,i)=>h.onclick=()=>sort(i,column===i&&!back));
 document.querySelectorAll('.key button').forEach(k=>k.onclick=()=>{q.value=k.dataset.q;filter()});
 q.oninput=filter;const h=new URLSearchParams(location.hash.slice(1));
@@ -59,17 +66,40 @@ class ReportFacts:
     """What stands at the top of a page.
 
     Attributes:
+        noun: What there is, in a word: many of them.
+        about: Of what series, or of what year.
         counts: How many there are, by state.
         advice: What needs a person, and what to do about it.
     """
 
+    noun: str
+    about: str
     counts: Mapping[str, int]
     advice: Sequence[str]
 
 
-def page_start(title: str, headings: Iterable[str], language: Language) -> str:
+class Cell(NamedTuple):
+    """A cell of a row, or the head of its column.
+
+    Attributes:
+        text: What it shows.
+        kind: "n" for a number, "t" for a text and "w" for a name, which are broken into lines,
+            else "".
+    """
+
+    text: str
+    kind: str
+
+    def tag(self, name: str) -> str:
+        """Return it in HTML."""
+        kind = f" class={self.kind}" if self.kind else ""
+        text = _text(self.text) if self.kind == "t" else _escape(self.text)
+        return f"<{name}{kind}>{text}</{name}>"
+
+
+def page_start(title: str, headings: Iterable[Cell], language: Language) -> str:
     """Return the beginning of a page, up to the first row."""
-    heads = "".join(f"<th>{_escape(word(one, language))}</th>" for one in headings)
+    heads = "".join(one.tag("th") for one in headings)
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="generator" content="invoicexpress">'
@@ -82,14 +112,9 @@ def page_start(title: str, headings: Iterable[str], language: Language) -> str:
     )
 
 
-def page_row(
-    cells: Iterable[tuple[object, bool]], *, needs_person: bool, language: Language
-) -> str:
-    """Return a row: its cells, and of each whether it is a number."""
-    shown = "".join(
-        f"<td{' class=n' if is_number else ''}>{_escape(_text(value, language))}</td>"
-        for value, is_number in cells
-    )
+def page_row(cells: Iterable[Cell], *, needs_person: bool) -> str:
+    """Return a row."""
+    shown = "".join(one.tag("td") for one in cells)
     return f"<tr{' class=a' if needs_person else ''}>{shown}</tr>\n"
 
 
@@ -104,16 +129,18 @@ def page_end(
         for state, count in counts.items()
     )
     key = "".join(
-        f'<button data-q="{_escape(word(state, language))}">'
-        f'<i style="background:{_colour(state)}"></i>{count} {_escape(word(state, language))}'
+        f'<button data-q="={_escape(label(state, language))}">'
+        f'<i style="background:{_colour(state)}"></i>{_escape(counted(count, state, language))}'
         "</button>"
         for state, count in counts.items()
     )
     nothing = word("Nothing needs a person.", language)
-    advice = "".join(f"<li>{_escape(one)}</li>" for one in facts.advice) or f"<li>{nothing}</li>"
+    advice = "".join(f"<li>{_text(one)}</li>" for one in facts.advice) or f"<li>{nothing}</li>"
+    when = f"{now().astimezone():%Y-%m-%d %H:%M %Z}"
+    about = [facts.about, when, f"{total} {word(facts.noun, language)}"]
     return (
         f"</tbody></table></main><header><h1>InvoiceXpress: {_escape(word(title, language))}</h1>"
-        f"<p>{now().astimezone():%Y-%m-%d %H:%M %Z} · {total} {word('rows', language)}</p>"
+        f"<p>{' · '.join(_escape(one) for one in about if one)}</p>"
         f'<div class="bar">{bar}</div><p class="key">{key}</p>'
         f"<h2>{word('What to do first', language)}</h2><ul>{advice}</ul>"
         f'<p class="tools"><input id="q" type="search" aria-label="{word("Filter", language)}" '
@@ -122,12 +149,13 @@ def page_end(
     )
 
 
-def _text(value: object, language: Language) -> str:
-    return "" if value is None else word(str(value), language)
-
-
 def _escape(text: str) -> str:
     return html.escape(printable(text))
+
+
+def _text(text: str) -> str:
+    """Return a text with its commands set as such."""
+    return _CODE.sub(r"<code>\1</code>", _escape(text))
 
 
 def _colour(state: str) -> str:

@@ -15,6 +15,7 @@ from invoicexpress_async.cli.views.columns import (
     line_text,
     show_plan,
 )
+from invoicexpress_async.cli.words import word
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
@@ -41,7 +42,11 @@ class RolloverLine:
     def failure(self) -> dict[str, object] | None:
         """Why its next serie is not known, as plain data."""
         error = self.step.problem
-        return None if error is None else error_object(error) | {"cure": cure_of_step(error)}
+        return (
+            None
+            if error is None
+            else error_object(error) | {"cure": word(cure_of_step(error), "en")}
+        )
 
     @property
     def note(self) -> str:
@@ -100,7 +105,7 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
 def _problem_text(error: InvoiceXpressError, account: str) -> str:
     text = message_of(error).removeprefix(f"Account {account}: ")
     # Its text contains its cure.
-    return text if isinstance(error, ConfigurationError) else f"{text} {cure_of(error)}"
+    return text if isinstance(error, ConfigurationError) else f"{text} {word(cure_of(error), 'en')}"
 
 
 def _summary(plan: RolloverPlan) -> dict[str, object]:

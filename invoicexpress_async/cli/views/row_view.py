@@ -4,15 +4,14 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async import DocumentType, Intent
-from invoicexpress_async import Sequence as DocumentSequence
+from invoicexpress_async import DocumentType
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_row, cure_of_step
-from invoicexpress_async.cli.failures import cause_text, error_object, hint_of
+from invoicexpress_async.cli.failures import cause_text, hint_of
 from invoicexpress_async.cli.output import (
     documents_of,
 )
-from invoicexpress_async.cli.summary import Group
-from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.cli.summary import Ended
+from invoicexpress_async.errors import StatusError
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.provisioning import (
     RolloverStep,
@@ -24,8 +23,28 @@ from invoicexpress_async.provisioning.journal_status import KeptRow
 _NOT_BEGUN: Final = "planned"
 UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
-STATES: Final[tuple[str, ...]] = (*GOOD, *(one for one in RowState if one not in GOOD), UNPLANNED)
+STATES: Final[tuple[str, ...]] = (
+    *GOOD,
+    RowState.UNKNOWN,
+    RowState.ABSENT,
+    RowState.PARTIAL,
+    RowState.REFUSED,
+    RowState.FAILED,
+    UNPLANNED,
+)
 UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
+STATE_MEANINGS: Final[dict[str, str]] = {
+    RowState.DONE: "there, registered and default as requested",
+    RowState.PREPARED: "there and registered; not the default before the day that was given",
+    _NOT_BEGUN: "nothing was sent",
+    "intent": "sent, and not looked for yet",
+    RowState.UNKNOWN: "sent, outcome not known: it is never sent again by itself",
+    RowState.ABSENT: "sent, and a complete list does not show it; it can still come",
+    RowState.PARTIAL: "there, and some document types have no code: do not use it yet",
+    RowState.REFUSED: "the server said no; not tried again without --retry-refused",
+    RowState.FAILED: "had no effect; tried again by the next run",
+    UNPLANNED: "its next serie is not known: name it in the column serie",
+}
 STATE_STYLES: Final[dict[str, str]] = {
     RowState.DONE: "green",
     RowState.REFUSED: "red",
@@ -39,30 +58,11 @@ STATE_STYLES: Final[dict[str, str]] = {
 
 
 @attrs.frozen(kw_only=True)
-class RowView:
+class RowView(Ended):
     """A row that has ended, or an account that got no row, as it is shown."""
 
-    line: int
     account: str
-    serie: str | None
-    state: str
-    created: bool | None = False
     seconds: float = 0.0
-    sequence: DocumentSequence | None = None
-    error: InvoiceXpressError | None = None
-    cure: str | None = None
-    intent: Intent | None = None
-    is_recorded: bool = False
-
-    @property
-    def is_good(self) -> bool:
-        """Whether nothing needs a person."""
-        return self.state in GOOD
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether it was sent and is not known to have worked."""
-        return self.state in UNKNOWN_STATES
 
     @property
     def is_shown(self) -> bool:
@@ -80,13 +80,10 @@ class RowView:
         return self.account
 
     @property
-    def group(self) -> Group | None:
-        """How it failed: its state, its code and its cure."""
-        if self.error is None:
-            return None
+    def cause(self) -> str:
+        """The status and code of a refusal, or what else went wrong, in a word."""
         status = self.error.status if isinstance(self.error, StatusError) else None
-        code = code_text(self.state, self.error_name, status, self.code)
-        return self.state, code, self.cure or ""
+        return code_text(self.state, self.error_name, status, self.code)
 
     @property
     def hint(self) -> str:
@@ -102,11 +99,6 @@ class RowView:
     def code(self) -> str | None:
         """The API's code of a refusal, such as "004"."""
         return self.error.code if isinstance(self.error, StatusError) else None
-
-    @property
-    def failure(self) -> dict[str, object] | None:
-        """Its error as plain data."""
-        return None if self.error is None else error_object(self.error) | {"cure": self.cure}
 
     @property
     def invoice_code(self) -> str | None:

@@ -1,0 +1,257 @@
+"""A run of the rows of a plan, with all that is shown of it."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.cli.cures import cure_of_unknown
+from invoicexpress_async.cli.failures import difference_objects, show_intent
+from invoicexpress_async.cli.job_run import JobRun
+from invoicexpress_async.cli.progress import ProgressView, Step
+from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
+from invoicexpress_async.cli.shell import echo
+from invoicexpress_async.cli.signals import Interruption
+from invoicexpress_async.cli.summary import RunSummary
+from invoicexpress_async.cli.views.row_view import (
+    GOOD,
+    UNKNOWN_STATES,
+    UNPLANNED,
+    RowView,
+    row_view,
+)
+from invoicexpress_async.cli.views.rows import ROWS
+from invoicexpress_async.cli.words import counted
+from invoicexpress_async.jobs.journal import Journal
+from invoicexpress_async.provisioning import (
+    Plan,
+    Progress,
+    ProvisioningReport,
+    RowOutcome,
+    RowState,
+    RunSettings,
+    provision,
+)
+
+_AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
+_GO_ON: Final = (
+    "Run the same command again: it goes on where this ended, and creates nothing twice."
+)
+_LATE: Final = "Wait some minutes: what was sent can show late."
+_PREPARED: Final = (
+    "{count} prepared: created and registered, and not the default yet. Run the same command again "
+    "on {day} in Lisbon, or later, to make them the default."
+)
+_MAX_INTENTS_SHOWN: Final = 5
+_LONG_WAIT_SECONDS: Final = 20.0
+
+
+@attrs.frozen(kw_only=True)
+class JobSpec:
+    """The rows to run.
+
+    Attributes:
+        plan: The rows.
+        concurrency: How many rows are in flight at a time.
+        journal: Open; None for a run that no later run continues.
+        settings: What the run may do.
+        unplanned: Accounts that got no row, shown with the others.
+    """
+
+    plan: Plan
+    concurrency: int
+    journal: Journal | None = None
+    settings: RunSettings = attrs.field(factory=RunSettings)
+    unplanned: tuple[RowView, ...] = ()
+
+
+async def run_plan(
+    manager: SessionManager,
+    job: JobSpec,
+    output: OutputOptions | None = None,
+) -> int:
+    """Run the rows of a plan, show them, and return the exit code."""
+    output, interruption = output or OutputOptions(), Interruption()
+    run = _PlanRun(
+        kind=ROWS,
+        manager=manager,
+        job=job,
+        journal=job.journal,
+        settings=job.settings,
+        summary=RunSummary(total=job.plan.summary.rows + len(job.unplanned)),
+        sinks=open_sinks(output, ROWS.layout, ROWS.data, interruption.stop.request),
+        interruption=interruption,
+        language=output.style.language,
+    )
+    return await run.run()
+
+
+@attrs.define(eq=False, kw_only=True)
+class _PlanRun(JobRun[RowView]):
+    manager: SessionManager
+    job: JobSpec
+    report: ProvisioningReport | None = None
+    waiting: int = 0
+    is_paused: bool = False
+    is_wait_explained: bool = False
+
+    async def execute(self, view: ProgressView) -> None:
+        job = self.job
+        for row in job.unplanned:
+            self.add(row)
+        if not job.plan.rows:
+            return  # a journal would take it for the end of all its rows
+        self.report = await provision(
+            self.manager,
+            job.plan,
+            journal=self.journal,
+            concurrency=job.concurrency,
+            settings=self.settings,
+            on_progress=lambda one: self._on_progress(one, view),
+            on_outcome=self._on_outcome,
+            keep_done=False,
+            stop=self.interruption.stop,
+        )
+        self.problem = self.report.problem
+
+    def _on_outcome(self, outcome: RowOutcome) -> None:
+        self.end(row_view(outcome, has_journal=self.journal is not None))
+
+    def _on_progress(self, one: Progress, view: ProgressView) -> None:
+        self.waiting = one.waiting
+        # Rows that a stop cuts off look like a server that fails.
+        is_stopping = self.interruption.stop.is_requested
+        if one.is_paused is not self.is_paused and not is_stopping:
+            self.is_paused = one.is_paused
+            self.sinks.write(_pause_object(one))
+        self._explain_wait(one, view)
+        # The counts of the event: its outcome comes a moment later.
+        unplanned = len(self.job.unplanned)
+        counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
+        view.update(
+            Step(
+                ended=one.ended + unplanned,
+                text=_with_waiting(ROWS.count_text(counts, "en"), one),
+                brief=_with_waiting(_brief(one.counts), one),
+                skipped=self.summary.recorded + unplanned,
+                is_paused=self.is_paused,
+            )
+        )
+
+    def _explain_wait(self, one: Progress, view: ProgressView) -> None:
+        """Say once what a long wait is for, when nothing else is left to do."""
+        is_last = one.total is not None and one.ended + one.waiting == one.total
+        is_long = (one.next_turn_in_seconds or 0.0) >= _LONG_WAIT_SECONDS
+        if is_last and is_long and not self.is_wait_explained:
+            self.is_wait_explained = True
+            now = dt.datetime.now().astimezone()
+            view.print(wait_text(one, self.settings.resend_absent_after, now))
+
+    def extra(self) -> dict[str, object]:
+        report = self.report
+        return {
+            "created": self.summary.created,
+            "waiting": self.waiting,
+            "differences": difference_objects(report.differences if report else ()),
+        }
+
+    def show_rest(self) -> None:
+        """Show what is unknown, in one line where it is kept elsewhere."""
+        summary, journal = self.summary, self.journal
+        if journal is not None:
+            if summary.unknown:
+                cure = self.said(cure_of_unknown(RowState.UNKNOWN, has_journal=True))
+                echo(self._unknown("kept in {where}. {cure}", where=journal.label, cure=cure))
+            return
+        self._show_unknown()
+        for intent in self.manager.unresolved():
+            if intent not in summary.intents:
+                show_intent(intent)
+
+    def end_text(self) -> str:
+        summary = self.summary
+        counts = self.kind.count_text(summary.counts, self.language) or self.said("none done")
+        left = counted(summary.not_started, "not started", self.language)
+        total = self.said("of {total} rows", total=summary.total)
+        late = f"{self.said(_LATE)} " if summary.unknown else ""
+        go_on = self.said(_GO_ON if self.journal else _AGAIN)
+        return f"{counts}, {left}, {total}. {late}{go_on}"
+
+    def end_by_itself(self) -> None:
+        if prepared := self.summary.counts[RowState.PREPARED]:
+            day = self.settings.default_not_before
+            echo(self.said(_PREPARED, count=prepared, day=day))
+
+    def _show_unknown(self) -> None:
+        """Say how many outcomes are unknown and where their intents are kept; else show a few."""
+        count, intents, kept = self.summary.unknown, self.summary.intents, self.sinks.kept_where
+        if not count:
+            return
+        if not intents:
+            echo(self._unknown("cut off, and no intent is known to be unresolved."))
+        elif kept is not None:
+            echo(
+                self._unknown("their intents are {where}.", where=self.said(kept[0], path=kept[1]))
+            )
+        else:
+            echo(self._unknown("--journal, --report or --json keeps all intents:"))
+            for intent in intents[:_MAX_INTENTS_SHOWN]:
+                show_intent(intent)
+            if (left := len(intents) - _MAX_INTENTS_SHOWN) > 0:
+                echo(f"  {self.said('and {count} more', count=left)}")
+
+    def _unknown(self, text: str, **values: object) -> str:
+        count = counted(self.summary.unknown, "unknown", self.language)
+        return f"{count}: {self.said(text, **values)}"
+
+
+def _pause_object(progress: Progress) -> dict[str, object]:
+    """Return, as plain data, that a run pauses since the server fails, or that it goes on."""
+    return {
+        "type": "pause",
+        "is_paused": progress.is_paused,
+        "waiting": progress.waiting,
+        "seconds": round(progress.seconds, 3),
+    }
+
+
+def _brief(counts: Mapping[RowState, int]) -> str:
+    good = sum(counts[state] for state in GOOD)
+    unknown = sum(counts[state] for state in UNKNOWN_STATES)
+    failed = sum(counts.values()) - good - unknown
+    named = ((good, "done"), (failed, "failed"), (unknown, "unknown"))
+    return ", ".join(f"{count} {name}" for count, name in named if count)
+
+
+def _with_waiting(text: str, one: Progress) -> str:
+    if not one.waiting:
+        return text
+    until = _until(one, dt.datetime.now().astimezone())
+    return f"{text}, {one.waiting} waiting until {until}".removeprefix(", ")
+
+
+def wait_text(one: Progress, resend_absent_after: float | None, now: dt.datetime) -> str:
+    """Return what the rows of a run wait for, and until when.
+
+    Args:
+        one: The run.
+        resend_absent_after: As in `RunSettings`.
+        now: The local time.
+    """
+    seconds = resend_absent_after
+    then = (
+        f" One that two lists, {seconds:g} s apart, do not show is sent again." if seconds else ""
+    )
+    return (
+        f"{one.waiting} of the rows wait: what was sent is not in the account's list yet. They are "
+        f"looked at again at {_until(one, now)}.{then} Ctrl-C ends the run, and the same command "
+        "goes on later."
+    )
+
+
+def _until(one: Progress, now: dt.datetime) -> str:
+    """Return the local time at which the first of those that wait has its turn."""
+    return f"{now + dt.timedelta(seconds=one.next_turn_in_seconds or 0.0):%H:%M:%S}"

@@ -1,0 +1,152 @@
+"""The lines of an audit: one for each serie of an account, or for what is wrong with it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import Registration, Sequence
+from invoicexpress_async.cli.failures import cause_text, cure_of
+from invoicexpress_async.cli.output import REGISTRATION_STYLES
+from invoicexpress_async.cli.summary import Group
+from invoicexpress_async.cli.words import lines_of
+from invoicexpress_async.errors import InvoiceXpressError, StatusError
+from invoicexpress_async.provisioning import AccountAudit, Lack
+from invoicexpress_async.provisioning.audit import is_incomplete
+
+_LACKS: Final = "lacks"
+_NOT_DEFAULT: Final = "is not the default"
+_NOT_DEFAULT_ONE: Final = "(not the default)"
+_NO_CODES_SENT: Final = "no codes sent"
+_NO_DEFAULT: Final = "no default"
+_SEVERAL: Final = "several defaults"
+_CHOOSE: Final = "Make one of its series the default: `invoicexpress sequences set-current ID`."
+_CHOOSE_IT: Final = (
+    "When its time has come: the roll-over again, or `invoicexpress sequences set-current NAME`."
+)
+_MAKE: Final = "Make it with `invoicexpress rollover`, or with `invoicexpress provision`."
+_REGISTER: Final = (
+    "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
+)
+_NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
+
+# The ranks of lines: the account is not fine because of it; a serie without all its codes that is
+# not the default; the default; another serie.
+_WRONG: Final = 0
+_ODD: Final = 1
+_DEFAULT: Final = 2
+_OTHER: Final = 3
+_STYLES: Final = {_WRONG: "red", _ODD: "yellow"}
+
+
+@attrs.frozen(kw_only=True)
+class AuditLine:
+    """One serie of one account, or what is wrong with the account.
+
+    Attributes:
+        line: Where the account stands in the file.
+        account: Its name.
+        is_fine: Whether the account is fine.
+        sequence: The serie; None of an account as a whole.
+        rank: How soon it is shown.
+        problem: What is wrong, in a word or two; None otherwise.
+        cure: What to do about it.
+        hint: Nothing: an error of a read has its cure.
+    """
+
+    line: int
+    account: str
+    is_fine: bool
+    sequence: Sequence | None = None
+    rank: int
+    problem: str | None = None
+    cure: str | None = None
+    hint: str = ""
+
+    @property
+    def example(self) -> str:
+        """What names it as an example of its group."""
+        return self.account
+
+    @property
+    def group(self) -> Group | None:
+        """What is wrong, and its cure."""
+        return None if self.problem is None else Group(self.problem, self.cure or "")
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is worth a look."""
+        return self.rank in _STYLES
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is a serie that is neither a default, nor asked for, nor wrong."""
+        return self.rank == _OTHER
+
+    @property
+    def unregistered(self) -> list[str]:
+        """The document types without a code."""
+        return list(map(str, self.sequence.unregistered)) if self.sequence else []
+
+    @property
+    def state(self) -> str:
+        """What is wrong, or else how far the serie is registered."""
+        if self.problem is not None or self.sequence is None:
+            return self.problem or ""
+        return self.sequence.registration.replace("_", " ")
+
+    @property
+    def style(self) -> str:
+        """The colour of its state."""
+        if self.problem is not None or self.sequence is None:
+            return _STYLES.get(self.rank, "")
+        return REGISTRATION_STYLES[self.sequence.registration]
+
+
+def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
+    """Yield the lines of an account."""
+    start = AuditLine(
+        line=seen.row.line, account=seen.row.account, is_fine=seen.is_fine, rank=_WRONG
+    )
+    if seen.error is not None:
+        yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
+        return
+    # In quotes, a name is never taken for a text of this program.
+    wanted = repr(seen.wanted.serie) if seen.wanted and seen.wanted.serie else str(seen.wanted)
+    if seen.lack is Lack.MISSING:
+        yield attrs.evolve(start, problem=lines_of(_LACKS, wanted), cure=_MAKE)
+    if not seen.defaults:
+        yield attrs.evolve(start, problem=_NO_DEFAULT, cure=_CHOOSE)
+    has_several = len(seen.defaults) > 1
+    for sequence in seen.sequences:
+        line = attrs.evolve(start, sequence=sequence)
+        if has_several and sequence.is_default:
+            yield attrs.evolve(line, problem=_SEVERAL, cure=_CHOOSE)
+        elif is_incomplete(sequence):
+            is_wanted = seen.lack is Lack.NOT_REGISTERED and _is_wanted(seen, sequence)
+            found = _incomplete(line, sequence)
+            yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
+        elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
+            yield attrs.evolve(line, problem=lines_of(wanted, _NOT_DEFAULT), cure=_CHOOSE_IT)
+        else:
+            yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
+
+
+def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
+    return seen.wanted is not None and seen.wanted.is_name(sequence.serie)
+
+
+def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
+    is_unknown = sequence.registration is Registration.UNKNOWN
+    state = _NO_CODES_SENT if is_unknown else sequence.registration.replace("_", " ")
+    return attrs.evolve(
+        line,
+        rank=_WRONG if sequence.is_default else _ODD,
+        problem=state if sequence.is_default else lines_of(state, _NOT_DEFAULT_ONE),
+        cure=_NO_CODES if is_unknown else _REGISTER,
+    )
+
+
+def _name(error: InvoiceXpressError) -> str:
+    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
+    return cause_text(type(error).__name__, status, code)

@@ -1,0 +1,243 @@
+"""A report of any kind, made from the columns of its records."""
+
+import abc
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from invoicexpress_async import Registration
+from invoicexpress_async import Sequence as DocumentSequence
+from invoicexpress_async.cli.book import BookReport
+from invoicexpress_async.cli.output import documents_of
+from invoicexpress_async.cli.report_file import Layout, csv_lines, markdown_head, markdown_row
+from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
+from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, columns_at
+from invoicexpress_async.cli.views.page import Cell, ReportFacts, page_end, page_row, page_start
+from invoicexpress_async.cli.words import LANGUAGES, Language, word
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+
+class HasSequence(Protocol):
+    """A line of a report that is about a sequence, or about none."""
+
+    @property
+    def sequence(self) -> DocumentSequence | None:
+        """The sequence."""
+        ...
+
+
+L = TypeVar("L", bound=HasSequence)
+
+
+@attrs.frozen(kw_only=True)
+class ReportSpec(Generic[T, L]):
+    """What a report is of, whatever its kind.
+
+    Attributes:
+        title: Of a page and of Markdown.
+        columns: Of a line.
+        lines_of: Returns the lines of a record.
+        documents: What a table of data shows of each document type of a line, in a row of its own.
+        is_handout: Whether a page does so too: for an accountant to hand on.
+        is_on_page: Whether a page has a line at all: a browser is slow with too many rows.
+        order: Where a record stands: what needs a person comes first, as 0.
+        on_record: Called with each record of a report for people, to count it.
+        facts: Returns what stands at the top of a page, in a language.
+        end: Returns the text after the table of Markdown, in a language.
+    """
+
+    title: str
+    columns: Columns[L]
+    lines_of: Callable[[T], Iterable[L]]
+    documents: Columns[Document] = ()
+    is_handout: bool = False
+    is_on_page: Callable[[L], bool] = lambda _: True
+    order: Callable[[T], tuple[int | str, ...]]
+    on_record: Callable[[T], None]
+    facts: Callable[[Language], ReportFacts]
+    end: Callable[[Language], str]
+
+
+@attrs.frozen
+class _Report(abc.ABC, Generic[T, L]):
+    spec: ReportSpec[T, L]
+    style: ReportStyle
+
+    @property
+    def start(self) -> str:
+        """Return what stands before the first record."""
+        return self.start_in(self.style.language)
+
+    @property
+    def starts(self) -> list[str]:
+        """Return how an earlier one may begin."""
+        return list(map(self.start_in, LANGUAGES))
+
+    @abc.abstractmethod
+    def start_in(self, language: Language) -> str:
+        """Return what stands before the first record, in a language."""
+
+    def order(self, one: T) -> tuple[int | str, ...]:
+        """Return where a record stands."""
+        return self.spec.order(one)
+
+
+class _CsvReport(_Report[T, L]):
+    """Records as CSV: a row for each line, or for each document type of its sequence."""
+
+    def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
+        """Return the names of the columns."""
+        mark = "\ufeff" if self.style.is_excel_pt else ""
+        return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
+
+    def entry(self, one: T) -> str:
+        """Return the rows of a record."""
+        rows = data_rows(self.spec, one, self.style.language, for_people=False)
+        return csv_lines(rows, self.style)
+
+    def end(self) -> str:
+        """Return nothing: a CSV has no end."""
+        return ""
+
+
+class _MarkdownReport(_Report[T, L]):
+    """Records as a Markdown table, with a text after it."""
+
+    def start_in(self, language: Language) -> str:
+        """Return the title and the head of the table."""
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        head = markdown_head([one.heading(language) for one in shown])
+        return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n{head}"
+
+    def entry(self, one: T) -> str:
+        """Return the lines of a record."""
+        self.spec.on_record(one)
+        shown = columns_at(Place.MARKDOWN, self.spec.columns)
+        return "".join(
+            markdown_row(column.shown(line, self.style.language) for column in shown)
+            for line in self.spec.lines_of(one)
+        )
+
+    def end(self) -> str:
+        """Return the text after the table."""
+        return self.spec.end(self.style.language)
+
+
+class _PageReport(_Report[T, L]):
+    """Records as a page: a row for each line, or for each document type that needs a code."""
+
+    def start_in(self, language: Language) -> str:
+        """Return all up to the first row."""
+        before, documents, after = self._columns()
+        headings = [
+            *_cells(before, lambda one: one.heading(language)),
+            *_cells(documents, lambda one: one.heading(language)),
+            *_cells(after, lambda one: one.heading(language)),
+        ]
+        return page_start(self.spec.title, headings, language)
+
+    def entry(self, one: T) -> str:
+        """Return the rows of a record."""
+        self.spec.on_record(one)
+        needs_person = not self.spec.order(one)[0]
+        lines = filter(self.spec.is_on_page, self.spec.lines_of(one))
+        rows = (row for line in lines for row in self._rows(line))
+        return "".join(page_row(row, needs_person=needs_person) for row in rows)
+
+    def end(self) -> str:
+        """Return what stands above the rows, and the rest."""
+        language = self.style.language
+        return page_end(self.spec.title, self.spec.facts(language), language)
+
+    def _rows(self, line: L) -> Iterator[list[Cell]]:
+        language = self.style.language
+        before, documents, after = self._columns()
+        start = _cells(before, lambda one: one.shown(line, language))
+        end = _cells(after, lambda one: one.shown(line, language))
+        for document in _documents(line) if documents else [None]:
+            yield [*start, *_document_cells(documents, document, language), *end]
+
+    def _columns(self) -> tuple[Columns[L], Columns[Document], Columns[L]]:
+        """Return the columns of a line, those of its document types, and what stands last."""
+        if not self.spec.is_handout:
+            return columns_at(Place.MARKDOWN, self.spec.columns), (), ()
+        shown = columns_at(Place.HANDOUT, self.spec.columns)
+        texts = [one for one in shown if one.is_text]
+        documents = columns_at(Place.HANDOUT, self.spec.documents)
+        return [one for one in shown if not one.is_text], documents, texts
+
+
+def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[Cell]:
+    return [
+        Cell(
+            "" if (text := text_of(one)) is None else str(text),
+            "n" if one.is_number else "t" if one.is_text else "w" if one.width else "",
+        )
+        for one in columns
+    ]
+
+
+def _document_cells(
+    columns: Columns[Document], document: Document | None, language: Language
+) -> list[Cell]:
+    if document is None:
+        return [Cell("", "") for _ in columns]
+    return _cells(columns, lambda one: one.shown(document, language))
+
+
+def _documents(line: HasSequence) -> list[Document | None]:
+    """Return what has a row of its own, or None for a line without."""
+    if line.sequence is None:
+        return [None]
+    found = [
+        Document(line.sequence, name, state)
+        for name, state in documents_of(line.sequence).items()
+        if state.registration is not Registration.NOT_APPLICABLE
+    ]
+    return [*found] or [None]
+
+
+def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:
+    """Return the columns of a table of data."""
+    return [*columns_at(Place.CSV, spec.columns), *spec.documents]
+
+
+def data_rows(
+    spec: ReportSpec[T, L], record: T, language: Language, *, for_people: bool
+) -> Iterator[list[object]]:
+    """Yield the rows of a record: one for each line, or for each document type of its sequence."""
+    columns = columns_at(Place.CSV, spec.columns)
+    for line in spec.lines_of(record):
+        start = [one.shown(line, language, for_people=for_people) for one in columns]
+        if line.sequence is None or not spec.documents:
+            yield start
+            continue
+        for name, state in documents_of(line.sequence).items():
+            document = Document(line.sequence, name, state)
+            cells = (one.shown(document, language, for_people=for_people) for one in spec.documents)
+            yield [*start, *cells]
+
+
+def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
+    """Return the report that the ending of a file selects.
+
+    Raises:
+        ConfigurationError: it selects none, or the extra that it needs is not installed.
+    """
+    kind = kind_of(path)
+    if kind is ReportKind.MARKDOWN:
+        return _MarkdownReport(spec, style)
+    if kind is ReportKind.PAGE:
+        return _PageReport(spec, style)
+    if kind is ReportKind.BOOK:
+        language = style.language
+        return BookReport(
+            [one.heading(language) for one in data_columns(spec)],
+            lambda one: data_rows(spec, one, language, for_people=True),
+            spec.order,
+        )
+    return _CsvReport(spec, style)

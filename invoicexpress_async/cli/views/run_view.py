@@ -1,0 +1,176 @@
+"""How a run ended, of rows or of companies: on the screen, in JSON and in a report."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Generic
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from invoicexpress_async.cli.failures import error_object
+from invoicexpress_async.cli.output import cell, data_console, new_table
+from invoicexpress_async.cli.report_file import Layout
+from invoicexpress_async.cli.report_style import ReportStyle
+from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
+from invoicexpress_async.cli.views.columns import Columns, Document, alone, object_of
+from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
+from invoicexpress_async.cli.views.page import ReportFacts
+from invoicexpress_async.cli.words import Language, counted, decimal, label, word
+from invoicexpress_async.errors import InvoiceXpressError
+
+_RESUMED: Final = "Sent, outcome not known; `sequences resume` takes this file:"
+
+
+@attrs.frozen(kw_only=True)
+class RecordKind(Generic[E]):
+    """What a run is of, rows or companies, and how it is shown.
+
+    Attributes:
+        noun: Many of them, in a word.
+        title: Of a report.
+        columns: Of a record.
+        documents: What data has of each document type of a record.
+        order: Where a record stands in a report: what needs a person first, as 0.
+        states: In the order of a line of counts: those that need no person, then the worst first.
+        good: The states that need no person.
+        styles: Their colours.
+        has_step: Whether a failure has a step.
+        has_created: Whether the records that were created are counted.
+        show_first: Shows the first records as a table.
+    """
+
+    noun: str
+    title: str
+    columns: Columns[E]
+    documents: Columns[Document] = ()
+    order: Callable[[E], tuple[int | str, ...]]
+    states: tuple[str, ...]
+    good: tuple[str, ...]
+    styles: Mapping[str, str]
+    has_step: bool = False
+    has_created: bool = False
+    show_first: Callable[[Console, RunSummary[E], Language], None]
+
+    def data(self, record: E, columns: Columns[E] | None = None) -> dict[str, object]:
+        """Return how a record ended as plain data."""
+        return object_of("outcome", columns or self.columns, record)
+
+    def layout(
+        self,
+        path: Path,
+        columns: Columns[E] | None = None,
+        *,
+        style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
+        is_handout: bool = False,
+    ) -> Layout[E]:
+        """Return the report that the ending of the file selects.
+
+        A table of data has a line for each document type, when the kind has such columns; in
+        Markdown, the counts, the cures and what `sequences resume` takes come after the records.
+        """
+        summary = RunSummary[E](total=0)
+        spec = ReportSpec[E, E](
+            title=self.title,
+            columns=columns or self.columns,
+            lines_of=alone,
+            documents=self.documents,
+            is_handout=is_handout,
+            order=self.order,
+            on_record=summary.add,
+            facts=lambda language: ReportFacts(
+                noun=self.noun,
+                about=summary.about,
+                counts={one: summary.counts[one] for one in (*self.states, *summary.counts)},
+                advice=self._advice(summary, language),
+            ),
+            end=lambda language: self._end(summary, language),
+        )
+        return report_of(path, spec, style)
+
+    def show(self, summary: RunSummary[E], language: Language, *, seconds: float) -> None:
+        """Show the first records, what to do, and the counts."""
+        console = data_console()
+        self.show_first(console, summary, language)
+        if summary.groups:
+            console.print(self.failure_table(summary.groups, language))
+        console.print(self._counts(summary, language, seconds=seconds))
+
+    def failure_table(self, groups: Mapping[Group, FailureGroup], language: Language) -> Table:
+        """Return a table of failures that are alike, with what to do about each."""
+        steps = ("step",) if self.has_step else ()
+        names = ("state", *steps, "code", self.noun, "such as", "what to do")
+        headings = [word(one, language) for one in names]
+        table = new_table(*headings, numbers=headings[-3:-2])
+        for kind, group in self._in_order(groups):
+            state = Text(label(kind.state, language), self.styles.get(kind.state, ""))
+            step = [label(kind.step, language)] if self.has_step else []
+            advice = group.advice(kind.cure, language)
+            table.add_row(state, *map(cell, (*step, kind.code, group.count, group.example, advice)))
+        return table
+
+    def count_text(self, counts: Mapping[str, int], language: Language) -> str:
+        """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
+        known = dict.fromkeys((*self.states, *counts))
+        return ", ".join(counted(counts[one], one, language) for one in known if counts.get(one))
+
+    def summary_object(
+        self, summary: RunSummary[E], problem: InvoiceXpressError | None, *, seconds: float
+    ) -> dict[str, object]:
+        """Return the counts as plain data; `not_run` is not 0 when the run ended early."""
+        return {
+            "type": "summary",
+            self.noun: summary.total,
+            "counts": {str(state): summary.counts[state] for state in self.states},
+            "recorded": summary.recorded,
+            "not_run": summary.not_started,
+            "seconds": round(seconds, 3),
+            "is_complete": summary.is_complete and problem is None,
+            "problem": problem and error_object(problem),
+        }
+
+    def _counts(self, summary: RunSummary[E], language: Language, *, seconds: float) -> Text:
+        text, notes = Text(), self._notes(summary, language)
+        for state in self.states:
+            if count := summary.counts[state]:
+                text.append(counted(count, state, language), self.styles.get(state, ""))
+                text.append(" " if state in self.good and notes else "  ")
+            if state == self.good[-1] and notes and text:
+                text.append(f"({notes})  ")
+        if left := summary.not_started:
+            text.append(f"{counted(left, 'not started', language)}  ", "bold red")
+        of = f"of {{total}} {self.noun} in {{seconds}} s"
+        took = decimal(seconds, language)
+        return text.append(word(of, language, total=summary.total, seconds=took))
+
+    def _notes(self, summary: RunSummary[E], language: Language) -> str:
+        created = counted(summary.created, "created", language) if self.has_created else ""
+        earlier = summary.recorded_done
+        recorded = word("{count} by an earlier run", language, count=earlier) if earlier else ""
+        return ", ".join(filter(None, (created, recorded)))
+
+    def _advice(self, summary: RunSummary[E], language: Language) -> list[str]:
+        found: list[str] = []
+        for kind, group in self._in_order(summary.groups):
+            count = counted(group.count, kind.state, language)
+            step = kind.step and word("step {step}", language, step=label(kind.step, language))
+            # A hyphen stands for no code in a table.
+            what = ", ".join(filter(None, (count, step, kind.code.strip("-"))))
+            found.append(f"{what}: {group.advice(kind.cure, language)}")
+        return found
+
+    def _in_order(self, groups: Mapping[Group, FailureGroup]) -> list[tuple[Group, FailureGroup]]:
+        ranks = {state: rank for rank, state in enumerate(self.states)}
+        last = len(ranks)
+        return sorted(groups.items(), key=lambda one: (ranks.get(one[0].state, last), one[1].line))
+
+    def _end(self, summary: RunSummary[E], language: Language) -> str:
+        created = f", {counted(summary.created, 'created', language)}" if self.has_created else ""
+        lines = [f"\n{self.count_text(summary.counts, language)}{created}.\n"]
+        lines += (f"- {one}\n" for one in self._advice(summary, language))
+        if summary.intents and not self.has_step:  # a step is resumed by its own command
+            lines.append(f"\n{word(_RESUMED, language)}\n\n")
+            lines += (f"    {json.dumps(intent)}\n" for intent in summary.intents)
+        return "".join(lines)

@@ -1,0 +1,289 @@
+"""How far a job is, as its journal has it."""
+
+import datetime as dt
+import re
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+from rich.text import Text
+
+from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
+from invoicexpress_async.cli.shell import as_typed, printable
+from invoicexpress_async.cli.summary import FailureGroup, Group
+from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
+from invoicexpress_async.cli.views.rows import ROWS
+from invoicexpress_async.cli.words import Language, counted, decimal, label, word
+from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
+from invoicexpress_async.provisioning import JournalStatus, RowState
+from invoicexpress_async.provisioning.journal_status import RowInDoubt
+
+_MAX_ROWS: Final = 20
+_SERIE_WIDTH: Final = 18
+_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+
+_TITLE: Final = "Journal: {path}"
+_TITLE_YEAR: Final = "Journal of the roll-over to {year}: {path}"
+_HELD: Final = "Held now {holder}."
+_NOT_HELD: Final = "No run holds it now."
+_NOT_BEFORE: Final = "Nothing becomes the default before {day} in Lisbon."
+_IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
+_PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left, until about {end}."
+_RUN: Final = "1 run began, at {last}; times are in {zone}."
+_RUNS: Final = "{count} runs began, the last at {last}; times are in {zone}."
+_UNDER_WAY: Final = "a run is under way; wait for its end."
+_AGAIN: Final = "run the same command again; it goes on where the last run ended."
+_SELECTED: Final = "That one chose some rows: leave out --only, --exclude or --limit for the rest."
+_SELECTION: Final = re.compile(r" --(only|exclude|limit)\b")
+_ALL_DONE: Final = "nothing, all that was planned is done."
+_NOTHING_YET: Final = "nothing is planned in it yet; run the command, and see what it leaves out."
+_ALL_INVOICE: Final = "nothing, all can invoice."
+_REFUSED: Final = "{count} refused: cure the causes, then run it with --retry-refused."
+_PREPARED: Final = "{count} prepared: run the same command again on {day} in Lisbon, or later."
+_PREPARED_SOMETIME: Final = (
+    "{count} prepared: run the same command again on the day of --not-before, or later."
+)
+_GO_ON: Final = "do what the table says, then run the same onboard command again."
+_Kind = tuple[CompanyStep, str, str | None]
+
+
+@attrs.frozen(kw_only=True)
+class _Shown:
+    """A status as people see it."""
+
+    status: JournalStatus
+    language: Language
+
+    def show(self) -> None:
+        status, console = self.status, data_console()
+        # A path is never broken into lines.
+        console.print(Text(printable(self._title())), soft_wrap=True)
+        if status.default_not_before is not None:
+            console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
+        held = self._said(_HELD, holder=status.holder) if status.holder else self._said(_NOT_HELD)
+        rows = counted(status.rows, "rows", self.language, one="row")
+        console.print(Text(printable(f"{rows}. {held}")), "")
+        self._show_states()
+        if status.failures:
+            groups = dict(_groups(status))
+            console.print("", ROWS.failure_table(groups, self.language), sep="\n")
+        if in_doubt := _in_doubt(status):
+            self._show_in_doubt(in_doubt)
+        for line in ("", *self._pace(), *self._runs(), ""):
+            console.print(Text(printable(line)))
+        _print_next(next_of(status), status, self.language)
+        sys.stdout.flush()
+
+    def _said(self, text: str, **values: object) -> str:
+        return word(text, self.language, **values)
+
+    def _title(self) -> str:
+        status = self.status
+        if status.rollover_year:
+            return self._said(_TITLE_YEAR, year=status.rollover_year, path=status.path)
+        return self._said(_TITLE, path=status.path)
+
+    def _show_states(self) -> None:
+        headings = [self._said(one) for one in ("state", "rows", "meaning")]
+        table = new_table(*headings, numbers=headings[1:2])
+        for state, meaning in STATE_MEANINGS.items():
+            if count := self.status.counts.get(state):
+                is_now = state == "intent" and self.status.holder
+                name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
+                name = label(name, self.language)
+                cells = (Text(name, STATE_STYLES.get(state, "")), count, self._said(text))
+                table.add_row(*map(cell, cells))
+        if table.row_count:
+            data_console().print(table)
+
+    def _show_in_doubt(self, in_doubt: Sequence[RowInDoubt]) -> None:
+        names = ("unknown", "serie", "sent", "absent since", "looked at again")
+        table = new_table(*map(self._said, names))
+        table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
+        for one in in_doubt[:_MAX_ROWS]:
+            again = self._said("by the next run")
+            if (at := _again_at(self.status, one)) is not None:
+                text = "{time}, then sent" if one.absent_since else "{time}"
+                again = self._said(text, time=_short(at))
+            times = (_short(one.sent_at), _short(one.absent_since), again)
+            table.add_row(*map(cell, (one.account, one.serie, *times)))
+        console = data_console()
+        console.print("", table, sep="\n")
+        if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
+            console.print(self._said("… {count} more", count=left), style="dim")
+
+    def _pace(self) -> Iterator[str]:
+        """Yield how far it is; of a living run, how fast it goes and when it will end."""
+        status = self.status
+        if not status.rows:
+            return
+        good = sum(status.counts.get(one, 0) for one in (RowState.DONE, RowState.PREPARED))
+        percent = 100 * good // status.rows
+        if status.holder and status.runs and status.ended_in_last_run:
+            seconds = (dt.datetime.now(tz=dt.UTC) - status.runs[0].started_at).total_seconds()
+            rate = status.ended_in_last_run / max(seconds, 1.0)
+            left = sum(status.counts.get(one, 0) for one in ("planned", "intent"))
+            end = dt.datetime.now().astimezone() + dt.timedelta(seconds=left / rate)
+            yield self._said(
+                _PACE,
+                percent=percent,
+                rate=decimal(rate, self.language),
+                left=left,
+                end=f"{end:%H:%M %Z}",
+            )
+            return
+        yield self._said("{percent} % done or prepared.", percent=percent)
+
+    def _runs(self) -> Iterator[str]:
+        runs = [_local(one.started_at) for one in self.status.runs]
+        if runs:
+            zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
+            text = _RUN if count == 1 else _RUNS
+            yield self._said(text, count=count, last=", ".join(runs), zone=zone)
+
+
+def show_status(status: JournalStatus, language: Language) -> None:
+    """Show the rows of a journal, and what to do next."""
+    _Shown(status=status, language=language).show()
+
+
+def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
+    for one in status.failures:
+        code = code_text(one.state, one.error, one.status, one.code)
+        cure = cure_of_recorded_row(one.error, one.state)
+        yield Group(one.state, cure, code), FailureGroup(one.rows, 0, one.account)
+
+
+def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
+    """Return the rows that may have taken effect; those of a run under way are in flight."""
+    return [one for one in status.in_doubt if not (status.holder and one.state == "intent")]
+
+
+def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
+    """Return when a run looks at a row again with a view to sending it; None if it does not."""
+    command = status.last_command
+    seconds = None if command is None else command.resend_absent_after
+    since = one.absent_since or one.sent_at
+    if seconds is None or since is None:
+        return None
+    return since + dt.timedelta(seconds=seconds)
+
+
+def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
+    """Return what to do next: texts, and the values in them."""
+    counts, unknown = status.counts, _unknown_count(status)
+    if status.holder:
+        return [(_UNDER_WAY, {})]
+    if counts.get(RowState.DONE, 0) == status.rows:
+        return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
+    found: list[tuple[str, dict[str, object]]] = []
+    again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
+    if unknown:
+        state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
+        found.append((cure_of_unknown(state, has_journal=True), {}))
+    elif again:
+        found.append((_AGAIN, {}))
+    if (
+        counts.get("planned")
+        and status.last_command
+        and _SELECTION.search(status.last_command.line)
+    ):
+        found.append((_SELECTED, {}))
+    if refused := counts.get(RowState.REFUSED):
+        found.append((_REFUSED, {"count": refused}))
+    if prepared := counts.get(RowState.PREPARED):
+        day = status.default_not_before
+        text = _PREPARED if day else _PREPARED_SOMETIME
+        found.append((text, {"count": prepared, "day": day}))
+    return found
+
+
+def _print_next(
+    texts: Iterable[tuple[str, dict[str, object]]], status: JournalStatus | None, language: Language
+) -> None:
+    """Print what to do next, and the very command where it is one that is to be repeated."""
+    console = data_console()
+    said = " ".join(word(text, language, **values) for text, values in texts)
+    console.print(Text(printable(word("Next: {what}", language, what=said))))
+    command = None if status is None else command_of(status)
+    if command is not None:
+        console.print()
+        # A command is never broken into lines: it is to be copied.
+        console.print(Text(printable(f"  {command}")), soft_wrap=True)
+
+
+def command_of(status: JournalStatus) -> str | None:
+    """Return the command to repeat; None when none is, or none is known."""
+    command = status.last_command
+    if status.holder or command is None or status.counts.get(RowState.DONE, 0) == status.rows > 0:
+        return None
+    is_here = Path(command.folder) == Path.cwd()
+    folder = "" if is_here else f"cd {shlex.quote(command.folder)} && "
+    retry = "--retry-refused"
+    has_more = status.counts.get(RowState.REFUSED) and retry not in command.line
+    return f"{folder}{as_typed(command.line)}{f' {retry}' if has_more else ''}"
+
+
+def _unknown_count(status: JournalStatus) -> int:
+    states = _UNKNOWN_STATES[1:] if status.holder else _UNKNOWN_STATES
+    return sum(status.counts.get(state, 0) for state in states)
+
+
+def _local(moment: dt.datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _short(moment: dt.datetime | None) -> str | None:
+    """Return a local time, with its day unless that is today."""
+    if moment is None:
+        return None
+    local = moment.astimezone()
+    is_today = local.date() == dt.datetime.now().astimezone().date()
+    return f"{local:%H:%M}" if is_today else f"{local:%m-%d %H:%M}"
+
+
+def company_objects(
+    standings: Mapping[str, CompanyStanding], language: Language = "en"
+) -> list[dict[str, object]]:
+    """Return the companies as plain data, counted by where they stand."""
+    counts = Counter[_Kind]()
+    first: dict[_Kind, str] = {}
+    for fiscal_id, one in standings.items():
+        kind = one.step, one.state, one.error
+        counts[kind] += 1
+        first.setdefault(kind, fiscal_id)
+    return [
+        {
+            "step": kind[0],
+            "state": kind[1],
+            "error": kind[2],
+            "cure": (cure := cure_of_standing(*kind)) and word(cure, language),
+            "companies": count,
+            "such_as": first[kind],
+        }
+        for kind, count in counts.most_common()
+    ]
+
+
+def show_companies(
+    standings: Mapping[str, CompanyStanding], status: JournalStatus, language: Language
+) -> None:
+    """Show them, and what to do next."""
+    columns = ("step", "state", "companies", "such as", "error", "what to do")
+    headings = [word(one, language) for one in columns]
+    table = new_table(*headings, numbers=headings[2:3])
+    for one in company_objects(standings, language):
+        named = (label(str(one[name]), language) for name in ("step", "state"))
+        others = (one[name] for name in ("companies", "such_as", "error", "cure"))
+        table.add_row(*map(cell, (*named, *others)))
+    console = data_console()
+    console.print(
+        f"{counted(len(standings), 'companies', language, one='company')}.", "", table, "", sep="\n"
+    )
+    left = any(one.step is not CompanyStep.END for one in standings.values())
+    _print_next([(_GO_ON if left else _ALL_INVOICE, {})], status if left else None, language)
