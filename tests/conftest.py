@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ import pytest
 import trustme
 from fakes import FakeClock
 from hypothesis import settings
+from postgres_server import PostgresServer, find_binaries
 
 from invoicexpress_async import AccountSession, SessionManager
 from invoicexpress_async.call.realm import THIS_PROCESS
@@ -150,6 +152,19 @@ async def faulty_manager(faulty: FaultServer, clock: FakeClock) -> AsyncIterator
 @pytest.fixture
 def faulty_account(faulty_manager: SessionManager) -> AccountSession:
     return faulty_manager.account(ACCOUNT, API_KEY)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real server, one for each process of tests. Where it cannot be had, the gate fails."""
+    binaries = find_binaries()
+    if binaries is None:
+        why = "PostgreSQL's server is not on this machine: apt-get install postgresql"
+        if os.environ.get("REQUIRE_POSTGRES"):
+            pytest.fail(why)
+        pytest.skip(why)
+    with PostgresServer.started(binaries) as server:
+        yield server
 
 
 _covered: dict[int, int] = {}

@@ -31,9 +31,13 @@ THINGS = Table(
 KEY = ("create", "acme", "2027")
 
 
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with SqliteJournal(tmp_path / "job.db") as opened:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    if request.param == "sqlite":
+        made = SqliteJournal(tmp_path / "job.db")
+    else:
+        made = request.getfixturevalue("postgres").journal()
+    async with made as opened:
         await opened.prepare(THINGS)
         yield opened
 

@@ -1,0 +1,159 @@
+"""A cluster of PostgreSQL on a Unix socket in a temporary folder, run by an ordinary user.
+
+`initdb` and the server refuse root: there, another user of the machine runs them.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+
+from invoicexpress_async.jobs.postgres import PostgresJournal
+
+_MIN_FREE_BYTES = 500 * 2**20
+# The clusters are many, small and short-lived; each commit is synced all the same.
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "60",
+    "shared_buffers": "16MB",
+    "max_wal_size": "64MB",
+    "min_wal_size": "2MB",
+    "deadlock_timeout": "100ms",
+    "timezone": "UTC",
+    "log_min_messages": "info",
+    "log_statement": "all",
+}
+
+
+def find_binaries() -> Path | None:
+    """Return the folder of `initdb` and `postgres`: that of PATH, else Debian's newest."""
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        return Path(on_path).resolve().parent
+    found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = sorted(found, key=lambda path: int(path.parts[-3]))
+    return newest[-1].parent if newest else None
+
+
+@attrs.define(eq=False)
+class PostgresServer:
+    """Starts it, kills it, starts it again."""
+
+    binaries: Path
+    folder: Path
+    user: str | None
+    _process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, binaries: Path) -> Iterator["PostgresServer"]:
+        folder = Path(tempfile.mkdtemp(prefix="ix-pg-", dir=_quick_folder()))
+        server = cls(binaries, folder, _ordinary_user() if os.geteuid() == 0 else None)
+        try:
+            server._create()
+            server.start()
+            yield server
+        finally:
+            server.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://ix@/postgres?host={self.folder}"
+
+    @property
+    def log(self) -> Path:
+        """All that the server has said, with every statement that it was sent."""
+        return self.folder / "log"
+
+    def journal(self, schema: str | None = None, **options: Any) -> PostgresJournal:
+        """Return a journal in a schema of its own."""
+        return PostgresJournal(self.url, schema=schema or new_schema(), **options)
+
+    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask the server, behind the back of whoever uses the journal."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        settings = [part for pair in _SETTINGS.items() for part in ("-c", "=".join(pair))]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # Debian's own
+                [self.binaries / "postgres", "-D", self._data, "-k", self.folder, *settings],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the tests
+                **self._as_user(),
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.ask("SELECT 1")
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.02)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End the postmaster as kill -9 does, and wait until its children are gone too."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)  # as a crash: nothing is written out
+            process.wait(30)
+
+    def _create(self) -> None:
+        if self.user is not None:
+            shutil.chown(self.folder, self.user)
+        subprocess.run(  # noqa: S603  # Debian's own
+            [
+                self.binaries / "initdb", "--no-sync", "--no-instructions", "--auth=trust",
+                "--encoding=UTF8", "--locale=C", "--username=ix", "--wal-segsize=1",
+                "-D", self._data,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=120,
+            **self._as_user(),
+        )  # fmt: skip
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _as_user(self) -> dict[str, Any]:
+        if self.user is None:
+            return {"cwd": self.folder}
+        group = pwd.getpwnam(self.user).pw_gid
+        return {"user": self.user, "group": group, "extra_groups": [], "cwd": self.folder}
+
+
+def new_schema() -> str:
+    return f"t_{uuid.uuid4().hex}"
+
+
+def _ordinary_user() -> str:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise AssertionError("no ordinary user to run PostgreSQL as")
+
+
+def _quick_folder() -> str | None:
+    memory = Path("/dev/shm")  # noqa: S108  # of a folder made for this alone
+    if memory.is_dir() and shutil.disk_usage(memory).free > _MIN_FREE_BYTES:
+        return str(memory)
+    return None
