@@ -46,6 +46,12 @@ def find_binaries() -> Path | None:
     return newest[-1].parent if newest else None
 
 
+def find_pooler() -> Path | None:
+    """Return pgbouncer: that of PATH, else Debian's, which is not on the PATH of all users."""
+    found = Path(shutil.which("pgbouncer") or "/usr/sbin/pgbouncer")
+    return found if found.is_file() else None
+
+
 @attrs.define(eq=False)
 class PostgresServer:
     """Starts it, kills it, starts it again."""
@@ -95,7 +101,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests
-                **self._as_user(),
+                **self.as_user(),
             )
         deadline = time.monotonic() + 60
         while True:
@@ -127,18 +133,49 @@ class PostgresServer:
             check=True,
             capture_output=True,
             timeout=120,
-            **self._as_user(),
+            **self.as_user(),
         )  # fmt: skip
 
     @property
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def _as_user(self) -> dict[str, Any]:
+    def as_user(self) -> dict[str, Any]:
+        """Return how a process is started as the server's user."""
         if self.user is None:
             return {"cwd": self.folder}
         group = pwd.getpwnam(self.user).pw_gid
         return {"user": self.user, "group": group, "extra_groups": [], "cwd": self.folder}
+
+
+@contextlib.contextmanager
+def pooled(server: PostgresServer, binary: Path) -> Iterator[str]:
+    """Run pgbouncer in transaction mode in front of a server, and give its URL."""
+    folder = server.folder / f"pool-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    settings = folder / "pgbouncer.ini"
+    options = {
+        "unix_socket_dir": folder, "listen_port": 6432, "pool_mode": "transaction",
+        "auth_type": "trust", "auth_file": folder / "users", "max_client_conn": 200,
+        "default_pool_size": 2, "logfile": folder / "log", "pidfile": folder / "pid",
+    }  # fmt: skip
+    lines = "\n".join(f"{name} = {value}" for name, value in options.items())
+    settings.write_text(f"[databases]\n* = host={server.folder}\n[pgbouncer]\n{lines}\n")
+    (folder / "users").write_text('"ix" "unused"\n')
+    process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  # Debian's own
+        [binary, "-q", settings], start_new_session=True, **server.as_user()
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (folder / ".s.PGSQL.6432").exists():
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield f"postgresql://ix@/postgres?host={folder}&port=6432"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def new_schema() -> str:

@@ -7,6 +7,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
 )
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
+from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
@@ -48,6 +49,7 @@ __all__ = [
     "OutageError",
     "Plan",
     "PlanRow",
+    "PostgresJournal",
     "PlanSummary",
     "Progress",
     "ProvisioningReport",

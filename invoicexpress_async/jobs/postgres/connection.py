@@ -46,7 +46,11 @@ _STATEMENT_SECONDS: Final = 60
 # The server ends it before; this is for a server that is frozen itself.
 _RESPONSE_SECONDS: Final = 75.0
 _RETRY_SECONDS: Final = 0.25
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+_LOST: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 
 
 @attrs.define
@@ -99,7 +103,9 @@ class Connection:
             f"The journal {self._address.label} cannot be opened: {problem}. Nothing was sent."
         )
 
-    async def execute(self, message: Message, *, patience_seconds: float | None = None) -> list[Rows]:
+    async def execute(
+        self, message: Message, *, patience_seconds: float | None = None
+    ) -> list[Rows]:
         """Carry a message out, and return the rows of each of its statements that has some.
 
         One that is lost, or whose answer is, is sent again.
@@ -139,7 +145,11 @@ class Connection:
         except BaseException as error:
             # What a transaction of the server has failed with leaves the connection as it was.
             is_lost = not isinstance(error, psycopg.Error) or error.sqlstate is None
-            if is_lost or connection.closed or isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            if (
+                is_lost
+                or connection.closed
+                or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+            ):
                 self._connection = None
                 _cut(connection)
                 await connection.close()
@@ -154,16 +164,18 @@ class Connection:
             cursor_factory=psycopg.AsyncClientCursor,
         )
         try:
-            check = Message([_CHECK])
-            ((found,),) = await _limited(connection, check.encode(), [])
-            if problem := _problem(found):
-                raise JournalError(
-                    f"The journal {self._address.label} cannot be used: {problem}. Nothing was sent."
-                )
+            await _check(connection)
         except BaseException:
             await connection.close()
             raise
         return connection
+
+
+async def _check(connection: "psycopg.AsyncConnection[Any]") -> None:
+    ((found,),) = await _limited(connection, Message([_CHECK]).encode(), [])
+    if problem := _problem(found):
+        # As what is lost: a primary may follow a replica, and a clock may be set.
+        raise psycopg.OperationalError(problem)
 
 
 def _problem(found: Entry) -> str:
@@ -198,7 +210,8 @@ async def _limited(
     except asyncio.CancelledError:
         _cut(connection)
         await asyncio.wait({work})
-        work.cancelled() or work.exception()
+        if not work.cancelled():
+            work.exception()  # nobody waits for it any more
         raise
     return await work
 

@@ -38,7 +38,7 @@ async def open_schema(
         raise JournalError(f"The journal {label} has the unknown schema {version}.")
     message = Message()
     message.add(
-        f"INSERT INTO {statements.name('runs')} (started_at, process, holder) "  # noqa: S608  # names of our own
+        f"INSERT INTO {statements.name('runs')} (started_at, process, holder) "
         f"VALUES ({NOW}, %s, %s)",
         os.getpid(),
         holder_name(),
@@ -83,7 +83,7 @@ async def _version(connection: Connection, statements: Statements) -> tuple[int,
     if not found["is_there"]:
         return None
     message = Message()
-    message.add(f"SELECT version, slices FROM {statements.name('journal')}")  # noqa: S608  # names of our own
+    message.add(f"SELECT version, slices FROM {statements.name('journal')}")
     (rows,) = await connection.execute(message, patience_seconds=0.0)
     return (int(rows[0]["version"] or 0), int(rows[0]["slices"] or 0)) if rows else None
 
@@ -110,7 +110,7 @@ def _created(statements: Statements, slices: int) -> Message:
         "(version integer NOT NULL, slices integer NOT NULL, created_at timestamptz NOT NULL)"
     )
     message.add(
-        f"INSERT INTO {name('journal')} SELECT %s, %s, clock_timestamp() "  # noqa: S608  # names of our own
+        f"INSERT INTO {name('journal')} SELECT %s, %s, clock_timestamp() "
         f"WHERE NOT EXISTS (SELECT FROM {name('journal')})",
         VERSION,
         slices,
@@ -129,7 +129,7 @@ def _created(statements: Statements, slices: int) -> Message:
         "due timestamptz, used text) WITH (fillfactor = 50)"
     )
     message.add(
-        f"INSERT INTO {name('slices')} (slice) SELECT generate_series(0, slices - 1) "  # noqa: S608  # names of our own
+        f"INSERT INTO {name('slices')} (slice) SELECT generate_series(0, slices - 1) "
         f"FROM {name('journal')} ON CONFLICT DO NOTHING"
     )
     _add_table(message, statements, INTENTS)

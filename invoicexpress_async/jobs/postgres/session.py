@@ -50,9 +50,7 @@ class JournalSession:
     def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
         self.statements: Statements = Statements(address.schema)
         self.label: str = address.label
-        self.side: Connection = Connection(
-            address, clock=clock, patience_seconds=patience_seconds
-        )
+        self.side: Connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
         self._connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
         self.writer: GroupCommitWriter = GroupCommitWriter(self._connection, self.statements)
         self.slices: int = 0
@@ -95,12 +93,12 @@ class JournalSession:
         job, used = self.statements.name("job"), self.statements.name(unless_used.name)
         message = Message()
         message.add(
-            f"INSERT INTO {job} SELECT %s, %s WHERE NOT EXISTS (SELECT FROM {used}) "  # noqa: S608  # names of our own
+            f"INSERT INTO {job} SELECT %s, %s WHERE NOT EXISTS (SELECT FROM {used}) "
             "ON CONFLICT DO NOTHING",
             name,
             value,
         )
-        message.add(f"SELECT value FROM {job} WHERE name = %s", name)  # noqa: S608  # as above
+        message.add(f"SELECT value FROM {job} WHERE name = %s", name)
         (rows,) = await self.writer.query(message)
         return str(rows[0]["value"]) if rows else None
 
@@ -117,9 +115,7 @@ class JournalSession:
         }
         message = Message()
         plan, _ = self._plans[table.name]
-        message.add(
-            self.statements.plan(table).add, plan, json.dumps([*by_key.values()])
-        )
+        message.add(self.statements.plan(table).add, plan, json.dumps([*by_key.values()]))
         await self.writer.query(message)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -135,7 +131,7 @@ class JournalSession:
         message.add(statements.is_used)
         for kind in _KINDS:
             query = statements.changes(kind)
-            message.add(f"SELECT count(*) AS count FROM ({query}) AS changes", plan)  # noqa: S608  # a query of our own
+            message.add(f"SELECT count(*) AS count FROM ({query}) AS changes", plan)
             message.add(f"{query} LIMIT {_MAX_CHANGES_SHOWN}", plan)
         message.add(statements.lost, plan)
         used, *counts_and_rows, lost = await self.writer.query(message)
@@ -164,10 +160,13 @@ class JournalSession:
         """
         plan, seen = self._plans[table.name]
         job, statements = self.statements.name("job"), self.statements.plan(table)
-        name, is_ours = _plan_of(table), f"EXISTS (SELECT FROM {job} WHERE name = %s AND value = %s)"  # noqa: S608  # names of our own
+        name, is_ours = (
+            _plan_of(table),
+            f"EXISTS (SELECT FROM {job} WHERE name = %s AND value = %s)",
+        )
         message = Message()
         message.add(
-            f"INSERT INTO {job} AS old VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "  # noqa: S608  # names of our own
+            f"INSERT INTO {job} AS old VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
             "SET value = excluded.value WHERE old.value IN (%s, excluded.value)",
             name,
             plan,
@@ -191,7 +190,7 @@ class JournalSession:
     async def _plan_entered(self, table: Table) -> str | None:
         message = Message()
         message.add(
-            f"SELECT value FROM {self.statements.name('job')} WHERE name = %s",  # noqa: S608  # names of our own
+            f"SELECT value FROM {self.statements.name('job')} WHERE name = %s",
             _plan_of(table),
         )
         (rows,) = await self.writer.query(message)

@@ -86,14 +86,12 @@ class Statements:
 
     def add_column(self, table: Table, column: Column) -> str:
         """Return what adds a column that an older journal lacks."""
-        return (
-            f"ALTER TABLE {self.name(table.name)} ADD COLUMN IF NOT EXISTS {_definition(column)}"
-        )
+        return f"ALTER TABLE {self.name(table.name)} ADD COLUMN IF NOT EXISTS {_definition(column)}"
 
     def select(self, table: Table, condition: str = "") -> str:
         """Return what reads entries."""
         columns = ", ".join(f"old.{column.name}" for column in table.all_columns)
-        return f"SELECT {columns} FROM {self.name(table.name)} AS old {condition}"  # noqa: S608  # names of our own
+        return f"SELECT {columns} FROM {self.name(table.name)} AS old {condition}"
 
     def in_states(self, states: frozenset[JournalState]) -> str:
         """Return the condition for the entries of the plan in some states."""
@@ -107,7 +105,7 @@ class Statements:
         """Return what reads slices that are held, and keeps others from taking them over."""
         records = "json_to_recordset(%s::json) AS new(slice integer, epoch bigint)"
         return (
-            f"SELECT old.slice, old.epoch FROM {self.name('slices')} AS old JOIN {records} "  # noqa: S608  # names of our own
+            f"SELECT old.slice, old.epoch FROM {self.name('slices')} AS old JOIN {records} "
             "USING (slice, epoch) ORDER BY old.slice FOR SHARE OF old"
         )
 
@@ -120,7 +118,7 @@ class Statements:
         columns = ", ".join(CLAIM_COLUMNS)
         changes = ", ".join(f"{one} = excluded.{one}" for one in CLAIM_COLUMNS[3:])
         return (
-            f"INSERT INTO {self.name('intents')} AS old ({columns}, state, updated_at) "  # noqa: S608  # names of our own
+            f"INSERT INTO {self.name('intents')} AS old ({columns}, state, updated_at) "
             f"SELECT {', '.join(f'new.{one}' for one in CLAIM_COLUMNS)}, 'intent', {NOW} "
             f"FROM {_records(fields)} AS new WHERE {self._held('new')} "
             f"ORDER BY kind, account, subject ON CONFLICT (kind, account, subject) DO UPDATE "
@@ -145,12 +143,12 @@ class Statements:
             conditions.append("(old.state IS DISTINCT FROM 'done' OR new.n_state = 'done')")
         claim = " AND ".join(f"c.{one} = new.c_{one}" for one in (*INTENTS.key, "token"))
         conditions.append(
-            f"(new.c_token IS NULL OR EXISTS (SELECT FROM {self.name('intents')} AS c "  # noqa: S608  # names of our own
+            f"(new.c_token IS NULL OR EXISTS (SELECT FROM {self.name('intents')} AS c "
             f"WHERE {claim} AND (new.c_state IS NULL OR c.state = new.c_state)))"
         )
         conditions.append(self._held("new"))
         return (
-            f"UPDATE {self.name(table.name)} AS old SET {changes}updated_at = {NOW} "  # noqa: S608  # names of our own
+            f"UPDATE {self.name(table.name)} AS old SET {changes}updated_at = {NOW} "
             f"FROM {_records(fields)} AS new WHERE {' AND '.join(conditions)}"
         )
 
@@ -163,7 +161,7 @@ class Statements:
             fields.append(("slice", "integer"))
         names = ", ".join(one for one, _ in fields)
         return (
-            f"INSERT INTO {self.name(table.name)} ({names}, updated_at) "  # noqa: S608  # names of our own
+            f"INSERT INTO {self.name(table.name)} ({names}, updated_at) "
             f"SELECT {names}, {NOW} FROM {_records(fields)} AS new ON CONFLICT DO NOTHING"
         )
 
@@ -220,7 +218,10 @@ class PlanStatements:
         self._is_other = (
             " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in wish) or "false"
         )
-        self._is_same = " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in wish) or "true"  # noqa: E501  # one condition
+        self._is_same = (
+            " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in wish)
+            or "true"
+        )  # one condition
         self._set_wish = "".join(f", {name} = excluded.{name}" for name in wish)
 
     @property
@@ -233,7 +234,7 @@ class PlanStatements:
             f"{one} = excluded.{one}" for one in self._columns if one not in self._table.key
         )
         return (
-            f"INSERT INTO {self._new} (plan, {names}) SELECT %s, {names} FROM {_records(fields)} "  # noqa: S608  # names of our own
+            f"INSERT INTO {self._new} (plan, {names}) SELECT %s, {names} FROM {_records(fields)} "
             f"AS new ON CONFLICT (plan, {self._key}) DO "
             + (f"UPDATE SET {changes}" if changes else "NOTHING")
         )
@@ -241,24 +242,24 @@ class PlanStatements:
     @property
     def is_used(self) -> str:
         """What says whether the table has entries."""
-        return f"SELECT EXISTS (SELECT FROM {self._old})"  # noqa: S608  # names of our own
+        return f"SELECT EXISTS (SELECT FROM {self._old})"
 
     def changes(self, kind: str) -> str:
         """Return what finds the differences of a kind: the key and the state of each."""
-        mine = f"(SELECT * FROM {self._new} WHERE plan = %s) AS new"  # noqa: S608  # names of our own
+        mine = f"(SELECT * FROM {self._new} WHERE plan = %s) AS new"
         old = f"{self._old} AS old"
         if kind == "added":
             return (
-                f"SELECT {self._key}, NULL AS state FROM {mine} LEFT JOIN {old} USING ({self._key})"  # noqa: S608  # as above
+                f"SELECT {self._key}, NULL AS state FROM {mine} LEFT JOIN {old} USING ({self._key})"
                 " WHERE old.state IS NULL OR old.is_in_plan = 0"
             )
         if kind == "removed":
             return (
-                f"SELECT {self._key}, old.state FROM {old} LEFT JOIN {mine} USING ({self._key}) "  # noqa: S608  # as above
+                f"SELECT {self._key}, old.state FROM {old} LEFT JOIN {mine} USING ({self._key}) "
                 "WHERE new.plan IS NULL AND old.is_in_plan <> 0"
             )
         return (
-            f"SELECT {self._key}, old.state FROM {old} JOIN {mine} USING ({self._key}) "  # noqa: S608  # as above
+            f"SELECT {self._key}, old.state FROM {old} JOIN {mine} USING ({self._key}) "
             f"WHERE ({self._is_other}) AND old.is_in_plan <> 0"
         )
 
@@ -266,7 +267,7 @@ class PlanStatements:
     def lost(self) -> str:
         """What finds entries that are unresolved and not in the plan."""
         return (
-            f"SELECT * FROM ({self.changes('removed')}) AS removed "  # noqa: S608  # names of our own
+            f"SELECT * FROM ({self.changes('removed')}) AS removed "
             f"WHERE state IN ({states_text(UNRESOLVED)}) LIMIT 3"
         )
 
@@ -274,7 +275,7 @@ class PlanStatements:
         """Return what enters all of the plan, under a condition."""
         columns = ", ".join(self._columns)
         return self._enter(
-            f"SELECT {columns}, 'planned', {NOW} FROM {self._new} WHERE plan = %s AND {condition} "  # noqa: S608  # names of our own
+            f"SELECT {columns}, 'planned', {NOW} FROM {self._new} WHERE plan = %s AND {condition} "
             f"ORDER BY {self._key}"
         )
 
@@ -284,26 +285,26 @@ class PlanStatements:
         kinds = {column.name: _KINDS[column.kind] for column in self._table.all_columns}
         fields = [(one, kinds.get(one, "integer")) for one in self._columns]
         columns = ", ".join(self._columns)
-        return self._enter(f"SELECT {columns}, 'planned', {NOW} FROM {_records(fields)} AS new")  # noqa: S608  # names of our own
+        return self._enter(f"SELECT {columns}, 'planned', {NOW} FROM {_records(fields)} AS new")
 
     def leave(self, condition: str) -> str:
         """Return what takes the missing entries out of the plan, under a condition."""
         same = " AND ".join(f"new.{name} = old.{name}" for name in self._table.key)
         return (
-            f"UPDATE {self._old} AS old SET is_in_plan = 0 WHERE old.is_in_plan <> 0 AND NOT EXISTS "  # noqa: E501, S608  # names of our own
+            f"UPDATE {self._old} AS old SET is_in_plan = 0 WHERE old.is_in_plan <> 0 AND NOT EXISTS "  # noqa: E501  # one condition
             f"(SELECT FROM {self._new} AS new WHERE new.plan = %s AND {same}) AND {condition}"
         )
 
     @property
     def forget(self) -> str:
         """What drops a plan that was entered, and those that nobody came back for in a day."""
-        return f"DELETE FROM {self._new} WHERE plan = %s OR begun_at < {NOW} - 86400"  # noqa: S608  # names of our own
+        return f"DELETE FROM {self._new} WHERE plan = %s OR begun_at < {NOW} - 86400"
 
     def _enter(self, source: str) -> str:
         unresolved = states_text(UNRESOLVED)
         # What is done for one wish is not done for another.
         return (
-            f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501  # names of our own
+            f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501
             f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_wish}, state = CASE "
             f"WHEN (old.is_in_plan <> 0 AND {self._is_same}) OR old.state IN ({unresolved}) "
             "THEN old.state ELSE 'planned' END "
