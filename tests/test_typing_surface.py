@@ -25,7 +25,7 @@ SHOWN |= {
     and isinstance(node.slice.value, str)
 }
 # Of the package's own use: their types are no names of the package.
-MACHINERY = {"engine", "writer", "claiming", "claims", *vars(Journal)}
+MACHINERY = {"engine", "writer", "claiming", "claims", "recent_requests", *vars(Journal)}
 MODULES = [invoicexpress_async, events, onboarding, otel, provisioning, sandbox, testing]
 
 

@@ -66,6 +66,7 @@ class Call:
         has_changed: Whether a request of it is known to have changed something.
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
+        refusal: Why no byte of its last attempt could be sent, when its right to send was gone.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -85,6 +86,7 @@ class Call:
     has_changed: bool = False
     intent: Intent | None = None
     claim: OpenClaim | None = None
+    refusal: InvoiceXpressError | None = None
     on_intent: Callable[[Intent], Awaitable[None]] | None = None
     leader: "Call | None" = None
     request_id: str = ""

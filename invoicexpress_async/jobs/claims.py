@@ -20,6 +20,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
     JournalState,
     Key,
+    RightToSend,
 )
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
@@ -71,6 +72,7 @@ class JournalClaims:
     def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
         self._journal = journal
         self._changes_of = changes_of
+        self._right = journal if isinstance(journal, RightToSend) else None
         self._converter: cattrs.Converter | None = None
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
@@ -123,6 +125,11 @@ class JournalClaims:
     def forget(self, intent: Intent) -> None:
         """Let the next claim take over from this very intent."""
         self._forgotten[key_of(intent)] = intent
+
+    def check_right(self) -> None:
+        """Raise when this process may not send for the account any more."""
+        if self._right is not None:
+            self._right.check_right()
 
     async def unresolved(self) -> tuple[Intent, ...]:
         """Return the intents of all senders whose outcome is not known."""

@@ -7,7 +7,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
 )
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
-from invoicexpress_async.jobs.postgres import PostgresJournal
+from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
@@ -32,6 +32,7 @@ from invoicexpress_async.provisioning.rollover import (
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import iter_outcomes, provision
+from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
 
 __all__ = [
     "AccountAudit",
@@ -40,6 +41,8 @@ __all__ = [
     "AccountRow",
     "AuditReport",
     "Difference",
+    "FencedError",
+    "HeldSlice",
     "JournalDifferenceError",
     "JournalError",
     "JournalStatus",
@@ -49,8 +52,8 @@ __all__ = [
     "OutageError",
     "Plan",
     "PlanRow",
-    "PostgresJournal",
     "PlanSummary",
+    "PostgresJournal",
     "Progress",
     "ProvisioningReport",
     "RolloverPlan",
@@ -61,6 +64,8 @@ __all__ = [
     "RowState",
     "RunSettings",
     "RunStop",
+    "SliceLeft",
+    "SliceReport",
     "SqliteJournal",
     "WantedSerie",
     "audit",
@@ -70,4 +75,6 @@ __all__ = [
     "provision",
     "read_status",
     "rollover",
+    "slices_left",
+    "work_slice",
 ]

@@ -13,26 +13,13 @@ from invoicexpress_async.jobs.journal import (
     ClaimLostError,
     Commit,
     Entry,
-    JournalError,
     JournalState,
     Table,
     Value,
 )
 from invoicexpress_async.jobs.postgres.connection import Message, Rows
+from invoicexpress_async.jobs.postgres.fence import Fence, FencedError
 from invoicexpress_async.jobs.postgres.statements import Statements
-
-
-class Fence(NamedTuple):
-    """A slice of the accounts, and the epoch in which this process holds it."""
-
-    slice: int
-    epoch: int
-
-
-class FencedError(JournalError):
-    """Another process speaks for the account now: nothing was sent and nothing was written."""
-
-    cure = "Nothing: the process that has taken the account over goes on with it."
 
 
 class Request(NamedTuple):

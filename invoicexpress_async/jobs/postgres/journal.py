@@ -23,10 +23,13 @@ from invoicexpress_async.jobs.postgres.address import Address
 
 if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
+    from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
 
 _DEFAULT_SLICES: Final = 256
 _MAX_SLICES: Final = 65_536
 _DEFAULT_PATIENCE_SECONDS: Final = 30.0
+_DEFAULT_LEASE_SECONDS: Final = 60.0
+_WINDOW_SECONDS: Final = 60.0
 
 
 class PostgresJournal:
@@ -46,6 +49,9 @@ class PostgresJournal:
         slices: Into how many parts the accounts are divided among workers; fixed when the journal
             is made.
         patience_seconds: How long the database may be away.
+        lease_seconds: How long a slice is held that is not renewed: so long nobody else sends for
+            its accounts when its holder has vanished, and `window_seconds` longer.
+        window_seconds: The window of the server's limit.
         clock: Instead of the monotonic clock, in tests.
 
     Raises:
@@ -53,13 +59,15 @@ class PostgresJournal:
             installed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only settings, each with a default
         self,
         url: str,
         *,
         schema: str = "invoicexpress",
         slices: int = _DEFAULT_SLICES,
         patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
+        lease_seconds: float = _DEFAULT_LEASE_SECONDS,
+        window_seconds: float = _WINDOW_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         if not 1 <= slices <= _MAX_SLICES:
@@ -67,6 +75,8 @@ class PostgresJournal:
         self._address = Address.parse(url, schema=schema)
         self._slices = slices
         self._patience_seconds = check_seconds("patience_seconds", patience_seconds)
+        self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
+        self._window_seconds = check_seconds("window_seconds", window_seconds)
         self._clock = clock or MonotonicClock()
         self._open_session: JournalSession | None = None
         self._is_open = False
@@ -105,7 +115,11 @@ class PostgresJournal:
         if self._is_open:
             raise JournalError(f"The journal {self.label} is open already.")
         session = JournalSession(
-            self._address, clock=self._clock, patience_seconds=self._patience_seconds
+            self._address,
+            clock=self._clock,
+            patience_seconds=self._patience_seconds,
+            lease_seconds=self._lease_seconds,
+            window_seconds=self._window_seconds,
         )
         await session.open(slices=self._slices)
         self._open_session, self._is_open = session, True
@@ -120,6 +134,55 @@ class PostgresJournal:
         # It stays, to say to a run that still goes on that the journal was closed.
         self._is_open = False
         await self._session.close()
+
+    async def take(self, number: int) -> "HeldSlice":
+        """Hold a slice, once nobody else does and nobody may still send for it.
+
+        It is renewed until it is released, or this process stops.
+
+        Args:
+            number: From 0 up to `slices`.
+
+        Raises:
+            JournalError: the database cannot be reached, or there is no such slice.
+        """
+        return await self._session.holds.take(number)
+
+    async def try_take(self, number: int) -> "HeldSlice | None":
+        """Hold a slice, or return None when another holds it or may still send for it.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        return await self._session.holds.try_take(number)
+
+    async def release(self, held: "HeldSlice", *, due_seconds: float | None = None) -> None:
+        """Let the next process have a slice.
+
+        Args:
+            held: The slice; nothing is sent for it from now on.
+            due_seconds: In how many seconds it is to be worked on again; None for at once.
+
+        Raises:
+            JournalError: the database cannot be reached: the lease ends by itself.
+        """
+        await self._session.holds.release(held, due_seconds=due_seconds)
+
+    async def left(self, table: Table, states: frozenset[JournalState]) -> "list[SliceLeft]":
+        """Return the slices that have entries of the plan in some states.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        return await self._session.holds.left(table, states)
+
+    async def job(self, name: str) -> str | None:
+        """Return what `bind` has written.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        return await self._session.job(name)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A PostgresJournal is not pickled: open it in the process that uses it.")

@@ -125,8 +125,9 @@ def _created(statements: Statements, slices: int) -> Message:
     )
     message.add(
         f"CREATE TABLE IF NOT EXISTS {name('slices')} (slice integer PRIMARY KEY, "
-        "epoch bigint NOT NULL DEFAULT 0, holder text, since timestamptz, until timestamptz, "
-        "due timestamptz, used text) WITH (fillfactor = 50)"
+        "epoch bigint NOT NULL DEFAULT 0, token text, holder text, since timestamptz, "
+        "until timestamptz, released_at timestamptz, due timestamptz, "
+        "used text) WITH (fillfactor = 50)"
     )
     message.add(
         f"INSERT INTO {name('slices')} (slice) SELECT generate_series(0, slices - 1) "

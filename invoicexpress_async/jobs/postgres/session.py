@@ -22,8 +22,10 @@ from invoicexpress_async.jobs.journal import (
     Value,
 )
 from invoicexpress_async.jobs.postgres.address import Address
-from invoicexpress_async.jobs.postgres.batch import Fence, Request
+from invoicexpress_async.jobs.postgres.batch import Request
 from invoicexpress_async.jobs.postgres.connection import Connection, Message
+from invoicexpress_async.jobs.postgres.fence import Fence
+from invoicexpress_async.jobs.postgres.holds import Holds
 from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
 from invoicexpress_async.jobs.postgres.statements import Statements, has_slice
 from invoicexpress_async.jobs.postgres.writer import GroupCommitWriter
@@ -45,14 +47,27 @@ class JournalSession:
         address: Of the database.
         clock: For waiting.
         patience_seconds: How long what is lost is repeated.
+        lease_seconds: Of the slices that are held.
+        window_seconds: Of the server's limit.
     """
 
-    def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        clock: Clock,
+        patience_seconds: float,
+        lease_seconds: float,
+        window_seconds: float,
+    ) -> None:
         self.statements: Statements = Statements(address.schema)
         self.label: str = address.label
         self.side: Connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
         self._connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
         self.writer: GroupCommitWriter = GroupCommitWriter(self._connection, self.statements)
+        self.holds: Holds = Holds(
+            self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
+        )
         self.slices: int = 0
         self._plans: dict[str, tuple[str, str | None]] = {}
 
@@ -75,6 +90,7 @@ class JournalSession:
 
     async def close(self) -> None:
         """Write what is waiting, and close."""
+        await self.holds.close()
         try:
             await self.writer.close(f"The journal {self.label} was closed.")
         finally:
@@ -174,6 +190,8 @@ class JournalSession:
         )
         message.add(statements.leave(is_ours), plan, name, plan)
         message.add(statements.enter(is_ours), plan, name, plan)
+        # What waits for a later try is tried now.
+        message.add(f"UPDATE {self.statements.name('slices')} SET due = NULL WHERE due IS NOT NULL")
         await self.writer.query(message)
         if await self._plan_entered(table) != plan:
             changes = await self._compare(table)
@@ -188,11 +206,12 @@ class JournalSession:
         await self.writer.query(message)
 
     async def _plan_entered(self, table: Table) -> str | None:
+        return await self.job(_plan_of(table))
+
+    async def job(self, name: str) -> str | None:
+        """Return what is written of the kind of job."""
         message = Message()
-        message.add(
-            f"SELECT value FROM {self.statements.name('job')} WHERE name = %s",
-            _plan_of(table),
-        )
+        message.add(f"SELECT value FROM {self.statements.name('job')} WHERE name = %s", name)
         (rows,) = await self.writer.query(message)
         return str(rows[0]["value"]) if rows else None
 
@@ -215,13 +234,19 @@ class JournalSession:
         return [found.get(tuple(key), {}) for key in keys]
 
     async def read(
-        self, table: Table, *, states: frozenset[JournalState] | None = None, condition: str = ""
+        self,
+        table: Table,
+        *,
+        states: frozenset[JournalState] | None = None,
+        slice_: int | None = None,
     ) -> list[Entry]:
-        """Return all entries, or those of the plan in these states."""
-        if states is not None:
-            condition = self.statements.in_states(states)
+        """Return all entries, or those of the plan in these states, and of one slice."""
+        condition = "WHERE true" if states is None else self.statements.in_states(states)
         message = Message()
-        message.add(self.statements.select(table, condition))
+        if slice_ is None:
+            message.add(self.statements.select(table, condition))
+        else:
+            message.add(self.statements.select(table, f"{condition} AND old.slice = %s"), slice_)
         (rows,) = await self.writer.query(message)
         return rows
 
