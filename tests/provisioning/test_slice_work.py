@@ -101,19 +101,16 @@ async def test_a_slice_that_was_taken_over_writes_nothing_and_sends_nothing(
     on: FaultServer, manager: SessionManager, journal: PostgresJournal, postgres: PostgresServer
 ) -> None:
     held = await journal.take(0)
-    schema = journal.label.rpartition(" ")[2].rstrip(")")
-    postgres.ask(f"UPDATE {schema}.slices SET epoch = epoch + 1")
+    postgres.ask("UPDATE slices SET epoch = epoch + 1", schema=journal.schema)
 
     report = await work_slice(manager, held, keys)
 
     assert isinstance(report.problem, FencedError)
     assert report.is_fenced
     assert posts(on) == {}
-    states = {state for (state,) in postgres.ask(f"SELECT state FROM {schema}.rows")}
-    assert (states, postgres.ask(f"SELECT count(*) FROM {schema}.intents")) == (
-        {"planned"},
-        [(0,)],
-    )
+    states = postgres.ask("SELECT DISTINCT state FROM rows", schema=journal.schema)
+    assert states == [("planned",)]
+    assert postgres.ask("SELECT * FROM intents", schema=journal.schema) == []
 
 
 async def test_nothing_at_all_is_sent_once_the_lease_has_run_out(

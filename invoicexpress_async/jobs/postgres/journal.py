@@ -87,6 +87,11 @@ class PostgresJournal:
         return self._address.label
 
     @property
+    def schema(self) -> str:
+        """Where its tables are."""
+        return self._address.schema
+
+    @property
     def slices(self) -> int:
         """Into how many slices the accounts are divided.
 
