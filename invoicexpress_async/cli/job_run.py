@@ -34,6 +34,7 @@ from invoicexpress_async.cli.views.rows import (
     show_rows,
 )
 from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.provisioning import (
     Plan,
     Progress,
@@ -41,7 +42,6 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
-    SqliteJournal,
     provision,
 )
 
@@ -178,7 +178,7 @@ class JobSpec:
 
     plan: Plan
     concurrency: int
-    journal: SqliteJournal | None = None
+    journal: Journal | None = None
     settings: RunSettings = attrs.field(factory=RunSettings)
     unplanned: tuple[RowView, ...] = ()
 
@@ -273,7 +273,7 @@ class _PlanRun(JobRun[RowView]):
         if journal is not None:
             if summary.unknown:
                 cure = cure_of_unknown(RowState.UNKNOWN, has_journal=True)
-                echo(f"{_unknown(summary.unknown)}, kept in {journal.path}. {cure}")
+                echo(f"{_unknown(summary.unknown)}, kept in {journal.label}. {cure}")
             return
         _show_unknown(summary.unknown, summary.intents, kept=self.sinks.kept_where)
         for intent in self.manager.unresolved():

@@ -31,7 +31,7 @@ from invoicexpress_async.provisioning.rollover import (
     rollover,
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
-from invoicexpress_async.provisioning.run import iter_outcomes, provision
+from invoicexpress_async.provisioning.run import enter_plan, iter_outcomes, provision
 from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "SqliteJournal",
     "WantedSerie",
     "audit",
+    "enter_plan",
     "iter_audit",
     "iter_outcomes",
     "plan_rollover",

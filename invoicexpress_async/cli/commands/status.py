@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
+from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table, write_json
 from invoicexpress_async.cli.report_file import OutputOptions, open_report
@@ -44,7 +45,10 @@ _Kind = tuple[CompanyStep, str, str | None]
 
 
 def status(
-    journal: Annotated[Path, Parameter(help="The file that --journal named.")],
+    journal: Annotated[
+        JournalPlace,
+        Parameter(converter=parse_place, help="The file or the URL that --journal named."),
+    ],
     /,
     *,
     as_json: Annotated[
@@ -53,7 +57,7 @@ def status(
     reporting: ReportOptions = _NO_REPORT,
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
-    if not journal.is_file():
+    if isinstance(journal, Path) and not journal.is_file():
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
     if reporting.report is not None:
@@ -69,13 +73,15 @@ def status(
     return DONE
 
 
-def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
+def _write_report(journal: JournalPlace, options: ReportOptions, path: Path) -> None:
     """Write every row of the plan, each with its ids and codes.
 
     Raises:
         ConfigurationError: the report cannot be written, or must not be.
     """
-    output = OutputOptions(report=path, accounts=journal, style=options.style)
+    output = OutputOptions(
+        report=path, accounts=journal if isinstance(journal, Path) else None, style=options.style
+    )
     report, problem = open_report(output, path, row_layout), ""
     with JournalReader(journal) as reader:
         for kept in reader.rows():
@@ -109,6 +115,8 @@ def _show(status: JournalStatus) -> None:
         console.print("", failure_table(_groups(status)), sep="\n")
     if status.in_doubt:
         _show_unknown(status)
+    if any(one.holder for one in status.slices):
+        _show_slices(status)
     for line in ("", *_pace(status), *_runs(status), "", f"Next: {' '.join(_next(status))}"):
         console.print(Text(printable(line)))
     sys.stdout.flush()
@@ -130,6 +138,18 @@ def _show_unknown(status: JournalStatus) -> None:
     console = data_console()
     console.print("", table, sep="\n")
     if (left := _unknown_count(status) - _MAX_ROWS) > 0:
+        console.print(f"… {left} more", style="dim")
+
+
+def _show_slices(status: JournalStatus) -> None:
+    """Show who holds which slices of the accounts."""
+    table = new_table("slice", "rows left", "held by", "since", numbers=("slice", "rows left"))
+    held = [one for one in status.slices if one.holder]
+    for one in held[:_MAX_ROWS]:
+        table.add_row(*map(cell, (one.number, one.rows, one.holder, _local(one.since))))
+    console = data_console()
+    console.print("", table, sep="\n")
+    if (left := len(held) - _MAX_ROWS) > 0:
         console.print(f"… {left} more", style="dim")
 
 
@@ -233,6 +253,16 @@ def _object(status: JournalStatus) -> dict[str, object]:
         ],
         "run_count": status.run_count,
         "rollover_year": status.rollover_year,
+        "slices": [
+            {
+                "slice": one.number,
+                "rows": one.rows,
+                "holder": one.holder,
+                "since": one.since and one.since.isoformat(),
+                "due": one.due and one.due.isoformat(),
+            }
+            for one in status.slices
+        ],
         "default_not_before": status.default_not_before and status.default_not_before.isoformat(),
         "next": list(_next(status)),
     }

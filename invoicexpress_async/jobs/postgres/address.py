@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
+DEFAULT_SCHEMA: Final = "invoicexpress"
 _SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,62}")
 _INSTEAD: Final = (

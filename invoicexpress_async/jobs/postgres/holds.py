@@ -1,7 +1,6 @@
 """Taking, renewing and releasing slices, on the connection that nothing else waits for."""
 
 import asyncio
-import datetime as dt
 import json
 import uuid
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ from invoicexpress_async.jobs.postgres.slices import (
     certain_until,
     dump_slots,
     load_slots,
+    slices_left_of,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _RENEWALS_IN_A_LEASE: Final = 5
 _MAX_POLL_SECONDS: Final = 5.0
 _MIN_POLL_SECONDS: Final = 0.05
-_EPOCH: Final = "extract(epoch FROM {})::double precision"
 
 
 class Holds:
@@ -119,26 +118,10 @@ class Holds:
 
     async def left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
         """Return the slices that have entries of the plan in some states."""
-        name, condition = self._session.statements.name, self._session.statements.in_states(states)
-        times = ", ".join(f"{_EPOCH.format(one)} AS {one}" for one in ("due", "since", "until"))
         message = Message()
-        message.add(
-            f"SELECT s.slice, open.count, holder, {times} FROM {name('slices')} AS s JOIN "
-            f"(SELECT slice, count(*) FROM {name(table.name)} AS old {condition} "
-            "GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
-        )
+        message.add(self._session.statements.slices_left(table, states))
         (rows,) = await self._session.side.execute(message)
-        return [
-            SliceLeft(
-                number=int(one["slice"] or 0),
-                rows=int(one["count"] or 0),
-                due=_time(one["due"]),
-                holder=None if one["holder"] is None else str(one["holder"]),
-                since=_time(one["since"]),
-                until=_time(one["until"]),
-            )
-            for one in rows
-        ]
+        return slices_left_of(rows)
 
     async def close(self) -> None:
         """Renew nothing any more, and send nothing: what is held ends with its lease."""
@@ -197,7 +180,7 @@ class Holds:
 
 
 def _ago(column: str) -> str:
-    return _EPOCH.format(f"clock_timestamp() - {column}")
+    return f"extract(epoch FROM clock_timestamp() - {column})::double precision"
 
 
 def _recently(row: Entry) -> Recently:
@@ -205,9 +188,3 @@ def _recently(row: Entry) -> Recently:
     if seconds_ago is None or used is None:
         return Recently()
     return Recently(slots=load_slots(str(used)), seconds_ago=max(0.0, float(seconds_ago)))
-
-
-def _time(seconds: object) -> dt.datetime | None:
-    if not isinstance(seconds, float):
-        return None
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)

@@ -19,7 +19,7 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
 )
-from invoicexpress_async.jobs.postgres.address import Address
+from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, Address
 
 if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
@@ -63,7 +63,7 @@ class PostgresJournal:
         self,
         url: str,
         *,
-        schema: str = "invoicexpress",
+        schema: str = DEFAULT_SCHEMA,
         slices: int = _DEFAULT_SLICES,
         patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
         lease_seconds: float = _DEFAULT_LEASE_SECONDS,

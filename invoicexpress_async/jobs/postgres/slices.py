@@ -234,3 +234,24 @@ def load_slots(text: str | None) -> Slots:
     """Read what `dump_slots` wrote."""
     found: Mapping[str, Sequence[tuple[int, int]]] = json.loads(text) if text else {}
     return {name: dict(one) for name, one in found.items()}
+
+
+def slices_left_of(rows: Sequence[Entry]) -> list[SliceLeft]:
+    """Return the slices that a statement has found."""
+    return [
+        SliceLeft(
+            number=int(one["slice"] or 0),
+            rows=int(one["count"] or 0),
+            due=_time(one["due"]),
+            holder=None if one["holder"] is None else str(one["holder"]),
+            since=_time(one["since"]),
+            until=_time(one["until"]),
+        )
+        for one in rows
+    ]
+
+
+def _time(seconds: object) -> dt.datetime | None:
+    if not isinstance(seconds, float):
+        return None
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)

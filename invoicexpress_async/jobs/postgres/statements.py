@@ -101,6 +101,18 @@ class Statements:
         """Return what reads entries by their keys."""
         return self.select(table, f"JOIN {_records(_keys(table))} AS new USING ({_names(table)})")
 
+    def slices_left(self, table: Table, states: frozenset[JournalState]) -> str:
+        """Return what reads the slices that have entries in some states."""
+        times = ", ".join(
+            f"extract(epoch FROM {one})::double precision AS {one}"
+            for one in ("due", "since", "until")
+        )
+        return (
+            f"SELECT s.slice, open.count, holder, {times} FROM {self.name('slices')} AS s JOIN "
+            f"(SELECT slice, count(*) FROM {self.name(table.name)} AS old "
+            f"{self.in_states(states)} GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
+        )
+
     def lock_slices(self) -> str:
         """Return what reads slices that are held, and keeps others from taking them over."""
         records = "json_to_recordset(%s::json) AS new(slice integer, epoch bigint)"
