@@ -94,6 +94,9 @@ class PostgresServer:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def connect(self, url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+        return psycopg.connect(url, autocommit=True)
+
     def database(self) -> str:
         """Make a database, and return its URL: for who cannot name a schema."""
         name = new_schema()
