@@ -69,6 +69,7 @@ class JournalSession:
             self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
         )
         self.slices: int = 0
+        self._prepared: set[Table] = set()
         self._plans: dict[str, tuple[str, str | None]] = {}
 
     async def open(self, *, slices: int) -> None:
@@ -102,7 +103,9 @@ class JournalSession:
 
     async def prepare(self, table: Table) -> None:
         """Make the table, or add the columns that it lacks."""
-        await prepare_table(self.side, self.statements, table)
+        if table not in self._prepared:
+            await prepare_table(self.side, self.statements, table)
+            self._prepared.add(table)
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
         """Write what kind of job this is, if that is not written yet; return what is written."""
