@@ -10,7 +10,7 @@ from postgres_server import PostgresServer
 
 from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
-from invoicexpress_async.jobs.postgres.session import slice_of
+from invoicexpress_async.jobs.postgres.slices import slice_of
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning import (
     FencedError,
