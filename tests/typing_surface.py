@@ -282,6 +282,7 @@ async def workers(
         assert_type(await journal.release(held, due_seconds=report.due_seconds), None)
         assert_type((held.number, held.epoch, held.is_held), tuple[int, int, bool])
         assert_type(held.lose(), None)
+        assert_type(await journal.hold("partner acme"), provisioning.HeldSlice)
 
 
 def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> None:
@@ -341,6 +342,7 @@ ONBOARDING_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
     onboarding.KeyNeededError,
     onboarding.NameUnknownError,
     onboarding.NotVerifiedError,
+    onboarding.SeriesWaitingError,
     onboarding.SinkError,
     onboarding.SpoolError,
 )
