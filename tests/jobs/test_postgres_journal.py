@@ -12,8 +12,10 @@ from postgres_server import PostgresServer, new_schema
 from test_journal_contract import KEY, THINGS, claim, enter, thing
 
 from invoicexpress_async import ConfigurationError
+from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import INTENTS, Change, JournalError, JournalState
 from invoicexpress_async.jobs.postgres import PostgresJournal
+from invoicexpress_async.models.intent import Intent
 
 
 @attrs.define
@@ -80,6 +82,24 @@ async def test_a_claim_whose_answer_is_lost_is_repeated_and_won_once(line: Line)
         (entry,) = await journal.look_up(THINGS, [("a", "2027")])
     assert (lost, line.cuts, line.messages - before) == (None, 0, 3)
     assert (intent["token"], intent["state"], entry["note"]) == ("mine", "intent", "sent")
+
+
+async def test_a_claim_whose_answer_never_comes_is_free_again_when_the_link_is_back(
+    line: Line,
+) -> None:
+    intent: Intent = {
+        "version": 1, "operation": "create", "account": "acme", "serie": "2027",
+        "sequence_id": None, "is_default": False, "had_sequences": False, "sent_at": 0.0,
+    }  # fmt: skip
+    async with PostgresJournal(line.url, schema=new_schema(), patience_seconds=0.3) as journal:
+        claims = JournalClaims(journal)
+        line.cuts = 1_000
+
+        with pytest.raises(JournalError, match="cannot be used"):
+            await claims.claim(intent)
+
+        line.cuts = 0
+        assert await claims.claim(intent) is None
 
 
 async def test_a_slice_is_taken_though_the_connection_was_lost(postgres: PostgresServer) -> None:
