@@ -11,11 +11,10 @@ import pytest
 from postgres_server import PostgresServer, new_schema
 from test_journal_contract import KEY, THINGS, claim, enter, thing
 
-from invoicexpress_async import ConfigurationError
+from invoicexpress_async import ConfigurationError, Intent
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import INTENTS, Change, JournalError, JournalState
 from invoicexpress_async.jobs.postgres import PostgresJournal
-from invoicexpress_async.models.intent import Intent
 
 
 @attrs.define
