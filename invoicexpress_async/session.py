@@ -20,6 +20,7 @@ from invoicexpress_async.call.instrumentation import (
 from invoicexpress_async.call.keys import KeyCache, KeyCallable
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
+from invoicexpress_async.call.recent_requests import RecentRequests
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
@@ -151,6 +152,7 @@ class SessionManager:
         self._guard = Lifecycle(clock)
         self._process = process or THIS_PROCESS
         self._realm = self._process.enter(self._base_url.template, clock)
+        self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import aioresponses
@@ -16,6 +17,7 @@ import pytest
 import trustme
 from fakes import FakeClock
 from hypothesis import settings
+from postgres_server import PostgresServer, find_binaries, find_pooler, pooled
 
 from invoicexpress_async import AccountSession, SessionManager
 from invoicexpress_async.call.realm import THIS_PROCESS
@@ -163,6 +165,38 @@ async def faulty_manager(faulty: FaultServer, clock: FakeClock) -> AsyncIterator
 @pytest.fixture
 def faulty_account(faulty_manager: SessionManager) -> AccountSession:
     return faulty_manager.account(ACCOUNT, API_KEY)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real server, one for each process of tests. Where it cannot be had, the gate fails."""
+    binaries = find_binaries()
+    if binaries is None:
+        why = "PostgreSQL's server is not on this machine: apt-get install postgresql"
+        _lack(why)
+    with PostgresServer.started(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.url
+
+
+@pytest.fixture(scope="session")
+def pooled_url(postgres: PostgresServer) -> Iterator[str]:
+    """The same server behind pgbouncer, in transaction mode."""
+    binary = find_pooler()
+    if binary is None:
+        _lack("pgbouncer is not on this machine: apt-get install pgbouncer")
+    with pooled(postgres, binary) as url:
+        yield url
+
+
+def _lack(why: str) -> NoReturn:
+    if os.environ.get("REQUIRE_POSTGRES"):
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 _covered: dict[int, int] = {}

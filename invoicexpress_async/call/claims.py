@@ -53,6 +53,10 @@ class Claims(Protocol):
         """Let the next claim take over from this very intent, which was found absent."""
         ...
 
+    def check_right(self) -> None:
+        """Raise when no byte may be sent: another process speaks for the account, or soon may."""
+        ...
+
 
 @attrs.define(kw_only=True)
 class OpenClaim:

@@ -104,6 +104,7 @@ class Call:
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
         is_claiming: Whether it waits for the journal to have that right.
+        refusal: Why no byte of its last attempt could be sent, when its right to send was gone.
         on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
             from being sent.
         leader: The call that does the work, when this one only waits for it.
@@ -125,6 +126,7 @@ class Call:
     intent: Intent | None = None
     claim: OpenClaim | None = None
     is_claiming: bool = False
+    refusal: InvoiceXpressError | None = None
     on_intent: IntentKeeper | None = None
     leader: "Call | None" = None
     request_id: str = ""

@@ -133,6 +133,7 @@ class Dispatcher:
             if await self._has_new_key(call, outcome.error):
                 continue
             is_withdrawn = call.claim is not None and call.claim.is_withdrawn
+            is_withdrawn |= call.refusal is not None
             if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
                 outcome.action = _without_retry(decision.action)
                 self._pause(call, outcome.error)
@@ -215,7 +216,9 @@ class Dispatcher:
         attempt = await self._exchange(call, request)
         value: T | None = None
         error: InvoiceXpressError | None = None
-        if call.claim is not None and call.claim.is_withdrawn:
+        if call.refusal is not None:
+            error = call.refusal
+        elif call.claim is not None and call.claim.is_withdrawn:
             error = _withdrawn(self.clock.uptime() - call.claim.since)
         elif attempt.response is None:
             error = _no_response(attempt, call.context)
@@ -277,7 +280,14 @@ class Dispatcher:
 
         Raises:
             DeadlineExceededError: the intent had waited too long: no byte of it is to leave.
+            InvoiceXpressError: another process may speak for the account by now.
         """
+        if call.context.claims is not None:
+            try:
+                call.context.claims.check_right()
+            except InvoiceXpressError as error:
+                call.refusal = error
+                raise
         if operation.has_effect:
             if call.claim is not None:
                 self._check_claim(call.claim)

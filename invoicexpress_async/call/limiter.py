@@ -5,6 +5,7 @@ import logging
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -135,6 +136,20 @@ class AccountLimiter:
         if freed is not None and not freed.done():
             wake(freed)
 
+    def recent(self) -> list[float]:
+        """Return in how many seconds each slot in use is free again, at the most."""
+        with self._mutex:
+            now = self._clock.now()
+            self._drop_expired(now)
+            return [at - now for at in self._freed_at] + [self._held_seconds] * self._in_flight
+
+    def take_over(self, recent: Iterable[float]) -> None:
+        """Count what another process has sent: each takes a slot for so many seconds."""
+        with self._mutex:
+            now = self._clock.now()
+            self._freed_at += (now + min(one, self._held_seconds) for one in recent)
+            self._freed_at.sort()
+
     def pause(self, seconds: float) -> None:
         """Hold the whole account back after a 429, and spread it out from then on."""
         now = self._clock.now()
@@ -252,6 +267,10 @@ class LimiterRegistry:
                     "Account %s has two limits in this process: the stricter one holds.", account
                 )
             return limiter
+
+    def known(self, account: str) -> AccountLimiter | None:
+        """Return the account's limiter, if there is one."""
+        return self._by_account.get(account)
 
     def __len__(self) -> int:
         return len(self._by_account)

@@ -15,6 +15,7 @@ import attrs
 
 from invoicexpress_async import AccountSession, SessionManager, Timeouts
 from invoicexpress_async.cli.failures import show_intent
+from invoicexpress_async.cli.journal_place import journal_at
 from invoicexpress_async.cli.options import (
     AccountOptions,
     ConnectionOptions,
@@ -33,7 +34,7 @@ from invoicexpress_async.config import (
     check_api_key,
 )
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning import SqliteJournal
+from invoicexpress_async.jobs.journal import Journal
 
 _MAX_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
 
@@ -56,8 +57,8 @@ def is_this_machine(base_url: BaseUrl) -> bool:
     return base_url.template.startswith("http://")
 
 
-def open_manager(options: ConnectionOptions) -> SessionManager:
-    """Return a manager that is set up by the options.
+def open_manager(options: ConnectionOptions, *, journal: Journal | None = None) -> SessionManager:
+    """Return a manager that is set up by the options, with an open journal or without one.
 
     Raises:
         ConfigurationError: an option that cannot be right.
@@ -71,19 +72,20 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
         base_url=base_url_of(options).template,
         timeouts=timeouts,
         proxy=options.proxy or None,
+        journal=journal,
     )
 
 
 @contextlib.asynccontextmanager
 async def open_job(
     options: ConnectionOptions, job: JobOptions
-) -> AsyncGenerator[tuple[SessionManager, SqliteJournal | None]]:
+) -> AsyncGenerator[tuple[SessionManager, Journal | None]]:
     """Open the manager and the journal of a run."""
     async with contextlib.AsyncExitStack() as stack:
         manager = await stack.enter_async_context(open_manager(options))
-        journal = None
+        journal: Journal | None = None
         if job.journal is not None:
-            opened = SqliteJournal(job.journal, shared=job.shared_journal)
+            opened = journal_at(job.journal, shared=job.shared_journal)
             journal = await stack.enter_async_context(opened)
         yield manager, journal
 

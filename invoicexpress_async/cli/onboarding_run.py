@@ -10,6 +10,7 @@ from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.job_run import JobRun
+from invoicexpress_async.cli.journal_place import JournalPlace, journal_at
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions
 from invoicexpress_async.cli.progress import ProgressView, Step
 from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
@@ -39,7 +40,7 @@ from invoicexpress_async.onboarding import (
     KeySpool,
     onboard,
 )
-from invoicexpress_async.provisioning import RunSettings, SqliteJournal
+from invoicexpress_async.provisioning import RunSettings
 
 _ENV_NAMES: Final = frozenset({".env"})
 _UNDELIVERED: Final = (
@@ -59,7 +60,7 @@ class Onboarding:
         companies: To be onboarded.
         partner: The name of the account that creates theirs.
         partner_key: Its key.
-        journal: The file of the journal.
+        journal: Where the journal is.
         keys_out: Where new keys go.
         spool: Where they are until then.
         job: The options of the command.
@@ -70,7 +71,7 @@ class Onboarding:
     companies: CompanyList
     partner: str
     partner_key: Secret
-    journal: Path
+    journal: JournalPlace
     keys_out: Path
     spool: Path
     job: OnboardOptions
@@ -84,7 +85,7 @@ async def run_onboarding(onboarding: Onboarding) -> int:
     output = OutputOptions(
         as_json=given.options.as_json, report=given.job.report, style=given.job.style
     )
-    async with open_manager(given.options) as manager, SqliteJournal(given.journal) as journal:
+    async with open_manager(given.options) as manager, journal_at(given.journal) as journal:
         run = _OnboardingRun(
             kind=COMPANIES,
             opened=journal,
@@ -123,6 +124,7 @@ class _OnboardingRun(JobRun[CompanyView]):
             on_step=lambda company, step: self._on_step(company, step, view),
             on_outcome=lambda outcome: self._on_outcome(outcome, view),
             stop=self.interruption.stop,
+            series_by_workers=given.job.series_by_workers,
         )
         self.undelivered, self.problem = report.undelivered, report.problem
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.cli.words import Language
@@ -127,10 +128,12 @@ class JobOptions(RunOptions):
     """How to run the rows of a plan."""
 
     journal: Annotated[
-        Path | None,
+        JournalPlace | None,
         Parameter(
-            help="Keep the plan and its outcome in this file, from before anything is sent. "
-            "The same command goes on where the last run ended, whatever ended it."
+            converter=parse_place,
+            help="Keep the plan and its outcome in this file, or in the database of a "
+            "postgresql:// URL without a password, from before anything is sent. "
+            "The same command goes on where the last run ended, whatever ended it.",
         ),
     ] = None
     shared_journal: Annotated[
@@ -139,6 +142,13 @@ class JobOptions(RunOptions):
             negative=(),
             help="Let other runs and services use the journal at the same time, if they share it "
             "too: each row is done once, by one of them.",
+        ),
+    ] = False
+    plan_only: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Enter the plan into the database of --journal, and leave the work to workers.",
         ),
     ] = False
     accept_changes: Annotated[
@@ -161,6 +171,11 @@ def check_job_options(options: JobOptions) -> None:
     for name, is_given in needing.items():
         if is_given and options.journal is None:
             raise ConfigurationError(f"{name} needs a journal: name it with --journal.")
+    if options.plan_only and not isinstance(options.journal, str):
+        raise ConfigurationError(
+            "--plan-only needs a journal that workers share: name a postgresql:// URL with "
+            "--journal."
+        )
 
 
 def check_concurrency(concurrency: int) -> None:
@@ -203,6 +218,14 @@ class OnboardOptions(RunOptions):
     accept_terms: Annotated[
         bool,
         Parameter(negative=(), help="The provider's terms are accepted for each account."),
+    ] = False
+    series_by_workers: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Leave the first series to the workers that share the database of --journal, "
+            "and wait for them.",
+        ),
     ] = False
     spool: Annotated[
         Path | None,

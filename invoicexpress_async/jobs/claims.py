@@ -20,6 +20,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
     JournalState,
     Key,
+    RightToSend,
 )
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
@@ -71,6 +72,7 @@ class JournalClaims:
     def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
         self._journal = journal
         self._changes_of = changes_of
+        self._right = journal if isinstance(journal, RightToSend) else None
         self._converter: cattrs.Converter | None = None
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
@@ -114,7 +116,7 @@ class JournalClaims:
         """Write the outcome of a request that was claimed."""
         claim = self._open.pop(key_of(intent), None)
         if claim is not None:
-            self._settle(claim, end)
+            self._settle(claim, end).add_done_callback(_report)
 
     def observe(self, intent: Intent) -> None:
         """Write that what somebody's intent requested was seen to be there."""
@@ -123,6 +125,11 @@ class JournalClaims:
     def forget(self, intent: Intent) -> None:
         """Let the next claim take over from this very intent."""
         self._forgotten[key_of(intent)] = intent
+
+    def check_right(self) -> None:
+        """Raise when this process may not send for the account any more."""
+        if self._right is not None:
+            self._right.check_right()
 
     async def unresolved(self) -> tuple[Intent, ...]:
         """Return the intents of all senders whose outcome is not known."""
@@ -135,15 +142,18 @@ class JournalClaims:
             return await self._journal.claim(claim, *changes)
         except asyncio.CancelledError:
             # It may be won by now, and nothing of it is sent: it is given back, in that order.
-            self._settle(claim, ClaimEnd.NOT_SENT)
+            self._settle(claim, ClaimEnd.NOT_SENT).add_done_callback(_report)
+            raise
+        except JournalError:
+            # The same: the answer of a database may be lost for good, and the claim be there.
+            _keep_quiet(self._settle(claim, ClaimEnd.NOT_SENT))
             raise
 
-    def _settle(self, claim: Claim, end: ClaimEnd) -> None:
+    def _settle(self, claim: Claim, end: ClaimEnd) -> Commit:
         state = _STATES[end]
         if claim.replaces is not None and state is JournalState.PLANNED:
             state = JournalState.UNKNOWN  # as unknown as the one that it was to replace
-        commit = self._journal.settle(claim, state, *self._changes_of(claim, state))
-        commit.add_done_callback(_report)
+        return self._journal.settle(claim, state, *self._changes_of(claim, state))
 
     def _intent_of(self, entry: Entry) -> Intent:
         if self._converter is None:

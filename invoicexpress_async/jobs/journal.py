@@ -240,6 +240,15 @@ class Journal(Protocol):
         ...
 
 
+@runtime_checkable
+class RightToSend(Protocol):
+    """A journal that is held for a time, after which another process may send for its accounts."""
+
+    def check_right(self) -> None:
+        """Raise JournalError when the time has run out, or may have: nothing may be sent."""
+        ...
+
+
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 

@@ -74,12 +74,25 @@ def today_in_lisbon() -> dt.date:
     Raises:
         ConfigurationError: this machine has no time-zone data.
     """
+    return dt.datetime.now(tz=_lisbon()).date()
+
+
+def seconds_until_in_lisbon(day: dt.date) -> float:
+    """Return how long it is until a day begins; 0 when it has begun.
+
+    Raises:
+        ConfigurationError: this machine has no time-zone data.
+    """
+    zone = _lisbon()
+    begins = dt.datetime.combine(day, dt.time(), tzinfo=zone)
+    return max(0.0, begins.timestamp() - dt.datetime.now(tz=zone).timestamp())
+
+
+def _lisbon() -> ZoneInfo:
     try:
-        zone = ZoneInfo(_ZONE)
+        return ZoneInfo(_ZONE)
     except ZoneInfoNotFoundError:
         pass
-    else:
-        return dt.datetime.now(tz=zone).date()
     raise ConfigurationError(f"There is no time-zone data for {_ZONE}: pip install tzdata.")
 
 

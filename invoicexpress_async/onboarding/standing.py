@@ -1,14 +1,12 @@
 """Where the companies of a journal stand, without being its run."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 import attrs
 
 from invoicexpress_async.jobs.journal import Entry
-from invoicexpress_async.jobs.sqlite import JournalFile
+from invoicexpress_async.jobs.stored import Place, is_stored, open_stored
 from invoicexpress_async.onboarding.companies_table import COMPANIES
 from invoicexpress_async.onboarding.report import CompanyStep
 
@@ -33,17 +31,20 @@ class CompanyStanding:
     error: str | None
 
 
-def read_standings(path: str | os.PathLike[str]) -> Mapping[str, CompanyStanding]:
+def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
     """Read where the companies stand, by fiscal number, whether a run holds the journal or not.
 
     A journal that is not there has none.
 
+    Args:
+        path: Its file, or the `postgresql://` URL of its database.
+
     Raises:
         JournalError: it cannot be read.
     """
-    if not Path(path).exists():
+    if not is_stored(path):
         return MappingProxyType({})
-    with JournalFile(Path(path)) as file:
+    with open_stored(path) as file:
         entries = file.entries(COMPANIES)
         return MappingProxyType({str(entry["fiscal_id"]): _standing(entry) for entry in entries})
 

@@ -7,6 +7,7 @@ from invoicexpress_async.jobs.journal import (
     JournalError,
 )
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
+from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
@@ -30,7 +31,8 @@ from invoicexpress_async.provisioning.rollover import (
     rollover,
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
-from invoicexpress_async.provisioning.run import iter_outcomes, provision
+from invoicexpress_async.provisioning.run import enter_plan, iter_outcomes, provision
+from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
 
 __all__ = [
     "AccountAudit",
@@ -39,6 +41,8 @@ __all__ = [
     "AccountRow",
     "AuditReport",
     "Difference",
+    "FencedError",
+    "HeldSlice",
     "JournalDifferenceError",
     "JournalError",
     "JournalStatus",
@@ -49,6 +53,7 @@ __all__ = [
     "Plan",
     "PlanRow",
     "PlanSummary",
+    "PostgresJournal",
     "Progress",
     "ProvisioningReport",
     "RolloverPlan",
@@ -59,13 +64,18 @@ __all__ = [
     "RowState",
     "RunSettings",
     "RunStop",
+    "SliceLeft",
+    "SliceReport",
     "SqliteJournal",
     "WantedSerie",
     "audit",
+    "enter_plan",
     "iter_audit",
     "iter_outcomes",
     "plan_rollover",
     "provision",
     "read_status",
     "rollover",
+    "slices_left",
+    "work_slice",
 ]

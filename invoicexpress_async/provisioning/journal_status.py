@@ -1,7 +1,6 @@
 """The status of a journal: counts, what is unresolved, who holds it."""
 
 import datetime as dt
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -11,7 +10,8 @@ import attrs
 
 from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
 from invoicexpress_async.jobs.last_command import LAST_COMMAND, LAST_COMMAND_KEY, LastCommand
-from invoicexpress_async.jobs.sqlite import JournalFile
+from invoicexpress_async.jobs.postgres import SliceLeft, is_url
+from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
@@ -28,6 +28,7 @@ _ENDED: Final = frozenset(
         JournalState.FAILED,
     }
 )
+_LEFT: Final = frozenset({JournalState.PLANNED, *UNRESOLVED})
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +118,7 @@ class JournalStatus:
     """A journal at one moment.
 
     Attributes:
-        path: The file.
+        path: The file, or the URL of the database.
         counts: The rows of the present plan by state: "planned" (nothing sent), "intent" (sent,
             and not looked up yet), or a value of `RowState`. States without rows are absent.
         created: How many sequences its runs are known to have created.
@@ -132,9 +133,10 @@ class JournalStatus:
             None when they do so at once.
         ended_in_last_run: How many rows the last run has brought to an end.
         last_command: The command of the last run; None when another program ran it.
+        slices: Of a database: those with rows that are not done, and who holds each.
     """
 
-    path: Path
+    path: Path | str
     counts: Mapping[str, int]
     created: int
     removed: int
@@ -147,6 +149,7 @@ class JournalStatus:
     default_not_before: dt.date | None = None
     ended_in_last_run: int = 0
     last_command: LastCommand | None = None
+    slices: tuple[SliceLeft, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -154,13 +157,16 @@ class JournalStatus:
         return sum(self.counts.values())
 
 
-def read_status(path: str | os.PathLike[str]) -> JournalStatus:
+def read_status(path: Place) -> JournalStatus:
     """Read a journal, whether a run holds it or not. Nothing of it is changed.
+
+    Args:
+        path: Its file, or the `postgresql://` URL of its database.
 
     Raises:
         JournalError: it is not there, or cannot be read.
     """
-    with JournalReader(Path(path)) as reader:
+    with JournalReader(path) as reader:
         return reader.status()
 
 
@@ -171,9 +177,9 @@ class JournalReader:
         JournalError: it is not there, or cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = JournalFile(path)
+    def __init__(self, path: Place) -> None:
+        self._path = str(path) if is_url(path) else Path(path)
+        self._file = open_stored(path)
 
     def __enter__(self) -> Self:
         return self
@@ -281,7 +287,12 @@ class JournalReader:
                 rollover_year=self.rollover_year(),
                 default_not_before=self.default_not_before(),
                 last_command=LastCommand.read(file.entry(LAST_COMMAND, LAST_COMMAND_KEY)),
+                slices=self._slices(),
             )
+
+    def _slices(self) -> tuple[SliceLeft, ...]:
+        file = self._file
+        return tuple(file.slices_left(ROWS, _LEFT)) if isinstance(file, SlicedJournal) else ()
 
     def _failures(self) -> Iterator[JournalFailure]:
         groups = self._file.groups(ROWS, "state", "error", "status", "code", example="account")

@@ -56,3 +56,8 @@ class RowClaims:
         """Let the next claim take over from this very intent."""
         if self.inner is not None:
             self.inner.forget(intent)
+
+    def check_right(self) -> None:
+        """Raise when no byte may be sent for the account any more."""
+        if self.inner is not None:
+            self.inner.check_right()

@@ -115,6 +115,30 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only options
         raise run.problem
 
 
+async def enter_plan(
+    journal: Journal,
+    plan: Plan,
+    *,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+) -> tuple[Difference, ...]:
+    """Enter a plan into a journal that workers share, and send nothing. No key is kept of it.
+
+    Args:
+        journal: Open.
+        plan: What to do; not one that comes row by row.
+        settings: `accept_changes`, `accept_added` and `default_not_before` count.
+
+    Returns:
+        How it differs from what was there, the first 100 rows.
+
+    Raises:
+        JournalDifferenceError: the journal is of another plan, and that is not accepted.
+        JournalError: the journal cannot be used.
+    """
+    rows = RowJournal(check_journal(journal), default_not_before=settings.default_not_before)
+    return await sync_plan(rows, plan, settings, stop=RunStop())
+
+
 def _check_types(manager: object, plan: object, journal: object, settings: object) -> None:
     check_type("manager", manager, SessionManager)
     check_type("plan", plan, Plan)

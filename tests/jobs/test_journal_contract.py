@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from postgres_server import new_schema
 
 from invoicexpress_async.jobs.journal import (
     CLAIMABLE,
@@ -20,6 +21,7 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
     Table,
 )
+from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.sqlite import SqliteJournal
 
 THINGS = Table(
@@ -31,9 +33,15 @@ THINGS = Table(
 KEY = ("create", "acme", "2027")
 
 
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with SqliteJournal(tmp_path / "job.db") as opened:
+@pytest.fixture(params=["sqlite", "postgres", "pgbouncer"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    made: SqliteJournal | PostgresJournal
+    if request.param == "sqlite":
+        made = SqliteJournal(tmp_path / "job.db")
+    else:
+        name = {"postgres": "postgres_url", "pgbouncer": "pooled_url"}[request.param]
+        made = PostgresJournal(request.getfixturevalue(name), schema=new_schema())
+    async with made as opened:
         await opened.prepare(THINGS)
         yield opened
 

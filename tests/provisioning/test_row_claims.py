@@ -61,6 +61,9 @@ class OneClaim:
     def forget(self, intent: Intent) -> None:
         """Nothing is kept."""
 
+    def check_right(self) -> None:
+        """It is never lost."""
+
 
 async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_replaced_it() -> None:
     seen = Timestamp(wall=1_000.0, steady=1_000.0, boot="")

@@ -130,7 +130,7 @@ def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> 
 
 
 def journals(status: provisioning.JournalStatus) -> None:
-    assert_type(status.path, Path)
+    assert_type(status.path, Path | str)
     assert_type((status.holder, status.rollover_year), tuple[Text, int | None])
     assert_type(status.default_not_before, dt.date | None)
     assert_type(status.ended_in_last_run, int)

@@ -19,6 +19,7 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
+from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
 from invoicexpress_async.cli.output import write_json
@@ -70,10 +71,12 @@ def onboard(  # noqa: PLR0913  # the options of a command
         ),
     ],
     journal: Annotated[
-        Path,
+        JournalPlace,
         Parameter(
-            help="Keep the plan and its outcome in this file, from before anything is sent; no "
-            "secret is in it. The same command goes on where the last run ended."
+            converter=parse_place,
+            help="Keep the plan and its outcome in this file, or in the database of a "
+            "postgresql:// URL, from before anything is sent; no secret is in it. The same "
+            "command goes on where the last run ended.",
         ),
     ],
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
@@ -144,14 +147,14 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
 
 
 def _check_paths(
-    companies: Path, keys_out: Path, journal: Path, spool: Path, job: OnboardOptions
+    companies: Path, keys_out: Path, journal: JournalPlace, spool: Path, job: OnboardOptions
 ) -> None:
     """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
     report, style = job.report, job.style
     paths = {
         "the companies": companies,
         "--keys-out": keys_out,
-        "--journal": journal,
+        "--journal": journal if isinstance(journal, Path) else None,
         "--spool": spool,
         "--report": report,
     }

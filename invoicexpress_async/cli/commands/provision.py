@@ -19,8 +19,10 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
+from invoicexpress_async.cli.journal_place import JournalPlace
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.plan_only import plan_only
 from invoicexpress_async.cli.plan_run import JobSpec, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
@@ -29,6 +31,7 @@ from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, ye
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.settings import today_in_lisbon
+from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
 from invoicexpress_async.provisioning.next_serie import coming_year
@@ -106,6 +109,8 @@ async def _run(
     output: OutputOptions,
 ) -> int:
     async with open_job(options, job) as (manager, journal):
+        if job.plan_only:
+            return await plan_only(plan, journal, settings, as_json=options.as_json)
         work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
         return await run_plan(manager, work, output)
 
@@ -199,8 +204,8 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
 
 
 @contextlib.contextmanager
-def _reader(path: Path | None) -> Generator[JournalReader | None]:
-    if path is None or not path.exists():
+def _reader(path: JournalPlace | None) -> Generator[JournalReader | None]:
+    if path is None or not is_stored(path):
         yield None
         return
     with JournalReader(path) as reader:

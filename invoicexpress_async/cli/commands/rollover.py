@@ -22,6 +22,7 @@ from invoicexpress_async.cli.connection import (
 )
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.plan_only import plan_only
 from invoicexpress_async.cli.plan_run import JobSpec, run_plan
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
@@ -32,13 +33,14 @@ from invoicexpress_async.cli.views.row_view import unplanned_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.jobs.settings import today_in_lisbon
+from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import (
     AccountAudit,
     AccountList,
     JournalDifferenceError,
     RolloverPlan,
-    SqliteJournal,
     plan_rollover,
 )
 from invoicexpress_async.provisioning.default_day import default_day
@@ -148,13 +150,17 @@ class _Rollover:
                 return self._print_interrupted(plan)
             if not self._may(plan):
                 return FAILED
+            settings = plan.settings(
+                settings_of(self.job), not_before=self.day, default_now=self.day is None
+            )
+            if self.job.plan_only:
+                code = await plan_only(plan.plan(), journal, settings, as_json=self.options.as_json)
+                return FAILED if plan.problems else code
             work = JobSpec(
                 plan=plan.plan(),
                 concurrency=self.job.concurrency,
                 journal=journal,
-                settings=plan.settings(
-                    settings_of(self.job), not_before=self.day, default_now=self.day is None
-                ),
+                settings=settings,
                 unplanned=tuple(map(unplanned_view, plan.problems)),
             )
             output = OutputOptions(
@@ -166,7 +172,7 @@ class _Rollover:
             return await run_plan(manager, work, output)
 
     async def _plan(
-        self, manager: SessionManager, accounts: AccountList, *, journal: SqliteJournal | None
+        self, manager: SessionManager, accounts: AccountList, *, journal: Journal | None
     ) -> RolloverPlan:
         count = len(accounts.rows if self.only is None else self.only)
         echo(f"Looking at {count} account{'s' if count > 1 else ''}.")
@@ -230,7 +236,7 @@ class _Rollover:
 
 def _known(job: JobOptions, year: int, day: dt.date | None) -> dict[str, tuple[str, str]]:
     path = job.journal
-    if path is None or not path.exists():
+    if path is None or not is_stored(path):
         return {}
     with JournalReader(path) as reader:
         claimed = reader.rollover_year()

@@ -10,6 +10,7 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row
+from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import OutputOptions, open_report
@@ -33,7 +34,10 @@ _NO_REPORT: Final = ReportOptions()
 
 
 def status(
-    journal: Annotated[Path, Parameter(help="The file that --journal named.")],
+    journal: Annotated[
+        JournalPlace,
+        Parameter(converter=parse_place, help="The file or the URL that --journal named."),
+    ],
     /,
     *,
     as_json: Annotated[
@@ -42,7 +46,7 @@ def status(
     reporting: ReportOptions = _NO_REPORT,
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
-    if not journal.is_file():
+    if isinstance(journal, Path) and not journal.is_file():
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
     if reporting.report is not None:
@@ -58,13 +62,15 @@ def status(
     return DONE
 
 
-def _write_report(journal: Path, options: ReportOptions, path: Path) -> None:
+def _write_report(journal: JournalPlace, options: ReportOptions, path: Path) -> None:
     """Write every row of the plan, each with its ids and codes.
 
     Raises:
         ConfigurationError: the report cannot be written, or must not be.
     """
-    output = OutputOptions(report=path, accounts=journal, style=options.style)
+    output = OutputOptions(
+        report=path, accounts=journal if isinstance(journal, Path) else None, style=options.style
+    )
     layout = functools.partial(ROWS.layout, is_handout=True)
     report, problem = open_report(output, path, layout), ""
     with JournalReader(journal) as reader:
@@ -92,13 +98,23 @@ def _object(status: JournalStatus) -> dict[str, object]:
         **fields,
         "counts": dict(status.counts),
         "failures": failures,
+        "slices": [
+            {
+                "slice": one.number,
+                "rows": one.rows,
+                "holder": one.holder,
+                "since": one.since and one.since.isoformat(),
+                "due": one.due and one.due.isoformat(),
+            }
+            for one in status.slices
+        ],
         "next": [word(text, "en", **values) for text, values in next_of(status)],
         "command": command_of(status),
     }
 
 
 def _is_for_json(attribute: "attrs.Attribute[object]", _value: object) -> bool:
-    return attribute.name not in {"path", "counts", "failures", "last_command"}
+    return attribute.name not in {"path", "counts", "failures", "last_command", "slices"}
 
 
 def _plain(_owner: object, _field: object, value: object) -> object:

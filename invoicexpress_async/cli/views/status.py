@@ -19,6 +19,7 @@ from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
+from invoicexpress_async.jobs.postgres import SliceLeft
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
 from invoicexpress_async.provisioning.journal_status import RowInDoubt
@@ -74,6 +75,8 @@ class _Shown:
             console.print("", ROWS.failure_table(groups, self.language), sep="\n")
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
+        if taken := [one for one in status.slices if one.holder]:
+            self._show_slices(taken)
         for line in ("", *self._pace(), *self._runs(), ""):
             console.print(Text(printable(line)))
         _print_next(next_of(status), status, self.language)
@@ -115,6 +118,17 @@ class _Shown:
         console = data_console()
         console.print("", table, sep="\n")
         if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
+            console.print(self._said("… {count} more", count=left), style="dim")
+
+    def _show_slices(self, held: Sequence[SliceLeft]) -> None:
+        """Show who holds which slices of the accounts."""
+        names = [self._said(one) for one in ("slice", "rows left", "held by", "since")]
+        table = new_table(*names, numbers=names[:2])
+        for one in held[:_MAX_ROWS]:
+            table.add_row(*map(cell, (one.number, one.rows, one.holder, _short(one.since))))
+        console = data_console()
+        console.print("", table, sep="\n")
+        if (left := len(held) - _MAX_ROWS) > 0:
             console.print(self._said("… {count} more", count=left), style="dim")
 
     def _pace(self) -> Iterator[str]:

@@ -1,0 +1,239 @@
+"""One connection to the database: each message is one transaction, and is repeated when lost.
+
+A message is some statements that go out together, as one query of the simple protocol. No
+transaction is open while this process could be frozen, and a pooler in transaction mode sees
+nothing that it must keep for later: settings are made for the transaction alone.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+import psycopg
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.jobs.journal import Entry, JournalError
+from invoicexpress_async.jobs.postgres.address import Address, problem_of
+
+Rows: TypeAlias = list[Entry]
+
+# The first statement of each transaction. Another client of the same pooler may have changed the
+# session's own settings: an intent must be on the disk whatever those say.
+_SETTINGS: Final = (
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET LOCAL synchronous_commit = on",
+    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL idle_in_transaction_session_timeout = '10s'",
+)
+_CHECK: Final = """SELECT current_setting('fsync') AS fsync,
+    current_setting('full_page_writes') AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('server_encoding') AS server_encoding,
+    current_setting('server_version_num')::int AS version,
+    (pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on')::int
+        AS is_replica,
+    extract(epoch FROM clock_timestamp())::double precision AS now"""
+_MIN_VERSION: Final = 130000
+# The ages that decide what may be sent again are measured on the wall clocks of several machines.
+_MAX_CLOCK_SECONDS: Final = 60.0
+# A statement takes milliseconds, and a plan of a million rows some seconds.
+_STATEMENT_SECONDS: Final = 60
+# The server ends it before; this is for a server that is frozen itself.
+_RESPONSE_SECONDS: Final = 75.0
+_RETRY_SECONDS: Final = 0.25
+_LOST: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+
+
+@attrs.define
+class Message:
+    """Statements of one transaction, and their values."""
+
+    statements: list[str] = attrs.field(factory=list[str])
+    values: list[object] = attrs.field(factory=list[object])
+
+    def add(self, statement: str, *values: object) -> None:
+        """Append a statement."""
+        self.statements.append(statement)
+        self.values += values
+
+    def encode(self) -> bytes:
+        """Return all of it as one query, settings first."""
+        settings = (*_SETTINGS, f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
+        return "; ".join((*settings, *self.statements)).encode()
+
+
+class Connection:
+    """A connection that is made anew when it is lost.
+
+    Args:
+        address: Of the database.
+        clock: For waiting between two tries.
+        patience_seconds: How long a lost message is repeated.
+    """
+
+    def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
+        self._address = address
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, and look whether the server keeps what it is given.
+
+        Raises:
+            JournalError: it cannot be reached, or does not.
+        """
+        try:
+            self._connection = await self._connect()
+        except psycopg.Error as error:
+            problem = problem_of(error)
+        else:
+            return
+        raise JournalError(
+            f"The journal {self._address.label} cannot be opened: {problem}. Nothing was sent."
+        )
+
+    async def execute(
+        self, message: Message, *, patience_seconds: float | None = None
+    ) -> list[Rows]:
+        """Carry a message out, and return the rows of each of its statements that has some.
+
+        One that is lost, or whose answer is, is sent again.
+
+        Raises:
+            JournalError: it could not be carried out; whether it was is not known.
+        """
+        patience = self._patience_seconds if patience_seconds is None else patience_seconds
+        until = self._clock.now() + patience
+        async with self._turn:
+            while True:
+                try:
+                    return await self._try(message)
+                except _LOST as error:
+                    problem = problem_of(error)
+                except psycopg.Error as error:
+                    raise self._error(problem_of(error)) from None
+                if self._clock.now() >= until:
+                    raise self._error(problem)
+                await self._clock.sleep(_RETRY_SECONDS)
+
+    async def close(self) -> None:
+        """Close it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _error(self, problem: str) -> JournalError:
+        return JournalError(f"The journal {self._address.label} cannot be used: {problem}.")
+
+    async def _try(self, message: Message) -> list[Rows]:
+        if self._connection is None:
+            self._connection = await self._connect()
+        connection = self._connection
+        try:
+            return await _limited(connection, message.encode(), message.values)
+        except BaseException as error:
+            # What a transaction of the server has failed with leaves the connection as it was.
+            is_lost = not isinstance(error, psycopg.Error) or error.sqlstate is None
+            if (
+                is_lost
+                or connection.closed
+                or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+            ):
+                self._connection = None
+                _cut(connection)
+                await connection.close()
+            raise
+
+    async def _connect(self) -> "psycopg.AsyncConnection[Any]":
+        parameters: Mapping[str, Any] = self._address.parameters
+        connection = await psycopg.AsyncConnection.connect(
+            **parameters,
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=psycopg.AsyncClientCursor,
+        )
+        try:
+            await _check(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+
+async def _check(connection: "psycopg.AsyncConnection[Any]") -> None:
+    ((found,),) = await _limited(connection, Message([_CHECK]).encode(), [])
+    if problem := _problem(found):
+        # As what is lost: a primary may follow a replica, and a clock may be set.
+        raise psycopg.OperationalError(problem)
+
+
+def _problem(found: Entry) -> str:
+    version = int(found["version"] or 0)
+    seconds = time.time() - float(found["now"] or 0.0)
+    if version < _MIN_VERSION:
+        return f"the server is PostgreSQL {version // 10000}: it must be 13 or later"
+    if found["is_replica"]:
+        return "the server is a replica or read-only: name the primary"
+    for setting in ("fsync", "full_page_writes"):
+        if found[setting] == "off":
+            return f"{setting} is off on the server: an intent could be lost. Set it to on"
+    if found["server_encoding"] != "UTF8":
+        return f"the database's encoding is {found['server_encoding']}: make one with UTF8"
+    if abs(seconds) > _MAX_CLOCK_SECONDS:
+        return (
+            f"the clocks of this machine and of the server are {abs(seconds):.0f} seconds apart: "
+            "set them"
+        )
+    return ""
+
+
+async def _limited(
+    connection: "psycopg.AsyncConnection[Any]", query: bytes, values: Sequence[object]
+) -> list[Rows]:
+    """Carry a query out in bounded time, even when neither the server nor the network reacts."""
+    work = asyncio.ensure_future(_carry_out(connection, query, values))
+    try:
+        done, _ = await asyncio.wait({work}, timeout=_RESPONSE_SECONDS)
+        if not done:
+            _cut(connection)
+    except asyncio.CancelledError:
+        _cut(connection)
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()  # nobody waits for it any more
+        raise
+    return await work
+
+
+async def _carry_out(
+    connection: "psycopg.AsyncConnection[Any]", query: bytes, values: Sequence[object]
+) -> list[Rows]:
+    found: list[Rows] = []
+    async with connection.cursor() as cursor:
+        await cursor.execute(query, values or None)
+        while True:
+            if cursor.description is not None:
+                names = [column.name for column in cursor.description]
+                rows: list[tuple[Any, ...]] = await cursor.fetchall()
+                found.append([dict(zip(names, row, strict=True)) for row in rows])
+            if not cursor.nextset():
+                return found
+
+
+def _cut(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """End the connection under whoever waits for it."""
+    with contextlib.suppress(OSError, psycopg.Error):
+        twin = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        with contextlib.closing(twin):
+            twin.shutdown(socket.SHUT_RDWR)

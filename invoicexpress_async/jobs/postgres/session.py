@@ -1,0 +1,299 @@
+"""An open journal: its connections, its writer, and what is asked of its tables."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.jobs.journal import (
+    Change,
+    Claim,
+    Commit,
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    PlanChange,
+    PlanChanges,
+    Table,
+    Value,
+)
+from invoicexpress_async.jobs.postgres.address import Address
+from invoicexpress_async.jobs.postgres.batch import Request
+from invoicexpress_async.jobs.postgres.connection import Connection, Message
+from invoicexpress_async.jobs.postgres.fence import Fence
+from invoicexpress_async.jobs.postgres.holds import Holds
+from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
+from invoicexpress_async.jobs.postgres.slices import slice_of
+from invoicexpress_async.jobs.postgres.statements import Statements, has_slice
+from invoicexpress_async.jobs.postgres.writer import GroupCommitWriter
+
+_MAX_CHANGES_SHOWN: Final = 100
+_KINDS: Final = ("added", "removed", "changed")
+
+
+class JournalSession:
+    """Two connections: one writes, in order; the other reads what needs no order, and holds.
+
+    Args:
+        address: Of the database.
+        clock: For waiting.
+        patience_seconds: How long what is lost is repeated.
+        lease_seconds: Of the slices that are held.
+        window_seconds: Of the server's limit.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        clock: Clock,
+        patience_seconds: float,
+        lease_seconds: float,
+        window_seconds: float,
+    ) -> None:
+        self.statements: Statements = Statements(address.schema)
+        self.label: str = address.label
+        self.side: Connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
+        self._connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
+        self.writer: GroupCommitWriter = GroupCommitWriter(self._connection, self.statements)
+        self.holds: Holds = Holds(
+            self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
+        )
+        self.slices: int = 0
+        self._prepared: set[Table] = set()
+        self._plans: dict[str, tuple[str, str | None]] = {}
+
+    async def open(self, *, slices: int) -> None:
+        """Connect, and make or check the schema.
+
+        Raises:
+            JournalError: it cannot be used.
+        """
+        try:
+            await self.side.open()
+            self.slices = await open_schema(
+                self.side, self.statements, label=self.label, slices=slices
+            )
+            await self._connection.open()
+        except BaseException:
+            await self._close_connections()
+            raise
+        self.writer.start()
+
+    async def close(self) -> None:
+        """Write what is waiting, and close."""
+        await self.holds.close()
+        try:
+            await self.writer.close(f"The journal {self.label} was closed.")
+        finally:
+            await self._close_connections()
+
+    async def _close_connections(self) -> None:
+        await self._connection.close()
+        await self.side.close()
+
+    async def prepare(self, table: Table) -> None:
+        """Make the table, or add the columns that it lacks."""
+        if table not in self._prepared:
+            await prepare_table(self.side, self.statements, table)
+            self._prepared.add(table)
+
+    async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
+        """Write what kind of job this is, if that is not written yet; return what is written."""
+        job, used = self.statements.name("job"), self.statements.name(unless_used.name)
+        message = Message()
+        message.add(
+            f"INSERT INTO {job} SELECT %s, %s WHERE NOT EXISTS (SELECT FROM {used}) "
+            "ON CONFLICT DO NOTHING",
+            name,
+            value,
+        )
+        message.add(f"SELECT value FROM {job} WHERE name = %s", name)
+        (rows,) = await self.writer.query(message)
+        return str(rows[0]["value"]) if rows else None
+
+    async def begin_plan(self, table: Table) -> None:
+        """Begin to compare a plan with the entries."""
+        self._plans[table.name] = uuid.uuid4().hex, await self._plan_entered(table)
+
+    async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Note some entries of the plan."""
+        names = (*table.key, *(column.name for column in table.wish))
+        by_key = {
+            table.key_of(one): self._sliced(table, {name: one[name] for name in names})
+            for one in entries
+        }
+        message = Message()
+        plan, _ = self._plans[table.name]
+        message.add(self.statements.plan(table).add, plan, json.dumps([*by_key.values()]))
+        await self.writer.query(message)
+
+    async def compare_plan(self, table: Table) -> PlanChanges:
+        """Return how the plan differs."""
+        plan, _ = self._plans[table.name]
+        # Read before: what is entered between the two is found out when this plan is entered.
+        self._plans[table.name] = plan, await self._plan_entered(table)
+        return await self._compare(table)
+
+    async def _compare(self, table: Table) -> PlanChanges:
+        plan, statements = self._plans[table.name][0], self.statements.plan(table)
+        message = Message()
+        message.add(statements.is_used)
+        for kind in _KINDS:
+            query = statements.changes(kind)
+            message.add(f"SELECT count(*) AS count FROM ({query}) AS changes", plan)
+            message.add(f"{query} LIMIT {_MAX_CHANGES_SHOWN}", plan)
+        message.add(statements.lost, plan)
+        used, *counts_and_rows, lost = await self.writer.query(message)
+        if not used[0]["exists"]:
+            return PlanChanges(counts={}, first=(), lost=())
+        counts: dict[str, int] = {}
+        first: list[PlanChange] = []
+        for at, kind in enumerate(_KINDS):
+            ((count,), rows) = counts_and_rows[2 * at : 2 * at + 2]
+            counts[kind] = cast("int", count["count"])
+            first += (
+                PlanChange(kind, table.key_of(row), cast("str | None", row["state"]))  # type: ignore[arg-type]  # one of three
+                for row in rows
+            )
+        return PlanChanges(
+            counts=counts,
+            first=tuple(first[:_MAX_CHANGES_SHOWN]),
+            lost=tuple(table.key_of(row) for row in lost),
+        )
+
+    async def enter_plan(self, table: Table) -> None:
+        """Take the plan over, unless another was taken over since they were compared.
+
+        Raises:
+            JournalError: another was, and it is not the same.
+        """
+        plan, seen = self._plans[table.name]
+        job, statements = self.statements.name("job"), self.statements.plan(table)
+        name, is_ours = (
+            _plan_of(table),
+            f"EXISTS (SELECT FROM {job} WHERE name = %s AND value = %s)",
+        )
+        message = Message()
+        message.add(
+            f"INSERT INTO {job} AS old VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
+            "SET value = excluded.value WHERE old.value IN (%s, excluded.value)",
+            name,
+            plan,
+            seen,
+        )
+        message.add(statements.leave(is_ours), plan, name, plan)
+        message.add(statements.enter(is_ours), plan, name, plan)
+        # What waits for a later try is tried now.
+        message.add(f"UPDATE {self.statements.name('slices')} SET due = NULL WHERE due IS NOT NULL")
+        await self.writer.query(message)
+        if await self._plan_entered(table) != plan:
+            changes = await self._compare(table)
+            if any(changes.counts.values()):
+                raise JournalError(
+                    f"Another plan was entered into the journal {self.label} at the same time. "
+                    "Nothing was sent."
+                )
+        # Not together with the rest: that may be repeated, and must find the plan then.
+        message = Message()
+        message.add(statements.forget, plan)
+        await self.writer.query(message)
+
+    async def _plan_entered(self, table: Table) -> str | None:
+        return await self.job(_plan_of(table))
+
+    async def job(self, name: str) -> str | None:
+        """Return what is written of the kind of job."""
+        message = Message()
+        message.add(f"SELECT value FROM {self.statements.name('job')} WHERE name = %s", name)
+        (rows,) = await self.writer.query(message)
+        return str(rows[0]["value"]) if rows else None
+
+    async def admit(self, table: Table, entry: Entry) -> Entry:
+        """Take one entry into the plan and return what is there."""
+        message = Message()
+        wish = [self._sliced(table, entry)]
+        message.add(self.statements.plan(table).enter_one, json.dumps(wish))
+        message.add(self.statements.look_up(table), json.dumps(wish))
+        (rows,) = await self.writer.query(message)
+        return rows[0] if rows else {}
+
+    async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order."""
+        message = Message()
+        named = [dict(zip(table.key, key, strict=True)) for key in keys]
+        message.add(self.statements.look_up(table), json.dumps(named))
+        (rows,) = await self.writer.query(message)
+        found = {table.key_of(row): row for row in rows}
+        return [found.get(tuple(key), {}) for key in keys]
+
+    async def read(
+        self,
+        table: Table,
+        *,
+        states: frozenset[JournalState] | None = None,
+        slice_: int | None = None,
+    ) -> list[Entry]:
+        """Return all entries, or those of the plan in these states, and of one slice."""
+        condition = "WHERE true" if states is None else self.statements.in_states(states)
+        message = Message()
+        if slice_ is None:
+            message.add(self.statements.select(table, condition))
+        else:
+            message.add(self.statements.select(table, f"{condition} AND old.slice = %s"), slice_)
+        (rows,) = await self.writer.query(message)
+        return rows
+
+    async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Add the entries whose key is not there yet."""
+        by_columns: dict[tuple[str, ...], list[Mapping[str, Value]]] = {}
+        for entry in entries:
+            by_columns.setdefault(tuple(entry), []).append(self._sliced(table, entry))
+        message = Message()
+        for columns, rows in by_columns.items():
+            message.add(self.statements.insert(table, columns), json.dumps(rows))
+        if by_columns:
+            await self.writer.query(message)
+
+    def write(self, changes: tuple[Change, ...], fence: Fence | None = None) -> Commit:
+        """Change entries together."""
+        request = Request(_new(), changes=changes, fence=fence)
+        self.writer.submit(request)
+        return request.done
+
+    async def claim(
+        self, claim: Claim, changes: tuple[Change, ...], fence: Fence | None = None
+    ) -> Entry | None:
+        """Win the right to send, or return the entry of the one who has it."""
+        request = Request(_new(), changes=changes, claim=claim, fence=fence, lost=[])
+        self.writer.submit(request)
+        await request.done
+        return request.lost[0] if request.lost else None
+
+    def settle(
+        self,
+        claim: Claim,
+        state: JournalState,
+        changes: tuple[Change, ...],
+        fence: Fence | None = None,
+    ) -> Commit:
+        """Write the outcome of a claimed request."""
+        request = Request(_new(), changes=changes, claim=claim, state=state, fence=fence)
+        self.writer.submit(request)
+        return request.done
+
+    def _sliced(self, table: Table, entry: Entry) -> Mapping[str, Value]:
+        if not has_slice(table):
+            return entry
+        return {**entry, "slice": slice_of(str(entry["account"]), self.slices)}
+
+
+def _new() -> Commit:
+    return asyncio.get_running_loop().create_future()
+
+
+def _plan_of(table: Table) -> str:
+    return f"plan of {table.name}"

@@ -1,0 +1,264 @@
+"""Slices of the accounts: each is held by one process at a time, which alone sends for them.
+
+A hold has an epoch, which only grows and without which nothing is written, and a lease, without
+which nothing is sent. The database's clock decides when another may take a slice; the holder
+stops earlier, on its own clock that counts the time of a suspended machine.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+
+import attrs
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.jobs.journal import (
+    INTENTS,
+    Change,
+    Claim,
+    Commit,
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    PlanChanges,
+    Table,
+)
+from invoicexpress_async.jobs.postgres.fence import Fence, FencedError
+
+if TYPE_CHECKING:
+    from invoicexpress_async.jobs.postgres.session import JournalSession
+
+Slots: TypeAlias = Mapping[str, Mapping[int, int]]
+"""Of each account: how many slots of its limit are free again in how many seconds."""
+
+# The holder stops so much earlier than another may begin.
+_CERTAIN: Final = 0.9
+
+
+@attrs.frozen(kw_only=True)
+class SliceLeft:
+    """A slice with rows that are not done.
+
+    Attributes:
+        number: Of the slice.
+        rows: How many are open.
+        due: When it is to be worked on again; None for now.
+        holder: Who holds it now, such as "process 4711 on host"; None when nobody does.
+        since: Since when.
+        until: When the holder's lease ends, unless it is renewed.
+    """
+
+    number: int
+    rows: int
+    due: dt.datetime | None
+    holder: str | None
+    since: dt.datetime | None
+    until: dt.datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class Recently:
+    """What the last holder had sent when it let a slice go.
+
+    Attributes:
+        slots: Of each account: how many slots of its limit are free again in how many seconds.
+        seconds_ago: When that was.
+    """
+
+    slots: Slots = attrs.field(factory=dict[str, Mapping[int, int]])
+    seconds_ago: float = 0.0
+
+
+@attrs.define(eq=False, kw_only=True)
+class HeldSlice:
+    """The journal of the accounts of one slice, while this process holds it.
+
+    It is what a job is given as its journal. Nothing is written with it, and nothing is sent,
+    once another process has taken the slice over, or may have.
+
+    Attributes:
+        number: Of the slice.
+        epoch: Of this hold.
+        recently: What the last holder had sent.
+    """
+
+    number: int
+    epoch: int
+    recently: Recently
+    _session: "JournalSession" = attrs.field(alias="session")
+    _clock: Clock = attrs.field(alias="clock")
+    _until: float = attrs.field(alias="until")
+    _used: Slots = attrs.field(factory=dict[str, Mapping[int, int]], init=False)
+    _known: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
+
+    @property
+    def label(self) -> str:
+        """Its name, for people."""
+        return f"{self._session.label}, slice {self.number}"
+
+    @property
+    def fence(self) -> Fence:
+        """What each write brings with it."""
+        return Fence(self.number, self.epoch)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it certainly is still held."""
+        return self._clock.uptime() < self._until
+
+    def check_right(self) -> None:
+        """Refuse to send when another process may have taken the slice over.
+
+        Raises:
+            FencedError: it may have.
+        """
+        if not self.is_held:
+            raise FencedError(
+                f"Slice {self.number} may be another process's by now: nothing was sent."
+            )
+
+    def extend(self, until: float) -> None:
+        """Hold it longer, on the clock that counts a suspended machine's time."""
+        self._until = max(self._until, until)
+
+    def lose(self) -> None:
+        """Send nothing for it from now on."""
+        self._until = float("-inf")
+
+    def note_used(self, slots: Slots) -> None:
+        """Keep what is in use of the accounts' limits for the next holder, at the release."""
+        self._used = slots
+
+    @property
+    def used(self) -> Slots:
+        """What the next holder is to know."""
+        return self._used
+
+    async def open_entries(self, table: Table, states: frozenset[JournalState]) -> list[Entry]:
+        """Return the entries of the plan in some states, and keep them for `admit`."""
+        entries = await self._session.read(table, states=states, slice_=self.number)
+        self._known = {table.key_of(entry): entry for entry in entries}
+        return entries
+
+    async def job(self, name: str) -> str | None:
+        """Return what is written of the kind of job."""
+        return await self._session.job(name)
+
+    async def prepare(self, table: Table) -> None:
+        """Make the table, or add the columns that it lacks."""
+        await self._session.prepare(table)
+
+    async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
+        """Write what kind of job this is, if that is not written yet; return what is written."""
+        return await self._session.bind(name, value, unless_used=unless_used)
+
+    async def begin_plan(self, table: Table) -> None:
+        """Refuse: a plan is of the whole journal."""
+        self._refuse_plan(table)
+
+    async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Refuse: a plan is of the whole journal."""
+        del entries
+        self._refuse_plan(table)
+
+    async def compare_plan(self, table: Table) -> PlanChanges:
+        """Refuse: a plan is of the whole journal."""
+        self._refuse_plan(table)
+
+    async def enter_plan(self, table: Table) -> None:
+        """Refuse: a plan is of the whole journal."""
+        self._refuse_plan(table)
+
+    def _refuse_plan(self, table: Table) -> NoReturn:
+        raise JournalError(f"A slice has no plan of {table.name}: enter it into the journal.")
+
+    async def admit(self, table: Table, entry: Entry) -> Entry:
+        """Return what is there of an entry of the plan; nothing is added.
+
+        Raises:
+            JournalError: it is not there.
+        """
+        key = table.key_of(entry)
+        known = self._known.pop(key, None)
+        if known is None:
+            (known,) = await self._session.look_up(table, [key])
+        if not known:
+            raise JournalError(f"The plan has no entry {', '.join(key)}.")
+        return known
+
+    async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; every one must be there."""
+        return await self._session.look_up(table, keys)
+
+    async def read(
+        self, table: Table, *, states: frozenset[JournalState] | None = None
+    ) -> list[Entry]:
+        """Return all entries, or those of the plan in these states, of all slices."""
+        return await self._session.read(table, states=states)
+
+    async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
+        """Add the entries whose key is not there yet."""
+        await self._session.insert(table, entries)
+
+    def write(self, *changes: Change) -> Commit:
+        """Change entries together, while the slice is held."""
+        return self._session.write(changes, self.fence)
+
+    async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
+        """Win the right to send, while the slice is held."""
+        return await self._session.claim(claim, changes, self.fence)
+
+    def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
+        """Write the outcome of a claimed request, while the slice is held."""
+        return self._session.settle(claim, state, changes, self.fence)
+
+    def observe(self, key: Key) -> Commit:
+        """Write that what an intent requested was seen to exist, while the slice is held."""
+        done = Change(INTENTS, key, {"state": JournalState.DONE})
+        return self._session.write((done,), self.fence)
+
+
+def slice_of(account: str, slices: int) -> int:
+    """Return the slice of an account: the same in every version of Python and of PostgreSQL."""
+    digest = hashlib.sha256(account.encode()).digest()
+    return int.from_bytes(digest[:4], "big") % slices
+
+
+def certain_until(asked_at: float, lease_seconds: float) -> float:
+    """Return until when a lease is certainly not over, if it was requested then."""
+    return asked_at + _CERTAIN * lease_seconds
+
+
+def dump_slots(slots: Slots) -> str:
+    """Return slots as text."""
+    return json.dumps({name: [*one.items()] for name, one in slots.items()})
+
+
+def load_slots(text: str | None) -> Slots:
+    """Read what `dump_slots` wrote."""
+    found: Mapping[str, Sequence[tuple[int, int]]] = json.loads(text) if text else {}
+    return {name: dict(one) for name, one in found.items()}
+
+
+def slices_left_of(rows: Sequence[Entry]) -> list[SliceLeft]:
+    """Return the slices that a statement has found."""
+    return [
+        SliceLeft(
+            number=int(one["slice"] or 0),
+            rows=int(one["count"] or 0),
+            due=_time(one["due"]),
+            holder=None if one["holder"] is None else str(one["holder"]),
+            since=_time(one["since"]),
+            until=_time(one["until"]),
+        )
+        for one in rows
+    ]
+
+
+def _time(seconds: object) -> dt.datetime | None:
+    if not isinstance(seconds, float):
+        return None
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC)

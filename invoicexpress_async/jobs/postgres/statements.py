@@ -1,0 +1,329 @@
+"""The SQL of the tables of a journal, made from what their packages say of them.
+
+Each statement is idempotent: one whose answer was lost is sent again. Many entries are one
+statement; they come as one JSON array of objects.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.jobs.journal import (
+    CLAIMABLE,
+    INTENTS,
+    UNRESOLVED,
+    Column,
+    JournalState,
+    Table,
+)
+
+_KINDS: Final = {str: "text", int: "bigint", float: "double precision"}
+# The database's clock, for all processes alike.
+NOW: Final = "extract(epoch FROM clock_timestamp())::double precision"
+CLAIM_COLUMNS: Final = ("kind", "account", "subject", "token", "replaced", "intent", "claimed_at")
+# What a change brings with it beside its columns: of the entry, of its claim, of its slice.
+_GUARDS: Final = (
+    ("if_token", "text"), ("c_kind", "text"), ("c_account", "text"), ("c_subject", "text"),
+    ("c_token", "text"), ("c_state", "text"), ("f_slice", "integer"), ("f_epoch", "bigint"),
+)  # fmt: skip
+
+
+def states_text(states: frozenset[JournalState]) -> str:
+    """Return states as a list of SQL."""
+    return ", ".join(f"'{state.value}'" for state in sorted(states))
+
+
+def has_slice(table: Table) -> bool:
+    """Whether its entries are divided among workers: what is planned for an account is."""
+    return bool(table.wish) and "account" in table.key
+
+
+def _is_held(entry: str) -> str:
+    # The row of the slice is locked by the first statement of the transaction.
+    return f"({entry}.f_epoch IS NULL OR EXISTS (SELECT FROM {{slices}} AS s WHERE s.slice = {entry}.f_slice AND s.epoch = {entry}.f_epoch))"  # noqa: E501  # one condition
+
+
+@attrs.frozen
+class Statements:
+    """The statements on the tables of one schema."""
+
+    schema: str
+
+    def name(self, table: str) -> str:
+        """Return the full name of a table: `search_path` is state of a session."""
+        return f'"{self.schema}"."{table}"'
+
+    def create(self, table: Table) -> str:
+        """Return what makes a table."""
+        columns = [_definition(column) for column in table.all_columns]
+        if has_slice(table):
+            columns.append("slice integer NOT NULL")
+        key = ", ".join(table.key)
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.name(table.name)} ({', '.join(columns)}, "
+            f"PRIMARY KEY ({key})) WITH (fillfactor = 70)"
+        )
+
+    def create_index(self, table: Table) -> str:
+        """Return what makes the index of the entries that are open, by slice."""
+        return (
+            f"CREATE INDEX IF NOT EXISTS {table.name}_open ON {self.name(table.name)} (slice) "
+            "WHERE state NOT IN ('done', 'refused')"
+        )
+
+    def create_plan(self, table: Table) -> str:
+        """Return what makes the table of the plans that are being compared."""
+        columns = "".join(f", {one.name} {_KINDS[one.kind]}" for one in table.wish)
+        keys = "".join(f", {name} {_TEXT}" for name in table.key)
+        slice_ = ", slice integer NOT NULL" if has_slice(table) else ""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.name(_plan_name(table))} (plan text NOT NULL{keys}"
+            f"{columns}{slice_}, begun_at double precision NOT NULL DEFAULT {NOW}, "
+            f"PRIMARY KEY (plan, {', '.join(table.key)}))"
+        )
+
+    def add_column(self, table: Table, column: Column) -> str:
+        """Return what adds a column that an older journal lacks."""
+        return f"ALTER TABLE {self.name(table.name)} ADD COLUMN IF NOT EXISTS {_definition(column)}"
+
+    def select(self, table: Table, condition: str = "") -> str:
+        """Return what reads entries."""
+        columns = ", ".join(f"old.{column.name}" for column in table.all_columns)
+        return f"SELECT {columns} FROM {self.name(table.name)} AS old {condition}"
+
+    def in_states(self, states: frozenset[JournalState]) -> str:
+        """Return the condition for the entries of the plan in some states."""
+        return f"WHERE old.is_in_plan <> 0 AND old.state IN ({states_text(states)})"
+
+    def look_up(self, table: Table) -> str:
+        """Return what reads entries by their keys."""
+        return self.select(table, f"JOIN {_records(_keys(table))} AS new USING ({_names(table)})")
+
+    def slices_left(self, table: Table, states: frozenset[JournalState]) -> str:
+        """Return what reads the slices that have entries in some states."""
+        times = ", ".join(
+            f"extract(epoch FROM {one})::double precision AS {one}"
+            for one in ("due", "since", "until")
+        )
+        return (
+            f"SELECT s.slice, open.count, holder, {times} FROM {self.name('slices')} AS s JOIN "
+            f"(SELECT slice, count(*) FROM {self.name(table.name)} AS old "
+            f"{self.in_states(states)} GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
+        )
+
+    def lock_slices(self) -> str:
+        """Return what reads slices that are held, and keeps others from taking them over."""
+        records = "json_to_recordset(%s::json) AS new(slice integer, epoch bigint)"
+        return (
+            f"SELECT old.slice, old.epoch FROM {self.name('slices')} AS old JOIN {records} "
+            "USING (slice, epoch) ORDER BY old.slice FOR SHARE OF old"
+        )
+
+    def claim(self) -> str:
+        """Return what wins claims: an entry that is free, or that each claim replaces.
+
+        One that is there already as it is to be written is a claim whose answer was lost.
+        """
+        fields = [*((one, "text") for one in CLAIM_COLUMNS), *_GUARDS[-2:]]
+        columns = ", ".join(CLAIM_COLUMNS)
+        changes = ", ".join(f"{one} = excluded.{one}" for one in CLAIM_COLUMNS[3:])
+        return (
+            f"INSERT INTO {self.name('intents')} AS old ({columns}, state, updated_at) "
+            f"SELECT {', '.join(f'new.{one}' for one in CLAIM_COLUMNS)}, 'intent', {NOW} "
+            f"FROM {_records(fields)} AS new WHERE {self._held('new')} "
+            f"ORDER BY kind, account, subject ON CONFLICT (kind, account, subject) DO UPDATE "
+            f"SET {changes}, state = 'intent', updated_at = excluded.updated_at "
+            f"WHERE old.state IN ({states_text(CLAIMABLE)}) OR old.token = excluded.replaced "
+            "OR (old.token = excluded.token AND old.state = 'intent')"
+        )
+
+    def update(self, table: Table, columns: Sequence[str]) -> str:
+        """Return what changes columns of entries, each if its token and its claim allow it."""
+        return self._update(table, tuple(columns))
+
+    def _update(self, table: Table, columns: tuple[str, ...]) -> str:
+        kinds = {column.name: _KINDS[column.kind] for column in table.all_columns}
+        fields = [*_keys(table), *((f"n_{one}", kinds[one]) for one in columns), *_GUARDS]
+        changes = "".join(f"{one} = new.n_{one}, " for one in columns)
+        conditions = [f"old.{name} = new.{name}" for name in table.key]
+        if "token" in kinds:
+            conditions.append("(new.if_token IS NULL OR old.token = new.if_token)")
+        if "state" in columns:
+            # What is done stays done, whatever a process that was frozen still writes.
+            conditions.append("(old.state IS DISTINCT FROM 'done' OR new.n_state = 'done')")
+        claim = " AND ".join(f"c.{one} = new.c_{one}" for one in (*INTENTS.key, "token"))
+        conditions.append(
+            f"(new.c_token IS NULL OR EXISTS (SELECT FROM {self.name('intents')} AS c "
+            f"WHERE {claim} AND (new.c_state IS NULL OR c.state = new.c_state)))"
+        )
+        conditions.append(self._held("new"))
+        return (
+            f"UPDATE {self.name(table.name)} AS old SET {changes}updated_at = {NOW} "
+            f"FROM {_records(fields)} AS new WHERE {' AND '.join(conditions)}"
+        )
+
+    def insert(self, table: Table, columns: Sequence[str]) -> str:
+        """Return what adds entries whose key is new."""
+        kinds = {column.name: _KINDS[column.kind] for column in table.all_columns}
+        fields = [(one, kinds[one]) for one in columns]
+        slice_ = has_slice(table)
+        if slice_:
+            fields.append(("slice", "integer"))
+        names = ", ".join(one for one, _ in fields)
+        return (
+            f"INSERT INTO {self.name(table.name)} ({names}, updated_at) "
+            f"SELECT {names}, {NOW} FROM {_records(fields)} AS new ON CONFLICT DO NOTHING"
+        )
+
+    def _held(self, entry: str) -> str:
+        return _is_held(entry).format(slices=self.name("slices"))
+
+    def plan(self, table: Table) -> "PlanStatements":
+        """Return the statements of a plan of this table."""
+        return _plan(self, table)
+
+
+_TEXT: Final = 'text COLLATE "C" NOT NULL'
+
+
+def _definition(column: Column) -> str:
+    rest = {"is_in_plan": " NOT NULL DEFAULT 1", "sends": " NOT NULL DEFAULT 0"}
+    kind = _KINDS[column.kind]
+    if column.kind is str:
+        kind += ' COLLATE "C"'
+    return f"{column.name} {kind}{rest.get(column.name, '')}"
+
+
+def _keys(table: Table) -> list[tuple[str, str]]:
+    return [(name, "text") for name in table.key]
+
+
+def _names(table: Table) -> str:
+    return ", ".join(table.key)
+
+
+def _records(fields: Sequence[tuple[str, str]]) -> str:
+    columns = ", ".join(f"{name} {kind}" for name, kind in fields)
+    return f"(SELECT * FROM json_to_recordset(%s::json) AS given({columns}))"
+
+
+def _plan_name(table: Table) -> str:
+    return f"{table.name}_plan"
+
+
+class PlanStatements:
+    """What compares a table with a plan, and takes the plan over.
+
+    A plan is in a table of its own until then: a temporary one is state of a session. Their
+    first value is the plan's id.
+    """
+
+    def __init__(self, statements: Statements, table: Table) -> None:
+        wish = [column.name for column in table.wish]
+        self._table = table
+        self._old = statements.name(table.name)
+        self._new = statements.name(_plan_name(table))
+        self._key = _names(table)
+        self._columns = (*table.key, *wish, *(("slice",) if has_slice(table) else ()))
+        self._is_other = (
+            " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in wish) or "false"
+        )
+        self._is_same = (
+            " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in wish)
+            or "true"
+        )  # one condition
+        self._set_wish = "".join(f", {name} = excluded.{name}" for name in wish)
+
+    @property
+    def add(self) -> str:
+        """What notes entries of the plan; of two with one key, the last."""
+        kinds = {column.name: _KINDS[column.kind] for column in self._table.all_columns}
+        fields = [(one, kinds.get(one, "integer")) for one in self._columns]
+        names = ", ".join(self._columns)
+        changes = ", ".join(
+            f"{one} = excluded.{one}" for one in self._columns if one not in self._table.key
+        )
+        return (
+            f"INSERT INTO {self._new} (plan, {names}) SELECT %s, {names} FROM {_records(fields)} "
+            f"AS new ON CONFLICT (plan, {self._key}) DO "
+            + (f"UPDATE SET {changes}" if changes else "NOTHING")
+        )
+
+    @property
+    def is_used(self) -> str:
+        """What says whether the table has entries."""
+        return f"SELECT EXISTS (SELECT FROM {self._old})"
+
+    def changes(self, kind: str) -> str:
+        """Return what finds the differences of a kind: the key and the state of each."""
+        mine = f"(SELECT * FROM {self._new} WHERE plan = %s) AS new"
+        old = f"{self._old} AS old"
+        if kind == "added":
+            return (
+                f"SELECT {self._key}, NULL AS state FROM {mine} LEFT JOIN {old} USING ({self._key})"
+                " WHERE old.state IS NULL OR old.is_in_plan = 0"
+            )
+        if kind == "removed":
+            return (
+                f"SELECT {self._key}, old.state FROM {old} LEFT JOIN {mine} USING ({self._key}) "
+                "WHERE new.plan IS NULL AND old.is_in_plan <> 0"
+            )
+        return (
+            f"SELECT {self._key}, old.state FROM {old} JOIN {mine} USING ({self._key}) "
+            f"WHERE ({self._is_other}) AND old.is_in_plan <> 0"
+        )
+
+    @property
+    def lost(self) -> str:
+        """What finds entries that are unresolved and not in the plan."""
+        return (
+            f"SELECT * FROM ({self.changes('removed')}) AS removed "
+            f"WHERE state IN ({states_text(UNRESOLVED)}) LIMIT 3"
+        )
+
+    def enter(self, condition: str) -> str:
+        """Return what enters all of the plan, under a condition."""
+        columns = ", ".join(self._columns)
+        return self._enter(
+            f"SELECT {columns}, 'planned', {NOW} FROM {self._new} WHERE plan = %s AND {condition} "
+            f"ORDER BY {self._key}"
+        )
+
+    @property
+    def enter_one(self) -> str:
+        """What enters one entry, a JSON array of one object."""
+        kinds = {column.name: _KINDS[column.kind] for column in self._table.all_columns}
+        fields = [(one, kinds.get(one, "integer")) for one in self._columns]
+        columns = ", ".join(self._columns)
+        return self._enter(f"SELECT {columns}, 'planned', {NOW} FROM {_records(fields)} AS new")
+
+    def leave(self, condition: str) -> str:
+        """Return what takes the missing entries out of the plan, under a condition."""
+        same = " AND ".join(f"new.{name} = old.{name}" for name in self._table.key)
+        return (
+            f"UPDATE {self._old} AS old SET is_in_plan = 0 WHERE old.is_in_plan <> 0 AND NOT EXISTS "  # noqa: E501  # one condition
+            f"(SELECT FROM {self._new} AS new WHERE new.plan = %s AND {same}) AND {condition}"
+        )
+
+    @property
+    def forget(self) -> str:
+        """What drops a plan that was entered, and those that nobody came back for in a day."""
+        return f"DELETE FROM {self._new} WHERE plan = %s OR begun_at < {NOW} - 86400"
+
+    def _enter(self, source: str) -> str:
+        unresolved = states_text(UNRESOLVED)
+        # What is done for one wish is not done for another.
+        return (
+            f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501
+            f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_wish}, state = CASE "
+            f"WHEN (old.is_in_plan <> 0 AND {self._is_same}) OR old.state IN ({unresolved}) "
+            "THEN old.state ELSE 'planned' END "
+            f"WHERE old.is_in_plan = 0 OR NOT ({self._is_same})"
+        )
+
+
+@functools.cache
+def _plan(statements: Statements, table: Table) -> PlanStatements:
+    return PlanStatements(statements, table)

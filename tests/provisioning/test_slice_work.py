@@ -1,0 +1,199 @@
+"""Slices of a shared journal: one speaker for each account, and what its successor knows."""
+
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+from conftest import API_KEY, account_of
+from fakes import FakeClock
+from postgres_server import PostgresServer
+
+from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
+from invoicexpress_async.call.realm import Process
+from invoicexpress_async.jobs.postgres.slices import slice_of
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.provisioning import (
+    FencedError,
+    HeldSlice,
+    Plan,
+    PlanRow,
+    PostgresJournal,
+    RowOutcome,
+    RowState,
+    RunSettings,
+    slices_left,
+    work_slice,
+)
+from invoicexpress_async.provisioning.job import sync_plan
+from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.sandbox import FaultServer
+
+NAMES = tuple(f"a{number}" for number in range(12))
+QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2))
+SLICES = 2
+
+
+async def keys(_: str) -> str:
+    return API_KEY
+
+
+@pytest.fixture
+async def on() -> AsyncIterator[FaultServer]:
+    async with FaultServer(
+        accounts=[account_of(one) for one in NAMES], is_name_check_atomic=False
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+async def manager(on: FaultServer) -> AsyncIterator[SessionManager]:
+    async with SessionManager(base_url=on.base_url, retry=QUICK) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def journal(postgres: PostgresServer) -> AsyncIterator[PostgresJournal]:
+    async with postgres.journal(slices=SLICES, window_seconds=0.01) as opened:
+        await enter(opened)
+        yield opened
+
+
+async def enter(journal: PostgresJournal, names: tuple[str, ...] = NAMES) -> None:
+    rows = [PlanRow(account=name, api_key=keys, serie="2027") for name in names]
+    settings = RunSettings(accept_changes=True)
+    await sync_plan(RowJournal(journal), Plan(rows=rows), settings, stop=RunStop())
+
+
+def of(held: HeldSlice) -> list[str]:
+    return [name for name in NAMES if slice_of(name, SLICES) == held.number]
+
+
+def posts(on: FaultServer) -> dict[str, int]:
+    return {name: on.oracle.posts(name) for name in NAMES if on.oracle.posts(name)}
+
+
+async def test_the_rows_of_a_slice_are_done_and_those_of_no_other(
+    on: FaultServer, manager: SessionManager, journal: PostgresJournal
+) -> None:
+    held = await journal.take(1)
+    report = await work_slice(manager, held, keys)
+    await journal.release(held, due_seconds=report.due_seconds)
+
+    assert posts(on) == dict.fromkeys(of(held), 1)
+    assert report.counts[RowState.DONE] == sum(report.counts.values()) == len(of(held))
+    assert (report.left, report.due_seconds, report.is_fenced, report.problem) == (
+        0, None, False, None,
+    )  # fmt: skip
+    left = await slices_left(journal)
+    assert [(one.number, one.rows) for one in left] == [(0, len(NAMES) - len(of(held)))]
+
+
+async def test_a_slice_has_one_holder_and_an_epoch_that_grows(journal: PostgresJournal) -> None:
+    first = await journal.take(0)
+
+    assert await journal.try_take(0) is None
+    assert first.is_held
+    await journal.release(first)
+    second = await journal.take(0)
+
+    assert not first.is_held
+    assert second.epoch == first.epoch + 1
+
+
+async def test_a_slice_that_was_taken_over_writes_nothing_and_sends_nothing(
+    on: FaultServer, manager: SessionManager, journal: PostgresJournal, postgres: PostgresServer
+) -> None:
+    held = await journal.take(0)
+    postgres.ask("UPDATE slices SET epoch = epoch + 1", schema=journal.schema)
+
+    report = await work_slice(manager, held, keys)
+
+    assert isinstance(report.problem, FencedError)
+    assert report.is_fenced
+    assert posts(on) == {}
+    states = postgres.ask("SELECT DISTINCT state FROM rows", schema=journal.schema)
+    assert states == [("planned",)]
+    assert postgres.ask("SELECT * FROM intents", schema=journal.schema) == []
+
+
+async def test_nothing_at_all_is_sent_once_the_lease_has_run_out(
+    on: FaultServer, manager: SessionManager, journal: PostgresJournal
+) -> None:
+    held = await journal.take(0)
+    held.lose()
+
+    report = await work_slice(manager, held, keys)
+
+    assert isinstance(report.problem, FencedError)
+    assert on.requests == []
+
+
+async def test_a_row_without_a_key_is_tried_later_and_the_others_are_done(
+    on: FaultServer, journal: PostgresJournal, clock: FakeClock
+) -> None:
+    held = await journal.take(0)
+    poor = of(held)[0]
+
+    async def some_keys(account: str) -> str:
+        if account == poor:
+            raise LookupError(account)
+        return API_KEY
+
+    async with SessionManager(base_url=on.base_url, clock=clock) as manager:
+        report = await work_slice(manager, held, some_keys)
+
+    assert report.left == 1
+    assert report.due_seconds is not None
+    assert report.due_seconds > 60
+    assert set(posts(on)) == {*of(held)} - {poor}
+
+
+async def test_no_window_sees_more_than_the_limit_when_a_slice_changes_hands(
+    journal: PostgresJournal, clock: FakeClock
+) -> None:
+    limit = RateLimit(20, per_seconds=60)
+    name = next(one for one in NAMES if slice_of(one, SLICES) == 0)
+    series = tuple(f"20{number}" for number in range(27, 47))
+    rows = [PlanRow(account=name, api_key=keys, serie=serie) for serie in series]
+    await sync_plan(
+        RowJournal(journal), Plan(rows=rows), RunSettings(accept_changes=True), stop=RunStop()
+    )
+    # Both managers and the server have one clock; each manager is a process of its own.
+    async with FaultServer(
+        accounts=[account_of(name)], clock=clock.now, sleep=clock.sleep, requests_per_minute=None
+    ) as server:
+        for _ in range(3):
+            stop = RunStop()
+            async with SessionManager(
+                base_url=server.base_url, clock=clock, rate_limit=limit, process=Process()
+            ) as manager:
+                held = await journal.take(0)
+                report = await work_slice(
+                    manager,
+                    held,
+                    keys,
+                    concurrency=4,
+                    stop=stop,
+                    on_outcome=Countdown(7, stop).count,
+                )
+                await journal.release(held, due_seconds=None)
+                clock.advance(5.0)  # in mid-minute
+            assert report.problem is None
+        times = [one.received_at for one in server.requests]
+
+    assert len(times) >= 40
+    assert max(sum(start <= one < start + 60 for one in times) for start in times) <= 20
+    assert {server.oracle.posts(name, serie) for serie in series} == {1}
+
+
+@attrs.define
+class Countdown:
+    """Stops a run after so many outcomes."""
+
+    left: int
+    stop: RunStop
+
+    def count(self, _: RowOutcome) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.stop.request()
