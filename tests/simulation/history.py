@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import random
@@ -172,7 +173,11 @@ def run_history(seed: int) -> History:
     """Run one history from its seed to its end."""
     with tempfile.TemporaryDirectory(dir=_folder(), prefix="simulation-") as folder:
         world = World(seed, Path(folder))
-        with simulated(world.loop, random.Random(f"sources {seed}")), _logged(world.oracle):
+        with (
+            simulated(world.loop, random.Random(f"sources {seed}")),
+            _logged(world.oracle),
+            _no_finalizers(),
+        ):
             _run(world)
         world.oracle.close()
         world.programs.disk.close()
@@ -197,6 +202,16 @@ def _run(world: World) -> None:
     except (StuckError, InvoiceXpressError) as error:
         world.oracle.complain(str(error))
     loop.end(steps=_MOST_STEPS)
+
+
+@contextlib.contextmanager
+def _no_finalizers() -> Generator[None]:
+    """Collect no garbage: what a finalizer does would come at a moment that no seed decides."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager
