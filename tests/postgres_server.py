@@ -94,6 +94,24 @@ class PostgresServer:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def database(self) -> str:
+        """Make a database, and return its URL: for who cannot name a schema."""
+        name = new_schema()
+        self.ask(f"CREATE DATABASE {name}")
+        return f"postgresql://ix@/{name}?host={self.folder}"
+
+    def dump(self, url: str) -> str:
+        """Return all that a database holds, and all that the server has logged, as text."""
+        found = [self.log.read_text(errors="replace")]
+        with psycopg.connect(url, autocommit=True) as connection:
+            tables = connection.execute(
+                "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables "
+                "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+            for (table,) in tables:
+                found += map(str, connection.execute(f"TABLE {table}".encode()).fetchall())
+        return "\n".join(found)
+
     def start(self) -> None:
         settings = [part for pair in _SETTINGS.items() for part in ("-c", "=".join(pair))]
         with self.log.open("ab") as log:

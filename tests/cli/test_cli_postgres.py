@@ -1,0 +1,140 @@
+"""Jobs whose journal is in a database: the same commands, and a plan that is left to workers."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import test_cli
+from postgres_server import PostgresServer
+from test_cli import KEY, Run, accounts_file
+from test_cli_onboard import Place, states
+
+from invoicexpress_async import SessionManager
+from invoicexpress_async.provisioning import PostgresJournal, slices_left, work_slice
+from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
+
+bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
+COUNT = 6
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> str:
+    return postgres.database()
+
+
+@pytest.fixture
+async def partner() -> AsyncIterator[FaultServer]:
+    account = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
+    async with FaultServer(accounts=[account]) as server:
+        yield server
+
+
+async def key_of(_: str) -> str:
+    return KEY
+
+
+async def test_a_job_in_a_database_is_done_once_and_its_status_read(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str, postgres: PostgresServer
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, COUNT)
+    line = ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    first = await run(*line, "--journal", url)
+    requests = len(sandbox.requests)
+    looked = await run(*line, "--journal", url, "--dry-run", "--json")
+    again = await run(*line, "--journal", url)
+    told = await run("status", url, "--json")
+    shown = await run("status", url)
+
+    assert (first.code, looked.code, again.code, told.code, shown.code) == (0, 0, 0, 0, 0)
+    assert len(sandbox.requests) == requests
+    assert json.loads(looked.out.splitlines()[-1])["journal"] == {"done": COUNT}
+    status = json.loads(told.out)
+    assert (status["counts"], status["created"], status["journal"]) == ({"done": COUNT}, COUNT, url)
+    assert "100 % done or prepared" in shown.out
+    assert KEY not in postgres.dump(url)
+
+
+async def test_a_plan_is_left_to_workers_and_its_keys_stay_here(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str, postgres: PostgresServer
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, COUNT)
+    for number in range(COUNT):
+        sandbox.add_sequence(f"account-{number}", "2026", is_default=True)
+    line = ("rollover", accounts, "--year", 2027, "--base-url", sandbox.base_url, "--default-now")
+
+    planned = await run(*line, "--journal", url, "--plan-only")
+    posts = sandbox.count("POST", "/sequences.json")
+    status = json.loads((await run("status", url, "--json")).out)
+    async with (
+        PostgresJournal(url) as journal,
+        SessionManager(base_url=sandbox.base_url) as manager,
+    ):
+        for one in await slices_left(journal):
+            held = await journal.take(one.number)
+            report = await work_slice(manager, held, key_of)
+            await journal.release(held, due_seconds=report.due_seconds)
+        left = await slices_left(journal)
+
+    assert (planned.code, posts) == (0, 0), planned
+    assert "6 rows are planned" in planned.err
+    assert (status["counts"], status["rollover_year"]) == ({"planned": COUNT}, 2027)
+    assert sum(one["rows"] for one in status["slices"]) == COUNT
+    assert left == []
+    for number in range(COUNT):
+        found = {one.serie: one.is_default for one in sandbox.sequences(f"account-{number}")}
+        assert found == {"2026": False, "2027": True}
+    assert KEY not in postgres.dump(url)
+
+
+async def test_a_plan_is_left_to_workers_in_a_database_only(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, 1)
+    line = ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    ended = await run(*line, "--journal", tmp_path / "job.db", "--plan-only")
+
+    assert ended.code == 2
+    assert "name a postgresql:// URL" in ended.err
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("postgresql://ix:canary-77@db.example/ix", id="user"),
+        pytest.param("postgres://db.example/ix?password=canary-77", id="parameter"),
+        pytest.param("postgresql://ix:canary-77@[/ix", id="malformed"),
+    ],
+)
+async def test_a_password_in_a_url_is_refused_and_not_repeated(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, 1)
+    line = ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url)
+
+    ends = [await run(*line, "--journal", url), await run("status", url)]
+
+    for one in ends:
+        assert one.code == 2
+        assert "canary" not in one.out + one.err
+    assert sandbox.requests == []
+
+
+async def test_companies_are_onboarded_once_with_no_secret_in_the_database(
+    run: Run, partner: FaultServer, tmp_path: Path, url: str, postgres: PostgresServer
+) -> None:
+    place = Place(partner, tmp_path)
+    place.write(COUNT)
+
+    first = await run(*place.arguments("--json", journal=url), **place.variables)
+    requests = len(partner.requests)
+    again = await run(*place.arguments("--json", journal=url), **place.variables)
+
+    assert (first.code, again.code) == (0, 0), first
+    assert set(states(first).values()) == set(states(again).values()) == {"end done"}
+    assert (len(partner.requests), partner.oracle.accounts.posts()) == (requests, COUNT)
+    assert len(place.delivered()) == COUNT
+    dump = postgres.dump(url)
+    assert [secret for secret in place.secrets() if secret in dump] == []
