@@ -33,7 +33,12 @@ from invoicexpress_async.provisioning.rollover import (
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import enter_plan, iter_outcomes, provision
-from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
+from invoicexpress_async.provisioning.slice_work import (
+    SliceReport,
+    slices_left,
+    work_free_slice,
+    work_slice,
+)
 from invoicexpress_async.provisioning.worker import run_worker
 
 __all__ = [
@@ -81,5 +86,6 @@ __all__ = [
     "rollover",
     "run_worker",
     "slices_left",
+    "work_free_slice",
     "work_slice",
 ]

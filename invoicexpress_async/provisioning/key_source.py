@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -100,6 +100,6 @@ def _imported(module: str, name: str) -> AccountKeys:
         problem = str(error)
     else:
         if callable(found):
-            return found
+            return cast("AccountKeys", found)
         problem = f"it has no callable {name!r}"
     raise ConfigurationError(f"The keys of {module}:{name} cannot be had: {problem}.")

@@ -1,5 +1,6 @@
 """The one unit of work that any engine calls: what is open in one slice of a shared journal."""
 
+import contextlib
 import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -114,6 +115,58 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
     return await work.run()
 
 
+async def work_free_slice(  # noqa: PLR0913  # keyword-only options
+    manager: SessionManager,
+    journal: PostgresJournal,
+    number: int,
+    keys: AccountKeys,
+    *,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+    concurrency: int = _DEFAULT_CONCURRENCY,
+    stop: RunStop | None = None,
+) -> SliceReport | None:
+    """Take a slice, `work_slice` it and release it: what a task of any queue does.
+
+    It may be called twice for one slice, or too late, or be killed: the journal decides who
+    works on a slice.
+
+    Args:
+        manager: Whose connections and limits are used; without a journal of its own.
+        journal: Open.
+        number: Of the slice, as of `slices_left`.
+        keys: As of `work_slice`, like all others.
+        settings: What the run may do.
+        concurrency: How many rows are in flight at a time.
+        stop: Ends the work early.
+
+    Returns:
+        How it ended; None when another process holds the slice or may still send for it.
+
+    Raises:
+        ConfigurationError: an argument that cannot be right.
+        JournalError: the database cannot be reached, before anything was sent.
+    """
+    held = await journal.try_take(number)
+    if held is None:
+        return None
+    due_seconds: float | None = None
+    try:
+        report = await work_slice(
+            manager,
+            held,
+            keys,
+            settings=settings,
+            concurrency=concurrency,
+            stop=stop,
+        )
+        due_seconds = report.due_seconds
+    finally:
+        # Where this fails the lease ends by itself.
+        with contextlib.suppress(JournalError):
+            await journal.release(held, due_seconds=due_seconds)
+    return report
+
+
 @attrs.define(kw_only=True, eq=False)
 class _SliceWork:
     manager: SessionManager
@@ -140,7 +193,8 @@ class _SliceWork:
             left = await held.open_entries(ROWS, _OPEN)
         except JournalError as error:
             self.problem = self.problem or error.with_traceback(None)
-        held.note_used(recent.of(accounts))
+        finally:
+            held.note_used(recent.of(accounts))  # also when this is cancelled
         waiting = [entry for entry in left if _seconds_to_its_day(entry)]
         return SliceReport(
             number=held.number,

@@ -15,10 +15,14 @@ import attrs
 from invoicexpress_async.config import check_seconds, check_type
 from invoicexpress_async.jobs.journal import JournalError
 from invoicexpress_async.jobs.keys import AccountKeys
-from invoicexpress_async.jobs.postgres import HeldSlice, PostgresJournal, SliceLeft
+from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
+from invoicexpress_async.provisioning.slice_work import (
+    SliceReport,
+    slices_left,
+    work_free_slice,
+)
 from invoicexpress_async.session import SessionManager
 
 # Also how long the rows of a new plan wait, and how often an idle worker asks the database.
@@ -96,6 +100,8 @@ class _Worker:
     on_problem: Callable[[JournalError], None]
     # Of each slice that it works on: how many rows it counts for.
     _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
+    # Of slices that could not be had: when to try again, on the clock.
+    _again_at: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
     # What ends one slice alone must not stop the others.
     _stops: set[RunStop] = attrs.field(factory=set[RunStop], init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -119,53 +125,48 @@ class _Worker:
             left = await slices_left(self.journal)
             if self.until_done and not self._rows and not any(map(_is_of_now, left)):
                 return None
-            due = [one for one in left if _is_due(one) and one.number not in self._rows]
+            due = [one for one in left if _is_due(one) and self._may_try(one.number)]
             # Several workers begin with different ones.
             for one in random.sample(due, len(due)):
                 if self.stop.is_requested or not self._has_room():
                     break
-                has_taken |= await self._take(one, group)
+                self._rows[one.number] = min(one.rows, _MAX_ROWS_OF_A_SLICE)
+                group.create_task(self._work(one.number))
+                has_taken = True
         except JournalError as error:
             self.on_problem(error)
             return False
         return has_taken
 
-    async def _take(self, left: SliceLeft, group: asyncio.TaskGroup) -> bool:
-        held = await self.journal.try_take(left.number)
-        if held is None:
-            return False
-        self._rows[left.number] = min(left.rows, _MAX_ROWS_OF_A_SLICE)
-        group.create_task(self._work(held))
-        return True
-
-    async def _work(self, held: HeldSlice) -> None:
-        due_seconds: float | None = None
+    async def _work(self, number: int) -> None:
         stop = RunStop()
         self._stops.add(stop)
         self._pass_the_stop_on()
         try:
-            report = await work_slice(
+            report = await work_free_slice(
                 self.manager,
-                held,
+                self.journal,
+                number,
                 self.keys,
                 settings=self.settings,
                 concurrency=min(self.concurrency, _MAX_ROWS_OF_A_SLICE),
                 stop=stop,
             )
-            due_seconds = report.due_seconds
-            self.on_slice(report)
+            if report is None:
+                self._again_at[number] = self.manager.clock.now() + self.sweep_seconds
+            else:
+                self.on_slice(report)
+        except JournalError as error:
+            self._again_at[number] = self.manager.clock.now() + self.sweep_seconds
+            self.on_problem(error)
         finally:
-            # Also when it is cancelled: the successor need not wait for the lease to end.
-            await self._release(held, due_seconds)
             self._stops.discard(stop)
-            del self._rows[held.number]
+            del self._rows[number]
             self._changed.set()
 
-    async def _release(self, held: HeldSlice, due_seconds: float | None) -> None:
-        try:
-            await self.journal.release(held, due_seconds=due_seconds)
-        except JournalError as error:
-            self.on_problem(error)  # the lease ends by itself
+    def _may_try(self, number: int) -> bool:
+        now = self.manager.clock.now()
+        return number not in self._rows and self._again_at.get(number, now) <= now
 
     def _has_room(self) -> bool:
         return sum(self._rows.values()) < self.concurrency
