@@ -11,6 +11,7 @@ import attrs
 
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.journal import UNRESOLVED, Entry, JournalError, JournalState
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal, SliceLeft
@@ -82,6 +83,7 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
     concurrency: int = _DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> SliceReport:
     """Ensure the open rows of a slice that is held. No row's error is raised, nor the journal's.
 
@@ -97,6 +99,7 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early; one of its own, since what ends this slice asks it to stop.
         on_outcome: Called with each outcome as it comes, in the event loop; it must not raise.
+        breaker: What is known of the server as a whole, where several slices at a time share it.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -111,6 +114,7 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
         concurrency=check_concurrency(concurrency),
         stop=stop or RunStop(),
         on_outcome=on_outcome,
+        breaker=breaker or CircuitBreaker(manager.clock),
     )
     return await work.run()
 
@@ -124,6 +128,7 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
     concurrency: int = _DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> SliceReport | None:
     """Take a slice, `work_slice` it and release it: what a task of any queue does.
 
@@ -138,6 +143,7 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
         settings: What the run may do.
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early.
+        breaker: What is known of the server as a whole.
 
     Returns:
         How it ended; None when another process holds the slice or may still send for it.
@@ -158,6 +164,7 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
             settings=settings,
             concurrency=concurrency,
             stop=stop,
+            breaker=breaker,
         )
         due_seconds = report.due_seconds
     finally:
@@ -176,6 +183,7 @@ class _SliceWork:
     concurrency: int
     stop: RunStop
     on_outcome: Callable[[RowOutcome], None] | None
+    breaker: CircuitBreaker
     counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
     problem: InvoiceXpressError | None = None
 
@@ -222,6 +230,7 @@ class _SliceWork:
             on_outcome=self.on_outcome,
             keep_done=False,
             stop=self.stop,
+            breaker=self.breaker,
         )
         self.counts.update(report.counts)
         self.problem = self.problem or report.problem

@@ -17,6 +17,7 @@ from invoicexpress_async.jobs.journal import JournalError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
+from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.slice_work import (
     SliceReport,
@@ -98,6 +99,7 @@ class _Worker:
     sweep_seconds: float
     on_slice: Callable[[SliceReport], None]
     on_problem: Callable[[JournalError], None]
+    _breaker: SharedBreaker = attrs.field(init=False)
     # Of each slice that it works on: how many rows it counts for.
     _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     # Of slices that could not be had: when to try again, on the clock.
@@ -106,8 +108,23 @@ class _Worker:
     _stops: set[RunStop] = attrs.field(factory=set[RunStop], init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._breaker = SharedBreaker(
+            self.manager.clock, self.journal, may_probe=lambda: bool(self._rows)
+        )
+
     async def run(self) -> None:
         self.stop.listen(self._pass_the_stop_on)
+        # While the server fails for every account, one row of one worker tries it.
+        self._breaker.listen(self._changed.set)
+        following = asyncio.create_task(self._breaker.follow())
+        try:
+            await self._work_on()
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+
+    async def _work_on(self) -> None:
         async with asyncio.TaskGroup() as group:
             while not self.stop.is_requested:
                 while not self._has_room() and not self.stop.is_requested:
@@ -151,6 +168,7 @@ class _Worker:
                 settings=self.settings,
                 concurrency=min(self.concurrency, _MAX_ROWS_OF_A_SLICE),
                 stop=stop,
+                breaker=self._breaker,
             )
             if report is None:
                 self._again_at[number] = self.manager.clock.now() + self.sweep_seconds
@@ -169,6 +187,8 @@ class _Worker:
         return number not in self._rows and self._again_at.get(number, now) <= now
 
     def _has_room(self) -> bool:
+        if self._breaker.is_open:
+            return not self._rows  # one slice is enough to try the server with
         return sum(self._rows.values()) < self.concurrency
 
     def _pass_the_stop_on(self) -> None:
