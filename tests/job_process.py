@@ -30,11 +30,14 @@ from invoicexpress_async import (
 from invoicexpress_async.provisioning import (
     JournalError,
     Plan,
+    PostgresJournal,
     ProvisioningReport,
     RunSettings,
     RunStop,
     SqliteJournal,
     provision,
+    slices_left,
+    work_slice,
 )
 from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.rows_table import RowJournal
@@ -60,6 +63,10 @@ class Job:
     name: str = "job"
     journal_name: str = "job.db"
     is_shared: bool = False
+    url: str | None = None
+    """Of a database, for a journal there."""
+    lease_seconds: float | None = None
+    """Of a worker, which does the open rows of one slice after another until none is left."""
 
     @property
     def plan(self) -> Path:
@@ -202,21 +209,33 @@ def _run(job: Job, wall_offset: "Synchronized[float] | None") -> None:
     if wall_offset is not None:
         true_time, offset = time.time, wall_offset.get_obj()
         time.time = lambda: true_time() + offset.value
-    told = asyncio.run(_provision(job))
+    told = asyncio.run(_provision(job) if job.lease_seconds is None else _work(job))
     job.told.write_text(json.dumps(attrs.asdict(told)))
+
+
+def journal_of(job: Job) -> SqliteJournal | PostgresJournal:
+    if job.url is None:
+        return SqliteJournal(job.journal, shared=job.is_shared)
+    lease = job.lease_seconds or 60.0
+    return PostgresJournal(job.url, slices=8, lease_seconds=lease, window_seconds=0.01)
+
+
+def _manager_of(job: Job) -> SessionManager:
+    return SessionManager(
+        base_url=job.base_url,
+        retry=RetryPolicy(attempts=2, read_after_seconds=job.read_after_seconds),
+        timeouts=Timeouts(total_seconds=job.total_seconds),
+        app_name=job.name,
+    )
 
 
 async def _provision(job: Job) -> Told:
     stop, loop = RunStop(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: stop.request(drain_seconds=job.drain_seconds))
-    async with SessionManager(
-        base_url=job.base_url,
-        retry=RetryPolicy(attempts=2, read_after_seconds=job.read_after_seconds),
-        timeouts=Timeouts(total_seconds=job.total_seconds),
-    ) as manager:
+    async with _manager_of(job) as manager:
         try:
-            async with SqliteJournal(job.journal, shared=job.is_shared) as journal:
+            async with journal_of(job) as journal:
                 report = await provision(
                     manager,
                     Plan.from_csv(job.plan),
@@ -228,6 +247,27 @@ async def _provision(job: Job) -> Told:
         except InvoiceXpressError as error:
             return Told(states={}, problem=str(error), not_started=0, seconds=0.0)
     return _told(report)
+
+
+async def _work(job: Job) -> Told:
+    """Work on slices until none has a row to be worked on now, and tell the first problem."""
+    problem: str | None = None
+    async with _manager_of(job) as manager, journal_of(job) as journal:
+        assert isinstance(journal, PostgresJournal)
+        while left := [one for one in await slices_left(journal) if one.due is None]:
+            for one in left:
+                if (held := await journal.try_take(one.number)) is None:
+                    continue
+                report = await work_slice(manager, held, _key_of, concurrency=job.concurrency)
+                await journal.release(held, due_seconds=report.due_seconds)
+                if report.problem is not None:
+                    problem = problem or str(report.problem)
+            await asyncio.sleep(0.05)
+    return Told(states={}, problem=problem, not_started=0, seconds=0.0)
+
+
+async def _key_of(_: str) -> str:
+    return KEY
 
 
 def _told(report: ProvisioningReport) -> Told:

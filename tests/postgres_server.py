@@ -96,6 +96,18 @@ class PostgresServer:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def set(self, setting: str, value: str) -> None:
+        """Change a setting of the whole server, and wait until it holds."""
+        self.ask(f"ALTER SYSTEM SET {setting} = {value}")
+        self.ask("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 30
+        while self.ask(f"SHOW {setting}") != [(value,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def connect(self, url: str) -> "psycopg.Connection[tuple[Any, ...]]":
+        return psycopg.connect(url, autocommit=True)
+
     def database(self) -> str:
         """Make a database, and return its URL: for who cannot name a schema."""
         name = new_schema()

@@ -26,6 +26,9 @@ SHOWN |= {
 }
 # Of the package's own use: their types are no names of the package.
 MACHINERY = {"engine", "writer", "claiming", "claims", "recent_requests", *vars(Journal)}
+# What a held slice and its store say to each other.
+MACHINERY |= {"extend", "recently", "used", "note_used", "fence", "check_right", "open_entries"}
+MACHINERY |= {"job", "left"}
 MODULES = [invoicexpress_async, events, onboarding, otel, provisioning, sandbox, testing]
 
 

@@ -3,6 +3,7 @@
 `test_typing_surface.py` sees to it that every public name and member is in one of these files.
 """
 
+import datetime as dt
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal, assert_type
@@ -13,6 +14,7 @@ from invoicexpress_async.models.json_value import JsonValue
 
 Documents = Mapping[ix.DocumentType | str, ix.DocumentSequenceState]
 Name = ix.DocumentType | str
+Time = dt.datetime | None
 
 
 async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], None]) -> None:
@@ -256,6 +258,43 @@ async def jobs(manager: ix.SessionManager, keys: provisioning.AccountKeys) -> No
     assert_type(stop.is_requested, bool)
 
 
+async def workers(
+    manager: ix.SessionManager, plan: provisioning.Plan, keys: provisioning.AccountKeys
+) -> None:
+    async with provisioning.PostgresJournal(
+        "postgresql://ix@db.example/ix",
+        schema="invoicexpress",
+        slices=256,
+        patience_seconds=30.0,
+        lease_seconds=60.0,
+        window_seconds=60.0,
+    ) as journal:
+        assert_type(journal, provisioning.PostgresJournal)
+        assert_type((journal.schema, journal.slices, journal.label), tuple[str, int, str])
+        assert_type(
+            await provisioning.enter_plan(journal, plan), tuple[provisioning.Difference, ...]
+        )
+        left = assert_type(await provisioning.slices_left(journal), list[provisioning.SliceLeft])
+        held = assert_type(await journal.take(left[0].number), provisioning.HeldSlice)
+        assert_type(await journal.try_take(0), provisioning.HeldSlice | None)
+        report = await provisioning.work_slice(manager, held, keys, concurrency=25)
+        assert_type(report, provisioning.SliceReport)
+        assert_type(await journal.release(held, due_seconds=report.due_seconds), None)
+        assert_type((held.number, held.epoch, held.is_held), tuple[int, int, bool])
+        assert_type(held.lose(), None)
+        assert_type(await journal.hold("partner acme"), provisioning.HeldSlice)
+
+
+def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> None:
+    assert_type((one.number, one.rows), tuple[int, int])
+    assert_type((one.due, one.since, one.until), tuple[Time, Time, Time])
+    assert_type(one.holder, str | None)
+    assert_type((report.number, report.left, report.is_fenced), tuple[int, int, bool])
+    assert_type(report.due_seconds, float | None)
+    assert_type(report.counts, Mapping[provisioning.RowState, int])
+    assert_type(report.problem, ix.InvoiceXpressError | None)
+
+
 def told(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
     assert_type(progress.counts, Mapping[provisioning.RowState, int])
     assert_type(progress.total, int | None)
@@ -263,6 +302,7 @@ def told(progress: provisioning.Progress, reference: provisioning.KeyReference) 
 
 
 JOB_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
+    provisioning.FencedError,
     provisioning.JournalDifferenceError,
     provisioning.JournalError,
     provisioning.KeyUnavailableError,
@@ -302,6 +342,7 @@ ONBOARDING_ERRORS: tuple[type[ix.InvoiceXpressError], ...] = (
     onboarding.KeyNeededError,
     onboarding.NameUnknownError,
     onboarding.NotVerifiedError,
+    onboarding.SeriesWaitingError,
     onboarding.SinkError,
     onboarding.SpoolError,
 )

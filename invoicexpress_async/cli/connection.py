@@ -57,8 +57,8 @@ def is_this_machine(base_url: BaseUrl) -> bool:
     return base_url.template.startswith("http://")
 
 
-def open_manager(options: ConnectionOptions) -> SessionManager:
-    """Return a manager that is set up by the options.
+def open_manager(options: ConnectionOptions, *, journal: Journal | None = None) -> SessionManager:
+    """Return a manager that is set up by the options, with an open journal or without one.
 
     Raises:
         ConfigurationError: an option that cannot be right.
@@ -72,6 +72,7 @@ def open_manager(options: ConnectionOptions) -> SessionManager:
         base_url=base_url_of(options).template,
         timeouts=timeouts,
         proxy=options.proxy or None,
+        journal=journal,
     )
 
 

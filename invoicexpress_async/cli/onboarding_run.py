@@ -118,6 +118,7 @@ class _OnboardingRun(JobRun[CompanyView]):
             on_step=lambda company, step: self._on_step(company, step, view),
             on_outcome=lambda outcome: self._on_outcome(outcome, view),
             stop=self.interruption.stop,
+            series_by_workers=given.job.series_by_workers,
         )
         self.undelivered, self.problem = report.undelivered, report.problem
 

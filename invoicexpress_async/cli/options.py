@@ -213,6 +213,14 @@ class OnboardOptions(SelectionOptions, ReportOptions):
         bool,
         Parameter(negative=(), help="The provider's terms are accepted for each account."),
     ] = False
+    series_by_workers: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Leave the first series to the workers that share the database of --journal, "
+            "and wait for them.",
+        ),
+    ] = False
     spool: Annotated[
         Path | None,
         Parameter(

@@ -116,7 +116,7 @@ class JournalClaims:
         """Write the outcome of a request that was claimed."""
         claim = self._open.pop(key_of(intent), None)
         if claim is not None:
-            self._settle(claim, end)
+            self._settle(claim, end).add_done_callback(_report)
 
     def observe(self, intent: Intent) -> None:
         """Write that what somebody's intent requested was seen to be there."""
@@ -142,15 +142,18 @@ class JournalClaims:
             return await self._journal.claim(claim, *changes)
         except asyncio.CancelledError:
             # It may be won by now, and nothing of it is sent: it is given back, in that order.
-            self._settle(claim, ClaimEnd.NOT_SENT)
+            self._settle(claim, ClaimEnd.NOT_SENT).add_done_callback(_report)
+            raise
+        except JournalError:
+            # The same: the answer of a database may be lost for good, and the claim be there.
+            _keep_quiet(self._settle(claim, ClaimEnd.NOT_SENT))
             raise
 
-    def _settle(self, claim: Claim, end: ClaimEnd) -> None:
+    def _settle(self, claim: Claim, end: ClaimEnd) -> Commit:
         state = _STATES[end]
         if claim.replaces is not None and state is JournalState.PLANNED:
             state = JournalState.UNKNOWN  # as unknown as the one that it was to replace
-        commit = self._journal.settle(claim, state, *self._changes_of(claim, state))
-        commit.add_done_callback(_report)
+        return self._journal.settle(claim, state, *self._changes_of(claim, state))
 
     def _intent_of(self, entry: Entry) -> Intent:
         if self._converter is None:

@@ -9,6 +9,7 @@ from invoicexpress_async.onboarding.errors import (
     KeyNeededError,
     NameUnknownError,
     NotVerifiedError,
+    SeriesWaitingError,
     SinkError,
 )
 from invoicexpress_async.onboarding.report import (
@@ -41,6 +42,7 @@ __all__ = [
     "NotVerifiedError",
     "OnboardingReport",
     "SecretSink",
+    "SeriesWaitingError",
     "SinkError",
     "SpoolError",
     "onboard",

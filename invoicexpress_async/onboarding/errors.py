@@ -57,6 +57,12 @@ class CredentialsUnknownError(InvoiceXpressError):
     )
 
 
+class SeriesWaitingError(InvoiceXpressError):
+    """The first serie is planned in the shared journal, and no worker has done it yet."""
+
+    cure = "Start a worker, or wait for it; the same run again looks whether it is done."
+
+
 class CredentialsBusyError(InvoiceXpressError):
     """Another run that shares the journal is sending AT credentials to the account, or has."""
 

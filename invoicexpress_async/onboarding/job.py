@@ -26,6 +26,7 @@ from invoicexpress_async.onboarding.errors import (
     AccountUnknownError,
     CredentialsBusyError,
     CredentialsUnknownError,
+    SeriesWaitingError,
 )
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, CompanyStep
 from invoicexpress_async.onboarding.spool import SpoolError
@@ -38,6 +39,8 @@ from invoicexpress_async.provisioning.reschedule import (
 )
 
 _MAX_RETRY_AFTER_SECONDS: Final = 120.0  # as inside a call
+# A company whose first serie is left to workers is looked at so often.
+_WORKERS_SECONDS: Final = 5.0
 # Without the one, nothing may be sent; of the other, every company would be refused the same.
 _ENDS_RUN: Final = (JournalError, SpoolError, UntrustedConnectionError)
 _OF_THE_PARTNER: Final = (AuthenticationError, PermissionDeniedError)
@@ -103,6 +106,8 @@ class CompanyJob:
         row = item.row_task
         if item.was_cut_off:
             return None
+        if isinstance(outcome.error, SeriesWaitingError):
+            return self.clock.now() + _WORKERS_SECONDS
         if row is not None and row.last is not None and row.intent is not None:
             is_in_vain = row.read_failure is not None and not is_transient(row.read_failure)
             return None if is_in_vain else self.policy.next_turn_at(row, row.last)
@@ -122,6 +127,8 @@ class CompanyJob:
         """Write how its turn ended."""
         if isinstance(outcome.error, JournalError):
             return None  # what stands there is older than what is known, and never newer
+        if isinstance(outcome.error, SeriesWaitingError):
+            return None  # how far it is stands in the row
         if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
             return None  # it is the other run's to write: this one would put it back a step
         columns = _account_of(item) | _absence_of(item)

@@ -1,5 +1,6 @@
 """Onboard companies: each step of each once, whatever happens on the way."""
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Engine
 from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.account import CreatedAccount
@@ -22,12 +24,13 @@ from invoicexpress_async.onboarding.companies_table import CompanyJournal, Compa
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.job import CompanyJob
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
-from invoicexpress_async.onboarding.series_step import SeriesStep
+from invoicexpress_async.onboarding.series_step import SeriesStep, SharedSeries
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
 from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 
@@ -47,6 +50,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
     on_step: Callable[[Company, CompanyStep], None] | None = None,
     on_outcome: Callable[[CompanyOutcome], None] | None = None,
     stop: RunStop | None = None,
+    series_by_workers: bool = False,
 ) -> OnboardingReport:
     """Create an account for each company, deliver its key, and bring it to its first sequence.
 
@@ -73,56 +77,65 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         on_step: Called with each step that a company reaches; if it raises, the run ends.
         on_outcome: Called with each outcome as it comes; if it raises, the run ends.
         stop: Ends the run early.
+        series_by_workers: Enter the first series into a `PostgresJournal` as rows, wait until
+            workers have done them, and verify them.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer, a company's account is the
             partner's, or a `CsvSink` or `EnvFileSink` cannot be written. Nothing was sent.
         JournalDifferenceError: a fiscal number was onboarded as another company.
-        JournalError: the journal cannot be used. Nothing was sent.
+        JournalError: the journal cannot be used, or another process onboards for the partner with
+            it. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
     """
     check_journal(journal)
+    if series_by_workers and not isinstance(journal, PostgresJournal):
+        raise ConfigurationError("Workers share a PostgresJournal: give one as the journal.")
     check_type("key_spool", key_spool, KeySpool)
     check_concurrency(concurrency)
     if any(one.known and one.known.name == partner.name for one in companies.companies):
         raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
-    table = CompanyJournal(journal)
-    await table.open()
-    if isinstance(secret_sink, CsvSink | EnvFileSink):
-        secret_sink.check()
-    spooled = key_spool.open()
-    try:
-        run = _Run(
-            companies=companies,
-            records=await table.admit(companies.companies, spooled),
-            spool=key_spool,
-            spooled=spooled,
-            stop=stop or RunStop(),
-        )
-        steps = OnboardingSteps(
-            manager=manager,
-            partner=partner,
-            journal=table,
-            spool=key_spool,
-            spooled=spooled,
-            sink=secret_sink,
-            keys=keys or getattr(secret_sink, "key_of", None),
-            at=AtStep(partner=partner, journal=table, retry_refused=settings.retry_refused),
-            series=SeriesStep(manager=manager, journal=table),
-            forget=frozenset(forget),
-            retry_refused=settings.retry_refused,
-            on_step=on_step or _nothing,
-        )
-        outcomes: dict[str, CompanyOutcome] = {}
-        async with aclosing(run.outcomes(steps, settings, concurrency)) as stream:
-            async for outcome in stream:
-                outcomes[outcome.company.fiscal_id] = outcome
-                if on_outcome is not None:
-                    on_outcome(outcome)
-        undelivered = run.empty_spool()
-    finally:
-        key_spool.close()
+    async with _speaking_for(partner.name, journal) as own:
+        table = CompanyJournal(own)
+        await table.open()
+        rows = RowJournal(journal)
+        await rows.open()
+        if isinstance(secret_sink, CsvSink | EnvFileSink):
+            secret_sink.check()
+        spooled = key_spool.open()
+        try:
+            run = _Run(
+                companies=companies,
+                records=await table.admit(companies.companies, spooled),
+                spool=key_spool,
+                spooled=spooled,
+                stop=stop or RunStop(),
+            )
+            steps = OnboardingSteps(
+                manager=manager,
+                partner=partner,
+                journal=table,
+                spool=key_spool,
+                spooled=spooled,
+                sink=secret_sink,
+                keys=keys or getattr(secret_sink, "key_of", None),
+                at=AtStep(partner=partner, journal=table, retry_refused=settings.retry_refused),
+                series=SeriesStep(manager=manager, journal=table),
+                shared=SharedSeries(rows=rows) if series_by_workers else None,
+                forget=frozenset(forget),
+                retry_refused=settings.retry_refused,
+                on_step=on_step or _nothing,
+            )
+            outcomes: dict[str, CompanyOutcome] = {}
+            async with aclosing(run.outcomes(steps, settings, concurrency)) as stream:
+                async for outcome in stream:
+                    outcomes[outcome.company.fiscal_id] = outcome
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+            undelivered = run.empty_spool()
+        finally:
+            key_spool.close()
     everyone = companies.companies
     return OnboardingReport(
         outcomes=(outcomes[one.fiscal_id] for one in everyone if one.fiscal_id in outcomes),
@@ -131,6 +144,22 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         undelivered=undelivered,
         problem=run.problem,
     )
+
+
+@contextlib.asynccontextmanager
+async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journal]:
+    """Give the journal of the companies, in a database while no other process has it.
+
+    Creating accounts counts towards the limit of the partner alone: one process at a time does.
+    """
+    if not isinstance(journal, PostgresJournal):
+        yield journal
+        return
+    held = await journal.hold(f"partner {partner}")
+    try:
+        yield held
+    finally:
+        await journal.release(held)
 
 
 def _nothing(_company: Company, _step: CompanyStep) -> None:

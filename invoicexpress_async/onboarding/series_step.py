@@ -4,12 +4,16 @@ import attrs
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.config import Secret
+from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState
+from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.onboarding.companies_table import CompanyJournal
 from invoicexpress_async.onboarding.company import Company
+from invoicexpress_async.onboarding.errors import SeriesWaitingError
 from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.runner import RowRunner
 from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.services.account_session import AccountSession
@@ -55,6 +59,33 @@ class SeriesStep:
         outcome = await runner.run(task.row_task)
         task.row_task.last = outcome
         return outcome
+
+
+@attrs.frozen(kw_only=True)
+class SharedSeries:
+    """Leaves the first sequence of companies to the workers of a shared journal.
+
+    Attributes:
+        rows: The rows of that journal.
+    """
+
+    rows: RowJournal
+
+    async def ensure(self, task: CompanyTask, name: str, key: Secret) -> None:
+        """Enter the sequence as a row if it is new, and return once the row is done.
+
+        Raises:
+            SeriesWaitingError: no worker has done it yet.
+            InvoiceXpressError: what a worker's row has ended with.
+        """
+        row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
+        record = await self.rows.admit(row)
+        task.sequence = record.sequence or task.sequence
+        if record.state is JournalState.DONE:
+            return
+        if record.state is JournalState.PLANNED or record.state in UNRESOLVED:
+            raise SeriesWaitingError(f"Serie {row.serie!r} of account {name} waits for a worker.")
+        raise recorded_error(record.error, status=record.status, code=record.code)
 
 
 def _row_task(task: CompanyTask, name: str, key: Secret) -> RowTask:

@@ -30,7 +30,7 @@ from invoicexpress_async.onboarding.errors import (
     SinkError,
 )
 from invoicexpress_async.onboarding.report import CompanyStep
-from invoicexpress_async.onboarding.series_step import SeriesStep
+from invoicexpress_async.onboarding.series_step import SeriesStep, SharedSeries
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
@@ -56,6 +56,7 @@ class OnboardingSteps:
         keys: Reads delivered keys back.
         at: The AT step.
         series: The series step.
+        shared: The series step that leaves it to workers; None to do it here.
         forget: The fiscal numbers for which a person has checked that no account exists.
         retry_refused: Whether to try again what was refused.
         on_step: Called with each step reached.
@@ -70,6 +71,7 @@ class OnboardingSteps:
     keys: AccountKeys | None
     at: AtStep
     series: SeriesStep
+    shared: SharedSeries | None
     forget: Collection[str]
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
@@ -234,6 +236,10 @@ class OnboardingSteps:
 
     async def _ensure(self, task: CompanyTask) -> None:
         own = await self._new_account_session(task)
+        if self.shared is not None:
+            await self.shared.ensure(task, own.name, self._account(task).api_key)
+            await self._reach(task, CompanyStep.VERIFY)
+            return
         task.has_asked = True
         outcome = await self.series.ensure(task, own.name, self._account(task).api_key)
         task.sequence = outcome.sequence or task.sequence

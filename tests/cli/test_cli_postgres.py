@@ -10,7 +10,7 @@ from postgres_server import PostgresServer
 from test_cli import KEY, Run, accounts_file
 from test_cli_onboard import Place, states
 
-from invoicexpress_async import SessionManager
+from invoicexpress_async import OutcomeUnknownError, RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import PostgresJournal, slices_left, work_slice
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
@@ -86,6 +86,29 @@ async def test_a_plan_is_left_to_workers_and_its_keys_stay_here(
         found = {one.serie: one.is_default for one in sandbox.sequences(f"account-{number}")}
         assert found == {"2026": False, "2027": True}
     assert KEY not in postgres.dump(url)
+
+
+async def test_what_is_unresolved_in_a_database_is_resumed(
+    run: Run, partner: FaultServer, url: str
+) -> None:
+    partner.faults.next("reset_peer", operation="create", commits=False)
+    quick = RetryPolicy(read_after_seconds=(0.01,))
+    async with (
+        PostgresJournal(url) as journal,
+        SessionManager(base_url=partner.base_url, retry=quick, journal=journal) as manager,
+    ):
+        with pytest.raises(OutcomeUnknownError):
+            await manager.account("partner", KEY).sequences.create("2027")
+    partner.add_sequence("partner", "2027", is_registered=True)  # it commits late
+    variables = {"INVOICEXPRESS_API_KEY": KEY, "INVOICEXPRESS_BASE_URL": partner.base_url}
+
+    resumed = await run("sequences", "resume", url, **variables)
+    again = await run("sequences", "resume", url, **variables)
+
+    assert (resumed.code, again.code) == (0, 2), resumed
+    assert "partner  2027  create: it is there" in resumed.out
+    assert "no unresolved intent" in again.err
+    assert partner.oracle.posts("partner") == 1
 
 
 async def test_a_plan_is_left_to_workers_in_a_database_only(

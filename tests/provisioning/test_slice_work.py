@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 
+import attrs
 import pytest
 from conftest import API_KEY, account_of
 from fakes import FakeClock
 from postgres_server import PostgresServer
 
-from invoicexpress_async import RetryPolicy, SessionManager
-from invoicexpress_async.jobs.postgres.session import slice_of
+from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
+from invoicexpress_async.call.realm import Process
+from invoicexpress_async.jobs.postgres.slices import slice_of
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning import (
     FencedError,
@@ -16,6 +18,7 @@ from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
     PostgresJournal,
+    RowOutcome,
     RowState,
     RunSettings,
     slices_left,
@@ -143,3 +146,54 @@ async def test_a_row_without_a_key_is_tried_later_and_the_others_are_done(
     assert report.due_seconds is not None
     assert report.due_seconds > 60
     assert set(posts(on)) == {*of(held)} - {poor}
+
+
+async def test_no_window_sees_more_than_the_limit_when_a_slice_changes_hands(
+    journal: PostgresJournal, clock: FakeClock
+) -> None:
+    limit = RateLimit(20, per_seconds=60)
+    name = next(one for one in NAMES if slice_of(one, SLICES) == 0)
+    series = tuple(f"20{number}" for number in range(27, 47))
+    rows = [PlanRow(account=name, api_key=keys, serie=serie) for serie in series]
+    await sync_plan(
+        RowJournal(journal), Plan(rows=rows), RunSettings(accept_changes=True), stop=RunStop()
+    )
+    # Both managers and the server have one clock; each manager is a process of its own.
+    async with FaultServer(
+        accounts=[account_of(name)], clock=clock.now, sleep=clock.sleep, requests_per_minute=None
+    ) as server:
+        for _ in range(3):
+            stop = RunStop()
+            async with SessionManager(
+                base_url=server.base_url, clock=clock, rate_limit=limit, process=Process()
+            ) as manager:
+                held = await journal.take(0)
+                report = await work_slice(
+                    manager,
+                    held,
+                    keys,
+                    concurrency=4,
+                    stop=stop,
+                    on_outcome=Countdown(7, stop).count,
+                )
+                await journal.release(held, due_seconds=None)
+                clock.advance(5.0)  # in mid-minute
+            assert report.problem is None
+        times = [one.received_at for one in server.requests]
+
+    assert len(times) >= 40
+    assert max(sum(start <= one < start + 60 for one in times) for start in times) <= 20
+    assert {server.oracle.posts(name, serie) for serie in series} == {1}
+
+
+@attrs.define
+class Countdown:
+    """Stops a run after so many outcomes."""
+
+    left: int
+    stop: RunStop
+
+    def count(self, _: RowOutcome) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.stop.request()

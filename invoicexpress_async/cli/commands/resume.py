@@ -1,6 +1,7 @@
 """`invoicexpress sequences resume`: the outcome of sends whose outcome was unknown."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -14,13 +15,16 @@ from cyclopts import Parameter
 from invoicexpress_async import Intent, Sequence, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
+from invoicexpress_async.cli.journal_place import JournalPlace, journal_at, parse_place
 from invoicexpress_async.cli.options import ConnectionOptions
 from invoicexpress_async.cli.output import sequence_object, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
 from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.jobs.stored import open_stored
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
@@ -36,9 +40,11 @@ _MAX_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand row
 
 def resume(
     intents: Annotated[
-        Path,
+        JournalPlace,
         Parameter(
-            help="What was kept: intents as JSON lines, a report, or output of --json.",
+            converter=parse_place,
+            help="What was kept: intents as JSON lines, a report, or output of --json; or the "
+            "postgresql:// URL of a journal.",
             allow_leading_hyphen=True,  # for the "-" of stdin
         ),
     ] = Path("-"),
@@ -56,9 +62,10 @@ def resume(
 
     Each intent is resumed on the account that it names.
     """
-    kept = _read_intents(intents)
+    kept = _read_intents(intents) if isinstance(intents, Path) else _unresolved(intents)
     keys = _keys({intent["account"] for intent in kept}, api_key_file, accounts)
-    return run_until_signal(_resume_all(kept, keys, options))
+    journal = intents if isinstance(intents, str) else None
+    return run_until_signal(_resume_all(kept, keys, options, journal))
 
 
 def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> Keys:
@@ -77,9 +84,15 @@ def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> 
     return keys
 
 
-async def _resume_all(intents: list[Intent], keys: Keys, options: ConnectionOptions) -> int:
+async def _resume_all(
+    intents: list[Intent], keys: Keys, options: ConnectionOptions, url: str | None
+) -> int:
     room = asyncio.Semaphore(_AT_A_TIME)
-    async with open_manager(options) as manager:
+    async with contextlib.AsyncExitStack() as stack:
+        journal: Journal | None = None
+        if url is not None:
+            journal = await stack.enter_async_context(journal_at(url))
+        manager = await stack.enter_async_context(open_manager(options, journal=journal))
 
         async def resume_one(intent: Intent) -> int:
             async with room:
@@ -132,6 +145,23 @@ def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) ->
         return ""
     registration = sequence.registration.replace("_", " ")
     return f"it is there, id {sequence.id}, {registration}"
+
+
+def _unresolved(url: str) -> list[Intent]:
+    """Return the intents of a journal whose outcome is not known.
+
+    Raises:
+        ConfigurationError: there is none.
+        JournalError: it cannot be read.
+    """
+    converter = make_converter()
+    with open_stored(url) as journal:
+        entries = journal.entries(INTENTS, states=UNRESOLVED)
+    intents = [structure_intent(json.loads(str(one["intent"])), converter) for one in entries]
+    kept = [one for one in intents if one["operation"] != "create_account"]
+    if not kept:
+        raise ConfigurationError("The journal holds no unresolved intent of a sequence.")
+    return kept
 
 
 def _read_intents(path: Path) -> list[Intent]:

@@ -169,9 +169,9 @@ def _lost(claim: Claim) -> ClaimLostError:
 
 
 def _fenced(request: Request) -> FencedError:
-    of = "" if request.claim is None else f" of account {request.claim.key[1]}"
+    of = "some accounts" if request.claim is None else f"account {request.claim.key[1]}"
     return FencedError(
-        f"Another process has taken over the accounts{of}: nothing of it was written or sent."
+        f"Another process has taken over {of}. What this one knew of it was not written."
     )
 
 

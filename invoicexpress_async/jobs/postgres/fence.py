@@ -13,6 +13,6 @@ class Fence(NamedTuple):
 
 
 class FencedError(JournalError):
-    """Another process speaks for the account now: nothing was sent and nothing was written."""
+    """Another process speaks for the account now: nothing is sent or written for it any more."""
 
     cure = "Nothing: the process that has taken the account over goes on with it."

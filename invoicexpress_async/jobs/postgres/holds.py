@@ -16,6 +16,7 @@ from invoicexpress_async.jobs.postgres.slices import (
     certain_until,
     dump_slots,
     load_slots,
+    slice_of,
     slices_left_of,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _RENEWALS_IN_A_LEASE: Final = 5
 _MAX_POLL_SECONDS: Final = 5.0
 _MIN_POLL_SECONDS: Final = 0.05
+_MAX_NAMES: Final = 2**31 - 1
 
 
 class Holds:
@@ -96,6 +98,26 @@ class Holds:
             left = await self._seconds_left(number)
             await self._clock.sleep(min(max(left, _MIN_POLL_SECONDS), _MAX_POLL_SECONDS))
         return held
+
+    async def hold(self, name: str) -> HeldSlice:
+        """Hold what has a name: it has a number below those of the slices of accounts.
+
+        Raises:
+            JournalError: another process holds it.
+        """
+        number = -1 - slice_of(name, _MAX_NAMES)
+        slices = self._session.statements.name("slices")
+        message = Message()
+        message.add(f"INSERT INTO {slices} (slice) VALUES (%s) ON CONFLICT DO NOTHING", number)
+        message.add(f"SELECT holder FROM {slices} WHERE slice = %s", number)
+        (rows,) = await self._session.side.execute(message)
+        if (held := await self.try_take(number)) is not None:
+            return held
+        seconds = await self._seconds_left(number)
+        raise JournalError(
+            f"The journal {self._session.label} is in use for {name} by {rows[0]['holder']}. If "
+            f"that one has been killed, try again in {seconds:.0f} seconds. Nothing was sent."
+        )
 
     async def release(self, held: HeldSlice, *, due_seconds: float | None) -> None:
         """Let the next process have a slice, and know what was sent for it lately."""

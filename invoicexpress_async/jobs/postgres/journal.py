@@ -162,6 +162,14 @@ class PostgresJournal:
         """
         return await self._session.holds.try_take(number)
 
+    async def hold(self, name: str) -> "HeldSlice":
+        """Hold what has a name, such as a partner, as a slice of its own.
+
+        Raises:
+            JournalError: another process holds it; or the database cannot be reached.
+        """
+        return await self._session.holds.hold(name)
+
     async def release(self, held: "HeldSlice", *, due_seconds: float | None = None) -> None:
         """Let the next process have a slice.
 

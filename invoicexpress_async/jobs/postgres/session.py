@@ -1,7 +1,6 @@
 """An open journal: its connections, its writer, and what is asked of its tables."""
 
 import asyncio
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,17 +26,12 @@ from invoicexpress_async.jobs.postgres.connection import Connection, Message
 from invoicexpress_async.jobs.postgres.fence import Fence
 from invoicexpress_async.jobs.postgres.holds import Holds
 from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
+from invoicexpress_async.jobs.postgres.slices import slice_of
 from invoicexpress_async.jobs.postgres.statements import Statements, has_slice
 from invoicexpress_async.jobs.postgres.writer import GroupCommitWriter
 
 _MAX_CHANGES_SHOWN: Final = 100
 _KINDS: Final = ("added", "removed", "changed")
-
-
-def slice_of(account: str, slices: int) -> int:
-    """Return the slice of an account: the same in every version of Python and of PostgreSQL."""
-    digest = hashlib.sha256(account.encode()).digest()
-    return int.from_bytes(digest[:4], "big") % slices
 
 
 class JournalSession:
@@ -69,6 +63,7 @@ class JournalSession:
             self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
         )
         self.slices: int = 0
+        self._prepared: set[Table] = set()
         self._plans: dict[str, tuple[str, str | None]] = {}
 
     async def open(self, *, slices: int) -> None:
@@ -102,7 +97,9 @@ class JournalSession:
 
     async def prepare(self, table: Table) -> None:
         """Make the table, or add the columns that it lacks."""
-        await prepare_table(self.side, self.statements, table)
+        if table not in self._prepared:
+            await prepare_table(self.side, self.statements, table)
+            self._prepared.add(table)
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
         """Write what kind of job this is, if that is not written yet; return what is written."""

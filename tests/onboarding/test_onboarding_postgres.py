@@ -1,0 +1,118 @@
+"""Onboarding with its journal in a database: one process for a partner, workers for the series."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+from postgres_server import PostgresServer
+from test_onboarding import KEY, companies, stage
+
+from invoicexpress_async import ConfigurationError, SessionManager
+from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
+from invoicexpress_async.provisioning import (
+    JournalError,
+    PostgresJournal,
+    SqliteJournal,
+    slices_left,
+    work_slice,
+)
+
+COUNT = 20
+
+
+@pytest.fixture
+async def journal(postgres: PostgresServer) -> AsyncIterator[PostgresJournal]:
+    async with postgres.journal(slices=4) as opened:
+        yield opened
+
+
+async def test_the_first_series_are_left_to_workers_who_have_the_keys_by_reference(
+    tmp_path: Path, journal: PostgresJournal, postgres: PostgresServer, clock: FakeClock
+) -> None:
+    async with stage(tmp_path, clock) as on:
+        sink = CsvSink(on.keys)
+        onboarding = asyncio.create_task(
+            onboard(
+                on.manager,
+                on.manager.account("partner", KEY),
+                companies(COUNT),
+                journal=journal,
+                key_spool=KeySpool(on.spool),
+                secret_sink=sink,
+                series_by_workers=True,
+            )
+        )
+        creates = await done_by_workers(journal, on.manager, sink, onboarding)
+        report = await onboarding
+        dump = postgres.dump(postgres.url)
+        secrets = {one.api_key for one in on.server.accounts.values()}
+
+        assert report.is_complete
+        assert on.server.oracle.accounts.commits() == COUNT
+        assert creates == COUNT
+        assert {on.server.oracle.posts(one.account_name or "") for one in report.outcomes} == {1}
+    assert [secret for secret in secrets if secret in dump] == []
+
+
+async def done_by_workers(
+    journal: PostgresJournal,
+    manager: SessionManager,
+    sink: CsvSink,
+    onboarding: "asyncio.Task[object]",
+) -> int:
+    """Work on the slices until the onboarding ends; return how many rows were done."""
+    rows = 0
+    while not onboarding.done():
+        for one in await slices_left(journal):
+            held = await journal.take(one.number)
+            report = await work_slice(manager, held, sink.key_of)
+            await journal.release(held)
+            rows += sum(report.counts.values())
+        await asyncio.sleep(0.01)
+    return rows
+
+
+async def test_a_second_process_does_not_onboard_for_the_same_partner(
+    tmp_path: Path, postgres: PostgresServer, journal: PostgresJournal
+) -> None:
+    async with stage(tmp_path) as on, postgres.journal(journal.schema) as other:
+        partner = on.manager.account("partner", KEY)
+        held = await journal.hold("partner partner")
+
+        with pytest.raises(JournalError, match="in use for partner partner by process"):
+            await onboard(
+                on.manager,
+                partner,
+                companies(1),
+                journal=other,
+                key_spool=KeySpool(on.spool),
+                secret_sink=CsvSink(on.keys),
+            )
+        requests = len(on.server.requests)
+        await journal.release(held)
+        report = await onboard(
+            on.manager,
+            partner,
+            companies(1),
+            journal=other,
+            key_spool=KeySpool(on.spool),
+            secret_sink=CsvSink(on.keys),
+        )
+
+    assert (requests, report.is_complete) == (0, True)
+
+
+async def test_series_are_left_to_workers_in_a_database_only(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on, SqliteJournal(tmp_path / "job.db") as file:
+        with pytest.raises(ConfigurationError, match="PostgresJournal"):
+            await onboard(
+                on.manager,
+                on.manager.account("partner", KEY),
+                companies(1),
+                journal=file,
+                key_spool=KeySpool(on.spool),
+                secret_sink=CsvSink(on.keys),
+                series_by_workers=True,
+            )
