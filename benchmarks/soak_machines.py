@@ -235,6 +235,14 @@ class _Soak:
         rows = cast("list[int]", ask(self.server, "rows"))
         self.tally.duplicates += sum(count > 1 for count in rows)
         done = sum(state == "done" for state in states.values())
+        if done < len(states):
+            print(
+                self.query(
+                    "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
+                    "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
+                    "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
+                )
+            )
         self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
 
     def creates(self) -> int:
