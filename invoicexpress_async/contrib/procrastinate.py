@@ -7,7 +7,6 @@ states is read here. A periodic task wakes every slice that has open rows.
 
 import asyncio
 import contextlib
-import datetime as dt
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
@@ -16,7 +15,7 @@ from procrastinate import App
 from procrastinate.exceptions import AlreadyEnqueued
 
 from invoicexpress_async.jobs.keys import AccountKeys
-from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
+from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.provisioning.slice_work import slices_left, work_free_slice
 from invoicexpress_async.session import SessionManager
@@ -73,18 +72,12 @@ def sequence_tasks(  # noqa: PLR0913  # keyword-only options
     async def sweep(timestamp: int) -> None:
         del timestamp
         async with shared.open() as (_, opened):
-            for one in filter(_is_due, await slices_left(opened)):
+            for one in [one for one in await slices_left(opened) if one.is_due]:
                 # No `lock`: one that a killed worker leaves behind would keep the others out.
                 name = f"invoicexpress.{opened.schema}.{one.number}"
                 deferrer = work_on.configure(queueing_lock=name)
                 with contextlib.suppress(AlreadyEnqueued):
                     await deferrer.defer_async(number=one.number)
-
-
-def _is_due(left: SliceLeft) -> bool:
-    now = dt.datetime.now(tz=dt.UTC)
-    is_free = left.until is None or left.until <= now
-    return is_free and (left.due is None or left.due <= now)
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -5,7 +5,6 @@ seconds. A worker that dies leaves nothing behind but its holds, which end by th
 """
 
 import asyncio
-import datetime as dt
 import random
 from collections.abc import Callable
 from typing import Final
@@ -142,7 +141,7 @@ class _Worker:
             left = await slices_left(self.journal)
             if self.until_done and not self._rows and not any(map(_is_of_now, left)):
                 return None
-            due = [one for one in left if _is_due(one) and self._may_try(one.number)]
+            due = [one for one in left if one.is_due and self._may_try(one.number)]
             # Several workers begin with different ones.
             for one in random.sample(due, len(due)):
                 if self.stop.is_requested or not self._has_room():
@@ -217,13 +216,6 @@ class _Worker:
             await asyncio.wait(tasks)
 
 
-def _is_due(left: SliceLeft) -> bool:
-    """Whether it is to be worked on now, and nobody is known to do it."""
-    now = dt.datetime.now(tz=dt.UTC)
-    is_free = left.until is None or left.until <= now
-    return is_free and (left.due is None or left.due <= now)
-
-
 def _is_of_now(left: SliceLeft) -> bool:
     """Whether it is worked on now, or is to be."""
-    return left.holder is not None or _is_due(left)
+    return left.holder is not None or left.is_due
