@@ -178,12 +178,15 @@ class Holds:
         wanted = [{"slice": one.number, "epoch": one.epoch} for one in mine.values()]
         message = Message()
         message.add(
+            # In the order of every other statement that locks slices, or two wait for each other.
+            f"WITH mine AS MATERIALIZED (SELECT old.slice FROM {slices} AS old "
+            "JOIN json_to_recordset(%s::json) AS new(slice integer, epoch bigint) "
+            "USING (slice, epoch) WHERE old.until IS NOT NULL ORDER BY old.slice "
+            "FOR NO KEY UPDATE OF old) "
             f"UPDATE {slices} AS old SET until = clock_timestamp() + %s * interval '1 second' "
-            "FROM json_to_recordset(%s::json) AS new(slice integer, epoch bigint) "
-            "WHERE old.slice = new.slice AND old.epoch = new.epoch AND old.until IS NOT NULL "
-            "RETURNING old.slice",
-            self._lease_seconds,
+            "FROM mine WHERE old.slice = mine.slice RETURNING old.slice",
             json.dumps(wanted),
+            self._lease_seconds,
         )
         asked_at = self._clock.uptime()
         try:

@@ -42,6 +42,10 @@ class PostgresJournal:
     pgbouncer in transaction mode. When the database is away for a while, what is requested waits;
     after `patience_seconds` it fails, and nothing is sent without it.
 
+    Of all runs and services that share it, one sends each request. Only workers, which hold
+    slices, share the limits of the accounts as well: beside them, leave a job to them with
+    `enter_plan`.
+
     Args:
         url: `postgresql://user@host/database`, or any other that libpq knows, such as
             `postgresql://?service=NAME`. Without a password: that is read from the file that
