@@ -24,31 +24,25 @@ import statistics
 import sys
 import tempfile
 import time
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
 import attrs
 from soak_crew import Crew
+from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
 
 from invoicexpress_async import RetryPolicy, SessionManager
 from invoicexpress_async.jobs.journal import JournalError
 from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal, provision
-from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
-_KEY = "soak-key-0123456789"
-_LATE_SECONDS = 0.3
 _AGAIN_SECONDS = 900.0
 _SHARE_IN_THE_START = 0.1
 _LONGEST_RUN_SECONDS = 60.0
 # A kill leaves up to so many rows between intent and send, of a few that it is given each time.
 _CONCURRENCY = 10
-# One that has the package imported already: a process begins in milliseconds.
-_CONTEXT = multiprocessing.get_context("forkserver")
 _IN_DOUBT = "state IN ('intent', 'unknown', 'absent')"
 
 
@@ -78,66 +72,8 @@ class Tally:
         return wrong + self.false_done + self.not_done_at_last
 
 
-def _name(number: int) -> str:
-    return f"account-{number}"
-
-
-async def _serve(accounts: int, seed: int, pipe: Connection) -> None:
-    names = [SandboxAccount(name=_name(number), api_key=_KEY) for number in range(accounts)]
-    async with FaultServer(accounts=names, seed=seed, is_name_check_atomic=False) as server:
-        lost = [make_fault("reset_peer", commits=commits) for commits in (True, False)]
-        late = make_fault("reset_peer", commits="late", late_seconds=_LATE_SECONDS)
-        slow = [make_fault("latency", seconds=seconds) for seconds in (0.001, 0.005, 0.02)]
-        weights = dict.fromkeys((*lost, late), 1.0) | dict.fromkeys(slow, 29.0)
-        server.faults.randomly(weights, share=1.0, operations=("create",))
-        pipe.send(server.base_url)
-        while (question := await asyncio.to_thread(pipe.recv)) is not None:
-            pipe.send(_answer(server, question))
-
-
-def _answer(server: FaultServer, question: str | float) -> object:
-    names = server.accounts
-    match question:
-        case "creates":
-            return server.count("POST", "/sequences.json")
-        case "rows":
-            return [len(server.sequences(name)) for name in names]
-        case "posts":
-            return [server.oracle.posts(name) for name in names]
-        case "heal":
-            lost = server.oracle.faults.get("reset_peer", 0)
-            server.faults.clear()
-            return lost
-        case since:
-            records = server.requests
-            place = bisect_left(records, float(since), key=lambda record: record.received_at)
-            return records[place].received_at if place < len(records) else None
-
-
-def _run_server(accounts: int, seed: int, pipe: Connection) -> None:
-    asyncio.run(_serve(accounts, seed, pipe))
-
-
-@contextlib.contextmanager
-def _server(accounts: int, seed: int) -> Iterator[Connection]:
-    here, there = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=_run_server, args=(accounts, seed, there), daemon=True)
-    process.start()
-    try:
-        yield here
-    finally:
-        here.send(None)
-        process.join(10)
-        process.kill()
-
-
-def _ask(server: Connection, question: str | float) -> object:
-    server.send(question)
-    return server.recv()
-
-
 async def _provision(folder: Path, base_url: str, settings: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # of a process
-    retry = RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * _LATE_SECONDS))
+    retry = RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * LATE_SECONDS))
     async with (
         SessionManager(base_url=base_url, retry=retry) as manager,
         SqliteJournal(folder / "job.db", shared=is_shared) as journal,
@@ -170,7 +106,7 @@ class _Soak:
 
     def start(self, settings: RunSettings | None = None) -> multiprocessing.process.BaseProcess:
         arguments = (self.folder, self.base_url, settings or RunSettings(), self.processes > 1)
-        process = _CONTEXT.Process(target=_run_job, args=arguments, daemon=True)
+        process = CONTEXT.Process(target=_run_job, args=arguments, daemon=True)
         process.start()
         return process
 
@@ -211,7 +147,7 @@ class _Soak:
         process.join()
         assert process.exitcode in {0, -signal.SIGKILL}, "it failed by itself"
         self.tally.kills += process.exitcode == -signal.SIGKILL
-        first = cast("float | None", _ask(self.server, started))
+        first = cast("float | None", ask(self.server, started))
         if first is not None:
             self.tally.resume_seconds.append(first - started)
 
@@ -234,7 +170,7 @@ class _Soak:
         self.query(text, moment, moment)
 
     def creates(self) -> int:
-        return cast("int", _ask(self.server, "creates"))
+        return cast("int", ask(self.server, "creates"))
 
     def count(self, condition: str, *, else_: int = 0) -> int:
         if not (self.folder / "job.db").exists():
@@ -257,19 +193,19 @@ class _Soak:
 
     def judge(self, states: dict[str, str]) -> None:
         """Hold what the journal says against what the server knows."""
-        rows = cast("list[int]", _ask(self.server, "rows"))
-        posts = cast("list[int]", _ask(self.server, "posts"))
+        rows = cast("list[int]", ask(self.server, "rows"))
+        posts = cast("list[int]", ask(self.server, "posts"))
         self.tally.creates = sum(posts)
         self.tally.posted_twice = sum(one > 1 for one in posts)
         for number, count in enumerate(rows):
-            state = states[_name(number)]
+            state = states[name_of(number)]
             self.tally.duplicates += count > 1
             self.tally.lost += count > 0 and state != "done"
             self.tally.false_done += count == 0 and state == "done"
         self.tally.absent_at_the_end = Counter(states.values())["absent"]
 
     def judge_the_last_run(self, states: dict[str, str]) -> None:
-        rows = cast("list[int]", _ask(self.server, "rows"))
+        rows = cast("list[int]", ask(self.server, "rows"))
         self.tally.duplicates += sum(count > 1 for count in rows)
         done = sum(state == "done" for state in states.values())
         self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
@@ -277,14 +213,14 @@ class _Soak:
 
 def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
     """Kill and resume, then judge."""
-    with tempfile.TemporaryDirectory() as name, _server(accounts, seed) as server:
+    with tempfile.TemporaryDirectory() as name, serving(accounts, seed) as server:
         folder = Path(name)
-        lines = "".join(f"{_name(number)};{_KEY};2027\n" for number in range(accounts))
+        lines = "".join(f"{name_of(number)};{KEY};2027\n" for number in range(accounts))
         (folder / "plan.csv").write_text(f"account;api_key;serie\n{lines}")
         base_url, dice = cast("str", server.recv()), random.Random(seed)
         run = _Soak(folder, server, base_url, dice, accounts, processes)
         run.kill_alone(kills) if processes == 1 else run.kill_in_company(kills)
-        run.tally.lost_answers = cast("int", _ask(server, "heal"))
+        run.tally.lost_answers = cast("int", ask(server, "heal"))
         run.judge(run.finish())
         run.age()
         run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
@@ -316,7 +252,7 @@ def main(accounts: int, kills: int, seed: int, processes: int) -> int:
 
 
 if __name__ == "__main__":
-    _CONTEXT.set_forkserver_preload(
+    CONTEXT.set_forkserver_preload(
         ["invoicexpress_async.provisioning", "invoicexpress_async.sandbox"]
     )
     given = [int(argument) for argument in sys.argv[1:]]

@@ -87,10 +87,12 @@ class PostgresServer:
         """Return a journal in a schema of its own."""
         return PostgresJournal(self.url, schema=schema or new_schema(), **options)
 
-    def ask(self, query: str, *values: object, schema: str = "public") -> list[tuple[Any, ...]]:
+    def ask(
+        self, query: str, *values: object, schema: str = "public", at: str | None = None
+    ) -> list[tuple[Any, ...]]:
         """Ask the server, behind the back of whoever uses the journal in a schema."""
         path = f"-c search_path={schema}"
-        with psycopg.connect(self.url, autocommit=True, options=path) as connection:
+        with psycopg.connect(at or self.url, autocommit=True, options=path) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 

@@ -19,7 +19,7 @@ FLOORS = (
     {"jobs", "services"},
     {"session", "__init__"},
     {"live_check", "provisioning", "testing"},
-    {"onboarding", "pytest_plugin"},
+    {"contrib", "onboarding", "pytest_plugin"},
     {"cli"},
     {"__main__"},
 )

@@ -1,11 +1,13 @@
 """A short run of each soak and benchmark: what it counts must hold at any size."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from postgres_server import find_binaries
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -114,3 +116,16 @@ async def test_all_benchmarks_come_to_one_table_and_two_drawings(tmp_path: Path)
     drawings = read_all(tmp_path)
     assert set(drawings) == {"cost_per_account.svg", "throughput_under_the_limit.svg"}
     assert all(drawing.rstrip().endswith("</svg>") for drawing in drawings.values())
+
+
+async def test_a_short_soak_of_machines_sends_each_create_once() -> None:
+    if find_binaries() is None and not os.environ.get("REQUIRE_POSTGRES"):
+        pytest.skip("PostgreSQL's server is not on this machine")
+    process = await run("soak_machines.py", "150", "3", "1", "2", "1", "7", "3")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[:2] == "  ")
+    for name in ("duplicates", "posted_twice", "lost", "false_done", "not_done_at_last"):
+        assert counts[name] == "0"
+    assert (counts["kills"], counts["kills_of_the_postmaster"]) == ("3", "1")
+    assert int(counts["creates"]) >= 75

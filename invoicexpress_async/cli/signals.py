@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from invoicexpress_async.jobs.stop import DRAIN_SECONDS
 from invoicexpress_async.provisioning import RunStop
 
 T = TypeVar("T")
@@ -66,11 +67,13 @@ class Interruption:
 
     Attributes:
         stop: Of the run.
+        drain_seconds: How long what is in flight may go on after the first.
         on_request: Called once, at the first signal.
         has_come: Whether there was one.
     """
 
     stop: RunStop = attrs.field(factory=RunStop)
+    drain_seconds: float = DRAIN_SECONDS
     on_request: Callable[[], None] | None = None
     has_come: bool = False
 
@@ -80,7 +83,7 @@ class Interruption:
             self.stop.cut_off()
             return
         self.has_come = True
-        self.stop.request()
+        self.stop.request(drain_seconds=self.drain_seconds)
         if self.on_request is not None:
             self.on_request()
 

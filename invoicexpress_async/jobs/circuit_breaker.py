@@ -1,5 +1,6 @@
 """Whether the server fails as a whole, and when to try it again."""
 
+from collections.abc import Callable
 from typing import Final
 
 from invoicexpress_async.clock import Clock
@@ -30,6 +31,7 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._pause_seconds = 1.0
         self._is_probing = False
+        self._listeners: set[Callable[[], None]] = set()
         self.probe_at: float = 0.0
 
     @property
@@ -47,13 +49,23 @@ class CircuitBreaker:
         is_due = not self._is_probing and self._clock.now() >= self.probe_at
         return not self.is_open or is_due
 
-    def on_start(self) -> None:
-        """Note that an item has its turn."""
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call it when an item that was not allowed may be, or the other way round."""
+        self._listeners.add(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._listeners.discard(listener)
+
+    def on_start(self) -> bool:
+        """Note that an item has its turn; return whether it is the one that tries the server."""
         self._is_probing = self.is_open
+        return self._is_probing
 
     def on_idle(self) -> None:
-        """Note that no item has its turn: a probe that requested nothing has found nothing out."""
+        """Note that the probe has ended: one that requested nothing has found nothing out."""
         self._is_probing = False
+        self._notify()
 
     @property
     def next_probe_at(self) -> float:
@@ -63,15 +75,32 @@ class CircuitBreaker:
     def record_success(self) -> None:
         """Note a response of a server that works."""
         self._failing.clear()
-        self._opened_at, self._pause_seconds, self._is_probing = None, 1.0, False
+        self._is_probing = False
+        if self.is_open:
+            self._close()
 
     def record_failure(self, account: str) -> None:
         """Note a failure that may be the server's."""
         self._failing.add(account)
         if self._opened_at is None and len(self._failing) >= _ACCOUNTS_IN_A_ROW:
-            self._opened_at = self._clock.now()
-            self.probe_at = self._opened_at + self._pause_seconds
+            self._open(since_seconds=0.0)
+            self._pause()
         elif self._is_probing:
             self._is_probing = False
             self._pause_seconds = min(self._pause_seconds * 2, _MAX_PAUSE_SECONDS)
-            self.probe_at = self._clock.now() + self._pause_seconds
+            self._pause()
+
+    def _open(self, *, since_seconds: float) -> None:
+        self._opened_at = self._clock.now() - since_seconds
+
+    def _close(self) -> None:
+        self._opened_at, self._pause_seconds = None, 1.0
+        self._notify()
+
+    def _pause(self) -> None:
+        self.probe_at = self._clock.now() + self._pause_seconds
+        self._notify()
+
+    def _notify(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()

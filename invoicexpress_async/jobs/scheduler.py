@@ -37,12 +37,14 @@ class Scheduler(Generic[T]):
         self._delayed: list[tuple[float, int, T]] = []
         self._order = itertools.count()
         self._in_flight = 0
+        self._has_probe = False
         self._changed = asyncio.Event()
         self._takers = 0
         self._timer: asyncio.Task[None] | None = None
         self._wake_at = _NEVER
         self._is_ended = False
         stop.listen(self._notify)
+        breaker.listen(self._notify)
 
     @property
     def waiting(self) -> int:
@@ -60,7 +62,7 @@ class Scheduler(Generic[T]):
             item = self._next() if self._breaker.allows() else None
             if item is not None:
                 self._in_flight += 1
-                self._breaker.on_start()
+                self._has_probe |= self._breaker.on_start()
                 return item
             # The source may be silent for long; meanwhile others become due.
             await self._change()
@@ -83,12 +85,14 @@ class Scheduler(Generic[T]):
     def task_done(self) -> None:
         """Note that an item has had its turn."""
         self._in_flight -= 1
-        if not self._in_flight:
+        if self._has_probe and not self._in_flight:
+            self._has_probe = False
             self._breaker.on_idle()
         self._notify()
 
     async def close(self) -> list[T]:
         """Stop the timer, and return the items that still wait."""
+        self._breaker.unlisten(self._notify)
         if self._timer is not None:
             self._timer.cancel()
         if self._fetching is not None:

@@ -13,7 +13,7 @@ from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
 
 # A server that responds at all does so in this time; a service manager waits 10 s or more
 # before it kills.
-_DEFAULT_DRAIN_SECONDS: Final = 8.0
+DRAIN_SECONDS: Final = 8.0
 
 
 class RowCutOffError(InvoiceXpressError):
@@ -56,7 +56,7 @@ class RunStop:
         """The rows that have begun and not ended."""
         return len(self._scopes)
 
-    def request(self, *, drain_seconds: float = _DEFAULT_DRAIN_SECONDS) -> None:
+    def request(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Let no further row begin; cut off those that are in flight after `drain_seconds`.
 
         Another request can shorten the time, and never lengthens it.

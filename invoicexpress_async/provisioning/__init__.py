@@ -20,6 +20,7 @@ from invoicexpress_async.provisioning.audit import (
     iter_audit,
 )
 from invoicexpress_async.provisioning.journal_status import JournalStatus, read_status
+from invoicexpress_async.provisioning.key_source import load_keys
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome, RowState
@@ -32,7 +33,13 @@ from invoicexpress_async.provisioning.rollover import (
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import enter_plan, iter_outcomes, provision
-from invoicexpress_async.provisioning.slice_work import SliceReport, slices_left, work_slice
+from invoicexpress_async.provisioning.slice_work import (
+    SliceReport,
+    slices_left,
+    work_free_slice,
+    work_slice,
+)
+from invoicexpress_async.provisioning.worker import run_worker
 
 __all__ = [
     "AccountAudit",
@@ -72,10 +79,13 @@ __all__ = [
     "enter_plan",
     "iter_audit",
     "iter_outcomes",
+    "load_keys",
     "plan_rollover",
     "provision",
     "read_status",
     "rollover",
+    "run_worker",
     "slices_left",
+    "work_free_slice",
     "work_slice",
 ]

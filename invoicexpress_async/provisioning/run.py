@@ -41,6 +41,7 @@ async def provision(  # noqa: PLR0913  # keyword-only options
     on_outcome: Callable[[RowOutcome], None] | None = None,
     keep_done: bool = True,
     stop: RunStop | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> ProvisioningReport:
     """Ensure every row of a plan. Safe to run again: what is there is not created twice.
 
@@ -68,6 +69,7 @@ async def provision(  # noqa: PLR0913  # keyword-only options
         keep_done: Whether the report keeps the outcomes of rows that are done or prepared, too;
             not, for a plan of a million rows.
         stop: Ends the run early.
+        breaker: What is known of the server as a whole, where several runs at a time share it.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
@@ -75,7 +77,13 @@ async def provision(  # noqa: PLR0913  # keyword-only options
         JournalError: the journal cannot be used. Nothing was sent.
     """
     _check_types(manager, plan, journal, settings)
-    run = _Run(manager=manager, plan=plan, settings=settings, on_progress=on_progress)
+    run = _Run(
+        manager=manager,
+        plan=plan,
+        settings=settings,
+        on_progress=on_progress,
+        breaker=breaker or CircuitBreaker(manager.clock),
+    )
     outcomes: list[RowOutcome] = []
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
@@ -107,7 +115,8 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only options
         OutageError: at the end, when the server had failed for too long.
     """
     _check_types(manager, plan, journal, settings)
-    run = _Run(manager=manager, plan=plan, settings=settings)
+    breaker = CircuitBreaker(manager.clock)
+    run = _Run(manager=manager, plan=plan, settings=settings, breaker=breaker)
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
             yield outcome
@@ -152,6 +161,7 @@ class _Run:
     manager: SessionManager
     plan: Plan
     settings: RunSettings
+    breaker: CircuitBreaker
     on_progress: Callable[[Progress], None] | None = None
     callback_error: Exception | None = None
     started: float = attrs.field(factory=time.monotonic)
@@ -206,7 +216,6 @@ class _Run:
         return sorted(outcomes, key=lambda one: places.get(key_of(one.row), 0))
 
     def _new_engine(self, journal: RowJournal | None, stop: RunStop) -> Engine[RowTask, RowOutcome]:
-        breaker = CircuitBreaker(self.manager.clock)
         runner = RowRunner(
             manager=self.manager,
             journal=journal,
@@ -214,13 +223,13 @@ class _Run:
             may_default=self.settings.may_default,
             is_staged=self.settings.is_staged,
         )
-        policy = ReschedulePolicy.of_run(self.manager, breaker, self.settings)
+        policy = ReschedulePolicy.of_run(self.manager, self.breaker, self.settings)
         return Engine(
             job=RowJob(runner=runner, policy=policy, settings=self.settings, stop=stop),
             settings=self.settings,
             stop=stop,
             clock=self.manager.clock,
-            breaker=breaker,
+            breaker=self.breaker,
             on_change=self._report_progress,
         )
 
@@ -236,7 +245,7 @@ class _Run:
             counts=count_states(self.counts),
             total=None if self.plan.stream else self.plan.summary.rows,
             waiting=self._engine.waiting,
-            is_paused=self._engine.breaker.is_open,
+            is_paused=self.breaker.is_open,
             seconds=time.monotonic() - self.started,
             next_turn_in_seconds=self._engine.next_turn_in_seconds,
         )

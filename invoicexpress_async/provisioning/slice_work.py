@@ -1,5 +1,6 @@
 """The one unit of work that any engine calls: what is open in one slice of a shared journal."""
 
+import contextlib
 import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ import attrs
 
 from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.journal import UNRESOLVED, Entry, JournalError, JournalState
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal, SliceLeft
@@ -81,6 +83,7 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
     concurrency: int = _DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
     on_outcome: Callable[[RowOutcome], None] | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> SliceReport:
     """Ensure the open rows of a slice that is held. No row's error is raised, nor the journal's.
 
@@ -96,6 +99,7 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early; one of its own, since what ends this slice asks it to stop.
         on_outcome: Called with each outcome as it comes, in the event loop; it must not raise.
+        breaker: What is known of the server as a whole, where several slices at a time share it.
 
     Raises:
         ConfigurationError: an argument that cannot be right.
@@ -110,8 +114,64 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
         concurrency=check_concurrency(concurrency),
         stop=stop or RunStop(),
         on_outcome=on_outcome,
+        breaker=breaker or CircuitBreaker(manager.clock),
     )
     return await work.run()
+
+
+async def work_free_slice(  # noqa: PLR0913  # keyword-only options
+    manager: SessionManager,
+    journal: PostgresJournal,
+    number: int,
+    keys: AccountKeys,
+    *,
+    settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
+    concurrency: int = _DEFAULT_CONCURRENCY,
+    stop: RunStop | None = None,
+    breaker: CircuitBreaker | None = None,
+) -> SliceReport | None:
+    """Take a slice, `work_slice` it and release it: what a task of any queue does.
+
+    It may be called twice for one slice, or too late, or be killed: the journal decides who
+    works on a slice.
+
+    Args:
+        manager: Whose connections and limits are used; without a journal of its own.
+        journal: Open.
+        number: Of the slice, as of `slices_left`.
+        keys: As of `work_slice`, like all others.
+        settings: What the run may do.
+        concurrency: How many rows are in flight at a time.
+        stop: Ends the work early.
+        breaker: What is known of the server as a whole.
+
+    Returns:
+        How it ended; None when another process holds the slice or may still send for it.
+
+    Raises:
+        ConfigurationError: an argument that cannot be right.
+        JournalError: the database cannot be reached, before anything was sent.
+    """
+    held = await journal.try_take(number)
+    if held is None:
+        return None
+    due_seconds: float | None = None
+    try:
+        report = await work_slice(
+            manager,
+            held,
+            keys,
+            settings=settings,
+            concurrency=concurrency,
+            stop=stop,
+            breaker=breaker,
+        )
+        due_seconds = report.due_seconds
+    finally:
+        # Where this fails the lease ends by itself.
+        with contextlib.suppress(JournalError):
+            await journal.release(held, due_seconds=due_seconds)
+    return report
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -123,6 +183,7 @@ class _SliceWork:
     concurrency: int
     stop: RunStop
     on_outcome: Callable[[RowOutcome], None] | None
+    breaker: CircuitBreaker
     counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
     problem: InvoiceXpressError | None = None
 
@@ -140,7 +201,8 @@ class _SliceWork:
             left = await held.open_entries(ROWS, _OPEN)
         except JournalError as error:
             self.problem = self.problem or error.with_traceback(None)
-        held.note_used(recent.of(accounts))
+        finally:
+            held.note_used(recent.of(accounts))  # also when this is cancelled
         waiting = [entry for entry in left if _seconds_to_its_day(entry)]
         return SliceReport(
             number=held.number,
@@ -168,6 +230,7 @@ class _SliceWork:
             on_outcome=self.on_outcome,
             keep_done=False,
             stop=self.stop,
+            breaker=self.breaker,
         )
         self.counts.update(report.counts)
         self.problem = self.problem or report.problem

@@ -11,6 +11,7 @@ DOCS: Final = ROOT / "docs"
 FILES: Final = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 # Run as a whole by test_docs_walkthroughs.py: commands that build on each other, and their output.
 WALKTHROUGHS: Final = ("first-ten-minutes.md", "rehearsal.md")
+MACHINES: Final = "many-machines.md"
 
 
 @attrs.frozen

@@ -34,6 +34,7 @@ COMMANDS: Final = (
     Command(
         "onboard", f"{_PACKAGE}.onboard:onboard", "An account, a key and a serie for each company."
     ),
+    Command("worker", f"{_PACKAGE}.worker:worker", "Do a shared journal's rows, beside others."),
     Command(
         "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
     ),
@@ -71,6 +72,10 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "onboard": (
         "onboard companies.csv --partner me --journal jobs.db --keys-out keys.csv --dry-run",
+    ),
+    "worker": (
+        "worker --journal postgresql://ix@db/ix --keys file:accounts.csv",
+        "worker --journal postgresql://ix@db/ix --keys vault:key_of --until-done",
     ),
     "audit": (
         "audit accounts.csv --year 2027",

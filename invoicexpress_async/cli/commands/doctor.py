@@ -3,8 +3,9 @@
 import asyncio
 import sys
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.commands.checks import (
@@ -18,6 +19,7 @@ from invoicexpress_async.cli.commands.checks import (
     skipped,
     wrong,
 )
+from invoicexpress_async.cli.commands.journal_checks import journal_checks
 from invoicexpress_async.cli.connection import base_url_of, name_of, open_manager, read_key
 from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.cli.options import AccountOptions
@@ -39,12 +41,26 @@ _STYLES: Final = {
 }
 
 
-def doctor(*, options: AccountOptions = _NO_OPTIONS) -> int:
+def doctor(
+    *,
+    journal: Annotated[
+        str | None,
+        Parameter(
+            help="The postgresql:// URL of a journal: check its database, too, or alone when no "
+            "account is named."
+        ),
+    ] = None,
+    options: AccountOptions = _NO_OPTIONS,
+) -> int:
     """Check versions, settings, network, TLS, clock, key, AT registration; say what to fix.
 
     Only reads: the account's list of sequences, once, and what the server shows of itself.
     """
-    checks = [*machine_checks(), *_remote_checks(options)]
+    checks = [*machine_checks()]
+    if journal is not None:
+        checks += journal_checks(journal)
+    if journal is None or options.account is not None:
+        checks += _remote_checks(options)
     if options.as_json:
         write_json(_object(checks))
     else:

@@ -20,6 +20,7 @@ from invoicexpress_async.jobs.journal import (
     Table,
 )
 from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, Address
+from invoicexpress_async.jobs.postgres.outage import SharedOutage, share_outage
 
 if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
@@ -192,6 +193,21 @@ class PostgresJournal:
             JournalError: the database cannot be reached.
         """
         return await self._session.holds.left(table, states)
+
+    async def share_outage(
+        self, token: str, *, is_failing: bool | None, may_probe: bool
+    ) -> SharedOutage:
+        """Report what this process sees of the server as a whole; return what all together know.
+
+        Args:
+            token: Of this process.
+            is_failing: Whether the server fails for every account; None when nothing has changed.
+            may_probe: Whether it has something to try the server with.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        return await share_outage(self._session, token, is_failing=is_failing, may_probe=may_probe)
 
     async def job(self, name: str) -> str | None:
         """Return what `bind` has written.

@@ -133,5 +133,14 @@ def _created(statements: Statements, slices: int) -> Message:
         f"INSERT INTO {name('slices')} (slice) SELECT generate_series(0, slices - 1) "
         f"FROM {name('journal')} ON CONFLICT DO NOTHING"
     )
+    message.add(
+        f"CREATE TABLE IF NOT EXISTS {name('outage')} (since timestamptz, "
+        "pause double precision NOT NULL DEFAULT 1, probe_at timestamptz, token text, "
+        "token_until timestamptz)"
+    )
+    message.add(
+        f"INSERT INTO {name('outage')} (since) SELECT NULL "
+        f"WHERE NOT EXISTS (SELECT FROM {name('outage')})"
+    )
     _add_table(message, statements, INTENTS)
     return message

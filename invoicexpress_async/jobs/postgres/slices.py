@@ -58,6 +58,13 @@ class SliceLeft:
     since: dt.datetime | None
     until: dt.datetime | None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be worked on now, and nobody is known to do it."""
+        now = dt.datetime.now(tz=dt.UTC)
+        is_free = self.until is None or self.until <= now
+        return is_free and (self.due is None or self.due <= now)
+
 
 @attrs.frozen(kw_only=True)
 class Recently:

@@ -121,7 +121,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     Raises:
         JournalError: it is not there, or not a journal of this version.
     """
-    problem = ""
+    problem, has_log = "", False
     connection: sqlite3.Connection | None = None
     try:
         # Not "mode=ro": a journal whose run was killed has a log that is to be taken in first.

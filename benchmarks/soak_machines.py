@@ -1,0 +1,414 @@
+"""Several workers on one journal in PostgreSQL, as on several machines, and all that can befall.
+
+Workers are killed with -9, and started again as systemd does it; the postmaster is killed with -9;
+workers are frozen for longer than they hold a slice; the way of a worker to the database or to the
+API is cut, each by a proxy of its own, and what was sent on it arrives late or never. The server
+loses one answer of thirty, and commits at once, late or never. It accepts every create: it has no
+check of names. When all has been done to them, the workers go on until nothing is left; then once
+more with what is absent sent again, its waiting time put into the past.
+
+`python benchmarks/soak_machines.py [accounts] [kills] [postmaster kills] [freezes] [cuts] [seed]
+[workers]` exits 1 on a violation. It needs the binaries of PostgreSQL.
+"""
+
+import asyncio
+import json
+import multiprocessing.process
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import psycopg
+from soak_network import Network
+from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from postgres_server import PostgresServer, find_binaries
+
+from invoicexpress_async import RetryPolicy, SessionManager, Timeouts
+from invoicexpress_async.provisioning import (
+    JournalError,
+    Plan,
+    PlanRow,
+    PostgresJournal,
+    RunSettings,
+    RunStop,
+    enter_plan,
+    run_worker,
+)
+
+_LEASE_SECONDS = 2.0
+_WINDOW_SECONDS = 0.5
+_FREEZE_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
+_CUT_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
+_PATIENCE_SECONDS = 5.0
+_AGAIN_SECONDS = 900.0
+_CONCURRENCY = 10
+_MAX_SLICES = 256
+_POLL_SECONDS = 0.01
+# When nothing comes any more, since all are frozen or cut off, the next thing happens all the same.
+_LONGEST_WAIT_SECONDS = 15.0
+_LONGEST_END_SECONDS = 600.0
+
+Process = multiprocessing.process.BaseProcess
+
+
+@attrs.define
+class Tally:
+    """What the whole soak came to."""
+
+    kills: int = 0
+    kills_of_the_postmaster: int = 0
+    freezes: int = 0
+    cuts_from_the_database: int = 0
+    cuts_from_the_server: int = 0
+    creates: int = 0
+    lost_answers: int = 0
+    takeovers: int = 0
+    absent_at_the_end: int = 0
+    duplicates: int = 0
+    posted_twice: int = 0
+    lost: int = 0
+    false_done: int = 0
+    not_done_at_last: int = 0
+    seconds_of_work: float = 0.0
+    known_after_seconds: list[float] = attrs.field(factory=list[float])
+
+    @property
+    def violations(self) -> int:
+        """What must be 0."""
+        wrong = self.duplicates + self.posted_twice + self.lost
+        return wrong + self.false_done + self.not_done_at_last
+
+
+@attrs.frozen(kw_only=True)
+class _Place:
+    """What a worker process is told."""
+
+    url: str
+    base_url: str
+    slices: int
+    settings: RunSettings = attrs.field(factory=RunSettings)
+    until_done: bool = False
+
+
+def _journal(place: _Place) -> PostgresJournal:
+    return PostgresJournal(
+        place.url,
+        slices=place.slices,
+        lease_seconds=_LEASE_SECONDS,
+        window_seconds=_WINDOW_SECONDS,
+        patience_seconds=_PATIENCE_SECONDS,
+    )
+
+
+async def _keys(_: str) -> str:
+    return KEY
+
+
+async def _work(place: _Place) -> None:
+    stop = RunStop()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, lambda: stop.request(drain_seconds=3.0)
+    )
+    manager = SessionManager(
+        base_url=place.base_url,
+        retry=RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * LATE_SECONDS)),
+        timeouts=Timeouts(total_seconds=20.0, attempt_seconds=5.0, connect_seconds=2.0),
+    )
+    while not stop.is_requested:
+        try:
+            async with manager, _journal(place) as journal:
+                await run_worker(
+                    manager,
+                    journal,
+                    _keys,
+                    concurrency=_CONCURRENCY,
+                    settings=place.settings,
+                    until_done=place.until_done,
+                    stop=stop,
+                    sweep_seconds=0.5,
+                )
+                return
+        except JournalError:
+            await asyncio.sleep(0.2)  # as systemd: again
+        manager = SessionManager(base_url=place.base_url, retry=manager.retry)
+
+
+def _run_worker(place: _Place) -> None:
+    asyncio.run(_work(place))
+
+
+async def _enter(place: _Place, accounts: int) -> None:
+    rows = [PlanRow(account=name_of(one), api_key=_keys, serie="2027") for one in range(accounts)]
+    async with _journal(place) as journal:
+        await enter_plan(journal, Plan(rows=rows))
+
+
+@attrs.define
+class _Soak:
+    database: PostgresServer
+    server: Connection
+    network: Network
+    dice: random.Random
+    accounts: int
+    slices: int
+    tally: Tally = attrs.field(factory=Tally)
+    _workers: list[Process | None] = attrs.field(factory=list["Process | None"])
+    _undo: list[tuple[float, Callable[[], None]]] = attrs.field(
+        factory=list[tuple[float, Callable[[], None]]]
+    )
+
+    def run(self, events: list[str], workers: int) -> None:
+        """Let the workers work, and do all of it to them."""
+        self._workers = [None] * workers
+        began = time.monotonic()
+        for left, event in zip(range(len(events), 0, -1), events, strict=True):
+            self._wait_for_creates((self.accounts - self.creates()) // (left + 1))
+            self._do(event)
+        for _, undo in self._undo:
+            undo()
+        self._undo.clear()
+        self._wait_for_the_end()
+        self.tally.seconds_of_work = time.monotonic() - began
+        for worker in self._workers:
+            if worker is not None:
+                worker.terminate()
+        for worker in self._workers:
+            if worker is not None:
+                worker.join(60)
+                # It was killed by us, or stopped before it had begun.
+                assert worker.exitcode in {0, -signal.SIGTERM, -signal.SIGKILL}, (
+                    f"a worker ended with {worker.exitcode}"
+                )
+
+    def finish(self, settings: RunSettings | None = None) -> dict[str, str]:
+        """Let one worker do what is left, and return the states."""
+        self.query("UPDATE invoicexpress.slices SET due = NULL")
+        process = self._start(self._place(0, settings or RunSettings(), until_done=True))
+        process.join(_LONGEST_END_SECONDS)
+        assert process.exitcode == 0, f"the last worker ended with {process.exitcode}"
+        rows = self.query("SELECT account, state FROM invoicexpress.rows")
+        return {str(account): str(state) for account, state in rows}
+
+    def age(self) -> None:
+        """Let both lists that sending again asks for, and the time between, have been."""
+        moment = json.dumps([time.time() - 3 * _AGAIN_SECONDS, 0, ""])
+        self.query(
+            "UPDATE invoicexpress.rows SET intended_at = %s, absent_since = %s "
+            "WHERE state IN ('intent', 'unknown', 'absent')",
+            moment,
+            moment,
+        )
+
+    def judge(self, states: dict[str, str]) -> None:
+        """Hold what the journal says against what the server knows."""
+        tally = self.tally
+        rows = cast("list[int]", ask(self.server, "rows"))
+        posts = cast("list[int]", ask(self.server, "posts"))
+        tally.creates = sum(posts)
+        tally.posted_twice = sum(one > 1 for one in posts)
+        for number, count in enumerate(rows):
+            state = states[name_of(number)]
+            tally.duplicates += count > 1
+            tally.lost += count > 0 and state != "done"
+            tally.false_done += count == 0 and state == "done"
+        tally.absent_at_the_end = Counter(states.values())["absent"]
+        ((tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
+        times = self.query(
+            "SELECT updated_at - (intended_at::json ->> 0)::double precision "
+            "FROM invoicexpress.rows WHERE intended_at IS NOT NULL AND state = 'done'"
+        )
+        tally.known_after_seconds = [float(one) for (one,) in times]
+
+    def judge_the_last_run(self, states: dict[str, str]) -> None:
+        """Every account has its one row now."""
+        rows = cast("list[int]", ask(self.server, "rows"))
+        self.tally.duplicates += sum(count > 1 for count in rows)
+        done = sum(state == "done" for state in states.values())
+        if done < len(states):
+            print(
+                self.query(
+                    "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
+                    "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
+                    "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
+                )
+            )
+        self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
+
+    def creates(self) -> int:
+        """Return how many creates the server has had."""
+        return cast("int", ask(self.server, "creates"))
+
+    def query(self, text: str, *values: str) -> list[Any]:
+        """Ask the database itself."""
+        with psycopg.connect(self.database.url, autocommit=True) as connection:
+            cursor = connection.execute(text.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def _place(self, number: int, settings: RunSettings, *, until_done: bool) -> _Place:
+        return _Place(
+            url=f"postgresql://ix@/postgres?host={self.network.folders[number]}",
+            base_url=self.network.base_urls[number],
+            slices=self.slices,
+            settings=settings,
+            until_done=until_done,
+        )
+
+    def _start(self, place: _Place) -> Process:
+        process = CONTEXT.Process(target=_run_worker, args=(place,), daemon=True)
+        process.start()
+        return process
+
+    def _wait_for_creates(self, share: int) -> None:
+        wanted = self.creates() + self.dice.randint(0, 2 * max(0, share))
+        until = time.monotonic() + _LONGEST_WAIT_SECONDS
+        while time.monotonic() < until:
+            self._keep_running()
+            if self.creates() >= wanted:
+                break
+            time.sleep(_POLL_SECONDS)
+        time.sleep(self.dice.uniform(0.0, 0.05))
+
+    def _keep_running(self) -> None:
+        for number, worker in enumerate(self._workers):
+            if worker is not None and worker.is_alive():
+                continue
+            if worker is not None:
+                assert worker.exitcode == -signal.SIGKILL, f"one failed: {worker.exitcode}"
+            self._workers[number] = self._start(
+                self._place(number, RunSettings(), until_done=False)
+            )
+        now = time.monotonic()
+        for due, undo in [one for one in self._undo if one[0] <= now]:
+            self._undo.remove((due, undo))
+            undo()
+
+    def _wait_for_the_end(self) -> None:
+        until = time.monotonic() + _LONGEST_END_SECONDS
+        query = "SELECT count(*) FROM invoicexpress.rows WHERE state IN ('planned', 'intent')"
+        while self.query(query) != [(0,)]:
+            assert time.monotonic() < until, "the workers do not come to an end"
+            self._keep_running()
+            time.sleep(0.2)
+
+    def _do(self, event: str) -> None:
+        number = self.dice.randrange(len(self._workers))
+        worker = self._workers[number]
+        assert worker is not None
+        assert worker.pid is not None
+        match event:
+            case "kill":
+                worker.kill()
+                worker.join()
+                self.tally.kills += 1
+            case "postmaster":
+                self._kill_the_postmaster()
+                self.tally.kills_of_the_postmaster += 1
+            case "freeze":
+                if worker.is_alive():
+                    os.kill(worker.pid, signal.SIGSTOP)
+                    self._later(_FREEZE_SECONDS, lambda: _wake(worker))
+                    self.tally.freezes += 1
+            case "cut database":
+                self._cut(f"database {number}")
+                self.tally.cuts_from_the_database += 1
+            case _:
+                self._cut(f"server {number}")
+                self.tally.cuts_from_the_server += 1
+
+    def _cut(self, way: str) -> None:
+        self.network.cut(way)
+        loses = self.dice.random() < 1 / 2
+        self._later(_CUT_SECONDS, lambda: self.network.heal(way, loses=loses))
+
+    def _later(self, between: tuple[float, float], undo: Callable[[], None]) -> None:
+        self._undo.append((time.monotonic() + self.dice.uniform(*between), undo))
+
+    def _kill_the_postmaster(self) -> None:
+        number = int((self.database.folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(number, signal.SIGKILL)
+        self.database.kill()
+        for _ in range(100):
+            try:
+                self.database.start()
+            except AssertionError:
+                time.sleep(0.1)  # a child of the dead one has not noticed yet
+            else:
+                return
+        raise AssertionError(self.database.log.read_text()[-2000:])
+
+
+def _wake(worker: Process) -> None:
+    if worker.is_alive() and worker.pid is not None:
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+def soak(accounts: int, events: list[str], seed: int, workers: int) -> Tally:
+    """Do all of it, then judge."""
+    binaries = find_binaries()
+    assert binaries is not None, "PostgreSQL is not on this machine: apt-get install postgresql"
+    dice = random.Random(seed)
+    dice.shuffle(events)
+    slices = max(4, min(_MAX_SLICES, accounts // 40))
+    with (
+        PostgresServer.started(binaries) as database,
+        serving(accounts, seed) as server,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        base_url = cast("str", server.recv())
+        direct = _Place(url=database.url, base_url=base_url, slices=slices)
+        asyncio.run(_enter(direct, accounts))
+        ways = Network.started(Path(name), str(database.folder), base_url, workers)
+        with ways as network:
+            run = _Soak(database, server, network, dice, accounts, slices)
+            run.run(events, workers)
+            run.tally.lost_answers = cast("int", ask(server, "heal"))
+            run.judge(run.finish())
+            run.age()
+            run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
+            return run.tally
+
+
+def _spread(values: list[float]) -> str:
+    ordered = sorted(values)
+    if not ordered:
+        return "not measured"
+    median, p95, p99 = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95, 0.99))
+    return f"{median:.3f} median, {p95:.2f} p95, {p99:.2f} p99, {ordered[-1]:.1f} most, s"
+
+
+def main(  # noqa: PLR0913, PLR0917  # of a command line
+    accounts: int, kills: int, postmaster: int, freezes: int, cuts: int, seed: int, workers: int
+) -> int:
+    """Print what it came to."""
+    events = ["kill"] * kills + ["postmaster"] * postmaster + ["freeze"] * freezes
+    events += ["cut database"] * cuts + ["cut server"] * cuts
+    started = time.perf_counter()
+    tally = soak(accounts, events, seed, workers)
+    seconds = time.perf_counter() - started
+    print(f"{accounts} accounts, {workers} workers, seed {seed}; {seconds:.0f} s")
+    for field in attrs.fields(Tally):
+        value = getattr(tally, field.name)
+        if isinstance(value, int | float):
+            print(f"  {field.name:24} {value if isinstance(value, int) else round(value)}")
+    print(f"  known after the intent   {_spread(tally.known_after_seconds)}")
+    print(f"violations: {tally.violations}")
+    return 1 if tally.violations else 0
+
+
+if __name__ == "__main__":
+    CONTEXT.set_forkserver_preload(
+        ["invoicexpress_async.provisioning", "invoicexpress_async.sandbox"]
+    )
+    given = [int(argument) for argument in sys.argv[1:]]
+    sys.exit(main(*(given + [10_000, 100, 20, 40, 20, 1, 4][len(given) :])))

@@ -1,0 +1,134 @@
+"""The checks of `invoicexpress doctor` for a journal in PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from invoicexpress_async.cli.commands.checks import (
+    Check,
+    doubtful,
+    fine,
+    skipped,
+    wrong,
+)
+from invoicexpress_async.cli.failures import cure_of, message_of
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, import_psycopg
+
+if TYPE_CHECKING:
+    from invoicexpress_async.jobs.postgres.inspection import Inspection
+
+_MIN_VERSION: Final = 130000
+_MAX_CLOCK_SECONDS: Final = 60.0
+_DOUBTFUL_CLOCK_SECONDS: Final = 5.0
+_NAMES: Final = (
+    "PostgreSQL", "durability", "journal clock", "pooler", "journal rights", "journal schema",
+)  # fmt: skip
+
+
+def journal_checks(url: str) -> Iterator[Check]:
+    """Look at the database of a journal; nothing is written."""
+    problem: ConfigurationError | JournalError
+    try:
+        import_psycopg()
+        from invoicexpress_async.jobs.postgres.inspection import (  # noqa: PLC0415  # of an extra
+            inspect,
+        )
+
+        found = inspect(url, schema=DEFAULT_SCHEMA)
+    except ConfigurationError as error:
+        problem, cure = error, cure_of(error)
+    except JournalError as error:
+        problem = error
+        cure = (
+            "Check that the server runs and listens (listen_addresses), that pg_hba.conf lets this "
+            "machine and user in, and that the password is in the file that PGPASSFILE names."
+        )
+    else:
+        yield _server(found)
+        yield _durability(found)
+        yield _clock(found)
+        yield _pooler(found)
+        yield _rights(found)
+        yield _schema(found)
+        return
+    yield wrong(_NAMES[0], message_of(problem), cure)
+    yield from (skipped(name, "the database was not reached") for name in _NAMES[1:])
+
+
+def _server(found: "Inspection") -> Check:
+    name, text = _NAMES[0], f"{found.version_text} at {found.label}"
+    if found.version < _MIN_VERSION:
+        return wrong(name, text, "Update the server to PostgreSQL 13 or later.")
+    if found.is_replica:
+        return wrong(name, f"{text}, a replica or read-only", "Name the primary in the URL.")
+    if found.encoding != "UTF8":
+        return wrong(name, f"{text}, encoding {found.encoding}", "Make a database with UTF8.")
+    return fine(name, f"{text}; at most {found.max_connections} connections, two for each worker")
+
+
+def _durability(found: "Inspection") -> Check:
+    name, off = _NAMES[1], [one for one, value in found.settings.items() if value == "off"]
+    text = ", ".join(f"{one} {value}" for one, value in found.settings.items())
+    needed = [one for one in off if one != "synchronous_commit"]
+    if needed:
+        lines = " and ".join(f"{one} = on" for one in needed)
+        return wrong(
+            name,
+            text,
+            f"Set {lines} in postgresql.conf and restart the server: without it an intent that "
+            "was sent can be lost when the machine fails.",
+        )
+    if off:
+        return fine(name, f"{text}; the journal sets it to on for each of its transactions")
+    return fine(name, text)
+
+
+def _clock(found: "Inspection") -> Check:
+    name, seconds = _NAMES[2], abs(found.clock_seconds)
+    ahead = "ahead of" if found.clock_seconds > 0 else "behind"
+    text, cure = f"{seconds:.1f} s {ahead} the server's", "Let NTP set both clocks."
+    if seconds > _MAX_CLOCK_SECONDS:
+        return wrong(name, text, f"{cure} The journal is refused like this.")
+    return doubtful(name, text, cure) if seconds > _DOUBTFUL_CLOCK_SECONDS else fine(name, text)
+
+
+def _pooler(found: "Inspection") -> Check:
+    name = _NAMES[3]
+    if not found.is_pooled:
+        return fine(name, "none: connected to the server itself")
+    if not found.has_transactions:
+        return wrong(
+            name,
+            "one that passes statements singly",
+            "Set pool_mode = transaction or session in pgbouncer.ini.",
+        )
+    return fine(name, "one is in between, and passes transactions")
+
+
+def _rights(found: "Inspection") -> Check:
+    name = _NAMES[4]
+    if found.may_write:
+        return fine(name, f"{found.role} may use it")
+    if found.schema_version is None:
+        cure = f'Run as the database\'s owner: GRANT CREATE ON DATABASE ... TO "{found.role}".'
+        return wrong(name, f"{found.role} may not make the schema", cure)
+    schema, role = DEFAULT_SCHEMA, found.role
+    cure = (
+        f'Run as the owner: GRANT USAGE ON SCHEMA {schema} TO "{role}"; GRANT SELECT, INSERT, '
+        f'UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO "{role}".'
+    )
+    return wrong(name, f"{found.role} may not use its tables", cure)
+
+
+def _schema(found: "Inspection") -> Check:
+    name, version = _NAMES[5], found.schema_version
+    if version is None:
+        return fine(name, "not there yet: the first job or worker makes it")
+    if version > found.newest_schema_version:
+        return wrong(
+            name,
+            f"version {version}, and this program knows {found.newest_schema_version}",
+            "Update this program: pip install --upgrade invoicexpress-async.",
+        )
+    return fine(name, f"version {version}")

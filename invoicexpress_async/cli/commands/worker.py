@@ -1,0 +1,148 @@
+"""`invoicexpress worker`: does the rows of a journal that several machines share."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Final
+
+import attrs
+from cyclopts import Parameter
+
+from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.failures import message_of, show_error
+from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
+from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
+from invoicexpress_async.cli.output import write_json
+from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo, printable
+from invoicexpress_async.cli.signals import Interruption, run_to_its_end
+from invoicexpress_async.config import check_seconds
+from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.provisioning import (
+    JournalError,
+    PostgresJournal,
+    RowState,
+    RunSettings,
+    SliceReport,
+    load_keys,
+    run_worker,
+)
+
+_NO_OPTIONS: Final = ConnectionOptions()
+_UNKNOWN: Final = (RowState.UNKNOWN, RowState.ABSENT)
+_NOT_DONE: Final = (RowState.FAILED, RowState.REFUSED)
+
+
+def worker(  # noqa: PLR0913  # the options of a command
+    *,
+    journal: Annotated[
+        JournalPlace,
+        Parameter(
+            converter=parse_place,
+            help="The postgresql:// URL of the journal, without a password: that is in the file "
+            "that PGPASSFILE names, or in a service file.",
+        ),
+    ],
+    keys: Annotated[
+        str,
+        Parameter(
+            help="Where the keys are: env:NAME or file:PATH with {account} in it, file:PATH of a "
+            "file of accounts as `provision` takes it, or module:callable, an async one that is "
+            "given the account's name."
+        ),
+    ],
+    concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = 50,
+    drain: Annotated[
+        float,
+        Parameter(help="Seconds that what is in flight has to end after SIGTERM or Ctrl-C."),
+    ] = 8.0,
+    until_done: Annotated[
+        bool,
+        Parameter(
+            negative=(), help="End when nothing is to be done now, instead of waiting for more."
+        ),
+    ] = False,
+    resend_absent_after: Annotated[
+        float | None, Parameter(help="As of `provision`: seconds, 900 or more; without it, never.")
+    ] = None,
+    options: ConnectionOptions = _NO_OPTIONS,
+) -> int:
+    """Do the rows of a journal in PostgreSQL, beside other workers, until SIGTERM or Ctrl-C.
+
+    Plans come from `provision`, `rollover` or `onboard` with the same --journal. Start as many on
+    as many machines as you like: each account is one worker's at a time.
+    """
+    if isinstance(journal, Path):
+        raise ConfigurationError("A worker needs a journal in PostgreSQL: a postgresql:// URL.")
+    check_concurrency(concurrency)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # module:callable, as `python -m` finds it
+    work = _Work(
+        journal=PostgresJournal(journal),
+        keys=load_keys(keys),
+        concurrency=concurrency,
+        settings=RunSettings(resend_absent_after=resend_absent_after),
+        until_done=until_done,
+        interruption=Interruption(drain_seconds=check_seconds("--drain", drain)),
+        options=options,
+    )
+    return run_to_its_end(work.run())
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Work:
+    journal: PostgresJournal
+    keys: AccountKeys
+    concurrency: int
+    settings: RunSettings
+    until_done: bool
+    interruption: Interruption
+    options: ConnectionOptions
+    counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
+
+    async def run(self) -> int:
+        async with open_manager(self.options) as manager, self.journal as journal:
+            with self.interruption.catching():
+                if not self.options.as_json:
+                    echo(f"Working on {journal.label}.")
+                await run_worker(
+                    manager,
+                    journal,
+                    self.keys,
+                    concurrency=self.concurrency,
+                    settings=self.settings,
+                    until_done=self.until_done,
+                    stop=self.interruption.stop,
+                    on_slice=self._show,
+                    on_problem=self._show_problem,
+                )
+        if not self.until_done or self.interruption.has_come:
+            return DONE  # a service manager takes anything else for a failure
+        if any(self.counts[one] for one in _UNKNOWN):
+            return UNKNOWN
+        return FAILED if any(self.counts[one] for one in _NOT_DONE) else DONE
+
+    def _show(self, report: SliceReport) -> None:
+        self.counts.update(report.counts)
+        if self.options.as_json:
+            write_json(_object(report))
+            return
+        counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
+        problem = f" {message_of(report.problem)}" if report.problem else ""
+        left = f", {report.left} left" if report.left else ""
+        echo(printable(f"slice {report.number}: {counts or 'nothing'}{left}.{problem}"))
+
+    def _show_problem(self, error: JournalError) -> None:
+        show_error(error, as_json=self.options.as_json)
+
+
+def _object(report: SliceReport) -> dict[str, object]:
+    return {
+        "type": "slice",
+        "slice": report.number,
+        "counts": {state: count for state, count in report.counts.items() if count},
+        "left": report.left,
+        "due_seconds": report.due_seconds,
+        "is_fenced": report.is_fenced,
+        "problem": report.problem and message_of(report.problem),
+    }

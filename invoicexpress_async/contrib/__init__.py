@@ -1,0 +1,1 @@
+"""Integrations with what a shop runs already; each needs an extra of its own."""

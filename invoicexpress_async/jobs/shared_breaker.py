@@ -1,0 +1,99 @@
+"""A circuit breaker of several processes: what one of them finds out, all know."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from invoicexpress_async.clock import Clock
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
+from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.postgres.outage import SharedOutage
+
+_POLL_SECONDS: Final = 2.0
+_NEVER: Final = float("inf")
+
+
+class OutageBoard(Protocol):
+    """Where processes tell each other of an outage, as a `PostgresJournal`."""
+
+    async def share_outage(
+        self, token: str, *, is_failing: bool | None, may_probe: bool
+    ) -> SharedOutage:
+        """Report what this process sees, and return what all together know."""
+        ...
+
+
+class SharedBreaker(CircuitBreaker):
+    """Opens for all processes when it opens for one, and lets one of them try the server.
+
+    Args:
+        clock: Of the run.
+        board: Where the others are heard of.
+        may_probe: Returns whether this process has something to try the server with.
+    """
+
+    def __init__(self, clock: Clock, board: OutageBoard, *, may_probe: Callable[[], bool]) -> None:
+        super().__init__(clock)
+        self._board = board
+        self._may_probe = may_probe
+        self._token = uuid.uuid4().hex
+        # What the others do not know yet.
+        self._news: bool | None = None
+        self._has_news = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Keep this process and the others informed, until it is cancelled."""
+        while True:
+            await self.exchange()
+            timer = asyncio.ensure_future(self._clock.sleep(_POLL_SECONDS))
+            news = asyncio.ensure_future(self._has_news.wait())
+            try:
+                await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+                news.cancel()
+                await asyncio.wait({timer, news})
+
+    async def exchange(self) -> None:
+        """Say once what is new here, and take over what the others know."""
+        news, self._news = self._news, None
+        self._has_news.clear()
+        try:
+            outage = await self._board.share_outage(
+                self._token, is_failing=news, may_probe=self._may_probe()
+            )
+        except JournalError:
+            # Nothing is sent without the journal: nothing is lost by waiting.
+            if not self._has_news.is_set():
+                self._news = news
+            return
+        if not self._has_news.is_set():
+            self._take_over(outage)
+
+    def _take_over(self, outage: SharedOutage) -> None:
+        if outage.seconds is None:
+            if self.is_open:
+                super()._close()
+            return
+        if not self.is_open:
+            self._open(since_seconds=outage.seconds)
+            self.probe_at = _NEVER
+        before, self.probe_at = self.probe_at, _NEVER
+        if outage.is_ours_to_probe:
+            self.probe_at = min(before, self._clock.now())
+        if self.probe_at != before:
+            self._notify()
+
+    def _close(self) -> None:
+        self._tell(is_failing=False)
+        super()._close()
+
+    def _pause(self) -> None:
+        self.probe_at = _NEVER  # until this process is the one that probes
+        self._tell(is_failing=True)
+        self._notify()
+
+    def _tell(self, *, is_failing: bool) -> None:
+        self._news = is_failing
+        self._has_news.set()

@@ -1,0 +1,138 @@
+"""A server that fails for every account, and workers that know it from each other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from conftest import API_KEY, account_of
+from fakes import FakeClock
+from postgres_server import PostgresServer, new_schema
+
+from invoicexpress_async import RetryPolicy, SessionManager
+from invoicexpress_async.jobs.shared_breaker import SharedBreaker
+from invoicexpress_async.provisioning import (
+    Plan,
+    PlanRow,
+    PostgresJournal,
+    RowState,
+    SliceReport,
+    enter_plan,
+    run_worker,
+)
+from invoicexpress_async.sandbox import FaultServer
+
+NAMES = tuple(f"a{number}" for number in range(12))
+FIVE = NAMES[:5]  # as many as are taken for the server as a whole
+
+
+@pytest.fixture
+async def journals(
+    postgres: PostgresServer,
+) -> AsyncIterator[tuple[PostgresJournal, PostgresJournal]]:
+    schema = new_schema()
+    async with (
+        postgres.journal(schema, slices=2) as first,
+        postgres.journal(schema, slices=2) as second,
+    ):
+        yield first, second
+
+
+def breaker_of(journal: PostgresJournal, clock: FakeClock) -> SharedBreaker:
+    return SharedBreaker(clock, journal, may_probe=lambda: True)
+
+
+def fail(breaker: SharedBreaker) -> None:
+    for name in FIVE:
+        breaker.record_failure(name)
+
+
+async def test_an_outage_is_known_to_all_and_one_of_them_tries_the_server(
+    postgres: PostgresServer, journals: tuple[PostgresJournal, PostgresJournal], clock: FakeClock
+) -> None:
+    first, second = (breaker_of(one, clock) for one in journals)
+    schema = journals[0].schema
+
+    def let_pass(column: str) -> None:
+        query = f"UPDATE outage SET {column} = now() - interval '1 s'"  # noqa: S608  # a constant
+        postgres.ask(query, schema=schema)
+
+    fail(first)
+    await first.exchange()
+    await second.exchange()
+    assert (first.allows(), second.is_open, second.allows()) == (False, True, False)
+
+    let_pass("probe_at")
+    await second.exchange()
+    await first.exchange()
+    assert (first.allows(), second.allows()) == (False, True)
+
+    assert second.on_start()
+    second.record_failure(NAMES[0])
+    await second.exchange()
+    await first.exchange()
+    assert (first.allows(), second.allows()) == (False, False)
+    assert postgres.ask("SELECT pause FROM outage", schema=schema) == [(2.0,)]
+
+    let_pass("probe_at")
+    await second.exchange()  # and then it dies
+    let_pass("token_until")
+    await first.exchange()
+    await second.exchange()
+    assert (first.allows(), second.allows()) == (True, False)
+
+    assert first.on_start()
+    first.record_success()
+    await first.exchange()
+    await second.exchange()
+    assert (first.is_open, second.is_open, second.allows()) == (False, False, True)
+
+
+async def test_what_is_seen_while_the_database_is_away_is_said_later(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    schema = new_schema()
+    async with postgres.journal(schema, patience_seconds=0.01) as journal:
+        breaker = breaker_of(journal, clock)
+        fail(breaker)
+        postgres.ask("ALTER TABLE outage RENAME TO away", schema=schema)
+        await breaker.exchange()
+        postgres.ask("ALTER TABLE away RENAME TO outage", schema=schema)
+        assert not breaker.allows()
+
+        await breaker.exchange()
+
+    assert postgres.ask("SELECT since IS NULL FROM outage", schema=schema) == [(False,)]
+
+
+async def test_workers_pause_together_and_do_all_when_the_server_works_again(
+    postgres: PostgresServer, journals: tuple[PostgresJournal, PostgresJournal], clock: FakeClock
+) -> None:
+    async def keys(_: str) -> str:
+        return API_KEY
+
+    def ask(query: str) -> list[tuple[object, ...]]:
+        return postgres.ask(query, schema=journals[0].schema)
+
+    rows = [PlanRow(account=name, api_key=keys, serie="2027") for name in NAMES]
+    reports: list[SliceReport] = []
+    async with FaultServer(accounts=[account_of(one) for one in NAMES]) as on:
+        on.faults.next("status", status=503, times=None)
+        await enter_plan(journals[0], Plan(rows=rows))
+
+        async def work(journal: PostgresJournal) -> None:
+            retry = RetryPolicy(attempts=1)
+            async with SessionManager(base_url=on.base_url, retry=retry, clock=clock) as manager:
+                await run_worker(manager, journal, keys, until_done=True, on_slice=reports.append)
+
+        async with asyncio.TaskGroup() as group:
+            for journal in journals:
+                group.create_task(work(journal))
+            while ask("SELECT since FROM outage") == [(None,)]:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.01)
+            on.faults.clear()
+            ask("UPDATE outage SET probe_at = now()")
+
+        assert len(on.requests) < 10 * len(NAMES)
+        assert sum(one.counts[RowState.DONE] for one in reports) == len(NAMES)
+        assert [on.oracle.posts(name) for name in NAMES] == [1] * len(NAMES)
+    assert ask("SELECT since FROM outage") == [(None,)]
