@@ -152,7 +152,7 @@ def _compare(server: PostgresServer, accounts: int, rounds: int, latency: float)
 
 
 async def _enter(server: PostgresServer, schema: str, prefix: str, accounts: int) -> None:
-    async with server.journal(schema, slices=64) as journal:
+    async with server.journal(schema, slices=max(4, accounts // 40)) as journal:
         await enter_plan(journal, _plan(prefix, accounts))
 
 

@@ -4,11 +4,13 @@
 """
 
 import contextlib
+import ctypes
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -21,6 +23,7 @@ import psycopg
 
 from invoicexpress_async.jobs.postgres import PostgresJournal
 
+_PR_SET_PDEATHSIG = 1
 _MIN_FREE_BYTES = 500 * 2**20
 # The clusters are many, small and short-lived; each commit is synced all the same.
 _SETTINGS = {
@@ -134,6 +137,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # it makes one system call
                 **self.as_user(),
             )
         deadline = time.monotonic() + 60
@@ -213,6 +217,12 @@ def pooled(server: PostgresServer, binary: Path) -> Iterator[str]:
 
 def new_schema() -> str:
     return f"t_{uuid.uuid4().hex}"
+
+
+def _end_with_parent() -> None:
+    """End when the tests do, even if they are killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _ordinary_user() -> str:

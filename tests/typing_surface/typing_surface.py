@@ -283,12 +283,20 @@ async def workers(
         assert_type((held.number, held.epoch, held.is_held), tuple[int, int, bool])
         assert_type(held.lose(), None)
         assert_type(await journal.hold("partner acme"), provisioning.HeldSlice)
+        outage = await journal.share_outage("token", is_failing=None, may_probe=False)
+        assert_type((outage.seconds, outage.is_ours_to_probe), tuple[float | None, bool])
+        keys = assert_type(provisioning.load_keys("env:IX_KEY"), provisioning.AccountKeys)
+        assert_type(
+            await provisioning.work_free_slice(manager, journal, 0, keys),
+            provisioning.SliceReport | None,
+        )
+        assert_type(await provisioning.run_worker(manager, journal, keys, until_done=True), None)
 
 
 def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> None:
     assert_type((one.number, one.rows), tuple[int, int])
     assert_type((one.due, one.since, one.until), tuple[Time, Time, Time])
-    assert_type(one.holder, str | None)
+    assert_type((one.holder, one.is_due), tuple[str | None, bool])
     assert_type((report.number, report.left, report.is_fenced), tuple[int, int, bool])
     assert_type(report.due_seconds, float | None)
     assert_type(report.counts, Mapping[provisioning.RowState, int])
