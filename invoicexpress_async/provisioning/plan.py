@@ -122,11 +122,6 @@ class Plan:
         """
         return attrs.evolve(self, accounts=frozenset(accounts))
 
-    def wishes(self) -> Iterator[Wish | PlanRow]:
-        """Yield what the journal is to have of each row, which needs no key."""
-        rows = self.rows
-        return rows.wishes() if isinstance(rows, CsvRows) else iter(rows)
-
     def is_chosen(self, row: PlanRow) -> bool:
         """Whether a row is run."""
         return self.accounts is None or row.account in self.accounts
@@ -177,3 +172,9 @@ class AccountList:
         """
         rows, notes = read_accounts(Path(path), api_keys)
         return cls(rows=rows, notes=notes)
+
+
+def wishes_of(plan: Plan) -> Iterator[Wish | PlanRow]:
+    """Yield what the journal is to have of each row, which needs no key."""
+    rows = plan.rows
+    return rows.wishes() if isinstance(rows, CsvRows) else iter(rows)

@@ -259,7 +259,7 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
         pytest.param(("--timeout", "9", "sequences", "list"), "options after it", id="leading"),
         pytest.param(("sequences", "list", KEY), "more arguments", id="unused"),
         pytest.param(("sequences", "get"), "SEQUENCE", id="missing argument"),
-        pytest.param(("sequences", "register", "x"), "whole number", id="not an id"),
+        pytest.param(("sequences", "register", "x"), "a whole number", id="not an id"),
         pytest.param(("sequences", "get", "-- -1"), "", id="negative id"),
         pytest.param(("sequences", "list", "--timeout", "-1"), "--timeout is -1", id="timeout"),
         pytest.param(("sequences", "list", "--account", "a b"), "DNS label", id="account"),

@@ -46,6 +46,7 @@ NAMED = (
     *(f"{count} {one}" for count in ("1", "{count}") for one in COUNTED),
     "1 row",
     "1 company",
+    *("slice", "rows left", "held by", "since"),
 )
 
 

@@ -102,6 +102,7 @@ def reports(
     assert_type(of_error, provisioning.RowOutcome)
     assert_type((progress.ended, progress.waiting), tuple[int, int])
     assert_type(progress.is_paused, bool)
+    assert_type(progress.next_turn_in_seconds, float | None)
 
 
 def rollovers(rolled: provisioning.RolloverReport, step: provisioning.RolloverStep) -> None:
@@ -134,6 +135,9 @@ def journals(status: provisioning.JournalStatus) -> None:
     assert_type((status.holder, status.rollover_year), tuple[Text, int | None])
     assert_type(status.default_not_before, dt.date | None)
     assert_type(status.ended_in_last_run, int)
+    if status.last_command is not None:
+        assert_type((status.last_command.line, status.last_command.folder), tuple[str, str])
+        assert_type(status.last_command.resend_absent_after, float | None)
     assert_type((status.removed, status.run_count), tuple[int, int])
     assert_type(status.failures[0].code, Text)
     assert_type(status.in_doubt[0].account, str)
