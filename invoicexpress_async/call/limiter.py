@@ -1,6 +1,7 @@
 """The limit of one account: a slot is taken at the send and freed a minute after the response."""
 
 import asyncio
+import itertools
 import logging
 import threading
 from bisect import bisect_right
@@ -147,8 +148,11 @@ class AccountLimiter:
         """Count what another process has sent: each takes a slot for so many seconds."""
         with self._mutex:
             now = self._clock.now()
-            self._freed_at += (now + min(one, self._held_seconds) for one in recent)
-            self._freed_at.sort()
+            # This process may be the one that sent them, or some of them: each counts once.
+            theirs = sorted((now + min(one, self._held_seconds) for one in recent), reverse=True)
+            mine = sorted(self._freed_at, reverse=True)
+            both = itertools.zip_longest(mine, theirs, fillvalue=float("-inf"))
+            self._freed_at = sorted(max(pair) for pair in both)
 
     def pause(self, seconds: float) -> None:
         """Hold the whole account back after a 429, and spread it out from then on."""

@@ -130,7 +130,7 @@ class Reconciler:
             was_absent = found is None and _is_absent(call, listing, serie)
             if found is not None and not (is_being_registered and not _is_settled(found)):
                 self._dispatcher.instrumentation.reconciled(call, is_found=True)
-                return self._judge(call, found, said)
+                return self._judge(call, found, said, is_late=now)
             why = listing.why_not_found(serie)
         if said is not None and is_being_registered:
             raise said
@@ -200,10 +200,13 @@ class Reconciler:
             why = error.problems[0]
         raise call.unknown_error(why)
 
-    def _judge(self, call: Call, found: Sequence, said: InvoiceXpressError | None) -> Sequence:
+    def _judge(
+        self, call: Call, found: Sequence, said: InvoiceXpressError | None, *, is_late: bool
+    ) -> Sequence:
         had_before = call.intent is not None and call.intent["had_sequences"] is not None
-        if not had_before and _has_documents(found):
+        if not had_before and not is_late and _has_documents(found):
             # A new sequence has used no number: this one was there before, so ours was refused.
+            # Of an old intent that cannot be said: its sequence may have been used since.
             call.is_unknown = False
             raise SequenceAlreadyExistsError(
                 f"The create failed, and the sequence (id {found.id}) has documents already."

@@ -12,6 +12,18 @@ from invoicexpress_async.jobs.timestamps import BOOT_ID
 _NUMBERS: Final = count(1)
 
 
+def _process_space() -> str:
+    """Return what process ids are counted in: a container has its own, on the same machine."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return BOOT_ID
+    return f"{BOOT_ID}.{''.join(filter(str.isdigit, space))}" if BOOT_ID else ""
+
+
+_SPACE: Final = _process_space()
+
+
 def new_token() -> str:
     """Return a unique token."""
     # The random part tells processes apart where the system does not; a UUID for each would be
@@ -22,19 +34,20 @@ def new_token() -> str:
 def is_dead(token: str) -> bool:
     """Whether the process of a token is known to have ended.
 
-    False when it cannot be known: it is of another machine, or the system does not say.
+    False when it cannot be known: it is of another machine or container, or the system does not
+    say.
     """
-    boot, _, rest = token.partition(":")
+    space, _, rest = token.partition(":")
     process, _, _ = rest.partition("/")
     pid, _, _ = process.partition(":")
-    if not boot or boot != BOOT_ID or not pid.isdecimal():
+    if not space or space != _SPACE or not pid.isdecimal():
         return False
     return _started_at(int(pid)) != process.partition(":")[2]
 
 
 @cache
 def _process_of(pid: int) -> str:
-    return f"{BOOT_ID}:{pid}:{_started_at(pid)}/{uuid.uuid4().hex[:16]}"
+    return f"{_SPACE}:{pid}:{_started_at(pid)}/{uuid.uuid4().hex[:16]}"
 
 
 def _started_at(pid: int) -> str:

@@ -6,7 +6,7 @@ What an item is, and what a turn of it does, is the job's own.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -65,6 +65,9 @@ class Job(Protocol[Item_contra, Outcome]):
     def last(self, item: Item_contra) -> Outcome | None:
         """Return how the last turn of an item that still waits has ended."""
         ...
+
+
+_LAST_COMMIT_SECONDS: Final = 2.0
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -186,13 +189,22 @@ class Engine(Generic[Item, Outcome]):
             return
         try:
             if not commit.done():
-                async with self.stop.row():
-                    await asyncio.shield(commit)
+                await self._wait_as_long_as_allowed(commit)
             commit.result()
         except JournalError as error:
             self._end(error)
         except RowCutOffError:
             self._end(JournalError("The run was stopped before its outcomes were in the journal."))
+
+    async def _wait_as_long_as_allowed(self, commit: Commit) -> None:
+        try:
+            async with self.stop.row():
+                await asyncio.shield(commit)
+        except RowCutOffError:
+            # What was cut off is on its way to the disk; only a locked file keeps it for longer.
+            await asyncio.wait({commit}, timeout=_LAST_COMMIT_SECONDS)
+            if not commit.done():
+                raise
 
     def _judge(self, item: Item, outcome: Outcome) -> None:
         was_open = self.breaker.is_open

@@ -186,6 +186,8 @@ class _SliceWork:
     breaker: CircuitBreaker
     counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
     problem: InvoiceXpressError | None = None
+    # What was open when the work began: what came later has not been tried yet.
+    tried: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
 
     async def run(self) -> SliceReport:
         held, recent = self.held, self.manager.recent_requests
@@ -194,6 +196,7 @@ class _SliceWork:
         try:
             await held.prepare(ROWS)
             entries = await held.open_entries(ROWS, _OPEN)
+            self.tried = {ROWS.key_of(entry) for entry in entries}
             accounts |= {str(entry["account"]) for entry in entries}
             for day, group in _by_day(entries).items():
                 if not self.stop.is_requested:
@@ -240,6 +243,8 @@ class _SliceWork:
             return None
         if self.problem is not None:
             return _UNKNOWN_SECONDS
+        if any(ROWS.key_of(entry) not in self.tried for entry in left):
+            return None
         return min((_due_seconds(entry) for entry in left), default=None)
 
 

@@ -1,5 +1,6 @@
 """What every store of a journal promises. Each test runs on each of them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -223,3 +224,33 @@ async def test_unresolved_intents_are_read_by_their_state(journal: Journal) -> N
     entries = await journal.read(INTENTS, states=UNRESOLVED)
 
     assert [INTENTS.key_of(entry) for entry in entries] == [KEY]
+
+
+async def test_what_was_seen_to_be_done_is_not_sent_again_though_its_claim_may_be_replaced(
+    journal: Journal,
+) -> None:
+    assert await journal.claim(claim("mine")) is None
+    await journal.settle(claim("mine"), JournalState.UNKNOWN)
+    await journal.observe(KEY)  # another process has seen it on the server
+
+    there = await journal.claim(claim("second", replaces="mine"))
+
+    assert there is not None
+    assert await intent_state(journal) == "done"
+
+
+@pytest.mark.parametrize("bad", ["\ud800", "x" * 10 + "\udfff"], ids=["one", "in a text"])
+async def test_a_text_that_cannot_be_written_lets_nobody_wait_for_ever(
+    journal: Journal, bad: str
+) -> None:
+    await enter(journal, thing("a"), thing("b"))
+    commits = [
+        journal.write(Change(THINGS, (account, "2027"), {"note": note}))
+        for account, note in (("a", "innocent"), ("b", bad))
+    ]
+
+    _, waiting = await asyncio.wait(commits, timeout=30)
+
+    assert not waiting
+    for one in commits:
+        one.exception()

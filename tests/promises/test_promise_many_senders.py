@@ -4,9 +4,11 @@ The server accepts every create that it is sent: what keeps a second one away is
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -25,6 +27,7 @@ from invoicexpress_async import (
     RetryPolicy,
     SessionManager,
 )
+from invoicexpress_async.jobs.claimers import is_dead, new_token
 from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import JournalError, SqliteJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
@@ -304,3 +307,43 @@ async def test_an_intent_that_waited_for_a_minute_is_withdrawn_and_not_sent(
     assert not withdrawn.value.may_have_been_processed
     assert (left, states, sent) == ((), [("planned",)], 0)
     assert on.oracle.posts("a0") == 1
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="there is no unshare")
+def test_a_claimer_in_another_container_is_not_taken_for_dead() -> None:
+    token = new_token()
+    code = "import sys; from invoicexpress_async.jobs.claimers import is_dead as dead; "
+    code += "print(dead(sys.argv[1]))"
+    container = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+
+    seen = subprocess.run(  # noqa: S603  # our own code
+        [*container, sys.executable, "-c", code, token], capture_output=True, text=True, check=True
+    )
+
+    assert not is_dead(token)
+    assert seen.stdout == "False\n"
+
+
+async def test_an_old_create_that_has_documents_by_now_is_found_and_not_sent_again() -> None:
+    never = RetryPolicy(read_after_seconds=())
+    async with (
+        FaultServer(
+            accounts=[SandboxAccount(name="acme", api_key=KEY)], is_name_check_atomic=False
+        ) as on,
+        SessionManager(base_url=on.base_url, retry=never) as manager,
+    ):
+        sequences = manager.account("acme", KEY).sequences
+        on.faults.next("reset_peer", commits=True, operation="create")
+        with pytest.raises(OutcomeUnknownError) as unknown:
+            await sequences.create("2027")
+        assert unknown.value.intent is not None
+        row = {"id": 1, "serie": "2027", "current_invoice_number": 1}
+        row["current_invoice_sequence_id"] = 1
+        body = json.dumps({"sequences": [row]}).encode()
+        on.faults.next("status", status=200, body=body, operation="list", commits=False)
+
+        found = await sequences.resume(unknown.value.intent)
+
+        assert found.id == 1
+        assert sequences.unresolved() == ()
+        assert on.oracle.posts("acme", "2027") == 1

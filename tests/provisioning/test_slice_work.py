@@ -10,11 +10,13 @@ from postgres_server import PostgresServer
 
 from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
+from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.postgres.slices import slice_of
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning import (
     FencedError,
     HeldSlice,
+    JournalError,
     Plan,
     PlanRow,
     PostgresJournal,
@@ -25,7 +27,7 @@ from invoicexpress_async.provisioning import (
     work_slice,
 )
 from invoicexpress_async.provisioning.job import sync_plan
-from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.rows_table import ROWS, RowJournal
 from invoicexpress_async.sandbox import FaultServer
 
 NAMES = tuple(f"a{number}" for number in range(12))
@@ -197,3 +199,36 @@ class Countdown:
         self.left -= 1
         if self.left == 0:
             self.stop.request()
+
+
+async def test_a_process_that_takes_its_slice_again_counts_what_it_sent_once(
+    on: FaultServer, postgres: PostgresServer
+) -> None:
+    async with (
+        postgres.journal(slices=1, window_seconds=0.01) as journal,
+        SessionManager(base_url=on.base_url, retry=QUICK, rate_limit=RateLimit(20)) as manager,
+    ):
+        await enter(journal, NAMES[:1])
+        for _ in range(4):
+            held = await journal.take(0)
+            await work_slice(manager, held, keys)
+            used = manager.recent_requests.of([NAMES[0]])
+            await journal.release(held)
+
+    assert sum(used[NAMES[0]].values()) == len(on.requests)
+
+
+async def test_a_row_that_left_the_plan_or_was_changed_is_not_sent_by_who_read_it_before(
+    on: FaultServer, postgres: PostgresServer
+) -> None:
+    async with postgres.journal(slices=1, window_seconds=0.01) as journal:
+        await enter(journal, NAMES[:2])
+        held = await journal.take(0)
+        entries = await held.open_entries(ROWS, frozenset({JournalState.PLANNED}))
+        await enter(journal, NAMES[:1])
+
+        await held.admit(ROWS, entries[0])
+        with pytest.raises(JournalError, match="has no entry"):
+            await held.admit(ROWS, entries[1])
+        await journal.release(held)
+    assert on.requests == []

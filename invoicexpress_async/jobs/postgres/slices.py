@@ -99,7 +99,7 @@ class HeldSlice:
     _clock: Clock = attrs.field(alias="clock")
     _until: float = attrs.field(alias="until")
     _used: Slots = attrs.field(factory=dict[str, Mapping[int, int]], init=False)
-    _known: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
+    _seen: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
 
     @property
     def label(self) -> str:
@@ -145,9 +145,9 @@ class HeldSlice:
         return self._used
 
     async def open_entries(self, table: Table, states: frozenset[JournalState]) -> list[Entry]:
-        """Return the entries of the plan in some states, and keep them for `admit`."""
+        """Return the entries of the plan in some states; `admit` refuses what is changed later."""
         entries = await self._session.read(table, states=states, slice_=self.number)
-        self._known = {table.key_of(entry): entry for entry in entries}
+        self._seen = {table.key_of(entry): entry for entry in entries}
         return entries
 
     async def job(self, name: str) -> str | None:
@@ -186,14 +186,15 @@ class HeldSlice:
         """Return what is there of an entry of the plan; nothing is added.
 
         Raises:
-            JournalError: it is not there.
+            JournalError: it is not there, or the plan was changed since the slice was read.
         """
         key = table.key_of(entry)
-        known = self._known.pop(key, None)
-        if known is None:
-            (known,) = await self._session.look_up(table, [key])
-        if not known:
+        (known,) = await self._session.look_up(table, [key])
+        if not known or not known["is_in_plan"]:
             raise JournalError(f"The plan has no entry {', '.join(key)}.")
+        seen = self._seen.get(key, known)
+        if any(seen[one.name] != known[one.name] for one in table.wish):
+            raise JournalError(f"The plan of {', '.join(key)} was changed: it is read again.")
         return known
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:

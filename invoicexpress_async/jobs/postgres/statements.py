@@ -135,7 +135,8 @@ class Statements:
             f"FROM {_records(fields)} AS new WHERE {self._held('new')} "
             f"ORDER BY kind, account, subject ON CONFLICT (kind, account, subject) DO UPDATE "
             f"SET {changes}, state = 'intent', updated_at = excluded.updated_at "
-            f"WHERE old.state IN ({states_text(CLAIMABLE)}) OR old.token = excluded.replaced "
+            f"WHERE old.state IN ({states_text(CLAIMABLE)}) "
+            "OR (old.token = excluded.replaced AND old.state <> 'done') "
             "OR (old.token = excluded.token AND old.state = 'intent')"
         )
 

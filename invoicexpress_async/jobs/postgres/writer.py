@@ -80,7 +80,7 @@ class GroupCommitWriter:
     async def _answer(self, message: Message, found: "asyncio.Future[list[Rows]]") -> None:
         try:
             rows = await self._connection.execute(message)
-        except JournalError as error:
+        except Exception as error:  # noqa: BLE001  # as above
             _set_error(found, error)
         else:
             if not found.done():
@@ -93,21 +93,22 @@ class GroupCommitWriter:
                 break
             batch.append(one)
             self._queue.popleft()
-        transaction = Transaction.of(self._statements, batch)
         try:
+            transaction = Transaction.of(self._statements, batch)
             found = await self._connection.execute(transaction.message)
-        except JournalError as error:
+            results = transaction.results(found)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
             _fail(batch, error)
             return
         self.commits += 1
-        for request, result in transaction.results(found):
+        for request, result in results:
             if isinstance(result, Exception):
                 _set_error(request.done, result)
             elif not request.done.done():  # its asker may have been cancelled
                 request.done.set_result(None)
 
 
-def _fail(batch: list[Request], error: JournalError) -> None:
+def _fail(batch: list[Request], error: Exception) -> None:
     for request in batch:
         _set_error(request.done, copy.copy(error))
 

@@ -5,6 +5,7 @@ back from the event loop. One statement for all claims of a transaction, instead
 halves the time of a job.
 """
 
+import contextlib
 import functools
 import itertools
 import json
@@ -71,9 +72,10 @@ def commit(connection: sqlite3.Connection, requests: Batch) -> list[Exception | 
             batch.add(number, request)
         batch.flush()
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.rollback()
+    except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.rollback()
         return [error] * len(requests)
     return [batch.errors.get(number) for number in range(len(requests))]
 

@@ -97,6 +97,7 @@ def connect(path: Path) -> sqlite3.Connection:
         problem = f"cannot be used: {error}"
     if connection is None or problem:
         if connection is not None:
+            _end_checkpoint(connection)
             connection.close()
         raise JournalError(f"The journal {path} {problem}. Nothing was sent.")
     return connection
@@ -107,7 +108,15 @@ def close(connection: sqlite3.Connection, *, is_last: bool) -> None:
     with contextlib.suppress(sqlite3.Error):  # a full disk, or one that is gone
         if is_last and not connection.in_transaction:
             connection.execute("DELETE FROM job WHERE name = ?", (_LEFT_OPEN,))
+    _end_checkpoint(connection)
     connection.close()
+
+
+def _end_checkpoint(connection: sqlite3.Connection) -> None:
+    """Write "here", which a lock or a full disk may have kept out, before the log is removed."""
+    with contextlib.suppress(sqlite3.Error):
+        if _marks(connection).get(_ENTRIES) == "elsewhere":
+            connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (_ENTRIES, "here"))
 
 
 def _has_log(path: Path) -> bool:

@@ -67,7 +67,8 @@ def win(rows: int) -> str:
     return (
         f"INSERT INTO intents (updated_at, {', '.join(columns)}) SELECT ?, * FROM ({values}) "  # noqa: S608  # names of our own
         f"WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET {changes} "
-        f"WHERE intents.state IN ({claimable}) OR intents.token = excluded.replaced"
+        f"WHERE intents.state IN ({claimable}) "
+        "OR (intents.token = excluded.replaced AND intents.state <> 'done')"
     )
 
 

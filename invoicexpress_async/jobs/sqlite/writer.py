@@ -210,8 +210,8 @@ class GroupCommitWriter:
 
 def _is_locked(errors: list[Exception | None]) -> bool:
     # At the beginning of the transaction: once it has begun, nobody else can lock the file.
-    first = errors[0]
-    return isinstance(first, sqlite3.Error) and first.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    code: int = getattr(errors[0], "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _succeed(batch: Batch) -> None:
