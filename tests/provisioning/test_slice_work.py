@@ -218,17 +218,34 @@ async def test_a_process_that_takes_its_slice_again_counts_what_it_sent_once(
     assert sum(used[NAMES[0]].values()) == len(on.requests)
 
 
-async def test_a_row_that_left_the_plan_or_was_changed_is_not_sent_by_who_read_it_before(
-    on: FaultServer, postgres: PostgresServer
+async def test_no_row_leaves_the_plan_while_a_worker_may_be_about_to_send_it(
+    postgres: PostgresServer,
 ) -> None:
     async with postgres.journal(slices=1, window_seconds=0.01) as journal:
         await enter(journal, NAMES[:2])
         held = await journal.take(0)
-        entries = await held.open_entries(ROWS, frozenset({JournalState.PLANNED}))
+        await enter(journal, NAMES[:3])  # more rows do no harm
+
+        with pytest.raises(JournalError, match=r"1 slices .* stop the workers first"):
+            await enter(journal, NAMES[:1])
+        await journal.release(held)
         await enter(journal, NAMES[:1])
 
-        await held.admit(ROWS, entries[0])
+        assert [one.rows for one in await slices_left(journal)] == [1]
+
+
+async def test_a_row_that_left_the_plan_is_not_sent_by_who_read_it_before(
+    postgres: PostgresServer,
+) -> None:
+    async with postgres.journal(slices=1, window_seconds=0.01) as journal:
+        await enter(journal, NAMES[:2])
+        held = await journal.take(0)
+        first, second = await held.open_entries(ROWS, frozenset({JournalState.PLANNED}))
+        postgres.ask("UPDATE rows SET is_in_plan = 0 WHERE account = 'a1'", schema=journal.schema)
+        postgres.ask("UPDATE rows SET is_default = 1 WHERE account = 'a0'", schema=journal.schema)
+
+        with pytest.raises(JournalError, match="was changed"):
+            await held.admit(ROWS, first)
         with pytest.raises(JournalError, match="has no entry"):
-            await held.admit(ROWS, entries[1])
+            await held.admit(ROWS, second)
         await journal.release(held)
-    assert on.requests == []

@@ -65,6 +65,7 @@ class JournalSession:
         self.slices: int = 0
         self._prepared: set[Table] = set()
         self._plans: dict[str, tuple[str, str | None]] = {}
+        self._is_harmless: dict[str, bool] = {}
 
     async def open(self, *, slices: int) -> None:
         """Connect, and make or check the schema.
@@ -136,7 +137,11 @@ class JournalSession:
         plan, _ = self._plans[table.name]
         # Read before: what is entered between the two is found out when this plan is entered.
         self._plans[table.name] = plan, await self._plan_entered(table)
-        return await self._compare(table)
+        changes = await self._compare(table)
+        self._is_harmless[table.name] = not {"removed", "changed"} & {
+            kind for kind, count in changes.counts.items() if count
+        }
+        return changes
 
     async def _compare(self, table: Table) -> PlanChanges:
         plan, statements = self._plans[table.name][0], self.statements.plan(table)
@@ -169,8 +174,11 @@ class JournalSession:
         """Take the plan over, unless another was taken over since they were compared.
 
         Raises:
-            JournalError: another was, and it is not the same.
+            JournalError: another was, and it is not the same; or rows leave the plan or change,
+                which a worker may be about to send.
         """
+        if not self._is_harmless.pop(table.name, True):
+            await self._refuse_beside_workers()
         plan, seen = self._plans[table.name]
         job, statements = self.statements.name("job"), self.statements.plan(table)
         name, is_ours = (
@@ -201,6 +209,19 @@ class JournalSession:
         message = Message()
         message.add(statements.forget, plan)
         await self.writer.query(message)
+
+    async def _refuse_beside_workers(self) -> None:
+        message = Message()
+        message.add(
+            f"SELECT count(*) AS count FROM {self.statements.name('slices')} "
+            "WHERE until > clock_timestamp()"
+        )
+        ((found,),) = await self.writer.query(message)
+        if count := found["count"]:
+            raise JournalError(
+                f"{count} slices of the journal {self.label} are held by workers, and rows of the "
+                "plan are left out or changed: stop the workers first. Nothing was entered."
+            )
 
     async def _plan_entered(self, table: Table) -> str | None:
         return await self.job(_plan_of(table))
