@@ -64,7 +64,7 @@ class Listener:
     _backend: Backend
     _ssl_context: ssl.SSLContext | None
     _socket: socket.socket | None = attrs.field(default=None, init=False)
-    _accepting: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _is_accepting: bool = attrs.field(default=False, init=False)
     _arriving: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     _connections: set[Connection] = attrs.field(factory=set[Connection], init=False)
 
@@ -84,19 +84,17 @@ class Listener:
         return int(bound.getsockname()[1])
 
     def listen(self) -> None:
-        if self._socket is not None and self._accepting is None:
+        if self._socket is not None and not self._is_accepting:
             self._socket.listen(_BACKLOG)
-            self._accepting = asyncio.create_task(self._accept(self._socket))
+            self._accept_from(self._socket)
 
     async def release(self) -> None:
         """Give up the port; connections that are open stay so."""
-        accepting, self._accepting = self._accepting, None
-        if accepting is not None:
-            accepting.cancel()
-            await asyncio.wait((accepting,))
         if self._socket is not None:
+            if self._is_accepting:
+                asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
-            self._socket = None
+        self._socket, self._is_accepting = None, False
 
     async def drop_connections(self) -> None:
         """End every connection, also those that are still shaking hands or hanging."""
@@ -108,16 +106,25 @@ class Listener:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listening)
-            except OSError:
-                # Out of file descriptors, or gone before it was accepted.
-                await asyncio.sleep(_BREATH_SECONDS)
-            else:
-                self._admit(accepted)
+    def _accept_from(self, listening: socket.socket) -> None:
+        # A callback and no task: one that is cancelled loses what it has just accepted.
+        if self._socket is listening:
+            self._is_accepting = True
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            # Out of file descriptors, or gone before it was accepted.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(_BREATH_SECONDS, self._accept_from, listening)
+            return
+        accepted.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._admit(accepted)
 
     def _admit(self, accepted: socket.socket) -> None:
         self._backend.oracle.note_connected()
