@@ -14,12 +14,12 @@ from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
-from invoicexpress_async.cli.shell import as_typed, printable
+from invoicexpress_async.cli.shell import as_typed, printable, program
 from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
-from invoicexpress_async.jobs.postgres import SliceLeft
+from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
 from invoicexpress_async.provisioning.journal_status import RowInDoubt
@@ -38,9 +38,18 @@ _PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left,
 _RUN: Final = "1 run began, at {last}; times are in {zone}."
 _RUNS: Final = "{count} runs began, the last at {last}; times are in {zone}."
 _UNDER_WAY: Final = "a run is under way; wait for its end."
+_START: Final = (
+    "start workers, each with --keys that says where it finds the keys; the rows wait for them."
+)
+_OPENED: Final = (
+    "It was opened {count} times, by plans, runs and workers, the last at {last}; times are in "
+    "{zone}."
+)
 _AGAIN: Final = "run the same command again; it goes on where the last run ended."
 _SELECTED: Final = "That one chose some rows: leave out --only, --exclude or --limit for the rest."
 _SELECTION: Final = re.compile(r" --(only|exclude|limit)\b")
+_PLAN_ONLY: Final = re.compile(r" --plan-only\b")
+_BASE_URL: Final = re.compile(r" --base-url[= ]\S+")
 _ALL_DONE: Final = "nothing, all that was planned is done."
 _NOTHING_YET: Final = "nothing is planned in it yet; run the command, and see what it leaves out."
 _ALL_INVOICE: Final = "nothing, all can invoice."
@@ -48,6 +57,9 @@ _REFUSED: Final = "{count} refused: cure the causes, then run it with --retry-re
 _PREPARED: Final = "{count} prepared: run the same command again on {day} in Lisbon, or later."
 _PREPARED_SOMETIME: Final = (
     "{count} prepared: run the same command again on the day of --not-before, or later."
+)
+_PREPARED_FOR_WORKERS: Final = (
+    "{count} prepared: workers that run on {day} in Lisbon, or later, make them the default."
 )
 _GO_ON: Final = "do what the table says, then run the same onboard command again."
 _Kind = tuple[CompanyStep, str, str | None]
@@ -158,6 +170,8 @@ class _Shown:
         if runs:
             zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
             text = _RUN if count == 1 else _RUNS
+            if count > 1 and is_url(self.status.path):
+                text = _OPENED
             yield self._said(text, count=count, last=", ".join(runs), zone=zone)
 
 
@@ -201,7 +215,7 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
         found.append((cure_of_unknown(state, has_journal=True), {}))
     elif again:
-        found.append((_AGAIN, {}))
+        found.append((_START if _is_for_workers(status) else _AGAIN, {}))
     if (
         counts.get("planned")
         and status.last_command
@@ -213,6 +227,8 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     if prepared := counts.get(RowState.PREPARED):
         day = status.default_not_before
         text = _PREPARED if day else _PREPARED_SOMETIME
+        if day and _is_for_workers(status):
+            text = _PREPARED_FOR_WORKERS
         found.append((text, {"count": prepared, "day": day}))
     return found
 
@@ -236,11 +252,26 @@ def command_of(status: JournalStatus) -> str | None:
     command = status.last_command
     if status.holder or command is None or status.counts.get(RowState.DONE, 0) == status.rows > 0:
         return None
+    if _is_for_workers(status) and not _is_refused_only(status):
+        place = _BASE_URL.search(command.line)
+        options = f"--journal {shlex.quote(str(status.path))} --keys file:accounts.csv"
+        return f"{program()} worker {options}{place[0] if place else ''} --until-done"
     is_here = Path(command.folder) == Path.cwd()
     folder = "" if is_here else f"cd {shlex.quote(command.folder)} && "
     retry = "--retry-refused"
     has_more = status.counts.get(RowState.REFUSED) and retry not in command.line
-    return f"{folder}{as_typed(command.line)}{f' {retry}' if has_more else ''}"
+    line = as_typed(_PLAN_ONLY.sub("", command.line))
+    return f"{folder}{line}{f' {retry}' if has_more else ''}"
+
+
+def _is_for_workers(status: JournalStatus) -> bool:
+    """Whether rows wait that were only planned, and that no run of the command would send."""
+    command = status.last_command
+    return command is not None and _PLAN_ONLY.search(command.line) is not None
+
+
+def _is_refused_only(status: JournalStatus) -> bool:
+    return {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
 
 
 def _unknown_count(status: JournalStatus) -> int:
