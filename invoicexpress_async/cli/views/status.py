@@ -16,10 +16,17 @@ from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
 from invoicexpress_async.cli.shell import as_typed, printable, program
 from invoicexpress_async.cli.summary import FailureGroup, Group
+from invoicexpress_async.cli.views.holds import (
+    clock_time,
+    is_running,
+    last_free_at,
+    short_time,
+    show_slices,
+)
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
-from invoicexpress_async.jobs.postgres import SliceLeft, is_url
+from invoicexpress_async.jobs.postgres import is_url
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
 from invoicexpress_async.provisioning.journal_status import RowInDoubt
@@ -31,6 +38,7 @@ _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 _TITLE: Final = "Journal: {path}"
 _TITLE_YEAR: Final = "Journal of the roll-over to {year}: {path}"
 _HELD: Final = "Held now {holder}."
+_WAIT_FOR_SLICES: Final = "slices whose holder is not seen are free for other workers at {time}."
 _NOT_HELD: Final = "No run holds it now."
 _NOT_BEFORE: Final = "Nothing becomes the default before {day} in Lisbon."
 _IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
@@ -78,7 +86,9 @@ class _Shown:
         console.print(Text(printable(self._title())), soft_wrap=True)
         if status.default_not_before is not None:
             console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
-        held = self._said(_HELD, holder=status.holder) if status.holder else self._said(_NOT_HELD)
+        held = (
+            self._said(_HELD, holder=status.holder) if is_running(status) else self._said(_NOT_HELD)
+        )
         rows = counted(status.rows, "rows", self.language, one="row")
         console.print(Text(printable(f"{rows}. {held}")), "")
         self._show_states()
@@ -88,7 +98,7 @@ class _Shown:
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
         if taken := [one for one in status.slices if one.holder]:
-            self._show_slices(taken)
+            show_slices(taken, self.language)
         for line in ("", *self._pace(), *self._runs(), ""):
             console.print(Text(printable(line)))
         _print_next(next_of(status), status, self.language)
@@ -108,7 +118,7 @@ class _Shown:
         table = new_table(*headings, numbers=headings[1:2])
         for state, meaning in STATE_MEANINGS.items():
             if count := self.status.counts.get(state):
-                is_now = state == "intent" and self.status.holder
+                is_now = state == "intent" and is_running(self.status)
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
                 name = label(name, self.language)
                 cells = (Text(name, STATE_STYLES.get(state, "")), count, self._said(text))
@@ -124,23 +134,12 @@ class _Shown:
             again = self._said("by the next run")
             if (at := _again_at(self.status, one)) is not None:
                 text = "{time}, then sent" if one.absent_since else "{time}"
-                again = self._said(text, time=_short(at))
-            times = (_short(one.sent_at), _short(one.absent_since), again)
+                again = self._said(text, time=short_time(at))
+            times = (short_time(one.sent_at), short_time(one.absent_since), again)
             table.add_row(*map(cell, (one.account, one.serie, *times)))
         console = data_console()
         console.print("", table, sep="\n")
         if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
-            console.print(self._said("… {count} more", count=left), style="dim")
-
-    def _show_slices(self, held: Sequence[SliceLeft]) -> None:
-        """Show who holds which slices of the accounts."""
-        names = [self._said(one) for one in ("slice", "rows left", "held by", "since")]
-        table = new_table(*names, numbers=names[:2])
-        for one in held[:_MAX_ROWS]:
-            table.add_row(*map(cell, (one.number, one.rows, one.holder, _short(one.since))))
-        console = data_console()
-        console.print("", table, sep="\n")
-        if (left := len(held) - _MAX_ROWS) > 0:
             console.print(self._said("… {count} more", count=left), style="dim")
 
     def _pace(self) -> Iterator[str]:
@@ -150,7 +149,7 @@ class _Shown:
             return
         good = sum(status.counts.get(one, 0) for one in (RowState.DONE, RowState.PREPARED))
         percent = 100 * good // status.rows
-        if status.holder and status.runs and status.ended_in_last_run:
+        if is_running(status) and status.runs and status.ended_in_last_run:
             seconds = (dt.datetime.now(tz=dt.UTC) - status.runs[0].started_at).total_seconds()
             rate = status.ended_in_last_run / max(seconds, 1.0)
             left = sum(status.counts.get(one, 0) for one in ("planned", "intent"))
@@ -189,7 +188,7 @@ def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
 
 def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
     """Return the rows that may have taken effect; those of a run under way are in flight."""
-    return [one for one in status.in_doubt if not (status.holder and one.state == "intent")]
+    return [one for one in status.in_doubt if not (is_running(status) and one.state == "intent")]
 
 
 def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
@@ -205,11 +204,13 @@ def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
 def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     """Return what to do next: texts, and the values in them."""
     counts, unknown = status.counts, _unknown_count(status)
-    if status.holder:
+    if is_running(status):
         return [(_UNDER_WAY, {})]
     if counts.get(RowState.DONE, 0) == status.rows:
         return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     found: list[tuple[str, dict[str, object]]] = []
+    if (free_at := last_free_at(status.slices)) is not None:
+        found.append((_WAIT_FOR_SLICES, {"time": clock_time(free_at)}))
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if unknown:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
@@ -250,7 +251,11 @@ def _print_next(
 def command_of(status: JournalStatus) -> str | None:
     """Return the command to repeat; None when none is, or none is known."""
     command = status.last_command
-    if status.holder or command is None or status.counts.get(RowState.DONE, 0) == status.rows > 0:
+    if (
+        is_running(status)
+        or command is None
+        or status.counts.get(RowState.DONE, 0) == status.rows > 0
+    ):
         return None
     if _is_for_workers(status) and not _is_refused_only(status):
         place = _BASE_URL.search(command.line)
@@ -275,21 +280,12 @@ def _is_refused_only(status: JournalStatus) -> bool:
 
 
 def _unknown_count(status: JournalStatus) -> int:
-    states = _UNKNOWN_STATES[1:] if status.holder else _UNKNOWN_STATES
+    states = _UNKNOWN_STATES[1:] if is_running(status) else _UNKNOWN_STATES
     return sum(status.counts.get(state, 0) for state in states)
 
 
 def _local(moment: dt.datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _short(moment: dt.datetime | None) -> str | None:
-    """Return a local time, with its day unless that is today."""
-    if moment is None:
-        return None
-    local = moment.astimezone()
-    is_today = local.date() == dt.datetime.now().astimezone().date()
-    return f"{local:%H:%M}" if is_today else f"{local:%m-%d %H:%M}"
 
 
 def company_objects(
