@@ -155,6 +155,16 @@ class JobOptions(RunOptions):
         bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
     ] = False
 
+    @property
+    def verb(self) -> str:
+        """What the command itself does with the rows."""
+        return "plan" if self.plan_only else "ensure"
+
+    @property
+    def doing(self) -> str:
+        """The same, as it begins."""
+        return "Planning" if self.plan_only else "Ensuring"
+
 
 def check_job_options(options: JobOptions) -> None:
     """Refuse options that contradict each other.
@@ -175,6 +185,16 @@ def check_job_options(options: JobOptions) -> None:
         raise ConfigurationError(
             "--plan-only needs a journal that workers share: name a postgresql:// URL with "
             "--journal."
+        )
+    if options.plan_only and options.retry_refused:
+        raise ConfigurationError(
+            "--plan-only does not open refused rows again: cure the causes, and run the same "
+            "command with --retry-refused and without --plan-only, beside the workers or not."
+        )
+    if options.plan_only and options.report is not None:
+        raise ConfigurationError(
+            "--plan-only has no outcomes for a --report: `invoicexpress status` of the same "
+            "journal writes one, with --report."
         )
 
 

@@ -10,13 +10,25 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from invoicexpress_async.call.keys import KeyCallable
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import Secret, check_api_key
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
 """A vault: awaited with an account's name, returns its key."""
 
 _MAX_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
+
+
+class KeyUnavailableError(InvoiceXpressError):
+    """The key of an account could not be had: nothing was sent, and its row stays open.
+
+    Attributes:
+        is_transient: Whether the source itself failed, and may have the key later; False when it
+            has none for the account.
+    """
+
+    cure = "Fix the source of the keys, and run the plan again."
+    is_transient: bool = False
 
 
 @attrs.frozen
@@ -42,7 +54,7 @@ class KeyReference:
         """Return the key.
 
         Raises:
-            ConfigurationError: there is none.
+            KeyUnavailableError: there is none.
         """
         return await asyncio.to_thread(self.read_now)
 
@@ -50,12 +62,12 @@ class KeyReference:
         """Return what is there, and let the thread wait for it.
 
         Raises:
-            ConfigurationError: there is nothing.
+            KeyUnavailableError: there is nothing.
         """
         is_variable = self.kind == "env"
         text = os.environ.get(self.name) if is_variable else _read_text(Path(self.name))
         if not text or not text.strip():
-            raise ConfigurationError(f"No API key is to be had from {self}.")
+            raise KeyUnavailableError(f"There is no API key in {self}.")
         return text.strip()
 
 
@@ -65,12 +77,6 @@ def _read_text(path: Path) -> str | None:
             return file.read(_MAX_CHARACTERS)
     except (OSError, UnicodeError):
         return None
-
-
-class KeyUnavailableError(InvoiceXpressError):
-    """The callable that gives the keys raised: nothing was sent for the account."""
-
-    cure = "Fix the source of the keys, and run the plan again."
 
 
 def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | KeyCallable:
@@ -83,14 +89,27 @@ def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | K
 
 
 async def _ask(keys: AccountKeys, account: str) -> str:
+    is_transient = False
     try:
-        return await keys(account)
-    except InvoiceXpressError:
-        raise
+        return _checked(await keys(account))
+    except (ConfigurationError, KeyUnavailableError) as error:
+        why = str(error.args[0]).rstrip(".")
+        why = why[:1].lower() + why[1:]
     except Exception as error:  # noqa: BLE001  # a vault's own, of any class
-        name = type(error).__name__
-    # Its text and its frames may hold what the vault knows.
-    raise KeyUnavailableError(f"The key of account {account} could not be had: {name}.")
+        why, is_transient = type(error).__name__, True
+    # What another raised, its text and its frames, may hold what the vault knows.
+    unavailable = KeyUnavailableError(
+        f"The key of account {account} could not be had: {why}.", account=account
+    )
+    unavailable.is_transient = is_transient
+    raise unavailable
+
+
+def _checked(returned: object) -> str:
+    if isinstance(returned, str):
+        return check_api_key(Secret(returned)).reveal()
+    del returned  # a traceback that prints locals must not show it
+    raise ConfigurationError("The callable for the API key did not return a str.")
 
 
 def as_key(

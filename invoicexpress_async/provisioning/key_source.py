@@ -10,7 +10,7 @@ import attrs
 
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.keys import AccountKeys, KeyReference
+from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, KeyUnavailableError
 from invoicexpress_async.provisioning.plan import AccountList
 
 _ACCOUNT: Final = "{account}"
@@ -77,7 +77,7 @@ class _OfList:
             return key.reveal()
         if isinstance(key, KeyReference):
             return await key.read()
-        raise ConfigurationError(f"The file of the keys has none for account {account}.")
+        raise KeyUnavailableError(f"The file of the keys has none for account {account}.")
 
     def _read(self) -> None:
         self._version = self._found_version()

@@ -119,4 +119,6 @@ def is_transient(error: InvoiceXpressError) -> bool:
         return error.is_transient
     if isinstance(error, UntrustedConnectionError):
         return False
-    return isinstance(error, TransportError | KeyUnavailableError)
+    if isinstance(error, KeyUnavailableError):
+        return error.is_transient
+    return isinstance(error, TransportError)

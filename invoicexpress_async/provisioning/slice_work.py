@@ -13,7 +13,7 @@ from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.journal import UNRESOLVED, Entry, JournalError, JournalState
-from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.jobs.keys import AccountKeys, KeyUnavailableError
 from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import (
     RunSettings,
@@ -41,6 +41,7 @@ _OPEN: Final = frozenset(
 # What was sent can show late, and is looked up soon again; what failed is tried seldom.
 _UNKNOWN_SECONDS: Final = 60.0
 _FAILED_SECONDS: Final = 900.0
+_NO_KEY_SECONDS: Final = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +55,8 @@ class SliceReport:
         is_fenced: Whether another process has taken the slice over: it goes on with it.
         counts: How many rows ended in which state.
         problem: What ended it early: the journal, an outage, or a server that is not trusted.
+        no_key: Of each row that stays open because its key could not be had here: why. Another
+            worker may have the key.
     """
 
     number: int
@@ -62,6 +65,7 @@ class SliceReport:
     is_fenced: bool
     counts: Mapping[RowState, int]
     problem: InvoiceXpressError | None
+    no_key: tuple[KeyUnavailableError, ...] = ()
 
 
 async def slices_left(journal: PostgresJournal) -> list[SliceLeft]:
@@ -129,6 +133,7 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
     concurrency: int = _DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
     breaker: CircuitBreaker | None = None,
+    no_key_seconds: float | None = _NO_KEY_SECONDS,
 ) -> SliceReport | None:
     """Take a slice, `work_slice` it and release it: what a task of any queue does.
 
@@ -144,6 +149,8 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early.
         breaker: What is known of the server as a whole.
+        no_key_seconds: When rows whose key could not be had may be tried again, by anybody; None
+            for at once.
 
     Returns:
         How it ended; None when another process holds the slice or may still send for it.
@@ -166,7 +173,7 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
             stop=stop,
             breaker=breaker,
         )
-        due_seconds = report.due_seconds
+        due_seconds = no_key_seconds if report.no_key else report.due_seconds
     finally:
         # Where this fails the lease ends by itself.
         with contextlib.suppress(JournalError):
@@ -188,6 +195,7 @@ class _SliceWork:
     problem: InvoiceXpressError | None = None
     # What was open when the work began: what came later has not been tried yet.
     tried: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
+    no_key: list[KeyUnavailableError] = attrs.field(factory=list[KeyUnavailableError])
 
     async def run(self) -> SliceReport:
         held, recent = self.held, self.manager.recent_requests
@@ -214,6 +222,7 @@ class _SliceWork:
             is_fenced=not held.is_held or isinstance(self.problem, FencedError),
             counts=MappingProxyType(count_states(self.counts)),
             problem=self.problem,
+            no_key=tuple(self.no_key),
         )
 
     async def _work(self, day: dt.date | None, entries: list[Entry]) -> None:
@@ -237,6 +246,8 @@ class _SliceWork:
         )
         self.counts.update(report.counts)
         self.problem = self.problem or report.problem
+        errors = (one.error for one in report.outcomes)
+        self.no_key += (one for one in errors if isinstance(one, KeyUnavailableError))
 
     def _due_seconds(self, left: list[Entry]) -> float | None:
         if self.stop.is_requested and self.problem is None:

@@ -29,6 +29,8 @@ from invoicexpress_async.session import SessionManager
 _SWEEP_SECONDS: Final = 5.0
 # More than one slice is worked on when it alone has too few rows for the concurrency.
 _MAX_ROWS_OF_A_SLICE: Final = 25
+# What this worker has no key for is left to the others first.
+_NO_KEY_SECONDS: Final = 60.0
 
 
 async def run_worker(  # noqa: PLR0913  # keyword-only options
@@ -47,8 +49,8 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
     """Work on the slices of a journal that have open rows, beside any number of other workers.
 
     It returns once `stop` was requested and what it held is released, or with `until_done` once
-    no slice is to be worked on now and nobody works on one. What waits for a later try, or for
-    the day from which it may be the default, is not waited for.
+    no slice is to be worked on now and nobody works on one. What waits for a later try, for a
+    worker that has its key, or for the day from which it may be the default, is not waited for.
 
     Args:
         manager: Whose connections and limits are used; without a journal of its own.
@@ -103,6 +105,8 @@ class _Worker:
     _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
     # Of slices that could not be had: when to try again, on the clock.
     _again_at: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
+    # Slices with rows that this worker has no key for.
+    _no_key: set[int] = attrs.field(factory=set[int], init=False)
     # What ends one slice alone must not stop the others.
     _stops: set[RunStop] = attrs.field(factory=set[RunStop], init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -139,7 +143,7 @@ class _Worker:
         has_taken = False
         try:
             left = await slices_left(self.journal)
-            if self.until_done and not self._rows and not any(map(_is_of_now, left)):
+            if self.until_done and not self._rows and not any(map(self._is_of_now, left)):
                 return None
             due = [one for one in left if one.is_due and self._may_try(one.number)]
             # Several workers begin with different ones.
@@ -168,10 +172,12 @@ class _Worker:
                 concurrency=min(self.concurrency, _MAX_ROWS_OF_A_SLICE),
                 stop=stop,
                 breaker=self._breaker,
+                no_key_seconds=None,
             )
             if report is None:
                 self._again_at[number] = self.manager.clock.now() + self.sweep_seconds
             else:
+                self._note_keys(report)
                 self.on_slice(report)
         except JournalError as error:
             self._again_at[number] = self.manager.clock.now() + self.sweep_seconds
@@ -180,6 +186,17 @@ class _Worker:
             self._stops.discard(stop)
             del self._rows[number]
             self._changed.set()
+
+    def _note_keys(self, report: SliceReport) -> None:
+        self._no_key.discard(report.number)
+        if report.no_key:
+            self._no_key.add(report.number)
+            self._again_at[report.number] = self.manager.clock.now() + _NO_KEY_SECONDS
+
+    def _is_of_now(self, left: SliceLeft) -> bool:
+        """Whether it is worked on now, or is to be by this worker."""
+        may_do = left.is_due and left.number not in self._no_key
+        return left.holder is not None or may_do
 
     def _may_try(self, number: int) -> bool:
         now = self.manager.clock.now()
@@ -214,8 +231,3 @@ class _Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-
-
-def _is_of_now(left: SliceLeft) -> bool:
-    """Whether it is worked on now, or is to be."""
-    return left.holder is not None or left.is_due

@@ -1,6 +1,8 @@
 """Jobs whose journal is in a database: the same commands, and a plan that is left to workers."""
 
 import json
+import re
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -86,6 +88,66 @@ async def test_a_plan_is_left_to_workers_and_its_keys_stay_here(
         found = {one.serie: one.is_default for one in sandbox.sequences(f"account-{number}")}
         assert found == {"2026": False, "2027": True}
     assert KEY not in postgres.dump(url)
+
+
+async def test_a_plan_for_workers_names_what_it_leaves_out_and_how_to_go_on(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, 2)
+    sandbox.add_sequence("account-0", "2026", is_default=True)
+    sandbox.add_sequence("account-1", "shop", is_default=True)
+    place = ("--base-url", sandbox.base_url, "--journal", url, "--plan-only")
+    line = ("rollover", accounts, "--year", 2027, *place)
+
+    planned = await run(*line)
+    as_json = [json.loads(one) for one in (await run(*line, "--json")).out.splitlines()]
+    status = await run("status", url)
+    refused = [await run(*line, *more) for more in (("--retry-refused",), ("--report", "r.html"))]
+
+    assert planned.code == 1
+    assert "Planning serie '2027' on 1 account, 1 as default at" in planned.err
+    assert "Ensuring" not in planned.err
+    assert "Left out: line 3, account account-1." in planned.err
+    assert "1 rows are planned" in planned.err
+    assert "which now has 1 planned." in planned.err
+    assert [(one.get("account"), one.get("left_out")) for one in as_json] == [
+        ("account-1", None), (None, 1),
+    ]  # fmt: skip
+    assert "Next: start workers" in status.out, status
+    assert f"worker --journal {shlex.quote(url)} --keys file:accounts.csv --base-url" in status.out
+    assert "run the same command" not in status.out
+    assert [one.code for one in refused] == [2, 2]
+    assert "without --plan-only" in refused[0].err
+    assert "status" in refused[1].err
+
+
+async def test_a_holder_that_is_not_seen_is_no_run_that_is_under_way(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str, postgres: PostgresServer
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, 1)
+    line = ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url)
+    assert (await run(*line, "--journal", url, "--plan-only")).code == 0
+    shown = list[str]()
+    async with PostgresJournal(url) as journal:
+        (one,) = await slices_left(journal)
+        await journal.take(one.number)
+        shown.append((await run("status", url)).out)
+    for seconds in (20, -20):  # it was killed, and its lease runs still; then it is over
+        until = f"clock_timestamp() + interval '{seconds} seconds'"
+        postgres.ask(
+            f"UPDATE slices SET until = {until} WHERE holder IS NOT NULL",  # noqa: S608  # a number
+            schema=journal.schema,
+            at=url,
+        )
+        shown.append((await run("status", url, COLUMNS="160")).out)
+
+    assert "Next: a run is under way" in shown[0]
+    assert "not seen" not in shown[0]
+    for text in shown[1:]:
+        assert "No run holds it now" in text
+        assert re.search(r"not seen since [\d:]{8}; free at [\d:]{8}", text), text
+        assert "free for other workers at" in text
+        assert "under way" not in text
 
 
 async def test_what_is_unresolved_in_a_database_is_resumed(

@@ -13,7 +13,7 @@ from test_cli import KEY, Run, Start, accounts_file
 from test_cli_interruption import slow_down, wait_for
 
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.provisioning import load_keys
+from invoicexpress_async.provisioning import KeyUnavailableError, load_keys
 from invoicexpress_async.sandbox import Sandbox
 
 bytecode, interruptible, run = test_cli.bytecode, test_cli.interruptible, test_cli.run
@@ -24,6 +24,15 @@ COUNT = 8
 @pytest.fixture
 def url(postgres: PostgresServer) -> str:
     return postgres.database()
+
+
+@pytest.fixture
+def poor_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with sources of keys that have none for the accounts of the sandbox."""
+    (tmp_path / "part.csv").write_text(f"account,api_key\nelsewhere,{KEY}\n")
+    (tmp_path / "vault_with_none.py").write_text("async def key_of(account): return None")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
 
 
 async def test_two_workers_do_what_was_planned_and_end_in_order(
@@ -93,6 +102,33 @@ async def test_a_worker_that_is_stopped_lets_its_successor_go_on_at_once(
     assert sandbox.count("POST", "/sequences.json") == COUNT
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "file:{folder}/part.csv",
+        "file:{folder}/{{account}}",
+        "env:IX_{{account}}",
+        "vault_with_none:key_of",
+    ],
+)
+async def test_a_row_whose_key_one_worker_lacks_is_another_workers(
+    run: Run, sandbox: Sandbox, poor_keys: Path, url: str, keys: str
+) -> None:
+    accounts = accounts_file(poor_keys, sandbox, 2)
+    plan = ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url)
+    assert (await run(*plan, "--journal", url, "--plan-only")).code == 0
+    line = ("worker", "--journal", url, "--base-url", sandbox.base_url, "--until-done", "--keys")
+
+    poor = await run(*line, keys.format(folder=poor_keys))
+    rich = await run(*line, f"file:{accounts}")
+
+    assert poor.code == 1
+    assert re.search(r"1 failed, 1 left\. The key of account account-0 could not be had", poor.err)
+    assert "The journal has 2 rows: 2 failed." in poor.err
+    assert (rich.code, "The journal has 2 rows: 2 done." in rich.err) == (0, True), rich.err
+    assert sandbox.count("POST", "/sequences.json") == 2
+
+
 async def test_keys_are_found_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IX_KEY_ACME_2", "of-a-variable-0123456789")
     (tmp_path / "acme.key").write_text("of-a-file-0123456789\n")
@@ -114,5 +150,5 @@ async def test_keys_are_found_by_reference(tmp_path: Path, monkeypatch: pytest.M
     for wrong in ("a-key", "vault_of_a_shop:none", "no_such_module:key_of", "file:/no/such/file"):
         with pytest.raises(ConfigurationError, match=r"keys|Cannot|read"):
             load_keys(wrong)
-    with pytest.raises(ConfigurationError, match="globex"):
+    with pytest.raises(KeyUnavailableError, match="globex"):
         await of_table("globex")

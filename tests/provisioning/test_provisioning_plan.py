@@ -9,6 +9,7 @@ from invoicexpress_async import ConfigurationError
 from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import (
     KeyReference,
+    KeyUnavailableError,
     Plan,
     PlanRow,
     RunSettings,
@@ -189,9 +190,9 @@ async def test_a_reference_is_read_at_its_turn(
 
 
 async def test_a_reference_to_nothing_says_so() -> None:
-    with pytest.raises(ConfigurationError, match="env:NOT_SET_ANYWHERE"):
+    with pytest.raises(KeyUnavailableError, match="env:NOT_SET_ANYWHERE"):
         await KeyReference("env", "NOT_SET_ANYWHERE").read()
-    with pytest.raises(ConfigurationError, match="file:/nowhere"):
+    with pytest.raises(KeyUnavailableError, match="file:/nowhere"):
         await KeyReference("file", "/nowhere").read()
 
 

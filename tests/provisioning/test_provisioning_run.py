@@ -14,6 +14,7 @@ from invoicexpress_async import (
     SessionManager,
 )
 from invoicexpress_async.provisioning import (
+    KeyUnavailableError,
     Plan,
     PlanRow,
     ProvisioningReport,
@@ -114,7 +115,7 @@ async def test_a_create_that_is_not_seen_again_is_absent_with_its_intent(clock: 
     assert sandbox.count("POST", "/sequences.json") == 1
 
 
-async def test_a_key_reference_that_leads_nowhere_refuses_its_row_only() -> None:
+async def test_a_key_reference_that_leads_nowhere_fails_its_row_only() -> None:
     rows = [
         PlanRow(account="acme", api_key="env:NOT_SET_ANYWHERE", serie="2027"),
         PlanRow(account="beta", api_key=KEY, serie="2027"),
@@ -125,8 +126,8 @@ async def test_a_key_reference_that_leads_nowhere_refuses_its_row_only() -> None
     ):
         report = await provision(manager, Plan(rows=rows))
 
-    assert [one.state for one in report.outcomes] == [RowState.REFUSED, RowState.DONE]
-    assert isinstance(report.outcomes[0].error, ConfigurationError)
+    assert [one.state for one in report.outcomes] == [RowState.FAILED, RowState.DONE]
+    assert isinstance(report.outcomes[0].error, KeyUnavailableError)
 
 
 async def test_no_more_rows_are_in_flight_than_asked_for() -> None:

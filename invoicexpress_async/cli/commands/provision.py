@@ -86,15 +86,15 @@ def provision(
     first = next(iter(plan.rows))
     warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
-    early = _becoming_default_early(plan)
+    early = _becoming_default_early(plan, is_planned_only=job.plan_only)
     of = f" of {all_accounts}" if chosen is not None else ""
     what = f"{describe(plan)}{of} at {base_url.template}{early}"
     if job.dry_run:
         echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
         return _show_plan(plan, job, as_json=options.as_json)
-    if not (job.yes or is_this_machine(base_url) or confirm(f"About to ensure {what}.")):
+    if not (job.yes or is_this_machine(base_url) or confirm(f"About to {job.verb} {what}.")):
         return FAILED
-    echo(f"Ensuring {what}.")
+    echo(f"{job.doing} {what}.")
     output = OutputOptions(
         as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
     )
@@ -110,7 +110,7 @@ async def _run(
 ) -> int:
     async with open_job(options, job) as (manager, journal):
         if job.plan_only:
-            return await plan_only(plan, journal, settings, as_json=options.as_json)
+            return await plan_only(plan, journal, settings, job=job, as_json=options.as_json)
         work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
         return await run_plan(manager, work, output)
 
@@ -138,7 +138,7 @@ def describe(plan: Plan) -> str:
     return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
 
 
-def _becoming_default_early(plan: Plan) -> str:
+def _becoming_default_early(plan: Plan, *, is_planned_only: bool) -> str:
     """Return from when invoices will use the series of coming years that become the default."""
     series = plan.summary.default_series
     today = today_in_lisbon() if series else None
@@ -146,8 +146,9 @@ def _becoming_default_early(plan: Plan) -> str:
     if not early:
         return ""
     serie, year = next(iter(early.items()))
+    when = "as soon as a worker has made it" if is_planned_only else f"from now on, {today}"
     return (
-        f". Invoices will use {serie!r} from now on, {today}, and not from {year}-01-01: "
+        f". Invoices will use {serie!r} {when}, and not from {year}-01-01: "
         "leave --default out and use `rollover` to wait for that day"
     )
 

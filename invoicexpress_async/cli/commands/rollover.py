@@ -153,15 +153,22 @@ class _Rollover:
             settings = plan.settings(
                 settings_of(self.job), not_before=self.day, default_now=self.day is None
             )
+            unplanned = tuple(map(unplanned_view, plan.problems))
             if self.job.plan_only:
-                code = await plan_only(plan.plan(), journal, settings, as_json=self.options.as_json)
-                return FAILED if plan.problems else code
+                return await plan_only(
+                    plan.plan(),
+                    journal,
+                    settings,
+                    job=self.job,
+                    as_json=self.options.as_json,
+                    unplanned=unplanned,
+                )
             work = JobSpec(
                 plan=plan.plan(),
                 concurrency=self.job.concurrency,
                 journal=journal,
                 settings=settings,
-                unplanned=tuple(map(unplanned_view, plan.problems)),
+                unplanned=unplanned,
             )
             output = OutputOptions(
                 as_json=self.options.as_json,
@@ -211,8 +218,8 @@ class _Rollover:
         defaults = f"The default now is {_defaults(plan)}.{_unlike(plan)}"
         if not (self.job.yes or is_this_machine(base_url)):
             with plain_interrupts():
-                return confirm(f"About to ensure {what}. {defaults}{self._odd_year()}")
-        echo(f"Ensuring {what}. {defaults}{self._odd_year()}")
+                return confirm(f"About to {self.job.verb} {what}. {defaults}{self._odd_year()}")
+        echo(f"{self.job.doing} {what}. {defaults}{self._odd_year()}")
         return True
 
     def _when(self) -> str:

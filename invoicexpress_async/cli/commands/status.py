@@ -15,6 +15,7 @@ from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import OutputOptions, open_report
 from invoicexpress_async.cli.shell import DONE
+from invoicexpress_async.cli.views.holds import unseen
 from invoicexpress_async.cli.views.row_view import kept_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.views.status import (
@@ -105,6 +106,8 @@ def _object(status: JournalStatus) -> dict[str, object]:
                 "holder": one.holder,
                 "since": one.since and one.since.isoformat(),
                 "due": one.due and one.due.isoformat(),
+                "unseen_since": (gone := unseen(one)) and gone.since.isoformat(),
+                "free_at": gone and gone.free_at.isoformat(),
             }
             for one in status.slices
         ],

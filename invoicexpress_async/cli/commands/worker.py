@@ -1,7 +1,8 @@
 """`invoicexpress worker`: does the rows of a journal that several machines share."""
 
+import asyncio
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,17 +21,20 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.provisioning import (
     JournalError,
+    JournalStatus,
+    KeyUnavailableError,
     PostgresJournal,
     RowState,
     RunSettings,
     SliceReport,
     load_keys,
+    read_status,
     run_worker,
 )
 
 _NO_OPTIONS: Final = ConnectionOptions()
-_UNKNOWN: Final = (RowState.UNKNOWN, RowState.ABSENT)
-_NOT_DONE: Final = (RowState.FAILED, RowState.REFUSED)
+_UNKNOWN: Final = frozenset({"intent", RowState.UNKNOWN, RowState.ABSENT})
+_GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 
 
 def worker(  # noqa: PLR0913  # the options of a command
@@ -70,7 +74,10 @@ def worker(  # noqa: PLR0913  # the options of a command
     """Do the rows of a journal in PostgreSQL, beside other workers, until SIGTERM or Ctrl-C.
 
     Plans come from `provision`, `rollover` or `onboard` with the same --journal. Start as many on
-    as many machines as you like: each account is one worker's at a time.
+    as many machines as you like: each account is one worker's at a time. A row whose key this
+    worker does not have stays open for one that has it. The exit code of --until-done is that of
+    the whole journal, whoever did its rows: 1 when rows are refused or open, 3 when the outcome of
+    some is unknown.
     """
     if isinstance(journal, Path):
         raise ConfigurationError("A worker needs a journal in PostgreSQL: a postgresql:// URL.")
@@ -78,6 +85,7 @@ def worker(  # noqa: PLR0913  # the options of a command
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # module:callable, as `python -m` finds it
     work = _Work(
+        place=journal,
         journal=PostgresJournal(journal),
         keys=load_keys(keys),
         concurrency=concurrency,
@@ -91,6 +99,7 @@ def worker(  # noqa: PLR0913  # the options of a command
 
 @attrs.define(kw_only=True, eq=False)
 class _Work:
+    place: str
     journal: PostgresJournal
     keys: AccountKeys
     concurrency: int
@@ -98,7 +107,6 @@ class _Work:
     until_done: bool
     interruption: Interruption
     options: ConnectionOptions
-    counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
 
     async def run(self) -> int:
         async with open_manager(self.options) as manager, self.journal as journal:
@@ -118,22 +126,38 @@ class _Work:
                 )
         if not self.until_done or self.interruption.has_come:
             return DONE  # a service manager takes anything else for a failure
-        if any(self.counts[one] for one in _UNKNOWN):
+        return self._end(await asyncio.to_thread(read_status, self.place))
+
+    def _end(self, status: JournalStatus) -> int:
+        """Show how far the whole journal is, and return the exit code for it."""
+        if self.options.as_json:
+            write_json({"type": "summary", "rows": status.rows, "counts": dict(status.counts)})
+        else:
+            counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
+            end = "" if _GOOD.issuperset(status.counts) else " See `invoicexpress status`."
+            echo(printable(f"The journal has {status.rows} rows: {counts or 'none'}.{end}"))
+        if not _UNKNOWN.isdisjoint(status.counts):
             return UNKNOWN
-        return FAILED if any(self.counts[one] for one in _NOT_DONE) else DONE
+        return DONE if _GOOD.issuperset(status.counts) else FAILED
 
     def _show(self, report: SliceReport) -> None:
-        self.counts.update(report.counts)
         if self.options.as_json:
             write_json(_object(report))
             return
         counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
         problem = f" {message_of(report.problem)}" if report.problem else ""
         left = f", {report.left} left" if report.left else ""
-        echo(printable(f"slice {report.number}: {counts or 'nothing'}{left}.{problem}"))
+        keys = f" {_of_keys(report.no_key)}" if report.no_key else ""
+        echo(printable(f"slice {report.number}: {counts or 'nothing'}{left}.{problem}{keys}"))
 
     def _show_problem(self, error: JournalError) -> None:
         show_error(error, as_json=self.options.as_json)
+
+
+def _of_keys(errors: Sequence[KeyUnavailableError]) -> str:
+    first, more = errors[0], len(errors) - 1
+    others = f" {more} more rows lack a key." if more else ""
+    return f"{message_of(first)}{others} What has no key here stays open for other workers."
 
 
 def _object(report: SliceReport) -> dict[str, object]:
@@ -145,4 +169,5 @@ def _object(report: SliceReport) -> dict[str, object]:
         "due_seconds": report.due_seconds,
         "is_fenced": report.is_fenced,
         "problem": report.problem and message_of(report.problem),
+        "no_key": [{"account": one.account, "cause": message_of(one)} for one in report.no_key],
     }

@@ -14,12 +14,19 @@ from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
-from invoicexpress_async.cli.shell import as_typed, printable
+from invoicexpress_async.cli.shell import as_typed, printable, program
 from invoicexpress_async.cli.summary import FailureGroup, Group
+from invoicexpress_async.cli.views.holds import (
+    clock_time,
+    is_running,
+    last_free_at,
+    short_time,
+    show_slices,
+)
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
-from invoicexpress_async.jobs.postgres import SliceLeft
+from invoicexpress_async.jobs.postgres import is_url
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
 from invoicexpress_async.provisioning.journal_status import RowInDoubt
@@ -31,6 +38,7 @@ _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 _TITLE: Final = "Journal: {path}"
 _TITLE_YEAR: Final = "Journal of the roll-over to {year}: {path}"
 _HELD: Final = "Held now {holder}."
+_WAIT_FOR_SLICES: Final = "slices whose holder is not seen are free for other workers at {time}."
 _NOT_HELD: Final = "No run holds it now."
 _NOT_BEFORE: Final = "Nothing becomes the default before {day} in Lisbon."
 _IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
@@ -38,9 +46,18 @@ _PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left,
 _RUN: Final = "1 run began, at {last}; times are in {zone}."
 _RUNS: Final = "{count} runs began, the last at {last}; times are in {zone}."
 _UNDER_WAY: Final = "a run is under way; wait for its end."
+_START: Final = (
+    "start workers, each with --keys that says where it finds the keys; the rows wait for them."
+)
+_OPENED: Final = (
+    "It was opened {count} times, by plans, runs and workers, the last at {last}; times are in "
+    "{zone}."
+)
 _AGAIN: Final = "run the same command again; it goes on where the last run ended."
 _SELECTED: Final = "That one chose some rows: leave out --only, --exclude or --limit for the rest."
 _SELECTION: Final = re.compile(r" --(only|exclude|limit)\b")
+_PLAN_ONLY: Final = re.compile(r" --plan-only\b")
+_BASE_URL: Final = re.compile(r" --base-url[= ]\S+")
 _ALL_DONE: Final = "nothing, all that was planned is done."
 _NOTHING_YET: Final = "nothing is planned in it yet; run the command, and see what it leaves out."
 _ALL_INVOICE: Final = "nothing, all can invoice."
@@ -48,6 +65,9 @@ _REFUSED: Final = "{count} refused: cure the causes, then run it with --retry-re
 _PREPARED: Final = "{count} prepared: run the same command again on {day} in Lisbon, or later."
 _PREPARED_SOMETIME: Final = (
     "{count} prepared: run the same command again on the day of --not-before, or later."
+)
+_PREPARED_FOR_WORKERS: Final = (
+    "{count} prepared: workers that run on {day} in Lisbon, or later, make them the default."
 )
 _GO_ON: Final = "do what the table says, then run the same onboard command again."
 _Kind = tuple[CompanyStep, str, str | None]
@@ -66,7 +86,9 @@ class _Shown:
         console.print(Text(printable(self._title())), soft_wrap=True)
         if status.default_not_before is not None:
             console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
-        held = self._said(_HELD, holder=status.holder) if status.holder else self._said(_NOT_HELD)
+        held = (
+            self._said(_HELD, holder=status.holder) if is_running(status) else self._said(_NOT_HELD)
+        )
         rows = counted(status.rows, "rows", self.language, one="row")
         console.print(Text(printable(f"{rows}. {held}")), "")
         self._show_states()
@@ -76,7 +98,7 @@ class _Shown:
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
         if taken := [one for one in status.slices if one.holder]:
-            self._show_slices(taken)
+            show_slices(taken, self.language)
         for line in ("", *self._pace(), *self._runs(), ""):
             console.print(Text(printable(line)))
         _print_next(next_of(status), status, self.language)
@@ -96,7 +118,7 @@ class _Shown:
         table = new_table(*headings, numbers=headings[1:2])
         for state, meaning in STATE_MEANINGS.items():
             if count := self.status.counts.get(state):
-                is_now = state == "intent" and self.status.holder
+                is_now = state == "intent" and is_running(self.status)
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
                 name = label(name, self.language)
                 cells = (Text(name, STATE_STYLES.get(state, "")), count, self._said(text))
@@ -112,23 +134,12 @@ class _Shown:
             again = self._said("by the next run")
             if (at := _again_at(self.status, one)) is not None:
                 text = "{time}, then sent" if one.absent_since else "{time}"
-                again = self._said(text, time=_short(at))
-            times = (_short(one.sent_at), _short(one.absent_since), again)
+                again = self._said(text, time=short_time(at))
+            times = (short_time(one.sent_at), short_time(one.absent_since), again)
             table.add_row(*map(cell, (one.account, one.serie, *times)))
         console = data_console()
         console.print("", table, sep="\n")
         if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
-            console.print(self._said("… {count} more", count=left), style="dim")
-
-    def _show_slices(self, held: Sequence[SliceLeft]) -> None:
-        """Show who holds which slices of the accounts."""
-        names = [self._said(one) for one in ("slice", "rows left", "held by", "since")]
-        table = new_table(*names, numbers=names[:2])
-        for one in held[:_MAX_ROWS]:
-            table.add_row(*map(cell, (one.number, one.rows, one.holder, _short(one.since))))
-        console = data_console()
-        console.print("", table, sep="\n")
-        if (left := len(held) - _MAX_ROWS) > 0:
             console.print(self._said("… {count} more", count=left), style="dim")
 
     def _pace(self) -> Iterator[str]:
@@ -138,7 +149,7 @@ class _Shown:
             return
         good = sum(status.counts.get(one, 0) for one in (RowState.DONE, RowState.PREPARED))
         percent = 100 * good // status.rows
-        if status.holder and status.runs and status.ended_in_last_run:
+        if is_running(status) and status.runs and status.ended_in_last_run:
             seconds = (dt.datetime.now(tz=dt.UTC) - status.runs[0].started_at).total_seconds()
             rate = status.ended_in_last_run / max(seconds, 1.0)
             left = sum(status.counts.get(one, 0) for one in ("planned", "intent"))
@@ -158,6 +169,8 @@ class _Shown:
         if runs:
             zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
             text = _RUN if count == 1 else _RUNS
+            if count > 1 and is_url(self.status.path):
+                text = _OPENED
             yield self._said(text, count=count, last=", ".join(runs), zone=zone)
 
 
@@ -175,7 +188,7 @@ def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
 
 def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
     """Return the rows that may have taken effect; those of a run under way are in flight."""
-    return [one for one in status.in_doubt if not (status.holder and one.state == "intent")]
+    return [one for one in status.in_doubt if not (is_running(status) and one.state == "intent")]
 
 
 def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
@@ -191,17 +204,19 @@ def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
 def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     """Return what to do next: texts, and the values in them."""
     counts, unknown = status.counts, _unknown_count(status)
-    if status.holder:
+    if is_running(status):
         return [(_UNDER_WAY, {})]
     if counts.get(RowState.DONE, 0) == status.rows:
         return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     found: list[tuple[str, dict[str, object]]] = []
+    if (free_at := last_free_at(status.slices)) is not None:
+        found.append((_WAIT_FOR_SLICES, {"time": clock_time(free_at)}))
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if unknown:
         state = RowState.ABSENT if counts.get(RowState.ABSENT) else RowState.UNKNOWN
         found.append((cure_of_unknown(state, has_journal=True), {}))
     elif again:
-        found.append((_AGAIN, {}))
+        found.append((_START if _is_for_workers(status) else _AGAIN, {}))
     if (
         counts.get("planned")
         and status.last_command
@@ -213,6 +228,8 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     if prepared := counts.get(RowState.PREPARED):
         day = status.default_not_before
         text = _PREPARED if day else _PREPARED_SOMETIME
+        if day and _is_for_workers(status):
+            text = _PREPARED_FOR_WORKERS
         found.append((text, {"count": prepared, "day": day}))
     return found
 
@@ -234,31 +251,41 @@ def _print_next(
 def command_of(status: JournalStatus) -> str | None:
     """Return the command to repeat; None when none is, or none is known."""
     command = status.last_command
-    if status.holder or command is None or status.counts.get(RowState.DONE, 0) == status.rows > 0:
+    if (
+        is_running(status)
+        or command is None
+        or status.counts.get(RowState.DONE, 0) == status.rows > 0
+    ):
         return None
+    if _is_for_workers(status) and not _is_refused_only(status):
+        place = _BASE_URL.search(command.line)
+        options = f"--journal {shlex.quote(str(status.path))} --keys file:accounts.csv"
+        return f"{program()} worker {options}{place[0] if place else ''} --until-done"
     is_here = Path(command.folder) == Path.cwd()
     folder = "" if is_here else f"cd {shlex.quote(command.folder)} && "
     retry = "--retry-refused"
     has_more = status.counts.get(RowState.REFUSED) and retry not in command.line
-    return f"{folder}{as_typed(command.line)}{f' {retry}' if has_more else ''}"
+    line = as_typed(_PLAN_ONLY.sub("", command.line))
+    return f"{folder}{line}{f' {retry}' if has_more else ''}"
+
+
+def _is_for_workers(status: JournalStatus) -> bool:
+    """Whether rows wait that were only planned, and that no run of the command would send."""
+    command = status.last_command
+    return command is not None and _PLAN_ONLY.search(command.line) is not None
+
+
+def _is_refused_only(status: JournalStatus) -> bool:
+    return {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
 
 
 def _unknown_count(status: JournalStatus) -> int:
-    states = _UNKNOWN_STATES[1:] if status.holder else _UNKNOWN_STATES
+    states = _UNKNOWN_STATES[1:] if is_running(status) else _UNKNOWN_STATES
     return sum(status.counts.get(state, 0) for state in states)
 
 
 def _local(moment: dt.datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _short(moment: dt.datetime | None) -> str | None:
-    """Return a local time, with its day unless that is today."""
-    if moment is None:
-        return None
-    local = moment.astimezone()
-    is_today = local.date() == dt.datetime.now().astimezone().date()
-    return f"{local:%H:%M}" if is_today else f"{local:%m-%d %H:%M}"
 
 
 def company_objects(

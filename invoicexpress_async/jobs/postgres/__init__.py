@@ -2,7 +2,15 @@
 
 from invoicexpress_async.jobs.postgres.address import is_url
 from invoicexpress_async.jobs.postgres.fence import FencedError
-from invoicexpress_async.jobs.postgres.journal import PostgresJournal
+from invoicexpress_async.jobs.postgres.journal import LEASE_SECONDS, WINDOW_SECONDS, PostgresJournal
 from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
 
-__all__ = ["FencedError", "HeldSlice", "PostgresJournal", "SliceLeft", "is_url"]
+__all__ = [
+    "LEASE_SECONDS",
+    "WINDOW_SECONDS",
+    "FencedError",
+    "HeldSlice",
+    "PostgresJournal",
+    "SliceLeft",
+    "is_url",
+]

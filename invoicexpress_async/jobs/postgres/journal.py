@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _DEFAULT_SLICES: Final = 256
 _MAX_SLICES: Final = 65_536
 _DEFAULT_PATIENCE_SECONDS: Final = 30.0
-_DEFAULT_LEASE_SECONDS: Final = 60.0
-_WINDOW_SECONDS: Final = 60.0
+LEASE_SECONDS: Final = 60.0
+WINDOW_SECONDS: Final = 60.0
 
 
 class PostgresJournal:
@@ -71,8 +71,8 @@ class PostgresJournal:
         schema: str = DEFAULT_SCHEMA,
         slices: int = _DEFAULT_SLICES,
         patience_seconds: float = _DEFAULT_PATIENCE_SECONDS,
-        lease_seconds: float = _DEFAULT_LEASE_SECONDS,
-        window_seconds: float = _WINDOW_SECONDS,
+        lease_seconds: float = LEASE_SECONDS,
+        window_seconds: float = WINDOW_SECONDS,
         clock: Clock | None = None,
     ) -> None:
         if not 1 <= slices <= _MAX_SLICES:

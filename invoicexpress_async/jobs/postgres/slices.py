@@ -49,6 +49,8 @@ class SliceLeft:
         holder: Who holds it now, such as "process 4711 on host"; None when nobody does.
         since: Since when.
         until: When the holder's lease ends, unless it is renewed.
+        over_seconds: For how many seconds it has been over, by the database's clock; below 0 while
+            it is not, None when nobody holds it.
     """
 
     number: int
@@ -57,6 +59,7 @@ class SliceLeft:
     holder: str | None
     since: dt.datetime | None
     until: dt.datetime | None
+    over_seconds: float | None = None
 
     @property
     def is_due(self) -> bool:
@@ -261,6 +264,7 @@ def slices_left_of(rows: Sequence[Entry]) -> list[SliceLeft]:
             holder=None if one["holder"] is None else str(one["holder"]),
             since=_time(one["since"]),
             until=_time(one["until"]),
+            over_seconds=None if one["over"] is None else float(one["over"]),
         )
         for one in rows
     ]

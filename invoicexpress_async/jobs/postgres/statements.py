@@ -107,8 +107,10 @@ class Statements:
             f"extract(epoch FROM {one})::double precision AS {one}"
             for one in ("due", "since", "until")
         )
+        over = "extract(epoch FROM clock_timestamp() - until)::double precision AS over"
         return (
-            f"SELECT s.slice, open.count, holder, {times} FROM {self.name('slices')} AS s JOIN "
+            f"SELECT s.slice, open.count, holder, {times}, {over} "
+            f"FROM {self.name('slices')} AS s JOIN "
             f"(SELECT slice, count(*) FROM {self.name(table.name)} AS old "
             f"{self.in_states(states)} GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
         )

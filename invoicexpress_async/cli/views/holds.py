@@ -1,0 +1,89 @@
+"""Who holds the slices of a journal, and whether they are still seen."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.cli.output import cell, data_console, new_table
+from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.jobs.postgres import LEASE_SECONDS, WINDOW_SECONDS, SliceLeft
+from invoicexpress_async.provisioning import JournalStatus
+
+# A holder renews its lease five times in its length.
+_UNSEEN_AFTER_SECONDS: Final = LEASE_SECONDS / 2
+_UNSEEN: Final = "{holder}, not seen since {since}; free at {free_at}"
+_MAX_ROWS: Final = 20
+
+
+@attrs.frozen(kw_only=True)
+class Unseen:
+    """A holder that has not renewed its lease for a while: it was killed, or is cut off.
+
+    Attributes:
+        since: When it was seen last.
+        free_at: When others may take the slice.
+    """
+
+    since: dt.datetime
+    free_at: dt.datetime
+
+
+def unseen(one: SliceLeft) -> Unseen | None:
+    """Return how long the holder of a slice has not been seen; None when it is, or there is none.
+
+    The lease and the time after it are taken to be the usual ones.
+    """
+    if one.holder is None or one.over_seconds is None:
+        return None
+    seconds = one.over_seconds + LEASE_SECONDS
+    if seconds < _UNSEEN_AFTER_SECONDS:
+        return None
+    now = dt.datetime.now(tz=dt.UTC)
+    free_in = WINDOW_SECONDS - one.over_seconds
+    return Unseen(
+        since=now - dt.timedelta(seconds=seconds), free_at=now + dt.timedelta(seconds=free_in)
+    )
+
+
+def last_free_at(slices: Iterable[SliceLeft]) -> dt.datetime | None:
+    """Return when the last slice of holders that are not seen is free; None when all are seen."""
+    found = [gone.free_at for one in slices if (gone := unseen(one)) is not None]
+    return max(found, default=None)
+
+
+def is_running(status: JournalStatus) -> bool:
+    """Whether somebody holds the journal, and was seen a moment ago."""
+    held = [one for one in status.slices if one.holder is not None]
+    return bool(status.holder) and (not held or any(unseen(one) is None for one in held))
+
+
+def show_slices(held: Sequence[SliceLeft], language: Language) -> None:
+    """Show who holds which slices of the accounts."""
+    names = [word(one, language) for one in ("slice", "rows left", "held by", "since")]
+    table = new_table(*names, numbers=names[:2])
+    for one in held[:_MAX_ROWS]:
+        holder, gone = one.holder, unseen(one)
+        if gone is not None:
+            since, free_at = clock_time(gone.since), clock_time(gone.free_at)
+            holder = word(_UNSEEN, language, holder=holder, since=since, free_at=free_at)
+        table.add_row(*map(cell, (one.number, one.rows, holder, short_time(one.since))))
+    console = data_console()
+    console.print("", table, sep="\n")
+    if (left := len(held) - _MAX_ROWS) > 0:
+        console.print(word("… {count} more", language, count=left), style="dim")
+
+
+def clock_time(moment: dt.datetime) -> str:
+    """Return the local time of a moment of today."""
+    return f"{moment.astimezone():%H:%M:%S}"
+
+
+def short_time(moment: dt.datetime | None) -> str | None:
+    """Return a local time, with its day unless that is today."""
+    if moment is None:
+        return None
+    local = moment.astimezone()
+    is_today = local.date() == dt.datetime.now().astimezone().date()
+    return f"{local:%H:%M}" if is_today else f"{local:%m-%d %H:%M}"
