@@ -40,6 +40,7 @@ _RETRY: Final = "Then run again with --retry-refused."
 _RETRY_AFTER_ANOTHER: Final = "Then run again, after another cause with --retry-refused."
 
 # Of rows.
+WAIT: Final = "Wait for the end of the run that is under way."
 _READ: Final = "Run the same command again in some minutes: it reads first, and sends none twice."
 _RESEND: Final = "If it never shows: --resend-absent-after 900 sends it again."
 _ROW_AGAIN: Final = "Run the same command again: it looks first, and creates only what is absent."
