@@ -24,7 +24,7 @@ from invoicexpress_async.services import account_errors
 PACKAGE = Path(invoicexpress_async.__file__).parent
 SAYING = frozenset({"word", "said", "_said", "label", "lines_of", "_unknown"})
 COUNTED = (
-    *("another serie lacks codes", "in flight"),
+    *("another serie lacks codes", "in flight", "not done"),
     *("planned", "open", "created", "fine", "not fine", "parked", "not started"),
     *("not looked at", "no default", "several defaults", "no codes sent"),
 )
@@ -55,6 +55,7 @@ NAMED = (
     *("in {path}", "on stdout", "The report", "stdout", "{time}", "{time}, then sent"),
     *(f"{count} {one}" for count in ("1", "{count}") for one in COUNTED),
     "1 row",
+    "1 account",
     "1 company",
     *("slice", "rows left", "held by", "since"),
 )
