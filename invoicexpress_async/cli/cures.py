@@ -40,10 +40,13 @@ _RETRY: Final = "Then run again with --retry-refused."
 _RETRY_AFTER_ANOTHER: Final = "Then run again, after another cause with --retry-refused."
 
 # Of rows.
+WAIT: Final = "Wait for the end of the run that is under way."
 _READ: Final = "Run the same command again in some minutes: it reads first, and sends none twice."
 _RESEND: Final = "If it never shows: --resend-absent-after 900 sends it again."
 _ROW_AGAIN: Final = "Run the same command again: it looks first, and creates only what is absent."
-_NAME_IT: Final = "Name its next serie in the column `serie` of the file, or give a --pattern."
+CURE_OF_UNPLANNED: Final = (
+    "Name its next serie in the column `serie` of the file, or give a --pattern."
+)
 
 # Of companies.
 _TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
@@ -117,7 +120,7 @@ def cure_of_unknown(state: str, *, has_journal: bool) -> str:
 
 def cure_of_step(error: InvoiceXpressError) -> str:
     """Return what to do about an account whose next serie is not known."""
-    return _NAME_IT if isinstance(error, ConfigurationError) else cure_of(error)
+    return CURE_OF_UNPLANNED if isinstance(error, ConfigurationError) else cure_of(error)
 
 
 def cure_of_company(outcome: CompanyOutcome) -> str | None:

@@ -119,7 +119,7 @@ class JobRun(abc.ABC, Generic[E]):
             stack.enter_context(self.interruption.catching())
             stack.callback(self.sinks.close)
             view = stack.enter_context(
-                open_progress(self.summary.total, as_json=self.sinks.as_json)
+                open_progress(self.summary.total, self.language, as_json=self.sinks.as_json)
             )
             self.interruption.on_request = lambda: view.print(
                 f"Stopping: {stop.in_flight} {self.kind.noun} in flight have up to 8 s to end, and "

@@ -24,7 +24,7 @@ from invoicexpress_async.cli.views.row_view import (
     row_view,
 )
 from invoicexpress_async.cli.views.rows import ROWS
-from invoicexpress_async.cli.words import counted
+from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.provisioning import (
     Plan,
@@ -45,6 +45,12 @@ _PREPARED: Final = (
     "{count} prepared: created and registered, and not the default yet. Run the same command again "
     "on {day} in Lisbon, or later, to make them the default."
 )
+_WAIT: Final = (
+    "{count} of the rows wait: what was sent is not in the account's list yet. They are looked at "
+    "again at {time}."
+)
+_WAIT_THEN: Final = "One that two lists, {seconds} s apart, do not show is sent again."
+_WAIT_END: Final = "Ctrl-C ends the run, and the same command goes on later."
 _MAX_INTENTS_SHOWN: Final = 5
 _LONG_WAIT_SECONDS: Final = 20.0
 
@@ -134,8 +140,8 @@ class _PlanRun(JobRun[RowView]):
         view.update(
             Step(
                 ended=one.ended + unplanned,
-                text=_with_waiting(ROWS.count_text(counts, "en"), one),
-                brief=_with_waiting(_brief(one.counts), one),
+                text=self._with_waiting(ROWS.count_text(counts, self.language), one),
+                brief=self._with_waiting(_brief(one.counts, self.language), one),
                 skipped=self.summary.recorded + unplanned,
                 is_paused=self.is_paused,
             )
@@ -148,7 +154,14 @@ class _PlanRun(JobRun[RowView]):
         if is_last and is_long and not self.is_wait_explained:
             self.is_wait_explained = True
             now = dt.datetime.now().astimezone()
-            view.print(wait_text(one, self.settings.resend_absent_after, now))
+            view.print(wait_text(one, self.settings.resend_absent_after, now, self.language))
+
+    def _with_waiting(self, text: str, one: Progress) -> str:
+        if not one.waiting:
+            return text
+        until = _until(one, dt.datetime.now().astimezone())
+        waiting = self.said("{count} waiting until {time}", count=one.waiting, time=until)
+        return f"{text}, {waiting}".removeprefix(", ")
 
     def extra(self) -> dict[str, object]:
         report = self.report
@@ -218,38 +231,32 @@ def _pause_object(progress: Progress) -> dict[str, object]:
     }
 
 
-def _brief(counts: Mapping[RowState, int]) -> str:
+def _brief(counts: Mapping[RowState, int], language: Language) -> str:
+    """Return the counts for a bar: its line has no room for each state."""
     good = sum(counts[state] for state in GOOD)
     unknown = sum(counts[state] for state in UNKNOWN_STATES)
-    failed = sum(counts.values()) - good - unknown
-    named = ((good, "done"), (failed, "failed"), (unknown, "unknown"))
-    return ", ".join(f"{count} {name}" for count, name in named if count)
+    others = [state for state in counts if counts[state] and state not in {*GOOD, *UNKNOWN_STATES}]
+    bad = sum(counts[state] for state in others)
+    name = others[0] if len(others) == 1 else "not done"
+    named = ((good, "done"), (bad, name), (unknown, "unknown"))
+    return ", ".join(counted(count, name, language) for count, name in named if count)
 
 
-def _with_waiting(text: str, one: Progress) -> str:
-    if not one.waiting:
-        return text
-    until = _until(one, dt.datetime.now().astimezone())
-    return f"{text}, {one.waiting} waiting until {until}".removeprefix(", ")
-
-
-def wait_text(one: Progress, resend_absent_after: float | None, now: dt.datetime) -> str:
+def wait_text(
+    one: Progress, resend_absent_after: float | None, now: dt.datetime, language: Language = "en"
+) -> str:
     """Return what the rows of a run wait for, and until when.
 
     Args:
         one: The run.
         resend_absent_after: As in `RunSettings`.
         now: The local time.
+        language: Of the text.
     """
-    seconds = resend_absent_after
-    then = (
-        f" One that two lists, {seconds:g} s apart, do not show is sent again." if seconds else ""
-    )
-    return (
-        f"{one.waiting} of the rows wait: what was sent is not in the account's list yet. They are "
-        f"looked at again at {_until(one, now)}.{then} Ctrl-C ends the run, and the same command "
-        "goes on later."
-    )
+    texts = [word(_WAIT, language, count=one.waiting, time=_until(one, now))]
+    if resend_absent_after:
+        texts.append(word(_WAIT_THEN, language, seconds=f"{resend_absent_after:g}"))
+    return " ".join((*texts, word(_WAIT_END, language)))
 
 
 def _until(one: Progress, now: dt.datetime) -> str:

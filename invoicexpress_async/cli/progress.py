@@ -12,11 +12,15 @@ import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from invoicexpress_async.cli.words import Language, decimal, word
+
 _WINDOW_SECONDS: Final = 30.0
 _SAMPLE_SECONDS: Final = 0.5
 _MINUTE: Final = 60.0
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
+_LEFT: Final = "{pace}, {time} left"
+_IS_PAUSED: Final = "paused: the server fails"
 _PAUSED: Final = "The server fails for every account: paused, one row at a time tries it."
 _GOES_ON: Final = "The server responds again: going on."
 
@@ -44,20 +48,26 @@ class Pace:
         (began, first), (moment, count) = self._samples[0], self._last
         return (count - first) / (moment - began) if moment > began else 0.0
 
-    def text(self, left: int) -> str:
+    def text(self, left: int, language: Language = "en") -> str:
         """Return the rate and the time for those that are left, such as "12/s, 3 min left"."""
         rate = self.per_second
         if rate <= 0:
             return ""
-        text = f"{rate:.0f}/s" if rate >= 1 else f"{rate:.1f}/s"
-        return f"{text}, {_duration(left / rate)} left" if left else text
+        text = f"{rate:.0f}/s" if rate >= 1 else f"{decimal(rate, language)}/s"
+        if not left:
+            return text
+        return word(_LEFT, language, pace=text, time=_duration(left / rate, language))
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float, language: Language) -> str:
     if seconds < 2 * _MINUTE:
         return f"{seconds:.0f} s"
     minutes = seconds / _MINUTE
-    return f"{minutes:.0f} min" if minutes < 2 * _MINUTE else f"{minutes / _MINUTE:.1f} h"
+    return (
+        f"{minutes:.0f} min"
+        if minutes < 2 * _MINUTE
+        else f"{decimal(minutes / _MINUTE, language)} h"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -94,7 +104,8 @@ class ProgressView(Protocol):
 class Bar:
     """The bar: counts, rate, time left, or that it is paused."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, language: Language = "en") -> None:
+        self._language: Language = language
         self._total, self._pace, self._is_paused = total, Pace(), False
         self._progress = Progress(
             BarColumn(bar_width=20),
@@ -111,15 +122,15 @@ class Bar:
     def update(self, step: Step) -> None:
         """Move the bar."""
         self._pace.add(step.ended - step.skipped)
-        pace = "paused: the server fails"
+        pace = word(_IS_PAUSED, self._language)
         if not step.is_paused:
-            pace = self._pace.text(self._total - step.ended)
+            pace = self._pace.text(self._total - step.ended, self._language)
         self._progress.update(
             self._task, completed=step.ended, counts=step.brief or step.text, pace=pace
         )
         if step.is_paused is not self._is_paused:
             self._is_paused = step.is_paused
-            self.print(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(word(_PAUSED if step.is_paused else _GOES_ON, self._language))
 
     def print(self, text: str) -> None:
         """Write a line above the bar."""
@@ -141,7 +152,14 @@ class Bar:
 class Lines:
     """The lines, for logs: no more than one in five seconds, and one at the end."""
 
-    def __init__(self, total: int, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        language: Language = "en",
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._language: Language = language
         self._total, self._now, self._pace = total, now, Pace(now=now)
         self._last = now()
         self._step = Step(ended=0, text="")
@@ -151,7 +169,7 @@ class Lines:
         self._pace.add(step.ended - step.skipped)
         before, self._step = self._step, step
         if step.is_paused is not before.is_paused:
-            self.print(_PAUSED if step.is_paused else _GOES_ON)
+            self.print(word(_PAUSED if step.is_paused else _GOES_ON, self._language))
         if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
 
@@ -175,12 +193,16 @@ class Lines:
     def _write(self) -> None:
         self._last, step = self._now(), self._step
         self._pace.add(step.ended - step.skipped)
-        pace = "paused" if step.is_paused else self._pace.text(self._total - step.ended)
+        pace = word(_IS_PAUSED, self._language)
+        if not step.is_paused:
+            pace = self._pace.text(self._total - step.ended, self._language)
         self.print(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
 
 
-def open_progress(total: int, *, as_json: bool) -> AbstractContextManager[ProgressView]:
+def open_progress(
+    total: int, language: Language = "en", *, as_json: bool
+) -> AbstractContextManager[ProgressView]:
     """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
-    return Bar(total) if is_bar else Lines(total)
+    return Bar(total, language) if is_bar else Lines(total, language)

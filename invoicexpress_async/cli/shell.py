@@ -39,6 +39,7 @@ _KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
 _PROGRAM: Final = "{program} "
 _TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
 _WIDTH: Final = 100
+_NARROW: Final = 80
 _ERRORS: Final = "invoicexpress-plain"
 _PLAIN: Final[Mapping[str, str]] = {
     "\N{CHECK MARK}": "+",
@@ -128,6 +129,23 @@ def echo(text: str) -> None:
         width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
     sys.stderr.write(f"{text}\n")
+
+
+def filled(text: str, indent: str = "") -> str:
+    """Return a sentence as lines that fit every terminal; the lines after the first are set in.
+
+    Args:
+        text: The sentence.
+        indent: What the first line begins with.
+    """
+    return textwrap.fill(
+        text,
+        _NARROW,
+        initial_indent=indent,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def next_year() -> str:

@@ -12,6 +12,8 @@ import pytest
 import test_cli
 from test_cli import KEY, Run
 
+from invoicexpress_async.cli.views.row_view import kept_view
+from invoicexpress_async.provisioning.journal_status import KeptRow
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -142,6 +144,68 @@ async def test_a_page_of_an_audit_or_a_status_has_a_row_for_each_document_type(
         assert "zeta" in {one["conta"] for one in found if not one["tipo de documento"]}  # refused
         assert "nota de crédito" in {one["tipo de documento"] for one in found}
     assert "4 contas" in audit.read_text()
+    assert [one["código"] for one in found if one["conta"] == "zeta"] == ["401"]
+
+
+@needs_chromium
+async def test_a_page_of_an_audit_says_one_thing_of_a_serie_and_fits_a_small_screen(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    names, page, path = ("ix-10", "ix-9", "ix-1"), tmp_path / "audit.html", tmp_path / "ix.csv"
+    for name in names:
+        country = "ES" if name == "ix-9" else "PT"
+        sandbox.add_account(SandboxAccount(name=name, api_key=KEY, country=country))
+        sandbox.add_sequence(name, "2027", is_default=True)
+    sandbox.add_sequence("ix-10", "2026", is_registered=False)
+    path.write_text("account,api_key\n" + "".join(f"{name},{KEY}\n" for name in names))
+    path.chmod(0o600)
+
+    await run("audit", path, "--year", 2027, "--base-url", sandbox.base_url, "--report", page)
+
+    head, *rows = table_of(page)
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    states = dict.fromkeys((one["account"], one["serie"], one["state"]) for one in found)
+    assert list(states) == [
+        ("ix-1", "2027", "fine"),
+        ("ix-9", "2027", "fine"),
+        ("ix-10", "2027", "fine"),
+        ("ix-10", "2026", "another serie lacks codes"),
+    ]
+    (foreign,) = [one for one in found if one["account"] == "ix-9"]
+    assert (foreign["validation code"], foreign["registration"]) == ("N/A", "not applicable")
+    assert re.search(r"</i>2 fine<.*</i>1 another serie lacks codes<", page.read_text())
+    measure = "const m=document.querySelector('main');m.title=m.scrollWidth-m.clientWidth"
+    page.write_text(page.read_text().replace("</body>", f"<script>{measure}</script></body>"))
+    dom = in_browser(page.as_uri(), "--window-size=1200,900", "--dump-dom").decode()
+    assert '<main title="0">' in dom
+
+
+@pytest.mark.parametrize(
+    ("is_held", "state", "cure"),
+    [
+        pytest.param(True, "in flight", "Wait for the end", id="a run is under way"),
+        pytest.param(False, "unknown", "it reads first", id="no run is under way"),
+    ],
+)
+def test_what_was_sent_is_shown_as_in_flight_or_as_unknown(
+    is_held: bool, state: str, cure: str
+) -> None:
+    kept = KeptRow(
+        account="alfa",
+        serie="2027",
+        state="intent",
+        is_created=None,
+        sequence=None,
+        error=None,
+        status=None,
+        code=None,
+        intent=None,
+    )
+
+    shown = kept_view(kept, is_held=is_held)
+
+    assert shown.state == state
+    assert cure in (shown.cure or "")
 
 
 @pytest.mark.skipif(not SOFFICE, reason="no LibreOffice: .ci/run installs it")

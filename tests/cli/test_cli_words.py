@@ -24,7 +24,8 @@ from invoicexpress_async.services import account_errors
 PACKAGE = Path(invoicexpress_async.__file__).parent
 SAYING = frozenset({"word", "said", "_said", "label", "lines_of", "_unknown"})
 COUNTED = (
-    *("planned", "intent", "open", "created", "fine", "not fine", "parked", "not started"),
+    *("another serie lacks codes", "in flight", "not done"),
+    *("planned", "open", "created", "fine", "not fine", "parked", "not started"),
     *("not looked at", "no default", "several defaults", "no codes sent"),
 )
 PARTS_OF_TEXTS = frozenset({"_TAKE_UP", "_REGISTER_AGAIN"})
@@ -41,10 +42,20 @@ NAMED = (
         "audit",
         "accounts",
     ),
-    *("fine", "not fine", "yes", "True", "False", "intent", "no codes sent"),
+    *(
+        "another serie lacks codes",
+        "fine",
+        "not fine",
+        "yes",
+        "True",
+        "False",
+        "intent",
+        "no codes sent",
+    ),
     *("in {path}", "on stdout", "The report", "stdout", "{time}", "{time}, then sent"),
     *(f"{count} {one}" for count in ("1", "{count}") for one in COUNTED),
     "1 row",
+    "1 account",
     "1 company",
     *("slice", "rows left", "held by", "since"),
 )

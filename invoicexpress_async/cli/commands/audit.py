@@ -107,7 +107,7 @@ class _Audit:
 
     async def _read(self) -> None:
         stop, summary = self.interruption.stop, self.summary
-        with open_progress(summary.total, as_json=self.options.as_json) as progress:
+        with open_progress(summary.total, self.language, as_json=self.options.as_json) as progress:
             async with open_manager(self.options) as manager:
                 stream = iter_audit(
                     manager,
@@ -120,7 +120,7 @@ class _Audit:
                     async for one in stream:
                         summary.add(one)
                         self.sinks.add(one)
-                        text = f"{summary.fine} fine, {summary.not_fine} not fine"
+                        text = summary.count_text(self.language)
                         progress.update(Step(ended=summary.accounts, text=text))
 
     def _show(self, seconds: float) -> None:

@@ -29,6 +29,7 @@ from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import ROWS
+from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.jobs.stored import is_stored
@@ -39,6 +40,20 @@ from invoicexpress_async.provisioning.next_serie import coming_year
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
 
+_WHAT: Final = "{what} at {where}"
+_EARLY: Final = (
+    ". Invoices will use {serie} from now on, {today}, and not from {day}: leave --default out and "
+    "use `rollover` to wait for that day"
+)
+_EARLY_PLANNED: Final = (
+    ". Invoices will use {serie} as soon as a worker has made it, and not from {day}: leave "
+    "--default out and use `rollover` to wait for that day"
+)
+_ABOUT_TO: Final = "About to ensure {what}."
+_ABOUT_TO_PLAN: Final = "About to plan {what}."
+_ENSURING: Final = "Ensuring {what}."
+_PLANNING: Final = "Planning {what}."
+_WOULD: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
 _MAX_SERIES_NAMED = 3
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
@@ -86,15 +101,21 @@ def provision(
     first = next(iter(plan.rows))
     warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
-    early = _becoming_default_early(plan, is_planned_only=job.plan_only)
-    of = f" of {all_accounts}" if chosen is not None else ""
-    what = f"{describe(plan)}{of} at {base_url.template}{early}"
+    language = job.style.language
+    early = _becoming_default_early(plan, language, is_planned_only=job.plan_only)
+    of = word(" of {count}", language, count=all_accounts) if chosen is not None else ""
+    what = word(_WHAT, language, what=f"{describe(plan, language)}{of}", where=base_url.template)
+    what += early
     if job.dry_run:
-        echo(f"Would ensure {what}. What exists was not looked at; nothing was sent.")
+        echo(word(_WOULD, language, what=what))
         return _show_plan(plan, job, as_json=options.as_json)
-    if not (job.yes or is_this_machine(base_url) or confirm(f"About to {job.verb} {what}.")):
+    if not (
+        job.yes
+        or is_this_machine(base_url)
+        or confirm(word(_ABOUT_TO_PLAN if job.plan_only else _ABOUT_TO, language, what=what))
+    ):
         return FAILED
-    echo(f"{job.doing} {what}.")
+    echo(word(_PLANNING if job.plan_only else _ENSURING, language, what=what))
     output = OutputOptions(
         as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
     )
@@ -128,17 +149,21 @@ def settings_of(job: JobOptions) -> RunSettings:
     )
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: Plan, language: Language = "en") -> str:
     """Return what a plan is to ensure, in a few words."""
     accounts, series = plan.summary.accounts, plan.summary.series
     names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
-    more = f" and {len(series) - _MAX_SERIES_NAMED} more" if len(series) > _MAX_SERIES_NAMED else ""
-    defaults = plan.summary.defaults
-    default = f", {defaults} as default" if defaults else ""
-    return f"serie {names}{more} on {accounts} account{'s' if accounts != 1 else ''}{default}"
+    if len(series) > _MAX_SERIES_NAMED:
+        more = word("and {count} more", language, count=len(series) - _MAX_SERIES_NAMED)
+        names = f"{names} {more}"
+    where = counted(accounts, "accounts", language, one="account")
+    text = word("serie {names} on {where}", language, names=names, where=where)
+    if defaults := plan.summary.defaults:
+        text += word(", {count} as default", language, count=defaults)
+    return text
 
 
-def _becoming_default_early(plan: Plan, *, is_planned_only: bool) -> str:
+def _becoming_default_early(plan: Plan, language: Language, *, is_planned_only: bool) -> str:
     """Return from when invoices will use the series of coming years that become the default."""
     series = plan.summary.default_series
     today = today_in_lisbon() if series else None
@@ -146,11 +171,10 @@ def _becoming_default_early(plan: Plan, *, is_planned_only: bool) -> str:
     if not early:
         return ""
     serie, year = next(iter(early.items()))
-    when = "as soon as a worker has made it" if is_planned_only else f"from now on, {today}"
-    return (
-        f". Invoices will use {serie!r} {when}, and not from {year}-01-01: "
-        "leave --default out and use `rollover` to wait for that day"
-    )
+    day = f"{year}-01-01"
+    if is_planned_only:
+        return word(_EARLY_PLANNED, language, serie=repr(serie), day=day)
+    return word(_EARLY, language, serie=repr(serie), today=today, day=day)
 
 
 @attrs.define(eq=False)

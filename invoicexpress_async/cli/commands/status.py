@@ -51,7 +51,7 @@ def status(
         raise ConfigurationError(f"The journal {journal} is not there.")
     found, standings = read_status(journal), read_standings(journal)
     if reporting.report is not None:
-        _write_report(journal, reporting, reporting.report)
+        _write_report(journal, reporting, reporting.report, is_held=bool(found.holder))
     if as_json:
         write_json(_object(found) | {"companies": company_objects(standings)})
         return DONE
@@ -63,7 +63,9 @@ def status(
     return DONE
 
 
-def _write_report(journal: JournalPlace, options: ReportOptions, path: Path) -> None:
+def _write_report(
+    journal: JournalPlace, options: ReportOptions, path: Path, *, is_held: bool
+) -> None:
     """Write every row of the plan, each with its ids and codes.
 
     Raises:
@@ -76,7 +78,7 @@ def _write_report(journal: JournalPlace, options: ReportOptions, path: Path) -> 
     report, problem = open_report(output, path, layout), ""
     with JournalReader(journal) as reader:
         for kept in reader.rows():
-            report.add(kept_view(kept))
+            report.add(kept_view(kept, is_held=is_held))
     try:
         report.close()
     except OSError as error:

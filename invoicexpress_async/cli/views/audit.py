@@ -29,6 +29,7 @@ from invoicexpress_async.cli.views.columns import (
     Columns,
     Place,
     line_text,
+    name_key,
     object_of,
     table_of,
     yes_text,
@@ -40,6 +41,7 @@ from invoicexpress_async.provisioning import AccountAudit
 
 _MORE: Final = "… {count} more: --json and --report show all"
 _TOTAL: Final = "of {total} accounts in {seconds} s"
+_OTHER_SERIE: Final = "another serie lacks codes"  # the account is fine: it is not the default
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
 _MAX_TYPES_NAMED: Final = 4
@@ -88,7 +90,7 @@ AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
     ),
     Column(
         "state",
-        lambda one: "fine" if one.is_fine else "not fine",
+        lambda one: "not fine" if not one.is_fine else _OTHER_SERIE if one.problem else "fine",
         places=Place.HANDOUT,
         is_word=True,
     ),
@@ -134,6 +136,7 @@ class AuditSummary(Digest[AuditLine]):
         total: How many there are.
         accounts: How many were looked at.
         fine: How many of these are fine.
+        fine_but_odd: How many of the fine ones have a serie that is worth a look.
         about: The serie or the year that they are to have.
     """
 
@@ -141,6 +144,7 @@ class AuditSummary(Digest[AuditLine]):
     max_kept: int = _MAX_PROBLEMS
     accounts: int = 0
     fine: int = 0
+    fine_but_odd: int = 0
     about: str = ""
 
     @property
@@ -163,7 +167,9 @@ class AuditSummary(Digest[AuditLine]):
         self.accounts += 1
         self.fine += seen.is_fine
         self.about = "" if seen.wanted is None else str(seen.wanted)
-        for line in audit_lines(seen):
+        lines = list(audit_lines(seen))
+        self.fine_but_odd += seen.is_fine and any(line.is_odd for line in lines)
+        for line in lines:
             self.keep(line)
 
     def count_text(self, language: Language) -> str:
@@ -202,12 +208,16 @@ def audit_layout(
         documents=DOCUMENT_COLUMNS,
         is_handout=True,
         is_on_page=lambda line: not line.is_other,
-        order=lambda seen: (int(seen.is_fine), seen.row.account),
+        order=lambda seen: (int(seen.is_fine), name_key(seen.row.account)),
         on_record=summary.add,
         facts=lambda language: ReportFacts(
             noun="accounts",
             about=summary.about,
-            counts={"fine": summary.fine, "not fine": summary.not_fine},
+            counts={
+                "fine": summary.fine - summary.fine_but_odd,
+                _OTHER_SERIE: summary.fine_but_odd,
+                "not fine": summary.not_fine,
+            },
             advice=[
                 f"{word(one.state, language)} ({group.count}): {word(one.cure, language)}"
                 for one, group in summary.ordered_groups()

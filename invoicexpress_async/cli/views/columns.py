@@ -5,6 +5,7 @@ the column names, in the order of the list.
 """
 
 import enum
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 _MAX_ROWS: Final = 20
+_DIGITS: Final = re.compile("[0-9]+")
+_MAX_DIGITS: Final = 20
 
 
 class Place(enum.Flag):
@@ -103,6 +106,11 @@ Columns = Sequence[Column[T]]
 def alone(record: T) -> tuple[T]:
     """Return a record that makes one line of a report."""
     return (record,)
+
+
+def name_key(name: str) -> str:
+    """Return a name as it is sorted: "sandbox-2" before "sandbox-10"."""
+    return _DIGITS.sub(lambda found: found[0].zfill(_MAX_DIGITS), name)
 
 
 def line_text(line: object) -> object:

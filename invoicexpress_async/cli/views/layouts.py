@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
-from invoicexpress_async import Registration
+from invoicexpress_async import DocumentSequenceState, Registration
 from invoicexpress_async import Sequence as DocumentSequence
 from invoicexpress_async.cli.book import BookReport
 from invoicexpress_async.cli.output import documents_of
@@ -175,10 +175,15 @@ def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[
     return [
         Cell(
             "" if (text := text_of(one)) is None else str(text),
-            "n" if one.is_number else "t" if one.is_text else "w" if one.width else "",
+            _kind_of(one),
         )
         for one in columns
     ]
+
+
+def _kind_of(column: Column[C]) -> str:
+    kinds = {"n": column.is_number, "t": column.is_text, "w": column.width, "s": column.is_word}
+    return next((kind for kind, is_it in kinds.items() if is_it), "")
 
 
 def _document_cells(
@@ -198,7 +203,14 @@ def _documents(line: HasSequence) -> list[Document | None]:
         for name, state in documents_of(line.sequence).items()
         if state.registration is not Registration.NOT_APPLICABLE
     ]
-    return [*found] or [None]
+    return [*found] or [_as_one(line.sequence)]
+
+
+def _as_one(sequence: DocumentSequence) -> Document:
+    """Return all types of a sequence that needs no code, or of which none is known, as one."""
+    codes = {state.validation_code for state in sequence.documents.values()}
+    code = codes.pop() if len(codes) == 1 else None
+    return Document(sequence, "", DocumentSequenceState(validation_code=code))
 
 
 def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:

@@ -16,10 +16,11 @@ _COLOURS: Final[Mapping[str, str]] = {
     "fine": "#2e7d32",
     "prepared": "#00838f",
     "partial": "#ef6c00",
+    "another serie lacks codes": "#f9a825",
     "unplanned": "#f9a825",
     "unknown": "#8e24aa",
     "absent": "#8e24aa",
-    "intent": "#8e24aa",
+    "in flight": "#8e24aa",
     "planned": "#9e9e9e",
 }
 _CODE: Final = re.compile("`([^`]+)`")
@@ -30,11 +31,12 @@ header{order:-1}h1{font-size:1.4rem;margin:0 0 .3rem}h2{font-size:1rem;margin:1r
 .bar{display:flex;height:1.4rem;margin:.6rem 0;border-radius:4px;overflow:hidden}
 .key button{border:0;background:none;font:inherit;cursor:pointer;padding:0 .8rem 0 0}
 .key i{display:inline-block;width:.8em;height:.8em;margin-right:.3em;border-radius:2px}
-main{overflow-x:auto}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.25rem .6rem;border-bottom:1px solid #ddd}
+main{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}
+th,td{text-align:left;vertical-align:top;padding:.25rem .4rem;border-bottom:1px solid #ddd}
 th{position:sticky;top:0;background:#fff;cursor:pointer}
-td{white-space:nowrap}.n{text-align:right}td.t{white-space:normal;min-width:24ch;max-width:60ch}
-td.w{white-space:normal;min-width:11ch;max-width:26ch;overflow-wrap:anywhere}
+td{white-space:nowrap}.n{text-align:right}td.t{white-space:normal;min-width:18ch;max-width:60ch}
+td.s{white-space:normal}
+td.w{white-space:normal;min-width:9ch;max-width:26ch;overflow-wrap:anywhere}
 code{background:#f3f3f3;padding:0 .2em}
 tr.a td:first-child{box-shadow:inset 4px 0 #c62828}
 input{font:inherit;padding:.3rem;width:min(24rem,100%)}
@@ -83,8 +85,8 @@ class Cell(NamedTuple):
 
     Attributes:
         text: What it shows.
-        kind: "n" for a number, "t" for a text and "w" for a name, which are broken into lines,
-            else "".
+        kind: "n" for a number; "t" for a text, "w" for a name and "s" for a state, which are broken
+            into lines; else "".
     """
 
     text: str

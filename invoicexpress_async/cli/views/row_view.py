@@ -5,7 +5,13 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import DocumentType
-from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_row, cure_of_step
+from invoicexpress_async.cli.cures import (
+    WAIT,
+    cure_of_recorded_row,
+    cure_of_row,
+    cure_of_step,
+    cure_of_unknown,
+)
 from invoicexpress_async.cli.failures import cause_text, hint_of
 from invoicexpress_async.cli.output import (
     documents_of,
@@ -21,6 +27,8 @@ from invoicexpress_async.provisioning import (
 from invoicexpress_async.provisioning.journal_status import KeptRow
 
 _NOT_BEGUN: Final = "planned"
+_INTENT: Final = "intent"
+_IN_FLIGHT: Final = "in flight"
 UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
 STATES: Final[tuple[str, ...]] = (
@@ -37,7 +45,7 @@ STATE_MEANINGS: Final[dict[str, str]] = {
     RowState.DONE: "there, registered and default as requested",
     RowState.PREPARED: "there and registered; not the default before the day that was given",
     _NOT_BEGUN: "nothing was sent",
-    "intent": "sent, and not looked for yet",
+    _INTENT: "sent, and not looked for yet",
     RowState.UNKNOWN: "sent, outcome not known: it is never sent again by itself",
     RowState.ABSENT: "sent, and a complete list does not show it; it can still come",
     RowState.PARTIAL: "there, and some document types have no code: do not use it yet",
@@ -110,7 +118,7 @@ class RowView(Ended):
 def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
     """Return the status and code of the response, or else what went wrong, in a word."""
     # Without a response the name of the error says it, unless the state does.
-    is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, "intent", *UNKNOWN_STATES}
+    is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, _INTENT, *UNKNOWN_STATES}
     return "-" if is_clear else cause_text(error, status, code)
 
 
@@ -133,20 +141,30 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
     )
 
 
-def kept_view(kept: KeptRow) -> RowView:
-    """Return a row as a journal has it."""
-    error = None
+def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
+    """Return a row as a journal has it.
+
+    Args:
+        kept: The row.
+        is_held: Whether a run is under way: what it sent a moment ago is in flight.
+    """
+    error = cure = None
+    state = kept.state
+    if state == _INTENT:
+        unknown = RowState.UNKNOWN, cure_of_unknown(RowState.UNKNOWN, has_journal=True)
+        state, cure = (_IN_FLIGHT, WAIT) if is_held else unknown
     if kept.error is not None:
         error = recorded_error(kept.error, status=kept.status, code=kept.code)
+        cure = cure or cure_of_recorded_row(kept.error, kept.state)
     return RowView(
         line=0,
         account=kept.account,
         serie=kept.serie,
-        state=kept.state,
+        state=state,
         created=kept.is_created,
         sequence=kept.sequence,
         error=error,
-        cure=kept.error and cure_of_recorded_row(kept.error, kept.state),
+        cure=cure,
         intent=kept.intent,
         is_recorded=True,
     )

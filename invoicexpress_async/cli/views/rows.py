@@ -24,6 +24,7 @@ from invoicexpress_async.cli.views.columns import (
     Columns,
     Place,
     line_text,
+    name_key,
     table_of,
 )
 from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, STATES, RowView
@@ -55,7 +56,8 @@ ROW_COLUMNS: Final[Columns[RowView]] = (
         places=Place.MARKDOWN,
     ),
     Column("error", lambda row: row.error_name, places=Place.CSV),
-    Column("code", lambda row: row.code, places=Place.REPORTS),
+    Column("code", lambda row: row.code, places=Place.CSV),
+    Column("code", lambda row: row.cause.strip("-"), places=Place.MARKDOWN | Place.HANDOUT),
     Column("cure", lambda row: row.cure, places=Place.REPORTS, title="what to do", is_text=True),
     Column(
         "intent",
@@ -117,7 +119,7 @@ ROWS: Final = RecordKind[RowView](
     title="report of a run",
     columns=ROW_COLUMNS,
     documents=_DOCUMENTS,
-    order=lambda row: (row.rank, row.account, row.serie or "", row.line),
+    order=lambda row: (row.rank, name_key(row.account), row.serie or "", row.line),
     states=STATES,
     good=GOOD,
     styles=STATE_STYLES,
