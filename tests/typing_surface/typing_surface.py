@@ -296,11 +296,13 @@ async def workers(
 def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> None:
     assert_type((one.number, one.rows), tuple[int, int])
     assert_type((one.due, one.since, one.until), tuple[Time, Time, Time])
+    assert_type(one.over_seconds, float | None)
     assert_type((one.holder, one.is_due), tuple[str | None, bool])
     assert_type((report.number, report.left, report.is_fenced), tuple[int, int, bool])
     assert_type(report.due_seconds, float | None)
     assert_type(report.counts, Mapping[provisioning.RowState, int])
     assert_type(report.problem, ix.InvoiceXpressError | None)
+    assert_type(report.no_key, tuple[ix.KeyUnavailableError, ...])
 
 
 def told(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
