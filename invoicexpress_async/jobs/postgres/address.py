@@ -51,7 +51,8 @@ def import_psycopg() -> None:
         problem = False
     if problem:
         raise ConfigurationError(
-            "A journal in PostgreSQL needs psycopg: pip install 'invoicexpress-async[postgres]'."
+            "A journal in PostgreSQL needs psycopg, which the extra `postgres` brings: "
+            "pip install '.[postgres]' in a checkout of this package."
         )
 
 

@@ -7,6 +7,7 @@ nothing that it must keep for later: settings are made for the transaction alone
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -46,6 +47,9 @@ _STATEMENT_SECONDS: Final = 60
 # The server ends it before; this is for a server that is frozen itself.
 _RESPONSE_SECONDS: Final = 75.0
 _RETRY_SECONDS: Final = 0.25
+# The first is a connection that was lost; the second, that there is no other.
+_FAILURES_OF_AN_OUTAGE: Final = 2
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 _LOST: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -71,6 +75,30 @@ class Message:
         return "; ".join((*settings, *self.statements)).encode()
 
 
+@attrs.define(eq=False)
+class Reachability:
+    """Whether a database is reached, over all connections to it: both changes are logged."""
+
+    _label: str = attrs.field(alias="label")
+    _failures: int = attrs.field(default=0, init=False)
+
+    def note_failure(self, problem: str) -> None:
+        """Note that a message was lost."""
+        self._failures += 1
+        if self._failures == _FAILURES_OF_AN_OUTAGE:
+            _LOGGER.warning(
+                "The journal %s is not reached: %s. Nothing new is sent until it is.",
+                self._label,
+                problem,
+            )
+
+    def note_success(self) -> None:
+        """Note that a message was carried out."""
+        if self._failures >= _FAILURES_OF_AN_OUTAGE:
+            _LOGGER.warning("The journal %s is reached again.", self._label)
+        self._failures = 0
+
+
 class Connection:
     """A connection that is made anew when it is lost.
 
@@ -78,10 +106,19 @@ class Connection:
         address: Of the database.
         clock: For waiting between two tries.
         patience_seconds: How long a lost message is repeated.
+        reachability: Of the database, shared by all connections to it.
     """
 
-    def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        clock: Clock,
+        patience_seconds: float,
+        reachability: Reachability | None = None,
+    ) -> None:
         self._address = address
+        self._reachability = reachability or Reachability(address.label)
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -118,11 +155,15 @@ class Connection:
         async with self._turn:
             while True:
                 try:
-                    return await self._try(message)
+                    rows = await self._try(message)
                 except _LOST as error:
                     problem = problem_of(error)
+                    self._reachability.note_failure(problem)
                 except psycopg.Error as error:
                     raise self._error(problem_of(error)) from None
+                else:
+                    self._reachability.note_success()
+                    return rows
                 if self._clock.now() >= until:
                     raise self._error(problem)
                 await self._clock.sleep(_RETRY_SECONDS)

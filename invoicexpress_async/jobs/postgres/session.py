@@ -1,6 +1,7 @@
 """An open journal: its connections, its writer, and what is asked of its tables."""
 
 import asyncio
+import functools
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,11 @@ from invoicexpress_async.jobs.journal import (
 )
 from invoicexpress_async.jobs.postgres.address import Address
 from invoicexpress_async.jobs.postgres.batch import Request
-from invoicexpress_async.jobs.postgres.connection import Connection, Message
+from invoicexpress_async.jobs.postgres.connection import (
+    Connection,
+    Message,
+    Reachability,
+)
 from invoicexpress_async.jobs.postgres.fence import Fence
 from invoicexpress_async.jobs.postgres.holds import Holds
 from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
@@ -56,8 +61,15 @@ class JournalSession:
     ) -> None:
         self.statements: Statements = Statements(address.schema)
         self.label: str = address.label
-        self.side: Connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
-        self._connection = Connection(address, clock=clock, patience_seconds=patience_seconds)
+        connect = functools.partial(
+            Connection,
+            address,
+            clock=clock,
+            patience_seconds=patience_seconds,
+            reachability=Reachability(address.label),
+        )
+        self.side: Connection = connect()
+        self._connection: Connection = connect()
         self.writer: GroupCommitWriter = GroupCommitWriter(self._connection, self.statements)
         self.holds: Holds = Holds(
             self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
