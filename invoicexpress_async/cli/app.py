@@ -4,6 +4,9 @@ import re
 from typing import Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts.help import DefaultFormatter
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
 
 from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.cli.failures import print_failure, show_error
@@ -25,6 +28,7 @@ def build() -> App:
     app = App(
         name="invoicexpress",
         help=overview(),
+        help_formatter=_HelpFormatter(),
         help_format="plaintext",  # the other formats import a Markdown parser
         version_flags=(),
         result_action="return_value",
@@ -36,6 +40,22 @@ def build() -> App:
         examples = {"help_epilogue": text} if (text := examples_of(command.name)) else {}
         app.command(command.import_path, name=command.name, **examples)
     return app
+
+
+class _HelpFormatter(DefaultFormatter):
+    """Wraps a description at the width of the terminal only, and not where its source does."""
+
+    def render_description(
+        self, console: Console, options: ConsoleOptions, description: object
+    ) -> None:
+        """Print a description."""
+        text = getattr(description, "primary_renderable", None)
+        if not isinstance(text, Text):
+            super().render_description(console, options, description)
+            return
+        parts = text.plain.split("\n\n")
+        wrapped = Text("\n\n".join(" ".join(one.split()) for one in parts))
+        console.print(wrapped, end="\n\n")
 
 
 def dispatch(tokens: list[str]) -> int:

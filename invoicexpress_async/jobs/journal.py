@@ -252,7 +252,7 @@ class RightToSend(Protocol):
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
-    cure = "Correct what is named and run the same command again; the journal says how far it came."
+    cure = "Correct what is named and run the same command again. What a journal has is kept."
 
 
 class ClaimLostError(JournalError):

@@ -650,6 +650,8 @@ async def test_the_demo_needs_no_terminal() -> None:
     assert "300/300 296 done, 1 partial, 3 refused" in ended.err
     table, _, next_steps = ended.out.partition("Now your own account")
     assert "export INVOICEXPRESS_ACCOUNT" in next_steps
+    fixed = re.sub(r"\S+ -m invoicexpress_async", "invoicexpress", next_steps).splitlines()
+    assert max(map(len, (*fixed, *ended.out.splitlines()[:3]))) <= 80
     assert max(map(len, table.splitlines())) <= 100
 
 

@@ -7,7 +7,7 @@ import pytest
 import test_cli
 from test_cli import Run, accounts_file
 
-from invoicexpress_async.cli.commands import COMMANDS, examples_of
+from invoicexpress_async.cli.commands import COMMANDS, examples_of, overview
 from invoicexpress_async.sandbox import Sandbox
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -68,6 +68,10 @@ async def test_wrong_usage_says_the_expected_form_and_where_to_look(
     assert ended.code == 2
     assert form in ended.err
     assert ended.err.rstrip().endswith(f"help {arguments[0]}")
+
+
+def test_the_help_of_the_program_fits_80_columns() -> None:
+    assert max(map(len, overview().splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", [one.name for one in COMMANDS])

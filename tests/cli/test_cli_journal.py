@@ -184,7 +184,10 @@ async def test_a_refusal_is_tried_again_only_when_that_is_said(
     for ended in (first, without, status):
         assert "422/004" in ended.out
         assert "--retry-refused" in ended.out
-    assert "1 refused: cure the causes, then run it with --retry-refused." in status.out
+    assert (
+        "1 refused: correct the causes, then run the same command with --retry-refused."
+        in status.out
+    )
     assert "12 done (1 created, 11 by an earlier run)" in retried.out
 
 

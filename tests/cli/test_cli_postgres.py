@@ -58,6 +58,13 @@ async def test_a_job_in_a_database_is_done_once_and_its_status_read(
     assert KEY not in postgres.dump(url)
 
 
+async def test_a_status_of_a_journal_that_was_never_made_is_wrong_usage(run: Run, url: str) -> None:
+    ended = await run("status", url)
+
+    assert ended.code == 2
+    assert "is not there: check its name. The first run makes it." in ended.err
+
+
 async def test_a_plan_is_left_to_workers_and_its_keys_stay_here(
     run: Run, sandbox: Sandbox, tmp_path: Path, url: str, postgres: PostgresServer
 ) -> None:

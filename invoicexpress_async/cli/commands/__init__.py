@@ -23,7 +23,7 @@ COMMANDS: Final = (
     Command(
         "sequences",
         f"{_PACKAGE}.sequences:app",
-        "One account's sequences: list, get, create, ensure, register, set-current, resume.",
+        "One account's sequences: list, get, create, ensure and others.",
     ),
     Command(
         "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
@@ -101,25 +101,32 @@ def overview() -> str:
     return f"""\
 Usage: {called} COMMAND [OPTIONS]
 
-Document sequences (séries) of InvoiceXpress accounts, created and registered once, on one account
-or on thousands; and accounts for the companies that you invoice for.
+Document sequences (séries) of InvoiceXpress accounts, created and registered
+once, on one account or on thousands; and accounts for the companies that you
+invoice for.
 Begin with: {called} demo
 
 Commands:
 {commands}
 
-  --help     This text; after a command, that command's, as `{called} help COMMAND`.
+  --help     This text; after a command, that command's own.
   --version  The version.
 
 Options of sequences, provision, rollover, onboard, accounts and audit:
-  --base-url URL       The API's address with {{account}} in it.   INVOICEXPRESS_BASE_URL
-  --timeout SECONDS    The deadline of each call.                INVOICEXPRESS_TIMEOUT_SECONDS
+  --base-url URL       The API's address with {{account}} in it, or
+                       INVOICEXPRESS_BASE_URL.
+  --timeout SECONDS    The deadline of each call, or
+                       INVOICEXPRESS_TIMEOUT_SECONDS.
   --json               JSON on stdout, errors as JSON on stderr.
 and of sequences, for the one account:
-  --account NAME       As in https://NAME.app.invoicexpress.com. INVOICEXPRESS_ACCOUNT
-  --api-key-file FILE  A file that holds the key; never the key. INVOICEXPRESS_API_KEY (the key)
-and of onboard and accounts, for the partner's account, with --api-key-file as above:
-  --partner NAME       The account that creates the others.      INVOICEXPRESS_ACCOUNT
+  --account NAME       As in https://NAME.app.invoicexpress.com, or
+                       INVOICEXPRESS_ACCOUNT.
+  --api-key-file FILE  A file that holds the key, or
+                       INVOICEXPRESS_API_KEY, the key itself.
+and of onboard and accounts, for the partner's account:
+  --partner NAME       The account that creates the others, or
+                       INVOICEXPRESS_ACCOUNT.
+  --api-key-file FILE  As above.
 
 Exit codes:
 {codes}

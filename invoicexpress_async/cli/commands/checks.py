@@ -61,6 +61,9 @@ class CheckState(StrEnum):
     """What it needs is missing."""
 
 
+SETTINGS: Final = "settings"  # the check whose failure is wrong usage
+
+
 @attrs.frozen
 class Check:
     """One check.

@@ -45,7 +45,7 @@ def demo() -> int:
     with as_file(files("invoicexpress_async") / "data" / "demo_accounts.csv") as path:
         plan = Plan.from_csv(path, serie=serie, default=True)
     sys.stdout.write(
-        f"A sandbox in this process plays InvoiceXpress. Serie {serie}, as the default, on "
+        f"A sandbox in this process plays InvoiceXpress.\nSerie {serie}, as the default, on "
         f"{len(plan.rows)} made-up accounts:\n\n"
     )
     sys.stdout.flush()
@@ -79,22 +79,26 @@ def _accounts(plan: Plan) -> Iterator[SandboxAccount]:
 def _ending(serie: str) -> str:
     called, year, faults = program(), next_year(), len(_SEEDED_FAULTS)
     return f"""
-The {faults} that are not done are so on purpose: this is how they look, with what to do.
+The {faults} that are not done are so on purpose: this is how they look,
+with what to do.
 
 Now your own account (look first, nothing is changed):
 
-  export INVOICEXPRESS_ACCOUNT=acme            # of https://acme.app.invoicexpress.com
-  export INVOICEXPRESS_API_KEY=...             # Account > API, in InvoiceXpress
+  export INVOICEXPRESS_ACCOUNT=acme  # of https://acme.app.invoicexpress.com
+  export INVOICEXPRESS_API_KEY=...   # Account > API, in InvoiceXpress
   {called} sequences list
 
 then, for one account, and for all of a CSV with the columns account,api_key:
 
   {called} sequences ensure {serie} --default
-  {called} provision accounts.csv --serie {serie} --default --journal job.db --dry-run
+  {called} provision accounts.csv --serie {serie} --default \\
+    --journal job.db --dry-run
 
-or, once a year, for each account the serie that follows its own (FR2026, FR2027):
+or, once a year, for each account the serie that follows its own, such as FR2027
+after FR2026:
 
-  {called} rollover accounts.csv --year {year} --journal {year}.db --dry-run
+  {called} rollover accounts.csv --year {year} \\
+    --journal {year}.db --dry-run
 
 or a server to try on:  {called} sandbox
 """

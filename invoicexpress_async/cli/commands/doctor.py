@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.commands.checks import (
+    SETTINGS,
     Check,
     CheckState,
     account_checks,
@@ -32,7 +33,6 @@ from invoicexpress_async.errors import ConfigurationError
 _NO_OPTIONS: Final = AccountOptions()
 
 
-_SETTINGS: Final = "settings"
 _STYLES: Final = {
     CheckState.FINE: "green",
     CheckState.DOUBTFUL: "yellow",
@@ -66,7 +66,7 @@ def doctor(
     else:
         _show(checks)
     broken = [check.name for check in checks if check.state is CheckState.WRONG]
-    if _SETTINGS in broken:
+    if SETTINGS in broken:
         return USAGE
     return FAILED if broken else DONE
 
@@ -76,10 +76,10 @@ def _remote_checks(options: AccountOptions) -> list[Check]:
         name, address, key = _settings(options)
     except ConfigurationError as error:
         why = "the settings are not right"
-        problem = wrong(_SETTINGS, message_of(error), "Correct it; nothing was sent.")
+        problem = wrong(SETTINGS, message_of(error), "Correct it; nothing was sent.")
         return [problem, *(skipped(one, why) for one in ("server", "TLS", "clock")),
                 *account_skipped(why)]  # fmt: skip
-    good = fine(_SETTINGS, f"account {name}, its key, {address}")
+    good = fine(SETTINGS, f"account {name}, its key, {address}")
     return [good, *run_until_signal(_ask(options, name, address, key))]
 
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async.cli.commands.checks import (
+    SETTINGS,
     Check,
     doubtful,
     fine,
     skipped,
     wrong,
 )
-from invoicexpress_async.cli.failures import cure_of, message_of
+from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import JournalError
 from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, import_psycopg
@@ -28,7 +29,6 @@ _NAMES: Final = (
 
 def journal_checks(url: str) -> Iterator[Check]:
     """Look at the database of a journal; nothing is written."""
-    problem: ConfigurationError | JournalError
     try:
         import_psycopg()
         from invoicexpress_async.jobs.postgres.inspection import (  # noqa: PLC0415  # of an extra
@@ -37,9 +37,11 @@ def journal_checks(url: str) -> Iterator[Check]:
 
         found = inspect(url, schema=DEFAULT_SCHEMA)
     except ConfigurationError as error:
-        problem, cure = error, cure_of(error)
+        yield wrong(SETTINGS, message_of(error), "Do what it says; nothing was sent.")
+        yield from (skipped(name, "the settings are not right") for name in _NAMES)
+        return
     except JournalError as error:
-        problem = error
+        problem = message_of(error)
         cure = (
             "Check that the server runs and listens (listen_addresses), that pg_hba.conf lets this "
             "machine and user in, and that the password is in the file that PGPASSFILE names."
@@ -52,7 +54,7 @@ def journal_checks(url: str) -> Iterator[Check]:
         yield _rights(found)
         yield _schema(found)
         return
-    yield wrong(_NAMES[0], message_of(problem), cure)
+    yield wrong(_NAMES[0], problem, cure)
     yield from (skipped(name, "the database was not reached") for name in _NAMES[1:])
 
 

@@ -10,7 +10,7 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
+from invoicexpress_async.cli.journal_place import JournalPlace, journal_at, parse_place
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import OutputOptions, open_report
@@ -27,6 +27,7 @@ from invoicexpress_async.cli.views.status import (
 )
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.onboarding import read_standings
 from invoicexpress_async.provisioning import JournalStatus, read_status
 from invoicexpress_async.provisioning.journal_status import JournalReader
@@ -47,8 +48,12 @@ def status(
     reporting: ReportOptions = _NO_REPORT,
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
-    if isinstance(journal, Path) and not journal.is_file():
-        raise ConfigurationError(f"The journal {journal} is not there.")
+    is_there = journal.is_file() if isinstance(journal, Path) else is_stored(journal)
+    if not is_there:
+        name = journal if isinstance(journal, Path) else journal_at(journal).label
+        raise ConfigurationError(
+            f"The journal {name} is not there: check its name. The first run makes it."
+        )
     found, standings = read_status(journal), read_standings(journal)
     if reporting.report is not None:
         _write_report(journal, reporting, reporting.report, is_held=bool(found.holder))

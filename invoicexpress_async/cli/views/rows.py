@@ -36,6 +36,7 @@ _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it
 _MORE: Final = "… {count} more: a job with --json or --report shows all"
 
 
+_NARROW: Final = "A wider terminal shows each document type too; --report has them all."
 _LINE_PLACES: Final = Place.CSV | Place.MARKDOWN | Place.JSON
 ROW_COLUMNS: Final[Columns[RowView]] = (
     Column("line", lambda row: row.line, places=_LINE_PLACES, text=line_text),
@@ -101,7 +102,8 @@ def _show_first(console: Console, summary: RunSummary[RowView], language: Langua
     rows = summary.first()
     if not rows:
         return
-    types = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
+    names = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
+    types = names
     table = row_table(rows, types, language=language)
     wide = console.options.update(width=_MAX_TABLE_WIDTH)
     if console.measure(table, options=wide).maximum > console.width:
@@ -110,6 +112,8 @@ def _show_first(console: Console, summary: RunSummary[RowView], language: Langua
     console.print(table)
     if left := summary.ended - len(rows):
         console.print(word(_MORE, language, count=left), style="dim")
+    if names and not types:
+        console.print(word(_NARROW, language), style="dim")
     if types:
         console.print(legend(types, language), style="dim")
 

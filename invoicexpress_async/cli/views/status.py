@@ -44,7 +44,7 @@ _NOT_BEFORE: Final = "Nothing becomes the default before {day} in Lisbon."
 _IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
 _PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left, until about {end}."
 _RUN: Final = "1 run began, at {last}; times are in {zone}."
-_RUNS: Final = "{count} runs began, the last at {last}; times are in {zone}."
+_RUNS: Final = "{count} runs began. The latest: {last}. Times are in {zone}."
 _UNDER_WAY: Final = "a run is under way; wait for its end."
 _START: Final = (
     "start workers, each with --keys that says where it finds the keys; the rows wait for them."
@@ -61,7 +61,9 @@ _BASE_URL: Final = re.compile(r" --base-url[= ]\S+")
 _ALL_DONE: Final = "nothing, all that was planned is done."
 _NOTHING_YET: Final = "nothing is planned in it yet; run the command, and see what it leaves out."
 _ALL_INVOICE: Final = "nothing, all can invoice."
-_REFUSED: Final = "{count} refused: cure the causes, then run it with --retry-refused."
+_REFUSED: Final = (
+    "{count} refused: correct the causes, then run the same command with --retry-refused."
+)
 _PREPARED: Final = "{count} prepared: run the same command again on {day} in Lisbon, or later."
 _PREPARED_SOMETIME: Final = (
     "{count} prepared: run the same command again on the day of --not-before, or later."
