@@ -302,7 +302,7 @@ def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> Non
     assert_type(report.due_seconds, float | None)
     assert_type(report.counts, Mapping[provisioning.RowState, int])
     assert_type(report.problem, ix.InvoiceXpressError | None)
-    assert_type(report.no_key, tuple[ix.KeyUnavailableError, ...])
+    assert_type(report.no_key, tuple[provisioning.KeyUnavailableError, ...])
 
 
 def told(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
