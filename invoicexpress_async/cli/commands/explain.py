@@ -118,7 +118,7 @@ def _meanings(what: str) -> Iterator[tuple[str, str, str | None]]:
     if meaning := STATE_MEANINGS.get(state):
         yield what, f"{meaning}.", _STATE_CURES[state]
     if found := _OTHER_WORDS.get(what.lower()):
-        yield what, *found
+        yield what, found[0], found[1]
     kind = error_class(what) or error_class(f"{what}Error")
     if kind is not None:
         yield kind.__name__, _first_line(kind), cure_of_kind(kind)
