@@ -9,7 +9,7 @@ from invoicexpress_async.config import Secret, account_name_in, check_new_serie
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
-from invoicexpress_async.jobs.keys import KeyReference, as_key
+from invoicexpress_async.jobs.keys import KeyReference, KeyUnavailableError, as_key
 from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.models.account import Language, NewAccount, TaxCountry
 from invoicexpress_async.models.at_credentials import AtCredentials, CommunicationType
@@ -162,7 +162,7 @@ class CompanyReader:
         if problem is None:
             try:
                 cells[name] = reference.read_now()
-            except ConfigurationError:  # raised from here, its traceback would show the cells
+            except KeyUnavailableError:  # raised from here, its traceback would show the cells
                 problem = "names what is empty"
         return problem and problem.removeprefix("api_key ")
 
