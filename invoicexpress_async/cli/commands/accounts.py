@@ -13,7 +13,7 @@ from invoicexpress_async.cli.output import cell, data_console, new_table, write_
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.keys import as_key
+from invoicexpress_async.jobs.keys import KeyReference, KeyUnavailableError, as_key
 from invoicexpress_async.provisioning import KeyReference
 
 app: App = App(name="accounts", help="The accounts that you have created as a partner.")
@@ -137,7 +137,11 @@ def _password(option: str, reference: str) -> Secret:
         )
     if problem := found.problem():
         raise ConfigurationError(problem.replace("api_key", option) + ".")
-    return Secret(found.read_now())
+    try:
+        return Secret(found.read_now())
+    except KeyUnavailableError:
+        problem = f"{option} names what is empty."
+    raise ConfigurationError(problem)
 
 
 def _object(account_id: str, details: AccountDetails) -> dict[str, object]:
