@@ -13,8 +13,8 @@ from invoicexpress_async.cli.output import cell, data_console, new_table, write_
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.keys import KeyReference, KeyUnavailableError, as_key
-from invoicexpress_async.provisioning import KeyReference
+from invoicexpress_async.jobs.keys import as_key
+from invoicexpress_async.provisioning import KeyReference, KeyUnavailableError
 
 app: App = App(name="accounts", help="The accounts that you have created as a partner.")
 
