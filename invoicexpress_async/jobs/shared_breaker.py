@@ -90,7 +90,7 @@ class SharedBreaker(CircuitBreaker):
         super()._close()
 
     def _pause(self) -> None:
-        self.probe_at = _NEVER  # until this process is the one that probes
+        self.probe_at: float = _NEVER  # until this process is the one that probes
         self._tell(is_failing=True)
         self._notify()
 
