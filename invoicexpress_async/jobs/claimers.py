@@ -26,7 +26,7 @@ _SPACE: Final = _process_space()
 
 def new_token() -> str:
     """Return a unique token."""
-    # The random part tells processes apart where the system does not; a UUID for each would be
+    # The random part distinguishes processes where the system does not; a UUID for each would be
     # expensive.
     return f"{_process_of(os.getpid())}/{next(_NUMBERS)}"
 

@@ -118,7 +118,7 @@ class CsvReader:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                # What follows a quote that was never closed cannot be told apart any more.
+                # What follows a quote that was never closed cannot be distinguished any more.
                 self.problems.add(line, f"the rest cannot be read: {error}")
                 return
             if cells is None:
@@ -224,7 +224,7 @@ class CsvReader:
 def _first_line(text: Iterator[str]) -> tuple[int, str]:
     """Return how many lines stand before the header, and the header."""
     for skipped, line in enumerate(text):
-        # "sep=;" is how Excel is told the delimiter; the header tells it here.
+        # "sep=;" names the delimiter to Excel; here the header decides.
         if line.strip() and not line.lower().startswith("sep="):
             return skipped, line
     return 0, ""

@@ -41,7 +41,7 @@ class RolloverStep:
         row: The account.
         current: Its default sequence; None when the journal had the serie already, or when there
             is none or more than one.
-        serie: The next serie; None when it could not be told.
+        serie: The next serie; None when it could not be determined.
         problem: Why it could not; None otherwise.
         is_unlike: Whether the serie's name is of another form than all others of the account.
     """
@@ -117,7 +117,7 @@ class RolloverReport:
     """How a roll-over ended.
 
     Attributes:
-        plan: What was to be done, with the accounts for which that could not be told.
+        plan: What was to be done, with the accounts for which that could not be determined.
         run: How it ended for the others.
     """
 

@@ -85,7 +85,7 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
 
 
 def _ignore(_: object) -> None:
-    """Nobody wants to know."""
+    """Ignore the report."""
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -40,7 +40,7 @@ def test_every_link_leads_to_a_file_and_a_heading(file: Path, link: str) -> None
 def test_every_page_is_linked_from_the_readme_and_the_index(name: str) -> None:
     assert name == "index.md" or f"](docs/{name})" in TEXTS[ROOT / "README.md"]
     assert name == "index.md" or f"]({name})" in TEXTS[DOCS / "index.md"]
-    assert f": {name}\n" in (ROOT / "mkdocs.yml").read_text()
+    assert f": {name}\n" in (ROOT / ".mkdocs.yml").read_text()
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.parent == DOCS])

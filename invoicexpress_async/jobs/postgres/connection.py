@@ -273,7 +273,7 @@ async def _carry_out(
 
 
 def _cut(connection: "psycopg.AsyncConnection[Any]") -> None:
-    """End the connection under whoever waits for it."""
+    """Shut the socket down, which ends the wait for it."""
     with contextlib.suppress(OSError, psycopg.Error):
         twin = socket.socket(fileno=os.dup(connection.pgconn.socket))
         with contextlib.closing(twin):

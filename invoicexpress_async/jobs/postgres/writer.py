@@ -97,7 +97,7 @@ class GroupCommitWriter:
             transaction = Transaction.of(self._statements, batch)
             found = await self._connection.execute(transaction.message)
             results = transaction.results(found)
-        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+        except Exception as error:  # noqa: BLE001  # no caller may wait for ever
             _fail(batch, error)
             return
         self.commits += 1

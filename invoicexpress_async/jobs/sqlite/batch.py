@@ -72,7 +72,7 @@ def commit(connection: sqlite3.Connection, requests: Batch) -> list[Exception | 
             batch.add(number, request)
         batch.flush()
         connection.execute("COMMIT")
-    except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+    except Exception as error:  # noqa: BLE001  # no caller may wait for ever
         with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.rollback()

@@ -209,7 +209,7 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 def _complete(connection: sqlite3.Connection) -> None:
     """End a checkpoint in which its process was killed.
 
-    Whoever closes the file last removes the log, and the main file would say "elsewhere" for good.
+    The last one to close the file removes the log, and the main file would stay "elsewhere".
     """
     if _marks(connection).get(_ENTRIES) == "elsewhere":
         time.sleep(_TRY_AGAIN_SECONDS)  # another run may be in it just now
