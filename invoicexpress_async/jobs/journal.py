@@ -62,13 +62,13 @@ class Table:
     Attributes:
         name: In the database.
         key: The text columns that name an entry.
-        wish: The columns that a plan gives; an entry whose wish has changed is planned anew.
+        requested: The columns that a plan gives; an entry of which they changed is planned anew.
         columns: The others. `state` and `updated_at` are among those of every table.
     """
 
     name: str
     key: tuple[str, ...]
-    wish: tuple[Column, ...] = ()
+    requested: tuple[Column, ...] = ()
     columns: tuple[Column, ...]
 
     def key_of(self, entry: Entry) -> Key:
@@ -80,7 +80,7 @@ class Table:
         """All columns, those of the key first."""
         keys = tuple(Column(name, str) for name in self.key)
         common = Column("state", str), Column("is_in_plan", int), Column("updated_at", float)
-        return (*keys, *self.wish, *common, *self.columns)
+        return (*keys, *self.requested, *common, *self.columns)
 
 
 class PlanChange(NamedTuple):
@@ -185,7 +185,7 @@ class Journal(Protocol):
         ...
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and wish."""
+        """Note some entries of the plan: key and what is requested."""
         ...
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -197,7 +197,7 @@ class Journal(Protocol):
         ...
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and wish, into the plan and return what is there."""
+        """Take one entry, key and what is requested, into the plan and return what is there."""
         ...
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:

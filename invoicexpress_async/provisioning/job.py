@@ -28,7 +28,7 @@ from invoicexpress_async.jobs.journal import Commit, Difference, JournalError, J
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.provisioning.plan import Plan, wishes_of
+from invoicexpress_async.provisioning.plan import Plan, requested_rows
 from invoicexpress_async.provisioning.reading import CsvRows
 from invoicexpress_async.provisioning.report import RowOutcome, RowState
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
@@ -171,7 +171,7 @@ async def sync_plan(
     """
     await journal.open()
     await journal.begin_plan()
-    async for chunk in _chunks(wishes_of(plan), is_file=isinstance(plan.rows, CsvRows)):
+    async for chunk in _chunks(requested_rows(plan), is_file=isinstance(plan.rows, CsvRows)):
         if stop.is_requested:
             return ()  # a million rows take longer than a stop may
         await journal.add_to_plan(chunk)

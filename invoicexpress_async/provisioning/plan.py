@@ -11,7 +11,13 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.provisioning.given_rows import GivenRow, given_rows, given_stream
 from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
-from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary, Wish, summarise
+from invoicexpress_async.provisioning.row import (
+    AccountRow,
+    PlanRow,
+    PlanSummary,
+    RequestedRow,
+    summarise,
+)
 
 
 def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
@@ -174,7 +180,7 @@ class AccountList:
         return cls(rows=rows, notes=notes)
 
 
-def wishes_of(plan: Plan) -> Iterator[Wish | PlanRow]:
+def requested_rows(plan: Plan) -> Iterator[RequestedRow | PlanRow]:
     """Yield what the journal is to have of each row, which needs no key."""
     rows = plan.rows
-    return rows.wishes() if isinstance(rows, CsvRows) else iter(rows)
+    return rows.requested() if isinstance(rows, CsvRows) else iter(rows)

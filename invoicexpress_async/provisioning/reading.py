@@ -23,8 +23,8 @@ from invoicexpress_async.provisioning.row import (
     AccountRow,
     PlanRow,
     PlanSummary,
+    RequestedRow,
     RowConflicts,
-    Wish,
 )
 
 # Spreadsheets write their truth values in the user's language.
@@ -121,10 +121,10 @@ class CsvRows:
         self._check_unchanged()
         problems.check()
 
-    def wishes(self) -> Iterator[Wish]:
+    def requested(self) -> Iterator[RequestedRow]:
         """Yield what its rows request, without reading it again."""
         self._check_unchanged()
-        yield from self._conflicts.wishes()
+        yield from self._conflicts.requested()
 
     def __contains__(self, row: object) -> bool:
         return any(one == row for one in self)

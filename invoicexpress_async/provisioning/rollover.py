@@ -134,7 +134,7 @@ class RolloverReport:
         return not self.plan.problems and self.run.is_complete
 
 
-async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
+async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a default
     manager: SessionManager,
     accounts: AccountList,
     *,
@@ -193,7 +193,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only wishes, each with a de
     )
 
 
-async def rollover(  # noqa: PLR0913  # keyword-only wishes, each with a default
+async def rollover(  # noqa: PLR0913  # keyword-only options, each with a default
     manager: SessionManager,
     accounts: AccountList,
     *,

@@ -86,7 +86,7 @@ class PlanSummary:
     default_series: tuple[str, ...] = ()
 
 
-class Wish(NamedTuple):
+class RequestedRow(NamedTuple):
     """What a plan requests for one row; a `PlanRow` has the same, and a key."""
 
     account: str
@@ -118,10 +118,10 @@ class RowConflicts:
         self._defaults[row.serie] += 1
         return None
 
-    def wishes(self) -> Iterator[Wish]:
+    def requested(self) -> Iterator[RequestedRow]:
         """Yield what the rows seen request, in the order of their names."""
         for account, detail in self._seen.details("row"):
-            yield Wish(account, detail[1:], detail[0] == "1")
+            yield RequestedRow(account, detail[1:], detail[0] == "1")
 
     def summary(self) -> PlanSummary:
         """Count the rows seen."""

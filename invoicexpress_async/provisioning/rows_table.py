@@ -31,12 +31,12 @@ from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.provisioning.report import RowOutcome
-from invoicexpress_async.provisioning.row import PlanRow, Wish
+from invoicexpress_async.provisioning.row import PlanRow, RequestedRow
 
 ROWS: Final = Table(
     name="rows",
     key=("account", "serie"),
-    wish=(
+    requested=(
         Column("is_default", int),
         # The day before which it does not become the default; another is another plan.
         Column("default_not_before", str),
@@ -119,9 +119,9 @@ class RowJournal:
         """Begin to compare a plan with the journal."""
         await self._journal.begin_plan(ROWS)
 
-    async def add_to_plan(self, rows: Iterable[PlanRow | Wish]) -> None:
+    async def add_to_plan(self, rows: Iterable[PlanRow | RequestedRow]) -> None:
         """Note some rows of the plan."""
-        await self._journal.add_to_plan(ROWS, [self._wish(row) for row in rows])
+        await self._journal.add_to_plan(ROWS, [self._requested(row) for row in rows])
 
     async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
@@ -175,7 +175,7 @@ class RowJournal:
 
     async def admit(self, row: PlanRow) -> RowRecord:
         """Enter a row of a stream if it is new, and return what is known of it."""
-        return self._record(await self._journal.admit(ROWS, self._wish(row)))
+        return self._record(await self._journal.admit(ROWS, self._requested(row)))
 
     def claims(self, row: PlanRow, sends: Callable[[], int]) -> JournalClaims:
         """Return where the intents of a row are claimed.
@@ -230,7 +230,7 @@ class RowJournal:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
-    def _wish(self, row: PlanRow | Wish) -> Entry:
+    def _requested(self, row: PlanRow | RequestedRow) -> Entry:
         return {
             "account": row.account,
             "serie": row.serie,

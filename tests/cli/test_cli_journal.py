@@ -239,7 +239,7 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         pytest.param(("--retry-refused",), "--retry-refused needs a journal", id="retry"),
         pytest.param(("--accept-changes",), "name it with --journal", id="accept"),
@@ -248,11 +248,11 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
     ],
 )
 async def test_what_a_journal_cannot_do_is_told_before_anything_is_sent(
-    run: Run, sandbox: Sandbox, job: Line, wishes: tuple[str, ...], message: str
+    run: Run, sandbox: Sandbox, job: Line, options: tuple[str, ...], message: str
 ) -> None:
-    ended = await run("provision", job.accounts, "--serie", "2027", *job.to, *wishes)
+    ended = await run("provision", job.accounts, "--serie", "2027", *job.to, *options)
 
-    assert ended.code == (1 if "--journal" in wishes else 2)
+    assert ended.code == (1 if "--journal" in options else 2)
     assert message in ended.err
     assert sandbox.requests == []
 

@@ -139,7 +139,7 @@ async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         pytest.param(("--year", "27"), "such as 2027", id="year"),
         pytest.param(("--year", "2027", "--pattern", "FR"), "neither {year} nor {yy}", id="none"),
@@ -155,10 +155,10 @@ async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
         ),
     ],
 )
-async def test_wrong_wishes_are_usage_and_nothing_is_sent(
-    run: Run, sandbox: Sandbox, accounts: Path, wishes: tuple[str, ...], message: str
+async def test_wrong_options_are_usage_and_nothing_is_sent(
+    run: Run, sandbox: Sandbox, accounts: Path, options: tuple[str, ...], message: str
 ) -> None:
-    ended = await run("rollover", accounts, "--base-url", sandbox.base_url, *wishes)
+    ended = await run("rollover", accounts, "--base-url", sandbox.base_url, *options)
 
     assert ended.code == 2
     assert message in ended.err

@@ -28,7 +28,7 @@ from invoicexpress_async.jobs.sqlite import SqliteJournal
 THINGS = Table(
     name="things",
     key=("account", "serie"),
-    wish=(Column("is_default", int),),
+    requested=(Column("is_default", int),),
     columns=(Column("note", str), Column("token", str)),
 )
 KEY = ("create", "acme", "2027")
@@ -101,7 +101,7 @@ async def test_a_plan_that_differs_says_how(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(JournalState))
-async def test_a_changed_wish_is_planned_anew_unless_it_is_unresolved(
+async def test_a_changed_request_is_planned_anew_unless_it_is_unresolved(
     journal: Journal, state: JournalState
 ) -> None:
     await enter(journal, thing("a"))

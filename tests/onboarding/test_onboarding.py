@@ -92,8 +92,8 @@ class Stage:
     def spool(self) -> Path:
         return self.folder / "keys.spool"
 
-    async def run(self, whom: CompanyList, **wishes: object) -> OnboardingReport:
-        wishes.setdefault("secret_sink", CsvSink(self.keys))
+    async def run(self, whom: CompanyList, **options: object) -> OnboardingReport:
+        options.setdefault("secret_sink", CsvSink(self.keys))
         async with SqliteJournal(self.folder / "onboarding.db") as journal:
             return await onboard(
                 self.manager,
@@ -101,7 +101,7 @@ class Stage:
                 whom,
                 journal=journal,
                 key_spool=KeySpool(self.spool),
-                **wishes,  # type: ignore[arg-type]  # a test's
+                **options,  # type: ignore[arg-type]  # a test's
             )
 
 

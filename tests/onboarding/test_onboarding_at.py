@@ -31,12 +31,12 @@ def sends(on: Stage) -> int:
     return on.server.count("POST", "/api/v3/accounts/at_communication.json")
 
 
-async def run(on: Stage, one: Company, **wishes: object) -> CompanyOutcome:
+async def run(on: Stage, one: Company, **options: object) -> CompanyOutcome:
     """Give a company a run by a process of its own, as far as the library can tell."""
     clock = on.manager.clock
     async with SessionManager(base_url=on.server.base_url, retry=QUICK, clock=clock) as fresh:
         return only(
-            await Stage(on.server, fresh, on.folder).run(CompanyList(companies=[one]), **wishes)
+            await Stage(on.server, fresh, on.folder).run(CompanyList(companies=[one]), **options)
         )
 
 

@@ -163,11 +163,11 @@ async def test_forgetting_does_not_cover_a_send_that_nobody_was_told_of(
         assert on.server.oracle.accounts.posts() == 2
 
 
-async def fresh_run(on: Stage, whom: CompanyList, **wishes: Any) -> Any:
+async def fresh_run(on: Stage, whom: CompanyList, **options: Any) -> Any:
     """Run as a process of its own would, as far as the library can tell."""
     clock = on.manager.clock
     async with SessionManager(base_url=on.server.base_url, retry=QUICK, clock=clock) as fresh:
-        return await attrs.evolve(on, manager=fresh).run(whom, **wishes)
+        return await attrs.evolve(on, manager=fresh).run(whom, **options)
 
 
 async def test_two_creates_of_one_fiscal_number_at_once_are_sent_one_by_one(

@@ -128,8 +128,8 @@ async def test_keys_of_companies_that_are_not_in_this_run_are_known_as_delivered
                 raise OSError(28, "canary")
             await keys(whose, account)  # type: ignore[arg-type]  # what a sink is given
 
-        wishes = {"secret_sink": failing_for_one, "keys": keys.key_of}
-        first = await on.run(companies(2), **wishes)
+        options = {"secret_sink": failing_for_one, "keys": keys.key_of}
+        first = await on.run(companies(2), **options)
         second = await on.run(CompanyList(companies=[company(1)]))
 
     assert (first.undelivered, second.undelivered) == (1, 0)

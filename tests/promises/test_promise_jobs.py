@@ -50,7 +50,7 @@ async def series_in_doubt(on: Stage, delivered: dict[str, str]) -> str:
     return name
 
 
-async def again(on: Stage, **wishes: object) -> CompanyOutcome:
+async def again(on: Stage, **options: object) -> CompanyOutcome:
     """Another process: a manager that knows of nothing in doubt."""
 
     async def sink(_company: object, _account: object) -> None:
@@ -59,7 +59,7 @@ async def again(on: Stage, **wishes: object) -> CompanyOutcome:
     base_url = on.server.base_url
     async with SessionManager(base_url=base_url, retry=QUICK_ONBOARDING) as fresh:
         stage = Stage(on.server, fresh, on.folder)
-        return only(await stage.run(companies(1), secret_sink=sink, **wishes))
+        return only(await stage.run(companies(1), secret_sink=sink, **options))
 
 
 @pytest.mark.fault(46)

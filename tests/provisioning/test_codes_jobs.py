@@ -108,7 +108,7 @@ async def test_a_roll_over_asks_the_tax_authority_once_an_account(
 
 
 async def roll_over(
-    manager: SessionManager, not_before: dt.date | None = None, **wishes: Any
+    manager: SessionManager, not_before: dt.date | None = None, **options: Any
 ) -> RolloverReport:
     accounts = AccountList(rows=[AccountRow(account=ACCOUNT, api_key=API_KEY)])
     return await rollover(
@@ -117,7 +117,7 @@ async def roll_over(
         year=2027,
         not_before=not_before,
         default_now=not_before is None,
-        **wishes,
+        **options,
     )
 
 

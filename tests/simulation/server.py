@@ -120,13 +120,13 @@ class Server:
         return 200, {"sequences": row.wire()}
 
     def _create(self, request: Message) -> Row:
-        wish = json.loads(request.body)["sequence"]
+        requested = json.loads(request.body)["sequence"]
         self._next_id += 10
         row = Row(
             id=self._next_id,
-            serie=wish["serie"],
+            serie=requested["serie"],
             is_registered=self.chance.random() >= self.may_stay_unregistered,
-            is_default=wish.get("default_sequence") == "1",
+            is_default=requested.get("default_sequence") == "1",
         )
         for other in self.rows[request.account]:
             other.is_default = other.is_default and not row.is_default

@@ -233,7 +233,7 @@ class PostgresJournal:
         await self._session.begin_plan(table)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and wish."""
+        """Note some entries of the plan: key and what is requested."""
         await self._session.add_to_plan(table, entries)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -245,7 +245,7 @@ class PostgresJournal:
         await self._session.enter_plan(table)
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and wish, into the plan and return what is there."""
+        """Take one entry, key and what is requested, into the plan and return what is there."""
         return await self._session.admit(table, entry)
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:

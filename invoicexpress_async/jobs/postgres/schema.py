@@ -70,7 +70,7 @@ def _add_table(message: Message, statements: Statements, table: Table) -> None:
     for column in table.all_columns:
         if column.name not in table.key:
             message.add(statements.add_column(table, column))
-    if table.wish:
+    if table.requested:
         message.add(statements.create_plan(table))
     if has_slice(table):
         message.add(statements.create_index(table))

@@ -134,7 +134,7 @@ class JournalSession:
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
         """Note some entries of the plan."""
-        names = (*table.key, *(column.name for column in table.wish))
+        names = (*table.key, *(column.name for column in table.requested))
         by_key = {
             table.key_of(one): self._sliced(table, {name: one[name] for name in names})
             for one in entries
@@ -248,9 +248,9 @@ class JournalSession:
     async def admit(self, table: Table, entry: Entry) -> Entry:
         """Take one entry into the plan and return what is there."""
         message = Message()
-        wish = [self._sliced(table, entry)]
-        message.add(self.statements.plan(table).enter_one, json.dumps(wish))
-        message.add(self.statements.look_up(table), json.dumps(wish))
+        requested = [self._sliced(table, entry)]
+        message.add(self.statements.plan(table).enter_one, json.dumps(requested))
+        message.add(self.statements.look_up(table), json.dumps(requested))
         (rows,) = await self.writer.query(message)
         return rows[0] if rows else {}
 

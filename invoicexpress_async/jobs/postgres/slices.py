@@ -196,7 +196,7 @@ class HeldSlice:
         if not known or not known["is_in_plan"]:
             raise JournalError(f"The plan has no entry {', '.join(key)}.")
         seen = self._seen.get(key, known)
-        if any(seen[one.name] != known[one.name] for one in table.wish):
+        if any(seen[one.name] != known[one.name] for one in table.requested):
             raise JournalError(f"The plan of {', '.join(key)} was changed: it is read again.")
         return known
 

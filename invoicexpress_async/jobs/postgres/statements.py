@@ -37,7 +37,7 @@ def states_text(states: frozenset[JournalState]) -> str:
 
 def has_slice(table: Table) -> bool:
     """Whether its entries are divided among workers: what is planned for an account is."""
-    return bool(table.wish) and "account" in table.key
+    return bool(table.requested) and "account" in table.key
 
 
 def _is_held(entry: str) -> str:
@@ -75,7 +75,7 @@ class Statements:
 
     def create_plan(self, table: Table) -> str:
         """Return what makes the table of the plans that are being compared."""
-        columns = "".join(f", {one.name} {_KINDS[one.kind]}" for one in table.wish)
+        columns = "".join(f", {one.name} {_KINDS[one.kind]}" for one in table.requested)
         keys = "".join(f", {name} {_TEXT}" for name in table.key)
         slice_ = ", slice integer NOT NULL" if has_slice(table) else ""
         return (
@@ -224,20 +224,20 @@ class PlanStatements:
     """
 
     def __init__(self, statements: Statements, table: Table) -> None:
-        wish = [column.name for column in table.wish]
+        requested = [column.name for column in table.requested]
         self._table = table
         self._old = statements.name(table.name)
         self._new = statements.name(_plan_name(table))
         self._key = _names(table)
-        self._columns = (*table.key, *wish, *(("slice",) if has_slice(table) else ()))
+        self._columns = (*table.key, *requested, *(("slice",) if has_slice(table) else ()))
         self._is_other = (
-            " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in wish) or "false"
+            " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in requested) or "false"
         )
         self._is_same = (
-            " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in wish)
+            " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in requested)
             or "true"
         )  # one condition
-        self._set_wish = "".join(f", {name} = excluded.{name}" for name in wish)
+        self._set_requested = "".join(f", {name} = excluded.{name}" for name in requested)
 
     @property
     def add(self) -> str:
@@ -317,12 +317,12 @@ class PlanStatements:
 
     def _enter(self, source: str) -> str:
         unresolved = states_text(UNRESOLVED)
-        # What is done for one wish is not done for another.
+        # What is done for one request is not done for another.
         return (
             f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501
-            f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_wish}, state = CASE "
-            f"WHEN (old.is_in_plan <> 0 AND {self._is_same}) OR old.state IN ({unresolved}) "
-            "THEN old.state ELSE 'planned' END "
+            f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_requested}, "
+            f"state = CASE WHEN (old.is_in_plan <> 0 AND {self._is_same}) "
+            f"OR old.state IN ({unresolved}) THEN old.state ELSE 'planned' END "
             f"WHERE old.is_in_plan = 0 OR NOT ({self._is_same})"
         )
 

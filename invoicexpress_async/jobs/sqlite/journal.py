@@ -146,7 +146,7 @@ class SqliteJournal:
         await self.writer.run(work)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and wish."""
+        """Note some entries of the plan: key and what is requested."""
         rows = list(map(_plan_values(table), entries))
         await self.writer.run(lambda one: one.executemany(plan(table).add, rows))
 
@@ -165,7 +165,7 @@ class SqliteJournal:
         await self.writer.run(work)
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and wish, into the plan and return what is there."""
+        """Take one entry, key and what is requested, into the plan and return what is there."""
 
         def work(connection: sqlite3.Connection) -> Entry:
             values = _plan_values(table)(entry)
@@ -231,7 +231,7 @@ def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
 
 
 def _plan_values(table: Table) -> Callable[[Entry], tuple[object, ...]]:
-    return operator.itemgetter(*table.key, *(one.name for one in table.wish))
+    return operator.itemgetter(*table.key, *(one.name for one in table.requested))
 
 
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:

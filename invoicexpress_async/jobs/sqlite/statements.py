@@ -124,11 +124,11 @@ class PlanStatements:
 
     def __init__(self, table: Table) -> None:
         key = ", ".join(table.key)
-        wish = [column.name for column in table.wish]
+        requested = [column.name for column in table.requested]
         self._table = table
         self._name, self._key = table.name, key
-        self._columns = ", ".join((*table.key, *wish))
-        self._is_other = " OR ".join(f"old.{name} IS NOT new.{name}" for name in wish) or "0"
+        self._columns = ", ".join((*table.key, *requested))
+        self._is_other = " OR ".join(f"old.{name} IS NOT new.{name}" for name in requested) or "0"
 
     @property
     def begin(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class PlanStatements:
     @property
     def add(self) -> str:
         """What notes one entry of the plan."""
-        marks = ", ".join("?" * (len(self._table.key) + len(self._table.wish)))
+        marks = ", ".join("?" * (len(self._table.key) + len(self._table.requested)))
         return f"INSERT OR REPLACE INTO temp.plan VALUES ({marks})"  # noqa: S608  # as above
 
     @property
@@ -184,14 +184,14 @@ class PlanStatements:
     @property
     def enter_one(self) -> str:
         """What enters one entry: its columns, then the time."""
-        marks = ", ".join("?" * (len(self._table.key) + len(self._table.wish)))
+        marks = ", ".join("?" * (len(self._table.key) + len(self._table.requested)))
         return self._enter(f"VALUES ({marks}, 'planned', ?)")
 
     def _enter(self, source: str) -> str:
-        wish = [column.name for column in self._table.wish]
-        same = " AND ".join(f"{name} IS excluded.{name}" for name in wish) or "1"
-        changes = "".join(f", {name} = excluded.{name}" for name in wish)
-        # What is done for one wish is not done for another.
+        requested = [column.name for column in self._table.requested]
+        same = " AND ".join(f"{name} IS excluded.{name}" for name in requested) or "1"
+        changes = "".join(f", {name} = excluded.{name}" for name in requested)
+        # What is done for one request is not done for another.
         return (
             f"INSERT INTO {self._name} ({self._columns}, state, updated_at) {source} "  # as above
             f"ON CONFLICT DO UPDATE SET is_in_plan = 1{changes}, state = CASE "
