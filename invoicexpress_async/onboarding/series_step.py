@@ -4,7 +4,7 @@ import attrs
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.config import Secret
-from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState
+from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.onboarding.companies_table import CompanyJournal
@@ -75,17 +75,17 @@ class SharedSeries:
         """Enter the sequence as a row if it is new, and return once the row is done.
 
         Raises:
-            SeriesWaitingError: no worker has done it yet.
-            InvoiceXpressError: what a worker's row has ended with.
+            SeriesWaitingError: no worker has done it yet; what failed is tried again by one.
+            InvoiceXpressError: what a worker's row was refused for.
         """
         row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
         record = await self.rows.admit(row)
         task.sequence = record.sequence or task.sequence
         if record.state is JournalState.DONE:
             return
-        if record.state is JournalState.PLANNED or record.state in UNRESOLVED:
-            raise SeriesWaitingError(f"Serie {row.serie!r} of account {name} waits for a worker.")
-        raise recorded_error(record.error, status=record.status, code=record.code)
+        if record.state is JournalState.REFUSED:
+            raise recorded_error(record.error, status=record.status, code=record.code)
+        raise SeriesWaitingError(f"Serie {row.serie!r} of account {name} waits for a worker.")
 
 
 def _row_task(task: CompanyTask, name: str, key: Secret) -> RowTask:

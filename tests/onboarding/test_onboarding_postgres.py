@@ -1,6 +1,7 @@
 """Onboarding with its journal in a database: one process for a partner, workers for the series."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -44,7 +45,9 @@ async def test_the_first_series_are_left_to_workers_who_have_the_keys_by_referen
                 series_by_workers=True,
             )
         )
-        creates = await done_by_workers(journal, on.manager, sink, onboarding)
+        # Workers are elsewhere: their deadlines are not on the clock that the onboarding skips on.
+        async with SessionManager(base_url=on.server.base_url) as workers:
+            creates = await done_by_workers(journal, workers, sink, onboarding)
         report = await onboarding
         dump = postgres.dump(postgres.url)
         secrets = {one.api_key for one in on.server.accounts.values()}
@@ -54,6 +57,46 @@ async def test_the_first_series_are_left_to_workers_who_have_the_keys_by_referen
         assert creates == COUNT
         assert {on.server.oracle.posts(one.account_name or "") for one in report.outcomes} == {1}
     assert [secret for secret in secrets if secret in dump] == []
+
+
+async def test_a_series_that_a_worker_failed_at_is_waited_for(
+    tmp_path: Path, journal: PostgresJournal, clock: FakeClock
+) -> None:
+    async def work(base_url: str) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        async with SessionManager(base_url=base_url) as workers:
+            for number in range(4):
+                held = await journal.take(number)
+                report = await work_slice(workers, held, sink.key_of)
+                await journal.release(held)
+                counts.update(report.counts)
+        return +counts
+
+    async with stage(tmp_path, clock) as on:
+        sink = CsvSink(on.keys)
+        onboarding = asyncio.create_task(
+            onboard(
+                on.manager,
+                on.manager.account("partner", KEY),
+                companies(1),
+                journal=journal,
+                key_spool=KeySpool(on.spool),
+                secret_sink=sink,
+                series_by_workers=True,
+            )
+        )
+        while not await slices_left(journal):  # noqa: ASYNC110  # the database has no event
+            await asyncio.sleep(0.01)
+        failed = await work("http://127.0.0.1:9/{account}")  # a closed port
+        then = clock.now()
+        while clock.now() < then + 60 and not onboarding.done():  # noqa: ASYNC110  # its turns pass
+            await asyncio.sleep(0.01)
+        was_waiting = not onboarding.done()
+        done = await work(on.server.base_url)
+        report = await onboarding
+
+    assert (failed, was_waiting, done) == ({"failed": 1}, True, {"done": 1})
+    assert report.is_complete
 
 
 async def done_by_workers(

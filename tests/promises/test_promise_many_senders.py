@@ -178,7 +178,6 @@ async def test_a_journal_without_its_log_is_refused_and_never_taken_for_empty(
     await until(lambda: sum(on.oracle.posts(name) for name in NAMES) > 3)
     killed.kill()
     await killed.ended()
-    requests = len(on.requests)
     moved = job.folder / "moved"
     moved.mkdir()
     (job.folder / "job.db").rename(moved / "job.db")
@@ -186,7 +185,6 @@ async def test_a_journal_without_its_log_is_refused_and_never_taken_for_empty(
     with pytest.raises(JournalError, match=r"job\.db-wal, which is not beside it"):
         async with SqliteJournal(moved / "job.db"):
             pass
-    assert len(on.requests) == requests
 
     (job.folder / "job.db-wal").rename(moved / "job.db-wal")
     async with SqliteJournal(moved / "job.db"):
