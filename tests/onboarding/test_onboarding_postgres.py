@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 from postgres_server import PostgresServer
-from test_onboarding import KEY, companies, stage
+from test_onboarding import KEY, QUICK, companies, stage
 
 from invoicexpress_async import ConfigurationError, SessionManager
 from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
@@ -46,7 +46,7 @@ async def test_the_first_series_are_left_to_workers_who_have_the_keys_by_referen
             )
         )
         # Workers are elsewhere: their deadlines are not on the clock that the onboarding skips on.
-        async with SessionManager(base_url=on.server.base_url) as workers:
+        async with SessionManager(base_url=on.server.base_url, retry=QUICK) as workers:
             creates = await done_by_workers(journal, workers, sink, onboarding)
         report = await onboarding
         dump = postgres.dump(postgres.url)
@@ -64,7 +64,7 @@ async def test_a_series_that_a_worker_failed_at_is_waited_for(
 ) -> None:
     async def work(base_url: str) -> Counter[str]:
         counts: Counter[str] = Counter()
-        async with SessionManager(base_url=base_url) as workers:
+        async with SessionManager(base_url=base_url, retry=QUICK) as workers:
             for number in range(4):
                 held = await journal.take(number)
                 report = await work_slice(workers, held, sink.key_of)
