@@ -160,7 +160,7 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(plan(table).leave)
             connection.execute(plan(table).enter, (time.time(),))
-            connection.execute("DROP TABLE temp.plan")
+            connection.execute(plan(table).empty)
 
         await self.writer.run(work)
 
