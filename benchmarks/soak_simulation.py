@@ -1,8 +1,12 @@
 """Histories of several senders on one journal, simulated: as many seeds as you like, in pieces.
 
-A history takes a seed and a fiftieth of a second, and hours of its own time. The figures are the
+A history takes a seed and some milliseconds, and hours of its own time. The figures are the
 seeds a second and the violations; each of these is replayed by `python -m simulation SEED` in
-`tests/`. `python benchmarks/soak_simulation.py SEEDS [FIRST] [PROCESSES]` exits 1 on a violation.
+`tests/`.
+
+`python benchmarks/soak_simulation.py SEEDS [FIRST] [PROCESSES]` exits 1 on a violation.
+`python benchmarks/soak_simulation.py breaks [SEEDS]` breaks each promise on purpose, and prints
+which seeds catch it.
 """
 
 import multiprocessing
@@ -10,10 +14,12 @@ import os
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from simulation.breaks import BREAKS, broken
 from simulation.history import run_history
 
 if TYPE_CHECKING:
@@ -22,12 +28,13 @@ if TYPE_CHECKING:
 _OF_A_PIECE = 1_000
 
 
-def _brief(seed: int) -> tuple[int, int, Counter[str], tuple[str, ...]]:
-    history: History = run_history(seed)
+def _brief(seed: int, promise: str | None = None) -> tuple[int, int, Counter[str], tuple[str, ...]]:
+    with broken(promise):
+        history: History = run_history(seed)
     return seed, history.sends, history.troubles, history.violations
 
 
-def main(seeds: int, first: int, processes: int) -> int:
+def soak(seeds: int, first: int, processes: int) -> int:
     """Run the seeds; return how many of them violate a promise."""
     started, done, sends, bad = time.perf_counter(), 0, 0, 0
     troubles: Counter[str] = Counter()
@@ -43,10 +50,28 @@ def main(seeds: int, first: int, processes: int) -> int:
                 rate = done / (time.perf_counter() - started)
                 print(f"{done:,} seeds  {rate:.1f}/s  {sends:,} sends  {bad} bad", flush=True)
     print(*(f"  {name}  {count:,}" for name, count in sorted(troubles.items())), sep="\n")
+    print(f"seeds {first} to {first + seeds - 1}: {bad} violations", flush=True)
     return bad
 
 
+def show_breaks(seeds: int, processes: int) -> int:
+    """Break each promise; return how many of them no seed has caught."""
+    missed = 0
+    print(f"of {seeds} seeds  first  caught by   broken on purpose")
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for name in BREAKS:
+            run = partial(_brief, promise=name)
+            caught = [seed for seed, _, _, bad in pool.imap(run, range(seeds), chunksize=5) if bad]
+            missed += not caught
+            first = caught[0] + 1 if caught else "-"
+            print(f"{len(caught):13}  {first:>5}  {str(caught[:4])[1:-1]:24}  {name}", flush=True)
+    return missed
+
+
 if __name__ == "__main__":
+    cores = os.cpu_count() or 1
+    if sys.argv[1:2] == ["breaks"]:
+        sys.exit(1 if show_breaks(int((*sys.argv, "400")[2]), cores) else 0)
     arguments = [int(one) for one in sys.argv[1:]]
-    defaults = [2_000, 0, os.cpu_count() or 1]
-    sys.exit(1 if main(*arguments, *defaults[len(arguments) :]) else 0)
+    defaults = [2_000, 0, cores]
+    sys.exit(1 if soak(*arguments, *defaults[len(arguments) :]) else 0)

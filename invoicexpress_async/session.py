@@ -168,7 +168,6 @@ class SessionManager:
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
-        converter = make_converter()
         dispatcher = Dispatcher(
             transport=self._transport,
             realm=self._realm,
@@ -179,9 +178,8 @@ class SessionManager:
         )
         self._shared = SharedServices(
             dispatcher=dispatcher,
-            operations=SequenceOperations(dispatcher, SequenceRequests(converter)),
+            operations=SequenceOperations(dispatcher, SequenceRequests(make_converter())),
             flights=SingleFlight(),
-            converter=converter,
         )
 
     @classmethod

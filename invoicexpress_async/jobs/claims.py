@@ -1,10 +1,11 @@
 """Claims of intents in a journal: of all processes that share it, one sends."""
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.config import canonical
@@ -25,10 +26,6 @@ from invoicexpress_async.jobs.journal import (
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.protocol.strict import make_strict_converter
-
-if TYPE_CHECKING:
-    import cattrs
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
@@ -57,6 +54,16 @@ def key_of(intent: Intent) -> Key:
     return operation, intent.get("email", "").casefold(), intent.get("organization_name", "")
 
 
+def _right_of(journal: Journal) -> RightToSend | None:
+    return journal if _is_limited(type(journal)) and isinstance(journal, RightToSend) else None
+
+
+@functools.cache
+def _is_limited(kind: type[Journal]) -> bool:
+    # To compare a class with a protocol costs a tenth of what a journal adds to a row.
+    return issubclass(kind, RightToSend)
+
+
 def _no_changes(_claim: Claim, _state: JournalState) -> tuple[Change, ...]:
     return ()
 
@@ -72,8 +79,7 @@ class JournalClaims:
     def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
         self._journal = journal
         self._changes_of = changes_of
-        self._right = journal if isinstance(journal, RightToSend) else None
-        self._converter: cattrs.Converter | None = None
+        self._right = _right_of(journal)
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
         self._token: str | None = None
@@ -156,11 +162,8 @@ class JournalClaims:
         return self._journal.settle(claim, state, *self._changes_of(claim, state))
 
     def _intent_of(self, entry: Entry) -> Intent:
-        if self._converter is None:
-            # Costs as much as a row of a job, and a job that is alone never needs it.
-            self._converter = make_strict_converter()
         try:
-            return structure_intent(json.loads(str(entry["intent"])), self._converter)
+            return structure_intent(json.loads(str(entry["intent"])))
         except ValueError:
             pass
         key = ", ".join(repr(part) for part in INTENTS.key_of(entry))

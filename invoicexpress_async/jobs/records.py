@@ -28,9 +28,8 @@ def make_record_converter() -> cattrs.Converter:
         return Timestamp.parse(value)
 
     def structure_text_of_intent(value: str, _: object) -> Intent:
-        return structure_intent(json.loads(value), intents)
+        return structure_intent(json.loads(value))
 
-    intents = make_strict_converter()
     converter.register_structure_hook(bool, structure_bool)
     converter.register_structure_hook(Timestamp, structure_timestamp)
     converter.register_structure_hook_func(lambda kind: kind is Intent, structure_text_of_intent)

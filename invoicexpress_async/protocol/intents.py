@@ -1,20 +1,23 @@
 """Intents that come back from outside, checked before they are believed."""
 
+import functools
+
 import cattrs
 
 from invoicexpress_async.config import check_id, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.protocol.strict import make_strict_converter
 
 
-def structure_intent(data: object, converter: cattrs.Converter) -> Intent:
+def structure_intent(data: object) -> Intent:
     """Check an intent that comes back from outside.
 
     Raises:
         ConfigurationError: it is not an intent of this version.
     """
     try:
-        intent = converter.structure(data, Intent)
+        intent = _converter().structure(data, Intent)
         if intent["operation"] == "create":
             check_serie(intent["serie"])
         elif intent["operation"] == "register":
@@ -26,3 +29,9 @@ def structure_intent(data: object, converter: cattrs.Converter) -> Intent:
     raise ConfigurationError(
         "This is not an intent: give resume() the `intent` of an OutcomeUnknownError, as it was."
     )
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    # Made for the first intent: most runs read none, and it costs as much as a row of a job.
+    return make_strict_converter()

@@ -1,6 +1,7 @@
 """The rows of a plan in a journal."""
 
 import datetime as dt
+import functools
 import json
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -91,6 +92,7 @@ class RowRecord:
 _NEW: Final = RowRecord()
 
 
+@functools.cache
 def row_reader() -> RecordReader[RowRecord]:
     """Return what reads the entries of rows."""
     converter = make_record_converter()

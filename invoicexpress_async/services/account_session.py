@@ -63,7 +63,7 @@ class AccountSession:
         from invoicexpress_async.services.accounts import AccountService  # noqa: PLC0415
 
         shared = self._shared
-        return AccountService(shared.dispatcher, self._context, shared.converter)
+        return AccountService(shared.dispatcher, self._context)
 
     def with_options(
         self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None

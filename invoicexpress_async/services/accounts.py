@@ -3,8 +3,6 @@
 from collections.abc import Callable, Coroutine
 from typing import NoReturn, TypeAlias, TypeVar
 
-import cattrs
-
 from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -41,13 +39,10 @@ class AccountService:
     in the operation that failed.
     """
 
-    def __init__(
-        self, dispatcher: Dispatcher, context: AccountContext, converter: cattrs.Converter
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, context: AccountContext) -> None:
         self._dispatcher = dispatcher
         self._operations = AccountOperations(dispatcher)
         self._context = context
-        self._converter = converter
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An AccountService is not pickled: it goes with its SessionManager.")
@@ -209,7 +204,7 @@ class AccountService:
         Raises:
             ConfigurationError: it is not the intent of an account create of this partner.
         """
-        checked = structure_intent(intent, self._converter)
+        checked = structure_intent(intent)
         if checked["operation"] != "create_account" or checked["account"] != self._context.account:
             raise ConfigurationError(
                 f"The intent is not of an account create by {self._context.account}."

@@ -3,7 +3,6 @@
 from typing import NoReturn
 
 import attrs
-import cattrs
 
 from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
 from invoicexpress_async.call.execute import Dispatcher
@@ -23,7 +22,6 @@ class SharedServices:
     dispatcher: Dispatcher
     operations: SequenceOperations
     flights: SingleFlight[Ensured]
-    converter: cattrs.Converter
 
 
 class SequenceService:
@@ -257,7 +255,7 @@ class SequenceService:
         return self._dispatcher.unresolved.for_account(self._context.account)
 
     def _own(self, intent: Intent) -> Intent:
-        checked = structure_intent(intent, self._shared.converter)
+        checked = structure_intent(intent)
         if checked["operation"] == "create_account":
             raise ConfigurationError(
                 "An account create cannot be resumed by reading: look for the company's e-mail "

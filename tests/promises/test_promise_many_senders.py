@@ -6,6 +6,7 @@ The server accepts every create that it is sent: what keeps a second one away is
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -193,11 +194,8 @@ async def test_a_journal_without_its_log_is_refused_and_never_taken_for_empty(
     assert states & {"intent", "done"}
 
 
-@pytest.mark.fault(61)
-async def test_a_run_that_was_killed_between_a_checkpoint_and_its_end_lost_nothing(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "job.db"
+async def kill_in_a_checkpoint(path: Path) -> None:
+    """Make a journal, and kill its run between the two writes of a checkpoint."""
     async with SqliteJournal(path):
         pass
     killed = (
@@ -211,10 +209,44 @@ async def test_a_run_that_was_killed_between_a_checkpoint_and_its_end_lost_nothi
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", killed, str(path))
     assert await process.wait() == 9
 
+
+@pytest.mark.fault(61)
+async def test_a_run_that_was_killed_between_a_checkpoint_and_its_end_lost_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "job.db"
+    await kill_in_a_checkpoint(path)
+
     with JournalFile(path):  # as `status` does; it closes the file as the last one
         pass
 
     assert not path.with_name("job.db-wal").exists()
+    async with SqliteJournal(path):
+        pass
+
+
+@pytest.mark.fault(61)
+async def test_after_another_program_has_closed_such_a_journal_the_refusal_names_the_repair(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "job of 2027.db"
+    await kill_in_a_checkpoint(path)
+    other = (
+        "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "connection.execute(sys.argv[2]).fetchall(); connection.close()"
+    )
+    sqlite = [sys.executable, "-c", other]
+    look = await asyncio.create_subprocess_exec(*sqlite, str(path), "SELECT * FROM job")
+    assert await look.wait() == 0
+    assert not path.with_name(f"{path.name}-wal").exists()
+
+    with pytest.raises(JournalError, match="neither moved nor copied") as refused:
+        async with SqliteJournal(path):
+            pass
+    program, *arguments = shlex.split(str(refused.value).split("`")[1])
+    repair = await asyncio.create_subprocess_exec(*sqlite, *arguments)
+    assert (program, await repair.wait()) == ("sqlite3", 0)
+
     async with SqliteJournal(path):
         pass
 

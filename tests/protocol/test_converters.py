@@ -278,8 +278,8 @@ INTENT: Intent = {
 }
 
 
-def test_an_intent_survives_json(converter: cattrs.Converter) -> None:
-    assert structure_intent(json.loads(json.dumps(INTENT)), converter) == INTENT
+def test_an_intent_survives_json() -> None:
+    assert structure_intent(json.loads(json.dumps(INTENT))) == INTENT
 
 
 @pytest.mark.parametrize(
@@ -291,11 +291,9 @@ def test_an_intent_survives_json(converter: cattrs.Converter) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_intent_is_refused_without_showing_it(
-    data: Any, converter: cattrs.Converter
-) -> None:
+def test_what_is_no_intent_is_refused_without_showing_it(data: Any) -> None:
     with pytest.raises(ConfigurationError, match="not an intent") as caught:
-        structure_intent(data, converter)
+        structure_intent(data)
 
     assert caught.value.__context__ is None
 

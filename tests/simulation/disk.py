@@ -1,10 +1,13 @@
-"""A journal on a simulated disk: SQLite's own file and our own statements, without a thread."""
+"""A journal on a simulated disk: SQLite itself and our own statements, without a thread."""
 
 import asyncio
+import functools
+import itertools
 import sqlite3
+import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
 
 import attrs
 
@@ -12,9 +15,117 @@ from invoicexpress_async.jobs.journal import Change, Claim, Entry, JournalError
 from invoicexpress_async.jobs.sqlite.batch import Batch, commit
 from invoicexpress_async.jobs.sqlite.file import close, connect
 from invoicexpress_async.jobs.sqlite.journal import SqliteJournal
+from invoicexpress_async.jobs.sqlite.statements import create
 from invoicexpress_async.jobs.sqlite.writer import GroupCommitWriter
+from invoicexpress_async.provisioning.rows_table import ROWS
 from simulation.loop import SimulatedLoop
 from simulation.troubles import Troubles
+
+
+class Storage(Protocol):
+    """Where the journal of one history is."""
+
+    def connect(self) -> sqlite3.Connection:
+        """Open it to write."""
+        ...
+
+    def disconnect(self, connection: sqlite3.Connection) -> None:
+        """Close it as a program that ends does."""
+        ...
+
+    def look(self) -> sqlite3.Connection:
+        """Return what reads it, for an observer."""
+        ...
+
+    def content(self) -> bytes:
+        """Return all that is kept."""
+        ...
+
+    def close(self) -> None:
+        """Close what killed processes have left open, as their kernel would."""
+        ...
+
+
+class StorageInFile:
+    """A real file, with its log, opened as a program opens it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connections: list[sqlite3.Connection] = []
+        self._reader: sqlite3.Connection | None = None
+
+    def connect(self) -> sqlite3.Connection:
+        connection = connect(self._path)
+        self._connections.append(connection)
+        return connection
+
+    def disconnect(self, connection: sqlite3.Connection) -> None:
+        close(connection, is_last=False)
+
+    def look(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = sqlite3.connect(self._path)
+        return self._reader
+
+    def content(self) -> bytes:
+        files = sorted(self._path.parent.glob(f"{self._path.name}*"))
+        return b"".join(path.read_bytes() for path in files)
+
+    def close(self) -> None:
+        for connection in (*self._connections, *filter(None, [self._reader])):
+            connection.close()
+
+
+class StorageInMemory:
+    """A database in memory, which all histories of a process use one after the other.
+
+    Its connections stay open, with their statements: to open a file and to parse them anew is
+    half the time of a history.
+    """
+
+    def __init__(self) -> None:
+        self._name = f"file:/simulation-{next(_NUMBERS)}?vfs=memdb"
+        self._reader = self._open()
+        with tempfile.TemporaryDirectory() as folder:
+            template = connect(Path(folder) / "journal")
+            template.executescript(f"{create(ROWS)}; PRAGMA journal_mode = DELETE;")
+            template.backup(self._reader)
+            template.close()
+        tables = self._reader.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        self._tables = [str(name) for (name,) in tables]
+        self._free: list[sqlite3.Connection] = []
+        self._used: list[sqlite3.Connection] = []
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._name, uri=True, isolation_level=None)
+
+    def connect(self) -> sqlite3.Connection:
+        self._used.append(self._free.pop() if self._free else self._open())
+        return self._used[-1]
+
+    def disconnect(self, connection: sqlite3.Connection) -> None:
+        """Nothing: what it has begun is committed."""
+
+    def look(self) -> sqlite3.Connection:
+        return self._reader
+
+    def content(self) -> bytes:
+        return self._reader.serialize()
+
+    def close(self) -> None:
+        for table in self._tables:
+            self._reader.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own
+        self._free, self._used = self._free + self._used, []
+
+
+_NAME: Final = Path("journal")
+_NUMBERS: Final = itertools.count()
+
+
+@functools.cache
+def memory() -> StorageInMemory:
+    """Return the one of this process."""
+    return StorageInMemory()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -27,18 +138,7 @@ class Disk:
 
     loop: SimulatedLoop
     troubles: Troubles
-    _connections: list[sqlite3.Connection] = attrs.field(factory=list, init=False)
-
-    def connect(self, path: Path) -> sqlite3.Connection:
-        """Open the file on behalf of the process that runs."""
-        connection = connect(path)
-        self._connections.append(connection)
-        return connection
-
-    def close(self) -> None:
-        """Close what killed processes have left open, as their kernel would."""
-        for connection in self._connections:
-            connection.close()
+    storage: Storage
 
     def hand_over(self, writer: "SimulatedWriter", batch: Batch) -> None:
         """Begin to commit a batch, on behalf of the process that runs."""
@@ -64,8 +164,8 @@ class Disk:
 class SimulatedWriter(GroupCommitWriter):
     """The real writer, but for its thread."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        super().__init__(path)
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(_NAME)
         self._disk = disk
         self.broken: sqlite3.Error | None = None
         self.connection: sqlite3.Connection
@@ -73,13 +173,13 @@ class SimulatedWriter(GroupCommitWriter):
     async def open(self) -> None:
         if self._disk.troubles.is_disk_full():
             raise JournalError(f"The journal {self.path} cannot be used: disk full.")
-        self.connection = self._disk.connect(self.path)
+        self.connection = self._disk.storage.connect()
 
     async def close(self) -> None:
         while self._is_busy and self._disk.loop.process.is_alive:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
         self.failure = self.failure or "it was closed"
-        close(self.connection, is_last=False)
+        self._disk.storage.disconnect(self.connection)
 
     def acknowledge(self, batch: Batch, errors: list[Exception | None]) -> None:
         """Say what became of a batch."""
@@ -94,10 +194,10 @@ class SimulatedWriter(GroupCommitWriter):
 class SimulatedJournal(SqliteJournal):
     """The real journal on a simulated disk; without its lease, on which nothing may rest."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
-        super().__init__(path)
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(_NAME)
         self._disk = disk
-        self._simulated = SimulatedWriter(path, disk)
+        self._simulated = SimulatedWriter(disk)
 
     @property
     def writer(self) -> GroupCommitWriter:

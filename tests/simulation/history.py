@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
-from simulation.disk import Disk
+from simulation.disk import Disk, Storage, StorageInFile, memory
 from simulation.loop import Machine, SimulatedLoop, StuckError
 from simulation.network import Connection, Network
 from simulation.oracle import Oracle
@@ -32,6 +32,7 @@ _MOST_STEPS: Final = 300_000
 # What a frozen process must not do takes a rare meeting: one history in four is made for it.
 _FREEZES_EVERY: Final = 4
 _MOST_RUNS: Final = 4
+_IN_FILE_EVERY: Final = 20
 _AGAIN_SECONDS: Final = 900.0
 
 
@@ -85,7 +86,7 @@ class History:
 class World:
     """All that there is in one history."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, storage: Storage) -> None:
         chance = random.Random(seed)
         self.scenario = scenario = Scenario.draw(chance)
         rates = Rates.draw(chance, may_set_clocks=scenario.machines == 1)
@@ -106,8 +107,7 @@ class World:
             trace=self.trace,
             rates=rates,
         )
-        self.path = folder / "journal"
-        self.oracle = Oracle(loop=loop, server=self.server, trace=self.trace, path=self.path)
+        self.oracle = Oracle(loop=loop, server=self.server, trace=self.trace, storage=storage)
         network = Network(
             loop=loop,
             server=self.server,
@@ -122,14 +122,13 @@ class World:
         self._chance = chance
         self.programs = Programs(
             loop=loop,
-            disk=Disk(loop=loop, troubles=self.troubles),
+            disk=Disk(loop=loop, troubles=self.troubles, storage=storage),
             oracle=self.oracle,
             trace=self.trace,
             chance=chance,
             wanted=self.scenario.wanted,
             is_default=self.scenario.is_default,
             concurrency=self.scenario.concurrency,
-            path=self.path,
         )
         self.trace.note(f"{self.scenario} {self.troubles.rates}")
 
@@ -171,16 +170,14 @@ class World:
 
 def run_history(seed: int) -> History:
     """Run one history from its seed to its end."""
-    with tempfile.TemporaryDirectory(dir=_folder(), prefix="simulation-") as folder:
-        world = World(seed, Path(folder))
+    with _storage(seed) as storage:
+        world = World(seed, storage)
         with (
             simulated(world.loop, random.Random(f"sources {seed}")),
             _logged(world.oracle),
             _no_finalizers(),
         ):
             _run(world)
-        world.oracle.close()
-        world.programs.disk.close()
     return History(
         seed=seed,
         violations=tuple(world.oracle.violations),
@@ -236,7 +233,19 @@ class _Handler(logging.Handler):
         self._oracle.on_text(record.getMessage())
 
 
+@contextlib.contextmanager
+def _storage(seed: int) -> Generator[Storage]:
+    """Keep the journal in memory; in one history of some, in a file as programs do."""
+    with contextlib.ExitStack() as stack:
+        storage: Storage = memory()
+        if seed % _IN_FILE_EVERY == 0:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=_folder()))
+            storage = StorageInFile(Path(folder) / "journal")
+        stack.callback(storage.close)
+        yield storage
+
+
 def _folder() -> Path | None:
     # A file system in memory, where there is one: a commit is a sync, and costs nothing there.
-    memory = Path("/dev/shm")  # noqa: S108  # a folder is made in it
-    return memory if memory.is_dir() else None
+    shared = Path("/dev/shm")  # noqa: S108  # a folder is made in it
+    return shared if shared.is_dir() else None

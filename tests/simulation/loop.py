@@ -5,10 +5,9 @@ import functools
 import heapq
 import itertools
 import random
-import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 import attrs
@@ -40,6 +39,31 @@ class Machine:
     wall_offset: float = 0.0
 
 
+class _Handle(asyncio.Handle):
+    """A callback. A history has a thousand: what asyncio's own does for debugging is left out."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._callback, self._args, self._loop = callback, args, loop
+        self._context = copy_context() if context is None else context
+        self._cancelled, self._repr, self._source_traceback = False, None, None
+
+    def run(self) -> None:
+        """Call it."""
+        try:
+            self._context.run(self._callback, *self._args)
+        except Exception as error:  # noqa: BLE001  # as asyncio's own loops do
+            message = f"Exception in callback {self._callback!r}"
+            self._loop.call_exception_handler({"message": message, "exception": error})
+
+
 @attrs.define(eq=False)
 class Process:
     """One simulated process: what it has to run, and what it knows of time.
@@ -65,7 +89,7 @@ class Process:
     is_running: bool = True
     frozen_until: float = 0.0
     context: Context = attrs.field(factory=Context)
-    ready: "deque[asyncio.Handle]" = attrs.field(factory=deque)
+    ready: "deque[_Handle]" = attrs.field(factory=deque)
     tasks: "dict[asyncio.Task[Any], None]" = attrs.field(factory=dict)
     on_end: Callable[[], None] = lambda: None
 
@@ -75,11 +99,12 @@ class Process:
         self.on_end()
 
 
-class _Timer(asyncio.TimerHandle):
+class _Timer(_Handle, asyncio.TimerHandle):
     __slots__ = ("process",)
 
     def __init__(self, process: Process, when: float, *rest: Any) -> None:
-        super().__init__(when, *rest)
+        _Handle.__init__(self, *rest)
+        self._when, self._scheduled = when, False
         self.process = process
 
 
@@ -107,6 +132,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.make_transport: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
         self._chance = chance
         self._processes: list[Process] = [self.world]
+        # Those whose callbacks are run.
+        self._running: list[Process] = [self.world]
+        self._switched_to: Process | None = None
         self._timers: list[tuple[float, int, _Timer]] = []
         self._order = itertools.count()
         self._steps_left = 0
@@ -122,9 +150,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Run a process until it ends; return whether that was by itself."""
         ended = self.create_future()
         process = Process(name, machine)
-        process.on_end = lambda: self.call_in(self.world, _set, ended)
+        process.on_end = lambda: self._ended(process, ended)
         process.context.run(_PROCESS.set, process)
         self._processes.append(process)
+        self._running.append(process)
         task = process.context.copy().run(self.create_task, main())
         task.add_done_callback(lambda _: process.on_end())
         await ended
@@ -133,6 +162,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process.tasks.pop(task, None)
         return process.is_alive
 
+    def _ended(self, process: Process, ended: "asyncio.Future[None]") -> None:
+        if not process.is_alive and process in self._running:
+            self._running.remove(process)
+        self.call_in(self.world, _set, ended)
+
     def end(self, *, steps: int) -> None:
         """Let all tasks unwind, without any effect, so that none is left open."""
         dead = self._processes
@@ -140,6 +174,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             process.on_end = lambda: None
             process.kill()
             process.is_running, process.frozen_until = True, 0.0
+        self._running[:] = dead
         for _ in range(_MOST_CANCELS):
             tasks = [task for process in dead for task in process.tasks]
             if not tasks:
@@ -155,7 +190,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _next_at(self) -> float:
         times = [self._timers[0][0]] if self._timers else []
-        times += [one.frozen_until for one in self._processes if one.ready and one.is_running]
+        times += [one.frozen_until for one in self._running if one.ready]
         return min(times, default=float("inf"))
 
     def call_in(self, process: Process, callback: Callable[..., object], *args: object) -> None:
@@ -163,7 +198,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.call_soon(callback, *args, context=process.context)
 
     def run_until(self, is_over: Callable[[], bool], *, steps: int) -> None:
-        """Run callbacks until it is over.
+        """Run callbacks until it is over, as is asked whenever time has to pass.
 
         Raises:
             StuckError: that will not come, or it takes more than `steps`.
@@ -172,8 +207,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)  # noqa: SLF001
         self._steps_left = steps
         try:
+            self._run_able()
             while not is_over():
-                self._step()
+                self._jump()
+                self._run_able()
         finally:
             asyncio._set_running_loop(before)  # noqa: SLF001
 
@@ -188,31 +225,34 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Call it later whatever becomes of the process that runs now."""
         self._add_timer(self.world, self.now + delay, callback, args, None)
 
-    def _step(self) -> None:
-        self._steps_left -= 1
-        if self._steps_left < 0:
-            raise StuckError("the history does not end")
-        self._admit_due()
-        able = [
-            one
-            for one in self._processes
-            if one.ready and one.is_running and one.frozen_until <= self.now
-        ]
-        if not able:
-            self._jump()
-            return
-        process = able[0] if len(able) == 1 else self._chance.choice(able)
-        handle = process.ready.popleft()
-        if not handle.cancelled():
-            self.now += _STEP_SECONDS
-            self.on_switch(process)
-            handle._run()  # noqa: SLF001  # as asyncio's own loops do
+    def _run_able(self) -> None:
+        """Run callbacks for as long as there is one that can run at this time."""
+        timers, running, choice = self._timers, self._running, self._chance.choice
+        while True:
+            now = self.now
+            if timers and timers[0][0] <= now:
+                self._admit_due()
+            able = [one for one in running if one.ready and one.frozen_until <= now]
+            if not able:
+                return
+            self._steps_left -= 1
+            if self._steps_left < 0:
+                raise StuckError("the history does not end")
+            process = able[0] if len(able) == 1 else choice(able)
+            handle = process.ready.popleft()
+            if handle.cancelled():
+                continue
+            self.now = now + _STEP_SECONDS
+            if process is not self._switched_to:
+                self._switched_to = process
+                self.on_switch(process)
+            handle.run()
 
     def _admit_due(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
             _, _, timer = heapq.heappop(self._timers)
             process = timer.process
-            if timer.cancelled():
+            if timer.cancelled() or not process.is_running:
                 continue
             when = timer.when() + process.machine.slept_seconds
             if when > self.now:  # its clock stood still meanwhile
@@ -241,14 +281,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     # What asyncio and aiohttp ask of a loop.
 
     def time(self) -> float:
-        return self.now - self.process.machine.slept_seconds
+        return self.now - _PROCESS.get(self.world).machine.slept_seconds
 
     def call_soon(
         self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        process = self.process if context is None else context.get(_PROCESS, self.world)
-        process.ready.append(handle)
+        handle = _Handle(callback, args, self, context)
+        self._process_of(context).ready.append(handle)
         return handle
 
     call_soon_threadsafe = call_soon
@@ -296,12 +335,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         task.add_done_callback(lambda one: tasks.pop(one, None))
         return task
 
-    async def sock_connect(self, sock: socket.socket, address: object) -> None:
-        # aiohttp has made a socket to be connected; it never is, nothing goes through it.
-        del address
+    async def start_connection(self, *_: object, **__: object) -> None:
+        """Do what `aiohappyeyeballs` does for aiohttp, without a socket."""
         if self.connect is not None:
             await self.connect()
-        sock.close()
 
     async def create_connection(  # type: ignore[override]  # of its many arguments, what matters
         self, protocol_factory: Callable[[], P], *_: object, **__: object

@@ -1,14 +1,13 @@
 """What may never happen, in whatever history."""
 
-import sqlite3
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import ProvisioningReport, RowState
+from simulation.disk import Storage
 from simulation.loop import SimulatedLoop
 from simulation.server import Message, Server
 from simulation.trace import Trace
@@ -36,14 +35,13 @@ class Oracle:
     loop: SimulatedLoop
     server: Server
     trace: Trace
-    path: Path
+    storage: Storage
     violations: list[str] = attrs.field(factory=list)
     sends: "defaultdict[Subject, list[float]]" = attrs.field(factory=lambda: defaultdict(list))
     may_resend: set[str] = attrs.field(factory=set)
     _lists: "defaultdict[str, list[tuple[float, frozenset[str]]]]" = attrs.field(
         factory=lambda: defaultdict(list)
     )
-    _reader: sqlite3.Connection | None = None
 
     def complain(self, text: str) -> None:
         """Note a violation."""
@@ -108,13 +106,7 @@ class Oracle:
                 self.complain(f"in the end {account} {serie} is {state}")
         for text in self.loop.errors:
             self.complain(f"unhandled: {text}")
-        for path in sorted(self.path.parent.iterdir()):
-            self.on_text(path.read_bytes().decode(errors="replace"))
-
-    def close(self) -> None:
-        """Close what reads the journal."""
-        if self._reader is not None:
-            self._reader.close()
+        self.on_text(self.storage.content().decode(errors="replace"))
 
     def on_text(self, text: str) -> None:
         """See what a person or the disk gets."""
@@ -144,9 +136,7 @@ class Oracle:
         return str(rows[0][0]) if rows else "not in the journal"
 
     def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        if self._reader is None:
-            self._reader = sqlite3.connect(self.path)
-        return self._reader.execute(query, values).fetchall()
+        return self.storage.look().execute(query, values).fetchall()
 
 
 def _subject(request: Message) -> Subject | None:

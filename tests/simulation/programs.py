@@ -1,15 +1,16 @@
 """What the simulated processes run: a job, and a web service beside it, on one journal."""
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import attrs
 
 from invoicexpress_async import SessionManager
+from invoicexpress_async.call.realm import Process
 from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
@@ -35,7 +36,6 @@ class Programs:
         wanted: The accounts and their series.
         is_default: Whether the first serie is to be the default.
         concurrency: Of a job.
-        path: The journal's.
     """
 
     loop: SimulatedLoop
@@ -46,7 +46,6 @@ class Programs:
     wanted: list[tuple[str, str]]
     is_default: bool
     concurrency: int
-    path: Path
 
     async def job(self, name: str, resend_absent_after: float | None) -> None:
         """Ensure everything that is wanted."""
@@ -56,7 +55,7 @@ class Programs:
             async with self._journal() as journal, self._manager() as manager:
                 report = await provision(
                     manager,
-                    self._plan(),
+                    _plan(tuple(self.wanted), is_default=self.is_default),
                     journal=journal,
                     concurrency=self.concurrency,
                     settings=settings,
@@ -124,26 +123,33 @@ class Programs:
             judge()
 
     def _journal(self) -> SimulatedJournal:
-        return SimulatedJournal(self.path, self.disk)
+        return SimulatedJournal(self.disk)
 
     def _manager(self, journal: SimulatedJournal | None = None) -> SessionManager:
-        return SessionManager(clock=SimulatedClock(self.loop), resolver=Resolver(), journal=journal)
-
-    def _plan(self) -> Plan:
-        first = self.wanted[0][1]
-        return Plan(
-            rows=[
-                PlanRow(
-                    account=account,
-                    api_key=KEY,
-                    serie=serie,
-                    is_default=self.is_default and serie == first,
-                )
-                for account, serie in self.wanted
-            ]
+        return SessionManager(
+            clock=SimulatedClock(self.loop),
+            resolver=Resolver(),
+            journal=journal,
+            process=Process(),
         )
 
 
 def _brief(report: ProvisioningReport) -> str:
     states = " ".join(f"{one.row.account}/{one.row.serie}={one.state}" for one in report.outcomes)
     return f"ends: {states}; {type(report.problem).__name__ if report.problem else 'no problem'}"
+
+
+@functools.cache
+def _plan(wanted: tuple[tuple[str, str], ...], *, is_default: bool) -> Plan:
+    first = wanted[0][1]
+    return Plan(
+        rows=[
+            PlanRow(
+                account=account,
+                api_key=KEY,
+                serie=serie,
+                is_default=is_default and serie == first,
+            )
+            for account, serie in wanted
+        ]
+    )

@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import time
 from collections.abc import Generator
 from typing import Any, Final
 
+import aiohappyeyeballs
+import cattrs
+
+from invoicexpress_async import session
 from invoicexpress_async.jobs import timestamps
+from invoicexpress_async.protocol.sequence_rows import make_converter
 from simulation.loop import SimulatedLoop
 
 _EPOCH: Final = 1_798_700_000.0  # in the last days of 2026
@@ -33,6 +39,11 @@ class SimulatedClock:
         return asyncio.timeout(seconds)
 
 
+@functools.cache
+def _converter() -> cattrs.Converter:
+    return make_converter()
+
+
 @contextlib.contextmanager
 def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
     """Let `time`, `os.urandom` and `random.Random` come from the loop and the seed for the block.
@@ -53,6 +64,10 @@ def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
         (random, "Random", Seeded),
         # Of the one machine that this runs on, and set to the machine that runs by the loop.
         (timestamps, "BOOT_ID", ""),
+        # Nothing of it changes: to make one takes a tenth of a history.
+        (session, "make_converter", _converter),
+        # aiohttp makes a socket to be connected.
+        (aiohappyeyeballs, "start_connection", loop.start_connection),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:

@@ -16,6 +16,8 @@ GATE = range(400)
 # As many as have every kind of trouble at every moment; the others in pieces for the workers.
 FIRST = GATE[:150]
 REST = [GATE[start : start + 50] for start in range(FIRST.stop, GATE.stop, 50)]
+# One that a million found: a process that froze as its machine fell asleep.
+REST.append(range(18_942, 18_943))
 TESTS = Path(__file__).parents[1]
 MOMENTS = (
     "a batch is handed to the disk",

@@ -127,7 +127,8 @@ class Troubles:
         if is_asleep:
             self.loop.sleep(process.machine, seconds)
         else:
-            process.frozen_until = self.loop.now + seconds
+            # It may be asleep already: no clock goes back.
+            process.frozen_until = max(process.frozen_until, self.loop.now + seconds)
         how = "ASLEEP" if is_asleep else "FROZEN"
         self.trace.trouble(f"{how} as {moment}", f"for {seconds:.1f} s")
 

@@ -27,7 +27,6 @@ from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.protocol.sequence_rows import make_converter
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
@@ -155,10 +154,9 @@ def _unresolved(url: str) -> list[Intent]:
         ConfigurationError: there is none.
         JournalError: it cannot be read.
     """
-    converter = make_converter()
     with open_stored(url) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
-    intents = [structure_intent(json.loads(str(one["intent"])), converter) for one in entries]
+    intents = [structure_intent(json.loads(str(one["intent"]))) for one in entries]
     kept = [one for one in intents if one["operation"] != "create_account"]
     if not kept:
         raise ConfigurationError("The journal holds no unresolved intent of a sequence.")
@@ -172,10 +170,9 @@ def _read_intents(path: Path) -> list[Intent]:
         ConfigurationError: it cannot be read, a line is not one, or there is none.
     """
     found: list[Intent] = []
-    converter = make_converter()
     for line, value in _values(_text(path)):
         try:
-            intent = structure_intent(value, converter)
+            intent = structure_intent(value)
         except ConfigurationError:
             intent = None
         if intent is None:

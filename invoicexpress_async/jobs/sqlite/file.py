@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shlex
 import sqlite3
 import stat
 import time
@@ -229,12 +230,20 @@ def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | No
     else:
         return (
             f"was in use when it was moved or copied, and its last entries are in its file "
-            f"{path.name}-wal, which is not beside it: put that file there"
+            f"{path.name}-wal, which is not beside it: put that file there. Nothing is missing "
+            "only if it was neither moved nor copied, and another program (sqlite3) was the last "
+            f"to close it after its run was killed. Then run `{_accept(path)}`"
         )
     other = Path(marks.get(_LEFT_OPEN) or path)
     if other != path and other.exists() and other.samefile(path):
         return f"is in use as {other}: name it so"
     return None
+
+
+def _accept(path: Path) -> str:
+    # The main file is the same in both cases: only a person can know which one it is.
+    accept = f"UPDATE job SET value = 'here' WHERE name = '{_ENTRIES}'"  # noqa: S608  # a name of our own
+    return f'sqlite3 {shlex.quote(str(path))} "{accept}"'
 
 
 def _marks(connection: sqlite3.Connection) -> dict[str, str]:

@@ -160,7 +160,7 @@ class SqliteJournal:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(plan(table).leave)
             connection.execute(plan(table).enter, (time.time(),))
-            connection.execute("DROP TABLE temp.plan")
+            connection.execute(plan(table).empty)
 
         await self.writer.run(work)
 
@@ -243,7 +243,9 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
     first: list[PlanChange] = []
     for kind, query in statements.changes.items():
         (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # a query of our own
-        limit = _MAX_CHANGES_SHOWN - len(first)
+        limit = min(_MAX_CHANGES_SHOWN - len(first), counts[kind])
+        if not limit:
+            continue
         first += (
             PlanChange(kind=kind, key=tuple(key), state=state)  # type: ignore[arg-type]  # one of three
             for *key, state in connection.execute(f"{query} LIMIT {limit}")

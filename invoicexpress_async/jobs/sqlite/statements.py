@@ -128,26 +128,33 @@ class PlanStatements:
         self._table = table
         self._name, self._key = table.name, key
         self._columns = ", ".join((*table.key, *requested))
+        self._plan = f"temp.plan_of_{table.name}"
         self._is_other = " OR ".join(f"old.{name} IS NOT new.{name}" for name in requested) or "0"
 
     @property
     def begin(self) -> tuple[str, ...]:
         """What makes room for the plan."""
-        drop = "DROP TABLE IF EXISTS temp.plan"
+        # Not dropped and made anew: SQLite would parse all its statements anew.
         key = f"PRIMARY KEY ({self._key})"
-        return drop, f"CREATE TEMP TABLE plan ({self._columns}, {key}) WITHOUT ROWID"
+        create = f"CREATE TABLE IF NOT EXISTS {self._plan} ({self._columns}, {key}) WITHOUT ROWID"
+        return create, self.empty
+
+    @property
+    def empty(self) -> str:
+        """What forgets the plan."""
+        return f"DELETE FROM {self._plan}"  # noqa: S608  # names of our own
 
     @property
     def add(self) -> str:
         """What notes one entry of the plan."""
         marks = ", ".join("?" * (len(self._table.key) + len(self._table.requested)))
-        return f"INSERT OR REPLACE INTO temp.plan VALUES ({marks})"  # noqa: S608  # as above
+        return f"INSERT OR REPLACE INTO {self._plan} VALUES ({marks})"  # noqa: S608  # as above
 
     @property
     def changes(self) -> dict[str, str]:
         """What finds the differences, by kind: the key and the state of each."""
         added, removed = self._joined("new", "old"), self._joined("old", "new")
-        both = f"FROM {self._name} AS old JOIN temp.plan AS new USING ({self._key})"
+        both = f"FROM {self._name} AS old JOIN {self._plan} AS new USING ({self._key})"
         return {
             "added": f"SELECT {self._key}, NULL AS state {added} WHERE old.state IS NULL "
             "OR NOT old.is_in_plan",
@@ -159,7 +166,7 @@ class PlanStatements:
         }
 
     def _joined(self, left: str, right: str) -> str:
-        names = {"old": self._name, "new": "temp.plan"}
+        names = {"old": self._name, "new": self._plan}
         join = f"LEFT JOIN {names[right]} AS {right} USING ({self._key})"
         return f"FROM {names[left]} AS {left} {join}"
 
@@ -173,13 +180,13 @@ class PlanStatements:
         """What takes the missing entries out of the plan."""
         # Not NOT IN: SQLite reads all of the plan for each entry that is not in it.
         same = " AND ".join(f"new.{name} = {self._name}.{name}" for name in self._table.key)
-        plan = f"SELECT 1 FROM temp.plan AS new WHERE {same}"  # noqa: S608  # as above
+        plan = f"SELECT 1 FROM {self._plan} AS new WHERE {same}"  # noqa: S608  # as above
         return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND NOT EXISTS ({plan})"  # noqa: S608  # as above
 
     @property
     def enter(self) -> str:
         """What enters all of the plan; its one value is the time."""
-        return self._enter(f"SELECT {self._columns}, 'planned', ? FROM temp.plan WHERE true")  # noqa: S608  # as above
+        return self._enter(f"SELECT {self._columns}, 'planned', ? FROM {self._plan} WHERE true")  # noqa: S608  # as above
 
     @property
     def enter_one(self) -> str:
