@@ -57,6 +57,13 @@ def states(postgres: PostgresServer, job: Job) -> dict[str, str]:
     return {str(account): str(state) for account, state in rows}
 
 
+async def until_the_leases_end(postgres: PostgresServer, job: Job) -> None:
+    """Wait until nothing that is held now can be renewed in time."""
+    assert job.url is not None
+    query = "SELECT count(*) FROM invoicexpress.slices WHERE until > clock_timestamp()"
+    await until(lambda: postgres.ask(query, at=job.url) == [(0,)])
+
+
 def check(on: FaultServer, postgres: PostgresServer, job: Job) -> None:
     """One POST for each row; only of one that was claimed and never sent there is none."""
     for account, state in states(postgres, job).items():
@@ -124,6 +131,22 @@ async def test_a_worker_that_is_frozen_for_longer_than_its_lease_sends_nothing_w
 
     assert (code, len(on.requests)) == (0, requests)
     assert frozen.told().problem is not None
+    check(on, postgres, job)
+
+
+async def test_a_worker_that_is_alone_does_what_it_held_when_it_was_frozen(
+    on: FaultServer, job: Job, postgres: PostgresServer
+) -> None:
+    await plan(job)
+    alone = start(attrs.evolve(job, name="alone", lease_seconds=1.0))
+    await until(lambda: on.oracle.posts("a0") > 0)
+    os.kill(alone.pid, signal.SIGSTOP)
+    await until_the_leases_end(postgres, job)
+
+    os.kill(alone.pid, signal.SIGCONT)
+
+    assert await alone.ended() == 0
+    assert set(states(postgres, job).values()) == {"done"}
     check(on, postgres, job)
 
 

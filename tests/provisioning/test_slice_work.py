@@ -128,6 +128,7 @@ async def test_nothing_at_all_is_sent_once_the_lease_has_run_out(
 
     assert isinstance(report.problem, FencedError)
     assert on.requests == []
+    assert (report.left, report.due_seconds) == (len(of(held)), None)
 
 
 async def test_a_row_without_a_key_is_tried_later_and_the_others_are_done(
