@@ -250,3 +250,34 @@ async def test_a_row_that_left_the_plan_is_not_sent_by_who_read_it_before(
         with pytest.raises(JournalError, match="has no entry"):
             await held.admit(ROWS, second)
         await journal.release(held)
+
+
+async def test_a_row_that_comes_while_its_slice_is_held_does_not_wait_with_the_others(
+    journal: PostgresJournal,
+) -> None:
+    async def is_due() -> bool:
+        (left,) = [one for one in await slices_left(journal) if one.number == 0]
+        return left.is_due
+
+    rows = RowJournal(journal)
+    known, *late = (
+        PlanRow(account=name, api_key=keys, serie="2027") for name in ("a3", "late0", "late1")
+    )
+    assert {slice_of(one.account, SLICES) for one in (known, *late)} == {0}
+
+    held = await journal.take(0)
+    await journal.release(held, due_seconds=900)
+    await rows.admit(known)
+    assert not await is_due()
+    await rows.admit(late[0])
+    assert await is_due()
+
+    all_names = (*NAMES, "late0", "late1")
+    for enter_more in (rows.admit(late[1]), enter(journal, all_names)):
+        held = await journal.take(0)
+        await enter_more
+        await journal.release(held, due_seconds=900)
+        assert await is_due()
+    held = await journal.take(0)
+    await journal.release(held, due_seconds=900)
+    assert not await is_due()

@@ -62,7 +62,7 @@ class Holds:
         # Repeated after a lost answer, it finds its own token, and changes the epoch no more.
         message.add(
             f"UPDATE {slices} SET epoch = epoch + CASE WHEN token = %s THEN 0 ELSE 1 END, "
-            "token = %s, holder = %s, since = clock_timestamp(), "
+            "token = %s, holder = %s, since = clock_timestamp(), due = NULL, "
             "until = clock_timestamp() + %s * interval '1 second' "
             "WHERE slice = %s AND (token = %s OR until IS NULL "
             "OR until + %s * interval '1 second' <= clock_timestamp()) "
@@ -129,7 +129,9 @@ class Holds:
         message.add(
             f"UPDATE {slices} SET until = NULL, token = NULL, holder = NULL, since = NULL, "
             "used = %s, released_at = clock_timestamp(), "
-            "due = clock_timestamp() + %s::double precision * interval '1 second' "
+            # What was entered since it was taken has not been tried, and is not waited with.
+            "due = CASE WHEN due IS NULL "
+            "THEN clock_timestamp() + %s::double precision * interval '1 second' END "
             "WHERE slice = %s AND epoch = %s AND until IS NOT NULL",
             dump_slots(held.used),
             due_seconds,
