@@ -1,5 +1,6 @@
 """Slices of a shared journal: one speaker for each account, and what its successor knows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import attrs
@@ -129,6 +130,32 @@ async def test_nothing_at_all_is_sent_once_the_lease_has_run_out(
     assert isinstance(report.problem, FencedError)
     assert on.requests == []
     assert (report.left, report.due_seconds) == (len(of(held)), None)
+
+
+async def test_a_renewal_that_goes_wrong_is_logged_and_the_next_one_is_made(
+    postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class FailingClock(FakeClock):
+        fails = False
+
+        def uptime(self) -> float:
+            if self.fails:
+                self.fails = False
+                raise RuntimeError("can't start new thread")
+            return super().uptime()
+
+    clock = FailingClock()
+    async with postgres.journal(slices=SLICES, lease_seconds=10, clock=clock) as journal:
+        held = await journal.take(0)
+        clock.fails = True
+        async with asyncio.timeout(30):
+            while clock.now() < 1_000 + 30:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.001)
+        assert held.is_held
+
+    assert [record.message for record in caplog.records] == [
+        "The slices that are held were not renewed."
+    ]
 
 
 async def test_a_row_without_a_key_is_tried_later_and_the_others_are_done(
