@@ -16,6 +16,7 @@ import json
 import multiprocessing.process
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -99,6 +100,12 @@ class _Place:
     slices: int
     settings: RunSettings = attrs.field(factory=RunSettings)
     until_done: bool = False
+    log: Path = Path(os.devnull)
+
+    def note(self, what: object) -> None:
+        """Write down what a worker reports, for who has to explain a violation."""
+        with self.log.open("a") as log:
+            print(f"{time.time():.3f} {os.getpid()} {what}", file=log)
 
 
 def _journal(place: _Place) -> PostgresJournal:
@@ -137,9 +144,13 @@ async def _work(place: _Place) -> None:
                     until_done=place.until_done,
                     stop=stop,
                     sweep_seconds=0.5,
+                    on_slice=place.note,
+                    on_problem=place.note,
                 )
+                place.note("ended")
                 return
-        except JournalError:
+        except JournalError as error:
+            place.note(error)
             await asyncio.sleep(0.2)  # as systemd: again
         manager = SessionManager(base_url=place.base_url, retry=manager.retry)
 
@@ -159,6 +170,7 @@ class _Soak:
     database: PostgresServer
     server: Connection
     network: Network
+    folder: Path
     dice: random.Random
     accounts: int
     slices: int
@@ -262,7 +274,18 @@ class _Soak:
             slices=self.slices,
             settings=settings,
             until_done=until_done,
+            log=self.folder / f"worker-{number}.log",
         )
+
+    def keep(self) -> Path:
+        """Write down all that explains a violation, and return where."""
+        kept = Path(tempfile.mkdtemp(prefix="soak-machines-"))
+        for log in self.folder.glob("*.log"):
+            shutil.copy(log, kept)
+        (kept / "database").write_text(self.database.dump(self.database.url))
+        asked = {question: ask(self.server, question) for question in ("rows", "posts")}
+        (kept / "server.json").write_text(json.dumps(asked))
+        return kept
 
     def _start(self, place: _Place) -> Process:
         process = CONTEXT.Process(target=_run_worker, args=(place,), daemon=True)
@@ -372,12 +395,14 @@ def soak(accounts: int, events: list[str], seed: int, workers: int) -> Tally:
         asyncio.run(_enter(direct, accounts))
         ways = Network.started(Path(name), str(database.folder), base_url, workers)
         with ways as network:
-            run = _Soak(database, server, network, dice, accounts, slices)
+            run = _Soak(database, server, network, Path(name), dice, accounts, slices)
             run.run(events, workers)
             run.tally.lost_answers = cast("int", ask(server, "heal"))
             run.judge(run.finish())
             run.age()
             run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
+            if run.tally.violations:
+                print(f"kept in {run.keep()}")
             return run.tally
 
 

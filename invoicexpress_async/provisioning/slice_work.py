@@ -252,6 +252,8 @@ class _SliceWork:
     def _due_seconds(self, left: list[Entry]) -> float | None:
         if self.stop.is_requested and self.problem is None:
             return None
+        if isinstance(self.problem, FencedError):
+            return None  # its hold was over, and nobody else need have taken it
         if self.problem is not None:
             return _UNKNOWN_SECONDS
         if any(ROWS.key_of(entry) not in self.tried for entry in left):

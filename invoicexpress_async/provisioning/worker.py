@@ -120,23 +120,22 @@ class _Worker:
         self.stop.listen(self._pass_the_stop_on)
         # While the server fails for every account, one row of one worker tries it.
         self._breaker.listen(self._changed.set)
-        following = asyncio.create_task(self._breaker.follow())
-        try:
-            await self._work_on()
-        finally:
+        async with asyncio.TaskGroup() as outer:
+            # A worker that hears nothing of the others any more ends.
+            following = outer.create_task(self._breaker.follow())
+            async with asyncio.TaskGroup() as group:
+                await self._work_on(group)
             following.cancel()
-            await asyncio.wait({following})
 
-    async def _work_on(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            while not self.stop.is_requested:
-                while not self._has_room() and not self.stop.is_requested:
-                    await self._change()
-                has_taken = await self._sweep(group)
-                if has_taken is None:
-                    break
-                if not has_taken:
-                    await self._change(self.sweep_seconds)
+    async def _work_on(self, group: asyncio.TaskGroup) -> None:
+        while not self.stop.is_requested:
+            while not self._has_room() and not self.stop.is_requested:
+                await self._change()
+            has_taken = await self._sweep(group)
+            if has_taken is None:
+                break
+            if not has_taken:
+                await self._change(self.sweep_seconds)
 
     async def _sweep(self, group: asyncio.TaskGroup) -> bool | None:
         """Take what is to be done; return whether there was something, None at the end."""

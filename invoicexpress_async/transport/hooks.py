@@ -35,6 +35,11 @@ class _ShieldedHook:
             await self._hook(session, context, params)
         except Exception:
             _LOGGER.exception("A trace hook raised; the request goes on without it.")
+        if isinstance(params, aiohttp.TraceRequestHeadersSentParams):
+            # It comes before the first byte, and may have waited for long.
+            attempt = getattr(context, "trace_request_ctx", None)
+            if isinstance(attempt, Attempt):
+                attempt.note_sending()
 
 
 def _may_have_secrets(context: object) -> bool:

@@ -114,8 +114,9 @@ class RawConnection:
                 max_field_size=MAX_HEADER_BYTES,
                 max_headers=MAX_HEADERS,
             )
+            text = self._message(request, target)
             attempt.note_sending()
-            transport.write(self._message(request, target))
+            transport.write(text)
             message, content = await protocol.read()
             attempt.is_unanswered = False
             while message.code in _INTERIM:

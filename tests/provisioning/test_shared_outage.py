@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 import pytest
 from conftest import API_KEY, account_of
@@ -102,6 +103,25 @@ async def test_what_is_seen_while_the_database_is_away_is_said_later(
         await breaker.exchange()
 
     assert postgres.ask("SELECT since IS NULL FROM outage", schema=schema) == [(False,)]
+
+
+async def test_a_worker_that_cannot_hear_the_others_ends(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    class DeafJournal(PostgresJournal):
+        async def share_outage(self, *_: object, **__: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+    async with (
+        SessionManager(clock=clock) as manager,
+        DeafJournal(postgres.url, schema=new_schema()) as journal,
+    ):
+        with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="new thread")):
+            await run_worker(manager, journal, _no_keys)
+
+
+async def _no_keys(account: str) -> NoReturn:
+    raise LookupError(account)
 
 
 async def test_workers_pause_together_and_do_all_when_the_server_works_again(

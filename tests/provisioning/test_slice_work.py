@@ -1,5 +1,6 @@
 """Slices of a shared journal: one speaker for each account, and what its successor knows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import attrs
@@ -128,6 +129,33 @@ async def test_nothing_at_all_is_sent_once_the_lease_has_run_out(
 
     assert isinstance(report.problem, FencedError)
     assert on.requests == []
+    assert (report.left, report.due_seconds) == (len(of(held)), None)
+
+
+async def test_a_renewal_that_goes_wrong_is_logged_and_the_next_one_is_made(
+    postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class FailingClock(FakeClock):
+        fails = False
+
+        def uptime(self) -> float:
+            if self.fails:
+                self.fails = False
+                raise RuntimeError("can't start new thread")
+            return super().uptime()
+
+    clock = FailingClock()
+    async with postgres.journal(slices=SLICES, lease_seconds=10, clock=clock) as journal:
+        held = await journal.take(0)
+        clock.fails = True
+        async with asyncio.timeout(30):
+            while clock.now() < 1_000 + 30:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.001)
+        assert held.is_held
+
+    assert [record.message for record in caplog.records] == [
+        "The slices that are held were not renewed."
+    ]
 
 
 async def test_a_row_without_a_key_is_tried_later_and_the_others_are_done(
@@ -249,3 +277,34 @@ async def test_a_row_that_left_the_plan_is_not_sent_by_who_read_it_before(
         with pytest.raises(JournalError, match="has no entry"):
             await held.admit(ROWS, second)
         await journal.release(held)
+
+
+async def test_a_row_that_comes_while_its_slice_is_held_does_not_wait_with_the_others(
+    journal: PostgresJournal,
+) -> None:
+    async def is_due() -> bool:
+        (left,) = [one for one in await slices_left(journal) if one.number == 0]
+        return left.is_due
+
+    rows = RowJournal(journal)
+    known, *late = (
+        PlanRow(account=name, api_key=keys, serie="2027") for name in ("a3", "late0", "late1")
+    )
+    assert {slice_of(one.account, SLICES) for one in (known, *late)} == {0}
+
+    held = await journal.take(0)
+    await journal.release(held, due_seconds=900)
+    await rows.admit(known)
+    assert not await is_due()
+    await rows.admit(late[0])
+    assert await is_due()
+
+    all_names = (*NAMES, "late0", "late1")
+    for enter_more in (rows.admit(late[1]), enter(journal, all_names)):
+        held = await journal.take(0)
+        await enter_more
+        await journal.release(held, due_seconds=900)
+        assert await is_due()
+    held = await journal.take(0)
+    await journal.release(held, due_seconds=900)
+    assert not await is_due()

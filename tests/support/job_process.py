@@ -34,10 +34,10 @@ from invoicexpress_async.provisioning import (
     ProvisioningReport,
     RunSettings,
     RunStop,
+    SliceReport,
     SqliteJournal,
     provision,
-    slices_left,
-    work_slice,
+    run_worker,
 )
 from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.rows_table import RowJournal
@@ -251,18 +251,24 @@ async def _provision(job: Job) -> Told:
 
 async def _work(job: Job) -> Told:
     """Work on slices until none has a row to be worked on now, and tell the first problem."""
-    problem: str | None = None
+    problems: list[str] = []
+
+    def note(report: SliceReport) -> None:
+        if report.problem is not None:
+            problems.append(str(report.problem))
+
     async with _manager_of(job) as manager, journal_of(job) as journal:
         assert isinstance(journal, PostgresJournal)
-        while left := [one for one in await slices_left(journal) if one.due is None]:
-            for one in left:
-                if (held := await journal.try_take(one.number)) is None:
-                    continue
-                report = await work_slice(manager, held, _key_of, concurrency=job.concurrency)
-                await journal.release(held, due_seconds=report.due_seconds)
-                if report.problem is not None:
-                    problem = problem or str(report.problem)
-            await asyncio.sleep(0.05)
+        await run_worker(
+            manager,
+            journal,
+            _key_of,
+            concurrency=job.concurrency,
+            until_done=True,
+            sweep_seconds=0.05,
+            on_slice=note,
+        )
+    problem = problems[0] if problems else None
     return Told(states={}, problem=problem, not_started=0, seconds=0.0)
 
 

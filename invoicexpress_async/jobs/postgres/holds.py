@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ _RENEWALS_IN_A_LEASE: Final = 5
 _MAX_POLL_SECONDS: Final = 5.0
 _MIN_POLL_SECONDS: Final = 0.05
 _MAX_NAMES: Final = 2**31 - 1
+_LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
 class Holds:
@@ -62,7 +64,7 @@ class Holds:
         # Repeated after a lost answer, it finds its own token, and changes the epoch no more.
         message.add(
             f"UPDATE {slices} SET epoch = epoch + CASE WHEN token = %s THEN 0 ELSE 1 END, "
-            "token = %s, holder = %s, since = clock_timestamp(), "
+            "token = %s, holder = %s, since = clock_timestamp(), due = NULL, "
             "until = clock_timestamp() + %s * interval '1 second' "
             "WHERE slice = %s AND (token = %s OR until IS NULL "
             "OR until + %s * interval '1 second' <= clock_timestamp()) "
@@ -129,7 +131,9 @@ class Holds:
         message.add(
             f"UPDATE {slices} SET until = NULL, token = NULL, holder = NULL, since = NULL, "
             "used = %s, released_at = clock_timestamp(), "
-            "due = clock_timestamp() + %s::double precision * interval '1 second' "
+            # What was entered since it was taken has not been tried, and is not waited with.
+            "due = CASE WHEN due IS NULL "
+            "THEN clock_timestamp() + %s::double precision * interval '1 second' END "
             "WHERE slice = %s AND epoch = %s AND until IS NOT NULL",
             dump_slots(held.used),
             due_seconds,
@@ -170,8 +174,13 @@ class Holds:
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(self._lease_seconds / _RENEWALS_IN_A_LEASE)
-            if self._held:
-                await self._renew_all()
+            try:
+                if self._held:
+                    await self._renew_all()
+            except JournalError:
+                pass  # a lease that is not renewed ends by itself, and nothing is sent then
+            except Exception:  # nobody waits for this task
+                _LOGGER.exception("The slices that are held were not renewed.")
 
     async def _renew_all(self) -> None:
         slices, mine = self._session.statements.name("slices"), dict(self._held)
@@ -189,10 +198,7 @@ class Holds:
             self._lease_seconds,
         )
         asked_at = self._clock.uptime()
-        try:
-            (rows,) = await self._session.side.execute(message, patience_seconds=0.0)
-        except JournalError:
-            return  # the lease ends by itself, and nothing is sent then
+        (rows,) = await self._session.side.execute(message, patience_seconds=0.0)
         renewed = {one["slice"] for one in rows}
         for number, held in mine.items():
             if self._held.get(number) is not held:

@@ -207,8 +207,6 @@ class JournalSession:
         )
         message.add(statements.leave(is_ours), plan, name, plan)
         message.add(statements.enter(is_ours), plan, name, plan)
-        # What waits for a later try is tried now.
-        message.add(f"UPDATE {self.statements.name('slices')} SET due = NULL WHERE due IS NOT NULL")
         await self.writer.query(message)
         if await self._plan_entered(table) != plan:
             changes = await self._compare(table)
@@ -220,6 +218,9 @@ class JournalSession:
         # Not together with the rest: that may be repeated, and must find the plan then.
         message = Message()
         message.add(statements.forget, plan)
+        # What waits for a later try is tried now. Not with the rest, either: who writes an entry
+        # has locked its slice before.
+        message.add(self.statements.wake())
         await self.writer.query(message)
 
     async def _refuse_beside_workers(self) -> None:
@@ -249,6 +250,9 @@ class JournalSession:
         """Take one entry into the plan and return what is there."""
         message = Message()
         requested = [self._sliced(table, entry)]
+        if has_slice(table):
+            wake = self.statements.wake_for_new(table)
+            message.add(wake, requested[0]["slice"], *table.key_of(entry))
         message.add(self.statements.plan(table).enter_one, json.dumps(requested))
         message.add(self.statements.look_up(table), json.dumps(requested))
         (rows,) = await self.writer.query(message)

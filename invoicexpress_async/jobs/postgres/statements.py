@@ -115,6 +115,22 @@ class Statements:
             f"{self.in_states(states)} GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
         )
 
+    def wake(self, condition: str = "true") -> str:
+        """Return what makes slices due at once, also those that are held now."""
+        slices = self.name("slices")
+        return (
+            f"WITH mine AS MATERIALIZED (SELECT slice FROM {slices} WHERE {condition} AND "
+            "(due > clock_timestamp() OR (due IS NULL AND until IS NOT NULL)) "
+            "ORDER BY slice FOR NO KEY UPDATE) UPDATE "
+            f"{slices} AS old SET due = clock_timestamp() FROM mine WHERE old.slice = mine.slice"
+        )
+
+    def wake_for_new(self, table: Table) -> str:
+        """Return what does so with a slice that is to have an entry of a key that is new."""
+        key = " AND ".join(f"{name} = %s" for name in table.key)
+        is_there = f"SELECT FROM {self.name(table.name)} WHERE {key} AND is_in_plan <> 0"
+        return self.wake(f"slice = %s AND NOT EXISTS ({is_there})")
+
     def lock_slices(self) -> str:
         """Return what reads slices that are held, and keeps others from taking them over."""
         records = "json_to_recordset(%s::json) AS new(slice integer, epoch bigint)"
