@@ -58,12 +58,13 @@ class RowRunner:
     async def run(self, task: RowTask) -> RowOutcome:
         """Give a row its turn and return how it ended, whatever it is."""
         started, row = time.monotonic(), task.row
-        account = _account(self.manager, row, self._policy)
+        account = _account(self.manager, row)
         claims = RowClaims(task, self._claims(account, task))
+        claiming = account.claiming(claims, retry=self._policy)
         failure: InvoiceXpressError
         try:
             async with self.stop.row():
-                ensured = await self._ensure(account.claiming(claims), task)
+                ensured = await self._ensure(claiming, task)
         except InvoiceXpressError as error:
             failure = error
         else:
@@ -143,10 +144,9 @@ def _check_not_default(task: RowTask, ensured: Ensured) -> None:
         )
 
 
-def _account(manager: SessionManager, row: PlanRow, policy: RetryPolicy) -> AccountSession:
+def _account(manager: SessionManager, row: PlanRow) -> AccountSession:
     # Not in a frame that awaits: a traceback that prints locals would show the key.
-    account = manager.account(row.account, source_of(row.api_key, row.account))
-    return account.with_options(retry=policy)
+    return manager.account(row.account, source_of(row.api_key, row.account))
 
 
 async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -> None:

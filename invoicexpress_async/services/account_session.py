@@ -47,9 +47,9 @@ class AccountSession:
         """Where its intents are claimed; None when this process is the only sender."""
         return self._context.claims
 
-    def claiming(self, claims: Claims) -> "AccountSession":
+    def claiming(self, claims: Claims, *, retry: RetryPolicy | None = None) -> "AccountSession":
         """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
-        return AccountSession(self._shared, self._context.with_options(claims=claims))
+        return AccountSession(self._shared, self._context.with_options(policy=retry, claims=claims))
 
     @property
     def sequences(self) -> SequenceService:

@@ -56,13 +56,16 @@ class TransportOptions:
 
 
 def make_session(
-    options: TransportOptions, middleware: aiohttp.ClientMiddlewareType, *, limit: int
+    options: TransportOptions,
+    middleware: aiohttp.ClientMiddlewareType | None = None,
+    *,
+    limit: int,
 ) -> aiohttp.ClientSession:
     """Return a session without cookies, redirects, environment or inflating.
 
     Args:
         options: Those of the manager.
-        middleware: Sees each request last, and sends it or not.
+        middleware: Sees each request last, and sends it or not; None for none.
         limit: The connections it may hold; 0 for any number.
     """
     timeouts = options.timeouts
@@ -78,11 +81,9 @@ def make_session(
         },
         # The total, which a slow drip cannot defeat, is watched over by the connection, for less.
         timeout=aiohttp.ClientTimeout(
-            total=None,
-            connect=timeouts.connect_seconds,
-            sock_connect=timeouts.connect_seconds,
+            total=None, connect=timeouts.connect_seconds, sock_connect=None
         ),
-        middlewares=(middleware,),
+        middlewares=() if middleware is None else (middleware,),
         trace_configs=[*options.trace_configs],
         trust_env=False,
         # Inflated here, in pieces and with a cap.

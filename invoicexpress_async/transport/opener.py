@@ -1,8 +1,6 @@
 """Opens the connections of one manager: aiohttp does the names, the TLS and the proxy."""
 
 import asyncio
-import contextlib
-import functools
 from typing import Final
 
 import aiohttp
@@ -20,12 +18,8 @@ from invoicexpress_async.transport.raw_connection import RawConnection, is_clien
 _ANY_NUMBER: Final = 0  # the pool of connections has the limit
 
 
-class _NothingSentError(Exception):
-    """Ends a request of the session in its middleware: aiohttp sends nothing again for it."""
-
-
 class ConnectionOpener:
-    """One session for all connections: it opens them, and sends nothing over them.
+    """One session for all connections: its connector opens them, and it sends nothing itself.
 
     When a user's trace hooks or a mock are to see the requests, none is opened here: each
     connection then sends through a session of its own.
@@ -33,6 +27,7 @@ class ConnectionOpener:
 
     def __init__(self, options: TransportOptions, connect_limiter: ConnectLimiter) -> None:
         self._options = options
+        self._proxy = None if options.proxy_url is None else URL(options.proxy_url)
         self._connect_limiter = connect_limiter
         self._session: aiohttp.ClientSession | None = None
         self._may_open = True
@@ -41,49 +36,49 @@ class ConnectionOpener:
         """Whether connections are opened here, and kept without aiohttp's client."""
         if self._session is None:
             # Made at the first call: it belongs to the running event loop.
-            self._session = make_session(self._options, _send_nothing, limit=_ANY_NUMBER)
+            self._session = make_session(self._options, limit=_ANY_NUMBER)
             # Instrumentation gives every session its hooks.
             self._may_open = not self._session.trace_configs
         return self._may_open and is_client_genuine()
 
     async def open(self, origin: URL, attempt: Attempt) -> RawConnection | None:
         """Open a connection; None if that failed, as `attempt` then says, or is not to be had."""
-        if self._session is None:
+        session = self._session
+        if session is None or (request := self._request(session, origin)) is None:
             return None
         attempt.permit = await self._connect_limiter.begin()
-        opened: list[RawConnection] = []
-        with contextlib.suppress(_NothingSentError):  # as always
-            await self._session.get(
-                origin,
-                proxy=self._options.proxy_url,
-                middlewares=(functools.partial(self._keep, attempt, opened),),
-            )
-        return opened[0] if opened else None
-
-    async def _keep(
-        self,
-        attempt: Attempt,
-        opened: list[RawConnection],
-        request: aiohttp.ClientRequest,
-        _: aiohttp.ClientHandlerType,
-    ) -> aiohttp.ClientResponse:
-        session = self._session
         try:
-            if session is None or session.connector is None:
+            if session.connector is None:
                 raise aiohttp.ClientConnectionError  # noqa: TRY301  # reported as any other failure
             connection = await session.connector.connect(
                 request, traces=[], timeout=session.timeout
             )
-            shrink_read_buffer(connection.transport)
-            raw = RawConnection.of(connection, request.headers)
-            if raw is None:
-                connection.close()
-                self._may_open = False
-            else:
-                opened.append(raw)
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             attempt.fail(error)
-        raise _NothingSentError
+            return None
+        shrink_read_buffer(connection.transport)
+        raw = RawConnection.of(connection, request.headers)
+        if raw is None:
+            connection.close()
+            self._may_open = False
+        return raw
+
+    def _request(self, session: aiohttp.ClientSession, origin: URL) -> aiohttp.ClientRequest | None:
+        """Return what the connector connects for, as the session would make it."""
+        # By hand: through the session, with a middleware that stops the request there, a
+        # connection costs 100 microseconds more, which is 4 % of an account over TLS.
+        try:
+            return aiohttp.ClientRequest(
+                "GET",
+                origin,
+                headers=session.headers,
+                loop=asyncio.get_running_loop(),
+                session=session,
+                proxy=self._proxy,
+            )
+        except TypeError:
+            self._may_open = False  # an aiohttp that makes it otherwise: its session sends
+            return None
 
     async def close(self) -> None:
         """Close the session; the connections have closed their connections."""
@@ -94,12 +89,6 @@ class ConnectionOpener:
         """Close it without waiting."""
         if self._session is not None:
             abandon_session(self._session)
-
-
-async def _send_nothing(
-    _: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    raise _NothingSentError
 
 
 # The most that one TLS record can hold.

@@ -39,6 +39,8 @@ WAY = [
 ]
 # The first create of a manager opens a connection.
 OPENING = ["transport/client_session.py", "transport/opener.py"]
+# The first time that a process meets a serie; it is remembered, also from another test.
+NAMING = "config/serie_names.py"
 # Each file is returned to while the call comes back up; a callback or a pass-through adds two.
 MOST_MOVES = 70  # 62 on Python 3.11
 
@@ -91,7 +93,7 @@ async def test_a_create_enters_these_modules_and_no_other() -> None:
     first, warm = await first_and_warm()
 
     assert sorted(warm.functions) == sorted(WAY)
-    assert sorted(first.functions) == sorted([*WAY, *OPENING])
+    assert sorted({*first.functions} - {NAMING}) == sorted([*WAY, *OPENING])
     assert warm.moves <= MOST_MOVES
 
 

@@ -271,6 +271,17 @@ async def test_an_aiohttp_without_what_is_needed_sends_by_its_session(
     assert (len(raw.requests), raw.connections) == (3, 2)  # the first was opened to see that
 
 
+async def test_an_aiohttp_whose_requests_are_made_otherwise_sends_by_its_session(
+    raw: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiohttp, "ClientRequest", lambda url: url)
+    async with SessionManager(base_url=raw.base_url) as manager:
+        for _ in range(3):
+            assert await manager.account(ACCOUNT, API_KEY).sequences.list() == ()
+
+    assert (len(raw.requests), raw.connections) == (3, 1)
+
+
 async def outcome_of(
     fault: str, verb: str, clock: FakeClock, *, trace_configs: list[aiohttp.TraceConfig]
 ) -> tuple[object, ...]:
