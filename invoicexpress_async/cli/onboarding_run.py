@@ -141,8 +141,8 @@ class _OnboardingRun(JobRun[CompanyView]):
         view.update(
             Step(
                 ended=summary.ended,
-                text=progress_text(summary, self.steps),
-                brief=brief_text(summary, self.steps),
+                text=progress_text(summary, self.steps, self.language),
+                brief=brief_text(summary, self.steps, self.language),
                 skipped=summary.recorded,
             )
         )

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.selection import SelectionOptions
-from invoicexpress_async.cli.words import Language
+from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import ConfigurationError
 
 _DEFAULT_CONCURRENCY: Final = 50
@@ -94,6 +94,10 @@ class ReportOptions:
         """How it is written."""
         return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
 
+    def said(self, text: str, **values: object) -> str:
+        """Return a text in the language."""
+        return word(text, self.language, **values)
+
 
 Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
@@ -154,16 +158,6 @@ class JobOptions(RunOptions):
     accept_changes: Annotated[
         bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
     ] = False
-
-    @property
-    def verb(self) -> str:
-        """What the command itself does with the rows."""
-        return "plan" if self.plan_only else "ensure"
-
-    @property
-    def doing(self) -> str:
-        """The same, as it begins."""
-        return "Planning" if self.plan_only else "Ensuring"
 
 
 def check_job_options(options: JobOptions) -> None:

@@ -343,6 +343,7 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
 
     people = await run(*place.arguments("--dry-run"), **place.variables)
     machines = await run(*place.arguments("--dry-run", "--json"), INVOICEXPRESS_BASE_URL="")
+    lisbon = await run(*place.arguments("--dry-run", "--language", "pt"), **place.variables)
     place.write(1, {1: row(1).replace("company-1@", "other@")})
     another = await run(*place.arguments("--dry-run"), **place.variables)
 
@@ -350,7 +351,9 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
     assert (before.code, people.code, machines.code, another.code) == (0, 0, 0, 1)
     assert "2 companies (2 to create an account for)" in before.err
     assert "1 to create an account for, 1 to go on with, 1 with nothing to do" in people.err
-    assert re.search(rf"{nif(2)} +Company 2 +2027 +yes +at: refused +go on", people.out)
+    assert re.search(rf"{nif(2)} +Company 2 +2027 +sim +AT recusada +continuar", lisbon.out)
+    assert "Adesão prevista: 3 empresas (1 a que criar uma conta, 1 a continuar" in lisbon.err
+    assert re.search(rf"{nif(2)} +Company 2 +2027 +yes +at refused +go on", people.out)
     plan = [(one["would"], one["step"]) for one in machines.lines[:-1]]
     assert plan == [("nothing", "end"), ("go on", "at"), ("create", None)]
     assert "it would be refused" in another.err

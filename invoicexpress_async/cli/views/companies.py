@@ -16,7 +16,7 @@ from invoicexpress_async.cli.output import sequence_object
 from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
 from invoicexpress_async.cli.views.run_view import RecordKind
-from invoicexpress_async.cli.words import Language, word
+from invoicexpress_async.cli.words import Language, counted, label, word
 from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
 
 _MORE: Final = "… {count} more: --json and --report show all"
@@ -45,7 +45,7 @@ DONE_AT: Final[Mapping[CompanyStep, CompanyStep]] = {
     CompanyStep.END: CompanyStep.VERIFY,
 }
 _STEPS: Final = tuple(DONE_AT.values())
-_BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
+BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
 
 
 @attrs.frozen(kw_only=True)
@@ -179,23 +179,28 @@ COMPANIES: Final = RecordKind[CompanyView](
 )
 
 
-def progress_text(summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int]) -> str:
+def progress_text(
+    summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int], language: Language
+) -> str:
     """Return the steps that were done in this run and the companies that have ended."""
-    done = " ".join(f"{step} {steps[step]}" for step in _STEPS)
-    return f"{done} · {ends_text(summary)}" if steps else ends_text(summary)
+    ends = _with_parked(
+        counted(summary.counts[CompanyState.DONE], "done", language), summary, language
+    )
+    done = " ".join(f"{label(step, language)} {steps[step]}" for step in _STEPS)
+    return f"{done} · {ends}" if steps else ends
 
 
-def brief_text(summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int]) -> str:
+def brief_text(
+    summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int], language: Language
+) -> str:
     """Return the same for a bar, which shows how many have ended."""
-    named = zip(_BRIEF_STEPS, _STEPS, strict=True)
-    done = " ".join(f"{name} {steps[step]}" for name, step in named)
-    return f"{done}, {summary.failed} parked" if summary.failed else done
+    named = zip(BRIEF_STEPS, _STEPS, strict=True)
+    done = " ".join(f"{word(name, language)} {steps[step]}" for name, step in named)
+    return _with_parked(done, summary, language)
 
 
-def ends_text(summary: RunSummary[CompanyView]) -> str:
-    """Return how many are done and how many are not."""
-    done = f"{summary.counts[CompanyState.DONE]} done"
-    return f"{done}, {summary.failed} parked" if summary.failed else done
+def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language) -> str:
+    return f"{text}, {counted(summary.failed, 'parked', language)}" if summary.failed else text
 
 
 def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:
