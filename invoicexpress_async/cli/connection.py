@@ -15,12 +15,12 @@ import attrs
 
 from invoicexpress_async import AccountSession, SessionManager, Timeouts
 from invoicexpress_async.cli.failures import show_intent
-from invoicexpress_async.cli.journal_place import journal_at
 from invoicexpress_async.cli.options import (
     AccountOptions,
     ConnectionOptions,
     JobOptions,
     PartnerOptions,
+    journal_at,
 )
 from invoicexpress_async.cli.signals import plain_interrupts, run_until_signal
 from invoicexpress_async.cli.words import Language, word

@@ -11,10 +11,14 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.options import ConnectionOptions, ReportOptions, check_concurrency
+from invoicexpress_async.cli.options import (
+    ConnectionOptions,
+    ReportOptions,
+    SelectionOptions,
+    check_concurrency,
+)
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
-from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.audit import (

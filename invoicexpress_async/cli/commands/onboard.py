@@ -19,9 +19,14 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
-from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
+from invoicexpress_async.cli.options import (
+    JournalPlace,
+    OnboardOptions,
+    PartnerOptions,
+    check_concurrency,
+    parse_place,
+)
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable

@@ -19,8 +19,12 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.journal_place import JournalPlace
-from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.options import (
+    ConnectionOptions,
+    JobOptions,
+    JournalPlace,
+    check_job_options,
+)
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
