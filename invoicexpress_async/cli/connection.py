@@ -15,14 +15,15 @@ import attrs
 
 from invoicexpress_async import AccountSession, SessionManager, Timeouts
 from invoicexpress_async.cli.failures import show_intent
-from invoicexpress_async.cli.journal_place import journal_at
 from invoicexpress_async.cli.options import (
     AccountOptions,
     ConnectionOptions,
     JobOptions,
     PartnerOptions,
+    journal_at,
 )
-from invoicexpress_async.cli.signals import run_until_signal
+from invoicexpress_async.cli.signals import plain_interrupts, run_until_signal
+from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
@@ -39,6 +40,8 @@ from invoicexpress_async.jobs.journal import Journal
 _MAX_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
 
 _YES: Final = frozenset({"y", "yes", "s", "sim"})
+_GO_ON: Final = "This cannot be undone. Go on?"
+_NOTHING_SENT: Final = "Nothing was sent."
 T = TypeVar("T")
 
 
@@ -144,7 +147,7 @@ def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
         _warn_if_open(path, path.stat().st_mode)
 
 
-def confirm(what: str) -> bool:
+def confirm(what: str, language: Language = "en") -> bool:
     """Ask on the terminal, and return whether the user agrees.
 
     Raises:
@@ -155,12 +158,13 @@ def confirm(what: str) -> bool:
             f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
         )
     try:
-        if ask_yes_or_no(f"{what} This cannot be undone. Go on?"):
-            return True
+        with plain_interrupts():
+            if ask_yes_or_no(f"{what} {word(_GO_ON, language)}"):
+                return True
     except KeyboardInterrupt:
-        sys.stderr.write("\nNothing was sent. ")
+        sys.stderr.write(f"\n{word(_NOTHING_SENT, language)} ")
         raise
-    sys.stderr.write("Nothing was sent.\n")
+    sys.stderr.write(f"{word(_NOTHING_SENT, language)}\n")
     return False
 
 

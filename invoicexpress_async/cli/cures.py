@@ -50,7 +50,7 @@ CURE_OF_UNPLANNED: Final = (
 
 # Of companies.
 _TAKE_UP: Final = "put its name and key into its row (columns account, api_key), and run again"
-_AGAIN: Final = "Run the same command again: it goes on where it is."
+AGAIN: Final = "Run the same command again: it goes on where it is."
 _MISSING_KEY: Final = (
     f"Name the --keys-out of the earlier run. If the key is no longer there, {_TAKE_UP}."
 )
@@ -94,7 +94,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
         "Do not use the account yet: check its set-up at the tax authority, then run again with "
         "--retry-refused."
     ),
-    RowCutOffError: _AGAIN,
+    RowCutOffError: AGAIN,
 }
 
 
@@ -142,7 +142,7 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
         return None
     kind = error_class(error)
     if kind is None:
-        return _AGAIN
+        return AGAIN
     if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
         return _SERIES_UNKNOWN
     return _company_cure(kind, step, state, cure_of_kind(kind))
@@ -172,7 +172,7 @@ def _company_cure(kind: type[InvoiceXpressError], step: CompanyStep, state: str,
     if kind in _CURES:
         return _CURES[kind]
     if state == CompanyState.FAILED:
-        return _AGAIN
+        return AGAIN
     if step is not CompanyStep.AT:
         return lines_of(cure, _RETRY)
     if issubclass(kind, errors.UnprocessableError):

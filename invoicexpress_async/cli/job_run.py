@@ -6,14 +6,11 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import Generic
+from typing import Final, Generic
 
 import attrs
 
-from invoicexpress_async.cli.failures import (
-    print_failure,
-    show_error,
-)
+from invoicexpress_async.cli.failures import print_failure, show_error
 from invoicexpress_async.cli.progress import ProgressView, open_progress
 from invoicexpress_async.cli.report_file import OutputSinks
 from invoicexpress_async.cli.shell import FAILED, INTERRUPTED, silence_broken, typed_command
@@ -24,8 +21,11 @@ from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.journal import Commit, Journal
 from invoicexpress_async.jobs.last_command import LastCommand
-from invoicexpress_async.provisioning import (
-    RunSettings,
+from invoicexpress_async.provisioning import RunSettings
+
+_STOPPING: Final = (
+    "Stopping: {count} {noun} in flight have up to 8 s to end, and no other begins. Ctrl-C again "
+    "cuts them off."
 )
 
 
@@ -102,18 +102,9 @@ class JobRun(abc.ABC, Generic[E]):
         """Return the exit code of a run that nothing cut short."""
         return self.summary.exit_code
 
-    async def _keep_command(self) -> None:
-        line = typed_command()
-        if self.journal is not None and line is not None:
-            self._command = LastCommand(
-                line=line,
-                folder=str(Path.cwd()),
-                resend_absent_after=self.settings.resend_absent_after,
-            )
-            await self._command.keep_if_first(self.journal)
-
     async def _run(self) -> None:
-        await self._keep_command()
+        if self.journal is not None:
+            self._command = await keep_if_first(self.journal, self.settings)
         stop = self.interruption.stop
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.interruption.catching())
@@ -121,9 +112,9 @@ class JobRun(abc.ABC, Generic[E]):
             view = stack.enter_context(
                 open_progress(self.summary.total, self.language, as_json=self.sinks.as_json)
             )
+            noun = self.said(self.kind.noun)
             self.interruption.on_request = lambda: view.print(
-                f"Stopping: {stop.in_flight} {self.kind.noun} in flight have up to 8 s to end, and "
-                "no other begins. Ctrl-C again cuts them off."
+                self.said(_STOPPING, count=stop.in_flight, noun=noun)
             )
             await self.execute(view)
 
@@ -167,6 +158,17 @@ class JobRun(abc.ABC, Generic[E]):
     def print_end(self, why: str) -> None:
         """Print why it ended, the counts, and how to go on."""
         print_failure(f"{why}: {self.end_text()}", as_json=self.sinks.as_json)
+
+
+async def keep_if_first(journal: Journal, settings: RunSettings) -> LastCommand | None:
+    """Keep the command in a journal that has none yet; return it, if one was typed."""
+    line = typed_command()
+    if line is None:
+        return None
+    after = settings.resend_absent_after
+    command = LastCommand(line=line, folder=str(Path.cwd()), resend_absent_after=after)
+    await command.keep_if_first(journal)
+    return command
 
 
 def _forget_failure(commit: Commit) -> None:

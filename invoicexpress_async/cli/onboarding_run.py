@@ -10,8 +10,7 @@ from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.job_run import JobRun
-from invoicexpress_async.cli.journal_place import JournalPlace, journal_at
-from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions
+from invoicexpress_async.cli.options import JournalPlace, OnboardOptions, PartnerOptions, journal_at
 from invoicexpress_async.cli.progress import ProgressView, Step
 from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
 from invoicexpress_async.cli.shell import DONE, FAILED
@@ -141,8 +140,8 @@ class _OnboardingRun(JobRun[CompanyView]):
         view.update(
             Step(
                 ended=summary.ended,
-                text=progress_text(summary, self.steps),
-                brief=brief_text(summary, self.steps),
+                text=progress_text(summary, self.steps, self.language),
+                brief=brief_text(summary, self.steps, self.language),
                 skipped=summary.recorded,
             )
         )

@@ -1,18 +1,42 @@
 """The options that commands share."""
 
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import attrs
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.report_style import ReportStyle
-from invoicexpress_async.cli.selection import SelectionOptions
-from invoicexpress_async.cli.words import Language
+from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.postgres import PostgresJournal, is_url
+from invoicexpress_async.provisioning import SqliteJournal
 
 _DEFAULT_CONCURRENCY: Final = 50
+_NAMES: Final = Parameter(consume_multiple=True, negative=(), show_default=False)
+
+JournalPlace: TypeAlias = Path | str
+"""Where a journal is: a path, or a `postgresql://` URL as text."""
+
+
+def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
+    """Return what an argument names."""
+    text = tokens[0].value
+    return text if is_url(text) else Path(text)
+
+
+def journal_at(place: JournalPlace, *, shared: bool = False) -> SqliteJournal | PostgresJournal:
+    """Return the journal that is there, to be opened.
+
+    Raises:
+        ConfigurationError: a URL that cannot be right, or has a password in it.
+    """
+    if isinstance(place, str):
+        return PostgresJournal(place)  # it is shared in any case
+    return SqliteJournal(place, shared=shared)
 
 
 @Parameter(name="*")
@@ -94,6 +118,50 @@ class ReportOptions:
         """How it is written."""
         return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
 
+    def said(self, text: str, **values: object) -> str:
+        """Return a text in the language."""
+        return word(text, self.language, **values)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True, slots=False)  # a job inherits from more than one set of options
+class SelectionOptions:
+    """Which of the file are meant."""
+
+    only: Annotated[
+        tuple[str, ...],
+        _NAMES,
+        Parameter(
+            help="Only these of the file: names of accounts, or fiscal numbers of companies. The "
+            "plan and the journal stay those of the whole file."
+        ),
+    ] = ()
+    exclude: Annotated[tuple[str, ...], _NAMES, Parameter(help="All of the file but these.")] = ()
+    limit: Annotated[int | None, Parameter(help="Only the first so many of the file.")] = None
+
+    def choose(self, names: Iterable[str]) -> frozenset[str] | None:
+        """Return which names are meant; None for all.
+
+        Raises:
+            ConfigurationError: a name that the file has not, a limit below 1, or none is left.
+        """
+        if not (self.only or self.exclude or self.limit is not None):
+            return None
+        if self.limit is not None and self.limit < 1:
+            raise ConfigurationError("Give a --limit of 1 or more.")
+        known = list(dict.fromkeys(names))
+        only, exclude = _split(self.only), _split(self.exclude)
+        for option, given in (("--only", only), ("--exclude", exclude)):
+            if absent := sorted(given - set(known)):
+                raise ConfigurationError(
+                    f"{option} names {printable(absent[0])!r}, which the file has not."
+                )
+        left = (one for one in known if (not only or one in only) and one not in exclude)
+        chosen = frozenset(islice(left, self.limit))
+        if not chosen:
+            raise ConfigurationError("--only and --exclude leave nothing of the file.")
+        return chosen
+
 
 Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
 
@@ -154,16 +222,6 @@ class JobOptions(RunOptions):
     accept_changes: Annotated[
         bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
     ] = False
-
-    @property
-    def verb(self) -> str:
-        """What the command itself does with the rows."""
-        return "plan" if self.plan_only else "ensure"
-
-    @property
-    def doing(self) -> str:
-        """The same, as it begins."""
-        return "Planning" if self.plan_only else "Ensuring"
 
 
 def check_job_options(options: JobOptions) -> None:
@@ -264,3 +322,8 @@ class OnboardOptions(RunOptions):
             "account exists although its create was sent: it is sent again.",
         ),
     ] = ()
+
+
+def _split(given: Iterable[str]) -> set[str]:
+    parts = (part.strip().lower() for one in given for part in one.split(","))
+    return {part for part in parts if part}

@@ -1,6 +1,7 @@
 """Data for people, as tables, and for machines, as JSON; both on stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -14,7 +15,7 @@ from invoicexpress_async import DocumentSequenceState, DocumentType, Registratio
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.words import Language, label, word
 
-_WIDTH = 100  # without a terminal: the widest table that is promised
+_WIDTH = 80  # without a terminal, and without COLUMNS in the environment
 ACCOUNT_WIDTH: Final = 22
 REGISTRATION_STYLES: Final = {
     Registration.REGISTERED: "green",
@@ -60,7 +61,8 @@ class _DataConsole(Console):
 
 def data_console() -> Console:
     """Return the console for data; without a terminal it has a fixed width and no colour."""
-    width = None if sys.stdout.isatty() else _WIDTH
+    is_given = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    width = None if is_given else _WIDTH
     return _DataConsole(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 

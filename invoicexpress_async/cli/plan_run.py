@@ -1,5 +1,6 @@
 """A run of the rows of a plan, with all that is shown of it."""
 
+import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
@@ -9,11 +10,13 @@ import attrs
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.cures import cure_of_unknown
-from invoicexpress_async.cli.failures import difference_objects, show_intent
-from invoicexpress_async.cli.job_run import JobRun
+from invoicexpress_async.cli.failures import difference_objects, message_of, show_intent
+from invoicexpress_async.cli.job_run import JobRun, keep_if_first
+from invoicexpress_async.cli.options import JobOptions
+from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.progress import ProgressView, Step
 from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
-from invoicexpress_async.cli.shell import echo
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import Interruption
 from invoicexpress_async.cli.summary import RunSummary
 from invoicexpress_async.cli.views.row_view import (
@@ -25,6 +28,7 @@ from invoicexpress_async.cli.views.row_view import (
 )
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.provisioning import (
     Plan,
@@ -33,7 +37,9 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
+    enter_plan,
     provision,
+    read_status,
 )
 
 _AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
@@ -50,6 +56,11 @@ _WAIT: Final = (
     "again at {time}."
 )
 _WAIT_THEN: Final = "One that two lists, {seconds} s apart, do not show is sent again."
+_LEFT_OUT: Final = "Left out: line {line}, account {account}."
+_PLANNED: Final = (
+    "{count} rows are planned in {journal}, which now has {counts}. Nothing was sent: workers do "
+    "them."
+)
 _WAIT_END: Final = "Ctrl-C ends the run, and the same command goes on later."
 _MAX_INTENTS_SHOWN: Final = 5
 _LONG_WAIT_SECONDS: Final = 20.0
@@ -72,6 +83,39 @@ class JobSpec:
     journal: Journal | None = None
     settings: RunSettings = attrs.field(factory=RunSettings)
     unplanned: tuple[RowView, ...] = ()
+
+
+async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
+    """Enter the rows of a plan into a journal that workers share, and return the exit code.
+
+    Args:
+        job: The rows and the open journal.
+        options: Whose journal it is.
+        as_json: Whether stdout takes JSON.
+    """
+    journal, rows, left_out = job.journal, job.plan.summary.rows, job.unplanned
+    if journal is None or options.journal is None:
+        raise ConfigurationError("--plan-only needs a journal.")
+    if rows:  # without, a journal would take it for the end of all its rows
+        await enter_plan(journal, job.plan, settings=job.settings)
+        if (command := await keep_if_first(journal, job.settings)) is not None:
+            await command.keep(journal)
+    counts = (await asyncio.to_thread(read_status, options.journal)).counts
+    for one in left_out:
+        if as_json:
+            write_json(ROWS.data(one))
+        else:
+            why = "" if one.error is None else message_of(one.error)
+            cure = options.said(one.cure or "")
+            text = options.said(_LEFT_OUT, line=one.line, account=one.account)
+            echo(printable(f"{text} {why} {cure}".rstrip()))
+    if as_json:
+        planned = {"rows": rows, "journal": journal.label, "counts": dict(counts)}
+        write_json({"type": "planned", **planned, "left_out": len(left_out)})
+    else:
+        has = ROWS.count_text(counts, options.language)
+        echo(options.said(_PLANNED, count=rows, journal=journal.label, counts=has))
+    return FAILED if left_out else DONE
 
 
 async def run_plan(

@@ -1,12 +1,11 @@
 """Progress on stderr: a bar on a terminal, else a line every few seconds."""
 
+import abc
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import attrs
 from rich.console import Console
@@ -89,24 +88,55 @@ class Step:
     is_paused: bool = False
 
 
-class ProgressView(Protocol):
-    """Where a run shows how far it is."""
+class ProgressView(abc.ABC):
+    """Where a run shows how far it is; a context manager."""
+
+    def __init__(
+        self,
+        total: int,
+        language: Language = "en",
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._language: Language = language
+        self._total, self._now, self._pace = total, now, Pace(now=now)
+        self._step = Step(ended=0, text="")
 
     def update(self, step: Step) -> None:
         """Show it."""
-        ...
+        before, self._step = self._step, step
+        self._pace.add(step.ended - step.skipped)
+        if step.is_paused is not before.is_paused:
+            self.print(word(_PAUSED if step.is_paused else _GOES_ON, self._language))
+        self._show()
 
+    @abc.abstractmethod
     def print(self, text: str) -> None:
         """Write a line."""
-        ...
+
+    @abc.abstractmethod
+    def _show(self) -> None:
+        """Show the step, if it is time."""
+
+    @property
+    def _pace_text(self) -> str:
+        if self._step.is_paused:
+            return word(_IS_PAUSED, self._language)
+        return self._pace.text(self._total - self._step.ended, self._language)
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abc.abstractmethod
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Show the end."""
 
 
-class Bar:
+class Bar(ProgressView):
     """The bar: counts, rate, time left, or that it is paused."""
 
     def __init__(self, total: int, language: Language = "en") -> None:
-        self._language: Language = language
-        self._total, self._pace, self._is_paused = total, Pace(), False
+        super().__init__(total, language)
         self._progress = Progress(
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -119,37 +149,25 @@ class Bar:
         )
         self._task = self._progress.add_task("", total=total, counts="", pace="")
 
-    def update(self, step: Step) -> None:
-        """Move the bar."""
-        self._pace.add(step.ended - step.skipped)
-        pace = word(_IS_PAUSED, self._language)
-        if not step.is_paused:
-            pace = self._pace.text(self._total - step.ended, self._language)
-        self._progress.update(
-            self._task, completed=step.ended, counts=step.brief or step.text, pace=pace
-        )
-        if step.is_paused is not self._is_paused:
-            self._is_paused = step.is_paused
-            self.print(word(_PAUSED if step.is_paused else _GOES_ON, self._language))
-
     def print(self, text: str) -> None:
         """Write a line above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
+
+    def _show(self) -> None:
+        step, pace = self._step, self._pace_text
+        self._progress.update(
+            self._task, completed=step.ended, counts=step.brief or step.text, pace=pace
+        )
 
     def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _exc_type: type[BaseException] | None, *_: object) -> None:
         self._progress.stop()
 
 
-class Lines:
+class Lines(ProgressView):
     """The lines, for logs: no more than one in five seconds, and one at the end."""
 
     def __init__(
@@ -159,49 +177,30 @@ class Lines:
         *,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._language: Language = language
-        self._total, self._now, self._pace = total, now, Pace(now=now)
+        super().__init__(total, language, now=now)
         self._last = now()
-        self._step = Step(ended=0, text="")
-
-    def update(self, step: Step) -> None:
-        """Count, and write a line when it is time."""
-        self._pace.add(step.ended - step.skipped)
-        before, self._step = self._step, step
-        if step.is_paused is not before.is_paused:
-            self.print(word(_PAUSED if step.is_paused else _GOES_ON, self._language))
-        if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._write()
 
     def print(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None or self._step.ended:
+    def _show(self) -> None:
+        if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
             self._write()
 
     def _write(self) -> None:
         self._last, step = self._now(), self._step
         self._pace.add(step.ended - step.skipped)
-        pace = word(_IS_PAUSED, self._language)
-        if not step.is_paused:
-            pace = self._pace.text(self._total - step.ended, self._language)
-        self.print(" ".join(f"{step.ended}/{self._total} {step.text} {pace}".split()))
+        text = f"{step.ended}/{self._total} {step.text} {self._pace_text}"
+        self.print(" ".join(text.split()))
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if exc_type is None or self._step.ended:
+            self._write()
 
 
-def open_progress(
-    total: int, language: Language = "en", *, as_json: bool
-) -> AbstractContextManager[ProgressView]:
+def open_progress(total: int, language: Language = "en", *, as_json: bool) -> ProgressView:
     """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())

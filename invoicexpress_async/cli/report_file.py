@@ -294,6 +294,25 @@ def open_report(
     return ReportFile(path, form, accounts=output.accounts)
 
 
+def write_report(
+    output: OutputOptions, path: Path, layout: LayoutOf[T], records: Iterable[T]
+) -> None:
+    """Write a report of what is known already.
+
+    Raises:
+        ConfigurationError: it cannot be written, or must not be.
+    """
+    report, problem = open_report(output, path, layout), ""
+    try:
+        for one in records:
+            report.add(one)
+        report.close()
+    except OSError as error:
+        problem = f"The report {path} cannot be written: {error.strerror}."
+    if problem:
+        raise ConfigurationError(problem)
+
+
 def open_sinks(
     output: OutputOptions,
     layout: LayoutOf[T],

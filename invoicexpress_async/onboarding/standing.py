@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.jobs.journal import Entry
+from invoicexpress_async.jobs.journal import Entry, Value
 from invoicexpress_async.jobs.stored import Place, is_stored, open_stored
 from invoicexpress_async.onboarding.companies_table import COMPANIES
 from invoicexpress_async.onboarding.report import CompanyStep
@@ -22,6 +22,10 @@ class CompanyStanding:
             `CompanyState`.
         account_name: Of its account, once known.
         error: The class of the error it ended with.
+        organization_name: As it was given.
+        account_id: Of its account for the partner, once known.
+        status: Of the refusal it ended with.
+        code: Of the refusal it ended with.
     """
 
     email: str
@@ -29,6 +33,10 @@ class CompanyStanding:
     state: str
     account_name: str | None
     error: str | None
+    organization_name: str = ""
+    account_id: str | None = None
+    status: int | None = None
+    code: str | None = None
 
 
 def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
@@ -50,11 +58,19 @@ def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
 
 
 def _standing(entry: Entry) -> CompanyStanding:
-    name, error = entry["account_name"], entry["error"]
+    status = entry["status"]
     return CompanyStanding(
         email=str(entry["email"]),
         step=CompanyStep(str(entry["step"])),
         state=str(entry["state"]),
-        account_name=None if name is None else str(name),
-        error=None if error is None else str(error),
+        account_name=_text(entry["account_name"]),
+        error=_text(entry["error"]),
+        organization_name=str(entry["organization_name"]),
+        account_id=_text(entry["account_id"]),
+        status=status if isinstance(status, int) else None,
+        code=_text(entry["code"]),
     )
+
+
+def _text(value: Value) -> str | None:
+    return None if value is None else str(value)

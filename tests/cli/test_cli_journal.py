@@ -144,7 +144,7 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
     assert "Next: Run the same command again in some minutes: it reads first" in after.out
     # Only a path and a command, which are to be copied, are never broken into lines.
     shown = held.out.splitlines()[1:] + after.out.splitlines()[1:-1]
-    assert max(map(len, shown)) <= 100
+    assert max(map(len, shown)) <= 80
     assert after.out.splitlines()[-1].endswith(shlex.join(map(str, job(*options))))
     assert resumed.code == 0
     assert "12 done" in resumed.out
@@ -205,7 +205,7 @@ async def test_a_dry_run_says_what_the_journal_has_settled_and_changes_nothing(
 
     assert (fresh.code, was_made) == (0, False)
     assert "has nothing yet: all 12 rows are new." in fresh.err
-    assert "has settled 10 done and 1 refused; 1 unknown would be read first; 0" in people.err
+    assert "has settled 10 done, 1 refused; 1 unknown would be read first; 0" in people.err
     assert (people.code, len(sandbox.requests)) == (0, requests)
     assert job.journal.read_bytes() == before
     *rows, summary = machine.lines

@@ -138,7 +138,7 @@ async def test_every_company_gets_an_account_a_key_and_a_serie_and_a_second_run_
     place.check_secrets(first.out, first.err, again.out, again.err)
 
 
-async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
+async def test_for_people_the_worst_come_first_in_80_columns_with_what_to_do(
     run: Run, place: Place
 ) -> None:
     place.write(30, {4: row(4, "wrong"), 5: row(5, "wrong"), 7: row(7)[: row(7).index(nif(7)) + 9]})
@@ -153,15 +153,18 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     ended = await run(*place.arguments("--report", report, "--concurrency", 1), **place.variables)
     again = await run(*place.arguments(), **place.variables)
     status = await run("status", place.journal)
+    kept = place.folder / "kept.csv"
+    for path in (kept, *(kept.with_suffix(ending) for ending in (".html", ".xlsx", ".md"))):
+        assert (await run("status", place.journal, "--report", path)).code == 0
 
     told = " ".join(status.out.split())
     assert "Correct at_subuser" in told
     assert "It is never sent again" in told
     assert "do what the table says" in told
-    assert max(map(len, status.out.splitlines()[:-1])) <= 100  # the last is the command
+    assert max(map(len, status.out.splitlines()[:-1])) <= 80  # the last is the command
     lines = ended.out.splitlines()
     assert ended.code == 3
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     firsts = [found[1] for line in lines if (found := re.match(r" *(\d+) \d{9} ", line))]
     assert firsts == ["2", "5", "6", "8", "10"]
     assert "…" not in ended.out  # a pipe has the whole reason
@@ -179,6 +182,15 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     assert "- 2 refused, step at, 422: Correct at_subuser" in markdown
     assert "25 done, 1 unknown, 4 refused." in markdown
     place.check_secrets(ended.out, ended.err, again.out, again.err)
+    with kept.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {one["fiscal_id"] for one in rows[:5]} == {nif(one) for one in (1, 4, 5, 7, 9)}
+    assert [one["state"] for one in rows] == [*["unknown"], *["refused"] * 4, *["done"] * 25]
+    assert (rows[1]["step"], rows[1]["status"], rows[5]["state"]) == ("at", "422", "done")
+    page = kept.with_suffix(".html").read_text()
+    assert page.count("<tr class=a>") == 5
+    assert "<li>2 refused, step at, 422: Correct at_subuser" in page
+    assert f"| {nif(4)} | Company 4 |" in kept.with_suffix(".md").read_text()
 
 
 async def test_what_is_unknown_is_taken_up_or_forgotten_by_a_person(run: Run, place: Place) -> None:
@@ -293,7 +305,7 @@ async def test_the_overview_tells_of_partners_and_their_options(run: Run) -> Non
     assert re.search(r"^Options of .*onboard, accounts", ended.out, re.MULTILINE)
     assert "onboard and accounts, for the partner's account" in ended.out
     assert "--partner NAME" in ended.out
-    assert max(map(len, ended.out.splitlines())) <= 100
+    assert max(map(len, ended.out.splitlines())) <= 80
 
 
 async def test_keys_that_cannot_be_delivered_wait_in_the_spool(
@@ -343,6 +355,7 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
 
     people = await run(*place.arguments("--dry-run"), **place.variables)
     machines = await run(*place.arguments("--dry-run", "--json"), INVOICEXPRESS_BASE_URL="")
+    lisbon = await run(*place.arguments("--dry-run", "--language", "pt"), **place.variables)
     place.write(1, {1: row(1).replace("company-1@", "other@")})
     another = await run(*place.arguments("--dry-run"), **place.variables)
 
@@ -350,7 +363,9 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
     assert (before.code, people.code, machines.code, another.code) == (0, 0, 0, 1)
     assert "2 companies (2 to create an account for)" in before.err
     assert "1 to create an account for, 1 to go on with, 1 with nothing to do" in people.err
-    assert re.search(rf"{nif(2)} +Company 2 +2027 +yes +at: refused +go on", people.out)
+    assert re.search(rf"{nif(2)} +Company 2 +2027 +sim +AT recusada +continuar", lisbon.out)
+    assert "Adesão prevista: 3 empresas (1 a que criar uma conta, 1 a continuar" in lisbon.err
+    assert re.search(rf"{nif(2)} +Company 2 +2027 +yes +at refused +go on", people.out)
     plan = [(one["would"], one["step"]) for one in machines.lines[:-1]]
     assert plan == [("nothing", "end"), ("go on", "at"), ("create", None)]
     assert "it would be refused" in another.err

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import test_cli
+from terminals import TERMINALS, Terminal, record
 from test_cli import KEY, PROGRAM, Run, accounts_file, environment
 
+from invoicexpress_async.cli.shell import as_typed, program, typed, typed_command
 from invoicexpress_async.sandbox import Sandbox
 
 acme, bytecode, run, sandbox = test_cli.acme, test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -71,7 +73,7 @@ async def test_on_60_columns_ids_and_codes_are_whole(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("invoicexpress_async.cli.output._WIDTH", 60)
+    monkeypatch.setenv("COLUMNS", "60")
     path = accounts_file(tmp_path, sandbox, 3)
 
     shown = await run("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
@@ -120,3 +122,59 @@ async def test_ctrl_c_at_a_question_says_that_nothing_was_sent(acme: dict[str, s
     assert code == 130
     assert "Nothing was sent. Interrupted." in shown
     assert KEY not in shown
+
+
+@pytest.mark.parametrize("terminal", TERMINALS, ids=lambda one: one.name)
+async def test_a_terminal_shows_what_was_recorded(terminal: Terminal, tmp_path: Path) -> None:
+    written, shown = await record(terminal, tmp_path)
+
+    assert shown == await asyncio.to_thread(terminal.path.read_text)
+    # A command is to be copied: only its line may be longer than the terminal.
+    lines = [line for line in shown.splitlines() if " invoicexpress " not in line]
+    assert max(map(len, lines)) <= terminal.columns
+    assert ("\x1b[1m" in written) is (terminal.variables.get("TERM") != "dumb")
+    assert ("\x1b[32m" in written) is not terminal.is_plain
+
+
+@pytest.mark.parametrize(
+    ("argument", "python", "typed"),
+    [
+        pytest.param("/opt/bin/invoicexpress", "", "invoicexpress", id="found on PATH"),
+        pytest.param(".venv/bin/invoicexpress", "", ".venv/bin/invoicexpress", id="relative"),
+        pytest.param("/my apps/invoicexpress", "", "'/my apps/invoicexpress'", id="elsewhere"),
+        pytest.param(
+            "/x/invoicexpress_async/__main__.py",
+            ".venv/bin/python",
+            ".venv/bin/python -m invoicexpress_async",
+            id="-m",
+        ),
+        pytest.param("/x/pytest/__main__.py", "python", "invoicexpress", id="another program"),
+    ],
+)
+def test_hints_name_the_command_as_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, argument: str, python: str, typed: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/opt/bin/{name}")
+
+    assert program([argument], python) == typed
+
+
+@pytest.mark.parametrize("proxy", [["--proxy", "http://u:canary@p"], ["--proxy=http://u:canary@p"]])
+def test_a_command_is_kept_as_it_was_typed_without_a_secret(
+    monkeypatch: pytest.MonkeyPatch, proxy: list[str]
+) -> None:
+    for name in ("ACCOUNT", "API_KEY", "PROXY", "TIMEOUT_SECONDS"):
+        monkeypatch.setenv(f"INVOICEXPRESS_{name}", "canary")
+    monkeypatch.delenv("INVOICEXPRESS_TIMEOUT_SECONDS")
+    monkeypatch.setenv("INVOICEXPRESS_BASE_URL", "http://localhost/{account}")
+    monkeypatch.setattr("sys.argv", ["invoicexpress"])
+
+    with typed(["provision", "my accounts.csv", *proxy, "--serie", "2027"]):
+        kept = typed_command()
+
+    assert kept is not None
+    assert as_typed(kept) == (
+        "INVOICEXPRESS_BASE_URL='http://localhost/{account}' invoicexpress provision "
+        "'my accounts.csv' --serie 2027"
+    )
+    assert typed_command() is None

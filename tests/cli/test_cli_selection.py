@@ -6,7 +6,7 @@ import pytest
 import test_cli
 from test_cli import KEY, Run
 
-from invoicexpress_async.cli.selection import SelectionOptions
+from invoicexpress_async.cli.options import SelectionOptions
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 

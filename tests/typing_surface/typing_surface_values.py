@@ -160,6 +160,8 @@ def onboarded(
     assert_type((report.not_started, report.undelivered), tuple[int, int])
     assert_type(report.problem, ix.InvoiceXpressError | None)
     assert_type((standing.account_name, standing.email), tuple[Text, str])
+    assert_type((standing.account_id, standing.organization_name), tuple[Text, str])
+    assert_type((standing.status, standing.code), tuple[int | None, Text])
 
 
 async def delivered(

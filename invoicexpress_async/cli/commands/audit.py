@@ -11,10 +11,14 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.options import ConnectionOptions, ReportOptions, check_concurrency
+from invoicexpress_async.cli.options import (
+    ConnectionOptions,
+    ReportOptions,
+    SelectionOptions,
+    check_concurrency,
+)
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
-from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.audit import (
@@ -27,6 +31,10 @@ from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import AccountAudit, AccountList, WantedSerie, iter_audit
 
+_INTERRUPTED: Final = (
+    "Interrupted: {left} of {total} accounts not looked at. Run the same command again."
+)
+_NOT_WRITTEN: Final = "{name} cannot be written, {why}"
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_REPORT: Final = ReportOptions()
 _NO_SELECTION: Final = SelectionOptions()
@@ -130,13 +138,14 @@ class _Audit:
     def _end(self) -> int:
         summary, sinks = self.summary, self.sinks
         if self.interruption.has_come:
-            left = summary.not_seen
-            text = f"Interrupted: {left} of {summary.total} accounts not looked at."
-            print_failure(f"{text} Run the same command again.", as_json=self.options.as_json)
+            values = {"left": summary.not_seen, "total": summary.total}
+            text = word(_INTERRUPTED, self.language, **values)
+            print_failure(text, as_json=self.options.as_json)
             return INTERRUPTED
         problem = sinks.problem
         if problem is not None and not isinstance(problem, BrokenPipeError):
-            text = f"{sinks.problem_name} cannot be written: {problem.strerror}."
+            name = word(sinks.problem_name, self.language)
+            text = word(_NOT_WRITTEN, self.language, name=name, why=problem.strerror)
             print_failure(text, as_json=self.options.as_json)
             return FAILED
         return DONE if summary.is_fine or isinstance(problem, BrokenPipeError) else FAILED

@@ -19,12 +19,17 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
-from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
+from invoicexpress_async.cli.options import (
+    JournalPlace,
+    OnboardOptions,
+    PartnerOptions,
+    check_concurrency,
+    parse_place,
+)
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, printable
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import (
     Column,
@@ -35,6 +40,7 @@ from invoicexpress_async.cli.views.columns import (
     yes_text,
 )
 from invoicexpress_async.cli.views.companies import COMPANIES
+from invoicexpress_async.cli.words import Language, counted, lines_of, word
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -49,6 +55,11 @@ from invoicexpress_async.provisioning import RunSettings
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
 
+_WHAT: Final = "{companies}, by {partner} at {where}"
+_WOULD: Final = "Would onboard: {what}. Nothing was looked at or sent."
+_ABOUT_TO: Final = "About to onboard: {what}."
+_ONBOARDING: Final = "Onboarding: {what}."
+_WOULD_REFUSE: Final = "The journal has such fiscal numbers as others: it would be refused."
 _NAME_WIDTH: Final = 26
 _MAY_CHANGE: Final = ("open", CompanyState.REFUSED, CompanyState.FAILED)
 
@@ -100,14 +111,20 @@ def onboard(  # noqa: PLR0913  # the options of a command
     _check_paths(companies, keys_out, journal, spool, job)
     listed = _read(companies, serie, job)
     plan = _plan_companies(listed, read_standings(journal), job)
-    what = f"{_describe(plan)}, by {partner} at {base_url.for_account(partner)}"
+    what = job.said(
+        _WHAT,
+        companies=_describe(plan, job.language),
+        partner=partner,
+        where=base_url.for_account(partner),
+    )
     if job.dry_run:
-        sys.stderr.write(f"Would onboard: {what}. Nothing was looked at or sent.\n")
-        return _show_plan(plan, as_json=options.as_json)
+        echo(job.said(_WOULD, what=what))
+        return _show_plan(plan, job.language, as_json=options.as_json)
     key = read_key(options.api_key_file)
-    if not (job.yes or is_this_machine(base_url) or confirm(f"About to onboard: {what}.")):
+    may_begin = job.yes or is_this_machine(base_url)
+    if not (may_begin or confirm(job.said(_ABOUT_TO, what=what), job.language)):
         return FAILED
-    sys.stderr.write(f"Onboarding: {what}.\n")
+    echo(job.said(_ONBOARDING, what=what))
     onboarding = Onboarding(
         companies=listed,
         partner=partner,
@@ -179,6 +196,14 @@ class PlannedAction(StrEnum):
     """The journal has its fiscal number as another company: the run would not begin."""
 
 
+COUNTS: Final = {
+    PlannedAction.CREATE: "{count} to create an account for",
+    PlannedAction.GO_ON: "{count} to go on with",
+    PlannedAction.NOTHING: "{count} with nothing to do",
+    PlannedAction.REFUSE: "{count} known as another",
+}
+
+
 @attrs.frozen(kw_only=True)
 class _PlannedCompany:
     """A company, what the journal says of it, and what would be done."""
@@ -188,7 +213,14 @@ class _PlannedCompany:
     would: PlannedAction
 
 
-_COLUMNS: Final[Columns[_PlannedCompany]] = (
+def _in_journal(one: _PlannedCompany) -> str | None:
+    if one.standing is None:
+        return None
+    state = one.standing.state.replace("_", " ")
+    return lines_of(one.standing.step, state)
+
+
+COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("line", lambda one: one.company.line, text=line_text, is_number=True),
     Column("fiscal_id", lambda one: one.company.fiscal_id),
     Column(
@@ -199,16 +231,18 @@ _COLUMNS: Final[Columns[_PlannedCompany]] = (
         is_cut=True,
     ),
     Column("serie", lambda one: one.company.serie, width=_NAME_WIDTH, is_cut=True),
-    Column("has_at_credentials", lambda one: one.company.at is not None, title="AT", text=yes_text),
+    Column(
+        "has_at_credentials",
+        lambda one: one.company.at is not None,
+        title="AT",
+        text=yes_text,
+        is_word=True,
+    ),
     Column("account", lambda one: one.standing and one.standing.account_name, places=Place.JSON),
     Column("step", lambda one: one.standing and one.standing.step, places=Place.JSON),
     Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
-    Column(
-        "journal",
-        lambda one: one.standing and f"{one.standing.step}: {one.standing.state}",
-        places=Place.TABLE,
-    ),
-    Column("would", lambda one: one.would),
+    Column("journal", _in_journal, places=Place.TABLE, is_text=True),
+    Column("would", lambda one: one.would, is_word=True),
 )
 
 
@@ -254,28 +288,24 @@ def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
     return company.known is not None or (lacks_credentials and company.at is not None)
 
 
-def _describe(plan: Iterable[_PlannedCompany]) -> str:
+def _describe(plan: Iterable[_PlannedCompany], language: Language) -> str:
     """Return the counts in words."""
     counts = Counter(one.would for one in plan)
-    words = {
-        PlannedAction.CREATE: "to create an account for",
-        PlannedAction.GO_ON: "to go on with",
-        PlannedAction.NOTHING: "with nothing to do",
-        PlannedAction.REFUSE: "known as another",
-    }
-    parts = [f"{counts[would]} {what}" for would, what in words.items() if counts[would]]
-    total = counts.total()
-    return f"{total} {'companies' if total != 1 else 'company'} ({', '.join(parts)})"
+    parts = [
+        word(text, language, count=counts[would]) for would, text in COUNTS.items() if counts[would]
+    ]
+    companies = counted(counts.total(), "companies", language, one="company")
+    return f"{companies} ({', '.join(parts)})"
 
 
-def _show_plan(plan: tuple[_PlannedCompany, ...], *, as_json: bool) -> int:
+def _show_plan(plan: tuple[_PlannedCompany, ...], language: Language, *, as_json: bool) -> int:
     """Show it, and return the exit code: 1 if the journal would refuse the run."""
     would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
-    show_plan(_COLUMNS, plan, as_json=as_json)
+    show_plan(COLUMNS, plan, as_json=as_json, language=language)
     if as_json:
         counts = Counter(one.would for one in plan)
         summary = {str(would): counts[would] for would in PlannedAction}
         write_json({"type": "summary", "companies": len(plan), "would": summary})
     if would_refuse:
-        sys.stderr.write("The journal has such fiscal numbers as others: it would be refused.\n")
+        echo(word(_WOULD_REFUSE, language))
     return FAILED if would_refuse else DONE

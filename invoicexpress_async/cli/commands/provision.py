@@ -19,18 +19,21 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.journal_place import JournalPlace
-from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.options import (
+    ConnectionOptions,
+    JobOptions,
+    JournalPlace,
+    check_job_options,
+)
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_only import plan_only
-from invoicexpress_async.cli.plan_run import JobSpec, run_plan
+from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, word
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
@@ -40,7 +43,6 @@ from invoicexpress_async.provisioning.next_serie import coming_year
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
 
-_WHAT: Final = "{what} at {where}"
 _EARLY: Final = (
     ". Invoices will use {serie} from now on, {today}, and not from {day}: leave --default out and "
     "use `rollover` to wait for that day"
@@ -54,14 +56,24 @@ _ABOUT_TO_PLAN: Final = "About to plan {what}."
 _ENSURING: Final = "Ensuring {what}."
 _PLANNING: Final = "Planning {what}."
 _WOULD: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
+_JOURNAL_EMPTY: Final = "The journal {journal} has nothing yet: all {count} rows are new."
+_JOURNAL_HAS: Final = (
+    "The journal {journal} has settled {settled}; {unknown} unknown would be read first; {left} "
+    "would be ensured."
+)
+_JOURNAL_DIFFERS: Final = (
+    "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
+)
 _MAX_SERIES_NAMED = 3
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
-_COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
+COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
     Column("line", lambda one: one[0].line, is_number=True),
     Column("account", lambda one: one[0].account),
     Column("serie", lambda one: one[0].serie),
-    Column("is_default", lambda one: one[0].is_default, title="default", text=yes_text),
+    Column(
+        "is_default", lambda one: one[0].is_default, title="default", text=yes_text, is_word=True
+    ),
     Column("journal", lambda one: one[1]),
 )
 
@@ -101,21 +113,15 @@ def provision(
     first = next(iter(plan.rows))
     warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
-    language = job.style.language
-    early = _becoming_default_early(plan, language, is_planned_only=job.plan_only)
-    of = word(" of {count}", language, count=all_accounts) if chosen is not None else ""
-    what = word(_WHAT, language, what=f"{describe(plan, language)}{of}", where=base_url.template)
-    what += early
+    early = _becoming_default_early(plan, job.language, is_planned_only=job.plan_only)
+    of = job.said(" of {count}", count=all_accounts) if chosen is not None else ""
+    what = f"{describe(plan, job.language)}{of}"
+    what = f"{job.said('{what} at {where}', what=what, where=base_url.template)}{early}"
     if job.dry_run:
-        echo(word(_WOULD, language, what=what))
+        echo(job.said(_WOULD, what=what))
         return _show_plan(plan, job, as_json=options.as_json)
-    if not (
-        job.yes
-        or is_this_machine(base_url)
-        or confirm(word(_ABOUT_TO_PLAN if job.plan_only else _ABOUT_TO, language, what=what))
-    ):
+    if not may_begin(job, base_url, what):
         return FAILED
-    echo(word(_PLANNING if job.plan_only else _ENSURING, language, what=what))
     output = OutputOptions(
         as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
     )
@@ -130,10 +136,26 @@ async def _run(
     output: OutputOptions,
 ) -> int:
     async with open_job(options, job) as (manager, journal):
-        if job.plan_only:
-            return await plan_only(plan, journal, settings, job=job, as_json=options.as_json)
         work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
+        if job.plan_only:
+            return await plan_only(work, job, as_json=options.as_json)
         return await run_plan(manager, work, output)
+
+
+def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
+    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask.
+
+    Args:
+        job: Its options.
+        base_url: Where its accounts are.
+        what: What it ensures.
+        more: Sentences after that.
+    """
+    if job.yes or is_this_machine(base_url):
+        echo(f"{job.said(_PLANNING if job.plan_only else _ENSURING, what=what)}{more}")
+        return True
+    about_to = job.said(_ABOUT_TO_PLAN if job.plan_only else _ABOUT_TO, what=what)
+    return confirm(f"{about_to}{more}", job.language)
 
 
 def settings_of(job: JobOptions) -> RunSettings:
@@ -208,9 +230,9 @@ def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
             compared.rows_in_journal = reader.row_count()
         has_states = as_json or reader is not None
         compared_rows = [(row, _state(row, reader, compared)) for row in plan.rows]
-    columns = [one for one in _COLUMNS if has_states or one.name != "journal"]
+    columns = [one for one in COLUMNS if has_states or one.name != "journal"]
     rows = [one for one in compared_rows if plan.is_chosen(one[0])]
-    show_plan(columns, rows, as_json=as_json)
+    show_plan(columns, rows, as_json=as_json, language=job.language)
     differences = compared.differences(len(compared_rows))
     would_refuse = bool(differences) and not job.accept_changes
     if as_json:
@@ -243,18 +265,13 @@ def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> s
 
 def _print_summary(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
     if not compared.rows_in_journal:
-        echo(f"The journal {job.journal} has nothing yet: all {rows} rows are new.")
+        echo(job.said(_JOURNAL_EMPTY, journal=job.journal, count=rows))
         return
     settled = [*_SETTLED] if not job.retry_refused else [RowState.DONE]
-    counts = [f"{compared.states[state]} {state}" for state in settled]
+    counts = [counted(compared.states[state], state, job.language) for state in settled]
     unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
     left = rows - sum(compared.states[state] for state in settled) - unknown
-    echo(
-        f"The journal {job.journal} has settled {' and '.join(counts)}; {unknown} unknown would be "
-        f"read first; {left} would be ensured."
-    )
+    values = {"settled": ", ".join(counts), "unknown": unknown, "left": left}
+    echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))
     if differences and not job.accept_changes:
-        echo(
-            f"It has another plan: {differences} rows differ. Without --accept-changes the run "
-            "would be refused."
-        )
+        echo(job.said(_JOURNAL_DIFFERS, count=differences))

@@ -15,8 +15,7 @@ from cyclopts import Parameter
 from invoicexpress_async import Intent, Sequence, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
-from invoicexpress_async.cli.journal_place import JournalPlace, journal_at, parse_place
-from invoicexpress_async.cli.options import ConnectionOptions
+from invoicexpress_async.cli.options import ConnectionOptions, JournalPlace, journal_at, parse_place
 from invoicexpress_async.cli.output import sequence_object, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal

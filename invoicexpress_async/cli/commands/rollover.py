@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,11 +11,9 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.commands.provision import describe, settings_of
+from invoicexpress_async.cli.commands.provision import describe, may_begin, settings_of
 from invoicexpress_async.cli.connection import (
     base_url_of,
-    confirm,
-    is_this_machine,
     open_job,
     open_manager,
     warn_of_file,
@@ -22,15 +21,15 @@ from invoicexpress_async.cli.connection import (
 )
 from invoicexpress_async.cli.failures import print_failure
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
-from invoicexpress_async.cli.plan_only import plan_only
-from invoicexpress_async.cli.plan_run import JobSpec, run_plan
+from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
-from invoicexpress_async.cli.signals import Interruption, plain_interrupts, run_to_its_end
+from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.rollover import show_rollover
 from invoicexpress_async.cli.views.row_view import unplanned_view
 from invoicexpress_async.cli.views.rows import ROWS
+from invoicexpress_async.cli.words import counted
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import Journal
@@ -46,6 +45,24 @@ from invoicexpress_async.provisioning import (
 from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
+_LOOKING: Final = "Looking at {accounts}."
+_LOOKED_AT: Final = "looked at"
+_WOULD: Final = "Would ensure {what}."
+_NOTHING: Final = "Nothing to ensure{left_out}."
+_DEFAULT_NOW: Final = "The default now is {names}."
+_NOT_AGAIN: Final = "not looked at again"
+_UNLIKE: Final = "Unlike all other names of the account: {names}."
+_AT_ONCE: Final = ", which it becomes at once"
+_NOT_BEFORE: Final = ", not before {day} in Lisbon"
+_LEFT_OUT: Final = "; {accounts} left out, without a next serie"
+_ODD_YEAR: Final = "{year} is neither this year nor the next."
+_SHORT: Final = "The run would take less than a minute, at the pace of these reads."
+_LONG: Final = "The run would take {minutes} minutes or more, at the pace of these reads."
+_UNCHANGED: Final = "Nothing was changed."
+_INTERRUPTED: Final = (
+    "Interrupted: {seen} of {count} accounts looked at. Nothing was changed: run the same command "
+    "again."
+)
 _NO_OPTIONS: Final = ConnectionOptions()
 _MAX_DEFAULTS_NAMED: Final = 3
 # A list, a create and a default for each account that was read once here.
@@ -134,12 +151,17 @@ class _Rollover:
         if self.interruption.has_come:
             return self._print_interrupted(plan)
         states = {account: state for account, (_, state) in known.items()}
-        show_rollover(plan, states, as_json=self.options.as_json)
-        what = f"Would ensure {describe(plan.plan())}" if plan.plan().rows else "Nothing to ensure"
-        defaults = f" The default now is {_defaults(plan)}.{_unlike(plan)}" if plan.steps else ""
-        pace = _estimate(seconds) if plan.plan().rows else ""
-        end = f"{defaults}{self._odd_year()}{pace} Nothing was changed."
-        echo(f"{what}{self._when() if plan.plan().rows else ''}{_left_out(plan)}.{end}")
+        show_rollover(plan, states, as_json=self.options.as_json, language=self.job.language)
+        said, rows, left_out = self.job.said, plan.plan(), self._left_out(plan)
+        texts = [said(_NOTHING, left_out=left_out)]
+        if rows.rows:
+            what = f"{describe(rows, self.job.language)}{self._when()}{left_out}"
+            texts = [said(_WOULD, what=what)]
+        texts += self._notes(plan) if plan.steps else ()
+        if rows.rows:
+            minutes = seconds * _REQUESTS_PER_READ / 60
+            texts.append(said(_SHORT if minutes < 1 else _LONG, minutes=f"{minutes:.0f}"))
+        echo(" ".join((*texts, said(_UNCHANGED))))
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
@@ -153,23 +175,15 @@ class _Rollover:
             settings = plan.settings(
                 settings_of(self.job), not_before=self.day, default_now=self.day is None
             )
-            unplanned = tuple(map(unplanned_view, plan.problems))
-            if self.job.plan_only:
-                return await plan_only(
-                    plan.plan(),
-                    journal,
-                    settings,
-                    job=self.job,
-                    as_json=self.options.as_json,
-                    unplanned=unplanned,
-                )
             work = JobSpec(
                 plan=plan.plan(),
                 concurrency=self.job.concurrency,
                 journal=journal,
                 settings=settings,
-                unplanned=unplanned,
+                unplanned=tuple(map(unplanned_view, plan.problems)),
             )
+            if self.job.plan_only:
+                return await plan_only(work, self.job, as_json=self.options.as_json)
             output = OutputOptions(
                 as_json=self.options.as_json,
                 report=self.job.report,
@@ -181,17 +195,18 @@ class _Rollover:
     async def _plan(
         self, manager: SessionManager, accounts: AccountList, *, journal: Journal | None
     ) -> RolloverPlan:
-        count = len(accounts.rows if self.only is None else self.only)
-        echo(f"Looking at {count} account{'s' if count > 1 else ''}.")
+        count, language = self._count, self.job.language
+        echo(self.job.said(_LOOKING, accounts=self._accounts(count)))
         seen: list[str] = []
+        looked_at = self.job.said(_LOOKED_AT)
         with (
             self.interruption.catching(),
-            open_progress(count, as_json=self.options.as_json) as progress,
+            open_progress(count, language, as_json=self.options.as_json) as progress,
         ):
 
             def on_account(one: AccountAudit) -> None:
                 seen.append(one.row.account)
-                progress.update(Step(ended=len(seen), text="looked at"))
+                progress.update(Step(ended=len(seen), text=looked_at))
 
             plan = await plan_rollover(
                 manager,
@@ -204,39 +219,61 @@ class _Rollover:
                 stop=self.interruption.stop,
                 only=self.only,
             )
-            progress.update(Step(ended=len(plan.steps), text="looked at", skipped=_not_read(plan)))
+            progress.update(Step(ended=len(plan.steps), text=looked_at, skipped=_not_read(plan)))
         return plan
 
     def _may(self, plan: RolloverPlan) -> bool:
-        rows = plan.plan()
-        base_url = base_url_of(self.options)
+        rows, left_out, base_url = plan.plan(), self._left_out(plan), base_url_of(self.options)
         warn_of_spaces(rows.summary.series)
         if not rows.rows:
-            echo(f"Nothing to ensure{_left_out(plan)}.")
+            echo(self.job.said(_NOTHING, left_out=left_out))
             return True
-        what = f"{describe(rows)} at {base_url.template}{self._when()}{_left_out(plan)}"
-        defaults = f"The default now is {_defaults(plan)}.{_unlike(plan)}"
-        if not (self.job.yes or is_this_machine(base_url)):
-            with plain_interrupts():
-                return confirm(f"About to {self.job.verb} {what}. {defaults}{self._odd_year()}")
-        echo(f"{self.job.doing} {what}. {defaults}{self._odd_year()}")
-        return True
+        what = describe(rows, self.job.language)
+        what = self.job.said("{what} at {where}", what=what, where=base_url.template)
+        more = "".join(f" {one}" for one in self._notes(plan))
+        return may_begin(self.job, base_url, f"{what}{self._when()}{left_out}", more)
 
     def _when(self) -> str:
-        if self.day is None:
-            return ", which it becomes at once"
-        return f", not before {self.day} in Lisbon"
+        return self.job.said(_AT_ONCE if self.day is None else _NOT_BEFORE, day=self.day)
 
-    def _odd_year(self) -> str:
+    def _left_out(self, plan: RolloverPlan) -> str:
+        count = len(plan.problems)
+        return self.job.said(_LEFT_OUT, accounts=self._accounts(count)) if count else ""
+
+    def _accounts(self, count: int) -> str:
+        return counted(count, "accounts", self.job.language, one="account")
+
+    @property
+    def _count(self) -> int:
+        return len(self.accounts.rows if self.only is None else self.only)
+
+    def _notes(self, plan: RolloverPlan) -> Iterator[str]:
+        """Yield the present defaults, the most frequent first, and what is odd."""
+        said = self.job.said
+        names = Counter(step.current.serie for step in plan.steps if step.current is not None)
+        shown = [
+            said("{name} on {count}", name=repr(name), count=count)
+            for name, count in names.most_common()
+        ]
+        yield said(_DEFAULT_NOW, names=self._first(shown) or said(_NOT_AGAIN))
+        # A slip in a name stays for ever.
+        unlike = [
+            said("{name} on {count}", name=repr(step.serie), count=step.row.account)
+            for step in plan.steps
+            if step.is_unlike
+        ]
+        if unlike:
+            yield said(_UNLIKE, names=self._first(unlike))
         this_year = today_in_lisbon().year
-        if self.year in {this_year, this_year + 1}:
-            return ""
-        return f" {self.year} is neither this year nor the next."
+        if self.year not in {this_year, this_year + 1}:
+            yield said(_ODD_YEAR, year=self.year)
+
+    def _first(self, texts: Sequence[str]) -> str:
+        shown, more = ", ".join(texts[:_MAX_DEFAULTS_NAMED]), len(texts) - _MAX_DEFAULTS_NAMED
+        return f"{shown} {self.job.said('and {count} more', count=more)}" if more > 0 else shown
 
     def _print_interrupted(self, plan: RolloverPlan) -> int:
-        count = len(self.accounts.rows if self.only is None else self.only)
-        counts = f"Interrupted: {len(plan.steps)} of {count} accounts looked at."
-        text = f"{counts} Nothing was changed: run the same command again."
+        text = self.job.said(_INTERRUPTED, seen=len(plan.steps), count=self._count)
         print_failure(text, as_json=self.options.as_json)
         return INTERRUPTED
 
@@ -264,35 +301,6 @@ def _on(day: dt.date | None) -> str:
     return "at once" if day is None else f"on {day}"
 
 
-def _defaults(plan: RolloverPlan) -> str:
-    """Return the present defaults, the most frequent first."""
-    names = Counter(step.current.serie for step in plan.steps if step.current is not None)
-    if not names:
-        return "not looked at again"
-    shown = [f"{name!r} on {count}" for name, count in names.most_common(_MAX_DEFAULTS_NAMED)]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _estimate(seconds: float) -> str:
-    """Return how long the run will take, at the pace of its reads."""
-    minutes = seconds * _REQUESTS_PER_READ / 60
-    about = "less than a minute" if minutes < 1 else f"{minutes:.0f} minutes or more"
-    return f" The run would take {about}, at the pace of these reads."
-
-
-def _unlike(plan: RolloverPlan) -> str:
-    """Return which names are unlike all others of their account: a slip stays for ever."""
-    found = [step for step in plan.steps if step.is_unlike]
-    if not found:
-        return ""
-    shown = ", ".join(
-        f"{step.serie!r} on {step.row.account}" for step in found[:_MAX_DEFAULTS_NAMED]
-    )
-    more = f" and {left} more" if (left := len(found) - _MAX_DEFAULTS_NAMED) > 0 else ""
-    return f" Unlike all other names of the account: {shown}{more}."
-
-
 def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> AccountList:
     return AccountList(
         rows=[
@@ -304,10 +312,3 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
 
 def _not_read(plan: RolloverPlan) -> int:
     return sum(step.current is None and step.problem is None for step in plan.steps)
-
-
-def _left_out(plan: RolloverPlan) -> str:
-    count = len(plan.problems)
-    if not count:
-        return ""
-    return f"; {count} account{'s' if count > 1 else ''} left out, without a next serie"

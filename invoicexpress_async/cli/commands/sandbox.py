@@ -29,76 +29,53 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
 
-_NO_REHEARSAL: Final = RehearsalOptions()
 _DEFAULT_PORT: Final = 8780  # fixed, so that what was pasted still works after a restart
 _MAX_ACCOUNTS_SHOWN: Final = 5
 _MAX_PORT: Final = 65535
 
 
-def sandbox(  # noqa: PLR0913  # the options of a command, each with a default
-    *,
-    accounts: Annotated[int, Parameter(help="How many to make.")] = 3,
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class SandboxOptions(RehearsalOptions):
+    """Which accounts to make, and where to listen."""
+
+    count: Annotated[int, Parameter(name="--accounts", help="How many to make.")] = 3
     accounts_csv: Annotated[
         Path | None, Parameter(help="Take names and keys from a CSV instead: account, api_key.")
-    ] = None,
+    ] = None
     partner: Annotated[
         str | None,
         Parameter(help="An account of this name too, which may create accounts: for `onboard`."),
-    ] = None,
-    port: Annotated[int, Parameter(help="Where to listen; 0 for a free one.")] = _DEFAULT_PORT,
-    state: Annotated[
-        Path | None, Parameter(help="Keep accounts and sequences in this file.")
-    ] = None,
-    language: Annotated[Literal["pt", "en"], Parameter(help="Of the server's messages.")] = "pt",
+    ] = None
+    port: Annotated[int, Parameter(help="Where to listen; 0 for a free one.")] = _DEFAULT_PORT
+    state: Annotated[Path | None, Parameter(help="Keep accounts and sequences in this file.")] = (
+        None
+    )
+    language: Annotated[Literal["pt", "en"], Parameter(help="Of the server's messages.")] = "pt"
     write_accounts: Annotated[
         Path | None, Parameter(help="Write names and keys to this CSV, as `provision` takes it.")
-    ] = None,
+    ] = None
     as_json: Annotated[
-        bool, Parameter(name="--json", negative=(), help="Address and accounts as one JSON line.")
-    ] = False,
-    rehearsal: RehearsalOptions = _NO_REHEARSAL,
-) -> int:
+        bool,
+        Parameter(name="--json", negative=(), help="Address and accounts as one JSON line."),
+    ] = False
+
+
+_NO_OPTIONS: Final = SandboxOptions()
+
+
+def sandbox(*, setup: SandboxOptions = _NO_OPTIONS) -> int:
     """Run a local InvoiceXpress until Ctrl-C, and print its address, accounts and keys.
 
     It listens on this machine only. The keys are the sandbox's own and open nothing else.
     """
-    setup = _Setup(
-        count=accounts,
-        accounts_csv=accounts_csv,
-        partner=partner,
-        port=port,
-        state=state,
-        language=language,
-        write_accounts=write_accounts,
-        as_json=as_json,
-        rehearsal=rehearsal,
-    )
-    return _serve(setup)
-
-
-@attrs.frozen(kw_only=True)
-class _Setup:
-    """The options of the command."""
-
-    count: int
-    accounts_csv: Path | None
-    partner: str | None
-    port: int
-    state: Path | None
-    language: Literal["pt", "en"]
-    write_accounts: Path | None
-    as_json: bool
-    rehearsal: RehearsalOptions
-
-
-def _serve(setup: _Setup) -> int:
     if setup.count < 1 or not 0 <= setup.port <= _MAX_PORT:
         raise ConfigurationError(f"Give 1 account or more, and a port from 0 to {_MAX_PORT}.")
-    check(setup.rehearsal)
+    check(setup)
     problem = ""
     try:
         sandbox = _sandbox(setup)
-        unlike = prepare(sandbox, _names(sandbox, setup), setup.rehearsal)
+        unlike = prepare(sandbox, _names(sandbox, setup), setup)
         run_until_signal(serve(sandbox, on_start=lambda one: _announce(one, setup, unlike)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
@@ -113,12 +90,12 @@ def _serve(setup: _Setup) -> int:
     return DONE
 
 
-def _sandbox(setup: _Setup) -> Sandbox | FaultServer:
+def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
     partner = None if setup.partner is None else check_account_name(setup.partner)
     accounts = _accounts(setup)
     if partner is not None and partner not in map(_name, accounts):
         accounts.insert(0, partner)
-    server = FaultServer if setup.rehearsal.needs_faults else Sandbox
+    server = FaultServer if setup.needs_faults else Sandbox
     sandbox = server(
         accounts=accounts,
         port=setup.port,
@@ -135,7 +112,7 @@ def _name(account: SandboxAccount | str) -> str:
     return account if isinstance(account, str) else account.name
 
 
-def _accounts(setup: _Setup) -> list[SandboxAccount | str]:
+def _accounts(setup: SandboxOptions) -> list[SandboxAccount | str]:
     if setup.accounts_csv is None:
         # By name alone, so that one that is in the state file keeps its key.
         return [f"sandbox-{number}" for number in range(1, setup.count + 1)]
@@ -155,14 +132,16 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
     return await (key.read() if isinstance(key, KeyReference) else key(account))
 
 
-def _names(sandbox: Sandbox | FaultServer, setup: _Setup) -> list[str]:
+def _names(sandbox: Sandbox | FaultServer, setup: SandboxOptions) -> list[str]:
     """Return the accounts to rehearse on: not the partner's, and not more than were requested."""
     requested = {_name(account) for account in _accounts(setup)}
     partner = (setup.partner or "").lower()
     return [name for name in sandbox.accounts if name in requested - {partner}]
 
 
-def _announce(sandbox: Sandbox | FaultServer, setup: _Setup, unlike: Mapping[str, Kind]) -> None:
+def _announce(
+    sandbox: Sandbox | FaultServer, setup: SandboxOptions, unlike: Mapping[str, Kind]
+) -> None:
     # The partner first: it is the one that is tried.
     partner = (setup.partner or "").lower()
     accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
@@ -185,14 +164,16 @@ def _announce(sandbox: Sandbox | FaultServer, setup: _Setup, unlike: Mapping[str
     sys.stdout.flush()
 
 
-def _next_steps(sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: _Setup) -> str:
+def _next_steps(
+    sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: SandboxOptions
+) -> str:
     root = sandbox.base_url.removesuffix("/{account}")
     serie, called = next_year(), program()
     file = shlex.quote(str(setup.write_accounts))
     more = (
         f"  {called} provision {file} --serie {serie} --default\n" if setup.write_accounts else ""
     )
-    year = setup.rehearsal.serie_of
+    year = setup.serie_of
     if setup.write_accounts and year is not None:
         more += f"  {called} rollover {file} --year {year + 1} --dry-run\n"
     if setup.partner is not None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,13 +11,13 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row
-from invoicexpress_async.cli.journal_place import JournalPlace, journal_at, parse_place
-from invoicexpress_async.cli.options import ReportOptions
+from invoicexpress_async.cli.options import JournalPlace, ReportOptions, journal_at, parse_place
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.report_file import OutputOptions, open_report
+from invoicexpress_async.cli.report_file import OutputOptions, write_report
 from invoicexpress_async.cli.shell import DONE
+from invoicexpress_async.cli.views.companies import COMPANIES, standing_view
 from invoicexpress_async.cli.views.holds import unseen
-from invoicexpress_async.cli.views.row_view import kept_view
+from invoicexpress_async.cli.views.row_view import RowView, kept_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.views.status import (
     command_of,
@@ -55,8 +56,17 @@ def status(
             f"The journal {name} is not there: check its name. The first run makes it."
         )
     found, standings = read_status(journal), read_standings(journal)
-    if reporting.report is not None:
-        _write_report(journal, reporting, reporting.report, is_held=bool(found.holder))
+    if (path := reporting.report) is not None:
+        is_held, kept = bool(found.holder), journal if isinstance(journal, Path) else None
+        output = OutputOptions(report=path, accounts=kept, style=reporting.style)
+        if standings:
+            companies = (
+                standing_view(one, standing, is_held=is_held) for one, standing in standings.items()
+            )
+            write_report(output, path, COMPANIES.layout, companies)
+        else:
+            rows = functools.partial(ROWS.layout, is_handout=True)
+            write_report(output, path, rows, _kept_rows(journal, is_held=is_held))
     if as_json:
         write_json(_object(found) | {"companies": company_objects(standings)})
         return DONE
@@ -68,28 +78,11 @@ def status(
     return DONE
 
 
-def _write_report(
-    journal: JournalPlace, options: ReportOptions, path: Path, *, is_held: bool
-) -> None:
-    """Write every row of the plan, each with its ids and codes.
-
-    Raises:
-        ConfigurationError: the report cannot be written, or must not be.
-    """
-    output = OutputOptions(
-        report=path, accounts=journal if isinstance(journal, Path) else None, style=options.style
-    )
-    layout = functools.partial(ROWS.layout, is_handout=True)
-    report, problem = open_report(output, path, layout), ""
+def _kept_rows(journal: JournalPlace, *, is_held: bool) -> Iterator[RowView]:
+    """Yield every row of the plan, each with its ids and codes."""
     with JournalReader(journal) as reader:
         for kept in reader.rows():
-            report.add(kept_view(kept, is_held=is_held))
-    try:
-        report.close()
-    except OSError as error:
-        problem = f"The report {path} cannot be written: {error.strerror}."
-    if problem:
-        raise ConfigurationError(problem)
+            yield kept_view(kept, is_held=is_held)
 
 
 def _object(status: JournalStatus) -> dict[str, object]:

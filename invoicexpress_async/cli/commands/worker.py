@@ -11,8 +11,12 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import message_of, show_error
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
-from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
+from invoicexpress_async.cli.options import (
+    ConnectionOptions,
+    JournalPlace,
+    check_concurrency,
+    parse_place,
+)
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo, printable
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end

@@ -23,6 +23,7 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 _MAX_ROWS: Final = 20
+_MORE: Final = "… {count} more: --json shows all"
 _DIGITS: Final = re.compile("[0-9]+")
 _MAX_DIGITS: Final = 20
 
@@ -152,7 +153,12 @@ def table_of(columns: Columns[T], records: Iterable[T], language: Language = "en
 
 
 def show_plan(
-    columns: Columns[T], records: Sequence[T], *, as_json: bool, most: int = _MAX_ROWS
+    columns: Columns[T],
+    records: Sequence[T],
+    *,
+    as_json: bool,
+    language: Language,
+    most: int = _MAX_ROWS,
 ) -> None:
     """Show what would be done: all of it as JSON lines, or the first records as a table."""
     if as_json:
@@ -160,9 +166,9 @@ def show_plan(
             write_json(object_of("plan", columns, record))
         return
     console = data_console()
-    console.print(table_of(columns, records[:most]))
+    console.print(table_of(columns, records[:most], language))
     if (left := len(records) - most) > 0:
-        console.print(f"… {left} more: --json shows all", style="dim")
+        console.print(word(_MORE, language, count=left), style="dim")
 
 
 @attrs.frozen

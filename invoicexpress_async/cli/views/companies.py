@@ -10,14 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from invoicexpress_async import StatusError
-from invoicexpress_async.cli.cures import cure_of_company
+from invoicexpress_async.cli.cures import AGAIN, WAIT, cure_of_company, cure_of_standing
 from invoicexpress_async.cli.failures import cause_text
 from invoicexpress_async.cli.output import sequence_object
 from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
 from invoicexpress_async.cli.views.run_view import RecordKind
-from invoicexpress_async.cli.words import Language, word
-from invoicexpress_async.onboarding import CompanyOutcome, CompanyState, CompanyStep
+from invoicexpress_async.cli.words import Language, counted, label, word
+from invoicexpress_async.jobs.journal import JournalState
+from invoicexpress_async.jobs.outcomes import recorded_error
+from invoicexpress_async.onboarding import (
+    CompanyOutcome,
+    CompanyStanding,
+    CompanyState,
+    CompanyStep,
+)
 
 _MORE: Final = "… {count} more: --json and --report show all"
 # What the columns before "why" take at most.
@@ -45,14 +52,20 @@ DONE_AT: Final[Mapping[CompanyStep, CompanyStep]] = {
     CompanyStep.END: CompanyStep.VERIFY,
 }
 _STEPS: Final = tuple(DONE_AT.values())
-_BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
+BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
 
 
 @attrs.frozen(kw_only=True)
 class CompanyView(Ended):
-    """A company that has ended, as it is shown."""
+    """A company that has ended, or where a journal has it, as it is shown."""
 
-    outcome: CompanyOutcome
+    fiscal_id: str
+    organization_name: str
+    account_name: str | None
+    account_id: str | None
+    error_name: str | None
+    status: int | None
+    code: str | None
 
     @property
     def is_shown(self) -> bool:
@@ -62,18 +75,23 @@ class CompanyView(Ended):
     @property
     def rank(self) -> int:
         """How soon it is shown: the worst first."""
-        return len(_STATES) if self.is_good else _STATES.index(self.state)
+        worst = _STATES[1:]
+        return worst.index(self.state) if self.state in worst else len(worst)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it does not go on by itself."""
+        return self.state in _STATES[1:]
 
     @property
     def example(self) -> str:
         """What names it as an example of its group."""
-        return self.outcome.company.fiscal_id
+        return self.fiscal_id
 
     @property
     def cause(self) -> str:
         """The status and code of a refusal, or the name of what stopped it."""
-        outcome = self.outcome
-        return cause_text(outcome.error_name, outcome.status, outcome.code)
+        return cause_text(self.error_name, self.status, self.code)
 
     @property
     def message(self) -> str:
@@ -83,29 +101,29 @@ class CompanyView(Ended):
 
 COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
     Column("line", lambda one: one.line, text=line_text, is_number=True, is_cut=True),
-    Column("fiscal_id", lambda one: one.outcome.company.fiscal_id, is_cut=True),
+    Column("fiscal_id", lambda one: one.fiscal_id, is_cut=True),
     Column(
         "organization_name",
-        lambda one: one.outcome.company.account.organization_name,
+        lambda one: one.organization_name,
         title="company",
         width=20,
         is_cut=True,
     ),
-    Column("account", lambda one: one.outcome.account_name, width=18, is_cut=True),
-    Column("account_id", lambda one: one.outcome.account_id, places=Place.CSV | Place.JSON),
+    Column("account", lambda one: one.account_name, width=18, is_cut=True),
+    Column("account_id", lambda one: one.account_id, places=Place.CSV | Place.JSON),
     Column("step", lambda one: one.step, is_cut=True, is_word=True),
     Column(
         "state",
         lambda one: one.state,
-        style=lambda one: _STYLES[one.state],
+        style=lambda one: _STYLES.get(one.state, ""),
         is_cut=True,
         is_word=True,
     ),
     Column("serie", lambda one: one.serie, places=Place.REPORTS | Place.JSON),
     Column("sequence_id", lambda one: one.sequence and one.sequence.id, places=Place.CSV),
-    Column("error", lambda one: one.outcome.error_name, places=Place.CSV),
-    Column("status", lambda one: one.outcome.status, places=Place.CSV),
-    Column("code", lambda one: one.outcome.code, places=Place.CSV),
+    Column("error", lambda one: one.error_name, places=Place.CSV),
+    Column("status", lambda one: one.status, places=Place.CSV),
+    Column("code", lambda one: one.code, places=Place.CSV),
     Column("message", lambda one: one.message, places=Place.CSV),
     Column(
         "why", lambda one: f"{one.cause} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
@@ -137,7 +155,43 @@ def company_view(outcome: CompanyOutcome) -> CompanyView:
         cure=cure_of_company(outcome),
         intent=outcome.intent,
         is_recorded=outcome.is_recorded,
-        outcome=outcome,
+        fiscal_id=outcome.company.fiscal_id,
+        organization_name=outcome.company.account.organization_name,
+        account_name=outcome.account_name,
+        account_id=outcome.account_id,
+        error_name=outcome.error_name,
+        status=outcome.status,
+        code=outcome.code,
+    )
+
+
+def standing_view(fiscal_id: str, found: CompanyStanding, *, is_held: bool) -> CompanyView:
+    """Return a company as a journal has it.
+
+    Args:
+        fiscal_id: Of the company.
+        found: What the journal says of it.
+        is_held: Whether a run is under way: what it sent a moment ago is in flight.
+    """
+    state, cure = found.state, cure_of_standing(found.step, found.state, found.error)
+    if state == JournalState.INTENT:
+        state, cure = ("in flight", WAIT) if is_held else (CompanyState.UNKNOWN, AGAIN)
+    error = recorded_error(found.error, status=found.status, code=found.code)
+    return CompanyView(
+        line=0,
+        state=state,
+        serie=None,
+        step=found.step,
+        error=error if cure else None,
+        cure=cure,
+        is_recorded=True,
+        fiscal_id=fiscal_id,
+        organization_name=found.organization_name,
+        account_name=found.account_name,
+        account_id=found.account_id,
+        error_name=found.error,
+        status=found.status,
+        code=found.code,
     )
 
 
@@ -170,7 +224,7 @@ COMPANIES: Final = RecordKind[CompanyView](
     noun="companies",
     title="onboarding",
     columns=COMPANY_COLUMNS,
-    order=lambda one: (int(one.is_good), one.rank, one.example, one.line),
+    order=lambda one: (int(not one.needs_person), one.rank, one.fiscal_id, one.line),
     states=_STATES,
     good=(CompanyState.DONE,),
     styles=_STYLES,
@@ -179,23 +233,28 @@ COMPANIES: Final = RecordKind[CompanyView](
 )
 
 
-def progress_text(summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int]) -> str:
+def progress_text(
+    summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int], language: Language
+) -> str:
     """Return the steps that were done in this run and the companies that have ended."""
-    done = " ".join(f"{step} {steps[step]}" for step in _STEPS)
-    return f"{done} · {ends_text(summary)}" if steps else ends_text(summary)
+    ends = _with_parked(
+        counted(summary.counts[CompanyState.DONE], "done", language), summary, language
+    )
+    done = " ".join(f"{label(step, language)} {steps[step]}" for step in _STEPS)
+    return f"{done} · {ends}" if steps else ends
 
 
-def brief_text(summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int]) -> str:
+def brief_text(
+    summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int], language: Language
+) -> str:
     """Return the same for a bar, which shows how many have ended."""
-    named = zip(_BRIEF_STEPS, _STEPS, strict=True)
-    done = " ".join(f"{name} {steps[step]}" for name, step in named)
-    return f"{done}, {summary.failed} parked" if summary.failed else done
+    named = zip(BRIEF_STEPS, _STEPS, strict=True)
+    done = " ".join(f"{word(name, language)} {steps[step]}" for name, step in named)
+    return _with_parked(done, summary, language)
 
 
-def ends_text(summary: RunSummary[CompanyView]) -> str:
-    """Return how many are done and how many are not."""
-    done = f"{summary.counts[CompanyState.DONE]} done"
-    return f"{done}, {summary.failed} parked" if summary.failed else done
+def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language) -> str:
+    return f"{text}, {counted(summary.failed, 'parked', language)}" if summary.failed else text
 
 
 def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:

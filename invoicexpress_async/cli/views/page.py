@@ -22,6 +22,7 @@ _COLOURS: Final[Mapping[str, str]] = {
     "absent": "#8e24aa",
     "in flight": "#8e24aa",
     "planned": "#9e9e9e",
+    "open": "#9e9e9e",
 }
 _CODE: Final = re.compile("`([^`]+)`")
 _OTHER_COLOUR: Final = "#c62828"

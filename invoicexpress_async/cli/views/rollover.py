@@ -15,7 +15,7 @@ from invoicexpress_async.cli.views.columns import (
     line_text,
     show_plan,
 )
-from invoicexpress_async.cli.words import word
+from invoicexpress_async.cli.words import Language, lines_of, word
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
@@ -23,6 +23,10 @@ from invoicexpress_async.provisioning import RolloverPlan, RolloverStep
 _MAX_ROWS: Final = 20
 _MAX_PROBLEMS: Final = 100
 _SERIE_WIDTH: Final = 18
+_IN_JOURNAL: Final = "the journal has it:"
+_UNLIKE: Final = "ensure it, as default; its name is unlike all others of the account"
+_NOTHING: Final = "nothing: it is the default"
+_ENSURE: Final = "ensure, then make it the default"
 
 
 @attrs.frozen(kw_only=True)
@@ -55,14 +59,14 @@ class RolloverLine:
         if step.problem is not None:
             return _problem_text(step.problem, step.row.account)
         if self.journal is not None:
-            return f"the journal has it: {self.journal}"
+            return lines_of(_IN_JOURNAL, self.journal)
         if step.is_unlike:
-            return "ensure it, as default; its name is unlike all others of the account"
-        if step.current is None:
-            return "ensure it, then make it the default"
-        if canonical(step.current.serie) == canonical(step.serie or ""):
-            return "nothing: it is the default"
-        return "ensure, then make it the default"
+            return _UNLIKE
+        if step.current is not None and canonical(step.current.serie) == canonical(
+            step.serie or ""
+        ):
+            return _NOTHING
+        return _ENSURE
 
 
 ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
@@ -77,27 +81,30 @@ ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
         style=lambda one: "" if one.step.serie else "yellow",
         width=_SERIE_WIDTH,
     ),
-    Column("what to do", lambda one: one.note, places=Place.TABLE),
+    Column("what to do", lambda one: one.note, places=Place.TABLE, is_text=True),
     Column("is_unlike", lambda one: one.step.is_unlike, places=Place.JSON),
     Column("failure", lambda one: one.failure, places=Place.JSON),
     Column("journal", lambda one: one.journal, places=Place.JSON),
 )
 
 
-def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool) -> None:
+def show_rollover(
+    plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool, language: Language
+) -> None:
     """Show the accounts with their present and their next serie.
 
     Args:
         plan: What was found.
         states: How far the accounts are that a journal has.
         as_json: A line of JSON for each instead.
+        language: Of the table.
     """
     lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
     if not as_json:
         lines.sort(key=lambda line: (line.step.problem is None, not line.step.is_unlike))
     first = sum(line.step.problem is not None or line.step.is_unlike for line in lines)
     most = max(_MAX_ROWS, min(first, _MAX_PROBLEMS))
-    show_plan(ROLLOVER_COLUMNS, lines, as_json=as_json, most=most)
+    show_plan(ROLLOVER_COLUMNS, lines, as_json=as_json, language=language, most=most)
     if as_json:
         write_json(_summary(plan))
 
@@ -105,7 +112,7 @@ def show_rollover(plan: RolloverPlan, states: Mapping[str, str], *, as_json: boo
 def _problem_text(error: InvoiceXpressError, account: str) -> str:
     text = message_of(error).removeprefix(f"Account {account}: ")
     # Its text contains its cure.
-    return text if isinstance(error, ConfigurationError) else f"{text} {word(cure_of(error), 'en')}"
+    return text if isinstance(error, ConfigurationError) else lines_of(text, cure_of(error))
 
 
 def _summary(plan: RolloverPlan) -> dict[str, object]:
