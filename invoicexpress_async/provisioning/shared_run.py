@@ -38,6 +38,7 @@ class SharedRun(PlanRun):
 
     # Of each slice that this process works on.
     _progress: dict[int, Progress] = attrs.field(factory=dict[int, Progress], init=False)
+    _is_paused: bool = attrs.field(default=False, init=False)
 
     async def outcomes(
         self, journal: Journal | None, concurrency: int, stop: RunStop
@@ -75,6 +76,7 @@ class SharedRun(PlanRun):
             note_progress=self._note_progress,
         )
         self.breaker = worker.breaker
+        self.breaker.listen(self._note_pause)  # the others see the server fail, too
         try:
             async with aclosing(worker.outcomes()) as stream:
                 async for outcome in stream:
@@ -91,6 +93,11 @@ class SharedRun(PlanRun):
             sum(one.waiting for one in of_slices),
             min((one for one in turns if one is not None), default=None),
         )
+
+    def _note_pause(self) -> None:
+        if self.breaker.is_open is not self._is_paused:
+            self._is_paused = self.breaker.is_open
+            self.report_progress()
 
     def _note_progress(self, number: int, progress: Progress | None) -> None:
         if progress is None:
