@@ -29,6 +29,8 @@ from invoicexpress_async.provisioning.slice_run import SliceReport
 from invoicexpress_async.provisioning.slice_worker import SliceWorker
 
 _LOOKED_UP_AT_ONCE: Final = 500
+# How often a run that waits for other processes looks how far they are.
+_SWEEP_SECONDS: Final = 1.0
 _BY_ANOTHER: Final = "Another process that shares the journal has had this row."
 
 
@@ -73,6 +75,7 @@ class SharedRun(PlanRun):
             concurrency=concurrency,
             settings=self.settings,
             stop=stop,
+            sweep_seconds=_SWEEP_SECONDS,
             note_progress=self._note_progress,
         )
         self.breaker = worker.breaker
@@ -138,7 +141,7 @@ class _PlanWorker(SliceWorker):
             one = by_number.get(number)
             # What nobody works on, and what is to be tried later only, was tried by another.
             is_had = one is None or (one.holder is None and not one.is_due)
-            if is_had and not self.is_working_on(number):
+            if is_had and number in self.left and not self.is_working_on(number):
                 await self._settle(number)
         return not (self.left or self.is_working)
 

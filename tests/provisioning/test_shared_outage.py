@@ -134,6 +134,8 @@ async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_work
         )
         while ask("SELECT since FROM outage") == [(None,)]:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.01)
+        while True not in pauses:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
         on.faults.clear()
         ask("UPDATE outage SET probe_at = now()")
         report = await running
