@@ -1,4 +1,4 @@
-"""The same work for many items, some at a time, in the order in which they end."""
+"""Work on many items at a time: results as they come."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -40,3 +40,28 @@ async def map_concurrently(
             one.cancel()
         if running:
             await asyncio.wait(running)
+
+
+async def drain(
+    queue: "asyncio.Queue[T | None]", filling: "asyncio.Task[None]"
+) -> AsyncGenerator[T, None]:
+    """Yield what a task puts into a queue, until it has ended; a full queue makes it wait.
+
+    What it raises is raised here. When the reader leaves early, the task is cancelled.
+    """
+
+    def wake(_: object) -> None:
+        if not queue.full():  # the reader of a full one needs no waking
+            queue.put_nowait(None)
+
+    filling.add_done_callback(wake)
+    try:
+        while not (filling.done() and queue.empty()):
+            item = await queue.get()
+            if item is None:
+                break
+            yield item
+        await filling
+    finally:
+        filling.cancel()
+        await asyncio.wait({filling})

@@ -5,6 +5,7 @@ What an item is, and what a turn of it does, is the job's own.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ import attrs
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker, OutageError
+from invoicexpress_async.jobs.concurrent import drain
 from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.scheduler import Scheduler
 from invoicexpress_async.jobs.settings import RunSettings
@@ -116,23 +118,10 @@ class Engine(Generic[Item, Outcome]):
         self._ready = asyncio.Queue(2 * concurrency)
         self._scheduler = Scheduler(items, clock=self.clock, stop=self.stop, breaker=self.breaker)
         pool = asyncio.create_task(self._run(self._scheduler, concurrency))
-        pool.add_done_callback(self._wake)
-        try:
-            while not (pool.done() and self._ready.empty()):
-                ended = await self._ready.get()
-                if ended is None:
-                    break
-                outcome, commit = ended
+        async with aclosing(drain(self._ready, pool)) as stream:
+            async for outcome, commit in stream:
                 await self._wait_until(commit)
                 yield outcome
-            await pool
-        finally:
-            pool.cancel()
-            await asyncio.wait({pool})
-
-    def _wake(self, _: object) -> None:
-        if not self._ready.full():  # the reader of a full one needs no waking
-            self._ready.put_nowait(None)
 
     async def _run(self, scheduler: Scheduler[Item], workers: int) -> None:
         try:

@@ -10,14 +10,16 @@ _RECORDED: Final = (
 )
 
 
-def recorded_error(name: str | None, *, status: int | None, code: str | None) -> InvoiceXpressError:
+def recorded_error(
+    name: str | None, *, status: int | None, code: str | None, text: str = _RECORDED
+) -> InvoiceXpressError:
     """Return the error by the name of its class, its status and its code."""
     kind = getattr(errors, name or "", InvoiceXpressError)
     if isinstance(kind, type) and issubclass(kind, StatusError):
-        return kind(_RECORDED, status=status or 0, code=code)
+        return kind(text, status=status or 0, code=code)
     if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):
-        return kind(_RECORDED)
-    return InvoiceXpressError(_RECORDED)
+        return kind(text)
+    return InvoiceXpressError(text)
 
 
 class ErrorDetails:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Final, Unpack
 
 import attrs
@@ -38,6 +38,7 @@ class RunStop:
     _deadline: float | None = attrs.field(default=None, init=False)
     _scopes: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout], init=False)
     _listeners: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]], init=False)
+    _parts: "set[RunStop]" = attrs.field(factory=set["RunStop"], init=False)
 
     @property
     def is_requested(self) -> bool:
@@ -54,7 +55,7 @@ class RunStop:
     @property
     def in_flight(self) -> int:
         """The rows that have begun and not ended."""
-        return len(self._scopes)
+        return len(self._scopes) + sum(part.in_flight for part in self._parts)
 
     def request(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         """Let no further row begin; cut off those that are in flight after `drain_seconds`.
@@ -88,6 +89,18 @@ class RunStop:
             return
         raise RowCutOffError("The run was stopped before the row had ended.")
 
+    @contextlib.contextmanager
+    def part(self) -> "Generator[RunStop]":
+        """Give the stop of a part of the run: it ends with the run, or earlier by itself."""
+        part = RunStop()
+        if self._deadline is not None:
+            part._end_at(self._deadline)
+        self._parts.add(part)
+        try:
+            yield part
+        finally:
+            self._parts.discard(part)
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call it when a stop is requested."""
         self._listeners.append(listener)
@@ -96,6 +109,8 @@ class RunStop:
         self._deadline = when if self._deadline is None else min(when, self._deadline)
         for listener in self._listeners:
             listener()
+        for part in tuple(self._parts):
+            part._end_at(self._deadline)  # noqa: SLF001  # its own class
         for scope in self._scopes:
             if not scope.expired():
                 scope.reschedule(asyncio.get_running_loop().time() + self.seconds_left)

@@ -33,8 +33,8 @@ from invoicexpress_async.provisioning.rollover import (
 )
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow, PlanSummary
 from invoicexpress_async.provisioning.run import enter_plan, iter_outcomes, provision
+from invoicexpress_async.provisioning.slice_run import SliceReport
 from invoicexpress_async.provisioning.slice_work import (
-    SliceReport,
     slices_left,
     work_free_slice,
     work_slice,

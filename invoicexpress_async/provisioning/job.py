@@ -33,7 +33,7 @@ from invoicexpress_async.provisioning.reading import CsvRows
 from invoicexpress_async.provisioning.report import RowOutcome, RowState
 from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.row import PlanRow, RowConflicts
-from invoicexpress_async.provisioning.rows_table import RowJournal, key_of
+from invoicexpress_async.provisioning.rows_table import RowJournal, RowRecord, key_of
 from invoicexpress_async.provisioning.runner import RowRunner
 from invoicexpress_async.provisioning.task import RowTask
 
@@ -67,21 +67,7 @@ class RowJob:
 
     def recorded(self, item: RowTask) -> RowOutcome | None:
         """Return the outcome of a row that is settled, or that cannot be meant."""
-        state, row = item.record.state, item.row
-        is_done = state is JournalState.DONE
-        if is_done or (state is JournalState.REFUSED and not self.settings.retry_refused):
-            return RowOutcome(
-                row=row,
-                state=RowState(state),
-                seconds=0.0,
-                sequence=item.record.sequence,
-                created=False,
-                error=None if is_done else _recorded_refusal(item),
-                is_recorded=True,
-            )
-        if item.refusal is not None:
-            return RowOutcome.of_error(row, item.refusal, seconds=0.0, intent=None)
-        return None
+        return recorded_outcome(item, retry_refused=self.settings.retry_refused)
 
     async def turn(self, item: RowTask) -> RowOutcome | None:
         """Ensure a row, unless its account is suspended."""
@@ -134,11 +120,42 @@ class RowJob:
         return RowOutcome.of_error(item.row, _copy_for(error, item.row), seconds=0, intent=None)
 
 
-def _recorded_refusal(item: RowTask) -> InvoiceXpressError:
-    record, row = item.record, item.row
-    error = recorded_error(record.error, status=record.status, code=record.code)
-    error.operation, error.account, error.subject = "ensure", row.account, f"sequence {row.serie!r}"
-    return error
+def recorded_outcome(item: RowTask, *, retry_refused: bool) -> RowOutcome | None:
+    """Return the outcome of a row that is settled, or that cannot be meant; None of others."""
+    state, row = item.record.state, item.row
+    if state is JournalState.DONE or (state is JournalState.REFUSED and not retry_refused):
+        outcome = outcome_of_record(row, item.record)
+        return attrs.evolve(outcome, created=False, is_recorded=True)
+    if item.refusal is not None:
+        return RowOutcome.of_error(row, item.refusal, seconds=0.0, intent=None)
+    return None
+
+
+def outcome_of_record(row: PlanRow, record: RowRecord, **text: str) -> RowOutcome:
+    """Return how a row ended that another run, or another process, has had.
+
+    Args:
+        row: The row.
+        record: Of it; not one that is planned.
+        text: The `text` of its error.
+    """
+    error: InvoiceXpressError | None = None
+    is_unknown = record.state is JournalState.INTENT
+    state = RowState.UNKNOWN if is_unknown else RowState(record.state)
+    if state not in {RowState.DONE, RowState.PREPARED}:
+        name = OutcomeUnknownError.__name__ if is_unknown else record.error
+        error = recorded_error(name, status=record.status, code=record.code, **text)
+        error.operation, error.account = "ensure", row.account
+        error.subject = f"sequence {row.serie!r}"
+    return RowOutcome(
+        row=row,
+        state=state,
+        seconds=0.0,
+        sequence=record.sequence,
+        created=record.is_created,
+        error=error,
+        intent=record.intent,
+    )
 
 
 def _may_be_the_servers(item: RowTask, error: InvoiceXpressError | None) -> bool:

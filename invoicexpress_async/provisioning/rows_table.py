@@ -74,6 +74,7 @@ class RowRecord:
         code: Of the refusal it ended with.
         sequence_id: The sequence's, once known.
         sequence: With its ids and validation codes, as it was last seen.
+        is_created: Whether a create of this job made it; None when that is not known.
     """
 
     state: JournalState = JournalState.PLANNED
@@ -87,6 +88,7 @@ class RowRecord:
     code: str | None = None
     sequence_id: int | None = None
     sequence: Sequence | None = None
+    is_created: bool | None = None
 
 
 _NEW: Final = RowRecord()
@@ -174,6 +176,28 @@ class RowJournal:
     async def look_up(self, rows: Iterable[PlanRow]) -> list[RowRecord]:
         """Return what is known of rows of the plan."""
         return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
+
+    async def settled(self, rows: Iterable[PlanRow]) -> list[tuple[PlanRow, RowRecord]]:
+        """Return what is known of those rows that are not planned any more.
+
+        Raises:
+            JournalError: something else was requested of one meanwhile.
+        """
+        given = list(rows)
+        entries = await self._journal.look_up(ROWS, [*map(key_of, given)])
+        for row, entry in zip(given, entries, strict=True):
+            self.check_requested(row, entry)
+        records = zip(given, map(self._record, entries), strict=True)
+        return [one for one in records if one[1].state is not JournalState.PLANNED]
+
+    def check_requested(self, row: PlanRow, entry: Entry) -> None:
+        """Raise JournalError when an entry is of another plan than a row."""
+        requested = self._requested(row)
+        if not entry or any(entry[name] != value for name, value in requested.items()):
+            raise JournalError(
+                f"Another plan was entered into {self._journal.label} since: it has another row, "
+                f"or none, of account {row.account}, {row.serie!r}. What was done is recorded."
+            )
 
     async def admit(self, row: PlanRow) -> RowRecord:
         """Enter a row of a stream if it is new, and return what is known of it."""

@@ -1,32 +1,21 @@
 """Carry a plan out."""
 
-import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-import attrs
-
 from invoicexpress_async.config import check_type
-from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
-from invoicexpress_async.jobs.engine import Engine
 from invoicexpress_async.jobs.journal import Difference, Journal, check_journal
-from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
+from invoicexpress_async.jobs.postgres import PostgresJournal
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.provisioning.job import RowJob, row_tasks, sync_plan
+from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.plan import Plan
+from invoicexpress_async.provisioning.plan_run import PlanRun
 from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import (
-    ProvisioningReport,
-    RowOutcome,
-    RowState,
-    count_states,
-)
-from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
-from invoicexpress_async.provisioning.rows_table import RowJournal, key_of
-from invoicexpress_async.provisioning.runner import RowRunner
-from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
+from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.shared_run import SharedRun
 from invoicexpress_async.session import SessionManager
 
 
@@ -41,7 +30,6 @@ async def provision(  # noqa: PLR0913  # keyword-only options
     on_outcome: Callable[[RowOutcome], None] | None = None,
     keep_done: bool = True,
     stop: RunStop | None = None,
-    breaker: CircuitBreaker | None = None,
 ) -> ProvisioningReport:
     """Ensure every row of a plan. Safe to run again: what is there is not created twice.
 
@@ -69,7 +57,6 @@ async def provision(  # noqa: PLR0913  # keyword-only options
         keep_done: Whether the report keeps the outcomes of rows that are done or prepared, too;
             not, for a plan of a million rows.
         stop: Ends the run early.
-        breaker: What is known of the server as a whole, where several runs at a time share it.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
@@ -77,13 +64,7 @@ async def provision(  # noqa: PLR0913  # keyword-only options
         JournalError: the journal cannot be used. Nothing was sent.
     """
     _check_types(manager, plan, journal, settings)
-    run = _Run(
-        manager=manager,
-        plan=plan,
-        settings=settings,
-        on_progress=on_progress,
-        breaker=breaker or CircuitBreaker(manager.clock),
-    )
+    run = _new_run(manager, plan, journal, settings, on_progress)
     outcomes: list[RowOutcome] = []
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
@@ -115,8 +96,7 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only options
         OutageError: at the end, when the server had failed for too long.
     """
     _check_types(manager, plan, journal, settings)
-    breaker = CircuitBreaker(manager.clock)
-    run = _Run(manager=manager, plan=plan, settings=settings, breaker=breaker)
+    run = _new_run(manager, plan, journal, settings)
     async with aclosing(run.outcomes(journal, concurrency, stop or RunStop())) as stream:
         async for outcome in stream:
             yield outcome
@@ -156,100 +136,18 @@ def _check_types(manager: object, plan: object, journal: object, settings: objec
         check_journal(journal)
 
 
-@attrs.define(kw_only=True, eq=False)
-class _Run:
-    manager: SessionManager
-    plan: Plan
-    settings: RunSettings
-    breaker: CircuitBreaker
-    on_progress: Callable[[Progress], None] | None = None
-    callback_error: Exception | None = None
-    started: float = attrs.field(factory=time.monotonic)
-    counts: Counter[RowState] = attrs.field(factory=Counter[RowState])
-    created: int = 0
-    differences: tuple[Difference, ...] = ()
-    problem: InvoiceXpressError | None = None
-    _engine: Engine[RowTask, RowOutcome] | None = None
-
-    async def outcomes(
-        self, journal: Journal | None, concurrency: int, stop: RunStop
-    ) -> AsyncGenerator[RowOutcome, None]:
-        check_concurrency(concurrency)
-        day = self.settings.default_not_before
-        # On a machine without time-zone data this is found before anything is sent.
-        self.settings.may_default()
-        rows = None if journal is None else RowJournal(journal, default_not_before=day)
-        if rows is not None:
-            if self.plan.stream is not None:
-                await rows.open()
-            else:
-                self.differences = await sync_plan(rows, self.plan, self.settings, stop=stop)
-        engine = self._engine = self._new_engine(rows, stop)
-        workers = concurrency if self.plan.stream else min(concurrency, self.plan.summary.rows)
-        stream = engine.outcomes(row_tasks(self.plan, rows), concurrency=max(1, workers))
-        try:
-            async with aclosing(stream):
-                async for outcome in stream:
-                    self._count(outcome)
-                    yield outcome
-        finally:
-            self.problem = engine.problem
-
-    def report(self, outcomes: list[RowOutcome]) -> ProvisioningReport:
-        ended = sum(self.counts.values())
-        return ProvisioningReport(
-            outcomes=self._in_order(outcomes),
-            seconds=time.monotonic() - self.started,
-            counts=count_states(self.counts),
-            created=self.created,
-            not_started=0 if self.plan.stream else self.plan.summary.rows - ended,
-            problem=self.problem,
-            differences=self.differences,
-            callback_error=self.callback_error,
-        )
-
-    def _in_order(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
-        if not isinstance(self.plan.rows, tuple):
-            # Not by reading the file again: it may have changed, which must be reported.
-            return sorted(outcomes, key=lambda one: one.row.line)
-        places = {key_of(row): place for place, row in enumerate(self.plan.rows)}
-        return sorted(outcomes, key=lambda one: places.get(key_of(one.row), 0))
-
-    def _new_engine(self, journal: RowJournal | None, stop: RunStop) -> Engine[RowTask, RowOutcome]:
-        runner = RowRunner(
-            manager=self.manager,
-            journal=journal,
-            stop=stop,
-            may_default=self.settings.may_default,
-            is_staged=self.settings.is_staged,
-        )
-        policy = ReschedulePolicy.of_run(self.manager, self.breaker, self.settings)
-        return Engine(
-            job=RowJob(runner=runner, policy=policy, settings=self.settings, stop=stop),
-            settings=self.settings,
-            stop=stop,
-            clock=self.manager.clock,
-            breaker=self.breaker,
-            on_change=self._report_progress,
-        )
-
-    def _count(self, outcome: RowOutcome) -> None:
-        self.counts[outcome.state] += 1
-        self.created += outcome.created is True
-        self._report_progress()
-
-    def _report_progress(self) -> None:
-        if self.on_progress is None or self._engine is None:
-            return
-        progress = Progress(
-            counts=count_states(self.counts),
-            total=None if self.plan.stream else self.plan.summary.rows,
-            waiting=self._engine.waiting,
-            is_paused=self.breaker.is_open,
-            seconds=time.monotonic() - self.started,
-            next_turn_in_seconds=self._engine.next_turn_in_seconds,
-        )
-        try:
-            self.on_progress(progress)
-        except Exception as error:  # noqa: BLE001  # the user's own: reported apart, harms nothing
-            self.callback_error = self.callback_error or error
+def _new_run(
+    manager: SessionManager,
+    plan: Plan,
+    journal: Journal | None,
+    settings: RunSettings,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> PlanRun:
+    kind = SharedRun if isinstance(journal, PostgresJournal) and plan.stream is None else PlanRun
+    return kind(
+        manager=manager,
+        plan=plan,
+        settings=settings,
+        breaker=CircuitBreaker(manager.clock),
+        on_progress=on_progress,
+    )

@@ -10,14 +10,15 @@ from fakes import FakeClock
 from postgres_server import PostgresServer, new_schema
 
 from invoicexpress_async import RetryPolicy, SessionManager
+from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
     PostgresJournal,
-    RowState,
-    SliceReport,
+    RunStop,
     enter_plan,
+    provision,
     run_worker,
 )
 from invoicexpress_async.sandbox import FaultServer
@@ -124,7 +125,7 @@ async def _no_keys(account: str) -> NoReturn:
     raise LookupError(account)
 
 
-async def test_workers_pause_together_and_do_all_when_the_server_works_again(
+async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_works_again(
     postgres: PostgresServer, journals: tuple[PostgresJournal, PostgresJournal], clock: FakeClock
 ) -> None:
     async def keys(_: str) -> str:
@@ -133,26 +134,42 @@ async def test_workers_pause_together_and_do_all_when_the_server_works_again(
     def ask(query: str) -> list[tuple[object, ...]]:
         return postgres.ask(query, schema=journals[0].schema)
 
-    rows = [PlanRow(account=name, api_key=keys, serie="2027") for name in NAMES]
-    reports: list[SliceReport] = []
-    async with FaultServer(accounts=[account_of(one) for one in NAMES]) as on:
+    plan = Plan(rows=[PlanRow(account=name, api_key=keys, serie="2027") for name in NAMES])
+    stop, pauses = RunStop(), set[bool]()
+    async with (
+        FaultServer(accounts=[account_of(one) for one in NAMES]) as on,
+        process_of(on, clock) as planner,
+        process_of(on, clock) as worker,
+    ):
         on.faults.next("status", status=503, times=None)
-        await enter_plan(journals[0], Plan(rows=rows))
-
-        async def work(journal: PostgresJournal) -> None:
-            retry = RetryPolicy(attempts=1)
-            async with SessionManager(base_url=on.base_url, retry=retry, clock=clock) as manager:
-                await run_worker(manager, journal, keys, until_done=True, on_slice=reports.append)
-
-        async with asyncio.TaskGroup() as group:
-            for journal in journals:
-                group.create_task(work(journal))
-            while ask("SELECT since FROM outage") == [(None,)]:  # noqa: ASYNC110  # it has no event
-                await asyncio.sleep(0.01)
-            on.faults.clear()
-            ask("UPDATE outage SET probe_at = now()")
+        await enter_plan(journals[0], plan)
+        working = asyncio.create_task(run_worker(worker, journals[1], keys, stop=stop))
+        running = asyncio.create_task(
+            provision(
+                planner,
+                plan,
+                journal=journals[0],
+                on_progress=lambda one: pauses.add(one.is_paused),
+            )
+        )
+        while ask("SELECT since FROM outage") == [(None,)]:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+        while True not in pauses:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        on.faults.clear()
+        ask("UPDATE outage SET probe_at = now()")
+        report = await running
+        stop.request()
+        await working
 
         assert len(on.requests) < 10 * len(NAMES)
-        assert sum(one.counts[RowState.DONE] for one in reports) == len(NAMES)
+        assert report.is_complete
         assert [on.oracle.posts(name) for name in NAMES] == [1] * len(NAMES)
+    assert pauses == {False, True}
     assert ask("SELECT since FROM outage") == [(None,)]
+
+
+def process_of(on: FaultServer, clock: FakeClock) -> SessionManager:
+    """Return a manager as another process would have it."""
+    retry = RetryPolicy(attempts=1)
+    return SessionManager(base_url=on.base_url, retry=retry, clock=clock, process=Process())

@@ -67,6 +67,8 @@ class Job:
     """Of a database, for a journal there."""
     lease_seconds: float | None = None
     """Of a worker, which does the open rows of one slice after another until none is left."""
+    hold_seconds: float = 60.0
+    """How long a run holds the slices of a database that it does not renew."""
 
     @property
     def plan(self) -> Path:
@@ -216,7 +218,7 @@ def _run(job: Job, wall_offset: "Synchronized[float] | None") -> None:
 def journal_of(job: Job) -> SqliteJournal | PostgresJournal:
     if job.url is None:
         return SqliteJournal(job.journal, shared=job.is_shared)
-    lease = job.lease_seconds or 60.0
+    lease = job.lease_seconds or job.hold_seconds
     return PostgresJournal(job.url, slices=8, lease_seconds=lease, window_seconds=0.01)
 
 

@@ -3,7 +3,7 @@
 from invoicexpress_async.jobs.postgres.address import is_url
 from invoicexpress_async.jobs.postgres.fence import FencedError
 from invoicexpress_async.jobs.postgres.journal import LEASE_SECONDS, WINDOW_SECONDS, PostgresJournal
-from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
+from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft, slice_of
 
 __all__ = [
     "LEASE_SECONDS",
@@ -13,4 +13,5 @@ __all__ = [
     "PostgresJournal",
     "SliceLeft",
     "is_url",
+    "slice_of",
 ]

@@ -194,6 +194,25 @@ class PostgresJournal:
         """
         return await self._session.holds.left(table, states)
 
+    async def plan_again(
+        self,
+        table: Table,
+        states: frozenset[JournalState],
+        *,
+        keys: Sequence[Key] | None = None,
+    ) -> None:
+        """Let workers try again what is in some states.
+
+        Args:
+            table: Whose entries of the plan.
+            states: Such as refused; not those of what may have been sent.
+            keys: Of those that are meant; None for all.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        await self._session.plan_again(table, states, keys)
+
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool
     ) -> SharedOutage:

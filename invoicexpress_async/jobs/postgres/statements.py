@@ -101,6 +101,17 @@ class Statements:
         """Return what reads entries by their keys."""
         return self.select(table, f"JOIN {_records(_keys(table))} AS new USING ({_names(table)})")
 
+    def plan_again(
+        self, table: Table, states: frozenset[JournalState], *, some: bool = False
+    ) -> str:
+        """Return what plans entries in some states again: all, or those of given keys."""
+        same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
+        given = f" FROM {_records(_keys(table))} AS new" if some else ""
+        return (
+            f"UPDATE {self.name(table.name)} AS old SET state = 'planned', updated_at = {NOW}"
+            f"{given} {self.in_states(states)}{f' AND {same}' if some else ''}"
+        )
+
     def slices_left(self, table: Table, states: frozenset[JournalState]) -> str:
         """Return what reads the slices that have entries in some states."""
         times = ", ".join(

@@ -1,0 +1,233 @@
+"""The work on one slice of a shared journal, while this process holds it."""
+
+import contextlib
+import datetime as dt
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import attrs
+
+from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
+from invoicexpress_async.jobs.journal import UNRESOLVED, Entry, JournalError, JournalState, Key
+from invoicexpress_async.jobs.keys import AccountKeys, KeyUnavailableError
+from invoicexpress_async.jobs.postgres import FencedError, HeldSlice, PostgresJournal
+from invoicexpress_async.jobs.settings import RunSettings, seconds_until_in_lisbon
+from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.provisioning.plan import Plan
+from invoicexpress_async.provisioning.plan_run import PlanRun
+from invoicexpress_async.provisioning.progress import Progress
+from invoicexpress_async.provisioning.report import RowOutcome, RowState, count_states
+from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import ROWS
+from invoicexpress_async.session import SessionManager
+
+OPEN: Final = frozenset(
+    {
+        *UNRESOLVED,
+        JournalState.PLANNED,
+        JournalState.PARTIAL,
+        JournalState.FAILED,
+        JournalState.PREPARED,
+    }
+)
+# What was sent can show late, and is looked up soon again; what failed is tried seldom.
+_UNKNOWN_SECONDS: Final = 60.0
+_FAILED_SECONDS: Final = 900.0
+
+RowOf: TypeAlias = Callable[[Entry], PlanRow | None]
+OnOutcome: TypeAlias = Callable[[RowOutcome], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class SliceReport:
+    """How the work on a slice ended.
+
+    Attributes:
+        number: Of the slice.
+        left: How many rows are open still.
+        due_seconds: In how many seconds it is to be worked on again; None for at once.
+        is_fenced: Whether another process has taken the slice over: it goes on with it.
+        counts: How many rows ended in which state.
+        problem: What ended it early: the journal, an outage, or a server that is not trusted.
+        no_key: Of each row that stays open because its key could not be had here: why. Another
+            worker may have the key.
+    """
+
+    number: int
+    left: int
+    due_seconds: float | None
+    is_fenced: bool
+    counts: Mapping[RowState, int]
+    problem: InvoiceXpressError | None
+    no_key: tuple[KeyUnavailableError, ...] = ()
+
+
+async def hold_and_work(
+    journal: PostgresJournal, number: int, run: "SliceRun", *, no_key_seconds: float | None
+) -> SliceReport | None:
+    """Take a slice, work on it and release it; None when another holds it.
+
+    Raises:
+        JournalError: the database cannot be reached, before anything was sent.
+    """
+    held = await journal.try_take(number)
+    if held is None:
+        return None
+    due_seconds: float | None = None
+    try:
+        report = await run.run(held)
+        due_seconds = no_key_seconds if report.no_key else report.due_seconds
+    finally:
+        # Where this fails the lease ends by itself.
+        with contextlib.suppress(JournalError):
+            await journal.release(held, due_seconds=due_seconds)
+    return report
+
+
+async def ignore_outcome(_: RowOutcome) -> None:
+    """Ignore the outcome: the journal has it."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class SliceRun:
+    """The work on one slice.
+
+    Attributes:
+        manager: Whose connections and limits are used.
+        row_of: Returns the row of an entry, with its key; None for what is not to be done here.
+        settings: What the run may do.
+        concurrency: How many rows are in flight at a time.
+        stop: Ends it early.
+        breaker: What is known of the server as a whole.
+        on_outcome: Awaited with each outcome as it comes.
+        on_progress: Called when the rows that wait change, and when the work pauses or goes on.
+    """
+
+    manager: SessionManager
+    row_of: RowOf
+    settings: RunSettings
+    concurrency: int
+    stop: RunStop
+    breaker: CircuitBreaker
+    on_outcome: OnOutcome = ignore_outcome
+    on_progress: Callable[[Progress], None] | None = None
+    _counts: Counter[RowState] = attrs.field(factory=Counter[RowState], init=False)
+    _problem: InvoiceXpressError | None = attrs.field(default=None, init=False)
+    # What was open when the work began: what came later has not been tried yet.
+    _tried: set[Key] = attrs.field(factory=set[Key], init=False)
+    _no_key: list[KeyUnavailableError] = attrs.field(factory=list[KeyUnavailableError], init=False)
+
+    async def run(self, held: HeldSlice) -> SliceReport:
+        """Ensure the open rows of the slice."""
+        recent = self.manager.recent_requests
+        recent.take_over(held.recently.slots, seconds_ago=held.recently.seconds_ago)
+        accounts, left = set(held.recently.slots), list[Entry]()
+        try:
+            await held.prepare(ROWS)
+            entries = await held.open_entries(ROWS, OPEN)
+            accounts |= {str(entry["account"]) for entry in entries}
+            for day, group in _by_day(entries).items():
+                if not self.stop.is_requested:
+                    await self._work(held, day, group)
+            left = await held.open_entries(ROWS, OPEN)
+        except JournalError as error:
+            self._problem = self._problem or error.with_traceback(None)
+        finally:
+            held.note_used(recent.of(accounts))  # also when this is cancelled
+        waiting = [entry for entry in left if _seconds_to_its_day(entry)]
+        return SliceReport(
+            number=held.number,
+            left=len(left) - len(waiting),
+            due_seconds=self._due_seconds(left),
+            is_fenced=not held.is_held or isinstance(self._problem, FencedError),
+            counts=MappingProxyType(count_states(self._counts)),
+            problem=self._problem,
+            no_key=tuple(self._no_key),
+        )
+
+    async def _work(self, held: HeldSlice, day: dt.date | None, entries: list[Entry]) -> None:
+        is_rollover = await held.job("rollover") is not None
+        run = PlanRun(
+            manager=self.manager,
+            plan=Plan.from_async(self._rows(entries)),
+            settings=attrs.evolve(
+                self.settings,
+                is_staged=self.settings.is_staged or is_rollover,
+                default_not_before=day,
+            ),
+            breaker=self.breaker,
+            on_progress=self.on_progress,
+        )
+        async with aclosing(run.outcomes(held, self.concurrency, self.stop)) as stream:
+            async for outcome in stream:
+                if isinstance(outcome.error, KeyUnavailableError):
+                    self._no_key.append(outcome.error)
+                await self.on_outcome(outcome)
+        self._counts.update(run.counts)
+        self._problem = self._problem or run.problem
+
+    async def _rows(self, entries: Iterable[Entry]) -> AsyncIterator[PlanRow]:
+        for entry in entries:
+            row = None if _seconds_to_its_day(entry) else self.row_of(entry)
+            if row is not None:
+                self._tried.add(ROWS.key_of(entry))
+                yield row
+
+    def _due_seconds(self, left: list[Entry]) -> float | None:
+        if self.stop.is_requested and self._problem is None:
+            return None
+        if isinstance(self._problem, FencedError):
+            return None  # its hold was over, and nobody else need have taken it
+        if self._problem is not None:
+            return _UNKNOWN_SECONDS
+        tried_or_waiting = (
+            ROWS.key_of(entry) in self._tried or _seconds_to_its_day(entry) for entry in left
+        )
+        if not all(tried_or_waiting):
+            return None
+        return min((_due_seconds(entry) for entry in left), default=None)
+
+
+def _by_day(entries: Iterable[Entry]) -> dict[dt.date | None, list[Entry]]:
+    """Divide entries by the day before which they do not become the default; unknown ones first."""
+    groups: dict[dt.date | None, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda one: one["state"] not in UNRESOLVED):
+        groups.setdefault(_day_of(entry), []).append(entry)
+    return groups
+
+
+def _day_of(entry: Entry) -> dt.date | None:
+    day = entry["default_not_before"]
+    return None if day is None else dt.date.fromisoformat(str(day))
+
+
+def _due_seconds(entry: Entry) -> float:
+    if entry["state"] in UNRESOLVED:
+        return _UNKNOWN_SECONDS
+    return _seconds_to_its_day(entry) or _FAILED_SECONDS
+
+
+def _seconds_to_its_day(entry: Entry) -> float:
+    """Return the seconds until what is prepared may become the default; 0 for what is not."""
+    day = _day_of(entry)
+    if entry["state"] != JournalState.PREPARED or day is None:
+        return 0.0
+    return seconds_until_in_lisbon(day)
+
+
+def row_with(keys: AccountKeys) -> RowOf:
+    """Return what makes the row of an entry, its key from one source for all accounts."""
+
+    def row_of(entry: Entry) -> PlanRow:
+        return PlanRow(
+            account=str(entry["account"]),
+            api_key=keys,
+            serie=str(entry["serie"]),
+            is_default=bool(entry["is_default"]),
+        )
+
+    return row_of
