@@ -24,7 +24,6 @@ localised text.
 """
 
 from invoicexpress_async.errors.client import (
-    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     DefaultChangedError,
@@ -40,6 +39,7 @@ from invoicexpress_async.errors.context import (
     ErrorContext as ErrorContext,
 )
 from invoicexpress_async.errors.context import (
+    ConfigurationError,
     InvoiceXpressError,
 )
 from invoicexpress_async.errors.status import (
