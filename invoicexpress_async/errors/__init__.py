@@ -36,11 +36,11 @@ from invoicexpress_async.errors.client import (
     UntrustedConnectionError,
 )
 from invoicexpress_async.errors.context import (
-    ErrorContext as ErrorContext,
-)
-from invoicexpress_async.errors.context import (
     ConfigurationError,
     InvoiceXpressError,
+)
+from invoicexpress_async.errors.context import (
+    ErrorContext as ErrorContext,
 )
 from invoicexpress_async.errors.status import (
     AccountNotPortugueseError,

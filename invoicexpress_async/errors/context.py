@@ -1,4 +1,4 @@
-"""What every error carries, and the one error that models raise: errors name models, so no circle."""
+"""What every error carries, and the one error that models raise, as other errors name models."""
 
 from typing import ClassVar, TypedDict
 

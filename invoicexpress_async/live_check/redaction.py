@@ -6,13 +6,13 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.config import Secret
+from invoicexpress_async.live_check.description import shown_name
 from invoicexpress_async.live_check.headers import (
     cookie_domain,
     is_limit_header,
     shown_header,
     target_of,
 )
-from invoicexpress_async.live_check.shapes import shown_name
 from invoicexpress_async.models.json_value import JsonValue
 
 _KEPT_TEXTS: Final = frozenset({"", " ", "0", "1", "true", "false", "N/D", "N/A", "active"})

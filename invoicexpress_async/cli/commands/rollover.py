@@ -43,8 +43,8 @@ from invoicexpress_async.provisioning import (
     RolloverPlan,
     plan_rollover,
 )
-from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.journal_status import JournalReader
+from invoicexpress_async.provisioning.next_serie import default_day
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _MAX_DEFAULTS_NAMED: Final = 3
