@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cyclopts import Token
 
@@ -11,6 +11,9 @@ from invoicexpress_async.provisioning import SqliteJournal
 
 JournalPlace: TypeAlias = Path | str
 """A path, or a `postgresql://` URL as text."""
+
+DATABASE_URL: Final = "postgresql:// URL"
+"""What a database is named by, for the help: a store is added here and in `jobs/stored.py`."""
 
 
 def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
+from invoicexpress_async.cli.journal_place import DATABASE_URL, JournalPlace, parse_place
 from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.selection import SelectionOptions
 from invoicexpress_async.cli.words import Language
@@ -132,7 +132,7 @@ class JobOptions(RunOptions):
         Parameter(
             converter=parse_place,
             help="Keep the plan and its outcome in this file, or in the database of a "
-            "postgresql:// URL without a password, from before anything is sent. "
+            f"{DATABASE_URL} without a password, from before anything is sent. "
             "The same command goes on where the last run ended, whatever ended it.",
         ),
     ] = None
@@ -183,8 +183,7 @@ def check_job_options(options: JobOptions) -> None:
             raise ConfigurationError(f"{name} needs a journal: name it with --journal.")
     if options.plan_only and not isinstance(options.journal, str):
         raise ConfigurationError(
-            "--plan-only needs a journal that workers share: name a postgresql:// URL with "
-            "--journal."
+            f"--plan-only needs a journal that workers share: name a {DATABASE_URL} with --journal."
         )
     if options.plan_only and options.retry_refused:
         raise ConfigurationError(

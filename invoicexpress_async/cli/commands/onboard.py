@@ -19,7 +19,7 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
+from invoicexpress_async.cli.journal_place import DATABASE_URL, JournalPlace, parse_place
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import OnboardOptions, PartnerOptions, check_concurrency
 from invoicexpress_async.cli.output import write_json
@@ -75,7 +75,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
         Parameter(
             converter=parse_place,
             help="Keep the plan and its outcome in this file, or in the database of a "
-            "postgresql:// URL, from before anything is sent; no secret is in it. The same "
+            f"{DATABASE_URL}, from before anything is sent; no secret is in it. The same "
             "command goes on where the last run ended.",
         ),
     ],

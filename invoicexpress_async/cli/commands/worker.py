@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import message_of, show_error
-from invoicexpress_async.cli.journal_place import JournalPlace, parse_place
+from invoicexpress_async.cli.journal_place import DATABASE_URL, JournalPlace, parse_place
 from invoicexpress_async.cli.options import ConnectionOptions, check_concurrency
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo, printable
@@ -43,7 +43,7 @@ def worker(  # noqa: PLR0913  # the options of a command
         JournalPlace,
         Parameter(
             converter=parse_place,
-            help="The postgresql:// URL of the journal, without a password: that is in the file "
+            help=f"The {DATABASE_URL} of the journal, without a password: that is in the file "
             "that PGPASSFILE names, or in a service file.",
         ),
     ],
@@ -80,7 +80,7 @@ def worker(  # noqa: PLR0913  # the options of a command
     some is unknown.
     """
     if isinstance(journal, Path):
-        raise ConfigurationError("A worker needs a journal in PostgreSQL: a postgresql:// URL.")
+        raise ConfigurationError(f"A worker needs a journal in PostgreSQL: a {DATABASE_URL}.")
     check_concurrency(concurrency)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # module:callable, as `python -m` finds it
