@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from ssl import SSLContext
-from types import TracebackType
 from typing import Final, NoReturn, Self, TypedDict
 
 import aiohttp
@@ -317,12 +316,7 @@ class SessionManager:
         self._guard.check()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __reduce__(self) -> NoReturn:
