@@ -38,8 +38,7 @@ from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import RetryPolicy
-from invoicexpress_async.protocol.sequence_rows import make_converter
-from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.protocol.sequences import SequenceRequests, make_converter
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.arguments import (
     FROM_ENVIRONMENT,

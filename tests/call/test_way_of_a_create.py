@@ -33,7 +33,6 @@ WAY = [
     "transport/attempt.py",
     "protocol/sequences.py",
     "protocol/exchange.py",
-    "protocol/sequence_rows.py",
     "models/sequence.py",
     "config/settings.py",
 ]
@@ -91,7 +90,9 @@ async def test_a_create_enters_these_modules_and_no_other() -> None:
     first, warm = await first_and_warm()
 
     assert sorted(warm.functions) == sorted(WAY)
-    assert sorted(first.functions) == sorted([*WAY, *OPENING])
+    # The check of a name is remembered: the first one in a process looks into another module.
+    entered = set(first.functions) - {"config/serie_names.py"}
+    assert sorted(entered) == sorted([*WAY, *OPENING])
     assert warm.moves <= MOST_MOVES
 
 

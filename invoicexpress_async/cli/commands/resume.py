@@ -32,7 +32,7 @@ from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.protocol.sequence_rows import make_converter
+from invoicexpress_async.protocol.sequences import make_converter
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
