@@ -35,8 +35,10 @@ def _bodies() -> dict[int, bytes]:
 
 def _ours() -> Read:
     from invoicexpress_async.protocol.exchange import loads  # noqa: PLC0415  # after `speed` was chosen
-    from invoicexpress_async.protocol.sequence_rows import make_converter  # noqa: PLC0415  # as above
-    from invoicexpress_async.protocol.sequences import SequenceRequests  # noqa: PLC0415  # as above
+    from invoicexpress_async.protocol.sequences import (  # noqa: PLC0415  # as above
+        SequenceRequests,
+        make_converter,
+    )
 
     request = SequenceRequests(make_converter()).list()
     return lambda body: request.structure(loads(body))

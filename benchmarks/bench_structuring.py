@@ -19,16 +19,18 @@ from cattrs import override
 from cattrs.gen import make_dict_structure_fn
 
 from invoicexpress_async import DocumentSequenceState, Sequence, SessionManager
-from invoicexpress_async.protocol.exchange import loads
-from invoicexpress_async.protocol.sequence_rows import (
-    RowLayouts,
-    make_converter,
+from invoicexpress_async.protocol.exchange import (
+    loads,
     structure_code,
     structure_count,
     structure_flag,
     structure_id,
-    structure_one,
     structure_serie,
+)
+from invoicexpress_async.protocol.sequences import (
+    RowLayouts,
+    make_converter,
+    structure_one,
 )
 from invoicexpress_async.protocol.strict import make_strict_converter
 

@@ -12,9 +12,8 @@ import atheris  # type: ignore[import-untyped]  # a tool for this file alone
 with atheris.instrument_imports(include=["invoicexpress_async"]):
     from invoicexpress_async import InvoiceXpressError
     from invoicexpress_async.protocol.exchange import Request, Response, decipher
-    from invoicexpress_async.protocol.sequence_rows import make_converter
-    from invoicexpress_async.protocol.sequences import SequenceRequests
-    from invoicexpress_async.transport.body import Inflater
+    from invoicexpress_async.protocol.sequences import SequenceRequests, make_converter
+    from invoicexpress_async.transport.attempt import Inflater
 
 import json
 import zlib

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from ssl import SSLContext
-from types import TracebackType
 from typing import Final, NoReturn, Self, TypedDict
 
 import aiohttp
@@ -39,8 +38,7 @@ from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import Journal, check_journal
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.protocol.decision import RetryPolicy
-from invoicexpress_async.protocol.sequence_rows import make_converter
-from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.protocol.sequences import SequenceRequests, make_converter
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.arguments import (
     FROM_ENVIRONMENT,
@@ -315,12 +313,7 @@ class SessionManager:
         self._guard.check()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __reduce__(self) -> NoReturn:

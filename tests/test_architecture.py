@@ -1,6 +1,7 @@
 """Imports go down only: from room to room, and from module to module inside a room."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,27 @@ FLOORS = (
     {"clock", "errors", "events", "sandbox"},
     {"config", "otel"},
     {"models"},
-    {"contract", "protocol"},
+    {"protocol"},
     {"transport"},
     {"call"},
     {"jobs", "services"},
     {"session", "__init__"},
     {"live_check", "provisioning", "testing"},
-    {"contrib", "onboarding", "pytest_plugin"},
+    {"onboarding", "procrastinate", "pytest_plugin"},
     {"cli"},
     {"__main__"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # session for the types of its settings only, and testing for mocks of it
 CLIENT_IMPORTERS = {"transport", "session", "testing", "sandbox"}
+# Their types are still imported in a circle: to be cut with the next change of that room.
+TYPES_NOT_COUNTED = {
+    f"{NAME}.jobs.postgres.holds",
+    f"{NAME}.jobs.postgres.slices",
+}
+MAX_FOLDERS = 21
+MAX_MODULES = 20
+CROWDED = {"cli"}  # 22, to be cut with the next change of that room
 # Sans-I/O: what is said over the wire is the same whoever carries it.
 PURE_ROOMS = {"errors", "config", "models", "protocol"}
 
@@ -40,10 +49,11 @@ def room_of(module: str) -> str:
     return ([*module.split("."), "__init__"])[1]
 
 
-def imports_of(path: Path) -> set[str]:
-    """Return all modules that a file imports at runtime."""
+def imports_of(path: Path, *, with_types: bool = False) -> set[str]:
+    """Return all modules that a file imports at runtime; or also those of its types only."""
     names: set[str] = set()
-    for node in _runtime_nodes(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if with_types else _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -79,8 +89,11 @@ def test_a_room_imports_from_lower_floors_only(module: str) -> None:
         assert target == room or FLOOR_OF[target] < FLOOR_OF[room], f"{room} imports {target}"
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    imports = {module: ours(imports_of(path)) - {module} for module, path in MODULES.items()}
+def test_no_modules_import_each_other_in_a_circle_not_even_for_their_types() -> None:
+    imports = {
+        module: ours(imports_of(path, with_types=module not in TYPES_NOT_COUNTED)) - {module}
+        for module, path in MODULES.items()
+    }
 
     while ground := {module for module, below in imports.items() if not below & imports.keys()}:
         imports = {module: below for module, below in imports.items() if module not in ground}
@@ -103,6 +116,14 @@ def test_no_module_imports_a_private_name_of_another(module: str) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME):
             names = {alias.name for alias in node.names if alias.name.startswith("_")}
             assert not names - {name.rpartition(".")[2] for name in MODULES}
+
+
+def test_the_rooms_are_few_and_none_is_crowded() -> None:
+    folders = {path for path in PACKAGE.rglob("*") if path.is_dir() and path.name[0].isalpha()}
+    modules = Counter(path.parent.name for path in MODULES.values())
+
+    assert len(folders) <= MAX_FOLDERS
+    assert {room for room, count in modules.items() if count > MAX_MODULES} <= CROWDED
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room_of(name) == "sandbox"])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
 from invoicexpress_async.call.instrumentation import EventHook, Instrumentation
+from invoicexpress_async.call.keys import RefusedCredentials
 from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
 from invoicexpress_async.call.realm import Realm
-from invoicexpress_async.call.refused_credentials import RefusedCredentials
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,

@@ -22,8 +22,8 @@ from invoicexpress_async.errors import (
     UnknownSequenceError,
 )
 from invoicexpress_async.models.sequence import Registration, Sequence
-from invoicexpress_async.protocol.sequence_rows import malformed
 from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.protocol.strict import malformed
 
 # No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
 _MAX_PAGES: Final = 200

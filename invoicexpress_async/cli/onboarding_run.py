@@ -34,14 +34,12 @@ from invoicexpress_async.onboarding import (
     CompanyOutcome,
     CompanyState,
     CompanyStep,
-    CsvSink,
-    EnvFileSink,
     KeySpool,
     onboard,
 )
+from invoicexpress_async.onboarding.sinks import file_sink
 from invoicexpress_async.provisioning import RunSettings
 
-_ENV_NAMES: Final = frozenset({".env"})
 _UNDELIVERED: Final = (
     "{count} new keys are not delivered, and are in {spool} only. Keep that file, and let no one "
     "else read it."
@@ -116,7 +114,7 @@ class _OnboardingRun(JobRun[CompanyView]):
             given.companies,
             journal=self.opened,
             key_spool=KeySpool(given.spool),
-            secret_sink=_sink(given.keys_out),
+            secret_sink=file_sink(given.keys_out),
             forget=given.job.forget,
             concurrency=given.job.concurrency,
             settings=self.settings,
@@ -171,8 +169,3 @@ class _OnboardingRun(JobRun[CompanyView]):
     def exit_code(self) -> int:
         # A reader that goes away stops the run, but the companies are still to be done.
         return max(self.summary.exit_code, FAILED if self.summary.not_started else DONE)
-
-
-def _sink(path: Path) -> CsvSink | EnvFileSink:
-    is_env = path.suffix.lower() in _ENV_NAMES or path.name in _ENV_NAMES
-    return EnvFileSink(path) if is_env else CsvSink(path)

@@ -21,6 +21,9 @@ _NAMES: Final = Parameter(consume_multiple=True, negative=(), show_default=False
 JournalPlace: TypeAlias = Path | str
 """Where a journal is: a path, or a `postgresql://` URL as text."""
 
+DATABASE_URL: Final = "postgresql:// URL"
+"""What a database is named by, for the help: a store is added here and in `jobs/stored.py`."""
+
 
 def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
     """Return what an argument names."""
@@ -200,7 +203,7 @@ class JobOptions(RunOptions):
         Parameter(
             converter=parse_place,
             help="Keep the plan and its outcome in this file, or in the database of a "
-            "postgresql:// URL without a password, from before anything is sent. "
+            f"{DATABASE_URL} without a password, from before anything is sent. "
             "The same command goes on where the last run ended, whatever ended it.",
         ),
     ] = None
@@ -241,8 +244,7 @@ def check_job_options(options: JobOptions) -> None:
             raise ConfigurationError(f"{name} needs a journal: name it with --journal.")
     if options.plan_only and not isinstance(options.journal, str):
         raise ConfigurationError(
-            "--plan-only needs a journal that workers share: name a postgresql:// URL with "
-            "--journal."
+            f"--plan-only needs a journal that workers share: name a {DATABASE_URL} with --journal."
         )
     if options.plan_only and options.retry_refused:
         raise ConfigurationError(

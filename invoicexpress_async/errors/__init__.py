@@ -24,7 +24,6 @@ localised text.
 """
 
 from invoicexpress_async.errors.client import (
-    ConfigurationError,
     ConnectionFailedError,
     DeadlineExceededError,
     DefaultChangedError,
@@ -37,10 +36,11 @@ from invoicexpress_async.errors.client import (
     UntrustedConnectionError,
 )
 from invoicexpress_async.errors.context import (
-    ErrorContext as ErrorContext,
+    ConfigurationError,
+    InvoiceXpressError,
 )
 from invoicexpress_async.errors.context import (
-    InvoiceXpressError,
+    ErrorContext as ErrorContext,
 )
 from invoicexpress_async.errors.status import (
     AccountNotPortugueseError,

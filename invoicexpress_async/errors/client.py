@@ -11,12 +11,6 @@ if TYPE_CHECKING:
     from invoicexpress_async.models.sequence import Sequence
 
 
-class ConfigurationError(InvoiceXpressError, ValueError):
-    """An argument that cannot be right. Raised before anything is resolved or sent."""
-
-    cure = "Correct it and call again; nothing was sent."
-
-
 class SessionClosedError(InvoiceXpressError, RuntimeError):
     """The session manager is closed, or belongs to another event loop or process."""
 

@@ -1,4 +1,4 @@
-"""What every error carries."""
+"""What every error carries, and the one error that models raise, as other errors name models."""
 
 from typing import ClassVar, TypedDict
 
@@ -66,3 +66,9 @@ class InvoiceXpressError(Exception):
         effect = "it may have taken effect" if self.may_have_been_processed else "it had no effect"
         what = f"{self.operation} of {self.subject}" if self.subject else self.operation
         return f"[{what} on account {self.account}: {effect}]"
+
+
+class ConfigurationError(InvoiceXpressError, ValueError):
+    """An argument that cannot be right. Raised before anything is resolved or sent."""
+
+    cure = "Correct it and call again; nothing was sent."

@@ -2,5 +2,5 @@
 
 It sends plain HTTP requests of its own, since the client's transport hides what must be seen here
 (headers, redirects, the exact body), compares each response with the OpenAPI description in
-`invoicexpress_async.contract`, and writes recordings that hold no value of the account's.
+`data/openapi.json`, and writes recordings that hold no value of the account's.
 """

@@ -5,8 +5,10 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.config import Secret
-from invoicexpress_async.live_check.finding import Verdict
-from invoicexpress_async.live_check.headers import (
+from invoicexpress_async.live_check.description import form_of_kind
+from invoicexpress_async.live_check.inspection import Inspection, Verdict
+from invoicexpress_async.live_check.probe import BodyKind, ProbeRequest, Reply
+from invoicexpress_async.live_check.redaction import (
     SHARED_COOKIE,
     cookie_domain,
     is_labelled_json,
@@ -14,10 +16,7 @@ from invoicexpress_async.live_check.headers import (
     shown_header,
     target_of,
 )
-from invoicexpress_async.live_check.inspection import Inspection
-from invoicexpress_async.live_check.probe import BodyKind, ProbeRequest, Reply
 from invoicexpress_async.live_check.rows import CHECKS_OF_ROWS, Row, describe_rows, id_of, rows_of
-from invoicexpress_async.live_check.shapes import form_of_kind
 
 # The largest id of a signed 32-bit column: valid, and out of reach of a counter.
 _UNKNOWN_ID: Final = 2_147_483_647

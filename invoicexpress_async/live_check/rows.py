@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from invoicexpress_async.live_check.finding import Verdict
-from invoicexpress_async.live_check.inspection import Inspection
+from invoicexpress_async.live_check.description import shown_name
+from invoicexpress_async.live_check.inspection import Inspection, Verdict
 from invoicexpress_async.live_check.probe import Reply
-from invoicexpress_async.live_check.shapes import shown_name
 from invoicexpress_async.models.json_value import JsonValue
 
 Row = dict[str, JsonValue]

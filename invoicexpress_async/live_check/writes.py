@@ -4,8 +4,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final
 
-from invoicexpress_async.live_check.finding import Verdict
-from invoicexpress_async.live_check.inspection import Inspection
+from invoicexpress_async.live_check.inspection import Inspection, Verdict
 from invoicexpress_async.live_check.probe import Reply
 from invoicexpress_async.live_check.rows import (
     Row,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.errors.context import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 
 

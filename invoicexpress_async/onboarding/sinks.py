@@ -1,12 +1,13 @@
 """Where new keys go: files that people use. A plain async callable does as well."""
 
+import abc
 import asyncio
 import csv
 import functools
 import io
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,8 +29,20 @@ _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
+class _SinkFile(KeyFile):
+    @abc.abstractmethod
+    def name_for(self, account: str) -> str:
+        """Return what the key of an account is kept under."""
+
+    @abc.abstractmethod
+    def name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        """Return what a new key is kept under, and what makes its line."""
+
+
 class _FileSink:
-    def __init__(self, file: KeyFile) -> None:
+    def __init__(self, file: _SinkFile) -> None:
         self._file = file
 
     @property
@@ -45,6 +58,24 @@ class _FileSink:
         """
         self._file.check()
 
+    async def __call__(self, company: Company, account: CreatedAccount) -> None:
+        """Append the account's key, unless it is there already.
+
+        Raises:
+            ConfigurationError: the file is something else, or it cannot hold the key.
+            OSError: it cannot be written.
+        """
+        name, line = self._file.name_and_line(company, account)
+        await asyncio.to_thread(self._file.append, name, account.api_key, line)
+
+    async def key_of(self, account: str) -> str:
+        """Return the key of an account that is in the file, for a run that continues later.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        return await asyncio.to_thread(self._file.key, self._file.name_for(account))
+
 
 class CsvSink(_FileSink):
     """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
@@ -56,25 +87,6 @@ class CsvSink(_FileSink):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(_CsvFile(path))
-
-    async def __call__(self, company: Company, account: CreatedAccount) -> None:
-        """Append the account, unless it is there already.
-
-        Raises:
-            ConfigurationError: the file is something else.
-            OSError: it cannot be written.
-        """
-        name = name_of(account) or _unnamed(company.fiscal_id)
-        line = functools.partial(_row, company, account)
-        await asyncio.to_thread(self._file.append, name, account.api_key, line)
-
-    async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file, for a run that continues later.
-
-        Raises:
-            KeyError: it is not there.
-        """
-        return await asyncio.to_thread(self._file.key, account)
 
 
 class EnvFileSink(_FileSink):
@@ -89,25 +101,14 @@ class EnvFileSink(_FileSink):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(_EnvFile(path))
 
-    async def __call__(self, company: Company, account: CreatedAccount) -> None:
-        """Append the variable, unless it is there already.
 
-        Raises:
-            ConfigurationError: the file is something else, or the key is invalid.
-            OSError: it cannot be written.
-        """
-        name = _variable(name_of(account) or f"fiscal_id_{company.fiscal_id}")
-        key = check_api_key(account.api_key)  # one with a line break would set other variables
-        line = functools.partial(_assignment, name, key)
-        await asyncio.to_thread(self._file.append, name, key, line)
+_KIND_OF_NAME: Final[Mapping[str, Callable[[Path], CsvSink | EnvFileSink]]] = {".env": EnvFileSink}
 
-    async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file, for a run that continues later.
 
-        Raises:
-            KeyError: it is not there.
-        """
-        return await asyncio.to_thread(self._file.key, _variable(account))
+def file_sink(path: Path) -> CsvSink | EnvFileSink:
+    """Return the sink that the name of a file stands for: a CSV, unless it ends in `.env`."""
+    by_end = _KIND_OF_NAME.get(path.suffix.lower() or path.name, CsvSink)
+    return by_end(path)
 
 
 def name_of(account: CreatedAccount) -> str:
@@ -118,8 +119,17 @@ def name_of(account: CreatedAccount) -> str:
         return ""
 
 
-class _CsvFile(KeyFile):
+class _CsvFile(_SinkFile):
     start = ",".join(_COLUMNS) + "\r\n"
+
+    def name_for(self, account: str) -> str:
+        return account
+
+    def name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        name = name_of(account) or _unnamed(company.fiscal_id)
+        return name, functools.partial(_row, company, account)
 
     def read(self, text: str) -> dict[str, Secret]:
         rows = csv.DictReader(io.StringIO(text, newline=""))
@@ -138,7 +148,17 @@ class _CsvFile(KeyFile):
         return not is_first or self.start.startswith(line)
 
 
-class _EnvFile(KeyFile):
+class _EnvFile(_SinkFile):
+    def name_for(self, account: str) -> str:
+        return _PREFIX + re.sub(r"[^A-Z0-9]", "_", account.upper())
+
+    def name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        name = self.name_for(name_of(account) or f"fiscal_id_{company.fiscal_id}")
+        key = check_api_key(account.api_key)  # one with a line break would set other variables
+        return name, functools.partial(_assignment, name, key)
+
     def read(self, text: str) -> dict[str, Secret]:
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         entries = [line for line in lines if line.strip() and not line.startswith("#")]
@@ -168,7 +188,3 @@ def _assignment(name: str, key: Secret) -> str:
 
 def _unnamed(fiscal_id: str) -> str:
     return f"fiscal_id:{fiscal_id}"  # no account's name has a colon
-
-
-def _variable(account: str) -> str:
-    return _PREFIX + re.sub(r"[^A-Z0-9]", "_", account.upper())

@@ -10,7 +10,7 @@ import attrs
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import CreatedAccount
-from invoicexpress_async.onboarding.private_file import (
+from invoicexpress_async.onboarding.key_file import (
     append,
     lock,
     make_private,

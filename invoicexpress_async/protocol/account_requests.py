@@ -17,8 +17,7 @@ from invoicexpress_async.protocol.accounts import (
     wire_password,
 )
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request, dumps
-from invoicexpress_async.protocol.sequence_rows import structure_nothing
+from invoicexpress_async.protocol.exchange import Request, dumps, structure_nothing
 
 # One segment of a path: its form is not documented, except for a sample of digits.
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

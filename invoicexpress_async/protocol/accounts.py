@@ -9,7 +9,8 @@ from invoicexpress_async.models.account import AccountDetails, CreatedAccount, N
 from invoicexpress_async.models.account_update import AccountUpdate
 from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.sequence_rows import ProblemError, malformed, structure_flag
+from invoicexpress_async.protocol.exchange import structure_flag
+from invoicexpress_async.protocol.strict import ProblemError, malformed
 
 # No response to a read is known to hold these; what is not kept cannot be shown.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})

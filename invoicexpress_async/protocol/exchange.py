@@ -1,10 +1,9 @@
-"""Sans-I/O: what a request looks like, and what a response means."""
+"""Sans-I/O: what a request looks like, what a response means, and the values of its fields."""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar, cast
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -13,17 +12,11 @@ from invoicexpress_async.errors import (
     InvoiceXpressError,
     MalformedResponseError,
     StatusError,
-    UnexpectedRedirectError,
 )
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
-from invoicexpress_async.protocol.refusal import (
-    code_in,
-    messages_in,
-    text_of_refusal,
-    without_secrets,
-)
+from invoicexpress_async.protocol.refusal import redirect_error, status_error, without_secrets
+from invoicexpress_async.protocol.strict import ProblemError, malformed
 
 try:
     import orjson
@@ -37,6 +30,15 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """A row is about 2 KB: 4,000 sequences of one account; anything longer is not a response."""
 
 _MAX_EXCERPT_BYTES: Final = 512
+_SUCCESSES: Final = 2  # hundred
+_REDIRECTS: Final = 3  # hundred
+# Every form of the flag that was recorded or that a client copes with; nothing else is a flag.
+_TRUE_FLAGS: Final = frozenset({"1", "true"})
+_FALSE_FLAGS: Final = frozenset({"0", "false"})
+# Ids and counters are 64-bit at the most; longer digit strings are garbage and slow to convert.
+_MAX_DIGITS: Final = 18
+END_OF_COUNTS: Final = 10**_MAX_DIGITS
+_MAX_PROBLEMS: Final = 20
 
 
 # Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
@@ -113,13 +115,13 @@ def decipher(request: Request[T], response: Response, *, wall_seconds: float) ->
 
 
 def _decipher(request: Request[T], response: Response, *, wall_seconds: float) -> T:
-    if _is_redirect(response.status):
-        raise _redirect(response)
-    if not _is_success(response.status):
+    if response.status // 100 == _REDIRECTS:
+        raise redirect_error(response.status, response.location)
+    if response.status // 100 != _SUCCESSES:
         raise _refusal(request.operation, response, wall_seconds=wall_seconds)
     payload = _payload(response)
     if isinstance(payload, dict) and _says_failure(payload):
-        raise _status_error(request.operation, response, payload, None)
+        raise status_error(request.operation, response.status, payload, None)
     if isinstance(payload, dict) and _holds_an_error(payload) and not request.accepts_errors:
         raise _unreadable(response, "there is an error inside a success")
     try:
@@ -128,14 +130,6 @@ def _decipher(request: Request[T], response: Response, *, wall_seconds: float) -
         error = malformed
     error.excerpt = _excerpt(response.body)
     raise error
-
-
-def _is_success(status: int) -> bool:
-    return 200 <= status < 300  # noqa: PLR2004  # the class of statuses, as HTTP defines it
-
-
-def _is_redirect(status: int) -> bool:
-    return 300 <= status < 400  # noqa: PLR2004  # as above
 
 
 def _says_failure(payload: dict[str, JsonValue]) -> bool:
@@ -148,17 +142,6 @@ def _holds_an_error(payload: dict[str, JsonValue]) -> bool:
         payload.get("errors")
         or payload.get("error")
         or (payload.get("code") and payload.get("message"))
-    )
-
-
-def _redirect(response: Response) -> UnexpectedRedirectError:
-    try:
-        host = urlsplit(response.location or "").hostname
-    except ValueError:
-        host = None
-    return UnexpectedRedirectError(
-        f"The server redirected (HTTP {response.status}) to {host or 'a page of its own'}.",
-        location_host=host,
     )
 
 
@@ -211,27 +194,9 @@ def _refusal(operation: Operation, response: Response, *, wall_seconds: float) -
         except NotJsonError:
             payload = _excerpt(response.body)
     wait = parse_retry_after(response.retry_after, wall_seconds=wall_seconds)
-    return _status_error(operation, response, payload, wait)
+    return status_error(operation, response.status, payload, wait)
 
 
-def _status_error(
-    operation: Operation, response: Response, payload: JsonValue, wait: float | None
-) -> StatusError:
-    code, messages = code_in(payload), messages_in(payload)
-    kind = status_error_class(operation, response.status, code)
-    error = kind(
-        text_of_refusal(response.status, code, messages),
-        status=response.status,
-        code=code,
-        messages=messages,
-        retry_after_seconds=wait,
-    )
-    if (cure := cure_in(operation, kind)) != kind.cure:
-        error.cure = cure
-    return error
-
-
-_BEGINNINGS = ("{", "[")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -254,19 +219,10 @@ def _loads(body: bytes) -> JsonValue:
         return orjson.loads(body)  # type: ignore[no-any-return]  # orjson's stub says Any
     # Decoded here because json.loads would also guess UTF-16 and UTF-32, which JSON forbids.
     text = body.decode()
-    value = _parse(text)
+    value = cast("JsonValue", _DECODER.decode(text))
     if _ESCAPED_SURROGATE.search(text):
         dumps(value)  # half a pair is no character: it fails, as orjson does
     return value
-
-
-def _parse(text: str) -> JsonValue:
-    if text[:1] in _BEGINNINGS:
-        # Without the decoder's search for space around it, which a regular expression does.
-        value, end = _DECODER.raw_decode(text)
-        if end == len(text):
-            return cast("JsonValue", value)
-    return cast("JsonValue", _DECODER.decode(text))
 
 
 def loads(body: bytes) -> JsonValue:
@@ -291,3 +247,95 @@ def json_text(value: str) -> str:
 def dumps(value: JsonValue) -> bytes:
     """Write compact UTF-8 JSON."""
     return _ENCODER.encode(value).encode()
+
+
+def structure_count(value: object, path: str) -> int | None:
+    """Read a counter or an id: an integer, a string of digits, or null (recorded in all three)."""
+    if value is None:
+        return None
+    if (
+        isinstance(value, str)
+        and len(value) <= _MAX_DIGITS
+        and value.isascii()
+        and value.isdecimal()
+    ):
+        return int(value)
+    if type(value) is int and 0 <= value < END_OF_COUNTS:
+        return value
+    raise ProblemError(path, "a whole number, as a number, a string or null", value)
+
+
+def structure_id(value: object, path: str) -> int:
+    """Read the row's own id, which must be there and positive."""
+    if identifier := structure_count(value, path):
+        return identifier
+    raise ProblemError(path, "a positive id", value)
+
+
+def structure_serie(value: object, path: str) -> str:
+    """Read the name. It came back as a JSON integer when an integer had been sent (recorded)."""
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, str) and value:
+        return value
+    raise ProblemError(path, "a name", value)
+
+
+def structure_flag(value: object, path: str) -> bool:
+    """Read `default_sequence`: 1/0, true/false, as text too, or null for false. Nothing else."""
+    if value is None:
+        return False
+    if isinstance(value, bool):
+        return value
+    text = str(value) if type(value) is int else value
+    if isinstance(text, str):
+        if text in _TRUE_FLAGS:
+            return True
+        if text in _FALSE_FLAGS:
+            return False
+    raise ProblemError(path, "1 or 0", value)
+
+
+def structure_code(value: object, path: str) -> str | None:
+    """Keep a validation code as it came. Null and absent are the same: not "N/A"."""
+    if value is None or isinstance(value, str):
+        return value
+    raise ProblemError(path, "a validation code", value)
+
+
+def structure_nothing(payload: JsonValue) -> None:
+    """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
+
+    Zero bytes or one space were recorded. Errors in an object were refused before.
+
+    Raises:
+        MalformedResponseError: anything else.
+    """
+    if payload is not None and not isinstance(payload, dict):
+        raise malformed("the response: expected nothing")
+
+
+class Problems:
+    """What is wrong with one response, collected so that one error reports all of it."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def add(self, problem: ProblemError) -> None:
+        """Note one problem, up to a number that a person reads."""
+        if len(self._texts) < _MAX_PROBLEMS:
+            self._texts.append(f"sequence.{problem}")
+
+    def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
+        """Structure one field, or note its problem and return None."""
+        try:
+            return structure(value, path)
+        except ProblemError as problem:
+            self.add(problem)
+        return None

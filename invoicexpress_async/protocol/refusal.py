@@ -3,11 +3,18 @@
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from invoicexpress_async.config import Secret
-from invoicexpress_async.errors import InvoiceXpressError, MalformedResponseError, StatusError
+from invoicexpress_async.errors import (
+    InvoiceXpressError,
+    MalformedResponseError,
+    StatusError,
+    UnexpectedRedirectError,
+)
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.codes import KNOWN_CODES
+from invoicexpress_async.protocol.codes import KNOWN_CODES, cure_in, status_error_class
+from invoicexpress_async.protocol.decision import Operation
 
 _MAX_MESSAGES: Final = 20
 _MAX_MESSAGE_CHARACTERS: Final = 512
@@ -115,3 +122,33 @@ def _printable(text: str) -> str:
     # A server's text goes to logs and terminals: no control characters, no endless lines.
     shortened = text[:_MAX_MESSAGE_CHARACTERS]
     return "".join(character if character.isprintable() else " " for character in shortened).strip()
+
+
+def status_error(
+    operation: Operation, status: int, payload: JsonValue, wait: float | None
+) -> StatusError:
+    """Return the error of a refusal, by its operation, status and body."""
+    code, messages = code_in(payload), messages_in(payload)
+    kind = status_error_class(operation, status, code)
+    error = kind(
+        text_of_refusal(status, code, messages),
+        status=status,
+        code=code,
+        messages=messages,
+        retry_after_seconds=wait,
+    )
+    if (cure := cure_in(operation, kind)) != kind.cure:
+        error.cure = cure
+    return error
+
+
+def redirect_error(status: int, location: str | None) -> UnexpectedRedirectError:
+    """Return the error of a redirect, of whose target only the host is kept."""
+    try:
+        host = urlsplit(location or "").hostname
+    except ValueError:
+        host = None
+    return UnexpectedRedirectError(
+        f"The server redirected (HTTP {status}) to {host or 'a page of its own'}.",
+        location_host=host,
+    )

@@ -1,6 +1,17 @@
-"""The requests of the sequences resource, each with the expected response."""
+"""The sequences resource: its requests, and the wide row of the API to nested `Sequence`s and back.
+
+Every wire name of a row, and every oddity of its form, lives in this module; those of its values
+are in `exchange`.
+
+cattrs calls the hook of a row, and does not structure what the hook nests. It would make the states
+of 15 document types for each row, of which a caller looks at one or two: that costs 14 to 22 % of
+the CPU of a whole create, more than the tenth that plain code may cost
+(`benchmarks/bench_structuring.py`).
+"""
 
 import functools
+import re
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -8,18 +19,211 @@ import cattrs
 
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.models.sequence import Sequence
-from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request, json_text
-from invoicexpress_async.protocol.sequence_rows import (
-    ProblemError,
-    Problems,
-    malformed,
-    structure_count,
-    structure_many,
-    structure_nothing,
-    structure_one,
+from invoicexpress_async.models.sequence import (
+    DocumentColumns,
+    DocumentSequenceState,
+    DocumentType,
+    Sequence,
 )
+from invoicexpress_async.protocol.decision import Operation
+from invoicexpress_async.protocol.exchange import (
+    END_OF_COUNTS,
+    Problems,
+    Request,
+    json_text,
+    structure_code,
+    structure_count,
+    structure_flag,
+    structure_id,
+    structure_nothing,
+    structure_serie,
+)
+from invoicexpress_async.protocol.strict import ProblemError, make_strict_converter, malformed
+
+_COLUMN: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
+_KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
+_MAX_REMEMBERED: Final = 64
+_MAX_CHARACTERS_OF_ONE: Final = 10_000
+_ENVELOPES: Final = ("sequence", "sequences")
+
+
+class SequenceHooks:
+    """The cattrs hooks between one wide row and one `Sequence`.
+
+    One object per converter: it remembers how rows split, as nearly all have the same keys.
+    """
+
+    def __init__(self) -> None:
+        self._layouts = RowLayouts()
+
+    def structure(self, row: JsonValue, _: object = None) -> Sequence:
+        """Nest a row.
+
+        Raises:
+            MalformedResponseError: with the paths of all its problems.
+        """
+        if not isinstance(row, dict):
+            raise malformed(str(ProblemError("sequence", "an object", row)))
+        layout = self._layouts.of(tuple(row))
+        problems = Problems()
+        collect, get = problems.collect, row.get
+        # What nearly all values are is seen here: to call for each would be half of the price.
+        counts = [
+            count
+            if type(count := get(key)) is int and 0 <= count < END_OF_COUNTS
+            else collect(structure_count, count, key)
+            for key in layout.count_keys
+        ]
+        codes = [
+            code if type(code := get(key)) is str else collect(structure_code, code, key)
+            for key in layout.code_keys
+        ]
+        documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
+        return _sequence({key: row[key] for key in layout.others}, documents, problems)
+
+    def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
+        """Write the wide row again. What the server did not say is left out."""
+        row: dict[str, JsonValue] = {
+            "id": sequence.id,
+            "serie": sequence.serie,
+            "default_sequence": int(sequence.is_default),
+        }
+        for name, state in sequence.documents.items():
+            triple = {
+                "number": state.number,
+                "sequence_id": state.sequence_id,
+                "validation_code": state.validation_code,
+            }
+            for field, value in triple.items():
+                if value is not None:
+                    row[f"current_{name}_{field}"] = value
+        return row | dict(sequence.extra)
+
+
+def _sequence(
+    fields: dict[str, JsonValue],
+    documents: Mapping[DocumentType | str, DocumentSequenceState],
+    problems: "Problems",
+) -> Sequence:
+    """Build the sequence; `fields` is what is left of the row, and becomes `extra`."""
+    pop = fields.pop
+    identifier = problems.collect(structure_id, pop("id", None), "id")
+    # One client reads the name from the second (contract, [client]).
+    serie = pop("serie", None)
+    if serie is None:
+        serie = pop("serie_number", None)
+    name = problems.collect(structure_serie, serie, "serie")
+    is_default = problems.collect(structure_flag, pop("default_sequence", None), "default_sequence")
+    if identifier is None or name is None or is_default is None or problems:
+        raise malformed(*problems)
+    return Sequence(
+        id=identifier, serie=name, is_default=is_default, documents=documents, extra=fields
+    )
+
+
+def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
+    """Take one sequence out of its envelope.
+
+    `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
+    register responses.
+
+    Raises:
+        MalformedResponseError: anything else, with the paths of its problems.
+    """
+    content = _open_envelope(payload)
+    if isinstance(content, list):
+        if len(content) != 1:
+            raise malformed(f"sequences: expected one, got {len(content)}")
+        content = content[0]
+    return converter.structure(content, Sequence)
+
+
+def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Sequence, ...]:
+    """Take a list of sequences out of its envelope.
+
+    A single object in place of the list counts as a list of one: one client copes with it.
+
+    Raises:
+        MalformedResponseError: anything else, with the paths of its problems.
+    """
+    content = _open_envelope(payload)
+    rows = content if isinstance(content, list) else [content]
+    structure = converter.get_structure_hook(Sequence)
+    return tuple([structure(row, Sequence) for row in rows])
+
+
+def _open_envelope(payload: JsonValue) -> JsonValue:
+    if not isinstance(payload, dict):
+        raise malformed(str(ProblemError("the response", "an object", payload)))
+    for name in _ENVELOPES:
+        if name in payload:
+            return payload[name]
+    names = ", ".join(list(payload)[:5])[:80] or "nothing"
+    raise malformed(f"the response: expected a sequence, got an object with {names}")
+
+
+def make_converter() -> cattrs.Converter:
+    """Return a converter with every hook of this module; each `SessionManager` has its own."""
+    converter = make_strict_converter()
+    hooks = SequenceHooks()
+    converter.register_structure_hook(Sequence, hooks.structure)
+    converter.register_unstructure_hook(Sequence, hooks.unstructure)
+    return converter
+
+
+@attrs.define(kw_only=True)
+class RowLayout:
+    """How a row with certain keys, in a certain order, splits.
+
+    Attributes:
+        keys: All of them.
+        index: Its document types, and where each stands in a column.
+        count_keys: The keys of all numbers, and then those of all ids.
+        code_keys: The keys of all validation codes.
+        others: The keys that belong to no document type.
+    """
+
+    keys: tuple[str, ...]
+    index: Mapping[DocumentType | str, int]
+    count_keys: tuple[str, ...]
+    code_keys: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, keys: tuple[str, ...]) -> "RowLayout":
+        """Split the keys. The set of types is open: an unknown one keeps its own name."""
+        matches = {key: match for key in keys if (match := _COLUMN.fullmatch(key))}
+        names = list(dict.fromkeys(match[1] for match in matches.values()))
+        numbers, ids, codes = (
+            tuple(f"current_{name}_{column}" for name in names)
+            for column in ("number", "sequence_id", "validation_code")
+        )
+        return cls(
+            keys=keys,
+            index={_KNOWN_TYPES.get(name, name): at for at, name in enumerate(names)},
+            count_keys=numbers + ids,
+            code_keys=codes,
+            others=tuple(key for key in keys if key not in matches),
+        )
+
+
+class RowLayouts:
+    """Remembers how rows split, as nearly all rows have the same keys in the same order."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], RowLayout] = {}
+
+    def of(self, keys: tuple[str, ...]) -> RowLayout:
+        """Return the layout of a row with these keys."""
+        return self._known.get(keys) or self._learn(keys)
+
+    def _learn(self, keys: tuple[str, ...]) -> RowLayout:
+        layout = RowLayout.of(keys)
+        # A hostile server could send new keys for ever: bounded, in number and in size.
+        if len(self._known) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
+            self._known[keys] = layout
+        return layout
+
 
 _COLLECTION: Final = "/sequences.json"
 

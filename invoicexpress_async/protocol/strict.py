@@ -1,9 +1,12 @@
-"""The one factory of converters: primitives are taken as they are, or refused."""
+"""Values are taken as they are, or refused: the one factory of converters, and what is refused."""
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import cattrs
+
+from invoicexpress_async.errors import MalformedResponseError
 
 T = TypeVar("T")
 
@@ -27,3 +30,34 @@ def _structure_strictly(value: object, kind: type[T]) -> T:
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+class ProblemError(ValueError):
+    """One thing that is wrong at one place of a response. Names the type, never the value."""
+
+    def __init__(self, path: str, expected: str, got: object) -> None:
+        super().__init__(f"{path}: expected {expected}, got {_kind(got)}")
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def malformed(*problems: str) -> MalformedResponseError:
+    """Return the error for a response that is not what was requested."""
+    return MalformedResponseError(
+        "The response is not what was requested: " + "; ".join(problems) + ".", problems=problems
+    )

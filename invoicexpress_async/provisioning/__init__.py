@@ -22,8 +22,12 @@ from invoicexpress_async.provisioning.audit import (
 from invoicexpress_async.provisioning.journal_status import JournalStatus, read_status
 from invoicexpress_async.provisioning.key_source import load_keys
 from invoicexpress_async.provisioning.plan import AccountList, Plan
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome, RowState
+from invoicexpress_async.provisioning.report import (
+    Progress,
+    ProvisioningReport,
+    RowOutcome,
+    RowState,
+)
 from invoicexpress_async.provisioning.rollover import (
     RolloverPlan,
     RolloverReport,

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, Self
 
 import attrs
@@ -173,8 +173,7 @@ def read_status(path: Place) -> JournalStatus:
 class JournalReader:
     """A journal that is only read. Use it with `with`.
 
-    Raises:
-        JournalError: it is not there, or cannot be read.
+    To make one, and every method, raises JournalError when it is not there or cannot be read.
     """
 
     def __init__(self, path: Place) -> None:
@@ -184,50 +183,29 @@ class JournalReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.__exit__(exc_type, exc, traceback)
+    def __exit__(self, *_: object) -> None:
+        self._file.__exit__(None, None, None)
 
     def row(self, account: str, serie: str) -> tuple[str, bool] | None:
-        """Return the state of a row of its plan and whether it makes a default, or None.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the state of a row of its plan and whether it makes a default, or None."""
         entry = self._file.entry(ROWS, (account, serie))
         if entry is None or not entry["is_in_plan"]:
             return None
         return str(entry["state"]), bool(entry["is_default"])
 
     def row_count(self) -> int:
-        """Return how many rows its plan has.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return how many rows its plan has."""
         return self._file.count(ROWS, "is_in_plan")
 
     def series(self) -> dict[str, tuple[str, str]]:
-        """Return which serie each account of its plan is to have, and how far it is.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return which serie each account of its plan is to have, and how far it is."""
         return {
             str(entry["account"]): (str(entry["serie"]), str(entry["state"]))
             for entry in self._file.entries(ROWS)
         }
 
     def rows(self) -> Iterator[KeptRow]:
-        """Yield the rows of its plan.
-
-        Raises:
-            JournalError: it cannot be read, or a row of it is damaged.
-        """
+        """Yield the rows of its plan."""
         reader = row_reader()
         for entry in self._file.entries(ROWS, order_by="account, serie"):
             record, created = reader.read(entry), entry["is_created"]
@@ -244,30 +222,18 @@ class JournalReader:
             )
 
     def rollover_year(self) -> int | None:
-        """Return the year, when it is the journal of a roll-over.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the year, when it is the journal of a roll-over."""
         year = self._file.job("rollover")
         return None if year is None else int(year)
 
     def default_not_before(self) -> dt.date | None:
-        """Return the day before which its series do not become the default; None for at once.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the day before which its series do not become the default; None for at once."""
         days = self._file.groups(ROWS, "default_not_before", example="account")
         found = [_day(day) for day, *_ in days if day is not None]
         return found[0] if found else None
 
     def status(self) -> JournalStatus:
-        """Return all that is shown of it, as of one moment.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return all that is shown of it, as of one moment."""
         file = self._file
         with file.one_moment():
             states = file.groups(ROWS, "state", example="account")

@@ -15,8 +15,8 @@ from invoicexpress_async.jobs.settings import RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.job import RowJob, row_tasks, sync_plan
 from invoicexpress_async.provisioning.plan import Plan
-from invoicexpress_async.provisioning.progress import Progress
 from invoicexpress_async.provisioning.report import (
+    Progress,
     ProvisioningReport,
     RowOutcome,
     RowState,

@@ -17,16 +17,16 @@ from invoicexpress_async.jobs.settings import (
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
-from invoicexpress_async.provisioning.default_day import check_year, default_day
 from invoicexpress_async.provisioning.next_serie import (
+    check_year,
     coming_year,
+    default_day,
     is_step_backwards,
     next_serie,
     serie_of_pattern,
 )
 from invoicexpress_async.provisioning.plan import AccountList, Plan
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
+from invoicexpress_async.provisioning.report import Progress, ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.run import provision

@@ -12,8 +12,7 @@ from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.plan_run import PlanRun
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import ProvisioningReport, RowOutcome
+from invoicexpress_async.provisioning.report import Progress, ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.shared_run import SharedRun
 from invoicexpress_async.session import SessionManager

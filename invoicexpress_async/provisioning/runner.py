@@ -21,9 +21,8 @@ from invoicexpress_async.models.sequence import Ensured, Via
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.row_claims import RowClaims
 from invoicexpress_async.provisioning.rows_table import RowJournal
-from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.provisioning.task import RowClaims, RowTask
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.sequences import SequenceService
 from invoicexpress_async.session import SessionManager

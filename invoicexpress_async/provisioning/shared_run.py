@@ -21,8 +21,7 @@ from invoicexpress_async.provisioning.job import (
     sync_plan,
 )
 from invoicexpress_async.provisioning.plan_run import PlanRun
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.report import Progress, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, RowJournal, key_of
 from invoicexpress_async.provisioning.slice_run import SliceReport

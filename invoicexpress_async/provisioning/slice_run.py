@@ -19,8 +19,7 @@ from invoicexpress_async.jobs.settings import RunSettings, seconds_until_in_lisb
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.plan import Plan
 from invoicexpress_async.provisioning.plan_run import PlanRun
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import RowOutcome, RowState, count_states
+from invoicexpress_async.provisioning.report import Progress, RowOutcome, RowState, count_states
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS
 from invoicexpress_async.session import SessionManager

@@ -12,8 +12,7 @@ from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.provisioning.progress import Progress
-from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.report import Progress, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.slice_run import (
     SliceReport,

@@ -4,7 +4,6 @@ It shares no code with the client, on purpose: every wire name is spelled by han
 a name misread by the client cannot agree with itself.
 """
 
-from invoicexpress_async.sandbox.account_oracle import AccountOracle, DuplicateAccount
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
 from invoicexpress_async.sandbox.domain.behaviour import ErrorShape, SandboxBehaviour
 from invoicexpress_async.sandbox.domain.families import SandboxSequence
@@ -12,7 +11,13 @@ from invoicexpress_async.sandbox.faults.fault import Fault
 from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.faults.registry import FAULT_NAMES, describe_fault, make_fault
 from invoicexpress_async.sandbox.faults.server import FaultServer
-from invoicexpress_async.sandbox.oracle import Duplicate, Oracle, PartialRequest
+from invoicexpress_async.sandbox.oracle import (
+    AccountOracle,
+    Duplicate,
+    DuplicateAccount,
+    Oracle,
+    PartialRequest,
+)
 from invoicexpress_async.sandbox.requests import RecordedRequest
 from invoicexpress_async.sandbox.server import Sandbox, serve
 

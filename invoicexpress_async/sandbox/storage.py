@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, cast
 
 import attrs
 
@@ -16,29 +16,6 @@ from invoicexpress_async.sandbox.domain.families import Family
 from invoicexpress_async.sandbox.domain.ledger import Ledger
 
 _VERSION = 1
-
-
-class _FamilyState(TypedDict):
-    id: int
-    serie: str | int
-    is_default: bool
-    is_registering: bool
-    is_new: bool
-    sequence_ids: dict[str, int]
-    codes: dict[str, str]
-    numbers: dict[str, int]
-
-
-class _AccountState(TypedDict):
-    settings: dict[str, object]
-    sequences: list[_FamilyState]
-
-
-class _State(TypedDict):
-    version: int
-    next_id: int
-    next_code: int
-    accounts: list[_AccountState]
 
 
 def restore(engine: Engine, path: Path) -> None:
@@ -57,12 +34,12 @@ def restore(engine: Engine, path: Path) -> None:
 
 
 def dump(engine: Engine) -> str:
-    state = _State(
-        version=_VERSION,
-        next_id=engine.mint.next_id,
-        next_code=engine.mint.next_code,
-        accounts=[_account_state(ledger) for ledger in engine.ledgers.values()],
-    )
+    state = {
+        "version": _VERSION,
+        "next_id": engine.mint.next_id,
+        "next_code": engine.mint.next_code,
+        "accounts": [_account_state(ledger) for ledger in engine.ledgers.values()],
+    }
     return json.dumps(state, ensure_ascii=False)
 
 
@@ -114,51 +91,33 @@ class StateStore:
         self._saved_revision = revision
 
 
-def _read(path: Path) -> _State:
-    state = cast("_State", json.loads(path.read_text(encoding="utf-8")))
+def _read(path: Path) -> dict[str, Any]:
+    state = cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
     if state["version"] != _VERSION:
         raise ValueError(f"its version is {state['version']!r}")
     return state
 
 
-def _account_state(ledger: Ledger) -> _AccountState:
+def _account_state(ledger: Ledger) -> dict[str, object]:
     account = ledger.account
-    settings: dict[str, object] = {
+    settings = {
         **attrs.asdict(account, recurse=False),
         "refusals": dict(account.refusals),
         "details": dict(account.details),
         "at_failures": dict(account.at_failures),
     }
-    return _AccountState(
-        settings=settings, sequences=[_family_state(family) for family in ledger.families]
-    )
+    return {"settings": settings, "sequences": [_family_state(one) for one in ledger.families]}
 
 
-def _family_state(family: Family) -> _FamilyState:
-    return _FamilyState(
-        id=family.id,
-        serie=family.serie,
-        is_default=family.is_default,
-        is_registering=family.registering_until is not None,
-        is_new=family.is_new,
-        sequence_ids=family.sequence_ids,
-        codes=family.codes,
-        numbers=family.numbers,
-    )
+def _family_state(family: Family) -> dict[str, object]:
+    # Moments on this run's clock mean nothing to the next one.
+    state = attrs.asdict(family, filter=lambda field, _: field.name != "listed_from")
+    return state | {"is_registering": state.pop("registering_until") is not None}
 
 
-def _restore_account(engine: Engine, state: _AccountState) -> None:
+def _restore_account(engine: Engine, state: dict[str, Any]) -> None:
     account = make_account(state["settings"])
     engine.add_account(account)
     for row in state["sequences"]:
-        family = Family(
-            id=row["id"],
-            serie=row["serie"],
-            is_default=row["is_default"],
-            sequence_ids=row["sequence_ids"],
-            codes=row["codes"],
-            numbers=row["numbers"],
-        )
-        engine.restore_sequence(
-            account.name, family, is_registering=row["is_registering"], is_new=row["is_new"]
-        )
+        flags = {name: row.pop(name) for name in ("is_registering", "is_new")}
+        engine.restore_sequence(account.name, Family(**row), **flags)

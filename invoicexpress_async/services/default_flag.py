@@ -6,8 +6,8 @@ from invoicexpress_async.call.reconcile import Listing, partial
 from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.decision import Action
-from invoicexpress_async.protocol.sequence_rows import malformed
 from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.protocol.strict import malformed
 
 
 class DefaultFlag:

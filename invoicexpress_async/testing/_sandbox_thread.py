@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from invoicexpress_async.call.realm import THIS_PROCESS
@@ -56,12 +55,7 @@ class SandboxThread:
         THIS_PROCESS.forget_server(self.base_url)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._loop is not None and self._ended is not None:
             self._loop.call_soon_threadsafe(self._ended.set)
         if self._thread is not None:

@@ -21,7 +21,7 @@ from invoicexpress_async import RateLimit, SessionManager
 from invoicexpress_async.call.limiter import AccountLimiter
 from invoicexpress_async.call.realm import KeyedLock
 from invoicexpress_async.cli.views.audit_lines import audit_lines
-from invoicexpress_async.protocol.sequence_rows import make_converter
+from invoicexpress_async.protocol.sequences import make_converter
 from invoicexpress_async.provisioning.audit import AccountAudit
 from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.sandbox import FaultServer

@@ -33,7 +33,6 @@ WAY = [
     "transport/attempt.py",
     "protocol/sequences.py",
     "protocol/exchange.py",
-    "protocol/sequence_rows.py",
     "models/sequence.py",
     "config/settings.py",
 ]

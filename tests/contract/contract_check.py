@@ -20,7 +20,7 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 from yarl import URL
 
-from invoicexpress_async.contract import read_description
+from invoicexpress_async.live_check.description import read_description
 
 # Those of one connection: the proxy has two.
 _CONNECTION_HEADERS = {"connection", "content-length", "date", "host", "server"}

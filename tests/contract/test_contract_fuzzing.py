@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from invoicexpress_async.contract import read_description
+from invoicexpress_async.live_check.description import read_description
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.testing import SandboxThread
 

@@ -6,7 +6,7 @@ import os
 from procrastinate import App, PsycopgConnector
 
 from invoicexpress_async import RetryPolicy, SessionManager
-from invoicexpress_async.contrib.procrastinate import sequence_tasks
+from invoicexpress_async.procrastinate import sequence_tasks
 from invoicexpress_async.provisioning import PostgresJournal
 
 URL = os.environ["SHOP_URL"]

@@ -10,7 +10,7 @@ from conftest import DATA
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from invoicexpress_async.contract import read_description
+from invoicexpress_async.live_check.description import read_description
 
 # For readers of the description; every test that changes it takes a copy.
 DESCRIPTION: dict[str, Any] = dict(read_description())

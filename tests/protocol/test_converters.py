@@ -18,12 +18,13 @@ from invoicexpress_async import (
     Sequence,
 )
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.protocol.sequence_rows import (
+from invoicexpress_async.protocol.sequences import (
+    is_last_page,
     make_converter,
+    sequence_body,
     structure_many,
     structure_one,
 )
-from invoicexpress_async.protocol.sequences import is_last_page, sequence_body
 
 ROW: dict[str, Any] = {
     "id": 10,

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from invoicexpress_async import InvoiceXpressError, RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async.protocol.exchange import Response, decipher
-from invoicexpress_async.protocol.sequence_rows import make_converter
-from invoicexpress_async.protocol.sequences import SequenceRequests
+from invoicexpress_async.protocol.sequences import SequenceRequests, make_converter
 
 BODIES = [path.read_bytes() for path in sorted(Path(DATA).glob("*.json"))]
 REQUESTS = SequenceRequests(make_converter())

@@ -17,9 +17,9 @@ from invoicexpress_async.provisioning import (
     read_status,
     rollover,
 )
-from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.next_serie import (
     coming_year,
+    default_day,
     is_step_backwards,
     next_serie,
     serie_of_pattern,

@@ -19,8 +19,7 @@ from invoicexpress_async.provisioning import (
     SqliteJournal,
     provision,
 )
-from invoicexpress_async.provisioning.row_claims import RowClaims
-from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.provisioning.task import RowClaims, RowTask
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 KEY = "canary-key-7f3a9c"

@@ -10,7 +10,7 @@ import pytest
 import invoicexpress_async.sandbox
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.windows import (
+from invoicexpress_async.sandbox.domain.ledger import (
     FixedWindow,
     SlidingWindow,
     TokenBucket,

@@ -31,7 +31,7 @@ from invoicexpress_async import (
     StatusError,
     UnprocessableError,
 )
-from invoicexpress_async.call.refused_credentials import RefusedCredentials
+from invoicexpress_async.call.keys import RefusedCredentials
 
 PASSWORD = 'canary&/é"<user 0123456789'
 AT_PASSWORD = 'canary%\\ü"at 0123456789'

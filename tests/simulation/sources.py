@@ -14,7 +14,7 @@ import cattrs
 
 from invoicexpress_async import session
 from invoicexpress_async.jobs import timestamps
-from invoicexpress_async.protocol.sequence_rows import make_converter
+from invoicexpress_async.protocol.sequences import make_converter
 from simulation.loop import SimulatedLoop
 
 _EPOCH: Final = 1_798_700_000.0  # in the last days of 2026

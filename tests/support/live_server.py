@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 import attrs
 from conftest import ACCOUNT, API_KEY
 
-from invoicexpress_async.contract import read_description
+from invoicexpress_async.live_check.description import read_description
 
 DESCRIPTION: dict[str, Any] = dict(read_description())
 JSON = ("Content-Type", "application/json; charset=utf-8")

@@ -23,7 +23,7 @@ from invoicexpress_async.cli.commands.checks import (
 from invoicexpress_async.cli.commands.journal_checks import journal_checks
 from invoicexpress_async.cli.connection import base_url_of, name_of, open_manager, read_key
 from invoicexpress_async.cli.failures import message_of
-from invoicexpress_async.cli.options import AccountOptions
+from invoicexpress_async.cli.options import DATABASE_URL, AccountOptions
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, printable, with_program_name
 from invoicexpress_async.cli.signals import run_until_signal
@@ -46,7 +46,7 @@ def doctor(
     journal: Annotated[
         str | None,
         Parameter(
-            help="The postgresql:// URL of a journal: check its database, too, or alone when no "
+            help=f"The {DATABASE_URL} of a journal: check its database, too, or alone when no "
             "account is named."
         ),
     ] = None,

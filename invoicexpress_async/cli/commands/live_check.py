@@ -25,8 +25,7 @@ from invoicexpress_async.config import (
 )
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.live_check.checks import check_reads
-from invoicexpress_async.live_check.finding import Finding, Verdict
-from invoicexpress_async.live_check.inspection import Inspection
+from invoicexpress_async.live_check.inspection import Finding, Inspection, Verdict
 from invoicexpress_async.live_check.probe import Probe
 from invoicexpress_async.live_check.recording import make_record_file, write_recording
 from invoicexpress_async.live_check.writes import Ask, check_writes

@@ -21,6 +21,7 @@ from invoicexpress_async.cli.connection import (
 )
 from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
 from invoicexpress_async.cli.options import (
+    DATABASE_URL,
     JournalPlace,
     OnboardOptions,
     PartnerOptions,
@@ -86,7 +87,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
         Parameter(
             converter=parse_place,
             help="Keep the plan and its outcome in this file, or in the database of a "
-            "postgresql:// URL, from before anything is sent; no secret is in it. The same "
+            f"{DATABASE_URL}, from before anything is sent; no secret is in it. The same "
             "command goes on where the last run ended.",
         ),
     ],

@@ -15,7 +15,13 @@ from cyclopts import Parameter
 from invoicexpress_async import Intent, Sequence, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
-from invoicexpress_async.cli.options import ConnectionOptions, JournalPlace, journal_at, parse_place
+from invoicexpress_async.cli.options import (
+    DATABASE_URL,
+    ConnectionOptions,
+    JournalPlace,
+    journal_at,
+    parse_place,
+)
 from invoicexpress_async.cli.output import sequence_object, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
 from invoicexpress_async.cli.signals import run_until_signal
@@ -43,7 +49,7 @@ def resume(
         Parameter(
             converter=parse_place,
             help="What was kept: intents as JSON lines, a report, or output of --json; or the "
-            "postgresql:// URL of a journal.",
+            f"{DATABASE_URL} of a journal.",
             allow_leading_hyphen=True,  # for the "-" of stdin
         ),
     ] = Path("-"),

@@ -42,8 +42,8 @@ from invoicexpress_async.provisioning import (
     RolloverPlan,
     plan_rollover,
 )
-from invoicexpress_async.provisioning.default_day import default_day
 from invoicexpress_async.provisioning.journal_status import JournalReader
+from invoicexpress_async.provisioning.next_serie import default_day
 
 _LOOKING: Final = "Looking at {accounts}."
 _LOOKED_AT: Final = "looked at"

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from invoicexpress_async.cli.connection import open_manager
 from invoicexpress_async.cli.failures import message_of, show_error
 from invoicexpress_async.cli.options import (
+    DATABASE_URL,
     ConnectionOptions,
     JournalPlace,
     check_concurrency,
@@ -47,7 +48,7 @@ def worker(  # noqa: PLR0913  # the options of a command
         JournalPlace,
         Parameter(
             converter=parse_place,
-            help="The postgresql:// URL of the journal, without a password: that is in the file "
+            help=f"The {DATABASE_URL} of the journal, without a password: that is in the file "
             "that PGPASSFILE names, or in a service file.",
         ),
     ],
@@ -84,7 +85,7 @@ def worker(  # noqa: PLR0913  # the options of a command
     some is unknown.
     """
     if isinstance(journal, Path):
-        raise ConfigurationError("A worker needs a journal in PostgreSQL: a postgresql:// URL.")
+        raise ConfigurationError(f"A worker needs a journal in PostgreSQL: a {DATABASE_URL}.")
     check_concurrency(concurrency)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # module:callable, as `python -m` finds it

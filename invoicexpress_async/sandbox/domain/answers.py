@@ -5,8 +5,19 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.accounts import ACCOUNT_OPERATIONS, Operation
+from invoicexpress_async.sandbox.domain.accounts import (
+    ACCOUNT_OPERATIONS,
+    Operation,
+    SandboxAccount,
+)
 from invoicexpress_async.sandbox.domain.behaviour import ErrorShape, FlagForm, SandboxBehaviour
+from invoicexpress_async.sandbox.domain.codes import (
+    CREATE_CODES,
+    REGISTER_CODES,
+    CreateReason,
+    RegisterReason,
+    reason_of,
+)
 from invoicexpress_async.sandbox.domain.families import Family
 from invoicexpress_async.sandbox.domain.messages import message
 
@@ -203,3 +214,49 @@ def _error_value(
         ErrorShape.SUCCESS_FALSE_TEXT: {"success": "false", "errors": inner},
     }
     return values[shape]
+
+
+def create_refused(reason: CreateReason) -> RefusedError:
+    return RefusedError(*CREATE_CODES[reason], reason=reason)
+
+
+def register_refused(behaviour: SandboxBehaviour, reason: RegisterReason) -> RefusedError:
+    pair = behaviour.register_codes.get(reason, REGISTER_CODES[reason])
+    return RefusedError(*pair, reason=reason)
+
+
+def coded_refusal(operation: Operation, status: int, code: str) -> RefusedError:
+    """Return the refusal of an operation by a status and a code, with the text that they mean."""
+    return RefusedError(status, code, reason=reason_of(operation, status, code))
+
+
+def created_answer(behaviour: SandboxBehaviour, account: SandboxAccount, *, status: int) -> Answer:
+    """Return the one response that has the key of a new account."""
+    content = {
+        "id": account.id,
+        "name": account.organization_name,
+        # Not str.format: a template may be any text.
+        "url": behaviour.account_url.replace("{account}", account.name),
+        "api_key": account.api_key,
+        "state": account.state,
+    }
+    return json_answer(status, {"account": content})
+
+
+def got_answer(behaviour: SandboxBehaviour, account: SandboxAccount) -> Answer:
+    form = behaviour.account_flag_form
+    content = {
+        "organization_name": account.organization_name,
+        "fiscal_id": account.fiscal_id,
+        "email": account.email if behaviour.is_email_shown else None,
+        "state": account.state,
+        "at_configured": flag(form, is_set=account.has_at_credentials),
+        "trial": flag(form, is_set=account.is_trial),
+    }
+    return json_answer(200, {"account": content})
+
+
+def at_communication_answer(behaviour: SandboxBehaviour) -> Answer:
+    if behaviour.at_communication_body == "empty":
+        return empty_answer(behaviour)
+    return json_answer(200, {"success": "true"})

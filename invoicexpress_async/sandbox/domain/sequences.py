@@ -9,15 +9,16 @@ import attrs
 from invoicexpress_async.sandbox.domain.answers import (
     Answer,
     RefusedError,
+    create_refused,
     empty_answer,
     json_answer,
+    register_refused,
     row,
 )
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.codes import RegisterReason
 from invoicexpress_async.sandbox.domain.families import Family, Mint
 from invoicexpress_async.sandbox.domain.ledger import Ledger
-from invoicexpress_async.sandbox.domain.refusals import create_refused, register_refused
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import (
     MAX_SERIE_LENGTH,

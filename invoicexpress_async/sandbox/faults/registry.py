@@ -10,7 +10,6 @@ import attrs
 from invoicexpress_async.sandbox.faults import (
     answers,
     bodies,
-    compression,
     malformed,
     silences,
     streams,
@@ -55,11 +54,11 @@ def _body(
 
 def _compressed(summary: str, render: Callable[[bytes], bytes], encoding: str = "gzip") -> _Kind:
     fixed = {"render": render, "encoding": encoding}
-    return _Kind(compression.Compressed, summary, MappingProxyType(fixed))
+    return _Kind(bodies.Compressed, summary, MappingProxyType(fixed))
 
 
 def _bomb(encoding: str) -> _Kind:
-    return _Kind(compression.Bomb, fixed=MappingProxyType({"encoding": encoding}))
+    return _Kind(bodies.Bomb, fixed=MappingProxyType({"encoding": encoding}))
 
 
 _KINDS: Mapping[str, _Kind] = MappingProxyType(
@@ -130,17 +129,17 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
             status=200,
         ),
         "gzip": _compressed(
-            "Respond with the true body, compressed as it should be.", compression.gzipped
+            "Respond with the true body, compressed as it should be.", bodies.gzipped
         ),
-        "bad_gzip": _compressed("Respond with a plain body that says gzip.", compression.plain),
+        "bad_gzip": _compressed("Respond with a plain body that says gzip.", bodies.plain),
         "truncated_gzip": _compressed(
-            "Respond with the first half of a gzip body.", compression.truncated_gzip
+            "Respond with the first half of a gzip body.", bodies.truncated_gzip
         ),
         "gzip_bomb": _bomb("gzip"),
         "deflate_bomb": _bomb("deflate"),
         "brotli_bomb": _compressed(
             "Respond with 100,000,000 spaces, compressed by Brotli to 158 bytes.",
-            compression.brotli_bomb,
+            bodies.brotli_bomb,
             "br",
         ),
         "latency": _Kind(streams.Latency),

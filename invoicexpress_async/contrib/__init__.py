@@ -1,1 +1,0 @@
-"""Integrations with what a shop runs already; each needs an extra of its own."""
