@@ -47,7 +47,7 @@ class Run(Protocol):
 
 def environment(**variables: str) -> dict[str, str]:
     own = {name: text for name, text in os.environ.items() if "INVOICEXPRESS" not in name}
-    return own | {"NO_COLOR": "1", "COLUMNS": "80"} | variables
+    return own | {"NO_COLOR": "1", "COLUMNS": "100"} | variables
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +109,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Run the program in a thread of this process: as `run_process`, in a tenth of its time."""
     for name in ("ACCOUNT", "API_KEY", "BASE_URL", "TIMEOUT_SECONDS"):
         monkeypatch.delenv(f"INVOICEXPRESS_{name}", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "100")
 
     async def run_in_thread(*arguments: object, **variables: str) -> Ended:
         with monkeypatch.context() as patch:
@@ -484,7 +484,7 @@ async def test_provision_for_people_fits_the_width_and_tells_the_cures(
     ended = await run("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
 
     assert ended.code == 1
-    assert max(map(len, ended.out.splitlines())) <= 80
+    assert max(map(len, ended.out.splitlines())) <= 100
     assert "… 10 more" in ended.out
     assert re.search(r"refused +422/004 +2 +account-3 +Set the AT sub-user", ended.out)
     assert re.search(r"^account-5 +partial +\d+ +\w+ ( *✓){7} +✗ +✗ +✓", ended.out, re.MULTILINE)
@@ -651,8 +651,8 @@ async def test_the_demo_needs_no_terminal() -> None:
     table, _, next_steps = ended.out.partition("Now your own account")
     assert "export INVOICEXPRESS_ACCOUNT" in next_steps
     fixed = re.sub(r"\S+ -m invoicexpress_async", "invoicexpress", next_steps).splitlines()
-    assert max(map(len, (*fixed, *ended.out.splitlines()[:3]))) <= 80
-    assert max(map(len, table.splitlines())) <= 80
+    assert max(map(len, (*fixed, *ended.out.splitlines()[:3]))) <= 100
+    assert max(map(len, table.splitlines())) <= 100
 
 
 async def test_on_a_terminal_it_asks_and_anything_but_yes_sends_nothing(

@@ -144,7 +144,7 @@ async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_a
     assert "Next: Run the same command again in some minutes: it reads first" in after.out
     # Only a path and a command, which are to be copied, are never broken into lines.
     shown = held.out.splitlines()[1:] + after.out.splitlines()[1:-1]
-    assert max(map(len, shown)) <= 80
+    assert max(map(len, shown)) <= 100
     assert after.out.splitlines()[-1].endswith(shlex.join(map(str, job(*options))))
     assert resumed.code == 0
     assert "12 done" in resumed.out

@@ -66,6 +66,28 @@ async def test_an_output_without_check_marks_gets_plain_ones(
     assert "?" not in ended.stdout
 
 
+async def test_in_a_pipe_all_tables_fit_80_columns_and_nothing_is_cut(
+    run: Run, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    path, journal = accounts_file(tmp_path, sandbox, 3), tmp_path / "job.db"
+    path.write_text(f"{path.read_text()}no-such-account-with-a-rather-long-name,{KEY}\n")
+    to = ("--base-url", sandbox.base_url)
+    series = ("--serie", "SERIE-WITH-A-LONG-NAME-2027")
+
+    shown = [
+        await run("provision", path, *series, *to, "--dry-run"),
+        await run("provision", path, *series, *to, "--journal", journal),
+        await run("status", journal),
+        await run("rollover", path, "--year", 2028, *to, "--dry-run"),
+        await run("audit", path, *to),
+    ]
+
+    lines = [line for one in shown for line in one.out.splitlines()]
+    assert max(len(one) for one in lines if not one.startswith(("Journal: ", "  "))) <= 80
+    assert "…" not in "".join(one for one in lines if not one.startswith("… "))
+
+
 async def test_on_60_columns_ids_and_codes_are_whole(
     run: Run,
     acme: dict[str, str],

@@ -1,5 +1,6 @@
 """The commands: where each is, and its line in the help."""
 
+import textwrap
 from typing import Final, NamedTuple
 
 from invoicexpress_async.cli.shell import MEANINGS, program
@@ -89,8 +90,13 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 def examples_of(name: str) -> str:
     """Return examples of a command for its help; nothing where it has none."""
-    lines = "".join(f"\n  {program()} {one}" for one in _EXAMPLES.get(name, ()))
+    lines = "".join(f"\n  {_in_lines(one)}" for one in _EXAMPLES.get(name, ()))
     return lines and f"Examples:{lines}\n"
+
+
+def _in_lines(example: str) -> str:
+    """Return a command in lines that fit, and that can be copied."""
+    return " \\\n    ".join(textwrap.wrap(f"{program()} {example}", 74, break_on_hyphens=False))
 
 
 def overview() -> str:
