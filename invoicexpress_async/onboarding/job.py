@@ -32,7 +32,7 @@ from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyState, 
 from invoicexpress_async.onboarding.spool import SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
 from invoicexpress_async.onboarding.task import CompanyTask, state_of
-from invoicexpress_async.provisioning.reschedule import (
+from invoicexpress_async.provisioning.task import (
     RETRY_AFTER_SECONDS,
     ReschedulePolicy,
     is_transient,

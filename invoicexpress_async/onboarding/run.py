@@ -29,8 +29,8 @@ from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSin
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
 from invoicexpress_async.onboarding.task import CompanyTask
-from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.task import ReschedulePolicy
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 

@@ -31,11 +31,10 @@ from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.plan import Plan, requested_rows
 from invoicexpress_async.provisioning.reading import CsvRows
 from invoicexpress_async.provisioning.report import RowOutcome, RowState
-from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.row import PlanRow, RowConflicts
 from invoicexpress_async.provisioning.rows_table import RowJournal, RowRecord, key_of
 from invoicexpress_async.provisioning.runner import RowRunner
-from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.provisioning.task import ReschedulePolicy, RowTask
 
 T = TypeVar("T")
 

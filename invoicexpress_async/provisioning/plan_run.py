@@ -22,10 +22,9 @@ from invoicexpress_async.provisioning.report import (
     RowState,
     count_states,
 )
-from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
 from invoicexpress_async.provisioning.rows_table import RowJournal, key_of
 from invoicexpress_async.provisioning.runner import RowRunner
-from invoicexpress_async.provisioning.task import RowTask
+from invoicexpress_async.provisioning.task import ReschedulePolicy, RowTask
 from invoicexpress_async.session import SessionManager
 
 

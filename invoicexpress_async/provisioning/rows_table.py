@@ -26,11 +26,15 @@ from invoicexpress_async.jobs.journal import (
     Table,
     Value,
 )
-from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.records import (
+    RecordReader,
+    dump_sequence,
+    load_sequence,
+    make_record_converter,
+)
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
-from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow, RequestedRow
 

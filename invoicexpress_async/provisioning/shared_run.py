@@ -25,7 +25,7 @@ from invoicexpress_async.provisioning.report import Progress, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, RowJournal, key_of
 from invoicexpress_async.provisioning.slice_run import SliceReport
-from invoicexpress_async.provisioning.slice_worker import SliceWorker
+from invoicexpress_async.provisioning.worker import SliceWorker
 
 _LOOKED_UP_AT_ONCE: Final = 500
 # How often a run that waits for other processes looks how far they are.

@@ -4,6 +4,9 @@ It needs no queue and no engine: what is to be done is in the journal, and looke
 seconds. A worker that dies leaves nothing behind but its holds, which end by themselves.
 """
 
+import abc
+import asyncio
+import random
 from collections.abc import Callable
 from typing import Final
 
@@ -14,11 +17,203 @@ from invoicexpress_async.jobs.journal import Entry, JournalError
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
+from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.jobs.stop import RunStop
+from invoicexpress_async.provisioning.report import Progress, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.slice_run import SliceReport, row_with
-from invoicexpress_async.provisioning.slice_worker import SWEEP_SECONDS, SliceWorker
+from invoicexpress_async.provisioning.slice_run import (
+    SliceReport,
+    SliceRun,
+    hold_and_work,
+    row_with,
+)
+from invoicexpress_async.provisioning.slice_work import slices_left
 from invoicexpress_async.session import SessionManager
+
+# Also how long the rows of a new plan wait, and how often an idle worker asks the database.
+SWEEP_SECONDS: Final = 5.0
+# More than one slice is worked on when it alone has too few rows for the concurrency.
+_MAX_ROWS_OF_A_SLICE: Final = 25
+
+
+@attrs.define(kw_only=True, eq=False)
+class SliceWorker(abc.ABC):
+    """Works on slices, beside any number of others that share the journal.
+
+    Attributes:
+        manager: Whose connections and limits are used.
+        journal: Open.
+        concurrency: How many rows are in flight at a time.
+        settings: What a run may do.
+        stop: Ends it.
+        breaker: What all processes know of the server as a whole.
+        sweep_seconds: How often it looks for open rows when it has none.
+    """
+
+    manager: SessionManager
+    journal: PostgresJournal
+    concurrency: int
+    settings: RunSettings
+    stop: RunStop
+    breaker: SharedBreaker = attrs.field(init=False)
+    sweep_seconds: float = SWEEP_SECONDS
+    # Of each slice that it works on: how many of its rows are in flight at the most.
+    _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
+    # Of slices that could not be had: when to try again, on the clock.
+    _again_at: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.breaker = SharedBreaker(
+            self.manager.clock, self.journal, may_probe=lambda: self.is_working
+        )
+
+    @abc.abstractmethod
+    def row_of(self, entry: Entry) -> PlanRow | None:
+        """Return the row of an entry, with its key; None for what is not to be done here."""
+
+    @abc.abstractmethod
+    async def is_over(self, left: list[SliceLeft]) -> bool:
+        """Whether there is nothing left to do or to wait for."""
+
+    def wants(self, number: int) -> bool:  # noqa: ARG002  # a worker wants each
+        """Whether a slice may have something to do here."""
+        return True
+
+    async def on_outcome(self, outcome: RowOutcome) -> None:  # noqa: B027  # the journal has it
+        """Take an outcome as it comes."""
+
+    def on_progress(self, number: int, progress: Progress) -> None:  # noqa: B027  # may be
+        """Note how far the work on a slice is."""
+
+    @abc.abstractmethod
+    def on_slice(self, report: SliceReport) -> None:
+        """Note how the work on a slice ended."""
+
+    @abc.abstractmethod
+    def on_problem(self, error: JournalError) -> None:
+        """Note that the journal cannot be used."""
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it works on a slice."""
+        return bool(self._rows)
+
+    def is_working_on(self, number: int) -> bool:
+        """Whether it works on this slice."""
+        return number in self._rows
+
+    def try_again_in(self, number: int, seconds: float) -> None:
+        """Leave a slice to the others for so long."""
+        self._again_at[number] = self.manager.clock.now() + seconds
+
+    async def run(self) -> None:
+        """Work until it is over, or a stop was requested and what is held is released."""
+        self.stop.listen(self._changed.set)
+        # While the server fails for every account, one row of one worker tries it.
+        self.breaker.listen(self._changed.set)
+        try:
+            async with asyncio.TaskGroup() as outer:
+                # What hears nothing of the others any more ends.
+                following = outer.create_task(self.breaker.follow())
+                async with asyncio.TaskGroup() as group:
+                    await self._work_on(group)
+                following.cancel()
+        finally:
+            self.breaker.unlisten(self._changed.set)
+
+    async def _work_on(self, group: asyncio.TaskGroup) -> None:
+        while not self.stop.is_requested:
+            while not self._room() and not self.stop.is_requested:
+                await self._change()
+            has_taken = await self._sweep(group)
+            if has_taken is None:
+                break
+            if not has_taken:
+                await self._change(self.sweep_seconds)
+
+    async def _sweep(self, group: asyncio.TaskGroup) -> bool | None:
+        """Take what is to be done; return whether there was something, None at the end."""
+        has_taken = False
+        try:
+            left = await slices_left(self.journal)
+            if await self.is_over(left):
+                return None
+            due = [one for one in left if one.is_due and self._may_try(one.number)]
+            # Several workers begin with different ones.
+            for one in random.sample(due, len(due)):
+                room = self._room()
+                if self.stop.is_requested or not room:
+                    break
+                self._rows[one.number] = min(one.rows, room)
+                group.create_task(self._work(one, room))
+                has_taken = True
+        except JournalError as error:
+            self.on_problem(error)
+            return False
+        return has_taken
+
+    async def _work(self, left: SliceLeft, concurrency: int) -> None:
+        number = left.number
+
+        def note(progress: Progress) -> None:
+            # Rows that wait, for minutes perhaps, leave their room to another slice.
+            begun = left.rows - progress.ended - progress.waiting
+            if 0 <= begun < self._rows[number]:
+                self._rows[number] = begun
+                self._changed.set()
+            self.on_progress(number, progress)
+
+        try:
+            with self.stop.part() as stop:
+                run = SliceRun(
+                    manager=self.manager,
+                    row_of=self.row_of,
+                    settings=self.settings,
+                    concurrency=concurrency,
+                    stop=stop,
+                    breaker=self.breaker,
+                    on_outcome=self.on_outcome,
+                    on_progress=note,
+                )
+                report = await hold_and_work(self.journal, number, run, no_key_seconds=None)
+            if report is None:
+                self.try_again_in(number, self.sweep_seconds)
+            else:
+                self.on_slice(report)
+        except JournalError as error:
+            self.try_again_in(number, self.sweep_seconds)
+            self.on_problem(error)
+        finally:
+            del self._rows[number]
+            self._changed.set()
+
+    def _may_try(self, number: int) -> bool:
+        now = self.manager.clock.now()
+        is_free = number not in self._rows and self._again_at.get(number, now) <= now
+        return is_free and self.wants(number)
+
+    def _room(self) -> int:
+        """Return how many rows of another slice may be in flight."""
+        if self.breaker.is_open and self._rows:
+            return 0  # one slice is enough to try the server with
+        return min(_MAX_ROWS_OF_A_SLICE, self.concurrency - sum(self._rows.values()))
+
+    async def _change(self, seconds: float | None = None) -> None:
+        """Wait until a slice has ended or a stop was requested, for so long at most."""
+        self._changed.clear()
+        if self.stop.is_requested:
+            return
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(self._changed.wait())]
+        if seconds is not None:
+            tasks.append(asyncio.create_task(self.manager.clock.sleep(seconds)))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
 
 # What this worker has no key for is left to the others first.
 _NO_KEY_SECONDS: Final = 60.0

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from invoicexpress_async import ConfigurationError, SessionManager
+from invoicexpress_async.jobs.records import dump_sequence, load_sequence
 from invoicexpress_async.provisioning import (
     AccountList,
     AccountRow,
@@ -14,7 +15,6 @@ from invoicexpress_async.provisioning import (
     provision,
     rollover,
 )
-from invoicexpress_async.provisioning.kept_sequence import dump_sequence, load_sequence
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"

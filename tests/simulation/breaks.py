@@ -14,8 +14,8 @@ from invoicexpress_async.jobs.sqlite import SqliteJournal, batch
 from invoicexpress_async.jobs.sqlite.statements import win as genuine_win
 from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
 from invoicexpress_async.protocol.decision import decide as genuine_decide
-from invoicexpress_async.provisioning import reschedule
-from invoicexpress_async.provisioning.reschedule import ReschedulePolicy
+from invoicexpress_async.provisioning import task
+from invoicexpress_async.provisioning.task import ReschedulePolicy
 
 Break = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -77,7 +77,7 @@ def _resend_soon() -> contextlib.AbstractContextManager[object]:
         is_allowed = policy.resend_absent_after is not None
         return attrs.evolve(policy, resend_absent_after=240.0 if is_allowed else None)
 
-    return mock.patch.object(reschedule.ReschedulePolicy, "of_run", classmethod(of_run))
+    return mock.patch.object(task.ReschedulePolicy, "of_run", classmethod(of_run))
 
 
 def _retry_blindly() -> contextlib.AbstractContextManager[object]:
