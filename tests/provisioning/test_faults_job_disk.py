@@ -179,6 +179,7 @@ async def test_a_row_cut_off_before_its_intent_was_written_is_not_kept_as_sent(
     async with SqliteJournal(path) as journal:
         rows = plan(*names)
         run = provision(manager, rows, journal=journal, concurrency=1, stop=stop)
+        on.faults.next("latency", seconds=0.3)  # no answer, and so no intent, before the lock
         running = asyncio.create_task(run)
         await until_asked(on, 1)
         with held(path):
@@ -311,6 +312,7 @@ async def test_a_run_cancelled_while_an_intent_is_written_has_sent_nothing_and_s
 ) -> None:
     async with SqliteJournal(path) as journal:
         run = provision(manager, plan("nobody", "a0"), journal=journal, concurrency=1)
+        on.faults.next("latency", seconds=0.3)  # no answer, and so no intent, before the lock
         running = asyncio.create_task(run)
         await until_asked(on, 1)
         with held(path):
