@@ -76,13 +76,12 @@ class SharedBreaker(CircuitBreaker):
             if self.is_open:
                 super()._close()
             return
-        if not self.is_open:
+        was_open, before = self.is_open, self.probe_at
+        if not was_open:
             self._open(since_seconds=outage.seconds)
-            self.probe_at = _NEVER
-        before, self.probe_at = self.probe_at, _NEVER
-        if outage.is_ours_to_probe:
-            self.probe_at = min(before, self._clock.now())
-        if self.probe_at != before:
+            before = _NEVER
+        self.probe_at = min(before, self._clock.now()) if outage.is_ours_to_probe else _NEVER
+        if not was_open or self.probe_at != before:
             self._notify()
 
     def _close(self) -> None:

@@ -189,7 +189,7 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     assert (rows[1]["step"], rows[1]["error"]) == ("at", "RepeatedCredentialsError")
     page = kept.with_suffix(".html").read_text()
     assert page.count("<tr class=a>") == 5
-    assert "<li>2 refused, step AT, RepeatedCredentials: Correct at_subuser" in page
+    assert "<li>2 refused, step at, RepeatedCredentials: Correct at_subuser" in page
     assert f"| {nif(4)} | Company 4 |" in kept.with_suffix(".md").read_text()
 
 

@@ -71,7 +71,7 @@ async def test_in_a_pipe_all_tables_fit_80_columns_and_nothing_is_cut(
 ) -> None:
     monkeypatch.delenv("COLUMNS")
     path, journal = accounts_file(tmp_path, sandbox, 3), tmp_path / "job.db"
-    path.write_text(f"{path.read_text()}no-such-account-with-a-rather-long-name,{KEY}\n")
+    path.write_text(f"{path.read_text()}no-such-account-with-a-rather-long-name;{KEY}\n")
     to = ("--base-url", sandbox.base_url)
     series = ("--serie", "SERIE-WITH-A-LONG-NAME-2027")
 
@@ -84,6 +84,7 @@ async def test_in_a_pipe_all_tables_fit_80_columns_and_nothing_is_cut(
     ]
 
     lines = [line for one in shown for line in one.out.splitlines()]
+    assert not any(one.err.startswith("Usage") or one.code == 2 for one in shown), shown
     assert max(len(one) for one in lines if not one.startswith(("Journal: ", "  "))) <= 80
     assert "…" not in "".join(one for one in lines if not one.startswith("… "))
 

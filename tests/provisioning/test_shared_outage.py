@@ -16,6 +16,7 @@ from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
     PostgresJournal,
+    RunSettings,
     RunStop,
     enter_plan,
     provision,
@@ -136,6 +137,8 @@ async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_work
 
     plan = Plan(rows=[PlanRow(account=name, api_key=keys, serie="2027") for name in NAMES])
     stop, pauses = RunStop(), set[bool]()
+    # The database's time is real, and hours pass on this clock meanwhile.
+    patient = RunSettings(outage_patience_seconds=10_000_000)
     async with (
         FaultServer(accounts=[account_of(one) for one in NAMES]) as on,
         process_of(on, clock) as planner,
@@ -143,12 +146,15 @@ async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_work
     ):
         on.faults.next("status", status=503, times=None)
         await enter_plan(journals[0], plan)
-        working = asyncio.create_task(run_worker(worker, journals[1], keys, stop=stop))
+        working = asyncio.create_task(
+            run_worker(worker, journals[1], keys, stop=stop, settings=patient)
+        )
         running = asyncio.create_task(
             provision(
                 planner,
                 plan,
                 journal=journals[0],
+                settings=patient,
                 on_progress=lambda one: pauses.add(one.is_paused),
             )
         )

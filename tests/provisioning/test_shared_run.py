@@ -143,7 +143,11 @@ async def test_what_is_settled_is_not_sent_again_and_a_refusal_only_on_request(
 
 
 async def test_what_another_had_without_success_is_reported_as_it_left_it(
-    on: FaultServer, manager: SessionManager, journal: PostgresJournal, clock: FakeClock
+    on: FaultServer,
+    manager: SessionManager,
+    journal: PostgresJournal,
+    postgres: PostgresServer,
+    clock: FakeClock,
 ) -> None:
     plan = Plan(rows=rows_of(FIRST, SECOND))
     await enter_plan(journal, plan)
@@ -152,6 +156,10 @@ async def test_what_another_had_without_success_is_reported_as_it_left_it(
     held = await journal.take(0)
     running = asyncio.create_task(provision(manager, plan, journal=journal))
     async with process_of(on, clock) as other:
+        while on.oracle.commits(SECOND) < 1:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+        # The plan was entered. Had it been before the slice was taken, this is how it would be.
+        postgres.ask("UPDATE slices SET due = NULL", schema=journal.schema)
         report = await work_slice(other, held, keys)
     sent = len([one for one in on.requests if one.account == FIRST])
     await journal.release(held, due_seconds=report.due_seconds)

@@ -81,6 +81,8 @@ def runs(chosen: provisioning.RunSettings, stop: provisioning.RunStop) -> None:
     assert_type(stop.cut_off(), None)
     listener: Callable[[], None] = print
     assert_type(stop.listen(listener), None)
+    with stop.part() as part:
+        assert_type(part, provisioning.RunStop)
 
 
 def reports(
