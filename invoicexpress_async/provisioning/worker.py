@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.config import check_seconds, check_type
-from invoicexpress_async.jobs.journal import Entry, JournalError
+from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
@@ -21,6 +21,7 @@ from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.report import Progress, RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import ROWS
 from invoicexpress_async.provisioning.slice_run import (
     SliceReport,
     SliceRun,
@@ -243,7 +244,8 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
         journal: Open, with the rows of one or more plans.
         keys: An async callable that returns the key of an account.
         concurrency: How many rows are in flight at a time.
-        settings: What a run may do.
+        settings: What a run may do. With `retry_refused`, what is refused when the worker starts is
+            tried again once, whichever plan it is of.
         until_done: Return when there is nothing to do.
         stop: Ends it; rows in flight have the time that the request gives.
         sweep_seconds: How often it looks for open rows when it has none.
@@ -252,6 +254,7 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
 
     Raises:
         ConfigurationError: an argument that cannot be right.
+        JournalError: the database cannot be reached for `retry_refused`.
     """
     check_type("manager", manager, SessionManager)
     check_type("journal", journal, PostgresJournal)
@@ -267,6 +270,8 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
         report_slice=on_slice or _ignore,
         report_problem=on_problem or _ignore,
     )
+    if settings.retry_refused:
+        await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
     await worker.run()
 
 

@@ -69,6 +69,28 @@ async def test_two_workers_do_what_was_planned_and_end_in_order(
     assert KEY not in str(said)
 
 
+async def test_what_is_refused_is_tried_again_when_that_is_said(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str
+) -> None:
+    accounts, wrong = accounts_file(tmp_path, sandbox, 2), tmp_path / "wrong.csv"
+    wrong.write_text(accounts.read_text().replace(KEY, "another-key-0123456789"))
+    to = ("--base-url", sandbox.base_url)
+    plan = ("provision", accounts, "--serie", "2027", *to, "--journal", url, "--plan-only")
+    assert (await run(*plan)).code == 0
+    worker = ("worker", "--journal", url, "--until-done", *to, "--keys")
+
+    ended = [
+        await run(*worker, f"file:{wrong}"),
+        await run(*worker, f"file:{accounts}"),
+        await run(*worker, f"file:{accounts}", "--retry-refused"),
+    ]
+
+    counts = [re.findall(r"2 rows: ([^.]*)\.", one.err) for one in ended]
+    assert [one.code for one in ended] == [1, 1, 0]
+    assert counts == [["2 refused"], ["2 refused"], ["2 done"]]
+    assert sandbox.count("POST", "/sequences.json") == 2
+
+
 async def test_a_worker_that_is_stopped_lets_its_successor_go_on_at_once(
     run: Run, start: Start, sandbox: Sandbox, tmp_path: Path, url: str
 ) -> None:

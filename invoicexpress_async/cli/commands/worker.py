@@ -71,6 +71,12 @@ def worker(  # noqa: PLR0913  # the options of a command
             negative=(), help="End when nothing is to be done now, instead of waiting for more."
         ),
     ] = False,
+    retry_refused: Annotated[
+        bool,
+        Parameter(
+            negative=(), help="Try again, once, what is refused when it starts, of all plans."
+        ),
+    ] = False,
     resend_absent_after: Annotated[
         float | None, Parameter(help="As of `provision`: seconds, 900 or more; without it, never.")
     ] = None,
@@ -94,7 +100,7 @@ def worker(  # noqa: PLR0913  # the options of a command
         journal=PostgresJournal(journal),
         keys=load_keys(keys),
         concurrency=concurrency,
-        settings=RunSettings(resend_absent_after=resend_absent_after),
+        settings=RunSettings(resend_absent_after=resend_absent_after, retry_refused=retry_refused),
         until_done=until_done,
         interruption=Interruption(drain_seconds=check_seconds("--drain", drain)),
         options=options,
