@@ -109,6 +109,9 @@ class PlanChanges:
 class Change(NamedTuple):
     """Columns of one entry to be changed.
 
+    Columns that a plan gives are not changed. They say what the outcome is of: when the entry has
+    others by now, it is not done but planned.
+
     With a token, nothing of it is written when the entry has another one: then another process
     has taken it over since.
     """

@@ -244,6 +244,7 @@ class RowJournal:
         """
         error = outcome.error_name
         values: dict[str, Value] = {
+            **self._given(outcome.row),
             "state": outcome.state,
             "intent": None if intent is None else json.dumps(intent),
             "absent_since": None if absent_since is None else absent_since.dump(),
@@ -261,12 +262,11 @@ class RowJournal:
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
     def _requested(self, row: PlanRow | RequestedRow) -> Entry:
-        return {
-            "account": row.account,
-            "serie": row.serie,
-            "is_default": int(row.is_default),
-            "default_not_before": self._day if row.is_default else None,
-        }
+        return {"account": row.account, "serie": row.serie, **self._given(row)}
+
+    def _given(self, row: PlanRow | RequestedRow) -> dict[str, Value]:
+        day = self._day if row.is_default else None
+        return {"is_default": int(row.is_default), "default_not_before": day}
 
     async def _day_text(self, changes: PlanChanges) -> str:
         """Return that the day is another one, where that is what differs."""

@@ -112,6 +112,27 @@ async def test_a_changed_request_is_planned_anew_unless_it_is_unresolved(
     assert await state_of(journal, "a") == (state if state in UNRESOLVED else "planned")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "now"),
+    [("done", "planned"), ("refused", "refused"), ("unknown", "unknown")],
+)
+async def test_what_was_done_for_another_request_is_planned(
+    journal: Journal, outcome: str, now: str
+) -> None:
+    await enter(journal, thing("a"), thing("b"))
+    for account in "ab":
+        await journal.write(Change(THINGS, (account, "2027"), {"state": JournalState.INTENT}))
+    await enter(journal, thing("a", is_default=1), thing("b"))  # while both are in flight
+
+    for account in "ab":
+        values: Entry = {"is_default": 0, "state": outcome, "note": "of 0"}
+        await journal.write(Change(THINGS, (account, "2027"), values))
+
+    entries = await journal.look_up(THINGS, [("a", "2027"), ("b", "2027")])
+    found = {one["account"]: (one["state"], one["is_default"], one["note"]) for one in entries}
+    assert found == {"a": (now, 1, "of 0"), "b": (outcome, 0, "of 0")}
+
+
 async def test_changes_of_one_entry_are_written_in_their_order(journal: Journal) -> None:
     await enter(journal, thing("a"))
 

@@ -176,7 +176,19 @@ class Statements:
     def _update(self, table: Table, columns: tuple[str, ...]) -> str:
         kinds = {column.name: _KINDS[column.kind] for column in table.all_columns}
         fields = [*_keys(table), *((f"n_{one}", kinds[one]) for one in columns), *_GUARDS]
-        changes = "".join(f"{one} = new.n_{one}, " for one in columns)
+        wanted = {one: f"new.n_{one}" for one in columns}
+        is_other = " OR ".join(
+            f"old.{one.name} IS DISTINCT FROM {wanted.pop(one.name)}"
+            for one in table.requested
+            if one.name in wanted
+        )
+        if is_other:
+            # What was done for another request is planned.
+            wanted["state"] = (
+                "CASE WHEN new.n_state = 'done' AND old.state IS DISTINCT FROM 'done' "
+                f"AND ({is_other}) THEN 'planned' ELSE new.n_state END"
+            )
+        changes = "".join(f"{one} = {value}, " for one, value in wanted.items())
         conditions = [f"old.{name} = new.{name}" for name in table.key]
         if "token" in kinds:
             conditions.append("(new.if_token IS NULL OR old.token = new.if_token)")

@@ -87,14 +87,26 @@ def in_states(states: frozenset[JournalState]) -> str:
 def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
     """Return what changes columns of some entries.
 
-    Its values are the time, and then the key, the token and the columns of each. Many entries are
-    one statement: for each step of a statement the writing thread lets go of the interpreter, and
-    waits to have it back from the event loop.
+    Its values are the time, and then the key, the token and the columns of each. Those that a plan
+    gives are not changed: what was done for another request is planned. Many entries are one
+    statement: for each step of a statement the writing thread lets go of the interpreter, and waits
+    to have it back from the event loop.
     """
     # How SQLite calls the columns of VALUES.
     new = [f"new.column{at}" for at in range(1, len(table.key) + len(columns) + 2)]
     *keys, token = new[: len(table.key) + 1]
     wanted = dict(zip(columns, new[len(table.key) + 1 :], strict=True))
+    is_other = " OR ".join(
+        f"{table.name}.{one.name} IS NOT {wanted.pop(one.name)}"
+        for one in table.requested
+        if one.name in wanted
+    )
+    if is_other:
+        state = wanted["state"]
+        wanted["state"] = (
+            f"CASE WHEN {state} = 'done' AND {table.name}.state IS NOT 'done' "
+            f"AND ({is_other}) THEN 'planned' ELSE {state} END"
+        )
     changes = "".join(f", {name} = {value}" for name, value in wanted.items())
     same = " AND ".join(
         f"{table.name}.{name} = {value}" for name, value in zip(table.key, keys, strict=True)
@@ -103,7 +115,7 @@ def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
         same += f" AND ({token} IS NULL OR {table.name}.token IS {token})"
     if "state" in wanted:
         # What is done stays done, whatever a process that was frozen still writes.
-        same += f" AND ({table.name}.state IS NOT 'done' OR {wanted['state']} = 'done')"
+        same += f" AND ({table.name}.state IS NOT 'done' OR ({wanted['state']}) = 'done')"
     values = _values(rows, len(new))
     return f"UPDATE {table.name} SET updated_at = ?{changes} FROM ({values}) AS new WHERE {same}"  # noqa: S608  # names of our own
 

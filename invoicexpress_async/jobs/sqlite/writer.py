@@ -130,7 +130,8 @@ class GroupCommitWriter:
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
             await self._ended.wait()
-            self._thread.join()
+            while self._thread.is_alive():  # for its last instructions: join() would block
+                await asyncio.sleep(0)
 
     def _flush(self) -> None:
         batch, self._gathered = self._gathered, []
