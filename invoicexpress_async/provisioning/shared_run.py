@@ -4,13 +4,20 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.concurrent import drain
-from invoicexpress_async.jobs.journal import Entry, Journal, JournalError, JournalState, Key
+from invoicexpress_async.jobs.journal import (
+    Difference,
+    Entry,
+    Journal,
+    JournalError,
+    JournalState,
+    Key,
+)
 from invoicexpress_async.jobs.postgres import FencedError, PostgresJournal, SliceLeft, slice_of
 from invoicexpress_async.jobs.settings import check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
@@ -26,6 +33,9 @@ from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, RowJournal, key_of
 from invoicexpress_async.provisioning.slice_run import SliceReport
 from invoicexpress_async.provisioning.worker import SliceWorker
+
+if TYPE_CHECKING:
+    from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 
 _LOOKED_UP_AT_ONCE: Final = 500
 # How often a run that waits for other processes looks how far they are.
@@ -50,7 +60,8 @@ class SharedRun(PlanRun):
         check_concurrency(concurrency)
         self.settings.may_default()
         rows = RowJournal(journal, default_not_before=self.settings.default_not_before)
-        self.differences = await sync_plan(rows, self.plan, self.settings, stop=stop)
+        differences = await sync_plan(rows, self.plan, self.settings, stop=stop)
+        self.differences: tuple[Difference, ...] = differences
         left: dict[int, dict[Key, PlanRow]] = {}
         refused: list[Key] = []
         if stop.is_requested:
@@ -77,7 +88,7 @@ class SharedRun(PlanRun):
             sweep_seconds=_SWEEP_SECONDS,
             note_progress=self._note_progress,
         )
-        self.breaker = worker.breaker
+        self.breaker: CircuitBreaker = worker.breaker
         self.breaker.listen(self._note_pause)  # the others see the server fail, too
         try:
             async with aclosing(worker.outcomes()) as stream:
@@ -85,7 +96,7 @@ class SharedRun(PlanRun):
                     self.count(outcome)
                     yield outcome
         finally:
-            self.problem = worker.problem
+            self.problem: InvoiceXpressError | None = worker.problem
 
     def waits(self) -> tuple[int, float | None]:
         """Return how many rows wait for another turn, and in how many seconds the first has it."""

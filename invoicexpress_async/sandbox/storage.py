@@ -111,7 +111,9 @@ def _account_state(ledger: Ledger) -> dict[str, object]:
 
 def _family_state(family: Family) -> dict[str, object]:
     # Moments on this run's clock mean nothing to the next one.
-    state = attrs.asdict(family, filter=lambda field, _: field.name != "listed_from")
+    state: dict[str, object] = attrs.asdict(
+        family, filter=lambda field, _: field.name != "listed_from"
+    )
     return state | {"is_registering": state.pop("registering_until") is not None}
 
 

@@ -130,7 +130,8 @@ class GroupCommitWriter:
             self.failure = self.failure or "it was closed"
             self._batches.put(None)
             await self._ended.wait()
-            while self._thread.is_alive():  # for its last instructions: join() would block
+            # For its last instructions: join() would block.
+            while self._thread.is_alive():  # noqa: ASYNC110  # a thread has no event for its end
                 await asyncio.sleep(0)
 
     def _flush(self) -> None:
