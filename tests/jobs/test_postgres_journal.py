@@ -183,6 +183,32 @@ async def test_a_newer_schema_is_refused(postgres: PostgresServer) -> None:
             pass
 
 
+async def test_a_schema_of_an_older_version_is_migrated_and_keeps_what_is_in_it(
+    postgres: PostgresServer,
+) -> None:
+    schema = new_schema()
+    async with postgres.journal(schema, slices=3) as journal:
+        await journal.prepare(THINGS)
+        await enter(journal, thing("acme"))
+        held = await journal.take(0)
+        await journal.release(held)
+    # As the version was that had no table `outage`.
+    postgres.ask("DROP TABLE outage", schema=schema)
+    postgres.ask("UPDATE journal SET version = 1", schema=schema)
+
+    async with postgres.journal(schema) as first, postgres.journal(schema) as second:
+        await first.prepare(THINGS)
+        outage = await second.share_outage("me", is_failing=True, may_probe=False)
+        entries = await first.read(THINGS)
+        again = await first.take(0)
+
+    assert outage.seconds is not None
+    assert [one["account"] for one in entries] == ["acme"]
+    assert (first.slices, again.epoch) == (3, held.epoch + 1)
+    assert postgres.ask("SELECT version FROM journal", schema=schema) == [(2,)]
+    assert postgres.ask("SELECT count(*) FROM outage", schema=schema) == [(1,)]
+
+
 async def test_the_number_of_slices_is_that_of_the_first_who_opened_it(
     postgres: PostgresServer,
 ) -> None:

@@ -12,7 +12,7 @@ from postgres_server import PostgresServer
 from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.journal import JournalState
-from invoicexpress_async.jobs.postgres.slices import slice_of
+from invoicexpress_async.jobs.postgres import slice_of
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning import (
     FencedError,

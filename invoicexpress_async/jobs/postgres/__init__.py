@@ -1,9 +1,9 @@
 """The journal in a PostgreSQL database. Nothing outside this folder knows its SQL."""
 
 from invoicexpress_async.jobs.postgres.address import is_url
-from invoicexpress_async.jobs.postgres.fence import FencedError
+from invoicexpress_async.jobs.postgres.fence import FencedError, slice_of
 from invoicexpress_async.jobs.postgres.journal import LEASE_SECONDS, WINDOW_SECONDS, PostgresJournal
-from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft, slice_of
+from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
 
 __all__ = [
     "LEASE_SECONDS",

@@ -4,12 +4,14 @@ import asyncio
 import json
 import logging
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table
 from invoicexpress_async.jobs.postgres.connection import Message
+from invoicexpress_async.jobs.postgres.fence import slice_of
 from invoicexpress_async.jobs.postgres.schema import holder_name
+from invoicexpress_async.jobs.postgres.session import JournalSession
 from invoicexpress_async.jobs.postgres.slices import (
     HeldSlice,
     Recently,
@@ -17,12 +19,8 @@ from invoicexpress_async.jobs.postgres.slices import (
     certain_until,
     dump_slots,
     load_slots,
-    slice_of,
     slices_left_of,
 )
-
-if TYPE_CHECKING:
-    from invoicexpress_async.jobs.postgres.session import JournalSession
 
 _RENEWALS_IN_A_LEASE: Final = 5
 _MAX_POLL_SECONDS: Final = 5.0
@@ -44,13 +42,13 @@ class Holds:
 
     def __init__(
         self,
-        session: "JournalSession",
+        session: JournalSession,
         *,
         clock: Clock,
         lease_seconds: float,
         window_seconds: float,
     ) -> None:
-        self._session = session
+        self.session: JournalSession = session
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._window_seconds = window_seconds
@@ -59,7 +57,7 @@ class Holds:
 
     async def try_take(self, number: int) -> HeldSlice | None:
         """Hold a slice, if nobody else does or may still send for it."""
-        slices, token = self._session.statements.name("slices"), uuid.uuid4().hex
+        slices, token = self.session.statements.name("slices"), uuid.uuid4().hex
         message = Message()
         # Repeated after a lost answer, it finds its own token, and changes the epoch no more.
         message.add(
@@ -78,14 +76,14 @@ class Holds:
             self._window_seconds,
         )
         asked_at = self._clock.uptime()
-        (rows,) = await self._session.side.execute(message)
+        (rows,) = await self.session.side.execute(message)
         if not rows:
             return None
         held = HeldSlice(
             number=number,
             epoch=int(rows[0]["epoch"] or 0),
             recently=_recently(rows[0]),
-            session=self._session,
+            session=self.session,
             clock=self._clock,
             until=certain_until(asked_at, self._lease_seconds),
         )
@@ -108,16 +106,16 @@ class Holds:
             JournalError: another process holds it.
         """
         number = -1 - slice_of(name, _MAX_NAMES)
-        slices = self._session.statements.name("slices")
+        slices = self.session.statements.name("slices")
         message = Message()
         message.add(f"INSERT INTO {slices} (slice) VALUES (%s) ON CONFLICT DO NOTHING", number)
         message.add(f"SELECT holder FROM {slices} WHERE slice = %s", number)
-        (rows,) = await self._session.side.execute(message)
+        (rows,) = await self.session.side.execute(message)
         if (held := await self.try_take(number)) is not None:
             return held
         seconds = await self._seconds_left(number)
         raise JournalError(
-            f"The journal {self._session.label} is in use for {name} by {rows[0]['holder']}. If "
+            f"The journal {self.session.label} is in use for {name} by {rows[0]['holder']}. If "
             f"that one has been killed, try again in {seconds:.0f} seconds. Nothing was sent."
         )
 
@@ -126,7 +124,7 @@ class Holds:
         held.lose()
         if self._held.get(held.number) is held:
             del self._held[held.number]
-        slices = self._session.statements.name("slices")
+        slices = self.session.statements.name("slices")
         message = Message()
         message.add(
             f"UPDATE {slices} SET until = NULL, token = NULL, holder = NULL, since = NULL, "
@@ -140,13 +138,13 @@ class Holds:
             held.number,
             held.epoch,
         )
-        await self._session.side.execute(message)
+        await self.session.side.execute(message)
 
     async def left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
         """Return the slices that have entries of the plan in some states."""
         message = Message()
-        message.add(self._session.statements.slices_left(table, states))
-        (rows,) = await self._session.side.execute(message)
+        message.add(self.session.statements.slices_left(table, states))
+        (rows,) = await self.session.side.execute(message)
         return slices_left_of(rows)
 
     async def close(self) -> None:
@@ -159,15 +157,15 @@ class Holds:
             await asyncio.wait({self._renewing})
 
     async def _seconds_left(self, number: int) -> float:
-        slices = self._session.statements.name("slices")
+        slices = self.session.statements.name("slices")
         message = Message()
         message.add(
             f"SELECT -{_ago('until')} AS seconds FROM {slices} WHERE slice = %s",
             number,
         )
-        (rows,) = await self._session.side.execute(message)
+        (rows,) = await self.session.side.execute(message)
         if not rows:
-            raise JournalError(f"The journal {self._session.label} has no slice {number}.")
+            raise JournalError(f"The journal {self.session.label} has no slice {number}.")
         seconds = rows[0]["seconds"]
         return 0.0 if seconds is None else float(seconds) + self._window_seconds
 
@@ -183,7 +181,7 @@ class Holds:
                 _LOGGER.exception("The slices that are held were not renewed.")
 
     async def _renew_all(self) -> None:
-        slices, mine = self._session.statements.name("slices"), dict(self._held)
+        slices, mine = self.session.statements.name("slices"), dict(self._held)
         wanted = [{"slice": one.number, "epoch": one.epoch} for one in mine.values()]
         message = Message()
         message.add(
@@ -198,7 +196,7 @@ class Holds:
             self._lease_seconds,
         )
         asked_at = self._clock.uptime()
-        (rows,) = await self._session.side.execute(message, patience_seconds=0.0)
+        (rows,) = await self.session.side.execute(message, patience_seconds=0.0)
         renewed = {one["slice"] for one in rows}
         for number, held in mine.items():
             if self._held.get(number) is not held:

@@ -8,10 +8,6 @@ from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
-    Change,
-    Claim,
-    Commit,
     Entry,
     JournalError,
     JournalState,
@@ -21,10 +17,12 @@ from invoicexpress_async.jobs.journal import (
 )
 from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, Address
 from invoicexpress_async.jobs.postgres.outage import SharedOutage, share_outage
+from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
+from invoicexpress_async.jobs.postgres.view import JournalView
 
 if TYPE_CHECKING:
+    from invoicexpress_async.jobs.postgres.holds import Holds
     from invoicexpress_async.jobs.postgres.session import JournalSession
-    from invoicexpress_async.jobs.postgres.slices import HeldSlice, SliceLeft
 
 _DEFAULT_SLICES: Final = 256
 _MAX_SLICES: Final = 65_536
@@ -33,7 +31,7 @@ LEASE_SECONDS: Final = 60.0
 WINDOW_SECONDS: Final = 60.0
 
 
-class PostgresJournal:
+class PostgresJournal(JournalView):
     """A schema of a PostgreSQL database that carries jobs over crashes, for many processes.
 
     Use it with `async with`, in one event loop. It holds account names, series and what became
@@ -83,7 +81,7 @@ class PostgresJournal:
         self._lease_seconds = check_seconds("lease_seconds", lease_seconds)
         self._window_seconds = check_seconds("window_seconds", window_seconds)
         self._clock = clock or MonotonicClock()
-        self._open_session: JournalSession | None = None
+        self._holds: Holds | None = None
         self._is_open = False
 
     @property
@@ -103,13 +101,15 @@ class PostgresJournal:
         Raises:
             JournalError: it is not open.
         """
-        return self._session.slices
+        return self._opened().slices
 
-    @property
-    def _session(self) -> "JournalSession":
-        if self._open_session is None:
+    def _open_holds(self) -> "Holds":
+        if self._holds is None:
             raise JournalError(f"The journal {self.label} is not open: use `async with` on it.")
-        return self._open_session
+        return self._holds
+
+    def _opened(self) -> "JournalSession":
+        return self._open_holds().session
 
     async def __aenter__(self) -> Self:
         """Connect, and make the schema when it is not there.
@@ -118,9 +118,9 @@ class PostgresJournal:
             JournalError: the database cannot be reached, does not keep what it is given (`fsync`
                 or `synchronous_commit` is off), is a replica, or is of a newer version.
         """
-        from invoicexpress_async.jobs.postgres.session import (  # noqa: PLC0415  # of an extra
-            JournalSession,
-        )
+        # These import psycopg, which is of an extra.
+        from invoicexpress_async.jobs.postgres.holds import Holds  # noqa: PLC0415
+        from invoicexpress_async.jobs.postgres.session import JournalSession  # noqa: PLC0415
 
         if self._is_open:
             raise JournalError(f"The journal {self.label} is open already.")
@@ -128,11 +128,15 @@ class PostgresJournal:
             self._address,
             clock=self._clock,
             patience_seconds=self._patience_seconds,
+        )
+        await session.open(slices=self._slices)
+        self._holds = Holds(
+            session,
+            clock=self._clock,
             lease_seconds=self._lease_seconds,
             window_seconds=self._window_seconds,
         )
-        await session.open(slices=self._slices)
-        self._open_session, self._is_open = session, True
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -143,9 +147,11 @@ class PostgresJournal:
     ) -> None:
         # It stays, to say to a run that still goes on that the journal was closed.
         self._is_open = False
-        await self._session.close()
+        holds = self._open_holds()
+        await holds.close()
+        await holds.session.close()
 
-    async def take(self, number: int) -> "HeldSlice":
+    async def take(self, number: int) -> HeldSlice:
         """Hold a slice, once nobody else does and nobody may still send for it.
 
         It is renewed until it is released, or this process stops.
@@ -156,25 +162,25 @@ class PostgresJournal:
         Raises:
             JournalError: the database cannot be reached, or there is no such slice.
         """
-        return await self._session.holds.take(number)
+        return await self._open_holds().take(number)
 
-    async def try_take(self, number: int) -> "HeldSlice | None":
+    async def try_take(self, number: int) -> HeldSlice | None:
         """Hold a slice, or return None when another holds it or may still send for it.
 
         Raises:
             JournalError: the database cannot be reached.
         """
-        return await self._session.holds.try_take(number)
+        return await self._open_holds().try_take(number)
 
-    async def hold(self, name: str) -> "HeldSlice":
+    async def hold(self, name: str) -> HeldSlice:
         """Hold what has a name, such as a partner, as a slice of its own.
 
         Raises:
             JournalError: another process holds it; or the database cannot be reached.
         """
-        return await self._session.holds.hold(name)
+        return await self._open_holds().hold(name)
 
-    async def release(self, held: "HeldSlice", *, due_seconds: float | None = None) -> None:
+    async def release(self, held: HeldSlice, *, due_seconds: float | None = None) -> None:
         """Let the next process have a slice.
 
         Args:
@@ -184,15 +190,15 @@ class PostgresJournal:
         Raises:
             JournalError: the database cannot be reached: the lease ends by itself.
         """
-        await self._session.holds.release(held, due_seconds=due_seconds)
+        await self._open_holds().release(held, due_seconds=due_seconds)
 
-    async def left(self, table: Table, states: frozenset[JournalState]) -> "list[SliceLeft]":
+    async def left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
         """Return the slices that have entries of the plan in some states.
 
         Raises:
             JournalError: the database cannot be reached.
         """
-        return await self._session.holds.left(table, states)
+        return await self._open_holds().left(table, states)
 
     async def plan_again(
         self,
@@ -211,7 +217,7 @@ class PostgresJournal:
         Raises:
             JournalError: the database cannot be reached.
         """
-        await self._session.plan_again(table, states, keys)
+        await self._opened().plan_again(table, states, keys)
 
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool
@@ -226,73 +232,27 @@ class PostgresJournal:
         Raises:
             JournalError: the database cannot be reached.
         """
-        return await share_outage(self._session, token, is_failing=is_failing, may_probe=may_probe)
-
-    async def job(self, name: str) -> str | None:
-        """Return what `bind` has written.
-
-        Raises:
-            JournalError: the database cannot be reached.
-        """
-        return await self._session.job(name)
+        return await share_outage(self._opened(), token, is_failing=is_failing, may_probe=may_probe)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A PostgresJournal is not pickled: open it in the process that uses it.")
 
-    async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
-        await self._session.prepare(table)
-
-    async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
-        return await self._session.bind(name, value, unless_used=unless_used)
-
     async def begin_plan(self, table: Table) -> None:
         """Begin to compare a plan with the entries."""
-        await self._session.begin_plan(table)
+        await self._opened().begin_plan(table)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
         """Note some entries of the plan: key and what is requested."""
-        await self._session.add_to_plan(table, entries)
+        await self._opened().add_to_plan(table, entries)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
         """Return how the plan differs; nothing is changed yet."""
-        return await self._session.compare_plan(table)
+        return await self._opened().compare_plan(table)
 
     async def enter_plan(self, table: Table) -> None:
         """Take the plan over: new entries are planned, missing ones leave the plan."""
-        await self._session.enter_plan(table)
+        await self._opened().enter_plan(table)
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
         """Take one entry, key and what is requested, into the plan and return what is there."""
-        return await self._session.admit(table, entry)
-
-    async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order; every one must be there."""
-        return await self._session.look_up(table, keys)
-
-    async def read(
-        self, table: Table, *, states: frozenset[JournalState] | None = None
-    ) -> list[Entry]:
-        """Return all entries, or those of the plan in these states."""
-        return await self._session.read(table, states=states)
-
-    async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
-        await self._session.insert(table, entries)
-
-    def write(self, *changes: Change) -> Commit:
-        """Change entries together, in the order of the calls."""
-        return self._session.write(changes)
-
-    async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
-        """Win the right to send, or return the entry of the one who has it."""
-        return await self._session.claim(claim, changes)
-
-    def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write the outcome of a claimed request, unless another has taken the claim over."""
-        return self._session.settle(claim, state, changes)
-
-    def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to exist, whichever process sent it."""
-        return self._session.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
+        return await self._opened().admit(table, entry)

@@ -8,7 +8,8 @@ from invoicexpress_async.jobs.journal import INTENTS, JournalError, Table
 from invoicexpress_async.jobs.postgres.connection import Connection, Message
 from invoicexpress_async.jobs.postgres.statements import NOW, Statements, has_slice
 
-VERSION: Final = 1
+# 1 had no table `outage`.
+VERSION: Final = 2
 
 
 def holder_name() -> str:
@@ -25,8 +26,8 @@ async def open_schema(
         JournalError: it is of a newer version, or another program's.
     """
     found = await _version(connection, statements)
-    if found is None:
-        await connection.execute(_created(statements, slices))
+    if found is None or 1 <= found[0] < VERSION:
+        await connection.execute(_created_or_migrated(statements, slices))
         found = await _version(connection, statements)
     version, count = found or (0, 0)
     if version > VERSION:
@@ -34,7 +35,7 @@ async def open_schema(
             f"The journal {label} was written by a newer version of this program (schema "
             f"{version}): update this one. Nothing was sent."
         )
-    if version < 1:
+    if version < VERSION:
         raise JournalError(f"The journal {label} has the unknown schema {version}.")
     message = Message()
     message.add(
@@ -98,7 +99,8 @@ def _locked(statements: Statements) -> Message:
     return message
 
 
-def _created(statements: Statements, slices: int) -> Message:
+def _created_or_migrated(statements: Statements, slices: int) -> Message:
+    """Return what makes each thing that is not there; all that is there stays as it is."""
     message, name = _locked(statements), statements.name
     # `CREATE SCHEMA IF NOT EXISTS` needs its right even when there is nothing to do.
     message.add(
@@ -115,6 +117,7 @@ def _created(statements: Statements, slices: int) -> Message:
         VERSION,
         slices,
     )
+    message.add(f"UPDATE {name('journal')} SET version = %s WHERE version < %s", VERSION, VERSION)
     message.add(
         f"CREATE TABLE IF NOT EXISTS {name('job')} (name text PRIMARY KEY, value text NOT NULL)"
     )

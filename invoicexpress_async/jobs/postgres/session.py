@@ -28,10 +28,8 @@ from invoicexpress_async.jobs.postgres.connection import (
     Message,
     Reachability,
 )
-from invoicexpress_async.jobs.postgres.fence import Fence
-from invoicexpress_async.jobs.postgres.holds import Holds
+from invoicexpress_async.jobs.postgres.fence import Fence, slice_of
 from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
-from invoicexpress_async.jobs.postgres.slices import slice_of
 from invoicexpress_async.jobs.postgres.statements import Statements, has_slice
 from invoicexpress_async.jobs.postgres.writer import GroupCommitWriter
 
@@ -40,25 +38,15 @@ _KINDS: Final = ("added", "removed", "changed")
 
 
 class JournalSession:
-    """Two connections: one writes, in order; the other reads what needs no order, and holds.
+    """Two connections: one writes, in order; the other is for what needs no order.
 
     Args:
         address: Of the database.
         clock: For waiting.
         patience_seconds: How long what is lost is repeated.
-        lease_seconds: Of the slices that are held.
-        window_seconds: Of the server's limit.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        clock: Clock,
-        patience_seconds: float,
-        lease_seconds: float,
-        window_seconds: float,
-    ) -> None:
+    def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
         self.statements: Statements = Statements(address.schema)
         self.label: str = address.label
         connect = functools.partial(
@@ -71,9 +59,6 @@ class JournalSession:
         self.side: Connection = connect()
         self._connection: Connection = connect()
         self.writer: GroupCommitWriter = GroupCommitWriter(self._connection, self.statements)
-        self.holds: Holds = Holds(
-            self, clock=clock, lease_seconds=lease_seconds, window_seconds=window_seconds
-        )
         self.slices: int = 0
         self._prepared: set[Table] = set()
         self._plans: dict[str, tuple[str, str | None]] = {}
@@ -98,7 +83,6 @@ class JournalSession:
 
     async def close(self) -> None:
         """Write what is waiting, and close."""
-        await self.holds.close()
         try:
             await self.writer.close(f"The journal {self.label} was closed.")
         finally:

@@ -6,7 +6,6 @@ stops earlier, on its own clock that counts the time of a suspended machine.
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
@@ -15,10 +14,6 @@ import attrs
 
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
-    Change,
-    Claim,
-    Commit,
     Entry,
     JournalError,
     JournalState,
@@ -27,6 +22,7 @@ from invoicexpress_async.jobs.journal import (
     Table,
 )
 from invoicexpress_async.jobs.postgres.fence import Fence, FencedError
+from invoicexpress_async.jobs.postgres.view import JournalView
 
 if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
@@ -83,7 +79,7 @@ class Recently:
 
 
 @attrs.define(eq=False, kw_only=True)
-class HeldSlice:
+class HeldSlice(JournalView):
     """The journal of the accounts of one slice, while this process holds it.
 
     It is what a job is given as its journal. Nothing is written with it, and nothing is sent,
@@ -103,6 +99,9 @@ class HeldSlice:
     _until: float = attrs.field(alias="until")
     _used: Slots = attrs.field(factory=dict[str, Mapping[int, int]], init=False)
     _seen: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
+
+    def _opened(self) -> "JournalSession":
+        return self._session
 
     @property
     def label(self) -> str:
@@ -153,18 +152,6 @@ class HeldSlice:
         self._seen = {table.key_of(entry): entry for entry in entries}
         return entries
 
-    async def job(self, name: str) -> str | None:
-        """Return what is written of the kind of job."""
-        return await self._session.job(name)
-
-    async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
-        await self._session.prepare(table)
-
-    async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
-        return await self._session.bind(name, value, unless_used=unless_used)
-
     async def begin_plan(self, table: Table) -> None:
         """Refuse: a plan is of the whole journal."""
         self._refuse_plan(table)
@@ -199,43 +186,6 @@ class HeldSlice:
         if any(seen[one.name] != known[one.name] for one in table.requested):
             raise JournalError(f"The plan of {', '.join(key)} was changed: it is read again.")
         return known
-
-    async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order; every one must be there."""
-        return await self._session.look_up(table, keys)
-
-    async def read(
-        self, table: Table, *, states: frozenset[JournalState] | None = None
-    ) -> list[Entry]:
-        """Return all entries, or those of the plan in these states, of all slices."""
-        return await self._session.read(table, states=states)
-
-    async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
-        await self._session.insert(table, entries)
-
-    def write(self, *changes: Change) -> Commit:
-        """Change entries together, while the slice is held."""
-        return self._session.write(changes, self.fence)
-
-    async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
-        """Win the right to send, while the slice is held."""
-        return await self._session.claim(claim, changes, self.fence)
-
-    def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write the outcome of a claimed request, while the slice is held."""
-        return self._session.settle(claim, state, changes, self.fence)
-
-    def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to exist, while the slice is held."""
-        done = Change(INTENTS, key, {"state": JournalState.DONE})
-        return self._session.write((done,), self.fence)
-
-
-def slice_of(account: str, slices: int) -> int:
-    """Return the slice of an account: the same in every version of Python and of PostgreSQL."""
-    digest = hashlib.sha256(account.encode()).digest()
-    return int.from_bytes(digest[:4], "big") % slices
 
 
 def certain_until(asked_at: float, lease_seconds: float) -> float:
