@@ -69,6 +69,11 @@ class Pair:
         ]
 
 
+def texts_of(ends: list[Ended]) -> str:
+    """Return all that the commands have printed: which rows ended how, and why."""
+    return "\n".join(f"exit {one.code}\n{one.out}\n{one.err}" for one in ends)
+
+
 @pytest.mark.fault(60)
 async def test_two_rollovers_make_one_post_for_each_serie_and_both_end_well(
     server: FaultServer, start: Start, tmp_path: Path
@@ -84,7 +89,7 @@ async def test_two_rollovers_make_one_post_for_each_serie_and_both_end_well(
         command, command, server, {"INVOICEXPRESS_BASE_URL": server.base_url}
     )
 
-    assert [one.code for one in ends] == [0, 0], ends
+    assert [one.code for one in ends] == [0, 0], texts_of(ends)
     assert {server.oracle.posts(name) for name in NAMES} == {1}
     for name in NAMES:
         assert [one.serie for one in server.sequences(name) if one.is_default] == ["2027"]
