@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 import subprocess
 import sys
@@ -207,3 +208,36 @@ async def test_the_address_of_one_account_may_be_given_without_the_account() -> 
             manager.account(ACCOUNT, API_KEY, base_url="https://x.example/{account}")
 
     assert requests[0].startswith(b"GET /mock/sequences.json?")
+
+
+@pytest.mark.parametrize(
+    "context", ["None", "truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)"], ids=["env", "truststore"]
+)
+async def test_the_certificates_of_a_company_are_trusted(context: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server_context)
+    code = (
+        "import asyncio, ssl, sys, truststore\n"
+        "from invoicexpress_async import SessionManager\n"
+        "async def main():\n"
+        f"    async with SessionManager(ssl_context={context}) as manager:\n"
+        "        account = manager.account('acme', 'canary-key-0123', base_url=sys.argv[1])\n"
+        "        print(await account.sequences.list())\n"
+        "asyncio.run(main())\n"
+    )
+    body = b'{"sequences":[]}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+    async with saying(head % len(body) + body, server_context) as (port, requests):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, f"https://localhost:{port}"),
+            env={**os.environ, "SSL_CERT_FILE": str(tmp_path / "company.pem")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+
+    assert (out, err) == (b"()\n", b"")
+    assert len(requests) == 1

@@ -190,8 +190,8 @@ def _connect(connection: http.client.HTTPConnection, host: str) -> Check:
             "server",
             f"the certificate of {host} is not trusted: {error.verify_message}",
             "A proxy or firewall that opens TLS may be in between: set SSL_CERT_FILE to its "
-            "certificates, or call truststore.inject_into_ssl() to use those of the system. Or "
-            "this machine's certificates are out of date. The key is not sent there.",
+            "certificates. Or this machine's certificates are out of date. The key is not sent "
+            "there.",
         )
     except socket.gaierror:
         return wrong(
