@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.jobs.journal import Entry, Value
+from invoicexpress_async.jobs.records import RecordReader, make_record_converter
 from invoicexpress_async.jobs.stored import Place, is_stored, open_stored
 from invoicexpress_async.onboarding.companies_table import COMPANIES
 from invoicexpress_async.onboarding.report import CompanyStep
@@ -52,25 +52,7 @@ def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
     """
     if not is_stored(path):
         return MappingProxyType({})
+    reader = RecordReader(COMPANIES, CompanyStanding, make_record_converter())
     with open_stored(path) as file:
-        entries = file.entries(COMPANIES)
-        return MappingProxyType({str(entry["fiscal_id"]): _standing(entry) for entry in entries})
-
-
-def _standing(entry: Entry) -> CompanyStanding:
-    status = entry["status"]
-    return CompanyStanding(
-        email=str(entry["email"]),
-        step=CompanyStep(str(entry["step"])),
-        state=str(entry["state"]),
-        account_name=_text(entry["account_name"]),
-        error=_text(entry["error"]),
-        organization_name=str(entry["organization_name"]),
-        account_id=_text(entry["account_id"]),
-        status=status if isinstance(status, int) else None,
-        code=_text(entry["code"]),
-    )
-
-
-def _text(value: Value) -> str | None:
-    return None if value is None else str(value)
+        entries = {str(entry["fiscal_id"]): entry for entry in file.entries(COMPANIES)}
+    return MappingProxyType({number: reader.read(entry) for number, entry in entries.items()})

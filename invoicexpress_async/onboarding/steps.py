@@ -116,8 +116,7 @@ class OnboardingSteps:
 
     async def _create(self, task: CompanyTask) -> None:
         company = task.company
-        task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
-        if task.account is None:
+        if self._find_account(task) is None:
             claims = self.journal.claims(company)
             accounts = self.partner.claiming(claims).accounts
             self._check_may_send(task, accounts)
@@ -184,24 +183,24 @@ class OnboardingSteps:
             problem, task.spool_problem = task.spool_problem, None
             raise problem
 
+    def _find_account(self, task: CompanyTask) -> CreatedAccount | None:
+        """Return the account with its key, as far as this run has it, and keep it in the task."""
+        company = task.company
+        task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
+        return task.account
+
     def _account(self, task: CompanyTask) -> CreatedAccount:
-        account = (
-            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
-        )
+        account = self._find_account(task)
         if account is None:
             raise KeyLostError(
                 f"Account {task.record.account_name} of {task.company.fiscal_id} was created, and "
                 "its key is neither delivered nor in the spool."
             )
-        task.account = account
         return account
 
     async def _new_account_session(self, task: CompanyTask) -> AccountSession:
         """Return the handle of the new account itself."""
-        account = (
-            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
-        )
-        task.account = account
+        account = self._find_account(task)
         name = task.account_name
         if name is None:
             is_missing = account is not None and not account.url
