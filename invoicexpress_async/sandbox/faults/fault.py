@@ -157,7 +157,7 @@ class Kind:
     def name(self) -> str:
         return self._work.__name__
 
-    def make(self, options: Mapping[str, object]) -> Fault:
+    def make(self, options: dict[str, object]) -> Fault:
         unknown = [option for option in options if option not in self.options()]
         if unknown:
             raise ValueError(f"not an option of {self.name}: {', '.join(unknown)}")
