@@ -135,8 +135,11 @@ class Dispatcher:
             is_withdrawn = call.claim is not None and call.claim.is_withdrawn
             is_withdrawn |= call.refusal is not None
             if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
-                outcome.action = _without_retry(decision.action)
-                self._pause(call, outcome.error)
+                is_retry = decision.action is Action.RETRY
+                outcome.action = Action.RAISE if is_retry else decision.action
+                if isinstance(outcome.error, RateLimitedError):
+                    # The whole account waits, also when the caller gets the error.
+                    self._slow_down(call, pause_seconds(outcome.error))
                 return outcome
             await self._wait(call, decision.after_seconds, outcome.error)
         raise AssertionError("count() does not end")
@@ -307,11 +310,6 @@ class Dispatcher:
         if is_closed or self.clock.now() >= call.deadline:
             raise call.expired(is_closed=is_closed)
 
-    def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
-        """Slow the whole account down after a 429, also if the caller gets the error."""
-        if isinstance(error, RateLimitedError):
-            self._slow_down(call, pause_seconds(error))
-
     def _slow_down(self, call: Call, seconds: float) -> None:
         self._limiter(call).pause(seconds)
         self.instrumentation.account_slowed(call, seconds)
@@ -323,10 +321,6 @@ class Dispatcher:
             self._slow_down(call, seconds)
         else:
             await self.clock.sleep(seconds)
-
-
-def _without_retry(action: Action) -> Action:
-    return Action.RAISE if action is Action.RETRY else action
 
 
 def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:

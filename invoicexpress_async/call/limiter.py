@@ -307,14 +307,15 @@ class RetryBudget:
     outage over 10,000 calls thus costs at most about 10 % more requests.
     """
 
-    def __init__(self, *, capacity: float = 50.0, deposit_per_call: float = 0.1) -> None:
-        self._capacity = capacity
-        self._left = capacity
-        self._deposit = deposit_per_call
+    _CAPACITY: Final = 50.0
+    _DEPOSIT: Final = 0.1
+
+    def __init__(self) -> None:
+        self._left = self._CAPACITY
 
     def deposit(self) -> None:
         """Count a first attempt."""
-        self._left = min(self._capacity, self._left + self._deposit)
+        self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
 
     def withdraw(self) -> bool:
         """Take one retry, if there is one."""

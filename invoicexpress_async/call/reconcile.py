@@ -181,7 +181,7 @@ class Reconciler:
         async def look() -> Sequence | None:
             return (await self.list(call)).find(serie)
 
-        return await _seen_after(call, refusal, look, is_effect=_may_be_new)
+        return await _seen_after(call, refusal, look, is_effect=lambda one: not _has_documents(one))
 
     async def after_refused_register(
         self, call: Call, sequence_id: int, refusal: StatusError
@@ -245,10 +245,6 @@ async def _seen_after(
 
 def _has_documents(sequence: Sequence) -> bool:
     return any(state.number for state in sequence.documents.values())
-
-
-def _may_be_new(sequence: Sequence) -> bool:
-    return not _has_documents(sequence)
 
 
 def partial(sequence: Sequence) -> PartialRegistrationError:

@@ -202,16 +202,9 @@ class CompanyJournal:
 
     async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
         """Make durable that a company has come to a step."""
-        await self._set(
-            company,
-            step=step,
-            state=JournalState.OPEN,
-            intent=None,
-            error=None,
-            status=None,
-            code=None,
-            **columns,
-        )
+        values: dict[str, Value] = {"step": step, "state": JournalState.OPEN}
+        values |= dict.fromkeys(("intent", "error", "status", "code")) | columns
+        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), values))
 
     def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
         """Write how a company ended; done when it is durable."""
@@ -225,9 +218,6 @@ class CompanyJournal:
             **columns,
         }
         return self._journal.write(Change(COMPANIES, (outcome.company.fiscal_id,), values))
-
-    async def _set(self, company: Company, **columns: Value) -> None:
-        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), columns))
 
     async def _entries(self) -> dict[str, Entry]:
         return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}

@@ -54,7 +54,7 @@ class SequenceHooks:
     """
 
     def __init__(self) -> None:
-        self._layouts = RowLayouts()
+        self._layouts: dict[tuple[str, ...], RowLayout] = {}
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row.
@@ -64,7 +64,7 @@ class SequenceHooks:
         """
         if not isinstance(row, dict):
             raise malformed(str(ProblemError("sequence", "an object", row)))
-        layout = self._layouts.of(tuple(row))
+        layout = self.layout_of(tuple(row))
         problems = Problems()
         collect, get = problems.collect, row.get
         # What nearly all values are is seen here: to call for each would be half of the price.
@@ -80,6 +80,17 @@ class SequenceHooks:
         ]
         documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
         return _sequence({key: row[key] for key in layout.others}, documents, problems)
+
+    def layout_of(self, keys: tuple[str, ...]) -> "RowLayout":
+        """Return how a row with these keys splits."""
+        layout = self._layouts.get(keys)
+        if layout is not None:
+            return layout
+        layout = RowLayout.of(keys)
+        # A hostile server could send new keys for ever: bounded, in number and in size.
+        if len(self._layouts) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
+            self._layouts[keys] = layout
+        return layout
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
         """Write the wide row again. What the server did not say is left out."""
@@ -176,14 +187,12 @@ class RowLayout:
     """How a row with certain keys, in a certain order, splits.
 
     Attributes:
-        keys: All of them.
         index: Its document types, and where each stands in a column.
         count_keys: The keys of all numbers, and then those of all ids.
         code_keys: The keys of all validation codes.
         others: The keys that belong to no document type.
     """
 
-    keys: tuple[str, ...]
     index: Mapping[DocumentType | str, int]
     count_keys: tuple[str, ...]
     code_keys: tuple[str, ...]
@@ -199,30 +208,11 @@ class RowLayout:
             for column in ("number", "sequence_id", "validation_code")
         )
         return cls(
-            keys=keys,
             index={_KNOWN_TYPES.get(name, name): at for at, name in enumerate(names)},
             count_keys=numbers + ids,
             code_keys=codes,
             others=tuple(key for key in keys if key not in matches),
         )
-
-
-class RowLayouts:
-    """Remembers how rows split, as nearly all rows have the same keys in the same order."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], RowLayout] = {}
-
-    def of(self, keys: tuple[str, ...]) -> RowLayout:
-        """Return the layout of a row with these keys."""
-        return self._known.get(keys) or self._learn(keys)
-
-    def _learn(self, keys: tuple[str, ...]) -> RowLayout:
-        layout = RowLayout.of(keys)
-        # A hostile server could send new keys for ever: bounded, in number and in size.
-        if len(self._known) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
-            self._known[keys] = layout
-        return layout
 
 
 _COLLECTION: Final = "/sequences.json"

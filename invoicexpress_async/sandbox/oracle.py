@@ -2,7 +2,7 @@
 
 import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import attrs
@@ -54,7 +54,18 @@ class AccountOracle:
 
     def duplicates(self) -> tuple[DuplicateAccount, ...]:
         """Return every company that has more than one account."""
-        return tuple(self._duplicates())
+        groups: defaultdict[str, list[SandboxAccount]] = defaultdict(list)
+        for account in self._engine.accounts.values():
+            groups[account.fiscal_id or fold(account.email or "")].append(account)
+        return tuple(
+            DuplicateAccount(
+                fiscal_id=accounts[0].fiscal_id,
+                email=accounts[0].email or "",
+                names=tuple(one.name for one in accounts),
+            )
+            for company, accounts in groups.items()
+            if company and len(accounts) > 1
+        )
 
     def at_communications(self, account: str, outcome: AtOutcome | None = None) -> int:
         """Return how often an account's sub-user was tried at the tax authority.
@@ -76,17 +87,6 @@ class AccountOracle:
 
     def note_commit(self, account: SandboxAccount) -> None:
         self._commits[fold(account.email or ""), account.fiscal_id] += 1
-
-    def _duplicates(self) -> Iterator[DuplicateAccount]:
-        groups: defaultdict[str, list[SandboxAccount]] = defaultdict(list)
-        for account in self._engine.accounts.values():
-            groups[account.fiscal_id or fold(account.email or "")].append(account)
-        for company, (first, *others) in groups.items():
-            if company and others:
-                names = tuple(one.name for one in (first, *others))
-                yield DuplicateAccount(
-                    fiscal_id=first.fiscal_id, email=first.email or "", names=names
-                )
 
 
 def _counters() -> defaultdict[str, Counter[str]]:
@@ -185,7 +185,12 @@ class Oracle:
 
     def duplicates(self) -> tuple[Duplicate, ...]:
         """Return every name that an account has more than once."""
-        return tuple(self._duplicates())
+        return tuple(
+            Duplicate(account=account, serie=serie, rows=rows)
+            for account, ledger in self._engine.ledgers.items()
+            for serie, rows in Counter(str(family.serie) for family in ledger.families).items()
+            if rows > 1
+        )
 
     def max_in_window(self, account: str, seconds: float) -> int:
         """Return the most requests of an account in any `seconds`, wherever they begin.
@@ -238,13 +243,6 @@ class Oracle:
 
     def note_commit(self, pending: Pending, *, rows: int) -> None:
         self._commits[pending.request.account][serie_of(pending)] += rows
-
-    def _duplicates(self) -> Iterator[Duplicate]:
-        for account, ledger in self._engine.ledgers.items():
-            names = Counter(str(family.serie) for family in ledger.families)
-            for serie, rows in names.items():
-                if rows > 1:
-                    yield Duplicate(account=account, serie=serie, rows=rows)
 
 
 def serie_of(pending: Pending) -> str:

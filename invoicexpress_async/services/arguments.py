@@ -61,8 +61,7 @@ def hidden_key(api_key: object) -> Secret | KeyCallable | None:
 
 
 def check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:
-    """Refuse settings of a wrong type: each would fail at a call only."""
-    # Each would fail at a call only, and a retry policy after a lost response only.
+    """Refuse settings of a wrong type: a retry policy would fail only after a lost response."""
     for name, value, kind in (
         ("timeouts", timeouts, Timeouts),
         ("retry", retry, RetryPolicy),

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import attrs
 
@@ -40,11 +40,7 @@ def _as_refusals(
     return MappingProxyType(pairs)
 
 
-def _as_texts(values: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(values))
-
-
-def _as_counts(values: Mapping[str, int]) -> Mapping[str, int]:
+def _read_only(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(values))
 
 
@@ -112,10 +108,10 @@ class SandboxAccount:
     fiscal_id: str = ""
     state: str = "active"
     language: AccountLanguage | None = None
-    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_texts)
+    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_read_only)
     has_at_credentials: bool = True
     has_valid_at_credentials: bool = True
-    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_read_only)
     has_open_activity: bool = True
     is_trial: bool = False
     country: str = "PT"

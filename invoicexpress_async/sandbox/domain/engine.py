@@ -150,7 +150,7 @@ class Engine:
                 operation=asked.operation if asked is not None else None,
                 language=language,
             )
-        self.log.settle(pending.index, pending.request, status=answer.status)
+        self.log.settle(pending.index, status=answer.status)
         # One session cookie for the domain that all accounts share.
         cookie = f"_session={pending.request.account}-{pending.index:x}"
         cookie += "; domain=.app.invoicexpress.com; path=/; HttpOnly"
