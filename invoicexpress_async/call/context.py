@@ -58,11 +58,7 @@ class AccountContext:
         timeout_seconds: float | None,
         on_intent: IntentKeeper | None = None,
     ) -> "Call":
-        """Return a call on the account.
-
-        Raises:
-            ConfigurationError: a timeout that is not a finite number above 0.
-        """
+        """Return a call on the account; refuse a timeout that is not a finite number above 0."""
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
         return Call(
@@ -248,11 +244,7 @@ class Lifecycle:
         return self._pid != os.getpid()
 
     def check(self) -> None:
-        """Refuse a call that cannot work here.
-
-        Raises:
-            SessionClosedError: closed, or of another event loop or process.
-        """
+        """Refuse a call once it is closed, and one of another event loop or process."""
         if self.is_closing:
             raise SessionClosedError("The SessionManager is closed.")
         loop = asyncio.get_running_loop()

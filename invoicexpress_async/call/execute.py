@@ -281,9 +281,7 @@ class Dispatcher:
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
         """From the first byte until a response is deciphered, the outcome is unknown.
 
-        Raises:
-            DeadlineExceededError: the intent had waited too long: no byte of it is to leave.
-            InvoiceXpressError: another process may speak for the account by now.
+        What it raises keeps the byte back: the right to send may be gone, or have waited too long.
         """
         if call.context.claims is not None:
             try:

@@ -174,15 +174,7 @@ class _Guard:
 
 
 class Realm:
-    """The state that the managers of one base URL share.
-
-    Attributes:
-        limiters: Of its accounts.
-        send_lock: Held over each request that is sent at most once, by account and subject.
-        unresolved: What was sent and has no known outcome.
-        recent_creates: What was created.
-        users: How many managers are open on it.
-    """
+    """The state that the managers of one base URL share; `users` counts those that are open."""
 
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)

@@ -50,11 +50,7 @@ class Description:
     """The OpenAPI document, as what responses are compared with."""
 
     def __init__(self) -> None:
-        """Read the document.
-
-        Raises:
-            ConfigurationError: The library that compares is not installed.
-        """
+        """Read the document; refuse when the library that compares is not installed."""
         try:
             # By name: its types are incomplete, and the import is too slow for the help.
             self._library: Any = import_module("jsonschema")

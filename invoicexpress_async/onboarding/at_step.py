@@ -52,10 +52,7 @@ class AtStep:
     ) -> None:
         """Set them, unless they are set; one send at the most.
 
-        Raises:
-            RepeatedCredentialsError: these were refused before. Nothing was sent.
-            CredentialsUnknownError: they were sent as often as may be, and no response came.
-            InvoiceXpressError: what the send came to.
+        Nothing is sent if these were refused before, or sent as often as may be without a response.
         """
         marks = None if task.history.is_empty else await _marks(task, credentials, key)
         sends = _sends(task, marks)

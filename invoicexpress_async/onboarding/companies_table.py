@@ -123,14 +123,9 @@ class CompanyJournal:
     async def admit(
         self, companies: tuple[Company, ...], also: Collection[str] = ()
     ) -> dict[str, CompanyRecord]:
-        """Enter those that are new, and return what is known of all.
+        """Enter those that are new; return what is known of them and of `also`, by fiscal number.
 
-        Args:
-            companies: Of the run.
-            also: Other fiscal numbers to return what is known of.
-
-        Raises:
-            JournalDifferenceError: a fiscal number is there already as another company.
+        It is refused when a fiscal number is there already as another company.
         """
         known = await self._entries()
         _check(companies, known.values())
@@ -170,14 +165,8 @@ class CompanyJournal:
     ) -> Claim:
         """Win the right to send AT credentials to an account, one sender at a time.
 
-        Args:
-            company: Whose account it is.
-            account: Its name.
-            known: How many sends without a known outcome, and what history of credentials, this
-                run has read or written last.
-
-        Raises:
-            CredentialsBusyError: another run that shares the journal is sending some, or has.
+        `known` is how many sends without a known outcome, and what history, this run has read or
+        written last: when the journal has another, another run has sent some.
         """
         key = ("at_communication", account, "")
         intent = json.dumps({"fiscal_id": company.fiscal_id})

@@ -107,11 +107,7 @@ class CompanyReader:
         return self._table.notes
 
     def read(self) -> list[Company]:
-        """Return the companies.
-
-        Raises:
-            ConfigurationError: naming every bad row by its line.
-        """
+        """Return the companies; one error names every bad row by its line."""
         conflicts = CompanyConflicts()
         found: list[Company] = []
         for record in self._table.read():

@@ -16,8 +16,7 @@ _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would write a carriage re
 def open_private(path: Path) -> int:
     """Open a file to read and append; made for its owner only when it is not there.
 
-    Raises:
-        OSError: it cannot be opened, or is a device, a pipe or a folder.
+    A device, a pipe or a folder is an OSError.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, _MODE)
     try:
@@ -38,19 +37,14 @@ def make_private(descriptor: int) -> None:
 def lock(descriptor: int, *, is_waiting: bool = True) -> None:
     """Lock an open file for this descriptor; where the system cannot, assume that no other does.
 
-    Raises:
-        BlockingIOError: another process holds it, and waiting was not requested.
+    A BlockingIOError says that another process holds it, and waiting was not requested.
     """
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))
 
 
 def append(descriptor: int, content: bytes) -> None:
-    """Append, and return when it is on the disk.
-
-    Raises:
-        OSError: it is not, or a part of it only.
-    """
+    """Append, and return when it is on the disk; after an OSError a part of it may be."""
     written = 0
     while written < len(content):
         written += os.write(descriptor, content[written:])

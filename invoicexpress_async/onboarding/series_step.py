@@ -33,12 +33,7 @@ class _CompanyRowRunner(RowRunner):
 
 @attrs.frozen(kw_only=True)
 class SeriesStep:
-    """Ensures the first sequence of companies, as their default.
-
-    Attributes:
-        manager: Whose connections are used, under the new accounts' own keys and limits.
-        journal: Its companies in the journal.
-    """
+    """Ensures the first sequence of companies as their default, under their own keys and limits."""
 
     manager: SessionManager
     journal: CompanyJournal
@@ -63,20 +58,14 @@ class SeriesStep:
 
 @attrs.frozen(kw_only=True)
 class SharedSeries:
-    """Leaves the first sequence of companies to the workers of a shared journal.
-
-    Attributes:
-        rows: The rows of that journal.
-    """
+    """Leaves the first sequence of companies to the workers of a shared journal."""
 
     rows: RowJournal
 
     async def ensure(self, task: CompanyTask, name: str, key: Secret) -> None:
         """Enter the sequence as a row if it is new, and return once the row is done.
 
-        Raises:
-            SeriesWaitingError: no worker has done it yet; what failed is tried again by one.
-            InvoiceXpressError: what a worker's row was refused for.
+        Until then it raises: SeriesWaitingError, or what a worker's row was refused for.
         """
         row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
         record = await self.rows.admit(row)

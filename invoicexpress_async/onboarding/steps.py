@@ -48,18 +48,10 @@ class OnboardingSteps:
 
     Attributes:
         manager: For the new accounts, under their own keys and limits.
-        partner: The account that creates the others.
-        journal: Its companies in the journal.
-        spool: Where new keys are until they are delivered.
-        spooled: What an earlier run left there, by fiscal number.
-        sink: Where they go.
+        spooled: What an earlier run left in the spool, by fiscal number.
         keys: Reads delivered keys back.
-        at: The AT step.
-        series: The series step.
-        shared: The series step that leaves it to workers; None to do it here.
+        shared: Leaves the series to workers; None to do it here.
         forget: The fiscal numbers for which a person has checked that no account exists.
-        retry_refused: Whether to try again what was refused.
-        on_step: Called with each step reached.
     """
 
     manager: SessionManager
@@ -77,11 +69,7 @@ class OnboardingSteps:
     on_step: Callable[[Company, CompanyStep], None]
 
     async def advance(self, task: CompanyTask) -> None:
-        """Go as far as it goes.
-
-        Raises:
-            InvoiceXpressError: what stopped it, at the step it is at then.
-        """
+        """Go as far as possible, or raise what stopped it at the step that it is at then."""
         walk = {
             CompanyStep.ACCOUNT: self._create,
             CompanyStep.KEY: self._deliver,

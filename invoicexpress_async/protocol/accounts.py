@@ -33,11 +33,7 @@ _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_account_id(account_id: object) -> str:
-    """Return the id of an account as it goes into a path.
-
-    Raises:
-        ConfigurationError: it cannot be one.
-    """
+    """Return the id of an account as it goes into a path; refuse what cannot be one."""
     if type(account_id) is int and account_id > 0:
         return str(account_id)
     if isinstance(account_id, str) and _ACCOUNT_ID.fullmatch(account_id):
@@ -184,9 +180,6 @@ def _structure_created_account(payload: JsonValue) -> CreatedAccount:
     """Take a created account out of its envelope, or of one like it; the id may be a number.
 
     The key is given this once, so a response that has it is taken whatever else it lacks.
-
-    Raises:
-        MalformedResponseError: no key.
     """
     account = _find_created(payload)
     api_key = _text(account, "api_key")
@@ -218,11 +211,7 @@ def _text(account: Mapping[str, JsonValue], name: str) -> str:
 
 
 def _structure_account_details(payload: JsonValue) -> AccountDetails:
-    """Take an account that was read out of its envelope.
-
-    Raises:
-        MalformedResponseError: no name, or a field of another kind, with the paths of them.
-    """
+    """Take an account that was read out of its envelope; one error has all its problems."""
     fields = _Fields(_open_envelope(payload))
     name = fields.text("organization_name")
     if name is None:

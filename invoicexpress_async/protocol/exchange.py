@@ -307,9 +307,6 @@ def structure_nothing(payload: JsonValue) -> None:
     """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
 
     Zero bytes or one space were recorded. Errors in an object were refused before.
-
-    Raises:
-        MalformedResponseError: anything else.
     """
     if payload is not None and not isinstance(payload, dict):
         raise malformed("the response: expected nothing")

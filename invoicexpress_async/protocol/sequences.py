@@ -57,11 +57,7 @@ class SequenceHooks:
         self._layouts: dict[tuple[str, ...], RowLayout] = {}
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
-        """Nest a row.
-
-        Raises:
-            MalformedResponseError: with the paths of all its problems.
-        """
+        """Nest a row; one error has the paths of all its problems."""
         if not isinstance(row, dict):
             raise malformed(str(ProblemError("sequence", "an object", row)))
         layout = self.layout_of(tuple(row))
@@ -137,9 +133,6 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
 
     `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
     register responses.
-
-    Raises:
-        MalformedResponseError: anything else, with the paths of its problems.
     """
     content = _open_envelope(payload)
     if isinstance(content, list):
@@ -153,9 +146,6 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
     """Take a list of sequences out of its envelope.
 
     A single object in place of the list counts as a list of one: one client copes with it.
-
-    Raises:
-        MalformedResponseError: anything else, with the paths of its problems.
     """
     content = _open_envelope(payload)
     rows = content if isinstance(content, list) else [content]

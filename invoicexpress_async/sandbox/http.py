@@ -39,11 +39,7 @@ class Head:
 
 
 def parse_head(data: bytes) -> Head:
-    """Return the head of a request, given without its blank line.
-
-    Raises:
-        BadRequestError: It is not one, or its body has no Content-Length.
-    """
+    """Return the head of a request, given without its blank line; its body has a Content-Length."""
     lines = data.decode(_ENCODING, _ERRORS).split("\r\n")
     parts = lines[0].split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version

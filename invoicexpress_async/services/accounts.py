@@ -196,9 +196,9 @@ class AccountService:
         await self._run(call, self._operations.hand_over(call, request, use))
 
     def forget(self, intent: Intent) -> None:
-        """Take a create for lost, so that this process may send it again.
+        """Treat a create as lost, so that this process may send it again.
 
-        Only for who has seen among the partner's accounts, well after the send, that there is
+        Only call this after you have checked, well after the send, that the partner's accounts have
         none of that e-mail or fiscal number: an account is never deleted.
 
         Raises:

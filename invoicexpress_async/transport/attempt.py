@@ -36,13 +36,8 @@ async def read_body(
 ) -> tuple[bytes, str | None]:
     """Read a body in pieces, inflated, up to the cap.
 
-    Args:
-        pieces_of_it: As they come from the connection.
-        length: The Content-Length, if there is one.
-        encoding: The Content-Encoding; empty for none.
-
-    Returns:
-        The body, and why it is not to be used: None when it is.
+    Returns it, and why it is not to be used: None when it is. `length` is the Content-Length, if
+    there is one.
     """
     if (length or 0) > MAX_BODY_BYTES:
         return b"", OVERSIZED

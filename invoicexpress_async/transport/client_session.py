@@ -63,10 +63,7 @@ def make_session(
 ) -> aiohttp.ClientSession:
     """Return a session without cookies, redirects, environment or inflating.
 
-    Args:
-        options: Those of the manager.
-        middleware: Sees each request last, and sends it or not; None for none.
-        limit: The connections it may hold; 0 for any number.
+    The middleware sees each request last. A limit of 0 is any number of connections.
     """
     timeouts = options.timeouts
     return aiohttp.ClientSession(

@@ -193,10 +193,8 @@ class ConnectionTrust:
     def reuse(self, origin: str, used_at: float, *, has_effect: bool) -> "Reuse | None":
         """Return the record of a reuse, to be ended; None when the connection is not trusted.
 
-        Args:
-            origin: Where the connection leads.
-            used_at: When its last response was complete.
-            has_effect: Whether a lost request would leave an unknown outcome.
+        `used_at` is when its last response was complete. With an effect, a lost request would leave
+        an unknown outcome.
         """
         known, idle_seconds = self._origin(origin), self._clock.now() - used_at
         is_probe = has_effect and idle_seconds > known.answered_after
