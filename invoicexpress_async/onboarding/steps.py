@@ -30,10 +30,12 @@ from invoicexpress_async.onboarding.errors import (
     SinkError,
 )
 from invoicexpress_async.onboarding.report import CompanyStep
-from invoicexpress_async.onboarding.series_step import SeriesStep, SharedSeries
+from invoicexpress_async.onboarding.series_step import await_workers, ensure_series
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
+from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.accounts import AccountService
@@ -50,7 +52,7 @@ class OnboardingSteps:
         manager: For the new accounts, under their own keys and limits.
         spooled: What an earlier run left in the spool, by fiscal number.
         keys: Reads delivered keys back.
-        shared: Leaves the series to workers; None to do it here.
+        rows: The rows of a shared journal, whose workers ensure the series; None to do it here.
         forget: The fiscal numbers for which a person has checked that no account exists.
     """
 
@@ -61,9 +63,7 @@ class OnboardingSteps:
     spooled: dict[str, CreatedAccount]
     sink: SecretSink
     keys: AccountKeys | None
-    at: AtStep
-    series: SeriesStep
-    shared: SharedSeries | None
+    rows: RowJournal | None
     forget: Collection[str]
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
@@ -217,18 +217,27 @@ class OnboardingSteps:
     async def _configure(self, task: CompanyTask) -> None:
         own, credentials = await self._new_account_session(task), task.company.at
         if credentials is not None:
-            await self.at.configure(task, own, credentials, self._account(task).api_key)
+            await AtStep(
+                partner=self.partner,
+                journal=self.journal,
+                retry_refused=self.retry_refused,
+                task=task,
+                own=own,
+                key=self._account(task).api_key,
+                credentials=credentials,
+            ).configure()
         changes = {"at_sends": task.at_sends, "at_mark": task.history.dump()}
         await self._reach(task, CompanyStep.SERIES, **changes)
 
     async def _ensure(self, task: CompanyTask) -> None:
-        own = await self._new_account_session(task)
-        if self.shared is not None:
-            await self.shared.ensure(task, own.name, self._account(task).api_key)
+        own, key = await self._new_account_session(task), self._account(task).api_key
+        row = PlanRow(account=own.name, api_key=key, serie=task.company.serie, is_default=True)
+        if self.rows is not None:
+            await await_workers(self.rows, task, row)
             await self._reach(task, CompanyStep.VERIFY)
             return
         task.has_asked = True
-        outcome = await self.series.ensure(task, own.name, self._account(task).api_key)
+        outcome = await ensure_series(self.manager, self.journal, task, row)
         task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
             await self._note_lack(task)
