@@ -12,7 +12,13 @@ from invoicexpress_async.models.account_update import AccountUpdate
 from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation
-from invoicexpress_async.protocol.exchange import Request, dumps, structure_flag, structure_nothing
+from invoicexpress_async.protocol.exchange import (
+    Problems,
+    Request,
+    dumps,
+    structure_flag,
+    structure_nothing,
+)
 from invoicexpress_async.protocol.strict import ProblemError, malformed
 
 # No response to a read is known to hold these; what is not kept cannot be shown.
@@ -212,55 +218,40 @@ def _text(account: Mapping[str, JsonValue], name: str) -> str:
 
 def _structure_account_details(payload: JsonValue) -> AccountDetails:
     """Take an account that was read out of its envelope; one error has all its problems."""
-    fields = _Fields(_open_envelope(payload))
-    name = fields.text("organization_name")
-    if name is None:
-        fields.problems.append("account.organization_name: expected text")
-    details = AccountDetails(
-        organization_name=name or "",
-        fiscal_id=fields.text("fiscal_id"),
-        email=fields.text("email"),
-        state=fields.text("state"),
-        at_configured=fields.flag("at_configured"),
-        trial=fields.flag("trial"),
-        extra=fields.extra(),
-    )
-    if fields.problems:
-        raise malformed(*fields.problems)
-    return details
-
-
-class _Fields:
-    """The fields of an account that was read, and what is wrong with them."""
-
-    def __init__(self, account: Mapping[str, JsonValue]) -> None:
-        self._account = account
-        self.problems: list[str] = []
-
-    def text(self, name: str) -> str | None:
-        value = self._account.get(name)
-        if type(value) is int:  # digit strings come as numbers elsewhere in this API
-            return str(value)
-        if value is None or isinstance(value, str):
-            return value
-        self.problems.append(str(ProblemError(f"account.{name}", "text", value)))
-        return None
-
-    def flag(self, name: str) -> bool | None:
-        value = self._account.get(name)
-        try:
-            return None if value is None else structure_flag(value, f"account.{name}")
-        except ProblemError as problem:
-            self.problems.append(str(problem))
-        return None
-
-    def extra(self) -> dict[str, JsonValue]:
-        used = _KNOWN | _NEVER_KEPT
-        return {name: value for name, value in self._account.items() if name not in used}
-
-
-def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:
     account = payload.get("account") if isinstance(payload, dict) else None
     if not isinstance(account, dict):
         raise malformed("account: expected an object")
-    return account
+    problems = Problems()
+
+    def text(name: str) -> str | None:
+        return problems.collect(_structure_text, account.get(name), f"account.{name}")
+
+    def flag(name: str) -> bool | None:
+        value = account.get(name)
+        is_said = value is not None
+        return problems.collect(structure_flag, value, f"account.{name}") if is_said else None
+
+    name = text("organization_name")
+    if name is None:
+        problems.append("account.organization_name: expected text")
+    used = _KNOWN | _NEVER_KEPT
+    details = AccountDetails(
+        organization_name=name or "",
+        fiscal_id=text("fiscal_id"),
+        email=text("email"),
+        state=text("state"),
+        at_configured=flag("at_configured"),
+        trial=flag("trial"),
+        extra={name: value for name, value in account.items() if name not in used},
+    )
+    if problems:
+        raise malformed(*problems)
+    return details
+
+
+def _structure_text(value: object, path: str) -> str | None:
+    if type(value) is int:  # digit strings come as numbers elsewhere in this API
+        return str(value)
+    if value is None or isinstance(value, str):
+        return value
+    raise ProblemError(path, "text", value)

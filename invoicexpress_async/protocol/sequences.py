@@ -122,7 +122,7 @@ def _sequence(
     name = problems.collect(structure_serie, serie, "serie")
     is_default = problems.collect(structure_flag, pop("default_sequence", None), "default_sequence")
     if identifier is None or name is None or is_default is None or problems:
-        raise malformed(*problems)
+        raise malformed(*(f"sequence.{problem}" for problem in problems))
     return Sequence(
         id=identifier, serie=name, is_default=is_default, documents=documents, extra=fields
     )

@@ -8,7 +8,7 @@ import attrs
 
 from invoicexpress_async.sandbox.domain.answers import Answer
 from invoicexpress_async.sandbox.requests import Request, split_account
-from invoicexpress_async.sandbox.routes import AccountOrder, Order, find_order
+from invoicexpress_async.sandbox.routes import Order, find_order
 
 MAX_HEAD_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
@@ -35,7 +35,7 @@ class Head:
     is_last: bool
     account: str
     path: str
-    order: Order | AccountOrder | None
+    order: Order | None
 
 
 def parse_head(data: bytes) -> Head:

@@ -14,7 +14,7 @@ from invoicexpress_async.sandbox.domain.engine import Engine, Pending
 from invoicexpress_async.sandbox.domain.ledger import AtOutcome
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
-from invoicexpress_async.sandbox.routes import AccountOrder, Order, read_new_sequence
+from invoicexpress_async.sandbox.routes import NewSequence, Order, read_new_sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -236,7 +236,7 @@ class Oracle:
                 self._posts[head.account][serie_of(pending)] += 1
             case Order(operation="set_current" | "register" as action, id=id_):
                 self._puts[head.account, id_, action] += 1
-            case AccountOrder(operation="account_create" | "account_create_already_user"):
+            case Order(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:
                 pass
@@ -247,8 +247,11 @@ class Oracle:
 
 def serie_of(pending: Pending) -> str:
     """Return the name that a create requests, also if it was refused; empty if it has none."""
-    if isinstance(pending.order, Order) and pending.order.new is not None:
-        return str(pending.order.new.serie)
+    match pending.order:
+        case Order(form=NewSequence(serie=serie)):
+            return str(serie)
+        case _:
+            pass
     try:
         return str(read_new_sequence(pending.request).serie)
     except RefusedError:

@@ -29,7 +29,7 @@ from invoicexpress_async.sandbox.domain.directory import Directory
 from invoicexpress_async.sandbox.domain.ledger import AtOutcome, Ledger
 from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import AccountOrder
+from invoicexpress_async.sandbox.routes import Order
 
 _WRONG_PASSWORD = "wrong"  # noqa: S105 - the one that is wrong for everybody
 
@@ -91,7 +91,7 @@ class AccountDesk:
     def __attrs_post_init__(self) -> None:
         self._authority = TaxAuthority(self._behaviour, self._directory)
 
-    def receive(self, ledger: Ledger, order: AccountOrder, request: Request) -> AccountOrder:
+    def receive(self, ledger: Ledger, order: Order, request: Request) -> Order:
         """Refuse what can be refused before anything has an effect; reads the body."""
         match order.operation:
             case "account_get":
@@ -101,10 +101,10 @@ class AccountDesk:
                 return attrs.evolve(order, form=read_change(request, required=required))
             case "at_communication":
                 return attrs.evolve(order, form=read_at_communication(request))
-            case "account_create" | "account_create_already_user" as operation:
+            case operation:
                 return attrs.evolve(order, form=self._read_new(ledger, operation, request))
 
-    def commit(self, ledger: Ledger, order: AccountOrder) -> Answer:
+    def commit(self, ledger: Ledger, order: Order) -> Answer:
         ledger.check_refusals(order.operation)
         match order.form:
             case NewAccount() as new:
@@ -114,7 +114,7 @@ class AccountDesk:
             case AtCredentials() as credentials:
                 self._authority.configure(ledger, credentials)
                 return at_communication_answer(self._behaviour)
-            case None:
+            case _:
                 return got_answer(self._behaviour, self._owned(ledger, order).account)
 
     def _read_new(self, ledger: Ledger, operation: str, request: Request) -> NewAccount:
@@ -158,7 +158,7 @@ class AccountDesk:
         )
         return _changed(account, new.texts)
 
-    def _owned(self, ledger: Ledger, order: AccountOrder) -> Ledger:
+    def _owned(self, ledger: Ledger, order: Order) -> Ledger:
         for found in self._directory.by_id(order.id):
             if found.account.owner == ledger.account.name:
                 return found

@@ -6,7 +6,11 @@ from types import MappingProxyType
 import attrs
 
 from invoicexpress_async.sandbox.domain.account_desk import AccountDesk
-from invoicexpress_async.sandbox.domain.accounts import READ_OPERATIONS, SandboxAccount
+from invoicexpress_async.sandbox.domain.accounts import (
+    ACCOUNT_OPERATIONS,
+    READ_OPERATIONS,
+    SandboxAccount,
+)
 from invoicexpress_async.sandbox.domain.answers import Answer, RefusedError, refusal_answer
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.directory import Directory
@@ -15,7 +19,6 @@ from invoicexpress_async.sandbox.domain.ledger import Ledger
 from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
 from invoicexpress_async.sandbox.requests import Request, RequestLog
 from invoicexpress_async.sandbox.routes import (
-    AccountOrder,
     NewSequence,
     Order,
     find_order,
@@ -33,7 +36,7 @@ class Pending:
     """
 
     request: Request
-    order: Order | AccountOrder | RefusedError
+    order: Order | RefusedError
     _commit: Callable[["Pending"], Answer] = attrs.field(repr=False)
     index: int
 
@@ -113,9 +116,8 @@ class Engine:
         """
         now = self.clock()
         index = self.log.add(request, received_at=now)
-        order: Order | AccountOrder | RefusedError
         try:
-            order = self._admit(request, now=now)
+            order: Order | RefusedError = self._admit(request, now=now)
         except RefusedError as refused:
             order = refused
         return Pending(request, order, self._commit, index)
@@ -123,7 +125,7 @@ class Engine:
     def handle(self, request: Request) -> Answer:
         return self.receive(request).commit()
 
-    def _admit(self, request: Request, *, now: float) -> Order | AccountOrder:
+    def _admit(self, request: Request, *, now: float) -> Order:
         ledger = self.ledgers.get(request.account)
         if ledger is None:
             # The host name exists for every account name: the response is that to a bad key.
@@ -134,9 +136,8 @@ class Engine:
         order = read_order(request)
         if query_key(request.query) != ledger.account.api_key.encode():
             raise RefusedError(401)
-        if isinstance(order, AccountOrder):
-            return self._account_desk.receive(ledger, order, request)
-        return self._desk.receive(ledger, order, request)
+        desk = self._account_desk if order.operation in ACCOUNT_OPERATIONS else self._desk
+        return desk.receive(ledger, order, request)
 
     def _commit(self, pending: Pending) -> Answer:
         try:
@@ -164,9 +165,8 @@ class Engine:
         if order.operation not in READ_OPERATIONS:
             # A refused create may leave a row behind, so that a refusal counts as well.
             self.revision += 1
-        if isinstance(order, AccountOrder):
-            return self._account_desk.commit(ledger, order)
-        return self._desk.commit(ledger, order)
+        desk = self._account_desk if order.operation in ACCOUNT_OPERATIONS else self._desk
+        return desk.commit(ledger, order)
 
     def _language(self, account: str) -> str:
         ledger = self.ledgers.get(account)

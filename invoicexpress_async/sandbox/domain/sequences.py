@@ -44,7 +44,7 @@ class SequenceDesk:
             raise create_refused("name")
         if not self._behaviour.is_name_check_atomic:
             self._check_name_is_free(ledger, new)
-        return Order(operation="create", new=new)
+        return Order(operation="create", form=new)
 
     def commit(self, ledger: Ledger, order: Order) -> Answer:
         ledger.settle(self._mint, now=self._clock())
@@ -54,11 +54,16 @@ class SequenceDesk:
             case "list":
                 return self._list(ledger)
             case "get":
-                return self._get(ledger, order)
+                ledger.check_refusals("get")
+                return self._one(200, ledger, _find(ledger, order))
             case "set_current":
-                return self._set_current(ledger, order)
+                ledger.check_refusals("set_current")
+                ledger.make_default(_find(ledger, order))
+                return empty_answer(self._behaviour)
             case "register":
                 return self._register(ledger, order)
+            case _:
+                raise RefusedError(302)
 
     def insert(
         self, ledger: Ledger, new: NewSequence, *, is_registered: bool, listed_from: float
@@ -94,8 +99,8 @@ class SequenceDesk:
 
     def _create(self, ledger: Ledger, order: Order) -> Answer:
         _check_trial(ledger)
-        new = order.new
-        if new is None:
+        new = order.form
+        if not isinstance(new, NewSequence):
             raise create_refused("invalid_series")
         if self._behaviour.is_name_check_atomic:
             self._check_name_is_free(ledger, new)
@@ -117,15 +122,6 @@ class SequenceDesk:
         rows = [self._row(ledger, family) for family in families]
         is_object = self._behaviour.list_form == "object_when_single" and len(rows) == 1
         return json_answer(200, {"sequences": rows[0] if is_object else rows})
-
-    def _get(self, ledger: Ledger, order: Order) -> Answer:
-        ledger.check_refusals(order.operation)
-        return self._one(200, ledger, _find(ledger, order))
-
-    def _set_current(self, ledger: Ledger, order: Order) -> Answer:
-        ledger.check_refusals(order.operation)
-        ledger.make_default(_find(ledger, order))
-        return empty_answer(self._behaviour)
 
     def _register(self, ledger: Ledger, order: Order) -> Answer:
         _check_trial(ledger)

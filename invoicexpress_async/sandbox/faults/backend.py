@@ -22,7 +22,7 @@ from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.oracle import Oracle, serie_of
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import AccountOrder, Order
+from invoicexpress_async.sandbox.routes import Order
 
 # More than a cancelled task needs; an injected sleep might swallow its cancelling.
 _CLOSE_SECONDS = 1.0
@@ -117,9 +117,9 @@ def promise(engine: Engine, pending: Pending) -> Answer:
             family = engine.ledgers[pending.request.account].by_id(id_)
             serie = family.serie if family is not None else ""
             return json_answer(200, {"sequences": [{"id": id_, "serie": serie}]})
-        case AccountOrder(form=NewAccount() as new):
+        case Order(form=NewAccount() as new):
             return _account(engine, new)
-        case AccountOrder(operation="at_communication"):
+        case Order(operation="at_communication"):
             return at_communication_answer(engine.behaviour)
         case _:
             return empty_answer(engine.behaviour)
