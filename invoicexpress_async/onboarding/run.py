@@ -21,7 +21,7 @@ from invoicexpress_async.onboarding.companies_table import CompanyJournal, Compa
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.job import CompanyJob
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
-from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
+from invoicexpress_async.onboarding.sinks import FileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
 from invoicexpress_async.onboarding.task import CompanyTask
@@ -97,7 +97,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         await table.open()
         rows = RowJournal(journal)
         await rows.open()
-        if isinstance(secret_sink, CsvSink | EnvFileSink):
+        if isinstance(secret_sink, FileSink):
             secret_sink.check()
         spooled = key_spool.open()
         try:

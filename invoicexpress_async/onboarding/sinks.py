@@ -38,7 +38,7 @@ _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
-class _FileSink(abc.ABC):
+class FileSink(abc.ABC):
     """A file of keys by name, which other processes may read, and append to as it does.
 
     A last line that a kill or a full disk cut short is removed: its key is in the spool until its
@@ -182,7 +182,7 @@ class _FileSink(abc.ABC):
         )
 
 
-class CsvSink(_FileSink):
+class CsvSink(FileSink):
     """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
 
     Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
@@ -218,7 +218,7 @@ class CsvSink(_FileSink):
         return not is_first or self._start.startswith(line)
 
 
-class EnvFileSink(_FileSink):
+class EnvFileSink(FileSink):
     """A private file (0600) of lines `INVOICEXPRESS_API_KEY_NAME=…`, for a process manager.
 
     NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
