@@ -206,7 +206,9 @@ class Process:
         with self._mutex:
             realm = self._realms.get(key)
             if realm is None:
-                self._forget_idle()
+                idle = [key for key, one in self._realms.items() if one.is_forgettable]
+                for one in idle:
+                    del self._realms[one]
                 realm = self._realms[key] = Realm(clock)
             realm.users += 1
             return realm
@@ -225,11 +227,6 @@ class Process:
         """Know nothing: a forked child has sent nothing, and its parent's locks are not its own."""
         self._mutex = threading.Lock()
         self._realms = {}
-
-    def _forget_idle(self) -> None:
-        self._realms = {
-            key: realm for key, realm in self._realms.items() if not realm.is_forgettable
-        }
 
 
 # The one piece of state that belongs to the process: the server, too, sees one sender.

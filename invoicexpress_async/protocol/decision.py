@@ -245,7 +245,12 @@ def _action_on_refused(operation: Operation, error: errors.InvoiceXpressError | 
 
 def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | None) -> Action:
     if operation in _READS:
-        return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
+        # A page of HTML comes again; all else may be another thing the next time.
+        is_page = isinstance(error, errors.MalformedResponseError) and error.is_html
+        is_passing = isinstance(
+            error, errors.MalformedResponseError | errors.ServerError | errors.TransportError
+        )
+        return Action.RETRY if is_passing and not is_page else Action.RAISE
     if operation in _NOT_RECONCILABLE:
         is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(
             error, errors.ServerError
@@ -256,12 +261,6 @@ def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | 
     # A register that the tax authority refuses leaves no row behind: it was there before.
     is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
     return Action.RAISE if is_settled else Action.READ_ONCE
-
-
-def _is_worth_asking_again(error: errors.InvoiceXpressError | None) -> bool:
-    if isinstance(error, errors.MalformedResponseError):
-        return not error.is_html
-    return isinstance(error, errors.ServerError | errors.TransportError)
 
 
 def _wait_seconds(

@@ -106,7 +106,9 @@ class AccountOperations:
                 await self.change(call, request)
             except StatusError as error:
                 if _speaks_of_credentials(error, use):
-                    memory.add(of_key if _speaks_of_key(error) else of_account)
+                    # A wrong key never gets as far as the credentials: another could change it.
+                    is_of_key = isinstance(error, AuthenticationError | PermissionDeniedError)
+                    memory.add(of_key if is_of_key else of_account)
                 raise
             memory.discard(of_account, of_key)
 
@@ -128,11 +130,6 @@ def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsUse) -> bo
     if use.other_fields:
         return False
     return not isinstance(error, ServerError | RateLimitedError)
-
-
-def _speaks_of_key(error: InvoiceXpressError) -> bool:
-    """Whether another key could change it: a wrong one never gets as far as the credentials."""
-    return isinstance(error, AuthenticationError | PermissionDeniedError)
 
 
 def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool) -> Intent:

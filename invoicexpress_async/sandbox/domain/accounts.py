@@ -10,7 +10,6 @@ import attrs
 
 from invoicexpress_async.sandbox.domain.families import DOCUMENT_TYPES
 
-SequenceOperation = Literal["create", "list", "get", "set_current", "register"]
 AccountOperation = Literal[
     "account_create",
     "account_create_already_user",
@@ -18,7 +17,7 @@ AccountOperation = Literal[
     "account_update",
     "at_communication",
 ]
-Operation = Literal[SequenceOperation, AccountOperation]
+Operation = Literal["create", "list", "get", "set_current", "register", AccountOperation]
 AccountLanguage = Literal["pt", "en", "es"]
 
 ACCOUNT_OPERATIONS: frozenset[str] = frozenset(get_args(AccountOperation))
@@ -58,10 +57,6 @@ def _check_key(_account: object, _field: object, api_key: object) -> None:
         raise ValueError("an account's API key is a text that is not empty")
 
 
-def _new_key() -> str:
-    return secrets.token_hex(20)
-
-
 @attrs.frozen(kw_only=True)
 class SandboxAccount:
     """An account: its key, its company, and what decides how its series are registered.
@@ -98,7 +93,9 @@ class SandboxAccount:
     """
 
     name: str = attrs.field(converter=_lower, validator=_check_name)
-    api_key: str = attrs.field(factory=_new_key, validator=_check_key, repr=False)
+    api_key: str = attrs.field(
+        factory=lambda: secrets.token_hex(20), validator=_check_key, repr=False
+    )
     is_partner: bool = False
     id: str = ""
     owner: str = ""

@@ -143,7 +143,8 @@ class Engine:
         try:
             answer = self._apply(pending)
         except RefusedError as refused:
-            language = self._language(pending.request.account)
+            ledger = self.ledgers.get(pending.request.account)
+            language = (ledger and ledger.account.language) or self.behaviour.language
             asked = find_order(pending.request.method, pending.request.path)
             answer = refusal_answer(
                 self.behaviour,
@@ -167,8 +168,3 @@ class Engine:
             self.revision += 1
         desk = self._account_desk if order.operation in ACCOUNT_OPERATIONS else self._desk
         return desk.commit(ledger, order)
-
-    def _language(self, account: str) -> str:
-        ledger = self.ledgers.get(account)
-        own = ledger.account.language if ledger is not None else None
-        return own or self.behaviour.language
