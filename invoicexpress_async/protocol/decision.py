@@ -270,10 +270,10 @@ def _wait_seconds(
     is_limited = isinstance(error, errors.RateLimitedError)
     if attempt >= (_MAX_LIMITED_ATTEMPTS if is_limited else policy.attempts):
         return None
-    asked = error.retry_after_seconds if isinstance(error, errors.StatusError) else None
-    if asked is not None:
-        is_too_long = asked > _MAX_RETRY_AFTER_SECONDS
-        return None if is_too_long else max(asked, _MIN_RETRY_AFTER_SECONDS)
+    requested = error.retry_after_seconds if isinstance(error, errors.StatusError) else None
+    if requested is not None:
+        is_too_long = requested > _MAX_RETRY_AFTER_SECONDS
+        return None if is_too_long else max(requested, _MIN_RETRY_AFTER_SECONDS)
     if is_limited:
         return _BARE_LIMIT_SECONDS[min(attempt, len(_BARE_LIMIT_SECONDS)) - 1]
     return policy.back_off_seconds(attempt, jitter)
@@ -281,10 +281,10 @@ def _wait_seconds(
 
 def pause_seconds(error: errors.RateLimitedError) -> float:
     """Return how long the whole account waits after a 429 that is not retried."""
-    asked = error.retry_after_seconds
-    if asked is None:
+    requested = error.retry_after_seconds
+    if requested is None:
         return _BARE_LIMIT_SECONDS[0]
-    return min(max(asked, _MIN_RETRY_AFTER_SECONDS), _MAX_RETRY_AFTER_SECONDS)
+    return min(max(requested, _MIN_RETRY_AFTER_SECONDS), _MAX_RETRY_AFTER_SECONDS)
 
 
 def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:

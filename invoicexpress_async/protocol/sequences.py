@@ -278,9 +278,9 @@ class SequenceRequests:
             structure=structure_nothing,
         )
 
-    def _page(self, asked: int, payload: JsonValue) -> Page:
+    def _page(self, requested: int, payload: JsonValue) -> Page:
         sequences = structure_many(payload, self._converter)
-        return Page(sequences=sequences, is_last=is_last_page(payload, asked=asked))
+        return Page(sequences=sequences, is_last=is_last_page(payload, requested=requested))
 
     def _with_id(self, wanted: int, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
@@ -296,7 +296,7 @@ class SequenceRequests:
         return sequence
 
 
-def is_last_page(payload: JsonValue, *, asked: int) -> bool:
+def is_last_page(payload: JsonValue, *, requested: int) -> bool:
     """Return whether no page follows the requested one.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
@@ -306,16 +306,16 @@ def is_last_page(payload: JsonValue, *, asked: int) -> bool:
         MalformedResponseError: a pagination that cannot be followed, or not the requested page.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
-    if pagination is None and asked == 1:
+    if pagination is None and requested == 1:
         return True
     if not isinstance(pagination, dict):
         raise malformed(str(ProblemError("pagination", "an object", pagination)))
     problems = Problems()
     page = problems.collect(structure_count, pagination.get("current_page"), "current_page")
     last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
-    if problems or last is None or page != asked:
-        raise malformed(f"pagination: expected page {asked} of a number of pages")
-    return asked >= last
+    if problems or last is None or page != requested:
+        raise malformed(f"pagination: expected page {requested} of a number of pages")
+    return requested >= last
 
 
 def sequence_body(serie: str, *, default: bool) -> bytes:

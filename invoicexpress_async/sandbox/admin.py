@@ -6,27 +6,29 @@ from collections import Counter
 from typing import cast
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount, make_account
-from invoicexpress_async.sandbox.domain.answers import Answer, json_answer, page_answer
 from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.families import SandboxSequence
+from invoicexpress_async.sandbox.domain.responses import Response, json_response, page_response
+from invoicexpress_async.sandbox.domain.rows import SandboxSequence
 
 PREFIX = "/_sandbox/"
 
 
-def answer_admin(engine: Engine, *, method: str, path: str, body: bytes, remote: str) -> Answer:
+def respond_to_admin(
+    engine: Engine, *, method: str, path: str, body: bytes, remote: str
+) -> Response:
     match method, path.removeprefix(PREFIX):
         case "GET", "state.json":
-            return json_answer(200, _state(engine))
+            return json_response(200, _state(engine))
         case "GET", "login.html":
-            return page_answer(200, "Login")
+            return page_response(200, "Login")
         case (("GET" | "POST"), "accounts.json") if not _is_loopback(remote):
-            return json_answer(403, {"error": "keys are shown on the sandbox's own machine only"})
+            return json_response(403, {"error": "keys are shown on the sandbox's own machine only"})
         case "GET", "accounts.json":
-            return json_answer(200, _keys(*engine.accounts.values()))
+            return json_response(200, _keys(*engine.accounts.values()))
         case "POST", "accounts.json":
             return _create_accounts(engine, body)
         case _:
-            return json_answer(404, {"error": "the sandbox has no such page"})
+            return json_response(404, {"error": "the sandbox has no such page"})
 
 
 def _is_loopback(remote: str) -> bool:
@@ -40,12 +42,12 @@ def _state(engine: Engine) -> dict[str, object]:
     counts = engine.log.by_account()
     accounts = {
         name: {
-            "account": _account(ledger.account),
+            "account": _account(state.account),
             "sequences": [_sequence(row) for row in engine.sequences(name)],
             "requests": counts.get(name, {}),
-            "at_communications": {str(outcome): n for outcome, n in ledger.at_outcomes.items()},
+            "at_communications": {str(outcome): n for outcome, n in state.at_outcomes.items()},
         }
-        for name, ledger in engine.ledgers.items()
+        for name, state in engine.states.items()
     }
     return {"accounts": accounts, "requests": len(engine.log.records)}
 
@@ -85,20 +87,20 @@ def _keys(*accounts: SandboxAccount) -> dict[str, object]:
     return {"accounts": [{"name": one.name, "api_key": one.api_key} for one in accounts]}
 
 
-def _create_accounts(engine: Engine, body: bytes) -> Answer:
+def _create_accounts(engine: Engine, body: bytes) -> Response:
     try:
         document = cast("dict[str, list[dict[str, object]]]", json.loads(body))
         accounts = [make_account(settings) for settings in document["accounts"]]
         _check_new(engine, accounts)
     except (KeyError, TypeError, ValueError) as error:
-        return json_answer(400, {"error": f"nothing was created: {error}"})
+        return json_response(400, {"error": f"nothing was created: {error}"})
     for account in accounts:
         engine.add_account(account)
-    return json_answer(201, _keys(*accounts))
+    return json_response(201, _keys(*accounts))
 
 
 def _check_new(engine: Engine, accounts: list[SandboxAccount]) -> None:
     names = Counter(account.name for account in accounts)
-    taken = [name for name, number in names.items() if number > 1 or name in engine.ledgers]
+    taken = [name for name, number in names.items() if number > 1 or name in engine.states]
     if taken:
         raise ValueError(f"taken: {', '.join(taken)}")

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 import attrs
 
+from invoicexpress_async.sandbox.domain.account_state import AtOutcome
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import RefusedError
 from invoicexpress_async.sandbox.domain.directory import fold
 from invoicexpress_async.sandbox.domain.engine import Engine, Pending
-from invoicexpress_async.sandbox.domain.ledger import AtOutcome
+from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
 from invoicexpress_async.sandbox.routes import NewSequence, Order, read_new_sequence
@@ -77,7 +77,7 @@ class AccountOracle:
         Raises:
             KeyError: There is no account of that name.
         """
-        outcomes = self._engine.ledgers[account].at_outcomes
+        outcomes = self._engine.states[account].at_outcomes
         return outcomes.total() if outcome is None else outcomes[outcome]
 
     def note_read(self, pending: Pending) -> None:
@@ -166,10 +166,10 @@ class Oracle:
         Raises:
             KeyError: There is no account of that name.
         """
-        ledger = self._engine.ledgers[account]
+        state = self._engine.states[account]
         if serie is None:
-            return ledger.size
-        return sum(str(family.serie) == str(serie) for family in ledger.families)
+            return state.size
+        return sum(str(row.serie) == str(serie) for row in state.rows)
 
     def posts(self, account: str, serie: str | int | None = None) -> int:
         """Return how many creates were read to their end, refused ones as well."""
@@ -187,8 +187,8 @@ class Oracle:
         """Return every name that an account has more than once."""
         return tuple(
             Duplicate(account=account, serie=serie, rows=rows)
-            for account, ledger in self._engine.ledgers.items()
-            for serie, rows in Counter(str(family.serie) for family in ledger.families).items()
+            for account, state in self._engine.states.items()
+            for serie, rows in Counter(str(row.serie) for row in state.rows).items()
             if rows > 1
         )
 

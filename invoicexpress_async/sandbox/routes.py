@@ -7,7 +7,7 @@ import attrs
 
 from invoicexpress_async.sandbox.domain.account_forms import AccountForm
 from invoicexpress_async.sandbox.domain.accounts import Operation
-from invoicexpress_async.sandbox.domain.answers import RefusedError, create_refused
+from invoicexpress_async.sandbox.domain.responses import RefusedError, create_refused
 from invoicexpress_async.sandbox.requests import Request, read_envelope
 
 MAX_SERIE_LENGTH = 35  # the tax authority's own limit

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.families import DOCUMENT_TYPES
+from invoicexpress_async.sandbox.domain.rows import DOCUMENT_TYPES
 
 AccountOperation = Literal[
     "account_create",

@@ -11,7 +11,7 @@ from typing import cast
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import altering, body
 
 Json = dict[str, object]
@@ -46,24 +46,24 @@ def two_ids(true: bytes) -> bytes:
 
 
 @altering()
-def deep_nesting(answer: Answer, *, depth: int = 100_000) -> Answer:
+def deep_nesting(response: Response, *, depth: int = 100_000) -> Response:
     """Respond with lists in lists, deeper than a parser goes.
 
     Args:
         depth: How many.
     """
     nested = b"[" * depth + b"]" * depth
-    return attrs.evolve(answer, body=b'{"sequence":' + nested + b"}")
+    return attrs.evolve(response, body=b'{"sequence":' + nested + b"}")
 
 
 @altering()
-def huge_integer(answer: Answer, *, digits: int = 5_000) -> Answer:
+def huge_integer(response: Response, *, digits: int = 5_000) -> Response:
     """Respond with an id of thousands of digits, more than Python turns into an integer.
 
     Args:
         digits: How many.
     """
-    return attrs.evolve(answer, body=_replace_id(answer.body, b'"id":' + b"9" * digits))
+    return attrs.evolve(response, body=_replace_id(response.body, b'"id":' + b"9" * digits))
 
 
 @body
@@ -80,9 +80,9 @@ def byte_order_mark(true: bytes) -> bytes:
 
 
 @altering()
-def nonsense_charset(answer: Answer) -> Answer:
+def nonsense_charset(response: Response) -> Response:
     """Respond in a charset that does not exist."""
-    return _with_type(answer, "application/json; charset=klingon-8")
+    return _with_type(response, "application/json; charset=klingon-8")
 
 
 @body
@@ -156,15 +156,15 @@ def other_list(true: bytes) -> bytes:
 
 
 @altering()
-def login_page(answer: Answer, *, status: int = 200) -> Answer:
+def login_page(response: Response, *, status: int = 200) -> Response:
     """Respond with an HTML page and status 200."""
-    page = _with_type(answer, "text/html; charset=utf-8")
+    page = _with_type(response, "text/html; charset=utf-8")
     return attrs.evolve(page, status=status, body=_PAGE)
 
 
-def _with_type(answer: Answer, content_type: str) -> Answer:
-    others = tuple(pair for pair in answer.headers if pair[0] != "Content-Type")
-    return attrs.evolve(answer, headers=(("Content-Type", content_type), *others))
+def _with_type(response: Response, content_type: str) -> Response:
+    others = tuple(pair for pair in response.headers if pair[0] != "Content-Type")
+    return attrs.evolve(response, headers=(("Content-Type", content_type), *others))
 
 
 def _change_rows(true: bytes, alter: Callable[[Json], Json]) -> bytes:
@@ -213,52 +213,52 @@ _BROTLI_BOMB = b64decode(
 
 
 @altering()
-def gzip(answer: Answer) -> Answer:
+def gzip(response: Response) -> Response:
     """Respond with the true body, compressed as it should be."""
-    return _compressed(answer, _gzipped(answer.body))
+    return _compressed(response, _gzipped(response.body))
 
 
 @altering()
-def bad_gzip(answer: Answer) -> Answer:
+def bad_gzip(response: Response) -> Response:
     """Respond with a plain body that says gzip."""
-    return _compressed(answer, answer.body)
+    return _compressed(response, response.body)
 
 
 @altering()
-def truncated_gzip(answer: Answer) -> Answer:
+def truncated_gzip(response: Response) -> Response:
     """Respond with the first half of a gzip body."""
-    whole = _gzipped(answer.body)
-    return _compressed(answer, whole[: len(whole) // 2])
+    whole = _gzipped(response.body)
+    return _compressed(response, whole[: len(whole) // 2])
 
 
 @altering()
-def gzip_bomb(answer: Answer, *, size: int = 100_000_000) -> Answer:
+def gzip_bomb(response: Response, *, size: int = 100_000_000) -> Response:
     """Respond with spaces, compressed to a thousandth.
 
     Args:
         size: How many, in whole millions.
     """
-    return _compressed(answer, _bomb("gzip", size // _MEGABYTE))
+    return _compressed(response, _bomb("gzip", size // _MEGABYTE))
 
 
 @altering()
-def deflate_bomb(answer: Answer, *, size: int = 100_000_000) -> Answer:
+def deflate_bomb(response: Response, *, size: int = 100_000_000) -> Response:
     """Respond with spaces, compressed to a thousandth.
 
     Args:
         size: How many, in whole millions.
     """
-    return _compressed(answer, _bomb("deflate", size // _MEGABYTE), "deflate")
+    return _compressed(response, _bomb("deflate", size // _MEGABYTE), "deflate")
 
 
 @altering()
-def brotli_bomb(answer: Answer) -> Answer:
+def brotli_bomb(response: Response) -> Response:
     """Respond with 100,000,000 spaces, compressed by Brotli to 158 bytes."""
-    return _compressed(answer, _BROTLI_BOMB, "br")
+    return _compressed(response, _BROTLI_BOMB, "br")
 
 
-def _compressed(answer: Answer, compressed: bytes, encoding: str = "gzip") -> Answer:
-    return attrs.evolve(answer.with_header("Content-Encoding", encoding), body=compressed)
+def _compressed(response: Response, compressed: bytes, encoding: str = "gzip") -> Response:
+    return attrs.evolve(response.with_header("Content-Encoding", encoding), body=compressed)
 
 
 def _gzipped(true: bytes) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
-from invoicexpress_async.sandbox.http import Head, encode_answer
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.http import Head, encode_response
 
 Commits = bool | Literal["late"]
 
@@ -31,7 +31,7 @@ class Exchange(Protocol):
     async def sleep(self, seconds: float) -> None: ...
     async def hang(self) -> None: ...
     async def body_arrives(self, length: int) -> None: ...
-    def settle(self, commits: Commits, *, late_seconds: float | None) -> Answer: ...
+    def settle(self, commits: Commits, *, late_seconds: float | None) -> Response: ...
     def close(self) -> None: ...
     def reset(self) -> None: ...
 
@@ -84,7 +84,7 @@ class ReadFault(ExchangeFault):
     commits: Commits = attrs.field(default=True, validator=_check_commits)
     late_seconds: float | None = None
 
-    def settle(self, exchange: Exchange) -> Answer:
+    def settle(self, exchange: Exchange) -> Response:
         return exchange.settle(self.commits, late_seconds=self.late_seconds)
 
 
@@ -130,16 +130,16 @@ class _Silent(ReadFault):
 
 
 @attrs.frozen(kw_only=True)
-class _Answering(ReadFault):
+class _Responding(ReadFault):
     work: Work = attrs.field(repr=False)
     options: Options
     status: int | None = None
 
     async def play(self, exchange: Exchange) -> None:
-        answer = self.settle(exchange)
+        response = self.settle(exchange)
         if self.status is not None:
-            answer = attrs.evolve(answer, status=self.status)
-        await self.work(exchange, answer, **dict(self.options))
+            response = attrs.evolve(response, status=self.status)
+        await self.work(exchange, response, **dict(self.options))
 
 
 @attrs.frozen
@@ -203,24 +203,24 @@ def silent(**readers: Reader) -> Callable[[Work], Kind]:
     return lambda work: Kind(_Silent, work, readers)
 
 
-def answering(**readers: Reader) -> Callable[[Work], Kind]:
+def responding(**readers: Reader) -> Callable[[Work], Kind]:
     """Let the function send the true response in a way of its own.
 
     It has the option `status`, in place of the true one; a function that has a parameter of that
     name applies it itself.
     """
-    return lambda work: Kind(_Answering, work, readers)
+    return lambda work: Kind(_Responding, work, readers)
 
 
-def altering(**readers: Reader) -> Callable[[Callable[..., Answer]], Kind]:
+def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
     """Send what the function makes of the true response, in the ordinary way."""
 
-    def decorate(alter: Callable[..., Answer]) -> Kind:
+    def decorate(alter: Callable[..., Response]) -> Kind:
         @functools.wraps(alter)
-        async def work(exchange: Exchange, answer: Answer, **options: object) -> None:
-            await respond(exchange, alter(answer, **options))
+        async def work(exchange: Exchange, response: Response, **options: object) -> None:
+            await respond(exchange, alter(response, **options))
 
-        return Kind(_Answering, work, readers)
+        return Kind(_Responding, work, readers)
 
     return decorate
 
@@ -229,15 +229,15 @@ def body(render: Callable[[bytes], bytes]) -> Kind:
     """Send what the function makes of the true body; content type and status stay."""
 
     @functools.wraps(render)
-    async def work(exchange: Exchange, answer: Answer) -> None:
-        await respond(exchange, attrs.evolve(answer, body=render(answer.body)))
+    async def work(exchange: Exchange, response: Response) -> None:
+        await respond(exchange, attrs.evolve(response, body=render(response.body)))
 
-    return Kind(_Answering, work, {})
+    return Kind(_Responding, work, {})
 
 
-async def respond(exchange: Exchange, answer: Answer) -> None:
+async def respond(exchange: Exchange, response: Response) -> None:
     """Send a response in the ordinary way."""
-    await exchange.write(encode_answer(answer, is_last=exchange.head.is_last))
+    await exchange.write(encode_response(response, is_last=exchange.head.is_last))
 
 
 def as_bytes(text: bytes | str) -> bytes:

@@ -1,27 +1,27 @@
 """Faults of pace and of size."""
 
-from invoicexpress_async.sandbox.domain.answers import Answer
-from invoicexpress_async.sandbox.faults.fault import Exchange, answering, positive, respond
-from invoicexpress_async.sandbox.http import encode_answer, encode_head
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.faults.fault import Exchange, positive, respond, responding
+from invoicexpress_async.sandbox.http import encode_head, encode_response
 
 _PIECE = b" " * 65_536
 _CHUNKED = ("Transfer-Encoding", "chunked")
 
 
-@answering()
-async def latency(exchange: Exchange, answer: Answer, *, seconds: float = 1.0) -> None:
+@responding()
+async def latency(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
     """Respond late; what takes effect does so before the wait.
 
     Args:
         seconds: How late.
     """
     await exchange.sleep(seconds)
-    await respond(exchange, answer)
+    await respond(exchange, response)
 
 
-@answering(size=positive)
+@responding(size=positive)
 async def slicer(
-    exchange: Exchange, answer: Answer, *, size: int = 1, seconds: float = 0.05
+    exchange: Exchange, response: Response, *, size: int = 1, seconds: float = 0.05
 ) -> None:
     """Send the response, its head too, in small slices.
 
@@ -29,54 +29,56 @@ async def slicer(
         size: Bytes of a slice.
         seconds: Between two slices.
     """
-    data = encode_answer(answer, is_last=exchange.head.is_last)
+    data = encode_response(response, is_last=exchange.head.is_last)
     for start in range(0, len(data), size):
         if start:
             await exchange.sleep(seconds)
         await exchange.write(data[start : start + size])
 
 
-@answering(bytes_per_second=positive)
-async def bandwidth(exchange: Exchange, answer: Answer, *, bytes_per_second: int = 1024) -> None:
+@responding(bytes_per_second=positive)
+async def bandwidth(
+    exchange: Exchange, response: Response, *, bytes_per_second: int = 1024
+) -> None:
     """Send the response, its head too, at a slow and even rate.
 
     Args:
         bytes_per_second: The rate, in ten pieces a second.
     """
     size = max(1, bytes_per_second // 10)
-    data = encode_answer(answer, is_last=exchange.head.is_last)
+    data = encode_response(response, is_last=exchange.head.is_last)
     for start in range(0, len(data), size):
         await exchange.sleep(size / bytes_per_second)
         await exchange.write(data[start : start + size])
 
 
-@answering()
-async def slow_close(exchange: Exchange, answer: Answer, *, seconds: float = 1.0) -> None:
+@responding()
+async def slow_close(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
     """Send a whole body that has no length, and close only after a while.
 
     Args:
         seconds: That while.
     """
-    await exchange.write(encode_head(answer, ("Connection", "close")) + answer.body)
+    await exchange.write(encode_head(response, ("Connection", "close")) + response.body)
     await exchange.sleep(seconds)
     exchange.close()
 
 
-@answering()
-async def big_body(exchange: Exchange, answer: Answer, *, size: int = 100_000_000) -> None:
+@responding()
+async def big_body(exchange: Exchange, response: Response, *, size: int = 100_000_000) -> None:
     """Send the true response with spaces behind it: valid JSON, and far too long.
 
     Args:
         size: Bytes of the whole body.
     """
-    size = max(size, len(answer.body))
-    await exchange.write(encode_head(answer, ("Content-Length", str(size))) + answer.body)
-    await _pad(exchange, size - len(answer.body))
+    size = max(size, len(response.body))
+    await exchange.write(encode_head(response, ("Content-Length", str(size))) + response.body)
+    await _pad(exchange, size - len(response.body))
 
 
-@answering()
+@responding()
 async def huge_length(
-    exchange: Exchange, answer: Answer, *, length: int = 10_000_000_000, size: int = 100_000_000
+    exchange: Exchange, response: Response, *, length: int = 10_000_000_000, size: int = 100_000_000
 ) -> None:
     """Say a length beyond all memory, send the true response and spaces, and close at a limit.
 
@@ -84,33 +86,35 @@ async def huge_length(
         length: What Content-Length says.
         size: How many bytes are really sent.
     """
-    await exchange.write(encode_head(answer, ("Content-Length", str(length))) + answer.body)
-    await _pad(exchange, size - len(answer.body))
+    await exchange.write(encode_head(response, ("Content-Length", str(length))) + response.body)
+    await _pad(exchange, size - len(response.body))
     exchange.close()
 
 
-@answering()
-async def endless_chunks(exchange: Exchange, answer: Answer, *, size: int = 256_000_000) -> None:
+@responding()
+async def endless_chunks(
+    exchange: Exchange, response: Response, *, size: int = 256_000_000
+) -> None:
     """Send the true response, then chunks of spaces without an end, and close at a limit.
 
     Args:
         size: The limit, in bytes; the client should leave before.
     """
-    await exchange.write(encode_head(answer, _CHUNKED) + _chunk(answer.body or b" "))
+    await exchange.write(encode_head(response, _CHUNKED) + _chunk(response.body or b" "))
     for _ in range(size // len(_PIECE)):
         await exchange.write(_chunk(_PIECE))
     exchange.close()
 
 
-@answering()
-async def endless_head(exchange: Exchange, answer: Answer, *, size: int = 16_000_000) -> None:
+@responding()
+async def endless_head(exchange: Exchange, response: Response, *, size: int = 16_000_000) -> None:
     """Send headers without an end, and close at a limit.
 
     Args:
         size: The limit, in bytes; the client should leave before.
     """
     lines = b"X-More: and more\r\n" * 1000
-    await exchange.write(encode_head(answer).removesuffix(b"\r\n"))
+    await exchange.write(encode_head(response).removesuffix(b"\r\n"))
     for _ in range(size // len(lines)):
         await exchange.write(lines)
     exchange.close()

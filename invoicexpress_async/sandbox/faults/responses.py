@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import (
     Exchange,
     altering,
-    answering,
     as_bytes,
     early,
     respond,
+    responding,
 )
-from invoicexpress_async.sandbox.http import CONTINUE, encode_answer
+from invoicexpress_async.sandbox.http import CONTINUE, encode_response
 from invoicexpress_async.sandbox.routes import query_key
 
 Headers = tuple[tuple[str, str], ...]
@@ -49,8 +49,8 @@ async def early_answer(
         retry_after: The text of a Retry-After; None for no such header.
         body: Of that response.
     """
-    answer = Answer(status=status, headers=_optional(Retry_After=retry_after), body=body)
-    await exchange.write(encode_answer(answer, is_last=True))
+    response = Response(status=status, headers=_optional(Retry_After=retry_after), body=body)
+    await exchange.write(encode_response(response, is_last=True))
     # Closing with bytes unread resets, and a reset may overtake the response.
     await exchange.body_arrives(exchange.head.content_length)
     exchange.close()
@@ -58,14 +58,14 @@ async def early_answer(
 
 @altering(headers=_headers, body=as_bytes)
 def status(
-    _: Answer,
+    _: Response,
     *,
     status: int = 500,
     headers: Headers = (),
     body: bytes = b"",
     retry_after: str | None = None,
     location: str | None = None,
-) -> Answer:
+) -> Response:
     """Respond with a status, headers and body of your own.
 
     Args:
@@ -76,57 +76,57 @@ def status(
         location: The target of a redirect; None for no such header.
     """
     given = _optional(Retry_After=retry_after, Location=location)
-    return Answer(status=status, headers=(*headers, *given), body=body)
+    return Response(status=status, headers=(*headers, *given), body=body)
 
 
-@answering()
-async def interim_answer(exchange: Exchange, answer: Answer, *, count: int = 1) -> None:
+@responding()
+async def interim_answer(exchange: Exchange, response: Response, *, count: int = 1) -> None:
     """Send interim responses (100 Continue) that were not requested, then the true one.
 
     Args:
         count: How many.
     """
     await exchange.write(CONTINUE * count)
-    await respond(exchange, answer)
+    await respond(exchange, response)
 
 
-@answering()
-async def close_after_answer(exchange: Exchange, answer: Answer) -> None:
+@responding()
+async def close_after_answer(exchange: Exchange, response: Response) -> None:
     """Respond as if the connection stayed open, then close it."""
-    await exchange.write(encode_answer(answer))
+    await exchange.write(encode_response(response))
     exchange.close()
 
 
-@answering(body=as_bytes)
+@responding(body=as_bytes)
 async def trailing_answer(
-    exchange: Exchange, answer: Answer, *, body: bytes = b'{"sequences":[]}'
+    exchange: Exchange, response: Response, *, body: bytes = b'{"sequences":[]}'
 ) -> None:
     """Respond, then send a second response that was not requested.
 
     Args:
         body: Of the second one.
     """
-    second = attrs.evolve(answer, status=200, body=body)
-    await exchange.write(encode_answer(answer) + encode_answer(second))
+    second = attrs.evolve(response, status=200, body=body)
+    await exchange.write(encode_response(response) + encode_response(second))
 
 
 @altering()
 def shared_cookie(
-    answer: Answer,
+    response: Response,
     *,
     cookie: str = "stolen=1; domain=.app.invoicexpress.com; path=/; Max-Age=86400",
-) -> Answer:
+) -> Response:
     """Respond, and set a cookie for the domain that all accounts share.
 
     Args:
         cookie: The whole header.
     """
-    return answer.with_header("Set-Cookie", cookie)
+    return response.with_header("Set-Cookie", cookie)
 
 
-@answering(where=_place)
+@responding(where=_place)
 async def echo_key(
-    exchange: Exchange, answer: Answer, *, where: str = "body", status: int | None = None
+    exchange: Exchange, response: Response, *, where: str = "body", status: int | None = None
 ) -> None:
     """Respond with the request's own key in it.
 
@@ -138,13 +138,13 @@ async def echo_key(
     query = exchange.head.query
     match where:
         case "header":
-            echo = attrs.evolve(answer, status=status or answer.status)
+            echo = attrs.evolve(response, status=status or response.status)
             echo = echo.with_header("X-Request-Query", query)
         case "location":
             headers = (("Location", f"{_ELSEWHERE}?{query}"),)
-            echo = Answer(status=status or 302, headers=headers, body=b"")
+            echo = Response(status=status or 302, headers=headers, body=b"")
         case _:
             headers = (("Content-Type", "text/plain; charset=utf-8"),)
             text = b"failed for the key " + query_key(query)
-            echo = Answer(status=status or 500, headers=headers, body=text)
+            echo = Response(status=status or 500, headers=headers, body=text)
     await respond(exchange, echo)
