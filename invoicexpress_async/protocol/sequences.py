@@ -11,8 +11,8 @@ the CPU of a whole create, more than the tenth that plain code may cost
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import attrs
 import cattrs
@@ -39,6 +39,8 @@ from invoicexpress_async.protocol.exchange import (
     structure_serie,
 )
 from invoicexpress_async.protocol.strict import ProblemError, make_strict_converter, malformed
+
+T = TypeVar("T")
 
 _COLUMN: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
 _KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
@@ -239,13 +241,8 @@ class SequenceRequests:
 
     def get(self, sequence_id: int) -> Request[Sequence]:
         """GET one sequence."""
-        return Request(
-            operation=Operation.GET,
-            method="GET",
-            path=f"/sequences/{sequence_id}.json",
-            subject=f"sequence {sequence_id}",
-            structure=functools.partial(self._with_id, sequence_id),
-        )
+        structure = functools.partial(self._with_id, sequence_id)
+        return _of_one(Operation.GET, "GET", sequence_id, "", structure)
 
     def create(self, serie: str, *, default: bool) -> Request[Sequence]:
         """POST a new sequence."""
@@ -260,23 +257,12 @@ class SequenceRequests:
 
     def register(self, sequence_id: int) -> Request[Sequence]:
         """PUT the registration of one sequence with the tax authority."""
-        return Request(
-            operation=Operation.REGISTER,
-            method="PUT",
-            path=f"/sequences/{sequence_id}/register.json",
-            subject=f"sequence {sequence_id}",
-            structure=functools.partial(self._with_id, sequence_id),
-        )
+        structure = functools.partial(self._with_id, sequence_id)
+        return _of_one(Operation.REGISTER, "PUT", sequence_id, "/register", structure)
 
     def set_current(self, sequence_id: int) -> Request[None]:
         """PUT one sequence as the default."""
-        return Request(
-            operation=Operation.SET_CURRENT,
-            method="PUT",
-            path=f"/sequences/{sequence_id}/set_current.json",
-            subject=f"sequence {sequence_id}",
-            structure=structure_nothing,
-        )
+        return _of_one(Operation.SET_CURRENT, "PUT", sequence_id, "/set_current", structure_nothing)
 
     def _page(self, requested: int, payload: JsonValue) -> Page:
         sequences = structure_many(payload, self._converter)
@@ -296,14 +282,27 @@ class SequenceRequests:
         return sequence
 
 
+def _of_one(
+    operation: Operation,
+    method: str,
+    sequence_id: int,
+    action: str,
+    structure: Callable[[JsonValue], T],
+) -> Request[T]:
+    return Request(
+        operation=operation,
+        method=method,
+        path=f"/sequences/{sequence_id}{action}.json",
+        subject=f"sequence {sequence_id}",
+        structure=structure,
+    )
+
+
 def is_last_page(payload: JsonValue, *, requested: int) -> bool:
     """Return whether no page follows the requested one.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
     be taken for the whole, as what it does not show could be taken for absent.
-
-    Raises:
-        MalformedResponseError: a pagination that cannot be followed, or not the requested page.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
     if pagination is None and requested == 1:

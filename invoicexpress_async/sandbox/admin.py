@@ -3,6 +3,7 @@
 import ipaddress
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import cast
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount, make_account
@@ -42,8 +43,8 @@ def _state(engine: Engine) -> dict[str, object]:
     counts = engine.log.by_account()
     accounts = {
         name: {
-            "account": _account(state.account),
-            "sequences": [_sequence(row) for row in engine.sequences(name)],
+            "account": _shown(state.account, _SHOWN),
+            "sequences": [_shown(row, _SHOWN_OF_ROW) for row in engine.sequences(name)],
             "requests": counts.get(name, {}),
             "at_communications": {str(outcome): n for outcome, n in state.at_outcomes.items()},
         }
@@ -52,34 +53,22 @@ def _state(engine: Engine) -> dict[str, object]:
     return {"accounts": accounts, "requests": len(engine.log.records)}
 
 
-def _account(account: SandboxAccount) -> dict[str, object]:
-    """Return what may be shown to anybody: neither its key nor a password."""
-    return {
-        "id": account.id,
-        "owner": account.owner,
-        "organization_name": account.organization_name,
-        "email": account.email,
-        "fiscal_id": account.fiscal_id,
-        "state": account.state,
-        "is_partner": account.is_partner,
-        "is_trial": account.is_trial,
-        "has_at_credentials": account.has_at_credentials,
-        "has_open_activity": account.has_open_activity,
-        "at_failures": dict(account.at_failures),
-        "details": dict(account.details),
-    }
+# What may be shown of an account to anybody: neither its key nor a password.
+_SHOWN = (
+    "id", "owner", "organization_name", "email", "fiscal_id", "state", "is_partner", "is_trial",
+    "has_at_credentials", "has_open_activity", "at_failures", "details",
+)  # fmt: skip
+_SHOWN_OF_ROW = (
+    "id", "serie", "is_default", "is_registering", "is_registered",
+    "sequence_ids", "validation_codes", "numbers",
+)  # fmt: skip
 
 
-def _sequence(row: SandboxSequence) -> dict[str, object]:
+def _shown(value: SandboxAccount | SandboxSequence, names: tuple[str, ...]) -> dict[str, object]:
+    found = ((name, cast("object", getattr(value, name))) for name in names)
     return {
-        "id": row.id,
-        "serie": row.serie,
-        "is_default": row.is_default,
-        "is_registering": row.is_registering,
-        "is_registered": row.is_registered,
-        "sequence_ids": dict(row.sequence_ids),
-        "validation_codes": dict(row.validation_codes),
-        "numbers": dict(row.numbers),
+        name: dict(cast("Mapping[str, object]", one)) if isinstance(one, Mapping) else one
+        for name, one in found
     }
 
 
