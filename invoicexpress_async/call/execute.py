@@ -156,7 +156,7 @@ class Dispatcher:
         """
         claims = call.context.claims
         if claims is not None:
-            # Read before: a process may be frozen when its claim is durable and before it knows.
+            # Read before the claim: a process may be frozen between the commit and its return.
             since = self.clock.uptime()
             call.is_claiming = True
             other = await claims.claim(intent)
@@ -230,7 +230,7 @@ class Dispatcher:
                 value = decipher(request, attempt.response, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        # What was requested came: the table is for all that is not so.
+        # The requested content came; only other results need the table.
         evidence = Evidence.APPLIED
         if error is not None or not attempt.is_sent:
             evidence = classify(
@@ -240,7 +240,7 @@ class Dispatcher:
                 is_untrusted=attempt.is_untrusted,
             )
         if request.operation.has_effect:
-            # A request that is repeated after an unknown one leaves that one unknown.
+            # Repeating a request does not settle an earlier one whose outcome is unknown.
             is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
@@ -261,7 +261,7 @@ class Dispatcher:
         if call.is_watched:
             self.instrumentation.attempt_started(call, request.operation, asked_at)
         try:
-            self._check_still_wanted(call)
+            self._check_in_time(call)
             await self._transport.attempt(call.context.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
@@ -302,7 +302,7 @@ class Dispatcher:
             raise _withdrawn(waited)
         claim.is_sent = True
 
-    def _check_still_wanted(self, call: Call) -> None:
+    def _check_in_time(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
         is_closed = self._guard.is_aborting
         if is_closed or self.clock.now() >= call.deadline:

@@ -116,8 +116,8 @@ _SALT_BYTES: Final = 32
 class RefusedCredentials:
     """Remembers refused secrets for the life of a manager, as salted hashes.
 
-    The salt is this object's own and is never written anywhere: a mark is worth nothing to who
-    reads it in a dump, and the clear text is not kept.
+    The salt belongs to this object and is never written anywhere, so a mark that is found in a
+    dump is useless. The clear text is not kept.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What belongs to a server's accounts, and not to a manager: limits, locks, unresolved intents.
+"""State that belongs to a server's accounts, not to a manager: limits, locks, unresolved intents.
 
 The server counts the requests of an account from all senders, and a create that one manager has
 lost must not be sent by another. So all managers of a process that have the same base URL share
@@ -21,7 +21,7 @@ from invoicexpress_async.models.intent import Intent
 # For how many a list that lags is made up for; older ones have long been shown.
 _MAX_RECENT_CREATES: Final = 10_000
 
-# Thousands may be cancelled together: each leaves at no cost.
+# Ordered, so that each of thousands that are cancelled together leaves in constant time.
 _Queue: TypeAlias = OrderedDict["_Turn", None]
 
 
@@ -103,7 +103,7 @@ class KeyedLock:
         self._mutex = threading.Lock()
 
     def hold(self, key: Hashable) -> "_Guard":
-        """Hold the lock of `key` for the block; yield whether somebody else had it before."""
+        """Hold the lock of `key` for the block; yield whether another call held it before."""
         return _Guard(self, key)
 
     def enter(self, key: Hashable) -> "_Turn | None":
@@ -219,12 +219,12 @@ class Process:
             realm.users -= 1
 
     def forget_server(self, template: str) -> None:
-        """Know nothing of a base URL: a new server listens there, as on a reused port in tests."""
+        """Forget a base URL: a new server listens there, as on a reused port in tests."""
         with self._mutex:
             self._realms = {key: realm for key, realm in self._realms.items() if key[0] != template}
 
     def forget(self) -> None:
-        """Know nothing: a forked child has sent nothing, and its parent's locks are not its own."""
+        """Forget everything: a forked child has sent nothing and does not share the parent's locks."""
         self._mutex = threading.Lock()
         self._realms = {}
 

@@ -180,7 +180,7 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
         ids = self._counts[len(self._index) :]
         columns = zip(self._index, self._counts, ids, self._codes, strict=False)
         return [
-            # Nearly all are numbers already, and to call for each would be half of the price.
+            # Nearly all are numbers already, and a call for each would double the cost.
             (name, number if type(number) is int else _whole(number), _whole(id_), code)
             for name, number, id_, code in columns
             if id_ and id_ != "0"

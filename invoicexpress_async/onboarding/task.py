@@ -52,7 +52,7 @@ class CompanyTask:
         has_asked: Whether this turn has sent a request.
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
-        is_of_another: Whether another run that shares the journal has the claim on its account.
+        is_of_another: Whether another run that shares the journal holds the claim on its account.
         last: How its last turn ended.
     """
 

@@ -185,7 +185,7 @@ def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of 
 def _structure_created_account(payload: JsonValue) -> CreatedAccount:
     """Take a created account out of its envelope, or of one like it; the id may be a number.
 
-    The key is given this once, so a response that has it is taken whatever else it lacks.
+    The key is given only once, so a response that has it is accepted whatever else it lacks.
     """
     account = _find_created(payload)
     api_key = _text(account, "api_key")

@@ -65,7 +65,7 @@ class SequenceHooks:
         layout = self.layout_of(tuple(row))
         problems = Problems()
         collect, get = problems.collect, row.get
-        # What nearly all values are is seen here: to call for each would be half of the price.
+        # The usual types are checked inline: a call for each value would double the cost.
         counts = [
             count
             if type(count := get(key)) is int and 0 <= count < END_OF_COUNTS
@@ -268,16 +268,16 @@ class SequenceRequests:
         sequences = structure_many(payload, self._converter)
         return Page(sequences=sequences, is_last=is_last_page(payload, requested=requested))
 
-    def _with_id(self, wanted: int, payload: JsonValue) -> Sequence:
+    def _with_id(self, expected: int, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
-        if sequence.id != wanted:
+        if sequence.id != expected:
             raise malformed("sequence.id: not the requested one")
         return sequence
 
-    def _with_name(self, wanted: str, payload: JsonValue) -> Sequence:
+    def _with_name(self, expected: str, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         # A server may store another Unicode form of the name than was sent (NFC).
-        if canonical(sequence.serie) != wanted:
+        if canonical(sequence.serie) != expected:
             raise malformed("sequence.serie: not the requested one")
         return sequence
 

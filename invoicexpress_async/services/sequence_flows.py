@@ -60,7 +60,7 @@ class SequenceOperations:
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
         if call.context.keys.known is None:
-            await call.context.keys.get()  # a slow vault must not hold up who has the key
+            await call.context.keys.get()  # a slow vault must not block calls that have the key
         # One at a time: the next may send only when the outcome of this one is known.
         async with self._dispatcher.send_lock.hold(
             (call.context.account, canonical(serie))
@@ -194,7 +194,7 @@ class SequenceOperations:
         except StatusError as error:
             refusal = error
         if isinstance(refusal, SequenceAlreadyExistsError):
-            # Somebody else was faster than our create: theirs is the one.
+            # Another create was faster: its sequence is the one to return.
             existing = (await self.list(call)).find(serie) or await self._get_made(call, serie)
         else:
             existing = _in_place_of(refusal, registered=registered)

@@ -18,10 +18,10 @@ MAX_HEADERS: Final = 256
 
 
 class CleanConnector(aiohttp.TCPConnector):
-    """Lends no connection on which something has come before anything was requested.
+    """Lends no connection on which data has arrived before anything was requested.
 
-    aiohttp takes that for the response to the next request, be the connection new or from its
-    pool.
+    aiohttp would take that data for the response to the next request, on new and on pooled
+    connections.
     """
 
     async def connect(
@@ -109,9 +109,9 @@ _MAX_TURN_SECONDS: Final = 0.25
 class ConnectLimiter:
     """Lets few connections be opened at a time.
 
-    A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
-    a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
-    so that it delays no other.
+    A handshake takes a millisecond of CPU: a hundred at the same time block the event loop for a
+    tenth of a second. A server that hangs in its handshake keeps its permit for a short time only,
+    so it does not delay others.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ _LARGE_BYTES: Final = 1 << 20
 
 
 async def see_what_has_arrived() -> None:
-    """Let the event loop read it, so that a connection that the server has closed is seen."""
+    """Let the event loop read, so that a connection that the server has closed is noticed."""
     for _ in range(_PASSES_TO_SEE_AN_END):
         await asyncio.sleep(0)
 
@@ -159,7 +159,7 @@ class SessionSender:
             else:
                 self.has_connection = "Connection" not in response.headers
         finally:
-            # An idle connection holds on to nothing of its last call.
+            # An idle connection keeps no reference to its last call.
             self._sending = self._nothing
 
     async def _send(

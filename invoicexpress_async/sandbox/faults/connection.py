@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._fault: ExchangeFault | None = None
         self._playing: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._wanted: tuple[int, asyncio.Future[None]] | None = None
+        self._expected: tuple[int, asyncio.Future[None]] | None = None
         self._is_closing = False
         self._is_noted = False
         self.is_made: bool = False
@@ -85,9 +85,9 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._playing is None:
             self._serve()
-        elif self._wanted is not None and len(self._buffer) >= self._wanted[0]:
-            _, arrived = self._wanted
-            self._wanted = None
+        elif self._expected is not None and len(self._buffer) >= self._expected[0]:
+            _, arrived = self._expected
+            self._expected = None
             arrived.set_result(None)
 
     async def write(self, data: bytes) -> None:
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     async def body_arrives(self, length: int) -> None:
         if len(self._buffer) < length:
             arrived = asyncio.get_running_loop().create_future()
-            self._wanted = length, arrived
+            self._expected = length, arrived
             await arrived
 
     def settle(self, commits: Commits, *, late_seconds: float | None) -> Response:
