@@ -1,4 +1,4 @@
-"""State that belongs to a server's accounts, not to a manager: limits, locks, unresolved intents.
+"""State of a server's accounts, not of a manager: limits, locks, unresolved intents.
 
 The server counts the requests of an account from all senders, and a create that one manager has
 lost must not be sent by another. So all managers of a process that have the same base URL share
@@ -224,7 +224,7 @@ class Process:
             self._realms = {key: realm for key, realm in self._realms.items() if key[0] != template}
 
     def forget(self) -> None:
-        """Forget everything: a forked child has sent nothing and does not share the parent's locks."""
+        """Forget everything: a forked child has sent nothing, and needs locks of its own."""
         self._mutex = threading.Lock()
         self._realms = {}
 
