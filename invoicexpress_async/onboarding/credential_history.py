@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final, Self
 
 import attrs
@@ -34,10 +33,6 @@ class CredentialDigests:
     with_key: str
 
 
-def _as_counts(counts: Mapping[str, int]) -> Mapping[str, int]:
-    return MappingProxyType(dict(counts))
-
-
 @attrs.frozen(kw_only=True)
 class CredentialHistory:
     """What is kept of one company's.
@@ -51,7 +46,7 @@ class CredentialHistory:
 
     salt: bytes = attrs.field(factory=lambda: os.urandom(_SALT_BYTES))
     refused: frozenset[str] = frozenset()
-    unknown: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    unknown: Mapping[str, int] = attrs.field(factory=dict[str, int])
     was_set: bool = False
 
     @classmethod

@@ -139,7 +139,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         finally:
             key_spool.close()
     return OnboardingReport(
-        outcomes=(outcomes[number] for number in tasks if number in outcomes),
+        outcomes=tuple(outcomes[number] for number in tasks if number in outcomes),
         seconds=time.monotonic() - started,
         not_started=len(tasks) - len(outcomes),
         undelivered=undelivered,
