@@ -28,7 +28,7 @@ from invoicexpress_async.protocol.exchange import (
     structure_serie,
 )
 from invoicexpress_async.protocol.sequences import (
-    RowLayouts,
+    SequenceHooks,
     make_converter,
     structure_one,
 )
@@ -45,7 +45,7 @@ def _of(structure: Callable[[object, str], object], path: str) -> Any:  # noqa: 
 
 def _nesting_converter() -> cattrs.Converter:
     converter = make_strict_converter()
-    layouts = RowLayouts()
+    hooks = SequenceHooks()
     state = make_dict_structure_fn(
         DocumentSequenceState,
         converter,
@@ -71,7 +71,7 @@ def _nesting_converter() -> cattrs.Converter:
     )
 
     def nest(row: dict[str, Any], _: object) -> Sequence:
-        layout = layouts.of(tuple(row))
+        layout = hooks.layout_of(tuple(row))
         count, get = len(layout.index), row.get
         documents = {
             name: {

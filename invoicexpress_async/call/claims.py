@@ -7,8 +7,8 @@ import attrs
 
 from invoicexpress_async.models.intent import Intent
 
-# In this time a request is written once it may be; a process that was frozen for longer, or a
-# machine that slept, must not send what others have looked up meanwhile.
+# A request is normally written within this time. A process that was frozen for longer, or a machine
+# that slept, must not send what others have looked up meanwhile.
 MAX_SECONDS_BEFORE_SEND: Final = 60.0
 
 
@@ -46,7 +46,7 @@ class Claims(Protocol):
         ...
 
     def observe(self, intent: Intent) -> None:
-        """Write that what somebody's intent requested was seen to be there."""
+        """Write that what an intent requested was found, whoever sent it."""
         ...
 
     def forget(self, intent: Intent) -> None:

@@ -1,4 +1,4 @@
-"""One call of the user's: whose it is, when it is let in, and what it has done so far."""
+"""One call: its account, its deadline, its result, and when calls are accepted."""
 
 import asyncio
 import contextlib
@@ -58,11 +58,7 @@ class AccountContext:
         timeout_seconds: float | None,
         on_intent: IntentKeeper | None = None,
     ) -> "Call":
-        """Return a call on the account.
-
-        Raises:
-            ConfigurationError: a timeout that is not a finite number above 0.
-        """
+        """Return a call on the account; refuse a timeout that is not a finite number above 0."""
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
         return Call(
@@ -109,10 +105,10 @@ class Call:
             from being sent.
         leader: The call that does the work, when this one only waits for it.
         request_id: What events, log lines and errors of it carry.
-        is_watched: Whether a hook or the log wants to know of it.
+        is_watched: Whether a hook or the log takes its events.
         key: What its last attempt was made with.
         has_renewed: Whether the key was requested again, after a 401.
-        attempt_started: When its last attempt was, if anybody wants to know.
+        attempt_started: When its last attempt began, if it is watched.
     """
 
     context: AccountContext
@@ -222,7 +218,7 @@ class CallCounters(TypedDict):
 
 
 class Lifecycle:
-    """Lets calls in while the manager is open, and ends them in bounded time when it closes."""
+    """Accepts calls while the manager is open, and ends them in bounded time when it closes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -248,11 +244,7 @@ class Lifecycle:
         return self._pid != os.getpid()
 
     def check(self) -> None:
-        """Refuse a call that cannot work here.
-
-        Raises:
-            SessionClosedError: closed, or of another event loop or process.
-        """
+        """Refuse a call once it is closed, and one of another event loop or process."""
         if self.is_closing:
             raise SessionClosedError("The SessionManager is closed.")
         loop = asyncio.get_running_loop()
@@ -292,7 +284,7 @@ class Lifecycle:
         )
 
     async def drain(self, grace_seconds: float) -> None:
-        """Let no call in, give those in flight `grace_seconds`, then end them."""
+        """Accept no new call, give those in flight `grace_seconds`, then end them."""
         self.is_closing = True
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             # Its sockets died with its loop; awaiting them here would never end.
@@ -304,8 +296,8 @@ class Lifecycle:
             with contextlib.suppress(RuntimeError):  # its deadline has fired, and it is unwinding
                 scope.reschedule(asyncio.get_running_loop().time())
         if self._scopes:
-            # An ended call has only to unwind; a callable of the user's that will not be
-            # cancelled must not hold the shutdown up for ever.
+            # An ended call only has to unwind; a user's callable that ignores cancellation must
+            # not block the shutdown for ever.
             await self._wait(1.0)
 
     async def _wait(self, seconds: float) -> None:

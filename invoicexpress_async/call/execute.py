@@ -135,8 +135,11 @@ class Dispatcher:
             is_withdrawn = call.claim is not None and call.claim.is_withdrawn
             is_withdrawn |= call.refusal is not None
             if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
-                outcome.action = _without_retry(decision.action)
-                self._pause(call, outcome.error)
+                is_retry = decision.action is Action.RETRY
+                outcome.action = Action.RAISE if is_retry else decision.action
+                if isinstance(outcome.error, RateLimitedError):
+                    # The whole account waits, also when the caller gets the error.
+                    self._slow_down(call, pause_seconds(outcome.error))
                 return outcome
             await self._wait(call, decision.after_seconds, outcome.error)
         raise AssertionError("count() does not end")
@@ -153,7 +156,7 @@ class Dispatcher:
         """
         claims = call.context.claims
         if claims is not None:
-            # Read before: a process may be frozen when its claim is durable and before it knows.
+            # Read before the claim: a process may be frozen between the commit and its return.
             since = self.clock.uptime()
             call.is_claiming = True
             other = await claims.claim(intent)
@@ -227,7 +230,7 @@ class Dispatcher:
                 value = decipher(request, attempt.response, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        # What was requested came: the table is for all that is not so.
+        # The requested content came; only other results need the table.
         evidence = Evidence.APPLIED
         if error is not None or not attempt.is_sent:
             evidence = classify(
@@ -237,7 +240,7 @@ class Dispatcher:
                 is_untrusted=attempt.is_untrusted,
             )
         if request.operation.has_effect:
-            # A request that is repeated after an unknown one leaves that one unknown.
+            # Repeating a request does not settle an earlier one whose outcome is unknown.
             is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
             call.has_changed |= evidence is Evidence.APPLIED
@@ -258,7 +261,7 @@ class Dispatcher:
         if call.is_watched:
             self.instrumentation.attempt_started(call, request.operation, asked_at)
         try:
-            self._check_still_wanted(call)
+            self._check_in_time(call)
             await self._transport.attempt(call.context.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
@@ -278,9 +281,7 @@ class Dispatcher:
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
         """From the first byte until a response is deciphered, the outcome is unknown.
 
-        Raises:
-            DeadlineExceededError: the intent had waited too long: no byte of it is to leave.
-            InvoiceXpressError: another process may speak for the account by now.
+        What it raises keeps the byte back: the right to send may be gone, or have waited too long.
         """
         if call.context.claims is not None:
             try:
@@ -301,16 +302,11 @@ class Dispatcher:
             raise _withdrawn(waited)
         claim.is_sent = True
 
-    def _check_still_wanted(self, call: Call) -> None:
+    def _check_in_time(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
         is_closed = self._guard.is_aborting
         if is_closed or self.clock.now() >= call.deadline:
             raise call.expired(is_closed=is_closed)
-
-    def _pause(self, call: Call, error: InvoiceXpressError | None) -> None:
-        """Slow the whole account down after a 429, also if the caller gets the error."""
-        if isinstance(error, RateLimitedError):
-            self._slow_down(call, pause_seconds(error))
 
     def _slow_down(self, call: Call, seconds: float) -> None:
         self._limiter(call).pause(seconds)
@@ -323,10 +319,6 @@ class Dispatcher:
             self._slow_down(call, seconds)
         else:
             await self.clock.sleep(seconds)
-
-
-def _without_retry(action: Action) -> Action:
-    return Action.RAISE if action is Action.RETRY else action
 
 
 def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressError:

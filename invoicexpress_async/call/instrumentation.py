@@ -157,11 +157,7 @@ def _attempt_line(event: AttemptEnded) -> str:
 
 
 def set_up_logging(level: str | None) -> None:
-    """Write the log to stderr as `INVOICEXPRESS_LOG` says; without it nothing is touched.
-
-    Raises:
-        ConfigurationError: it is neither info nor debug.
-    """
+    """Write the log to stderr at `level`, info or debug; without one nothing is changed."""
     if not level:
         return
     if level.lower() not in _LEVELS:

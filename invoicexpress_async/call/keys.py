@@ -52,11 +52,7 @@ class KeyProvider:
         self._lock = asyncio.Lock()
 
     async def get(self) -> Secret:
-        """Return the key. A burst of first calls requests it once.
-
-        Raises:
-            ConfigurationError: the callable returned what cannot be a key.
-        """
+        """Return the key. A burst of first calls requests it once."""
         if self._key is None or self._clock.now() >= self._stale_at:
             async with self._lock:
                 if self._key is None or self._clock.now() >= self._stale_at:
@@ -64,11 +60,7 @@ class KeyProvider:
         return self._key  # type: ignore[return-value]  # requested, or an error was raised
 
     async def renew(self, refused: Secret) -> bool:
-        """Request it again after a 401 with `refused`; return whether there is another key now.
-
-        Raises:
-            ConfigurationError: the callable returned what cannot be a key.
-        """
+        """Request it again after a 401 with `refused`; return whether there is another key now."""
         async with self._lock:
             if self._key == refused:
                 await self._refresh()
@@ -124,8 +116,8 @@ _SALT_BYTES: Final = 32
 class RefusedCredentials:
     """Remembers refused secrets for the life of a manager, as salted hashes.
 
-    The salt is this object's own and is never written anywhere: a mark is worth nothing to who
-    reads it in a dump, and the clear text is not kept.
+    The salt belongs to this object and is never written anywhere, so a mark that is found in a
+    dump is useless. The clear text is not kept.
     """
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ class AccountLimiter:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it knows nothing that a new limiter would not."""
+        """Whether it holds no state that a new limiter would lack."""
         now = self._clock.now()
         self._drop_expired(now)
         if self._spread is not None and not self._spread.is_over(now):
@@ -123,7 +123,7 @@ class AccountLimiter:
         await self._queue()
 
     def release(self) -> None:
-        """Say that the request was answered or has failed: its slot is freed a window later."""
+        """Note that the request got a response or failed: its slot is freed a window later."""
         with self._mutex:
             if self._held_seconds:
                 self._freed_at.append(self._clock.now() + self._held_seconds)
@@ -230,7 +230,7 @@ class AccountLimiter:
             await self._clock.sleep(opens_at - now)
             return
         if next_at is None:
-            # Every slot is in flight: the next date is known only when one is answered.
+            # Every slot is in flight: the next date is known only when a response comes.
             await freed
             return
         # A slot that is given back unused comes sooner than the next date.
@@ -286,7 +286,7 @@ class LimiterRegistry:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it knows nothing that a new one would not."""
+        """Whether it holds no state that a new one would lack."""
         with self._mutex:
             return all(limiter.is_idle for limiter in self._by_account.values())
 
@@ -307,14 +307,15 @@ class RetryBudget:
     outage over 10,000 calls thus costs at most about 10 % more requests.
     """
 
-    def __init__(self, *, capacity: float = 50.0, deposit_per_call: float = 0.1) -> None:
-        self._capacity = capacity
-        self._left = capacity
-        self._deposit = deposit_per_call
+    _CAPACITY: Final = 50.0
+    _DEPOSIT: Final = 0.1
+
+    def __init__(self) -> None:
+        self._left = self._CAPACITY
 
     def deposit(self) -> None:
         """Count a first attempt."""
-        self._left = min(self._capacity, self._left + self._deposit)
+        self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
 
     def withdraw(self) -> bool:
         """Take one retry, if there is one."""

@@ -1,4 +1,4 @@
-"""What belongs to a server's accounts, and not to a manager: limits, locks, unresolved intents.
+"""State of a server's accounts, not of a manager: limits, locks, unresolved intents.
 
 The server counts the requests of an account from all senders, and a create that one manager has
 lost must not be sent by another. So all managers of a process that have the same base URL share
@@ -21,7 +21,7 @@ from invoicexpress_async.models.intent import Intent
 # For how many a list that lags is made up for; older ones have long been shown.
 _MAX_RECENT_CREATES: Final = 10_000
 
-# Thousands may be cancelled together: each leaves at no cost.
+# Ordered, so that each of thousands that are cancelled together leaves in constant time.
 _Queue: TypeAlias = OrderedDict["_Turn", None]
 
 
@@ -103,7 +103,7 @@ class KeyedLock:
         self._mutex = threading.Lock()
 
     def hold(self, key: Hashable) -> "_Guard":
-        """Hold the lock of `key` for the block; yield whether somebody else had it before."""
+        """Hold the lock of `key` for the block; yield whether another call held it before."""
         return _Guard(self, key)
 
     def enter(self, key: Hashable) -> "_Turn | None":
@@ -174,15 +174,7 @@ class _Guard:
 
 
 class Realm:
-    """The state that the managers of one base URL share.
-
-    Attributes:
-        limiters: Of its accounts.
-        send_lock: Held over each request that is sent at most once, by account and subject.
-        unresolved: What was sent and has no known outcome.
-        recent_creates: What was created.
-        users: How many managers are open on it.
-    """
+    """The state that the managers of one base URL share; `users` counts those that are open."""
 
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
@@ -214,7 +206,9 @@ class Process:
         with self._mutex:
             realm = self._realms.get(key)
             if realm is None:
-                self._forget_idle()
+                idle = [key for key, one in self._realms.items() if one.is_forgettable]
+                for one in idle:
+                    del self._realms[one]
                 realm = self._realms[key] = Realm(clock)
             realm.users += 1
             return realm
@@ -225,19 +219,14 @@ class Process:
             realm.users -= 1
 
     def forget_server(self, template: str) -> None:
-        """Know nothing of a base URL: a new server listens there, as on a reused port in tests."""
+        """Forget a base URL: a new server listens there, as on a reused port in tests."""
         with self._mutex:
             self._realms = {key: realm for key, realm in self._realms.items() if key[0] != template}
 
     def forget(self) -> None:
-        """Know nothing: a forked child has sent nothing, and its parent's locks are not its own."""
+        """Forget everything: a forked child has sent nothing, and needs locks of its own."""
         self._mutex = threading.Lock()
         self._realms = {}
-
-    def _forget_idle(self) -> None:
-        self._realms = {
-            key: realm for key, realm in self._realms.items() if not realm.is_forgettable
-        }
 
 
 # The one piece of state that belongs to the process: the server, too, sees one sender.

@@ -15,12 +15,7 @@ Recent: TypeAlias = Mapping[str, Mapping[int, int]]
 
 @attrs.frozen
 class RecentRequests:
-    """The slots in use of the accounts of one manager.
-
-    Attributes:
-        limiters: Those of the server.
-        limit: That of the manager.
-    """
+    """The slots in use of the accounts of one manager."""
 
     limiters: LimiterRegistry
     limit: RateLimit | None

@@ -40,9 +40,8 @@ class Listing:
     def find(self, serie: str) -> Sequence | None:
         """Return the one sequence of exactly that name, or of another Unicode form of it.
 
-        Raises:
-            MalformedResponseError: there are two. The server refuses a second one, so it is not
-                what it should be, and guessing one of them could number documents wrongly.
+        Two are an error: the server refuses a second one, so the list is not what it should be, and
+        guessing one of them could number documents wrongly.
         """
         found = [sequence for sequence in self.sequences if sequence.serie == serie]
         if not found:
@@ -86,11 +85,7 @@ class Reconciler:
         self._clock = dispatcher.clock
 
     async def list(self, call: Call) -> Listing:
-        """Read all sequences of the account.
-
-        Raises:
-            InvoiceXpressError: whatever kept the list from being read to its end.
-        """
+        """Read all sequences of the account; raise what keeps the list from being complete."""
         sequences: list[Sequence] = []
         for number in range(1, _MAX_PAGES + 1):
             page = await self._dispatcher.fetch(call, self._requests.list(number))
@@ -181,7 +176,7 @@ class Reconciler:
         async def look() -> Sequence | None:
             return (await self.list(call)).find(serie)
 
-        return await _seen_after(call, refusal, look, is_effect=_may_be_new)
+        return await _seen_after(call, refusal, look, is_effect=lambda one: not _has_documents(one))
 
     async def after_refused_register(
         self, call: Call, sequence_id: int, refusal: StatusError
@@ -245,10 +240,6 @@ async def _seen_after(
 
 def _has_documents(sequence: Sequence) -> bool:
     return any(state.number for state in sequence.documents.values())
-
-
-def _may_be_new(sequence: Sequence) -> bool:
-    return not _has_documents(sequence)
 
 
 def partial(sequence: Sequence) -> PartialRegistrationError:

@@ -98,12 +98,8 @@ class SingleFlight(Generic[T]):
         finally:
             flight.waiters -= 1
             if not flight.waiters and not flight.task.done():
-                await _give_up(flight)
+                flight.is_given_up = True
+                flight.task.cancel()
+                await asyncio.wait([flight.task])
         # One error object must not be raised in a thousand tasks: its traceback would grow.
         raise copy.copy(failure)
-
-
-async def _give_up(flight: _Flight[T]) -> None:
-    flight.is_given_up = True
-    flight.task.cancel()
-    await asyncio.wait([flight.task])

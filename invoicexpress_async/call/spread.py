@@ -4,13 +4,13 @@ from typing import Final
 
 import attrs
 
-# A server's window and ours are never in step: a little under the limit, none is ever passed.
+# The server's window and ours are not aligned: staying a little under the limit allows for it.
 _MARGIN: Final = 1.03
 # How long bursts are left alone, in windows; four times as long each time that one is refused.
 _FIRST_WINDOWS: Final = 5.0
 _LONGER_EACH_TIME: Final = 4.0
 _MAX_WINDOWS: Final = 240.0
-# A pace that is refused too is slowed down, as when somebody else uses up a part of the limit.
+# A pace that is refused as well is slowed down: others may use a part of the limit.
 _SLOWER: Final = 1.25
 _MAX_SLOWDOWN: Final = 8.0
 
@@ -63,5 +63,5 @@ class Spread:
         if self._slowdown > 1.0 and now - self._changed_at >= self.window_seconds:
             self._slowdown, self._changed_at = max(1.0, self._slowdown / _SLOWER), now
         interval = self.window_seconds * _MARGIN * self._slowdown / self.requests
-        # One that was late is made up for by the next one, and no more than that.
+        # After a late request the next one may go sooner, by one interval at most.
         self.next_at = max(self.next_at, now - interval) + interval

@@ -12,6 +12,7 @@ _SHOWN_AS_NOTHING: Final = frozenset(
 )
 # Format characters, and separators of lines and paragraphs.
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cf", "Zl", "Zp"})
+_MINUS: Final = "\N{MINUS SIGN}"
 # What spreadsheets show of a cell that they cannot compute ("#N/D" is the Portuguese "#N/A").
 _MISREAD: Final = (
     (re.compile(r"=.*", re.DOTALL), "is a formula"),
@@ -39,7 +40,8 @@ def fold(serie: str) -> str:
     plain = unicodedata.normalize("NFD", serie)
     for _ in range(2):  # as Unicode defines a compatibility caseless match (D146)
         plain = unicodedata.normalize("NFKD", plain.casefold())
-    kept = ("-" if _is_dash(one) else one for one in plain if not _is_invisible(one))
+    shown = (one for one in plain if not _is_invisible(one))
+    kept = ("-" if unicodedata.category(one) == "Pd" or one == _MINUS else one for one in shown)
     return unicodedata.normalize("NFKD", "".join("".join(kept).split()))
 
 
@@ -58,10 +60,6 @@ def invisible_in(text: str) -> str | None:
 def _is_invisible(character: str) -> bool:
     is_format = unicodedata.category(character) in _INVISIBLE_CATEGORIES
     return is_format or character in _SHOWN_AS_NOTHING
-
-
-def _is_dash(character: str) -> bool:
-    return unicodedata.category(character) == "Pd" or character == "\N{MINUS SIGN}"
 
 
 @remember

@@ -97,8 +97,7 @@ class Secret:
 def check_api_key(key: Secret) -> Secret:
     """Refuse a key that cannot be one: empty, or with control or invisible characters in it.
 
-    Raises:
-        ConfigurationError: it cannot be a key. The text does not show it.
+    The text of the error does not show it.
     """
     if problem := _key_problem(key):
         raise ConfigurationError(f"The API key {problem}.")
@@ -125,10 +124,9 @@ def _has_control_characters(text: str) -> bool:
 
 
 def check_account_name(name: object) -> str:
-    """Return the account's name in lower case, when it is one DNS label.
+    """Return the account's name in lower case; refuse what is not one DNS label.
 
-    Raises:
-        ConfigurationError: anything that could leave the domain or mean another account.
+    Anything else could leave the domain or mean another account.
     """
     if not isinstance(name, str) or not name.isascii():
         invisible = invisible_in(name) if isinstance(name, str) else None
@@ -146,9 +144,7 @@ def check_account_name(name: object) -> str:
 def check_serie(serie: object) -> str:
     """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
 
-    Raises:
-        ConfigurationError: not a str, empty, blank, over 35 characters, or with control or
-            invisible characters in it.
+    Wrong is what is not a str, blank, over 35 characters, or has control or invisible characters.
     """
     if not isinstance(serie, str):
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
@@ -174,9 +170,7 @@ def _serie_problem(serie: str) -> str | None:
 def check_new_serie(serie: object) -> str:
     """Return the name of a sequence that is to be made, which can never be deleted.
 
-    Raises:
-        ConfigurationError: as `check_serie`; or a spreadsheet's error, formula or rounded number,
-            or spaces around it.
+    What a spreadsheet makes of a name is refused too: an error, a formula, a rounded number.
     """
     name = check_serie(serie)
     if misread := misread_in(name):
@@ -187,23 +181,14 @@ def check_new_serie(serie: object) -> str:
 
 
 def check_id(value: object) -> int:
-    """Return the id when it is a positive integer.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
+    """Return the id; refuse what is not a positive integer."""
     if type(value) is not int or value < 1:
         raise ConfigurationError(f"The id {value!r:.80} is not a positive integer.")
     return value
 
 
 def check_path(path: object) -> str:
-    """Return a path below the account's root when it can be nothing else.
-
-    Raises:
-        ConfigurationError: no leading slash, dot segments, a query, a fragment, or characters
-            that a URL cannot have.
-    """
+    """Return a path below the account's root; refuse one that could be anything else."""
     if (
         not isinstance(path, str)
         or not _PATH.fullmatch(path)
@@ -217,22 +202,14 @@ def check_path(path: object) -> str:
 
 
 def check_type(name: str, value: object, kind: type[object]) -> None:
-    """Raise unless the value is of the type, for an argument that would fail much later.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
+    """Refuse a value of another type, for an argument that would fail much later."""
     if not isinstance(value, kind):
         # Not its value: whatever came to the wrong place may be a key.
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {kind.__name__}.")
 
 
 def check_seconds(name: str, value: object) -> float:
-    """Return the duration in seconds when it is a finite, positive number.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
+    """Return the duration in seconds; refuse what is not a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError(f"{name} is {value!r:.80}, not a number of seconds.")
     if not math.isfinite(value) or value <= 0:

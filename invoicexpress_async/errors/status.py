@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from invoicexpress_async.errors.context import ErrorContext, InvoiceXpressError
 
@@ -20,10 +20,12 @@ class StatusError(InvoiceXpressError):
         retry_after_seconds: The wait that the server requested; None without one.
         sequence: The sequence of the request, as one read after the refusal showed it. It may have
             existed before, or the refusal may have left it behind; it cannot be deleted.
+        is_transient: Whether the same request could succeed later without a change.
     """
 
     cure = "Look at error.status, error.code and error.messages."
     sequence: Sequence | None = None
+    is_transient: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -40,11 +42,6 @@ class StatusError(InvoiceXpressError):
         self.code = code
         self.messages = messages
         self.retry_after_seconds = retry_after_seconds
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether the same request could succeed later without a change."""
-        return False
 
 
 class AuthenticationError(StatusError):
@@ -72,22 +69,14 @@ class RateLimitedError(StatusError):
     """429. The account's requests are over the limit of 780 a minute."""
 
     cure = "Wait error.retry_after_seconds, or a minute; leave room for other users of the account."
-
-    @property
-    def is_transient(self) -> bool:
-        """Always."""
-        return True
+    is_transient = True
 
 
 class ServerError(StatusError):
     """5xx. The server failed; some such requests took effect nevertheless."""
 
     cure = "Call again later."
-
-    @property
-    def is_transient(self) -> bool:
-        """Always."""
-        return True
+    is_transient = True
 
 
 class ConflictError(StatusError):
@@ -100,11 +89,7 @@ class SequenceBeingRegisteredError(ConflictError):
     """409/006, and 409/008 of a register. The sequence is already being registered."""
 
     cure = "Wait, then read it: the registration under way decides. Do not send it again."
-
-    @property
-    def is_transient(self) -> bool:
-        """Always."""
-        return True
+    is_transient = True
 
 
 class SequenceAlreadyRegisteredError(ConflictError):

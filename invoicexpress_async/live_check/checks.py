@@ -67,12 +67,12 @@ def _check_paging(inspection: Inspection, listing: Reply) -> None:
 def _check_refusals(inspection: Inspection) -> None:
     describe = inspection.description.request
     listing, unknown = "list_sequences", _UNKNOWN_ID
-    to_nobody = attrs.evolve(describe(listing), is_to_unknown_account=True)
+    to_unknown = attrs.evolve(describe(listing), is_to_unknown_account=True)
     for check, operation, request, status in (
         ("unknown id", "get_sequence", describe("get_sequence", identifier=unknown), 404),
         ("unknown account id", "get_account", describe("get_account", identifier=unknown), 404),
         ("wrong key", listing, attrs.evolve(describe(listing), has_wrong_key=True), 401),
-        ("unknown account", listing, to_nobody, 401),
+        ("unknown account", listing, to_unknown, 401),
     ):
         reply = inspection.send(check, request)
         if reply is not None:

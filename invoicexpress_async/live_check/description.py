@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module, resources
-from typing import Final, Protocol, cast
+from typing import Any, Final, cast
 
 import attrs
 
@@ -23,63 +23,6 @@ def read_description() -> JsonObject:
     """
     text = resources.files("invoicexpress_async").joinpath("data", _FILE).read_text("utf-8")
     return cast("JsonObject", json.loads(text))
-
-
-class SchemaError(Protocol):
-    """One place where a value is not as its schema says."""
-
-    @property
-    def absolute_path(self) -> Iterable[str | int]:
-        """The names and positions that lead to the place."""
-        ...
-
-    @property
-    def validator(self) -> str:
-        """The rule that the value breaks."""
-        ...
-
-
-class Validator(Protocol):
-    """A schema, ready to be compared with."""
-
-    def is_valid(self, instance: JsonValue) -> bool:
-        """Whether a value is as the schema says."""
-        ...
-
-    def iter_errors(self, instance: JsonValue) -> Iterable[SchemaError]:
-        """Return every place where it is not."""
-        ...
-
-
-@attrs.frozen(kw_only=True)
-class Library:
-    """The two parts of the library that are used."""
-
-    validator: Callable[[JsonObject], Validator]
-    best_match: Callable[[Iterable[SchemaError]], SchemaError | None]
-
-
-def load_library() -> Library:
-    """Import the library.
-
-    Raises:
-        ConfigurationError: it is not installed.
-    """
-    try:
-        # By name: its types are incomplete, and the import is too slow for the help.
-        module = import_module("jsonschema")
-    except ImportError:
-        module = None
-    if module is None:
-        raise ConfigurationError(
-            "live-check needs an extra: pip install 'invoicexpress-async[cli,live]'."
-        )
-    return Library(
-        validator=cast("Callable[[JsonObject], Validator]", module.Draft202012Validator),
-        best_match=cast(
-            "Callable[[Iterable[SchemaError]], SchemaError | None]", module.exceptions.best_match
-        ),
-    )
 
 
 _ALTERNATIVES: Final = "anyOf"
@@ -107,12 +50,16 @@ class Description:
     """The OpenAPI document, as what responses are compared with."""
 
     def __init__(self) -> None:
-        """Read the document.
-
-        Raises:
-            ConfigurationError: The library that compares is not installed.
-        """
-        self._library = load_library()
+        """Read the document; refuse when the library that compares is not installed."""
+        try:
+            # By name: its types are incomplete, and the import is too slow for the help.
+            self._library: Any = import_module("jsonschema")
+        except ImportError:
+            self._library = None
+        if self._library is None:
+            raise ConfigurationError(
+                "live-check needs an extra: pip install 'invoicexpress-async[cli,live]'."
+            )
         self._document = read_description()
         self._components = _object(self._document["components"])
 
@@ -168,15 +115,16 @@ class Description:
         names = tuple(dict.fromkeys(self._new_names(schema, value)))
         return Comparison(is_described=True, form=self._form(schema, value), new_names=names)
 
-    def _whole(self, schema: JsonObject) -> JsonObject:
-        return {**schema, "components": self._components}
+    def _validator(self, schema: JsonObject) -> Any:  # noqa: ANN401  # of the library
+        whole = {**schema, "components": self._components}
+        return self._library.Draft202012Validator(whole)
 
     def _is_valid(self, schema: JsonObject, value: JsonValue) -> bool:
-        return self._library.validator(self._whole(schema)).is_valid(value)
+        return bool(self._validator(schema).is_valid(value))
 
     def _problem(self, schema: JsonObject, value: JsonValue) -> str:
-        errors = self._library.validator(self._whole(schema)).iter_errors(value)
-        error = self._library.best_match(errors)
+        errors = self._validator(schema).iter_errors(value)
+        error = self._library.exceptions.best_match(errors)
         if error is None:
             return ""
         # Its message holds the value: the place and the rule only.

@@ -24,13 +24,7 @@ class Verdict(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """One line of the result.
-
-    Attributes:
-        check: The name of the check.
-        verdict: How it ended.
-        found: What was found, with no value of the account's in it.
-    """
+    """One line of the result; `found` has no value of the account's in it."""
 
     check: str
     verdict: Verdict

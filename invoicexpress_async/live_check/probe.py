@@ -114,11 +114,7 @@ class Probe:
     timeout_seconds: float
 
     def send(self, request: ProbeRequest) -> Reply:
-        """Send the request once and return the response.
-
-        Raises:
-            NoReplyError: There is none, or it is incomplete or too large.
-        """
+        """Send the request once; a response that is missing, cut or too large is an error."""
         account = UNKNOWN_ACCOUNT if request.is_to_unknown_account else self.account
         parts = urlsplit(self.base_url.for_account(account))
         connection = _connection(parts, self.timeout_seconds)

@@ -17,11 +17,7 @@ FORMAT: Final = "invoicexpress-live-check/1"
 
 
 def make_record_file(path: Path) -> None:
-    """Make an empty file, so that one that cannot be written is known before anything is sent.
-
-    Raises:
-        ConfigurationError: it is there already, or it cannot be made.
-    """
+    """Make an empty file, so that one that cannot be written is known before anything is sent."""
     problem = ""
     try:
         path.open("x").close()
@@ -32,11 +28,7 @@ def make_record_file(path: Path) -> None:
 
 
 def write_recording(inspection: Inspection, path: Path) -> None:
-    """Write the recording into the file.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Write the recording into the file."""
     text = json.dumps(recording_of(inspection), indent=2, ensure_ascii=False)
     path.write_text(f"{text}\n", encoding="utf-8")
 

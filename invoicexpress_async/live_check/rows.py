@@ -57,18 +57,14 @@ def is_registered(row: Row) -> bool:
 
 def describe_rows(inspection: Inspection, rows: tuple[Row, ...]) -> None:
     """Add what the rows show beyond their shape."""
-    _check_ids(inspection, rows)
+    equal = sum(id_of(row) == _integer(row.get("current_invoice_sequence_id")) for row in rows)
+    found = f"equal to that of invoices in {equal} of {len(rows)} rows"
+    inspection.agree("row id", found, is_as_assumed=equal == len(rows))
     _check_forms(inspection, rows)
     _check_types(inspection, rows)
     _check_codes(inspection, rows)
     count = sum(map(is_default, rows))
     inspection.agree("default series", f"{count} of {len(rows)} rows", is_as_assumed=count == 1)
-
-
-def _check_ids(inspection: Inspection, rows: tuple[Row, ...]) -> None:
-    equal = sum(id_of(row) == _integer(row.get("current_invoice_sequence_id")) for row in rows)
-    found = f"equal to that of invoices in {equal} of {len(rows)} rows"
-    inspection.agree("row id", found, is_as_assumed=equal == len(rows))
 
 
 def _check_forms(inspection: Inspection, rows: tuple[Row, ...]) -> None:

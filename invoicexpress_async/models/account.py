@@ -128,10 +128,6 @@ class CreatedAccount:
         return name
 
 
-def _no_extra() -> Mapping[str, JsonValue]:
-    return {}
-
-
 def _read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return MappingProxyType(dict(extra))
 
@@ -158,7 +154,7 @@ class AccountDetails:
     at_configured: bool | None = None
     trial: bool | None = None
     extra: Mapping[str, JsonValue] = attrs.field(
-        factory=_no_extra, converter=_read_only, hash=False
+        factory=dict[str, JsonValue], converter=_read_only, hash=False
     )
 
     def __reduce__(self) -> tuple[object, ...]:

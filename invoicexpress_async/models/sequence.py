@@ -133,10 +133,6 @@ def _is_validation_code(text: str) -> bool:
     return bool(text.strip("0"))
 
 
-def _registrations(codes: Iterable[str | None]) -> set[Registration]:
-    return {_registration(code) for code in set(codes)}
-
-
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
     """The states of a sequence as they came, in columns.
 
@@ -184,7 +180,7 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
         ids = self._counts[len(self._index) :]
         columns = zip(self._index, self._counts, ids, self._codes, strict=False)
         return [
-            # Nearly all are numbers already, and to call for each would be half of the price.
+            # Nearly all are numbers already, and a call for each would double the cost.
             (name, number if type(number) is int else _whole(number), _whole(id_), code)
             for name, number, id_, code in columns
             if id_ and id_ != "0"
@@ -279,7 +275,7 @@ class Sequence:
 
         Pessimistic: a code that is missing beside real ones makes it PARTIAL.
         """
-        states = _registrations(_configured_codes(self.documents))
+        states = {_registration(code) for code in set(_configured_codes(self.documents))}
         needed = states - {Registration.NOT_APPLICABLE}
         if not needed:
             return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN

@@ -1,6 +1,7 @@
 """Onboard companies: an account for each, its key delivered, AT credentials, a first sequence."""
 
 from invoicexpress_async.onboarding.companies import CompanyList
+from invoicexpress_async.onboarding.companies_table import CompanyStanding, read_standings
 from invoicexpress_async.onboarding.company import Company, KnownAccount
 from invoicexpress_async.onboarding.errors import (
     AccountUnknownError,
@@ -21,7 +22,6 @@ from invoicexpress_async.onboarding.report import (
 from invoicexpress_async.onboarding.run import onboard
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
-from invoicexpress_async.onboarding.standing import CompanyStanding, read_standings
 
 __all__ = [
     "AccountUnknownError",

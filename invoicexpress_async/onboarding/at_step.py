@@ -35,103 +35,114 @@ _BEFORE_THE_CREDENTIALS: Final = (AuthenticationError, PermissionDeniedError)
 
 @attrs.frozen(kw_only=True)
 class AtStep:
-    """Sets the credentials of companies.
+    """Sets the credentials of one company.
 
     Attributes:
         partner: Who can look whether they are set.
         journal: Its companies in the journal.
         retry_refused: Whether to try again what was refused, or went unanswered too often.
+        task: The company.
+        own: The handle of its account.
+        key: The key of that account.
+        credentials: What is to be set.
     """
 
     partner: AccountSession
     journal: CompanyJournal
     retry_refused: bool
+    task: CompanyTask
+    own: AccountSession
+    key: Secret
+    credentials: AtCredentials
 
-    async def configure(
-        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
-    ) -> None:
+    async def configure(self) -> None:
         """Set them, unless they are set; one send at the most.
 
-        Raises:
-            RepeatedCredentialsError: these were refused before. Nothing was sent.
-            CredentialsUnknownError: they were sent as often as may be, and no response came.
-            InvoiceXpressError: what the send came to.
+        Nothing is sent if these were refused before, or sent as often as may be without a response.
         """
-        marks = None if task.history.is_empty else await _marks(task, credentials, key)
+        task = self.task
+        marks = None if task.history.is_empty else await self._marks()
         sends = _sends(task, marks)
-        seen = await self._look(task) if sends or _was_stopped_before(task) else None
-        if not (sends and _is_set(task, seen)):
-            if self._is_asked_for(task):
+        seen = await self._look() if sends or _was_stopped_before(task) else None
+        # They are set, and not some that the account had before.
+        is_set = seen is not None and seen.at_configured is True and not task.history.was_set
+        if not (sends and is_set):
+            if self._is_asked_for():
                 task.has_renewed, task.at_sends = True, 0
                 task.history = task.history if marks is None else task.history.clear(marks)
             else:
-                _check_may_send(task, credentials, marks, seen)
-            await self._send(task, own, credentials, key)
+                self._check_may_send(marks, seen)
+            await self._send()
         task.at_sends = 0
         task.history = task.history if marks is None else task.history.clear(marks)
 
-    async def _look(self, task: CompanyTask) -> AccountDetails | None:
-        if not task.account_id:
+    async def _marks(self) -> CredentialDigests:
+        return await asyncio.to_thread(self.task.history.marks, self.credentials, self.key)
+
+    async def _look(self) -> AccountDetails | None:
+        if not self.task.account_id:
             return None
-        task.has_asked = True
+        self.task.has_asked = True
         try:
-            return await self.partner.accounts.get(task.account_id)
+            return await self.partner.accounts.get(self.task.account_id)
         except NotFoundError:
             return None  # as for an account that was not created with this partner's key
 
-    def _is_asked_for(self, task: CompanyTask) -> bool:
+    def _is_asked_for(self) -> bool:
         """Whether a person has seen how an earlier run ended, and says to send them again."""
-        has_ended = task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
-        return self.retry_refused and has_ended and not task.has_renewed
+        has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
+        return self.retry_refused and has_ended and not self.task.has_renewed
 
-    async def _send(
-        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
-    ) -> None:
+    def _check_may_send(self, marks: CredentialDigests | None, seen: AccountDetails | None) -> None:
+        task, subuser = self.task, self.credentials.subuser
+        if marks is not None and task.history.has_refused(marks):
+            raise RepeatedCredentialsError(f"The AT credentials of {subuser} were refused already.")
+        if seen is not None and seen.trial and _was_stopped_before(task):
+            raise _still_a_trial(task)
+        sends = _sends(task, marks)
+        is_known_unset = seen is not None and seen.at_configured is False
+        # After a lost response nothing is sent blindly; after a 5xx it may be.
+        if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
+            raise _unknown(subuser, sends)
+
+    async def _send(self) -> None:
+        task = self.task
         claim = await self.journal.claim_credentials(
-            task.company, own.name, known=task.known_credentials
+            task.company, self.own.name, known=task.known_credentials
         )
         try:
-            await self._send_claimed(task, own, credentials, key)
+            task.at_sends += 1
+            await self._record()
+            task.has_asked = True
+            # Each attempt is counted on the disk before it is made: a call makes one.
+            once = self.own.with_options(retry=attrs.evolve(self.own.retry, attempts=1))
+            try:
+                await once.accounts.configure_at_communication(
+                    self.credentials, resend_refused=self.retry_refused
+                )
+            except InvoiceXpressError as error:
+                failure = error
+            else:
+                return
+            await self._note(failure)
+            raise failure
         finally:
             self.journal.release_credentials(claim)
 
-    async def _send_claimed(
-        self, task: CompanyTask, own: AccountSession, credentials: AtCredentials, key: Secret
-    ) -> None:
-        task.at_sends += 1
-        await self._record(task)
-        task.has_asked = True
-        # Each attempt is counted on the disk before it is made: a call makes one.
-        once = own.with_options(retry=attrs.evolve(own.retry, attempts=1))
-        try:
-            await once.accounts.configure_at_communication(
-                credentials, resend_refused=self.retry_refused
-            )
-        except InvoiceXpressError as error:
-            failure = error
-        else:
-            return
-        await self._note(task, failure, credentials, key)
-        raise failure
-
-    async def _record(self, task: CompanyTask) -> None:
+    async def _record(self) -> None:
+        task = self.task
         await self.journal.record_credentials(task.company, task.at_sends, task.history)
         task.known_credentials = task.at_sends, task.history.dump()
 
-    async def _note(
-        self,
-        task: CompanyTask,
-        failure: InvoiceXpressError,
-        credentials: AtCredentials,
-        key: Secret,
-    ) -> None:
+    async def _note(self, failure: InvoiceXpressError) -> None:
         """Record the outcome of this send: only its own count is withdrawn, not earlier ones."""
+        task = self.task
         task.at_sends -= 1
         task.is_after_5xx = isinstance(failure, ServerError)
-        is_refused = await self._is_refusal(task, failure)
+        is_refused = await self._is_refusal(failure)
         sends = 0
         if is_refused or failure.may_have_been_processed:
-            marks = await _marks(task, credentials, key)
+            marks = await self._marks()
             if failure.may_have_been_processed:
                 task.history = task.history.record_unanswered(marks.own)
             if is_refused:
@@ -140,11 +151,11 @@ class AtStep:
                     marks.with_key if is_of_key else marks.own
                 )
             sends = _sends(task, marks)
-        await self._record(task)
+        await self._record()
         if task.is_after_5xx and sends >= _MAX_SENDS:
-            raise _unknown(credentials, sends)
+            raise _unknown(self.credentials.subuser, sends)
 
-    async def _is_refusal(self, task: CompanyTask, failure: InvoiceXpressError) -> bool:
+    async def _is_refusal(self, failure: InvoiceXpressError) -> bool:
         if isinstance(failure, UnprocessableError):
             return True
         if not is_refusal(failure):
@@ -153,43 +164,15 @@ class AtStep:
             return True
         # What a trial is refused, the same account may do once it has ended.
         try:
-            seen = await self._look(task)
+            seen = await self._look()
         except InvoiceXpressError:
             return True
         return seen is None or not seen.trial
 
 
-async def _marks(task: CompanyTask, credentials: AtCredentials, key: Secret) -> CredentialDigests:
-    return await asyncio.to_thread(task.history.marks, credentials, key)
-
-
 def _sends(task: CompanyTask, marks: CredentialDigests | None) -> int:
     """Return how many sends of them have no known outcome, those that were cut off included."""
     return task.at_sends + (0 if marks is None else task.history.sends_of(marks))
-
-
-def _is_set(task: CompanyTask, seen: AccountDetails | None) -> bool:
-    """Whether it was seen that these are set, and not some that the account had before."""
-    return seen is not None and seen.at_configured is True and not task.history.was_set
-
-
-def _check_may_send(
-    task: CompanyTask,
-    credentials: AtCredentials,
-    marks: CredentialDigests | None,
-    seen: AccountDetails | None,
-) -> None:
-    if marks is not None and task.history.has_refused(marks):
-        raise RepeatedCredentialsError(
-            f"The AT credentials of {credentials.subuser} were refused already."
-        )
-    if seen is not None and seen.trial and _was_stopped_before(task):
-        raise _still_a_trial(task)
-    sends = _sends(task, marks)
-    is_known_unset = seen is not None and seen.at_configured is False
-    # After a lost response nothing is sent blindly; after a 5xx it may be.
-    if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
-        raise _unknown(credentials, sends)
 
 
 def _was_stopped_before(task: CompanyTask) -> bool:
@@ -208,9 +191,8 @@ def _still_a_trial(task: CompanyTask) -> StatusError:
     return error
 
 
-def _unknown(credentials: AtCredentials, sends: int) -> CredentialsUnknownError:
+def _unknown(subuser: str, sends: int) -> CredentialsUnknownError:
     times = "once" if sends == 1 else f"{sends} times"
     return CredentialsUnknownError(
-        f"The AT credentials of {credentials.subuser} were sent {times}, and no response came that "
-        "settles it."
+        f"The AT credentials of {subuser} were sent {times}, and no response came that settles it."
     )

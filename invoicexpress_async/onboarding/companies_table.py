@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -22,6 +23,7 @@ from invoicexpress_async.jobs.journal import (
     Value,
 )
 from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.stored import Place, is_stored, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding.company import Company, fold_fiscal_id
@@ -123,14 +125,9 @@ class CompanyJournal:
     async def admit(
         self, companies: tuple[Company, ...], also: Collection[str] = ()
     ) -> dict[str, CompanyRecord]:
-        """Enter those that are new, and return what is known of all.
+        """Enter those that are new; return what is known of them and of `also`, by fiscal number.
 
-        Args:
-            companies: Of the run.
-            also: Other fiscal numbers to return what is known of.
-
-        Raises:
-            JournalDifferenceError: a fiscal number is there already as another company.
+        It is refused when a fiscal number is there already as another company.
         """
         known = await self._entries()
         _check(companies, known.values())
@@ -170,14 +167,8 @@ class CompanyJournal:
     ) -> Claim:
         """Win the right to send AT credentials to an account, one sender at a time.
 
-        Args:
-            company: Whose account it is.
-            account: Its name.
-            known: How many sends without a known outcome, and what history of credentials, this
-                run has read or written last.
-
-        Raises:
-            CredentialsBusyError: another run that shares the journal is sending some, or has.
+        `known` is how many sends without a known outcome, and what history, this run has read or
+        written last: when the journal has another, another run has sent some.
         """
         key = ("at_communication", account, "")
         intent = json.dumps({"fiscal_id": company.fiscal_id})
@@ -202,16 +193,9 @@ class CompanyJournal:
 
     async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
         """Make durable that a company has come to a step."""
-        await self._set(
-            company,
-            step=step,
-            state=JournalState.OPEN,
-            intent=None,
-            error=None,
-            status=None,
-            code=None,
-            **columns,
-        )
+        values: dict[str, Value] = {"step": step, "state": JournalState.OPEN}
+        values |= dict.fromkeys(("intent", "error", "status", "code")) | columns
+        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), values))
 
     def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
         """Write how a company ended; done when it is durable."""
@@ -226,11 +210,55 @@ class CompanyJournal:
         }
         return self._journal.write(Change(COMPANIES, (outcome.company.fiscal_id,), values))
 
-    async def _set(self, company: Company, **columns: Value) -> None:
-        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), columns))
-
     async def _entries(self) -> dict[str, Entry]:
         return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
+
+
+@attrs.frozen(kw_only=True)
+class CompanyStanding:
+    """What a journal says of a company.
+
+    Attributes:
+        email: Of its user.
+        step: Where it stands.
+        state: "open" (it continues), "intent" (sent, and not looked up yet), or a value of
+            `CompanyState`.
+        account_name: Of its account, once known.
+        error: The class of the error it ended with.
+        organization_name: As it was given.
+        account_id: Of its account for the partner, once known.
+        status: Of the refusal it ended with.
+        code: Of the refusal it ended with.
+    """
+
+    email: str
+    step: CompanyStep
+    state: str
+    account_name: str | None
+    error: str | None
+    organization_name: str = ""
+    account_id: str | None = None
+    status: int | None = None
+    code: str | None = None
+
+
+def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
+    """Read where the companies stand, by fiscal number, whether a run holds the journal or not.
+
+    A journal that is not there has none.
+
+    Args:
+        path: Its file, or the `postgresql://` URL of its database.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    if not is_stored(path):
+        return MappingProxyType({})
+    reader = RecordReader(COMPANIES, CompanyStanding, make_record_converter())
+    with open_stored(path) as file:
+        entries = {str(entry["fiscal_id"]): entry for entry in file.entries(COMPANIES)}
+    return MappingProxyType({number: reader.read(entry) for number, entry in entries.items()})
 
 
 def _intended(claim: Claim) -> Entry:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final, Self
 
 import attrs
@@ -34,14 +33,6 @@ class CredentialDigests:
     with_key: str
 
 
-def _new_salt() -> bytes:
-    return os.urandom(_SALT_BYTES)
-
-
-def _as_counts(counts: Mapping[str, int]) -> Mapping[str, int]:
-    return MappingProxyType(dict(counts))
-
-
 @attrs.frozen(kw_only=True)
 class CredentialHistory:
     """What is kept of one company's.
@@ -53,9 +44,9 @@ class CredentialHistory:
         was_set: Whether some were accepted, and the account's first sequence refused them.
     """
 
-    salt: bytes = attrs.field(factory=_new_salt)
+    salt: bytes = attrs.field(factory=lambda: os.urandom(_SALT_BYTES))
     refused: frozenset[str] = frozenset()
-    unknown: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    unknown: Mapping[str, int] = attrs.field(factory=dict[str, int])
     was_set: bool = False
 
     @classmethod
@@ -119,10 +110,10 @@ class CredentialHistory:
     def _mark(self, credentials: AtCredentials, key: Secret | None = None) -> str:
         # No frame of an error that this may raise holds the clear text.
         return hashlib.scrypt(
-            _told(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL
+            _clear_text(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL
         ).hex()
 
 
-def _told(credentials: AtCredentials, key: Secret | None) -> bytes:
+def _clear_text(credentials: AtCredentials, key: Secret | None) -> bytes:
     secrets = (credentials.password,) if key is None else (credentials.password, key)
     return "\0".join((credentials.subuser, *(one.reveal() for one in secrets))).encode()

@@ -90,9 +90,8 @@ class CompanyJob:
         """Return what an outcome says of the server."""
         error = outcome.error
         if not item.has_asked or _says_nothing(item, error):
-            return (
-                Verdict.NOTHING
-            )  # the error of an earlier turn or run says nothing about the server now
+            # The error of an earlier turn or run says nothing about the server now.
+            return Verdict.NOTHING
         if isinstance(error, TransportError | ServerError | OutcomeUnknownError):
             return Verdict.FAILS
         return Verdict.WORKS
@@ -131,7 +130,12 @@ class CompanyJob:
             return None  # how far it is stands in the row
         if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
             return None  # it is the other run's to write: this one would put it back a step
-        columns = _account_of(item) | _absence_of(item)
+        columns: dict[str, Value] = {}
+        if item.account is not None:
+            columns = {"account_id": item.account_id, "account_name": item.account_name}
+        if item.row_task is not None:
+            since = item.row_task.absent_since
+            columns["absent_since"] = None if since is None else since.dump()
         return self.steps.journal.record_outcome(outcome, **columns)
 
     def last(self, item: CompanyTask) -> CompanyOutcome | None:
@@ -219,16 +223,3 @@ def _recorded(
         error=error,
         is_recorded=True,
     )
-
-
-def _account_of(task: CompanyTask) -> dict[str, Value]:
-    if task.account is None:
-        return {}
-    return {"account_id": task.account_id, "account_name": task.account_name}
-
-
-def _absence_of(task: CompanyTask) -> dict[str, Value]:
-    if task.row_task is None:
-        return {}
-    since = task.row_task.absent_since
-    return {"absent_since": None if since is None else since.dump()}

@@ -1,7 +1,7 @@
 """The outcomes of the companies."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -75,10 +75,6 @@ class CompanyOutcome(ErrorDetails):
     is_recorded: bool = False
 
 
-def _as_outcomes(outcomes: Iterable[CompanyOutcome]) -> tuple[CompanyOutcome, ...]:
-    return tuple(outcomes)
-
-
 @attrs.frozen(kw_only=True)
 class OnboardingReport:
     """How all companies ended.
@@ -91,7 +87,7 @@ class OnboardingReport:
         problem: What ended the run early; None otherwise.
     """
 
-    outcomes: tuple[CompanyOutcome, ...] = attrs.field(converter=_as_outcomes)
+    outcomes: tuple[CompanyOutcome, ...]
     seconds: float
     not_started: int = 0
     undelivered: int = 0

@@ -2,14 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
 
-import attrs
-
 from invoicexpress_async.config import check_type
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Engine
 from invoicexpress_async.jobs.journal import Journal, check_journal
@@ -18,14 +16,12 @@ from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.account import CreatedAccount
-from invoicexpress_async.onboarding.at_step import AtStep
 from invoicexpress_async.onboarding.companies import CompanyList
 from invoicexpress_async.onboarding.companies_table import CompanyJournal, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.job import CompanyJob
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
-from invoicexpress_async.onboarding.series_step import SeriesStep, SharedSeries
-from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink, name_of
+from invoicexpress_async.onboarding.sinks import FileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
 from invoicexpress_async.onboarding.task import CompanyTask
@@ -101,17 +97,15 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         await table.open()
         rows = RowJournal(journal)
         await rows.open()
-        if isinstance(secret_sink, CsvSink | EnvFileSink):
+        if isinstance(secret_sink, FileSink):
             secret_sink.check()
         spooled = key_spool.open()
         try:
-            run = _Run(
-                companies=companies,
-                records=await table.admit(companies.companies, spooled),
-                spool=key_spool,
-                spooled=spooled,
-                stop=stop or RunStop(),
-            )
+            records = await table.admit(companies.companies, spooled)
+            tasks = {
+                one.fiscal_id: CompanyTask.of_record(one, records[one.fiscal_id])
+                for one in companies.companies
+            }
             steps = OnboardingSteps(
                 manager=manager,
                 partner=partner,
@@ -120,29 +114,36 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
                 spooled=spooled,
                 sink=secret_sink,
                 keys=keys or getattr(secret_sink, "key_of", None),
-                at=AtStep(partner=partner, journal=table, retry_refused=settings.retry_refused),
-                series=SeriesStep(manager=manager, journal=table),
-                shared=SharedSeries(rows=rows) if series_by_workers else None,
+                rows=rows if series_by_workers else None,
                 forget=frozenset(forget),
                 retry_refused=settings.retry_refused,
-                on_step=on_step or _nothing,
+                on_step=on_step or (lambda _, __: None),
             )
+            engine = _engine(steps, settings, stop or RunStop())
             outcomes: dict[str, CompanyOutcome] = {}
-            async with aclosing(run.outcomes(steps, settings, concurrency)) as stream:
+            workers = max(1, min(concurrency, len(tasks)))
+            async with aclosing(
+                engine.outcomes(_each(tasks.values()), concurrency=workers)
+            ) as stream:
                 async for outcome in stream:
                     outcomes[outcome.company.fiscal_id] = outcome
                     if on_outcome is not None:
                         on_outcome(outcome)
-            undelivered = run.empty_spool()
+            problem = engine.problem
+            undelivered = _count_undelivered(tasks, records, spooled)
+            if not undelivered:
+                try:
+                    key_spool.empty()
+                except SpoolError as error:
+                    problem = problem or error.with_traceback(None)
         finally:
             key_spool.close()
-    everyone = companies.companies
     return OnboardingReport(
-        outcomes=(outcomes[one.fiscal_id] for one in everyone if one.fiscal_id in outcomes),
+        outcomes=tuple(outcomes[number] for number in tasks if number in outcomes),
         seconds=time.monotonic() - started,
-        not_started=len(everyone) - len(outcomes),
+        not_started=len(tasks) - len(outcomes),
         undelivered=undelivered,
-        problem=run.problem,
+        problem=problem,
     )
 
 
@@ -162,76 +163,43 @@ async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journa
         await journal.release(held)
 
 
-def _nothing(_company: Company, _step: CompanyStep) -> None:
-    """Do nothing: no callback was given."""
+def _engine(
+    steps: OnboardingSteps, settings: RunSettings, stop: RunStop
+) -> Engine[CompanyTask, CompanyOutcome]:
+    manager = steps.manager
+    breaker = CircuitBreaker(manager.clock)
+    job = CompanyJob(
+        steps=steps,
+        policy=ReschedulePolicy.of_run(manager, breaker, settings),
+        settings=settings,
+        stop=stop,
+        clock=manager.clock,
+        breaker=breaker,
+    )
+    return Engine(job=job, settings=settings, stop=stop, clock=manager.clock, breaker=breaker)
 
 
-@attrs.define(kw_only=True, eq=False)
-class _Run:
-    companies: CompanyList
-    records: dict[str, CompanyRecord]
-    spool: KeySpool
-    spooled: dict[str, CreatedAccount]
-    stop: RunStop
-    problem: InvoiceXpressError | None = None
-    tasks: dict[str, CompanyTask] = attrs.field(factory=dict[str, CompanyTask])
+async def _each(tasks: Iterable[CompanyTask]) -> AsyncIterator[CompanyTask]:
+    for task in tasks:
+        yield task
 
-    async def outcomes(
-        self, steps: OnboardingSteps, settings: RunSettings, concurrency: int
-    ) -> AsyncGenerator[CompanyOutcome, None]:
-        manager = steps.manager
-        breaker = CircuitBreaker(manager.clock)
-        engine: Engine[CompanyTask, CompanyOutcome] = Engine(
-            job=CompanyJob(
-                steps=steps,
-                policy=ReschedulePolicy.of_run(manager, breaker, settings),
-                settings=settings,
-                stop=self.stop,
-                clock=manager.clock,
-                breaker=breaker,
-            ),
-            settings=settings,
-            stop=self.stop,
-            clock=manager.clock,
-            breaker=breaker,
-        )
-        workers = max(1, min(concurrency, len(self.companies.companies)))
-        stream = engine.outcomes(self._company_tasks(), concurrency=workers)
-        try:
-            async with aclosing(stream):
-                async for outcome in stream:
-                    yield outcome
-        finally:
-            self.problem = engine.problem
 
-    async def _company_tasks(self) -> AsyncIterator[CompanyTask]:
-        for company in self.companies.companies:
-            task = CompanyTask.of_record(company, self.records[company.fiscal_id])
-            self.tasks[company.fiscal_id] = task
-            yield task
-
-    def empty_spool(self) -> int:
-        """Empty the spool if all in it is delivered; return how many keys are not."""
-        left = 0
-        held = {*self.spooled, *(key for key, one in self.tasks.items() if one.account)}
-        for fiscal_id in held:
-            task = self.tasks.get(fiscal_id)
-            record = self.records.get(fiscal_id)
-            was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
-            is_delivered = task is not None and task.is_delivered
-            left += not (was_delivered or is_delivered) or self._is_of_another_account(fiscal_id)
-        if not left:
-            try:
-                self.spool.empty()
-            except SpoolError as error:
-                self.problem = self.problem or error.with_traceback(None)
-        return left
-
-    def _is_of_another_account(self, fiscal_id: str) -> bool:
-        """Whether the spool has a key of an account that is not the one a person has named."""
-        task, spooled = self.tasks.get(fiscal_id), self.spooled.get(fiscal_id)
+def _count_undelivered(
+    tasks: Mapping[str, CompanyTask],
+    records: Mapping[str, CompanyRecord],
+    spooled: Mapping[str, CreatedAccount],
+) -> int:
+    """Count the keys of the spool, by an earlier run or this one, that are not delivered."""
+    left = 0
+    for number in {*spooled, *(number for number, task in tasks.items() if task.account)}:
+        task, record, account = tasks.get(number), records.get(number), spooled.get(number)
+        was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
+        is_delivered = was_delivered or (task is not None and task.is_delivered)
+        # The spool may have a key of an account that is not the one a person has named.
         known = None if task is None else task.company.known
-        return known is not None and spooled is not None and name_of(spooled) != known.name
+        is_of_another = known and account and name_of(account) != known.name
+        left += bool(not is_delivered or is_of_another)
+    return left
 
 
 _BEFORE_DELIVERY: Final = (CompanyStep.ACCOUNT, CompanyStep.KEY)

@@ -3,11 +3,10 @@
 import attrs
 
 from invoicexpress_async.call.claims import Claims
-from invoicexpress_async.config import Secret
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.onboarding.companies_table import CompanyJournal
+from invoicexpress_async.onboarding.companies_table import CompanyJournal, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.errors import SeriesWaitingError
 from invoicexpress_async.onboarding.task import CompanyTask
@@ -31,75 +30,40 @@ class _CompanyRowRunner(RowRunner):
         return self.company_journal.claims(self.company)
 
 
-@attrs.frozen(kw_only=True)
-class SeriesStep:
-    """Ensures the first sequence of companies, as their default.
-
-    Attributes:
-        manager: Whose connections are used, under the new accounts' own keys and limits.
-        journal: Its companies in the journal.
-    """
-
-    manager: SessionManager
-    journal: CompanyJournal
-
-    async def ensure(self, task: CompanyTask, name: str, key: Secret) -> RowOutcome:
-        """Give the sequence a turn: look an unknown outcome up, else ensure it."""
-        if task.row_task is None:
-            task.row_task = _row_task(task, name, key)
-        runner = _CompanyRowRunner(
-            manager=self.manager,
-            journal=None,
-            stop=RunStop(),  # the company's whole turn is cut off, and this with it
-            may_default=_always,
-            is_staged=False,
-            company_journal=self.journal,
-            company=task.company,
+async def ensure_series(
+    manager: SessionManager, journal: CompanyJournal, task: CompanyTask, row: PlanRow
+) -> RowOutcome:
+    """Give the sequence a turn: look an unknown outcome up, else ensure it."""
+    if task.row_task is None:
+        record = task.record if task.intent is not None else CompanyRecord()
+        task.row_task = RowTask(
+            row=row,
+            intent=task.intent,
+            intended_at=record.intended_at,
+            absent_since=record.absent_since,
         )
-        outcome = await runner.run(task.row_task)
-        task.row_task.last = outcome
-        return outcome
-
-
-@attrs.frozen(kw_only=True)
-class SharedSeries:
-    """Leaves the first sequence of companies to the workers of a shared journal.
-
-    Attributes:
-        rows: The rows of that journal.
-    """
-
-    rows: RowJournal
-
-    async def ensure(self, task: CompanyTask, name: str, key: Secret) -> None:
-        """Enter the sequence as a row if it is new, and return once the row is done.
-
-        Raises:
-            SeriesWaitingError: no worker has done it yet; what failed is tried again by one.
-            InvoiceXpressError: what a worker's row was refused for.
-        """
-        row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
-        record = await self.rows.admit(row)
-        task.sequence = record.sequence or task.sequence
-        if record.state is JournalState.DONE:
-            return
-        if record.state is JournalState.REFUSED:
-            raise recorded_error(record.error, status=record.status, code=record.code)
-        raise SeriesWaitingError(f"Serie {row.serie!r} of account {name} waits for a worker.")
-
-
-def _row_task(task: CompanyTask, name: str, key: Secret) -> RowTask:
-    row = PlanRow(account=name, api_key=key, serie=task.company.serie, is_default=True)
-    if task.intent is None:
-        return RowTask(row=row)
-    record = task.record
-    return RowTask(
-        row=row,
-        intent=task.intent,
-        intended_at=record.intended_at,
-        absent_since=record.absent_since,
+    runner = _CompanyRowRunner(
+        manager=manager,
+        journal=None,
+        stop=RunStop(),  # the company's whole turn is cut off, and this with it
+        may_default=lambda: True,
+        is_staged=False,
+        company_journal=journal,
+        company=task.company,
     )
+    task.row_task.last = await runner.run(task.row_task)
+    return task.row_task.last
 
 
-def _always() -> bool:
-    return True
+async def await_workers(rows: RowJournal, task: CompanyTask, row: PlanRow) -> None:
+    """Enter the sequence as a row of a shared journal if it is new; return once the row is done.
+
+    Until then it raises: SeriesWaitingError, or what a worker's row was refused for.
+    """
+    record = await rows.admit(row)
+    task.sequence = record.sequence or task.sequence
+    if record.state is JournalState.DONE:
+        return
+    if record.state is JournalState.REFUSED:
+        raise recorded_error(record.error, status=record.status, code=record.code)
+    raise SeriesWaitingError(f"Serie {row.serie!r} of account {row.account} waits for a worker.")

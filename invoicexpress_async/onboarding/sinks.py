@@ -7,15 +7,24 @@ import functools
 import io
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from invoicexpress_async.config import Secret, check_api_key
-from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import CreatedAccount
 from invoicexpress_async.onboarding.company import Company
-from invoicexpress_async.onboarding.key_file import KeyFile
+from invoicexpress_async.onboarding.key_file import (
+    append,
+    lock,
+    make_private,
+    open_private,
+    read_all,
+    stamp,
+    sync_folder,
+)
 
 SecretSink: TypeAlias = Callable[[Company, CreatedAccount], Awaitable[None]]
 """Awaited with a company and its new account, and again after a crash until it has returned.
@@ -29,26 +38,22 @@ _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
-class _SinkFile(KeyFile):
-    @abc.abstractmethod
-    def name_for(self, account: str) -> str:
-        """Return what the key of an account is kept under."""
+class FileSink(abc.ABC):
+    """A file of keys by name, which other processes may read, and append to as it does.
 
-    @abc.abstractmethod
-    def name_and_line(
-        self, company: Company, account: CreatedAccount
-    ) -> tuple[str, Callable[[], str]]:
-        """Return what a new key is kept under, and what makes its line."""
+    A last line that a kill or a full disk cut short is removed: its key is in the spool until its
+    append has returned.
+    """
 
+    _start: str = ""
+    """What stands in it before the first key."""
 
-class _FileSink:
-    def __init__(self, file: _SinkFile) -> None:
-        self._file = file
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Path = Path(path)
+        # Not asyncio's: a run that is cut off leaves the thread of an append behind.
+        self._using = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        self._keys: dict[str, Secret] = {}
 
     def check(self) -> None:
         """Make the file, if it is not there; `onboard` does so before it sends anything.
@@ -56,7 +61,13 @@ class _FileSink:
         Raises:
             ConfigurationError: the file is something else, or it cannot be written.
         """
-        self._file.check()
+        problem = ""
+        try:
+            self._use(lambda _: None)
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem:
+            raise ConfigurationError(f"The file of keys {self.path} cannot be written: {problem}.")
 
     async def __call__(self, company: Company, account: CreatedAccount) -> None:
         """Append the account's key, unless it is there already.
@@ -65,8 +76,8 @@ class _FileSink:
             ConfigurationError: the file is something else, or it cannot hold the key.
             OSError: it cannot be written.
         """
-        name, line = self._file.name_and_line(company, account)
-        await asyncio.to_thread(self._file.append, name, account.api_key, line)
+        name, line = self._name_and_line(company, account)
+        await asyncio.to_thread(self._append, name, account.api_key, line)
 
     async def key_of(self, account: str) -> str:
         """Return the key of an account that is in the file, for a run that continues later.
@@ -74,10 +85,104 @@ class _FileSink:
         Raises:
             KeyError: it is not there.
         """
-        return await asyncio.to_thread(self._file.key, self._file.name_for(account))
+        return await asyncio.to_thread(self._key, self._name_for(account))
+
+    @abc.abstractmethod
+    def _name_for(self, account: str) -> str:
+        """Return what the key of an account is kept under."""
+
+    @abc.abstractmethod
+    def _name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        """Return what a new key is kept under, and what makes its line."""
+
+    @abc.abstractmethod
+    def _read(self, text: str) -> dict[str, Secret]:
+        """Return the keys that are in it, by name; refuse another file."""
+
+    @abc.abstractmethod
+    def _is_whole(self, line: str) -> bool:
+        """Return whether a last line lacks its end only, as editors leave it."""
+
+    @abc.abstractmethod
+    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+        """Return whether a last line may be one of this program's, cut short."""
+
+    def _append(self, name: str, key: Secret, line: Callable[[], str]) -> None:
+        # `line` makes the text only here: no frame that an error goes through holds it.
+        def work(descriptor: int) -> None:
+            if self._keys.get(name) == key:
+                return
+            start = "" if os.fstat(descriptor).st_size else self._start
+            append(descriptor, f"{start}{line()}".encode())
+            self._keys[name] = key
+            self._seen = stamp(descriptor)
+
+        failure = None
+        try:
+            self._use(work)
+        except OSError as error:
+            failure = OSError(error.errno, error.strerror, str(self.path))
+        if failure is not None:
+            raise failure
+
+    def _key(self, name: str) -> str:
+        if self.path.exists():
+            self._use(lambda _: None)
+        return self._keys[name].reveal()
+
+    def _use(self, work: Callable[[int], None]) -> None:
+        with self._using:
+            is_new = not self.path.exists()
+            descriptor = open_private(self.path)
+            try:
+                lock(descriptor)
+                if stamp(descriptor) != self._seen:
+                    self._look_unseen(descriptor)
+                work(descriptor)
+            finally:
+                os.close(descriptor)
+            if is_new:
+                sync_folder(self.path)
+
+    def _look_unseen(self, descriptor: int) -> None:
+        """Look, and let no frame that holds the content go out with an error."""
+        failure: Exception | None = None
+        try:
+            self._look(descriptor)
+        except (ConfigurationError, OSError) as error:
+            failure = error.with_traceback(None)
+        if failure is not None:
+            raise failure
+
+    def _look(self, descriptor: int) -> None:
+        """Read it, and repair its end."""
+        content = read_all(descriptor)
+        end = content.rfind(b"\n") + 1
+        text, tail = (
+            part.decode("utf-8-sig", "replace") for part in (content[:end], content[end:])
+        )
+        if tail and self._is_whole(tail):
+            self._keys = self._read(text + tail)
+            append(descriptor, b"\n")
+        else:
+            self._keys = self._read(text)
+            if tail and not self._is_begun(tail, is_first=not end):
+                self._refuse()
+            if tail:
+                os.ftruncate(descriptor, end)
+        make_private(descriptor)
+        self._seen = stamp(descriptor)
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigurationError(
+            f"{self.path} exists already and is not a file of keys of this program: it is left as "
+            "it is. Name another file."
+        )
 
 
-class CsvSink(_FileSink):
+class CsvSink(FileSink):
     """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
 
     Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
@@ -85,11 +190,35 @@ class CsvSink(_FileSink):
     url is missing or led elsewhere, the name is empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(_CsvFile(path))
+    _start = ",".join(_COLUMNS) + "\r\n"
+
+    def _name_for(self, account: str) -> str:
+        return account
+
+    def _name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        name = name_of(account) or _unnamed(company.fiscal_id)
+        return name, functools.partial(_row, company, account)
+
+    def _read(self, text: str) -> dict[str, Secret]:
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        if text and tuple(rows.fieldnames or ()) != _COLUMNS:
+            self._refuse()
+        return {
+            row["account"] or _unnamed(row["fiscal_id"]): Secret(row["api_key"])
+            for row in rows
+            if row["api_key"]
+        }
+
+    def _is_whole(self, line: str) -> bool:
+        return len(next(csv.reader([line]))) == len(_COLUMNS)
+
+    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+        return not is_first or self._start.startswith(line)
 
 
-class EnvFileSink(_FileSink):
+class EnvFileSink(FileSink):
     """A private file (0600) of lines `INVOICEXPRESS_API_KEY_NAME=…`, for a process manager.
 
     NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
@@ -98,8 +227,30 @@ class EnvFileSink(_FileSink):
     number.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(_EnvFile(path))
+    def _name_for(self, account: str) -> str:
+        return _PREFIX + re.sub(r"[^A-Z0-9]", "_", account.upper())
+
+    def _name_and_line(
+        self, company: Company, account: CreatedAccount
+    ) -> tuple[str, Callable[[], str]]:
+        name = self._name_for(name_of(account) or f"fiscal_id_{company.fiscal_id}")
+        key = check_api_key(account.api_key)  # one with a line break would set other variables
+        return name, functools.partial(_assignment, name, key)
+
+    def _read(self, text: str) -> dict[str, Secret]:
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        entries = [line for line in lines if line.strip() and not line.startswith("#")]
+        if not all(map(_ASSIGNMENT.fullmatch, entries)):
+            self._refuse()
+        pairs = (line.split("=", 1) for line in entries)
+        return {name: Secret(key) for name, key in pairs}
+
+    def _is_whole(self, line: str) -> bool:
+        return _ASSIGNMENT.fullmatch(line) is not None
+
+    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+        del is_first
+        return _PREFIX.startswith(line) or line.startswith(_PREFIX)
 
 
 _KIND_OF_NAME: Final[Mapping[str, Callable[[Path], CsvSink | EnvFileSink]]] = {".env": EnvFileSink}
@@ -117,62 +268,6 @@ def name_of(account: CreatedAccount) -> str:
         return account.name
     except InvoiceXpressError:
         return ""
-
-
-class _CsvFile(_SinkFile):
-    start = ",".join(_COLUMNS) + "\r\n"
-
-    def name_for(self, account: str) -> str:
-        return account
-
-    def name_and_line(
-        self, company: Company, account: CreatedAccount
-    ) -> tuple[str, Callable[[], str]]:
-        name = name_of(account) or _unnamed(company.fiscal_id)
-        return name, functools.partial(_row, company, account)
-
-    def read(self, text: str) -> dict[str, Secret]:
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        if text and tuple(rows.fieldnames or ()) != _COLUMNS:
-            self.refuse()
-        return {
-            row["account"] or _unnamed(row["fiscal_id"]): Secret(row["api_key"])
-            for row in rows
-            if row["api_key"]
-        }
-
-    def is_whole(self, line: str) -> bool:
-        return len(next(csv.reader([line]))) == len(_COLUMNS)
-
-    def is_begun(self, line: str, *, is_first: bool) -> bool:
-        return not is_first or self.start.startswith(line)
-
-
-class _EnvFile(_SinkFile):
-    def name_for(self, account: str) -> str:
-        return _PREFIX + re.sub(r"[^A-Z0-9]", "_", account.upper())
-
-    def name_and_line(
-        self, company: Company, account: CreatedAccount
-    ) -> tuple[str, Callable[[], str]]:
-        name = self.name_for(name_of(account) or f"fiscal_id_{company.fiscal_id}")
-        key = check_api_key(account.api_key)  # one with a line break would set other variables
-        return name, functools.partial(_assignment, name, key)
-
-    def read(self, text: str) -> dict[str, Secret]:
-        lines = [line.removesuffix("\r") for line in text.split("\n")]
-        entries = [line for line in lines if line.strip() and not line.startswith("#")]
-        if not all(map(_ASSIGNMENT.fullmatch, entries)):
-            self.refuse()
-        pairs = (line.split("=", 1) for line in entries)
-        return {name: Secret(key) for name, key in pairs}
-
-    def is_whole(self, line: str) -> bool:
-        return _ASSIGNMENT.fullmatch(line) is not None
-
-    def is_begun(self, line: str, *, is_first: bool) -> bool:
-        del is_first
-        return _PREFIX.startswith(line) or line.startswith(_PREFIX)
 
 
 def _row(company: Company, account: CreatedAccount) -> str:

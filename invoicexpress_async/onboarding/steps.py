@@ -30,10 +30,12 @@ from invoicexpress_async.onboarding.errors import (
     SinkError,
 )
 from invoicexpress_async.onboarding.report import CompanyStep
-from invoicexpress_async.onboarding.series_step import SeriesStep, SharedSeries
+from invoicexpress_async.onboarding.series_step import await_workers, ensure_series
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
+from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.accounts import AccountService
@@ -48,18 +50,10 @@ class OnboardingSteps:
 
     Attributes:
         manager: For the new accounts, under their own keys and limits.
-        partner: The account that creates the others.
-        journal: Its companies in the journal.
-        spool: Where new keys are until they are delivered.
-        spooled: What an earlier run left there, by fiscal number.
-        sink: Where they go.
+        spooled: What an earlier run left in the spool, by fiscal number.
         keys: Reads delivered keys back.
-        at: The AT step.
-        series: The series step.
-        shared: The series step that leaves it to workers; None to do it here.
+        rows: The rows of a shared journal, whose workers ensure the series; None to do it here.
         forget: The fiscal numbers for which a person has checked that no account exists.
-        retry_refused: Whether to try again what was refused.
-        on_step: Called with each step reached.
     """
 
     manager: SessionManager
@@ -69,19 +63,13 @@ class OnboardingSteps:
     spooled: dict[str, CreatedAccount]
     sink: SecretSink
     keys: AccountKeys | None
-    at: AtStep
-    series: SeriesStep
-    shared: SharedSeries | None
+    rows: RowJournal | None
     forget: Collection[str]
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
 
     async def advance(self, task: CompanyTask) -> None:
-        """Go as far as it goes.
-
-        Raises:
-            InvoiceXpressError: what stopped it, at the step it is at then.
-        """
+        """Go as far as possible, or raise what stopped it at the step that it is at then."""
         walk = {
             CompanyStep.ACCOUNT: self._create,
             CompanyStep.KEY: self._deliver,
@@ -116,8 +104,7 @@ class OnboardingSteps:
 
     async def _create(self, task: CompanyTask) -> None:
         company = task.company
-        task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
-        if task.account is None:
+        if self._find_account(task) is None:
             claims = self.journal.claims(company)
             accounts = self.partner.claiming(claims).accounts
             self._check_may_send(task, accounts)
@@ -184,24 +171,24 @@ class OnboardingSteps:
             problem, task.spool_problem = task.spool_problem, None
             raise problem
 
+    def _find_account(self, task: CompanyTask) -> CreatedAccount | None:
+        """Return the account with its key, as far as this run has it, and keep it in the task."""
+        company = task.company
+        task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
+        return task.account
+
     def _account(self, task: CompanyTask) -> CreatedAccount:
-        account = (
-            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
-        )
+        account = self._find_account(task)
         if account is None:
             raise KeyLostError(
                 f"Account {task.record.account_name} of {task.company.fiscal_id} was created, and "
                 "its key is neither delivered nor in the spool."
             )
-        task.account = account
         return account
 
     async def _new_account_session(self, task: CompanyTask) -> AccountSession:
         """Return the handle of the new account itself."""
-        account = (
-            task.account or known_account(task.company) or self.spooled.get(task.company.fiscal_id)
-        )
-        task.account = account
+        account = self._find_account(task)
         name = task.account_name
         if name is None:
             is_missing = account is not None and not account.url
@@ -230,18 +217,27 @@ class OnboardingSteps:
     async def _configure(self, task: CompanyTask) -> None:
         own, credentials = await self._new_account_session(task), task.company.at
         if credentials is not None:
-            await self.at.configure(task, own, credentials, self._account(task).api_key)
+            await AtStep(
+                partner=self.partner,
+                journal=self.journal,
+                retry_refused=self.retry_refused,
+                task=task,
+                own=own,
+                key=self._account(task).api_key,
+                credentials=credentials,
+            ).configure()
         changes = {"at_sends": task.at_sends, "at_mark": task.history.dump()}
         await self._reach(task, CompanyStep.SERIES, **changes)
 
     async def _ensure(self, task: CompanyTask) -> None:
-        own = await self._new_account_session(task)
-        if self.shared is not None:
-            await self.shared.ensure(task, own.name, self._account(task).api_key)
+        own, key = await self._new_account_session(task), self._account(task).api_key
+        row = PlanRow(account=own.name, api_key=key, serie=task.company.serie, is_default=True)
+        if self.rows is not None:
+            await await_workers(self.rows, task, row)
             await self._reach(task, CompanyStep.VERIFY)
             return
         task.has_asked = True
-        outcome = await self.series.ensure(task, own.name, self._account(task).api_key)
+        outcome = await ensure_series(self.manager, self.journal, task, row)
         task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
             await self._note_lack(task)

@@ -1,4 +1,4 @@
-"""A company on its way, and how its way ends."""
+"""The state of one company in a run, and how it ended."""
 
 from typing import Self
 
@@ -31,18 +31,18 @@ from invoicexpress_async.provisioning.task import RowTask
 
 @attrs.define(kw_only=True, eq=False)
 class CompanyTask:
-    """A company on its way.
+    """One company in a run.
 
     Attributes:
         company: The company.
         record: What the journal said of it.
         step: Where it is.
         intent: Of the send for its series that an earlier run left unresolved.
-        ticket: Its series, once this run has come to it.
+        row_task: Its series, once this run has come to it.
         account: Its account with its key, once this run has it.
         at_sends: How many sends of AT credentials were cut off, the one under way included.
         known_credentials: That number, and the history, as the journal had them last.
-        book: What is known of the AT credentials that were sent.
+        history: What is known of the AT credentials that were sent.
         is_after_5xx: Whether the last send of them got a 5xx.
         has_renewed: Whether this run has sent refused ones again, as `retry_refused` says.
         sequence: As last read.
@@ -52,7 +52,7 @@ class CompanyTask:
         has_asked: Whether this turn has sent a request.
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
-        is_of_another: Whether another run that shares the journal has the claim on its account.
+        is_of_another: Whether another run that shares the journal holds the claim on its account.
         last: How its last turn ended.
     """
 

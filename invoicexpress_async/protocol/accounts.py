@@ -1,15 +1,24 @@
-"""Wire and values of accounts; their wire names live here."""
+"""The accounts resource: its requests, and their fields to values and back."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from invoicexpress_async.config import Secret
+from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
 from invoicexpress_async.models.account_update import AccountUpdate
 from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.json_value import JsonValue
-from invoicexpress_async.protocol.exchange import structure_flag
+from invoicexpress_async.protocol.decision import Operation
+from invoicexpress_async.protocol.exchange import (
+    Problems,
+    Request,
+    dumps,
+    structure_flag,
+    structure_nothing,
+)
 from invoicexpress_async.protocol.strict import ProblemError, malformed
 
 # No response to a read is known to hold these; what is not kept cannot be shown.
@@ -25,9 +34,78 @@ FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
 _KNOWN: Final = frozenset(
     {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
 )
+# One segment of a path: its form is not documented, except for a sample of digits.
+_ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def account_body(account: NewAccount) -> dict[str, JsonValue]:
+def check_account_id(account_id: object) -> str:
+    """Return the id of an account as it goes into a path; refuse what cannot be one."""
+    if type(account_id) is int and account_id > 0:
+        return str(account_id)
+    if isinstance(account_id, str) and _ACCOUNT_ID.fullmatch(account_id):
+        return account_id
+    raise ConfigurationError(f"The id {account_id!r:.80} is not that of an account.")
+
+
+def create_account(account: NewAccount, *, is_for_existing_user: bool) -> Request[CreatedAccount]:
+    """POST a new account, of a new user or of one who exists."""
+    name = "create_already_user" if is_for_existing_user else "create"
+    return Request(
+        operation=Operation.ACCOUNT_CREATE,
+        method="POST",
+        path=f"/api/accounts/{name}.json",
+        body=dumps(_account_body(account)),
+        structure=_structure_created_account,
+        is_sensitive=True,
+        accepts_errors=True,
+        secrets=(account.password,),
+    )
+
+
+def get_account(account_id: str) -> Request[AccountDetails]:
+    """GET one account of the partner's."""
+    return Request(
+        operation=Operation.GET,
+        method="GET",
+        path=f"/api/accounts/{account_id}/get.json",
+        structure=_structure_account_details,
+    )
+
+
+def update_account(account_id: str, changes: AccountUpdate) -> Request[None]:
+    """PUT changes of one account of the partner's."""
+    secrets = _secrets(changes.credentials)
+    if changes.password is not None:
+        secrets += (changes.password,)
+    return Request(
+        operation=Operation.ACCOUNT_UPDATE,
+        method="PUT",
+        path=f"/api/accounts/{account_id}/update.json",
+        body=dumps(_update_body(changes)),
+        structure=structure_nothing,
+        is_sensitive=bool(secrets),
+        secrets=secrets,
+    )
+
+
+def set_at_communication(credentials: AtCredentials) -> Request[None]:
+    """POST the account's own AT credentials."""
+    return Request(
+        operation=Operation.AT_COMMUNICATION,
+        method="POST",
+        path="/api/v3/accounts/at_communication.json",
+        body=dumps(_at_communication_body(credentials)),
+        structure=structure_nothing,
+        is_sensitive=True,
+        secrets=_secrets(credentials),
+    )
+
+
+def _secrets(credentials: AtCredentials | None) -> tuple[Secret, ...]:
+    return () if credentials is None else (credentials.password, _wire_password(credentials))
+
+
+def _account_body(account: NewAccount) -> dict[str, JsonValue]:
     """Return the body of an account create. Flags are strings, and the password stands twice."""
     password = account.password.reveal()
     fields: dict[str, JsonValue] = {
@@ -49,7 +127,7 @@ def account_body(account: NewAccount) -> dict[str, JsonValue]:
     return {"account": fields | _set_only(optional)}
 
 
-def update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
+def _update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
     """Return the body of an update: the fields that are set, and no other."""
     fields = _set_only(
         {
@@ -75,23 +153,23 @@ def update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
             "username": changes.credentials.subuser,
             "type": "AT",
             "context": "Sequences",
-            "password": wire_password(changes.credentials).reveal(),
+            "password": _wire_password(changes.credentials).reveal(),
         }
     return {"account": fields}
 
 
-def at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
+def _at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
     """Return the body that sets AT communication up."""
     return {
         "at_communication": {
             "at_subuser": credentials.subuser,
-            "at_password": wire_password(credentials).reveal(),
+            "at_password": _wire_password(credentials).reveal(),
             "communication_type": str(credentials.communication_type),
         }
     }
 
 
-def wire_password(credentials: AtCredentials) -> Secret:
+def _wire_password(credentials: AtCredentials) -> Secret:
     """Return the password as it travels: base64, which hides nothing."""
     return Secret(base64.b64encode(credentials.password.reveal().encode()).decode())
 
@@ -104,13 +182,10 @@ def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of 
     return None if value is None else str(+value)
 
 
-def structure_created_account(payload: JsonValue) -> CreatedAccount:
+def _structure_created_account(payload: JsonValue) -> CreatedAccount:
     """Take a created account out of its envelope, or of one like it; the id may be a number.
 
-    The key is given this once, so a response that has it is taken whatever else it lacks.
-
-    Raises:
-        MalformedResponseError: no key.
+    The key is given only once, so a response that has it is accepted whatever else it lacks.
     """
     account = _find_created(payload)
     api_key = _text(account, "api_key")
@@ -141,61 +216,42 @@ def _text(account: Mapping[str, JsonValue], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def structure_account_details(payload: JsonValue) -> AccountDetails:
-    """Take an account that was read out of its envelope.
-
-    Raises:
-        MalformedResponseError: no name, or a field of another kind, with the paths of them.
-    """
-    fields = _Fields(_open_envelope(payload))
-    name = fields.text("organization_name")
-    if name is None:
-        fields.problems.append("account.organization_name: expected text")
-    details = AccountDetails(
-        organization_name=name or "",
-        fiscal_id=fields.text("fiscal_id"),
-        email=fields.text("email"),
-        state=fields.text("state"),
-        at_configured=fields.flag("at_configured"),
-        trial=fields.flag("trial"),
-        extra=fields.extra(),
-    )
-    if fields.problems:
-        raise malformed(*fields.problems)
-    return details
-
-
-class _Fields:
-    """The fields of an account that was read, and what is wrong with them."""
-
-    def __init__(self, account: Mapping[str, JsonValue]) -> None:
-        self._account = account
-        self.problems: list[str] = []
-
-    def text(self, name: str) -> str | None:
-        value = self._account.get(name)
-        if type(value) is int:  # digit strings come as numbers elsewhere in this API
-            return str(value)
-        if value is None or isinstance(value, str):
-            return value
-        self.problems.append(str(ProblemError(f"account.{name}", "text", value)))
-        return None
-
-    def flag(self, name: str) -> bool | None:
-        value = self._account.get(name)
-        try:
-            return None if value is None else structure_flag(value, f"account.{name}")
-        except ProblemError as problem:
-            self.problems.append(str(problem))
-        return None
-
-    def extra(self) -> dict[str, JsonValue]:
-        used = _KNOWN | _NEVER_KEPT
-        return {name: value for name, value in self._account.items() if name not in used}
-
-
-def _open_envelope(payload: JsonValue) -> dict[str, JsonValue]:
+def _structure_account_details(payload: JsonValue) -> AccountDetails:
+    """Take an account that was read out of its envelope; one error has all its problems."""
     account = payload.get("account") if isinstance(payload, dict) else None
     if not isinstance(account, dict):
         raise malformed("account: expected an object")
-    return account
+    problems = Problems()
+
+    def text(name: str) -> str | None:
+        return problems.collect(_structure_text, account.get(name), f"account.{name}")
+
+    def flag(name: str) -> bool | None:
+        value = account.get(name)
+        is_said = value is not None
+        return problems.collect(structure_flag, value, f"account.{name}") if is_said else None
+
+    name = text("organization_name")
+    if name is None:
+        problems.append("account.organization_name: expected text")
+    used = _KNOWN | _NEVER_KEPT
+    details = AccountDetails(
+        organization_name=name or "",
+        fiscal_id=text("fiscal_id"),
+        email=text("email"),
+        state=text("state"),
+        at_configured=flag("at_configured"),
+        trial=flag("trial"),
+        extra={name: value for name, value in account.items() if name not in used},
+    )
+    if problems:
+        raise malformed(*problems)
+    return details
+
+
+def _structure_text(value: object, path: str) -> str | None:
+    if type(value) is int:  # digit strings come as numbers elsewhere in this API
+        return str(value)
+    if value is None or isinstance(value, str):
+        return value
+    raise ProblemError(path, "text", value)

@@ -8,64 +8,46 @@ as "choose another name" for wrong tax-authority credentials.
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from invoicexpress_async.errors import (
-    AccountNotPortugueseError,
-    AuthenticationError,
-    ConflictError,
-    InvalidSequenceError,
-    NoOpenActivityError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
-    SequenceAlreadyExistsError,
-    SequenceAlreadyRegisteredError,
-    SequenceBeingRegisteredError,
-    SequenceNameNotAllowedError,
-    ServerError,
-    StatusError,
-    TaxAuthorityCredentialsError,
-    UnknownSequenceError,
-    UnprocessableError,
-)
+from invoicexpress_async import errors
 from invoicexpress_async.protocol.decision import Operation
 
-_Codes: TypeAlias = Mapping[tuple[int, str], type[StatusError]]
+_Codes: TypeAlias = Mapping[tuple[int, str], type[errors.StatusError]]
 
 _OF_CREATE: Final[_Codes] = {
-    (409, "006"): SequenceBeingRegisteredError,
-    (409, "007"): SequenceAlreadyRegisteredError,
-    (422, "001"): SequenceNameNotAllowedError,
-    (422, "002"): SequenceAlreadyExistsError,
-    (422, "003"): InvalidSequenceError,
-    (422, "004"): TaxAuthorityCredentialsError,
-    (422, "005"): NoOpenActivityError,
+    (409, "006"): errors.SequenceBeingRegisteredError,
+    (409, "007"): errors.SequenceAlreadyRegisteredError,
+    (422, "001"): errors.SequenceNameNotAllowedError,
+    (422, "002"): errors.SequenceAlreadyExistsError,
+    (422, "003"): errors.InvalidSequenceError,
+    (422, "004"): errors.TaxAuthorityCredentialsError,
+    (422, "005"): errors.NoOpenActivityError,
 }
 _OF_REGISTER: Final[_Codes] = {
-    (404, "006"): NotFoundError,
-    (409, "005"): SequenceAlreadyRegisteredError,
-    (409, "006"): SequenceBeingRegisteredError,  # of older clients
-    (409, "007"): SequenceAlreadyRegisteredError,  # of older clients
-    (409, "008"): SequenceBeingRegisteredError,
-    (422, "001"): SequenceNameNotAllowedError,
-    (422, "002"): TaxAuthorityCredentialsError,
-    (422, "003"): NoOpenActivityError,
-    (422, "004"): AccountNotPortugueseError,
-    (422, "007"): SequenceAlreadyRegisteredError,
+    (404, "006"): errors.NotFoundError,
+    (409, "005"): errors.SequenceAlreadyRegisteredError,
+    (409, "006"): errors.SequenceBeingRegisteredError,  # of older clients
+    (409, "007"): errors.SequenceAlreadyRegisteredError,  # of older clients
+    (409, "008"): errors.SequenceBeingRegisteredError,
+    (422, "001"): errors.SequenceNameNotAllowedError,
+    (422, "002"): errors.TaxAuthorityCredentialsError,
+    (422, "003"): errors.NoOpenActivityError,
+    (422, "004"): errors.AccountNotPortugueseError,
+    (422, "007"): errors.SequenceAlreadyRegisteredError,
 }
 # "Unknown error" is documented for create and register. From any other operation it would say as
 # little, and what says nothing must not be taken for a refusal.
-_OF_ANY: Final[_Codes] = {(422, "000"): UnknownSequenceError}
+_OF_ANY: Final[_Codes] = {(422, "000"): errors.UnknownSequenceError}
 _BY_OPERATION: Final[Mapping[Operation, _Codes]] = {
     Operation.CREATE: {**_OF_CREATE, **_OF_ANY},
     Operation.REGISTER: {**_OF_REGISTER, **_OF_ANY},
 }
-_BY_STATUS: Final[Mapping[int, type[StatusError]]] = {
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableError,
-    429: RateLimitedError,
+_BY_STATUS: Final[Mapping[int, type[errors.StatusError]]] = {
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    422: errors.UnprocessableError,
+    429: errors.RateLimitedError,
 }
 _FIRST_SERVER_ERROR: Final = 500
 
@@ -74,34 +56,36 @@ KNOWN_CODES: Final = frozenset(code for _, code in (*_OF_CREATE, *_OF_REGISTER, 
 
 _REGISTER_AGAIN: Final = "Then register the sequence again: it is as it was before."
 # Where the cure of the class, which is that of a create, does not help.
-_CURES_OF_REGISTER: Final[Mapping[type[StatusError], str]] = {
-    SequenceNameNotAllowedError: (
+_CURES_OF_REGISTER: Final[Mapping[type[errors.StatusError], str]] = {
+    errors.SequenceNameNotAllowedError: (
         "A sequence cannot be renamed: create another one, with a name of at most 35 characters "
         "and without spaces."
     ),
-    TaxAuthorityCredentialsError: (
+    errors.TaxAuthorityCredentialsError: (
         "Set the AT sub-user and password of the account, once; do not repeat wrong ones, they "
         f"may lock the sub-user. {_REGISTER_AGAIN}"
     ),
-    NoOpenActivityError: (
+    errors.NoOpenActivityError: (
         f"Have the activity opened at the tax authority first. {_REGISTER_AGAIN}"
     ),
-    UnknownSequenceError: "Read the sequence before anything else: it may be registered.",
+    errors.UnknownSequenceError: "Read the sequence before anything else: it may be registered.",
 }
 
 
-def status_error_class(operation: Operation, status: int, code: str | None) -> type[StatusError]:
+def status_error_class(
+    operation: Operation, status: int, code: str | None
+) -> type[errors.StatusError]:
     """Return the class of a refusal, by its operation, status and code only."""
     if code is not None:
         meaning = _BY_OPERATION.get(operation, _OF_ANY).get((status, code))
         if meaning is not None:
             return meaning
     if status >= _FIRST_SERVER_ERROR:
-        return ServerError
-    return _BY_STATUS.get(status, StatusError)
+        return errors.ServerError
+    return _BY_STATUS.get(status, errors.StatusError)
 
 
-def cure_in(operation: Operation, kind: type[StatusError]) -> str:
+def cure_in(operation: Operation, kind: type[errors.StatusError]) -> str:
     """Return what helps against such a refusal of this operation."""
     cures = _CURES_OF_REGISTER if operation is Operation.REGISTER else {}
     return cures.get(kind, kind.cure)

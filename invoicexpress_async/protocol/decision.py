@@ -12,28 +12,8 @@ from typing import Final, cast
 
 import attrs
 
+from invoicexpress_async import errors
 from invoicexpress_async.config import check_seconds, positive_int, positive_seconds
-from invoicexpress_async.errors import (
-    AccountNotPortugueseError,
-    AuthenticationError,
-    ConfigurationError,
-    InvalidSequenceError,
-    InvoiceXpressError,
-    MalformedResponseError,
-    NoOpenActivityError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitedError,
-    SequenceAlreadyExistsError,
-    SequenceAlreadyRegisteredError,
-    SequenceBeingRegisteredError,
-    SequenceNameNotAllowedError,
-    ServerError,
-    StatusError,
-    TaxAuthorityCredentialsError,
-    TransportError,
-    UnknownSequenceError,
-)
 
 
 class Operation(StrEnum):
@@ -114,17 +94,17 @@ class Decision:
 # What a create or register is refused with before any effect (contract). 002 and "already
 # registered" say that it was there before: this request changed nothing.
 _BEFORE_ANY_EFFECT: Final = (
-    AuthenticationError,
-    PermissionDeniedError,
-    NotFoundError,
-    SequenceNameNotAllowedError,
-    InvalidSequenceError,
-    AccountNotPortugueseError,
-    SequenceAlreadyExistsError,
-    SequenceAlreadyRegisteredError,
-    RateLimitedError,
+    errors.AuthenticationError,
+    errors.PermissionDeniedError,
+    errors.NotFoundError,
+    errors.SequenceNameNotAllowedError,
+    errors.InvalidSequenceError,
+    errors.AccountNotPortugueseError,
+    errors.SequenceAlreadyExistsError,
+    errors.SequenceAlreadyRegisteredError,
+    errors.RateLimitedError,
 )
-_OF_THE_TAX_AUTHORITY: Final = (TaxAuthorityCredentialsError, NoOpenActivityError)
+_OF_THE_TAX_AUTHORITY: Final = (errors.TaxAuthorityCredentialsError, errors.NoOpenActivityError)
 
 _MAX_RETRY_AFTER_SECONDS: Final = 120.0
 _MIN_RETRY_AFTER_SECONDS: Final = 0.5
@@ -137,11 +117,15 @@ _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 
 def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
     if not isinstance(value, tuple):
-        raise ConfigurationError(f"{attribute.name} is {value!r:.80}: give a tuple of seconds.")
+        raise errors.ConfigurationError(
+            f"{attribute.name} is {value!r:.80}: give a tuple of seconds."
+        )
     given = cast("tuple[object, ...]", value)
     checked = [check_seconds(attribute.name, seconds) for seconds in given]
     if any(later <= earlier for earlier, later in itertools.pairwise(checked)):
-        raise ConfigurationError(f"{attribute.name}: each must be later than the one before.")
+        raise errors.ConfigurationError(
+            f"{attribute.name}: each must be later than the one before."
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -172,20 +156,22 @@ class RetryPolicy:
         return jitter * longest
 
 
-def is_refusal(error: InvoiceXpressError | None) -> bool:
+def is_refusal(error: errors.InvoiceXpressError | None) -> bool:
     """Return whether a complete response says why the request was not carried out.
 
     5xx and 422/000 say nothing, nor does a 408, which a proxy may send for a request that it has
     passed on; 429 says nothing of what was sent before it.
     """
-    if isinstance(error, ServerError | UnknownSequenceError | RateLimitedError):
+    if isinstance(
+        error, errors.ServerError | errors.UnknownSequenceError | errors.RateLimitedError
+    ):
         return False
-    return isinstance(error, StatusError) and error.status != _REQUEST_TIMEOUT
+    return isinstance(error, errors.StatusError) and error.status != _REQUEST_TIMEOUT
 
 
 def classify(
     operation: Operation,
-    error: InvoiceXpressError | None,
+    error: errors.InvoiceXpressError | None,
     *,
     is_sent: bool,
     is_untrusted: bool = False,
@@ -200,7 +186,7 @@ def classify(
     return Evidence.REFUSED if _is_without_effect(operation, error) else Evidence.UNKNOWN
 
 
-def _is_without_effect(operation: Operation, error: InvoiceXpressError) -> bool:
+def _is_without_effect(operation: Operation, error: errors.InvoiceXpressError) -> bool:
     if isinstance(error, _BEFORE_ANY_EFFECT):
         return True
     # A refused create may have left a row behind; what a caller's own request did is not known.
@@ -211,7 +197,7 @@ def _is_without_effect(operation: Operation, error: InvoiceXpressError) -> bool:
 def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     operation: Operation,
     evidence: Evidence,
-    error: InvoiceXpressError | None,
+    error: errors.InvoiceXpressError | None,
     *,
     attempt: int,
     seconds_left: float,
@@ -233,7 +219,9 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     return Decision(action=Action.RETRY, after_seconds=wait)
 
 
-def _action(operation: Operation, evidence: Evidence, error: InvoiceXpressError | None) -> Action:
+def _action(
+    operation: Operation, evidence: Evidence, error: errors.InvoiceXpressError | None
+) -> Action:
     if evidence is Evidence.UNKNOWN:
         return _action_on_unknown(operation, error)
     if evidence is Evidence.REFUSED:
@@ -248,54 +236,55 @@ _PLAIN_ACTIONS: Final = {
 }
 
 
-def _action_on_refused(operation: Operation, error: InvoiceXpressError | None) -> Action:
-    if isinstance(error, RateLimitedError):
+def _action_on_refused(operation: Operation, error: errors.InvoiceXpressError | None) -> Action:
+    if isinstance(error, errors.RateLimitedError):
         return Action.RAISE if operation in _NEVER_RETRIED else Action.RETRY
-    is_registered = isinstance(error, SequenceAlreadyRegisteredError)
+    is_registered = isinstance(error, errors.SequenceAlreadyRegisteredError)
     return Action.READ_ONCE if is_registered and operation in _READ_FOR else Action.RAISE
 
 
-def _action_on_unknown(operation: Operation, error: InvoiceXpressError | None) -> Action:
+def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | None) -> Action:
     if operation in _READS:
-        return Action.RETRY if _is_worth_asking_again(error) else Action.RAISE
+        # A page of HTML comes again; all else may be another thing the next time.
+        is_page = isinstance(error, errors.MalformedResponseError) and error.is_html
+        is_passing = isinstance(
+            error, errors.MalformedResponseError | errors.ServerError | errors.TransportError
+        )
+        return Action.RETRY if is_passing and not is_page else Action.RAISE
     if operation in _NOT_RECONCILABLE:
-        is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(error, ServerError)
+        is_repeatable = operation is Operation.AT_COMMUNICATION and isinstance(
+            error, errors.ServerError
+        )
         return Action.RETRY if is_repeatable else Action.RAISE
-    if isinstance(error, SequenceBeingRegisteredError) or not is_refusal(error):
+    if isinstance(error, errors.SequenceBeingRegisteredError) or not is_refusal(error):
         return Action.READ
     # A register that the tax authority refuses leaves no row behind: it was there before.
     is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
     return Action.RAISE if is_settled else Action.READ_ONCE
 
 
-def _is_worth_asking_again(error: InvoiceXpressError | None) -> bool:
-    if isinstance(error, MalformedResponseError):
-        return not error.is_html
-    return isinstance(error, ServerError | TransportError)
-
-
 def _wait_seconds(
-    error: InvoiceXpressError | None, *, attempt: int, policy: RetryPolicy, jitter: float
+    error: errors.InvoiceXpressError | None, *, attempt: int, policy: RetryPolicy, jitter: float
 ) -> float | None:
     """Return the wait before the next attempt, or None when there is to be none."""
-    is_limited = isinstance(error, RateLimitedError)
+    is_limited = isinstance(error, errors.RateLimitedError)
     if attempt >= (_MAX_LIMITED_ATTEMPTS if is_limited else policy.attempts):
         return None
-    asked = error.retry_after_seconds if isinstance(error, StatusError) else None
-    if asked is not None:
-        is_too_long = asked > _MAX_RETRY_AFTER_SECONDS
-        return None if is_too_long else max(asked, _MIN_RETRY_AFTER_SECONDS)
+    requested = error.retry_after_seconds if isinstance(error, errors.StatusError) else None
+    if requested is not None:
+        is_too_long = requested > _MAX_RETRY_AFTER_SECONDS
+        return None if is_too_long else max(requested, _MIN_RETRY_AFTER_SECONDS)
     if is_limited:
         return _BARE_LIMIT_SECONDS[min(attempt, len(_BARE_LIMIT_SECONDS)) - 1]
     return policy.back_off_seconds(attempt, jitter)
 
 
-def pause_seconds(error: RateLimitedError) -> float:
+def pause_seconds(error: errors.RateLimitedError) -> float:
     """Return how long the whole account waits after a 429 that is not retried."""
-    asked = error.retry_after_seconds
-    if asked is None:
+    requested = error.retry_after_seconds
+    if requested is None:
         return _BARE_LIMIT_SECONDS[0]
-    return min(max(asked, _MIN_RETRY_AFTER_SECONDS), _MAX_RETRY_AFTER_SECONDS)
+    return min(max(requested, _MIN_RETRY_AFTER_SECONDS), _MAX_RETRY_AFTER_SECONDS)
 
 
 def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast
 
 import attrs
@@ -307,35 +307,19 @@ def structure_nothing(payload: JsonValue) -> None:
     """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
 
     Zero bytes or one space were recorded. Errors in an object were refused before.
-
-    Raises:
-        MalformedResponseError: anything else.
     """
     if payload is not None and not isinstance(payload, dict):
         raise malformed("the response: expected nothing")
 
 
-class Problems:
+class Problems(list[str]):
     """What is wrong with one response, collected so that one error reports all of it."""
 
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._texts)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
-
-    def add(self, problem: ProblemError) -> None:
-        """Note one problem, up to a number that a person reads."""
-        if len(self._texts) < _MAX_PROBLEMS:
-            self._texts.append(f"sequence.{problem}")
-
     def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
-        """Structure one field, or note its problem and return None."""
+        """Structure one field, or note its problem, up to a number that a person reads."""
         try:
             return structure(value, path)
         except ProblemError as problem:
-            self.add(problem)
+            if len(self) < _MAX_PROBLEMS:
+                self.append(str(problem))
         return None

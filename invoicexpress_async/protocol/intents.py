@@ -11,11 +11,7 @@ from invoicexpress_async.protocol.strict import make_strict_converter
 
 
 def structure_intent(data: object) -> Intent:
-    """Check an intent that comes back from outside.
-
-    Raises:
-        ConfigurationError: it is not an intent of this version.
-    """
+    """Check an intent that comes back from outside; refuse what is none of this version."""
     try:
         intent = _converter().structure(data, Intent)
         if intent["operation"] == "create":

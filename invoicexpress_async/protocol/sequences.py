@@ -11,8 +11,8 @@ the CPU of a whole create, more than the tenth that plain code may cost
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import attrs
 import cattrs
@@ -40,6 +40,8 @@ from invoicexpress_async.protocol.exchange import (
 )
 from invoicexpress_async.protocol.strict import ProblemError, make_strict_converter, malformed
 
+T = TypeVar("T")
+
 _COLUMN: Final = re.compile(r"current_(.+)_(number|sequence_id|validation_code)")
 _KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
 _MAX_REMEMBERED: Final = 64
@@ -54,20 +56,16 @@ class SequenceHooks:
     """
 
     def __init__(self) -> None:
-        self._layouts = RowLayouts()
+        self._layouts: dict[tuple[str, ...], RowLayout] = {}
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
-        """Nest a row.
-
-        Raises:
-            MalformedResponseError: with the paths of all its problems.
-        """
+        """Nest a row; one error has the paths of all its problems."""
         if not isinstance(row, dict):
             raise malformed(str(ProblemError("sequence", "an object", row)))
-        layout = self._layouts.of(tuple(row))
+        layout = self.layout_of(tuple(row))
         problems = Problems()
         collect, get = problems.collect, row.get
-        # What nearly all values are is seen here: to call for each would be half of the price.
+        # The usual types are checked inline: a call for each value would double the cost.
         counts = [
             count
             if type(count := get(key)) is int and 0 <= count < END_OF_COUNTS
@@ -80,6 +78,17 @@ class SequenceHooks:
         ]
         documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
         return _sequence({key: row[key] for key in layout.others}, documents, problems)
+
+    def layout_of(self, keys: tuple[str, ...]) -> "RowLayout":
+        """Return how a row with these keys splits."""
+        layout = self._layouts.get(keys)
+        if layout is not None:
+            return layout
+        layout = RowLayout.of(keys)
+        # A hostile server could send new keys for ever: bounded, in number and in size.
+        if len(self._layouts) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
+            self._layouts[keys] = layout
+        return layout
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
         """Write the wide row again. What the server did not say is left out."""
@@ -115,7 +124,7 @@ def _sequence(
     name = problems.collect(structure_serie, serie, "serie")
     is_default = problems.collect(structure_flag, pop("default_sequence", None), "default_sequence")
     if identifier is None or name is None or is_default is None or problems:
-        raise malformed(*problems)
+        raise malformed(*(f"sequence.{problem}" for problem in problems))
     return Sequence(
         id=identifier, serie=name, is_default=is_default, documents=documents, extra=fields
     )
@@ -126,9 +135,6 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
 
     `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
     register responses.
-
-    Raises:
-        MalformedResponseError: anything else, with the paths of its problems.
     """
     content = _open_envelope(payload)
     if isinstance(content, list):
@@ -142,9 +148,6 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
     """Take a list of sequences out of its envelope.
 
     A single object in place of the list counts as a list of one: one client copes with it.
-
-    Raises:
-        MalformedResponseError: anything else, with the paths of its problems.
     """
     content = _open_envelope(payload)
     rows = content if isinstance(content, list) else [content]
@@ -176,14 +179,12 @@ class RowLayout:
     """How a row with certain keys, in a certain order, splits.
 
     Attributes:
-        keys: All of them.
         index: Its document types, and where each stands in a column.
         count_keys: The keys of all numbers, and then those of all ids.
         code_keys: The keys of all validation codes.
         others: The keys that belong to no document type.
     """
 
-    keys: tuple[str, ...]
     index: Mapping[DocumentType | str, int]
     count_keys: tuple[str, ...]
     code_keys: tuple[str, ...]
@@ -199,30 +200,11 @@ class RowLayout:
             for column in ("number", "sequence_id", "validation_code")
         )
         return cls(
-            keys=keys,
             index={_KNOWN_TYPES.get(name, name): at for at, name in enumerate(names)},
             count_keys=numbers + ids,
             code_keys=codes,
             others=tuple(key for key in keys if key not in matches),
         )
-
-
-class RowLayouts:
-    """Remembers how rows split, as nearly all rows have the same keys in the same order."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], RowLayout] = {}
-
-    def of(self, keys: tuple[str, ...]) -> RowLayout:
-        """Return the layout of a row with these keys."""
-        return self._known.get(keys) or self._learn(keys)
-
-    def _learn(self, keys: tuple[str, ...]) -> RowLayout:
-        layout = RowLayout.of(keys)
-        # A hostile server could send new keys for ever: bounded, in number and in size.
-        if len(self._known) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
-            self._known[keys] = layout
-        return layout
 
 
 _COLLECTION: Final = "/sequences.json"
@@ -259,13 +241,8 @@ class SequenceRequests:
 
     def get(self, sequence_id: int) -> Request[Sequence]:
         """GET one sequence."""
-        return Request(
-            operation=Operation.GET,
-            method="GET",
-            path=f"/sequences/{sequence_id}.json",
-            subject=f"sequence {sequence_id}",
-            structure=functools.partial(self._with_id, sequence_id),
-        )
+        structure = functools.partial(self._with_id, sequence_id)
+        return _of_one(Operation.GET, "GET", sequence_id, "", structure)
 
     def create(self, serie: str, *, default: bool) -> Request[Sequence]:
         """POST a new sequence."""
@@ -280,62 +257,64 @@ class SequenceRequests:
 
     def register(self, sequence_id: int) -> Request[Sequence]:
         """PUT the registration of one sequence with the tax authority."""
-        return Request(
-            operation=Operation.REGISTER,
-            method="PUT",
-            path=f"/sequences/{sequence_id}/register.json",
-            subject=f"sequence {sequence_id}",
-            structure=functools.partial(self._with_id, sequence_id),
-        )
+        structure = functools.partial(self._with_id, sequence_id)
+        return _of_one(Operation.REGISTER, "PUT", sequence_id, "/register", structure)
 
     def set_current(self, sequence_id: int) -> Request[None]:
         """PUT one sequence as the default."""
-        return Request(
-            operation=Operation.SET_CURRENT,
-            method="PUT",
-            path=f"/sequences/{sequence_id}/set_current.json",
-            subject=f"sequence {sequence_id}",
-            structure=structure_nothing,
-        )
+        return _of_one(Operation.SET_CURRENT, "PUT", sequence_id, "/set_current", structure_nothing)
 
-    def _page(self, asked: int, payload: JsonValue) -> Page:
+    def _page(self, requested: int, payload: JsonValue) -> Page:
         sequences = structure_many(payload, self._converter)
-        return Page(sequences=sequences, is_last=is_last_page(payload, asked=asked))
+        return Page(sequences=sequences, is_last=is_last_page(payload, requested=requested))
 
-    def _with_id(self, wanted: int, payload: JsonValue) -> Sequence:
+    def _with_id(self, expected: int, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
-        if sequence.id != wanted:
+        if sequence.id != expected:
             raise malformed("sequence.id: not the requested one")
         return sequence
 
-    def _with_name(self, wanted: str, payload: JsonValue) -> Sequence:
+    def _with_name(self, expected: str, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         # A server may store another Unicode form of the name than was sent (NFC).
-        if canonical(sequence.serie) != wanted:
+        if canonical(sequence.serie) != expected:
             raise malformed("sequence.serie: not the requested one")
         return sequence
 
 
-def is_last_page(payload: JsonValue, *, asked: int) -> bool:
+def _of_one(
+    operation: Operation,
+    method: str,
+    sequence_id: int,
+    action: str,
+    structure: Callable[[JsonValue], T],
+) -> Request[T]:
+    return Request(
+        operation=operation,
+        method=method,
+        path=f"/sequences/{sequence_id}{action}.json",
+        subject=f"sequence {sequence_id}",
+        structure=structure,
+    )
+
+
+def is_last_page(payload: JsonValue, *, requested: int) -> bool:
     """Return whether no page follows the requested one.
 
     No list of sequences was ever seen paginated; a page that says it is one of several must not
     be taken for the whole, as what it does not show could be taken for absent.
-
-    Raises:
-        MalformedResponseError: a pagination that cannot be followed, or not the requested page.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
-    if pagination is None and asked == 1:
+    if pagination is None and requested == 1:
         return True
     if not isinstance(pagination, dict):
         raise malformed(str(ProblemError("pagination", "an object", pagination)))
     problems = Problems()
     page = problems.collect(structure_count, pagination.get("current_page"), "current_page")
     last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
-    if problems or last is None or page != asked:
-        raise malformed(f"pagination: expected page {asked} of a number of pages")
-    return asked >= last
+    if problems or last is None or page != requested:
+        raise malformed(f"pagination: expected page {requested} of a number of pages")
+    return requested >= last
 
 
 def sequence_body(serie: str, *, default: bool) -> bytes:

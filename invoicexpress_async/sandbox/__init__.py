@@ -6,7 +6,7 @@ a name misread by the client cannot agree with itself.
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
 from invoicexpress_async.sandbox.domain.behaviour import ErrorShape, SandboxBehaviour
-from invoicexpress_async.sandbox.domain.families import SandboxSequence
+from invoicexpress_async.sandbox.domain.rows import SandboxSequence
 from invoicexpress_async.sandbox.faults.fault import Fault
 from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.faults.registry import FAULT_NAMES, describe_fault, make_fault

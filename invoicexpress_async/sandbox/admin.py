@@ -3,30 +3,33 @@
 import ipaddress
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import cast
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount, make_account
-from invoicexpress_async.sandbox.domain.answers import Answer, json_answer, page_answer
 from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.families import SandboxSequence
+from invoicexpress_async.sandbox.domain.responses import Response, json_response, page_response
+from invoicexpress_async.sandbox.domain.rows import SandboxSequence
 
 PREFIX = "/_sandbox/"
 
 
-def answer_admin(engine: Engine, *, method: str, path: str, body: bytes, remote: str) -> Answer:
+def respond_to_admin(
+    engine: Engine, *, method: str, path: str, body: bytes, remote: str
+) -> Response:
     match method, path.removeprefix(PREFIX):
         case "GET", "state.json":
-            return json_answer(200, _state(engine))
+            return json_response(200, _state(engine))
         case "GET", "login.html":
-            return page_answer(200, "Login")
+            return page_response(200, "Login")
         case (("GET" | "POST"), "accounts.json") if not _is_loopback(remote):
-            return json_answer(403, {"error": "keys are shown on the sandbox's own machine only"})
+            return json_response(403, {"error": "keys are shown on the sandbox's own machine only"})
         case "GET", "accounts.json":
-            return json_answer(200, _keys(*engine.accounts.values()))
+            return json_response(200, _keys(*engine.accounts.values()))
         case "POST", "accounts.json":
             return _create_accounts(engine, body)
         case _:
-            return json_answer(404, {"error": "the sandbox has no such page"})
+            return json_response(404, {"error": "the sandbox has no such page"})
 
 
 def _is_loopback(remote: str) -> bool:
@@ -40,44 +43,32 @@ def _state(engine: Engine) -> dict[str, object]:
     counts = engine.log.by_account()
     accounts = {
         name: {
-            "account": _account(ledger.account),
-            "sequences": [_sequence(row) for row in engine.sequences(name)],
+            "account": _shown(state.account, _SHOWN),
+            "sequences": [_shown(row, _SHOWN_OF_ROW) for row in engine.sequences(name)],
             "requests": counts.get(name, {}),
-            "at_communications": {str(outcome): n for outcome, n in ledger.at_outcomes.items()},
+            "at_communications": {str(outcome): n for outcome, n in state.at_outcomes.items()},
         }
-        for name, ledger in engine.ledgers.items()
+        for name, state in engine.states.items()
     }
     return {"accounts": accounts, "requests": len(engine.log.records)}
 
 
-def _account(account: SandboxAccount) -> dict[str, object]:
-    """Return what may be shown to anybody: neither its key nor a password."""
-    return {
-        "id": account.id,
-        "owner": account.owner,
-        "organization_name": account.organization_name,
-        "email": account.email,
-        "fiscal_id": account.fiscal_id,
-        "state": account.state,
-        "is_partner": account.is_partner,
-        "is_trial": account.is_trial,
-        "has_at_credentials": account.has_at_credentials,
-        "has_open_activity": account.has_open_activity,
-        "at_failures": dict(account.at_failures),
-        "details": dict(account.details),
-    }
+# What may be shown of an account to anybody: neither its key nor a password.
+_SHOWN = (
+    "id", "owner", "organization_name", "email", "fiscal_id", "state", "is_partner", "is_trial",
+    "has_at_credentials", "has_open_activity", "at_failures", "details",
+)  # fmt: skip
+_SHOWN_OF_ROW = (
+    "id", "serie", "is_default", "is_registering", "is_registered",
+    "sequence_ids", "validation_codes", "numbers",
+)  # fmt: skip
 
 
-def _sequence(row: SandboxSequence) -> dict[str, object]:
+def _shown(value: SandboxAccount | SandboxSequence, names: tuple[str, ...]) -> dict[str, object]:
+    found = ((name, cast("object", getattr(value, name))) for name in names)
     return {
-        "id": row.id,
-        "serie": row.serie,
-        "is_default": row.is_default,
-        "is_registering": row.is_registering,
-        "is_registered": row.is_registered,
-        "sequence_ids": dict(row.sequence_ids),
-        "validation_codes": dict(row.validation_codes),
-        "numbers": dict(row.numbers),
+        name: dict(cast("Mapping[str, object]", one)) if isinstance(one, Mapping) else one
+        for name, one in found
     }
 
 
@@ -85,20 +76,20 @@ def _keys(*accounts: SandboxAccount) -> dict[str, object]:
     return {"accounts": [{"name": one.name, "api_key": one.api_key} for one in accounts]}
 
 
-def _create_accounts(engine: Engine, body: bytes) -> Answer:
+def _create_accounts(engine: Engine, body: bytes) -> Response:
     try:
         document = cast("dict[str, list[dict[str, object]]]", json.loads(body))
         accounts = [make_account(settings) for settings in document["accounts"]]
         _check_new(engine, accounts)
     except (KeyError, TypeError, ValueError) as error:
-        return json_answer(400, {"error": f"nothing was created: {error}"})
+        return json_response(400, {"error": f"nothing was created: {error}"})
     for account in accounts:
         engine.add_account(account)
-    return json_answer(201, _keys(*accounts))
+    return json_response(201, _keys(*accounts))
 
 
 def _check_new(engine: Engine, accounts: list[SandboxAccount]) -> None:
     names = Counter(account.name for account in accounts)
-    taken = [name for name, number in names.items() if number > 1 or name in engine.ledgers]
+    taken = [name for name, number in names.items() if number > 1 or name in engine.states]
     if taken:
         raise ValueError(f"taken: {', '.join(taken)}")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.requests import Request, split_account
-from invoicexpress_async.sandbox.routes import AccountOrder, Order, find_order
+from invoicexpress_async.sandbox.routes import Order, find_order
 
 MAX_HEAD_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
@@ -35,15 +35,11 @@ class Head:
     is_last: bool
     account: str
     path: str
-    order: Order | AccountOrder | None
+    order: Order | None
 
 
 def parse_head(data: bytes) -> Head:
-    """Return the head of a request, given without its blank line.
-
-    Raises:
-        BadRequestError: It is not one, or its body has no Content-Length.
-    """
+    """Return the head of a request, given without its blank line; its body has a Content-Length."""
     lines = data.decode(_ENCODING, _ERRORS).split("\r\n")
     parts = lines[0].split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
@@ -89,16 +85,16 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
-def encode_head(answer: Answer, *extra: tuple[str, str]) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in (*answer.headers, *extra))
-    return status_line(answer.status) + encode(lines) + b"\r\n"
+def encode_head(response: Response, *extra: tuple[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (*response.headers, *extra))
+    return status_line(response.status) + encode(lines) + b"\r\n"
 
 
-def encode_answer(answer: Answer, *, is_last: bool = False) -> bytes:
-    length = ("Content-Length", str(len(answer.body)))
+def encode_response(response: Response, *, is_last: bool = False) -> bytes:
+    length = ("Content-Length", str(len(response.body)))
     if is_last:
-        return encode_head(answer, length, ("Connection", "close")) + answer.body
-    return encode_head(answer, length) + answer.body
+        return encode_head(response, length, ("Connection", "close")) + response.body
+    return encode_head(response, length) + response.body
 
 
 def _header(line: str) -> tuple[str, str]:

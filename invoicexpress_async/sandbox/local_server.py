@@ -11,7 +11,7 @@ import attrs
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.families import Mint, SandboxSequence
+from invoicexpress_async.sandbox.domain.rows import IdGenerator, SandboxSequence
 from invoicexpress_async.sandbox.requests import RecordedRequest
 from invoicexpress_async.sandbox.routes import NewSequence
 from invoicexpress_async.sandbox.storage import StateStore, restore
@@ -31,7 +31,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
     _store: StateStore | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.engine = Engine(self, self.clock, Mint(self.seed))
+        self.engine = Engine(self, self.clock, IdGenerator(self.seed))
         if self.state_file is not None and Path(self.state_file).exists():
             restore(self.engine, Path(self.state_file))
         self._add_given()

@@ -2,19 +2,19 @@
 
 import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import attrs
 
+from invoicexpress_async.sandbox.domain.account_state import AtOutcome
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import RefusedError
 from invoicexpress_async.sandbox.domain.directory import fold
 from invoicexpress_async.sandbox.domain.engine import Engine, Pending
-from invoicexpress_async.sandbox.domain.ledger import AtOutcome
+from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
-from invoicexpress_async.sandbox.routes import AccountOrder, Order, read_new_sequence
+from invoicexpress_async.sandbox.routes import NewSequence, Order, read_new_sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +54,18 @@ class AccountOracle:
 
     def duplicates(self) -> tuple[DuplicateAccount, ...]:
         """Return every company that has more than one account."""
-        return tuple(self._duplicates())
+        groups: defaultdict[str, list[SandboxAccount]] = defaultdict(list)
+        for account in self._engine.accounts.values():
+            groups[account.fiscal_id or fold(account.email or "")].append(account)
+        return tuple(
+            DuplicateAccount(
+                fiscal_id=accounts[0].fiscal_id,
+                email=accounts[0].email or "",
+                names=tuple(one.name for one in accounts),
+            )
+            for company, accounts in groups.items()
+            if company and len(accounts) > 1
+        )
 
     def at_communications(self, account: str, outcome: AtOutcome | None = None) -> int:
         """Return how often an account's sub-user was tried at the tax authority.
@@ -66,7 +77,7 @@ class AccountOracle:
         Raises:
             KeyError: There is no account of that name.
         """
-        outcomes = self._engine.ledgers[account].at_outcomes
+        outcomes = self._engine.states[account].at_outcomes
         return outcomes.total() if outcome is None else outcomes[outcome]
 
     def note_read(self, pending: Pending) -> None:
@@ -76,17 +87,6 @@ class AccountOracle:
 
     def note_commit(self, account: SandboxAccount) -> None:
         self._commits[fold(account.email or ""), account.fiscal_id] += 1
-
-    def _duplicates(self) -> Iterator[DuplicateAccount]:
-        groups: defaultdict[str, list[SandboxAccount]] = defaultdict(list)
-        for account in self._engine.accounts.values():
-            groups[account.fiscal_id or fold(account.email or "")].append(account)
-        for company, (first, *others) in groups.items():
-            if company and others:
-                names = tuple(one.name for one in (first, *others))
-                yield DuplicateAccount(
-                    fiscal_id=first.fiscal_id, email=first.email or "", names=names
-                )
 
 
 def _counters() -> defaultdict[str, Counter[str]]:
@@ -166,10 +166,10 @@ class Oracle:
         Raises:
             KeyError: There is no account of that name.
         """
-        ledger = self._engine.ledgers[account]
+        state = self._engine.states[account]
         if serie is None:
-            return ledger.size
-        return sum(str(family.serie) == str(serie) for family in ledger.families)
+            return state.size
+        return sum(str(row.serie) == str(serie) for row in state.rows)
 
     def posts(self, account: str, serie: str | int | None = None) -> int:
         """Return how many creates were read to their end, refused ones as well."""
@@ -185,7 +185,12 @@ class Oracle:
 
     def duplicates(self) -> tuple[Duplicate, ...]:
         """Return every name that an account has more than once."""
-        return tuple(self._duplicates())
+        return tuple(
+            Duplicate(account=account, serie=serie, rows=rows)
+            for account, state in self._engine.states.items()
+            for serie, rows in Counter(str(row.serie) for row in state.rows).items()
+            if rows > 1
+        )
 
     def max_in_window(self, account: str, seconds: float) -> int:
         """Return the most requests of an account in any `seconds`, wherever they begin.
@@ -231,7 +236,7 @@ class Oracle:
                 self._posts[head.account][serie_of(pending)] += 1
             case Order(operation="set_current" | "register" as action, id=id_):
                 self._puts[head.account, id_, action] += 1
-            case AccountOrder(operation="account_create" | "account_create_already_user"):
+            case Order(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:
                 pass
@@ -239,18 +244,14 @@ class Oracle:
     def note_commit(self, pending: Pending, *, rows: int) -> None:
         self._commits[pending.request.account][serie_of(pending)] += rows
 
-    def _duplicates(self) -> Iterator[Duplicate]:
-        for account, ledger in self._engine.ledgers.items():
-            names = Counter(str(family.serie) for family in ledger.families)
-            for serie, rows in names.items():
-                if rows > 1:
-                    yield Duplicate(account=account, serie=serie, rows=rows)
-
 
 def serie_of(pending: Pending) -> str:
     """Return the name that a create requests, also if it was refused; empty if it has none."""
-    if isinstance(pending.order, Order) and pending.order.new is not None:
-        return str(pending.order.new.serie)
+    match pending.order:
+        case Order(form=NewSequence(serie=serie)):
+            return str(serie)
+        case _:
+            pass
     try:
         return str(read_new_sequence(pending.request).serie)
     except RefusedError:

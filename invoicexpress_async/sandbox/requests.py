@@ -47,12 +47,21 @@ class RequestLog:
     )
 
     def add(self, request: Request, *, received_at: float) -> int:
-        self.records.append(_record(request, received_at, None))
+        record = RecordedRequest(
+            method=request.method,
+            path=request.path,
+            account=request.account,
+            body=request.body,
+            status=None,
+            received_at=received_at,
+            has_cookie=request.has_cookie,
+        )
+        self.records.append(record)
         self._counts[request.account, request.method, request.path] += 1
         return len(self.records) - 1
 
-    def settle(self, index: int, request: Request, *, status: int) -> None:
-        self.records[index] = _record(request, self.records[index].received_at, status)
+    def settle(self, index: int, *, status: int) -> None:
+        self.records[index] = attrs.evolve(self.records[index], status=status)
 
     def count(self, method: str, path: str, *, account: str | None) -> int:
         if account is not None:
@@ -64,18 +73,6 @@ class RequestLog:
         for (account, method, path), number in self._counts.items():
             counts.setdefault(account, {})[f"{method} {path}"] = number
         return counts
-
-
-def _record(request: Request, received_at: float, status: int | None) -> RecordedRequest:
-    return RecordedRequest(
-        method=request.method,
-        path=request.path,
-        account=request.account,
-        body=request.body,
-        status=status,
-        received_at=received_at,
-        has_cookie=request.has_cookie,
-    )
 
 
 def read_envelope(request: Request, name: str) -> dict[str, object] | None:

@@ -6,20 +6,18 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from invoicexpress_async.sandbox.domain.account_forms import AccountForm
-from invoicexpress_async.sandbox.domain.accounts import AccountOperation, SequenceOperation
-from invoicexpress_async.sandbox.domain.answers import RefusedError, create_refused
+from invoicexpress_async.sandbox.domain.accounts import Operation
+from invoicexpress_async.sandbox.domain.responses import RefusedError, create_refused
 from invoicexpress_async.sandbox.requests import Request, read_envelope
 
 MAX_SERIE_LENGTH = 35  # the tax authority's own limit
 
-_SEQUENCE_ROUTES: tuple[tuple[str, re.Pattern[str], SequenceOperation], ...] = (
+_ROUTES: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
     ("POST", re.compile(r"/sequences\.json"), "create"),
     ("GET", re.compile(r"/sequences\.json"), "list"),
     ("GET", re.compile(r"/sequences/(?P<id>[^/]+)\.json"), "get"),
     ("PUT", re.compile(r"/sequences/(?P<id>[^/]+)/set_current\.json"), "set_current"),
     ("PUT", re.compile(r"/sequences/(?P<id>[^/]+)/register\.json"), "register"),
-)
-_ACCOUNT_ROUTES: tuple[tuple[str, re.Pattern[str], AccountOperation], ...] = (
     ("POST", re.compile(r"/api/accounts/create\.json"), "account_create"),
     (
         "POST",
@@ -42,35 +40,22 @@ class NewSequence:
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """What a request means: an operation, on the row with this id or with this content."""
+    """What a request means: an operation, on what has this id or with this content."""
 
-    operation: SequenceOperation
+    operation: Operation
     id: str = ""
-    new: NewSequence | None = None
+    form: NewSequence | AccountForm | None = None
 
 
-@attrs.frozen(kw_only=True)
-class AccountOrder:
-    """The same on accounts: on the one with this id, or with this content."""
-
-    operation: AccountOperation
-    id: str = ""
-    form: AccountForm | None = None
-
-
-def find_order(method: str, path: str) -> Order | AccountOrder | None:
-    for verb, pattern, operation in _SEQUENCE_ROUTES:
+def find_order(method: str, path: str) -> Order | None:
+    for verb, pattern, operation in _ROUTES:
         match = pattern.fullmatch(path) if verb == method else None
         if match is not None:
             return Order(operation=operation, id=match.groupdict().get("id", ""))
-    for verb, pattern, account_operation in _ACCOUNT_ROUTES:
-        match = pattern.fullmatch(path) if verb == method else None
-        if match is not None:
-            return AccountOrder(operation=account_operation, id=match.groupdict().get("id", ""))
     return None
 
 
-def read_order(request: Request) -> Order | AccountOrder:
+def read_order(request: Request) -> Order:
     order = find_order(request.method, request.path)
     if order is None:
         raise RefusedError(302)

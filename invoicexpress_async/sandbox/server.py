@@ -7,8 +7,8 @@ from typing import TypeVar
 import attrs
 from aiohttp import web
 
-from invoicexpress_async.sandbox.admin import PREFIX, answer_admin
-from invoicexpress_async.sandbox.domain.answers import Answer
+from invoicexpress_async.sandbox.admin import PREFIX, respond_to_admin
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.local_server import LocalServer
 from invoicexpress_async.sandbox.requests import Request, split_account
 
@@ -42,7 +42,7 @@ class Sandbox(LocalServer):
         # Below the application level: no routing, no middleware, no access log per request.
         # A sandbox never makes a request wait, so that closing has little to wait for.
         # That log would show the keys as well.
-        server = web.Server(self._answer, access_log=None)
+        server = web.Server(self._respond, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -58,7 +58,7 @@ class Sandbox(LocalServer):
         if runner is not None:
             await runner.cleanup()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         try:
             body = await request.content.read()
         except (ConnectionError, web.RequestPayloadError):
@@ -66,7 +66,7 @@ class Sandbox(LocalServer):
             return web.Response(status=400)
         target, _, query = request.raw_path.partition("?")
         if target.startswith(PREFIX):
-            answer = answer_admin(
+            response = respond_to_admin(
                 self.engine,
                 method=request.method,
                 path=target,
@@ -74,11 +74,13 @@ class Sandbox(LocalServer):
                 remote=request.remote or "",
             )
         else:
-            answer = self._answer_api(request, target, query, body)
+            response = self._respond_to_api(request, target, query, body)
         self._note_change()
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
 
-    def _answer_api(self, request: web.BaseRequest, target: str, query: str, body: bytes) -> Answer:
+    def _respond_to_api(
+        self, request: web.BaseRequest, target: str, query: str, body: bytes
+    ) -> Response:
         account, path = split_account(request.headers.get("Host", ""), target)
         return self.engine.handle(
             Request(

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import attrs
 
+from invoicexpress_async.sandbox.domain.account_state import AccountState
 from invoicexpress_async.sandbox.domain.accounts import make_account
 from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.families import Family
-from invoicexpress_async.sandbox.domain.ledger import Ledger
+from invoicexpress_async.sandbox.domain.rows import SequenceRow
 
 _VERSION = 1
 
@@ -26,7 +26,7 @@ def restore(engine: Engine, path: Path) -> None:
     """
     try:
         state = _read(path)
-        engine.mint.next_id, engine.mint.next_code = state["next_id"], state["next_code"]
+        engine.generator.next_id, engine.generator.next_code = state["next_id"], state["next_code"]
         for account in state["accounts"]:
             _restore_account(engine, account)
     except (KeyError, TypeError, ValueError) as error:
@@ -36,9 +36,9 @@ def restore(engine: Engine, path: Path) -> None:
 def dump(engine: Engine) -> str:
     state = {
         "version": _VERSION,
-        "next_id": engine.mint.next_id,
-        "next_code": engine.mint.next_code,
-        "accounts": [_account_state(ledger) for ledger in engine.ledgers.values()],
+        "next_id": engine.generator.next_id,
+        "next_code": engine.generator.next_code,
+        "accounts": [_dump_account(one) for one in engine.states.values()],
     }
     return json.dumps(state, ensure_ascii=False)
 
@@ -98,28 +98,28 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _account_state(ledger: Ledger) -> dict[str, object]:
-    account = ledger.account
+def _dump_account(state: AccountState) -> dict[str, object]:
+    account = state.account
     settings = {
         **attrs.asdict(account, recurse=False),
         "refusals": dict(account.refusals),
         "details": dict(account.details),
         "at_failures": dict(account.at_failures),
     }
-    return {"settings": settings, "sequences": [_family_state(one) for one in ledger.families]}
+    return {"settings": settings, "sequences": [_dump_row(one) for one in state.rows]}
 
 
-def _family_state(family: Family) -> dict[str, object]:
+def _dump_row(row: SequenceRow) -> dict[str, object]:
     # Moments on this run's clock mean nothing to the next one.
-    state: dict[str, object] = attrs.asdict(
-        family, filter=lambda field, _: field.name != "listed_from"
+    fields: dict[str, object] = attrs.asdict(
+        row, filter=lambda field, _: field.name != "listed_from"
     )
-    return state | {"is_registering": state.pop("registering_until") is not None}
+    return fields | {"is_registering": fields.pop("registering_until") is not None}
 
 
-def _restore_account(engine: Engine, state: dict[str, Any]) -> None:
-    account = make_account(state["settings"])
+def _restore_account(engine: Engine, saved: dict[str, Any]) -> None:
+    account = make_account(saved["settings"])
     engine.add_account(account)
-    for row in state["sequences"]:
+    for row in saved["sequences"]:
         flags = {name: row.pop(name) for name in ("is_registering", "is_new")}
-        engine.restore_sequence(account.name, Family(**row), **flags)
+        engine.restore_sequence(account.name, SequenceRow(**row), **flags)

@@ -6,26 +6,14 @@ Decided by the operation, the status and the code; the server's texts are locali
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from invoicexpress_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConflictError,
-    InvoiceXpressError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ServerError,
-    StatusError,
-    UnprocessableError,
-)
+from invoicexpress_async import errors
 from invoicexpress_async.protocol.decision import is_refusal
 
-_Cures: TypeAlias = tuple[tuple[tuple[type[InvoiceXpressError] | int, ...], str], ...]
+_Cures: TypeAlias = tuple[tuple[tuple[type[errors.InvoiceXpressError] | int, ...], str], ...]
 """By class or by status; the first that fits."""
 
 
-class RepeatedCredentialsError(ConfigurationError):
+class RepeatedCredentialsError(errors.ConfigurationError):
     """AT credentials that this account's server refused before. Nothing was sent.
 
     Each wrong attempt counts at the tax authority, and repeated ones may lock the sub-user.
@@ -93,24 +81,33 @@ _UPDATE_UNKNOWN: Final = (
 _BAD_REQUEST: Final = 400  # of a wrong user or password (contract, [live])
 
 _CREATE: Final[_Cures] = (
-    ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
-    ((AuthenticationError, PermissionDeniedError, NotFoundError), _PARTNER_RIGHTS),
-    ((UnprocessableError, ConflictError), _USED_ALREADY),
+    ((errors.OutcomeUnknownError,), _OUTCOME_UNKNOWN),
+    (
+        (errors.AuthenticationError, errors.PermissionDeniedError, errors.NotFoundError),
+        _PARTNER_RIGHTS,
+    ),
+    ((errors.UnprocessableError, errors.ConflictError), _USED_ALREADY),
 )
 _CREATE_FOR_EXISTING_USER: Final[_Cures] = (
-    ((OutcomeUnknownError,), _OUTCOME_UNKNOWN),
+    ((errors.OutcomeUnknownError,), _OUTCOME_UNKNOWN),
     ((_BAD_REQUEST,), _WRONG_USER),
-    ((AuthenticationError, PermissionDeniedError, NotFoundError), _USER_OR_KEY),
-    ((UnprocessableError, ConflictError), _USER_OR_USED),
+    (
+        (errors.AuthenticationError, errors.PermissionDeniedError, errors.NotFoundError),
+        _USER_OR_KEY,
+    ),
+    ((errors.UnprocessableError, errors.ConflictError), _USER_OR_USED),
 )
-_GET: Final[_Cures] = (((NotFoundError,), _NOT_YOURS),)
+_GET: Final[_Cures] = (((errors.NotFoundError,), _NOT_YOURS),)
 _UPDATE: Final[_Cures] = (
-    ((NotFoundError,), _NOT_YOURS),
-    ((UnprocessableError,), _WRONG_FIELDS),
+    ((errors.NotFoundError,), _NOT_YOURS),
+    ((errors.UnprocessableError,), _WRONG_FIELDS),
 )
 _CONFIGURE: Final[_Cures] = (
-    ((AuthenticationError, PermissionDeniedError, NotFoundError), _TRIAL_OR_KEY),
-    ((StatusError,), _WRONG_CREDENTIALS),
+    (
+        (errors.AuthenticationError, errors.PermissionDeniedError, errors.NotFoundError),
+        _TRIAL_OR_KEY,
+    ),
+    ((errors.StatusError,), _WRONG_CREDENTIALS),
 )
 _CURES: Final[Mapping[str, _Cures]] = {
     "create_account": _CREATE,
@@ -125,13 +122,13 @@ _UNKNOWN_CURES: Final[Mapping[str, str]] = {
 }
 
 
-def advise(error: InvoiceXpressError) -> None:
+def advise(error: errors.InvoiceXpressError) -> None:
     """Write into an error of an account operation what helps there."""
     operation = error.operation or ""
     if error.may_have_been_processed and operation in _UNKNOWN_CURES and not is_refusal(error):
         error.cure = _UNKNOWN_CURES[operation]
         return
-    if isinstance(error, ServerError | RateLimitedError):
+    if isinstance(error, errors.ServerError | errors.RateLimitedError):
         return
     for kinds, cure in _CURES.get(operation, ()):
         if any(_is_of(error, kind) for kind in kinds):
@@ -139,7 +136,7 @@ def advise(error: InvoiceXpressError) -> None:
             return
 
 
-def _is_of(error: InvoiceXpressError, kind: type[InvoiceXpressError] | int) -> bool:
+def _is_of(error: errors.InvoiceXpressError, kind: type[errors.InvoiceXpressError] | int) -> bool:
     if isinstance(kind, int):
-        return isinstance(error, StatusError) and error.status == kind
+        return isinstance(error, errors.StatusError) and error.status == kind
     return isinstance(error, kind)

@@ -55,7 +55,7 @@ class AccountOperations:
         on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is unknown."""
-        await call.context.keys.get()  # a slow vault must not hold up who has the key
+        await call.context.keys.get()  # a slow vault must not block calls that have the key
         hold, account = self._dispatcher.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
@@ -72,7 +72,9 @@ class AccountOperations:
             try:
                 created = self._created(call, await self._dispatcher.send(call, request))
                 if on_created is not None:
-                    on_created(created)  # nothing may be awaited before it: it could be cancelled
+                    on_created(
+                        created
+                    )  # awaiting anything before it could lose the key to a cancellation
                 return created
             finally:
                 self._dispatcher.settle(call)
@@ -106,7 +108,9 @@ class AccountOperations:
                 await self.change(call, request)
             except StatusError as error:
                 if _speaks_of_credentials(error, use):
-                    memory.add(of_key if _speaks_of_key(error) else of_account)
+                    # A wrong key never gets as far as the credentials: another could change it.
+                    is_of_key = isinstance(error, AuthenticationError | PermissionDeniedError)
+                    memory.add(of_key if is_of_key else of_account)
                 raise
             memory.discard(of_account, of_key)
 
@@ -128,11 +132,6 @@ def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsUse) -> bo
     if use.other_fields:
         return False
     return not isinstance(error, ServerError | RateLimitedError)
-
-
-def _speaks_of_key(error: InvoiceXpressError) -> bool:
-    """Whether another key could change it: a wrong one never gets as far as the credentials."""
-    return isinstance(error, AuthenticationError | PermissionDeniedError)
 
 
 def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool) -> Intent:
@@ -164,14 +163,14 @@ def _company(intent: Intent) -> tuple[str, ...]:
     return intent.get("email", "").casefold(), name and intent.get("fiscal_id", name)
 
 
-def _may_be_same(earlier: Intent, wanted: Intent) -> bool:
-    if earlier["operation"] != "create_account" or earlier["account"] != wanted["account"]:
+def _may_be_same(earlier: Intent, new: Intent) -> bool:
+    if earlier["operation"] != "create_account" or earlier["account"] != new["account"]:
         return False
-    numbers = earlier.get("fiscal_id"), wanted.get("fiscal_id")
+    numbers = earlier.get("fiscal_id"), new.get("fiscal_id")
     if None not in numbers and numbers[0] == numbers[1]:
         return True
-    names = earlier.get("organization_name"), wanted.get("organization_name")
+    names = earlier.get("organization_name"), new.get("organization_name")
     is_of_many = names != (None, None)  # one user who exists, many companies
     if is_of_many and (None not in numbers or (None not in names and names[0] != names[1])):
         return False
-    return earlier.get("email", "").casefold() == wanted.get("email", "").casefold()
+    return earlier.get("email", "").casefold() == new.get("email", "").casefold()

@@ -124,7 +124,7 @@ class AccountSession:
             path=check_path(path),
             body=body,
             subject=path,
-            structure=_as_it_is,
+            structure=lambda payload: payload,
             secrets=secrets,
         )
         del body
@@ -153,7 +153,3 @@ def _texts_of(json: object) -> tuple[Secret, ...]:
         elif isinstance(one, list | tuple):
             left += cast("list[object]", one)
     return tuple(found)
-
-
-def _as_it_is(payload: JsonValue) -> JsonValue:
-    return payload

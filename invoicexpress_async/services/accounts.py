@@ -10,14 +10,14 @@ from invoicexpress_async.models.account import AccountDetails, CreatedAccount, N
 from invoicexpress_async.models.account_update import AccountUpdate
 from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.protocol.account_requests import (
+from invoicexpress_async.protocol.accounts import (
+    FIELDS_BESIDE_CREDENTIALS,
     check_account_id,
     create_account,
     get_account,
     set_at_communication,
     update_account,
 )
-from invoicexpress_async.protocol.accounts import FIELDS_BESIDE_CREDENTIALS
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.services.account_errors import advise
 from invoicexpress_async.services.account_flows import (
@@ -196,9 +196,9 @@ class AccountService:
         await self._run(call, self._operations.hand_over(call, request, use))
 
     def forget(self, intent: Intent) -> None:
-        """Take a create for lost, so that this process may send it again.
+        """Treat a create as lost, so that this process may send it again.
 
-        Only for who has seen among the partner's accounts, well after the send, that there is
+        Only call this after you have checked, well after the send, that the partner's accounts have
         none of that e-mail or fiscal number: an account is never deleted.
 
         Raises:

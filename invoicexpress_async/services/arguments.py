@@ -46,11 +46,7 @@ FROM_ENVIRONMENT: Final = FromEnvironment.API_KEY
 
 
 def hidden_key(api_key: object) -> Secret | KeyCallable | None:
-    """Return the key in a form that shows nothing of it; None when it is none.
-
-    Raises:
-        ConfigurationError: it is to come from the environment, and is not there.
-    """
+    """Return the key in a form that shows nothing of it; None when it is none."""
     if api_key is FROM_ENVIRONMENT:
         api_key = os.environ.get(API_KEY_VARIABLE)
         if api_key is None:
@@ -61,8 +57,7 @@ def hidden_key(api_key: object) -> Secret | KeyCallable | None:
 
 
 def check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:
-    """Refuse settings of a wrong type: each would fail at a call only."""
-    # Each would fail at a call only, and a retry policy after a lost response only.
+    """Refuse settings of a wrong type: a retry policy would fail only after a lost response."""
     for name, value, kind in (
         ("timeouts", timeouts, Timeouts),
         ("retry", retry, RetryPolicy),
@@ -75,11 +70,7 @@ def check_types(timeouts: object, retry: object, rate_limit: object, on_event: o
 
 
 def user_agent(app_name: str | None) -> str:
-    """Return the User-Agent.
-
-    Raises:
-        ConfigurationError: a name that cannot be in a header.
-    """
+    """Return the User-Agent; refuse a name that cannot be in a header."""
     own = f"invoicexpress-async/{_VERSION}"
     if app_name is None:
         return own
@@ -104,11 +95,7 @@ def base_url_of(given: Given | None) -> BaseUrl:
 
 
 def proxy_of(given: Given | None, base_url: BaseUrl) -> Secret | None:
-    """Return the proxy, hidden.
-
-    Raises:
-        ConfigurationError: one that cannot be.
-    """
+    """Return the proxy, hidden; refuse one that cannot be."""
     if given is None:
         return None
     if not isinstance(given.value, str):
@@ -123,11 +110,7 @@ def proxy_of(given: Given | None, base_url: BaseUrl) -> Secret | None:
 
 
 def connections_of(value: object) -> int:
-    """Return the most sockets at a time.
-
-    Raises:
-        ConfigurationError: no positive integer.
-    """
+    """Return the most sockets at a time; refuse what is not a positive integer."""
     if value is None:
         return default_max_connections()
     if type(value) is not int or value < 1:
@@ -139,11 +122,7 @@ N = TypeVar("N", int, float)
 
 
 def number_of(variable: str, text: str, kind: type[N]) -> N:
-    """Return the number in a variable of the environment.
-
-    Raises:
-        ConfigurationError: it is none.
-    """
+    """Return the number in a variable of the environment; refuse what is none."""
     try:
         return kind(text)
     except ValueError:

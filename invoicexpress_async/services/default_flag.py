@@ -43,7 +43,7 @@ class DefaultFlag:
         return sequence
 
     async def keep(self, call: Call, sequence: Sequence, listing: Listing) -> Sequence:
-        """See that a create that was not to change the account's default has not changed it.
+        """Check that a create which must not change the account's default has not changed it.
 
         Whether a server makes a new sequence the default by itself is unknown, and the flag in the
         response to a create was seen to be wrong.

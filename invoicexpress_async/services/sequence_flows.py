@@ -37,7 +37,7 @@ class SequenceOperations:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
-        self._default = DefaultFlag(dispatcher, requests)
+        self.default: DefaultFlag = DefaultFlag(dispatcher, requests)
         self._recent_creates = dispatcher.recent_creates
 
     async def list(self, call: Call) -> Listing:
@@ -60,7 +60,7 @@ class SequenceOperations:
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
         if call.context.keys.known is None:
-            await call.context.keys.get()  # a slow vault must not hold up who has the key
+            await call.context.keys.get()  # a slow vault must not block calls that have the key
         # One at a time: the next may send only when the outcome of this one is known.
         async with self._dispatcher.send_lock.hold(
             (call.context.account, canonical(serie))
@@ -74,7 +74,7 @@ class SequenceOperations:
                 sequence, via = await self._send_create(call, intent, serie, default=default)
         self._note_created(call, sequence)
         if default and not sequence.is_default:
-            sequence = await self._default.repair(call, sequence)
+            sequence = await self.default.repair(call, sequence)
         if sequence.is_default and not default:
             self._dispatcher.instrumentation.became_default(call, sequence)
         return sequence, via
@@ -142,10 +142,6 @@ class SequenceOperations:
             raise partial(sequence)
         return sequence
 
-    async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still needed."""
-        await self._default.set_current(call, sequence_id)
-
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
         """Make sure that it exists, and is registered and the default if requested."""
         listing = await self.list(call)
@@ -157,13 +153,13 @@ class SequenceOperations:
                 call, serie, listing, default=default, registered=registered
             )
             if not default and via is not Via.LISTED:
-                sequence = await self._default.keep(call, sequence, listing)
+                sequence = await self.default.keep(call, sequence, listing)
         else:
             self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
         if registered:
             sequence = await self._repair_registration(call, sequence)
         if default and not sequence.is_default:
-            sequence = await self._default.repair(call, sequence)
+            sequence = await self.default.repair(call, sequence)
         return Ensured(sequence=sequence, created=via is not Via.LISTED, via=via)
 
     async def resume(self, call: Call, intent: Intent) -> Sequence:
@@ -194,7 +190,7 @@ class SequenceOperations:
         except StatusError as error:
             refusal = error
         if isinstance(refusal, SequenceAlreadyExistsError):
-            # Somebody else was faster than our create: theirs is the one.
+            # Another create was faster: its sequence is the one to return.
             existing = (await self.list(call)).find(serie) or await self._get_made(call, serie)
         else:
             existing = _in_place_of(refusal, registered=registered)

@@ -127,7 +127,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("set_current", timeout_seconds, check_id(sequence_id))
-        await self._dispatcher.run(call, self._operations.set_current(call, sequence_id))
+        await self._dispatcher.run(call, self._operations.default.set_current(call, sequence_id))
 
     async def register(
         self,

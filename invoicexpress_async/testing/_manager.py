@@ -23,7 +23,7 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
     It waits for tenths of a second where an ordinary one waits for seconds. The block itself
     needs no event loop: enter it in a synchronous fixture, and use the manager in one loop,
-    be it of pytest-asyncio, of anyio or of `asyncio.run`.
+    such as that of pytest-asyncio, anyio or `asyncio.run`.
 
     Args:
         base_url: By default `INVOICEXPRESS_BASE_URL`.
@@ -40,7 +40,7 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
 
 class _ClosingInLoop:
-    """Closes a manager while its loop is alive, whichever plugin owns that loop.
+    """Closes a manager while its loop is alive, with any plugin that owns the loop.
 
     Sockets can only be closed on their own loop. Those of pytest-asyncio live until after the
     test's fixtures, so that `end` can run them once more. anyio's and `asyncio.run`'s are closed

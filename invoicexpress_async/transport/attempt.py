@@ -36,13 +36,8 @@ async def read_body(
 ) -> tuple[bytes, str | None]:
     """Read a body in pieces, inflated, up to the cap.
 
-    Args:
-        pieces_of_it: As they come from the connection.
-        length: The Content-Length, if there is one.
-        encoding: The Content-Encoding; empty for none.
-
-    Returns:
-        The body, and why it is not to be used: None when it is.
+    Returns it, and why it is not to be used: None when it is. `length` is the Content-Length, if
+    there is one.
     """
     if (length or 0) > MAX_BODY_BYTES:
         return b"", OVERSIZED
@@ -122,7 +117,7 @@ class Address:
     @classmethod
     def of(cls, account: str, base: str) -> "Address":
         """Split the account's URL, which has been checked."""
-        # By hand: `urlsplit` is expensive, and a bulk job has an account for each row.
+        # By hand: `urlsplit` is expensive, and a bulk job has one account for each row.
         slash = base.find("/", base.index("://") + len("://"))
         ends = len(base) if slash < 0 else slash
         return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
@@ -221,7 +216,7 @@ async def read_response(
 ) -> Response:
     """Read the body up to the cap, and redact the key in all that is kept.
 
-    What is left of a body with a `problem` is not wanted, and so its connection is not, either.
+    After a body with a `problem`, the connection must be closed: the rest of it was not read.
     """
     problem: str | None = None
     if content.is_eof() and "Content-Encoding" not in headers:
@@ -268,7 +263,7 @@ def redact_json(body: bytes, key: Secret) -> bytes:
     try:
         plain = dumps(loads(redacted))
     except NotJsonError:
-        # Broken as it is, it is shown to people, who could read the escapes.
+        # Invalid JSON is shown to people, who could read the escapes.
         plain = _ESCAPE.sub(_unescaped, redacted)
     return redacted if key.redact(plain) == plain else key.redact(plain)
 

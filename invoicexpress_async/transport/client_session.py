@@ -18,10 +18,10 @@ MAX_HEADERS: Final = 256
 
 
 class CleanConnector(aiohttp.TCPConnector):
-    """Lends no connection on which something has come before anything was requested.
+    """Lends no connection on which data has arrived before anything was requested.
 
-    aiohttp takes that for the response to the next request, be the connection new or from its
-    pool.
+    aiohttp would take that data for the response to the next request, on new and on pooled
+    connections.
     """
 
     async def connect(
@@ -63,10 +63,7 @@ def make_session(
 ) -> aiohttp.ClientSession:
     """Return a session without cookies, redirects, environment or inflating.
 
-    Args:
-        options: Those of the manager.
-        middleware: Sees each request last, and sends it or not; None for none.
-        limit: The connections it may hold; 0 for any number.
+    The middleware sees each request last. A limit of 0 is any number of connections.
     """
     timeouts = options.timeouts
     return aiohttp.ClientSession(
@@ -112,9 +109,9 @@ _MAX_TURN_SECONDS: Final = 0.25
 class ConnectLimiter:
     """Lets few connections be opened at a time.
 
-    A handshake is a millisecond of CPU: a hundred that come due together hold the event loop for
-    a tenth of a second. A server that hangs in its handshake keeps its turn for a moment only,
-    so that it delays no other.
+    A handshake takes a millisecond of CPU: a hundred at the same time block the event loop for a
+    tenth of a second. A server that hangs in its handshake keeps its permit for a short time only,
+    so it does not delay others.
     """
 
     def __init__(self) -> None:

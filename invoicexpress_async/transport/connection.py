@@ -130,8 +130,7 @@ class HttpConnection:
 
     async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
         """Close the open connection unless it can be trusted with the request."""
-        is_open = self._raw is not None or (self._sender and self._sender.has_connection)
-        if not is_open:
+        if self._raw is None and not (self._sender and self._sender.has_connection):
             return None
         if await self._is_still_open(has_effect=has_effect):
             reuse = self._parts.trust.reuse(self.origin, self._used_at, has_effect=has_effect)
@@ -187,16 +186,14 @@ class ConnectionTrust:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
-        self._answered = 0
-        self._died = 0
+        self.answered: int = 0
+        self.died: int = 0
 
     def reuse(self, origin: str, used_at: float, *, has_effect: bool) -> "Reuse | None":
         """Return the record of a reuse, to be ended; None when the connection is not trusted.
 
-        Args:
-            origin: Where the connection leads.
-            used_at: When its last response was complete.
-            has_effect: Whether a lost request would leave an unknown outcome.
+        `used_at` is when its last response was complete. With an effect, a lost request would leave
+        an unknown outcome.
         """
         known, idle_seconds = self._origin(origin), self._clock.now() - used_at
         is_probe = has_effect and idle_seconds > known.answered_after
@@ -207,7 +204,7 @@ class ConnectionTrust:
         if not is_trusted:
             return None
         known.is_probing |= is_probe
-        return Reuse(self, known, idle_seconds, is_probe=is_probe)
+        return Reuse(self, known, idle_seconds, is_probe)
 
     def _origin(self, origin: str) -> _Origin:
         known = self._origins.get(origin)
@@ -230,45 +227,33 @@ class ConnectionTrust:
 
     @property
     def _is_provider_closing(self) -> bool:
-        total = self._answered + self._died
-        return self._died >= _MIN_DEATHS and self._died * 100 >= total * _DEATHS_PER_CENT
+        total = self.answered + self.died
+        return self.died >= _MIN_DEATHS and self.died * 100 >= total * _DEATHS_PER_CENT
 
     def now(self) -> float:
         """Return the time that `used_at` is to be given in."""
         return self._clock.now()
 
-    def count_answered(self) -> None:
-        """Count a reuse that was answered, over all origins."""
-        self._answered += 1
 
-    def count_died(self) -> float:
-        """Count a reuse that was lost, and return the time."""
-        self._died += 1
-        return self._clock.now()
-
-
+@attrs.define
 class Reuse:
     """One request over a connection that was used before."""
 
-    __slots__ = ("_idle_seconds", "_is_probe", "_origin", "_trust")
-
-    def __init__(
-        self, trust: ConnectionTrust, origin: _Origin, idle_seconds: float, *, is_probe: bool
-    ) -> None:
-        self._trust = trust
-        self._origin = origin
-        self._idle_seconds = idle_seconds
-        self._is_probe = is_probe
+    _trust: ConnectionTrust
+    _origin: _Origin
+    _idle_seconds: float
+    _is_probe: bool
 
     def answered(self) -> None:
         """Note that a response began: the connection was still open at the server."""
         origin = self._origin
         origin.answered_after = max(origin.answered_after, self._idle_seconds)
-        self._trust.count_answered()
+        self._trust.answered += 1
 
     def died(self) -> None:
         """Note that the connection was closed, or hung, before any response."""
-        self._origin.died_at = self._trust.count_died()
+        self._trust.died += 1
+        self._origin.died_at = self._trust.now()
         self._origin.died_after = min(self._origin.died_after, self._idle_seconds)
 
     def end(self) -> None:

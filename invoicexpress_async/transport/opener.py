@@ -42,7 +42,7 @@ class ConnectionOpener:
         return self._may_open and is_client_genuine()
 
     async def open(self, origin: URL, attempt: Attempt) -> RawConnection | None:
-        """Open a connection; None if that failed, as `attempt` then says, or is not to be had."""
+        """Open a connection; None if that failed (see `attempt`) or aiohttp does not support it."""
         session = self._session
         if session is None or (request := self._request(session, origin)) is None:
             return None

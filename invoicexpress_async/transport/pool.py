@@ -191,7 +191,7 @@ class ConnectionPool(Generic[C]):
             self._schedule_sweep()
 
 
-# As long as servers commonly keep an idle connection: who comes back later needs a new one anyway.
+# As long as servers commonly keep an idle connection; later a new one is needed anyway.
 _REMEMBERED_SECONDS: Final = 60.0
 _MAX_REMEMBERED: Final = 10_000
 
@@ -302,7 +302,7 @@ class FairSemaphore:
 
     def __init__(self, size: int) -> None:
         self._free = size
-        # Thousands of one account may be cancelled together: each leaves at no cost.
+        # Ordered, so that each of thousands that are cancelled together leaves in constant time.
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
     def acquire_at_once(self) -> bool:

@@ -53,11 +53,9 @@ class RawConnection:
 
     @classmethod
     def of(cls, connection: Connection, headers: Mapping[str, str]) -> Self | None:
-        """Keep an open connection; None when this aiohttp has not what is needed of it.
+        """Keep an open connection of aiohttp's, with the headers that its client would send.
 
-        Args:
-            connection: Of aiohttp's connector.
-            headers: As aiohttp's client would send them.
+        None when this aiohttp does not have what is needed.
         """
         protocol = connection.protocol
         if protocol is None or not all(hasattr(protocol, name) for name in _UNDOCUMENTED):
@@ -95,12 +93,9 @@ class RawConnection:
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
     ) -> None:
-        """Send a request and read its response into `attempt`.
+        """Send a request and read its response into `attempt`; whatever aiohttp raises is raised.
 
         The connection is usable after it, or closed.
-
-        Raises:
-            Exception: whatever a broken peer makes aiohttp raise.
         """
         protocol, transport = self._protocol, self._protocol.transport
         if transport is None:

@@ -31,12 +31,8 @@ _PASSES_TO_SEE_AN_END: Final = 3
 _LARGE_BYTES: Final = 1 << 20
 
 
-def _body_of(body: bytes) -> bytes | io.BytesIO | None:
-    return io.BytesIO(body) if len(body) > _LARGE_BYTES else body or None
-
-
 async def see_what_has_arrived() -> None:
-    """Let the event loop read it, so that a connection that the server has closed is seen."""
+    """Let the event loop read, so that a connection that the server has closed is noticed."""
     for _ in range(_PASSES_TO_SEE_AN_END):
         await asyncio.sleep(0)
 
@@ -139,11 +135,12 @@ class SessionSender:
         if not self.has_connection and attempt.permit is None:
             attempt.permit = await self._connect_limiter.begin()
         self.has_connection = False
+        body = request.body
         try:
             response = await self._session.request(
                 request.method,
                 url,
-                data=_body_of(request.body),
+                data=io.BytesIO(body) if len(body) > _LARGE_BYTES else body or None,
                 headers=_JSON_HEADERS if request.is_with_body else _NO_HEADERS,
                 allow_redirects=False,
                 proxy=self._options.proxy_url,
@@ -162,7 +159,7 @@ class SessionSender:
             else:
                 self.has_connection = "Connection" not in response.headers
         finally:
-            # An idle connection holds on to nothing of its last call.
+            # An idle connection keeps no reference to its last call.
             self._sending = self._nothing
 
     async def _send(

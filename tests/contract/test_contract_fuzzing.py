@@ -54,7 +54,7 @@ def _prepare(server: FaultServer) -> None:
     server.requests_per_minute = None
     (partner,) = server.accounts.values()
     server.add_account(SandboxAccount(name="owned", id="1", owner=partner.name))
-    server.engine.mint.next_id = 1
+    server.engine.generator.next_id = 1
     server.add_sequence(partner.name, "2026", is_registered=False)
 
 

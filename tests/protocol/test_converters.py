@@ -237,13 +237,13 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
 def test_a_pagination_is_followed_if_it_ever_comes(
     pagination: Any, asked: int, is_last: bool
 ) -> None:
-    assert is_last_page({"sequences": [], "pagination": pagination}, asked=asked) is is_last
+    assert is_last_page({"sequences": [], "pagination": pagination}, requested=asked) is is_last
 
 
 @pytest.mark.parametrize("pagination", [[], "x", {}, {"current_page": 1}, {"total_pages": "x"}])
 def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        is_last_page({"sequences": [], "pagination": pagination}, asked=1)
+        is_last_page({"sequences": [], "pagination": pagination}, requested=1)
 
 
 def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
@@ -264,7 +264,7 @@ def test_a_body_is_the_json_of_its_name_whatever_that_is(serie: str, default: bo
 @pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
 def test_a_page_that_is_not_the_one_asked_for_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        is_last_page({"sequences": [], "pagination": pagination}, asked=2)
+        is_last_page({"sequences": [], "pagination": pagination}, requested=2)
 
 
 INTENT: Intent = {

@@ -23,7 +23,7 @@ from invoicexpress_async.sandbox.faults.fault import (
     ExchangeFault,
     ReadFault,
 )
-from invoicexpress_async.sandbox.http import encode_answer
+from invoicexpress_async.sandbox.http import encode_response
 
 AGAIN = RunSettings(resend_absent_after=900.0)
 
@@ -127,7 +127,7 @@ class KillOnceAnswered(ReadFault):
         assert self.murder.victim is not None
         holder = sqlite3.connect(self.murder.victim.job.journal, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        await exchange.write(encode_answer(self.settle(exchange)))
+        await exchange.write(encode_response(self.settle(exchange)))
         await asyncio.sleep(0.2)  # the process has read it, and waits for the journal
         self.murder.commit()
         holder.close()
@@ -142,7 +142,7 @@ class LastOfItsConnection(ReadFault):
 
     async def play(self, exchange: Exchange) -> None:
         self.on.faults.next(KillAtAccept(name="kill_at_accept", murder=self.murder))
-        await exchange.write(encode_answer(self.settle(exchange), is_last=True))
+        await exchange.write(encode_response(self.settle(exchange), is_last=True))
         exchange.close()
 
 

@@ -33,7 +33,7 @@ from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.sandbox.domain.accounts import Operation
 from invoicexpress_async.sandbox.faults.fault import Exchange, ReadFault
-from invoicexpress_async.sandbox.http import encode_answer
+from invoicexpress_async.sandbox.http import encode_response
 
 KEY = "canary-key-7f3a9c"
 NAMES = [f"a{number}" for number in range(200)]
@@ -247,7 +247,7 @@ class FillDisk(ReadFault):
     async def play(self, exchange: Exchange) -> None:
         answer = self.settle(exchange)
         self.limit.impose(1024)  # not one page of the log, which begins anew after a checkpoint
-        await exchange.write(encode_answer(answer))
+        await exchange.write(encode_response(answer))
 
 
 @contextmanager

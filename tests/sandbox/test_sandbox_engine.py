@@ -9,13 +9,13 @@ import pytest
 
 import invoicexpress_async.sandbox
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
-from invoicexpress_async.sandbox.domain.engine import Engine
-from invoicexpress_async.sandbox.domain.ledger import (
+from invoicexpress_async.sandbox.domain.account_state import (
     FixedWindow,
     SlidingWindow,
     TokenBucket,
     Window,
 )
+from invoicexpress_async.sandbox.domain.engine import Engine
 from invoicexpress_async.sandbox.requests import Request
 
 ACME = SandboxAccount(name="acme", api_key="k")

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
-from invoicexpress_async.sandbox.admin import answer_admin
+from invoicexpress_async.sandbox.admin import respond_to_admin
 from invoicexpress_async.sandbox.storage import StateStore, dump, save
 
 ACME = SandboxAccount(name="acme", api_key="canary", refusals={"register": (403, "X42")})
@@ -157,7 +157,7 @@ async def test_it_serves_until_it_is_cancelled(path: Path) -> None:
 def test_keys_are_for_the_sandboxs_own_machine(method: str, remote: str) -> None:
     sandbox = Sandbox(accounts=[ACME])
 
-    answer = answer_admin(
+    answer = respond_to_admin(
         sandbox.engine, method=method, path="/_sandbox/accounts.json", body=b"", remote=remote
     )
 

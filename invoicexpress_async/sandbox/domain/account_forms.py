@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import RefusedError
+from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.requests import Request, as_object, read_document, read_envelope
 
 Fields = Mapping[str, object]

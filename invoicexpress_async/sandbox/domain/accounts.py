@@ -4,13 +4,12 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.families import DOCUMENT_TYPES
+from invoicexpress_async.sandbox.domain.rows import DOCUMENT_TYPES
 
-SequenceOperation = Literal["create", "list", "get", "set_current", "register"]
 AccountOperation = Literal[
     "account_create",
     "account_create_already_user",
@@ -18,7 +17,7 @@ AccountOperation = Literal[
     "account_update",
     "at_communication",
 ]
-Operation = Literal[SequenceOperation, AccountOperation]
+Operation = Literal["create", "list", "get", "set_current", "register", AccountOperation]
 AccountLanguage = Literal["pt", "en", "es"]
 
 ACCOUNT_OPERATIONS: frozenset[str] = frozenset(get_args(AccountOperation))
@@ -40,11 +39,7 @@ def _as_refusals(
     return MappingProxyType(pairs)
 
 
-def _as_texts(values: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(values))
-
-
-def _as_counts(values: Mapping[str, int]) -> Mapping[str, int]:
+def _read_only(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(values))
 
 
@@ -60,10 +55,6 @@ def _check_name(_account: object, _field: object, name: str) -> None:
 def _check_key(_account: object, _field: object, api_key: object) -> None:
     if not isinstance(api_key, str) or not api_key:
         raise ValueError("an account's API key is a text that is not empty")
-
-
-def _new_key() -> str:
-    return secrets.token_hex(20)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +93,9 @@ class SandboxAccount:
     """
 
     name: str = attrs.field(converter=_lower, validator=_check_name)
-    api_key: str = attrs.field(factory=_new_key, validator=_check_key, repr=False)
+    api_key: str = attrs.field(
+        factory=lambda: secrets.token_hex(20), validator=_check_key, repr=False
+    )
     is_partner: bool = False
     id: str = ""
     owner: str = ""
@@ -112,10 +105,10 @@ class SandboxAccount:
     fiscal_id: str = ""
     state: str = "active"
     language: AccountLanguage | None = None
-    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_as_texts)
+    details: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_read_only)
     has_at_credentials: bool = True
     has_valid_at_credentials: bool = True
-    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_as_counts)
+    at_failures: Mapping[str, int] = attrs.field(factory=dict[str, int], converter=_read_only)
     has_open_activity: bool = True
     is_trial: bool = False
     country: str = "PT"

@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import attrs
 
+from invoicexpress_async.sandbox.domain.account_state import AccountState
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount
-from invoicexpress_async.sandbox.domain.ledger import Ledger
 
 _FIRST_ID = 12_345
 _MAX_NAME_CHARACTERS = 40  # leaves room for a number, in a label of 63
@@ -18,36 +18,36 @@ _MAX_NAME_CHARACTERS = 40  # leaves room for a number, in a label of 63
 class Directory:
     """Changes of accounts go through here: it keeps an index of what is searched for."""
 
-    ledgers: dict[str, Ledger] = attrs.field(factory=dict[str, Ledger], init=False)
+    states: dict[str, AccountState] = attrs.field(factory=dict[str, AccountState], init=False)
     _names: defaultdict[tuple[str, str], dict[str, None]] = attrs.field(
         factory=lambda: defaultdict[tuple[str, str], dict[str, None]](dict), init=False
     )
 
     def add(self, account: SandboxAccount) -> None:
-        if account.name in self.ledgers:
+        if account.name in self.states:
             raise ValueError(f"the sandbox already has an account {account.name!r}")
-        self.ledgers[account.name] = Ledger(account)
+        self.states[account.name] = AccountState(account)
         self._enter(account)
 
     def update(self, account: SandboxAccount) -> None:
-        ledger = self.ledgers[account.name]
-        for key in _keys(ledger.account):
+        state = self.states[account.name]
+        for key in _keys(state.account):
             self._names[key].pop(account.name, None)
-        ledger.account = account
+        state.account = account
         self._enter(account)
 
-    def by_id(self, account_id: str) -> tuple[Ledger, ...]:
+    def by_id(self, account_id: str) -> tuple[AccountState, ...]:
         return self._find("id", account_id)
 
-    def by_email(self, email: str) -> tuple[Ledger, ...]:
+    def by_email(self, email: str) -> tuple[AccountState, ...]:
         return self._find("email", fold(email))
 
-    def by_fiscal_id(self, fiscal_id: str) -> tuple[Ledger, ...]:
+    def by_fiscal_id(self, fiscal_id: str) -> tuple[AccountState, ...]:
         return self._find("fiscal_id", fiscal_id)
 
     def free_id(self) -> str:
         # Accounts are never deleted, so that their number only grows.
-        ids = (str(number) for number in itertools.count(_FIRST_ID + len(self.ledgers)))
+        ids = (str(number) for number in itertools.count(_FIRST_ID + len(self.states)))
         return next(one for one in ids if not self.by_id(one))
 
     def free_name(self, organization_name: str) -> str:
@@ -56,14 +56,14 @@ class Directory:
         label = re.sub("[^a-z0-9]+", "-", plain.lower())[:_MAX_NAME_CHARACTERS].strip("-")
         label = label or "account"
         names = (f"{label}-{number}" for number in itertools.count(2))
-        return next(one for one in itertools.chain((label,), names) if one not in self.ledgers)
+        return next(one for one in itertools.chain((label,), names) if one not in self.states)
 
     def _enter(self, account: SandboxAccount) -> None:
         for key in _keys(account):
             self._names[key][account.name] = None
 
-    def _find(self, field: str, value: str) -> tuple[Ledger, ...]:
-        return tuple(self.ledgers[name] for name in self._names.get((field, value), ()))
+    def _find(self, field: str, value: str) -> tuple[AccountState, ...]:
+        return tuple(self.states[name] for name in self._names.get((field, value), ()))
 
 
 def fold(email: str) -> str:

@@ -5,17 +5,20 @@ from types import MappingProxyType
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.account_desk import AccountDesk
-from invoicexpress_async.sandbox.domain.accounts import READ_OPERATIONS, SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import Answer, RefusedError, refusal_answer
+from invoicexpress_async.sandbox.domain.account_handlers import AccountHandlers
+from invoicexpress_async.sandbox.domain.account_state import AccountState
+from invoicexpress_async.sandbox.domain.accounts import (
+    ACCOUNT_OPERATIONS,
+    READ_OPERATIONS,
+    SandboxAccount,
+)
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.directory import Directory
-from invoicexpress_async.sandbox.domain.families import Family, Mint, SandboxSequence
-from invoicexpress_async.sandbox.domain.ledger import Ledger
-from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
+from invoicexpress_async.sandbox.domain.responses import RefusedError, Response, refusal_response
+from invoicexpress_async.sandbox.domain.rows import IdGenerator, SandboxSequence, SequenceRow
+from invoicexpress_async.sandbox.domain.sequences import SequenceHandlers
 from invoicexpress_async.sandbox.requests import Request, RequestLog
 from invoicexpress_async.sandbox.routes import (
-    AccountOrder,
     NewSequence,
     Order,
     find_order,
@@ -33,11 +36,11 @@ class Pending:
     """
 
     request: Request
-    order: Order | AccountOrder | RefusedError
-    _commit: Callable[["Pending"], Answer] = attrs.field(repr=False)
+    order: Order | RefusedError
+    _commit: Callable[["Pending"], Response] = attrs.field(repr=False)
     index: int
 
-    def commit(self) -> Answer:
+    def commit(self) -> Response:
         return self._commit(self)
 
 
@@ -50,24 +53,24 @@ class Engine:
 
     behaviour: SandboxBehaviour
     clock: Callable[[], float]
-    mint: Mint
+    generator: IdGenerator
     log: RequestLog = attrs.field(factory=RequestLog, init=False)
     revision: int = attrs.field(default=0, init=False)
     _directory: Directory = attrs.field(factory=Directory, init=False)
-    _desk: SequenceDesk = attrs.field(init=False)
-    _account_desk: AccountDesk = attrs.field(init=False)
+    _sequences: SequenceHandlers = attrs.field(init=False)
+    _accounts: AccountHandlers = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._desk = SequenceDesk(self.behaviour, self.clock, self.mint)
-        self._account_desk = AccountDesk(self.behaviour, self._directory, self._desk)
+        self._sequences = SequenceHandlers(self.behaviour, self.clock, self.generator)
+        self._accounts = AccountHandlers(self.behaviour, self._directory, self._sequences)
 
     @property
-    def ledgers(self) -> dict[str, Ledger]:
-        return self._directory.ledgers
+    def states(self) -> dict[str, AccountState]:
+        return self._directory.states
 
     @property
     def accounts(self) -> Mapping[str, SandboxAccount]:
-        return MappingProxyType({name: book.account for name, book in self.ledgers.items()})
+        return MappingProxyType({name: state.account for name, state in self.states.items()})
 
     def add_account(self, account: SandboxAccount) -> None:
         self._directory.add(account)
@@ -76,7 +79,7 @@ class Engine:
     def open_account(self, account: SandboxAccount) -> None:
         """Add an account as the API creates it: with the series that it begins with."""
         self.add_account(account)
-        self._desk.open(self.ledgers[account.name])
+        self._sequences.open(self.states[account.name])
 
     def update_account(self, account: SandboxAccount) -> None:
         self._directory.update(account)
@@ -85,25 +88,25 @@ class Engine:
     def add_sequence(
         self, account: str, new: NewSequence, *, is_registered: bool
     ) -> SandboxSequence:
-        family = self._desk.insert(
-            self.ledgers[account], new, is_registered=is_registered, listed_from=self.clock()
+        row = self._sequences.insert(
+            self.states[account], new, is_registered=is_registered, listed_from=self.clock()
         )
         self.revision += 1
-        return family.snapshot()
+        return row.snapshot()
 
     def restore_sequence(
-        self, account: str, family: Family, *, is_registering: bool, is_new: bool
+        self, account: str, row: SequenceRow, *, is_registering: bool, is_new: bool
     ) -> None:
-        ledger = self.ledgers[account]
-        ledger.add(family)
+        state = self.states[account]
+        state.add(row)
         if is_registering:
             # The monotonic clock of an earlier run means nothing here: it begins again.
-            self._desk.start_registration(ledger, family, is_new=is_new)
+            self._sequences.start_registration(state, row, is_new=is_new)
 
     def sequences(self, account: str) -> tuple[SandboxSequence, ...]:
-        ledger = self.ledgers[account]
-        ledger.settle(self.mint, now=self.clock())
-        return ledger.snapshots()
+        state = self.states[account]
+        state.settle(self.generator, now=self.clock())
+        return state.snapshots()
 
     def receive(self, request: Request) -> Pending:
         """Take in a request, and decide what is decided on arrival.
@@ -113,62 +116,55 @@ class Engine:
         """
         now = self.clock()
         index = self.log.add(request, received_at=now)
-        order: Order | AccountOrder | RefusedError
         try:
-            order = self._admit(request, now=now)
+            order: Order | RefusedError = self._admit(request, now=now)
         except RefusedError as refused:
             order = refused
         return Pending(request, order, self._commit, index)
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         return self.receive(request).commit()
 
-    def _admit(self, request: Request, *, now: float) -> Order | AccountOrder:
-        ledger = self.ledgers.get(request.account)
-        if ledger is None:
+    def _admit(self, request: Request, *, now: float) -> Order:
+        state = self.states.get(request.account)
+        if state is None:
             # The host name exists for every account name: the response is that to a bad key.
             raise RefusedError(401)
         # Whether a request with a bad key counts is unknown: here it does.
-        if not ledger.admits(self.behaviour, now=now):
+        if not state.admits(self.behaviour, now=now):
             raise RefusedError(429)
         order = read_order(request)
-        if query_key(request.query) != ledger.account.api_key.encode():
+        if query_key(request.query) != state.account.api_key.encode():
             raise RefusedError(401)
-        if isinstance(order, AccountOrder):
-            return self._account_desk.receive(ledger, order, request)
-        return self._desk.receive(ledger, order, request)
+        handlers = self._accounts if order.operation in ACCOUNT_OPERATIONS else self._sequences
+        return handlers.receive(state, order, request)
 
-    def _commit(self, pending: Pending) -> Answer:
+    def _commit(self, pending: Pending) -> Response:
         try:
-            answer = self._apply(pending)
+            response = self._apply(pending)
         except RefusedError as refused:
-            language = self._language(pending.request.account)
-            asked = find_order(pending.request.method, pending.request.path)
-            answer = refusal_answer(
+            state = self.states.get(pending.request.account)
+            language = (state and state.account.language) or self.behaviour.language
+            order = find_order(pending.request.method, pending.request.path)
+            response = refusal_response(
                 self.behaviour,
                 refused,
-                operation=asked.operation if asked is not None else None,
+                operation=order.operation if order is not None else None,
                 language=language,
             )
-        self.log.settle(pending.index, pending.request, status=answer.status)
+        self.log.settle(pending.index, status=response.status)
         # One session cookie for the domain that all accounts share.
         cookie = f"_session={pending.request.account}-{pending.index:x}"
         cookie += "; domain=.app.invoicexpress.com; path=/; HttpOnly"
-        return answer.with_header("Set-Cookie", cookie)
+        return response.with_header("Set-Cookie", cookie)
 
-    def _apply(self, pending: Pending) -> Answer:
+    def _apply(self, pending: Pending) -> Response:
         order = pending.order
         if isinstance(order, RefusedError):
             raise order.anew()
-        ledger = self.ledgers[pending.request.account]
+        state = self.states[pending.request.account]
         if order.operation not in READ_OPERATIONS:
             # A refused create may leave a row behind, so that a refusal counts as well.
             self.revision += 1
-        if isinstance(order, AccountOrder):
-            return self._account_desk.commit(ledger, order)
-        return self._desk.commit(ledger, order)
-
-    def _language(self, account: str) -> str:
-        ledger = self.ledgers.get(account)
-        own = ledger.account.language if ledger is not None else None
-        return own or self.behaviour.language
+        handlers = self._accounts if order.operation in ACCOUNT_OPERATIONS else self._sequences
+        return handlers.commit(state, order)

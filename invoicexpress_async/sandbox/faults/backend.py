@@ -5,24 +5,24 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import attrs
 
-from invoicexpress_async.sandbox.admin import answer_admin
+from invoicexpress_async.sandbox.admin import respond_to_admin
 from invoicexpress_async.sandbox.domain.account_forms import NewAccount
 from invoicexpress_async.sandbox.domain.accounts import READ_OPERATIONS, SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import (
-    Answer,
-    RefusedError,
-    at_communication_answer,
-    created_answer,
-    empty_answer,
-    json_answer,
-)
 from invoicexpress_async.sandbox.domain.engine import Engine, Pending
+from invoicexpress_async.sandbox.domain.responses import (
+    RefusedError,
+    Response,
+    at_communication_response,
+    created_response,
+    empty_response,
+    json_response,
+)
 from invoicexpress_async.sandbox.faults.fault import Commits
 from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.oracle import Oracle, serie_of
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import AccountOrder, Order
+from invoicexpress_async.sandbox.routes import Order
 
 # More than a cancelled task needs; an injected sleep might swallow its cancelling.
 _CLOSE_SECONDS = 1.0
@@ -43,26 +43,26 @@ class Backend:
         self.oracle.note_read(pending, head)
         return pending
 
-    def answer_admin(self, head: Head, body: bytes, *, remote: str) -> Answer:
-        answer = answer_admin(
+    def respond_to_admin(self, head: Head, body: bytes, *, remote: str) -> Response:
+        response = respond_to_admin(
             self.engine, method=head.method, path=head.target, body=body, remote=remote
         )
         self.note_change()
-        return answer
+        return response
 
-    def commit(self, pending: Pending) -> Answer:
-        ledgers = self.engine.ledgers
-        ledger = ledgers.get(pending.request.account)
-        rows, accounts = ledger.size if ledger is not None else 0, len(ledgers)
-        answer = pending.commit()
-        if ledger is not None and ledger.size > rows:
-            self.oracle.note_commit(pending, rows=ledger.size - rows)
-        if len(ledgers) > accounts:
-            self.oracle.accounts.note_commit(next(reversed(ledgers.values())).account)
+    def commit(self, pending: Pending) -> Response:
+        states = self.engine.states
+        state = states.get(pending.request.account)
+        rows, accounts = state.size if state is not None else 0, len(states)
+        response = pending.commit()
+        if state is not None and state.size > rows:
+            self.oracle.note_commit(pending, rows=state.size - rows)
+        if len(states) > accounts:
+            self.oracle.accounts.note_commit(next(reversed(states.values())).account)
         self.note_change()
-        return answer
+        return response
 
-    def settle(self, pending: Pending, commits: Commits, *, late_seconds: float | None) -> Answer:
+    def settle(self, pending: Pending, commits: Commits, *, late_seconds: float | None) -> Response:
         """Let a request take effect now, later or never; return the response to send at once."""
         if commits is True or not _has_effect(pending):
             return self.commit(pending)
@@ -70,7 +70,7 @@ class Backend:
             self._late[pending.index] = pending
             if late_seconds is not None:
                 _ = self.spawn(self._commit_after(pending, late_seconds))
-        return promise(self.engine, pending)
+        return false_success(self.engine, pending)
 
     def commit_late(self) -> int:
         late, self._late = self._late, {}
@@ -107,27 +107,27 @@ _NO_ID = 999_999_999
 _NO_ACCOUNT = "promised-and-never-made"
 
 
-def promise(engine: Engine, pending: Pending) -> Answer:
+def false_success(engine: Engine, pending: Pending) -> Response:
     """Return the response to a request with an effect, that has none."""
     match pending.order:
         case Order(operation="create"):
-            row = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
-            return json_answer(201, {engine.behaviour.envelope: row})
+            promised = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
+            return json_response(201, {engine.behaviour.envelope: promised})
         case Order(operation="register", id=id_):
-            family = engine.ledgers[pending.request.account].by_id(id_)
-            serie = family.serie if family is not None else ""
-            return json_answer(200, {"sequences": [{"id": id_, "serie": serie}]})
-        case AccountOrder(form=NewAccount() as new):
+            row = engine.states[pending.request.account].by_id(id_)
+            serie = row.serie if row is not None else ""
+            return json_response(200, {"sequences": [{"id": id_, "serie": serie}]})
+        case Order(form=NewAccount() as new):
             return _account(engine, new)
-        case AccountOrder(operation="at_communication"):
-            return at_communication_answer(engine.behaviour)
+        case Order(operation="at_communication"):
+            return at_communication_response(engine.behaviour)
         case _:
-            return empty_answer(engine.behaviour)
+            return empty_response(engine.behaviour)
 
 
-def _account(engine: Engine, new: NewAccount) -> Answer:
+def _account(engine: Engine, new: NewAccount) -> Response:
     account = SandboxAccount(
         name=_NO_ACCOUNT, id=str(_NO_ID), organization_name=new.texts["organization_name"]
     )
     status = engine.behaviour.existing_user_status if new.is_user_known else 201
-    return created_answer(engine.behaviour, account, status=status)
+    return created_response(engine.behaviour, account, status=status)

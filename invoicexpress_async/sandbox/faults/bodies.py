@@ -7,158 +7,192 @@ import struct
 import zlib
 from base64 import b64decode
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import cast
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
-from invoicexpress_async.sandbox.faults.answers import AnswerFault
-from invoicexpress_async.sandbox.faults.fault import Exchange
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.faults.fault import altering, body
+
+Json = dict[str, object]
 
 _ID = re.compile(rb'"id":?"?\d+"?')
 _NAME = re.compile(rb'"(?:serie|name|organization_name)": ?"')
-_JSON = "application/json; charset=utf-8"
 _PAGE = b"<!DOCTYPE html><html><head><title>Login</title></head><body><form></form></body></html>"
 
 
-@attrs.frozen(kw_only=True)
-class BodyFault(AnswerFault):
-    """Puts another body in place of the true one, whose content type and status stay."""
-
-    render: Callable[[bytes], bytes]
-    content_type: str | None = None
-
-    def alter(self, exchange: Exchange, answer: Answer) -> Answer:
-        del exchange
-        headers = answer.headers
-        if self.content_type is not None:
-            others = tuple(pair for pair in headers if pair[0] != "Content-Type")
-            headers = (("Content-Type", self.content_type), *others)
-        return Answer(status=answer.status, headers=headers, body=self.render(answer.body))
+@body
+def truncated_json(true: bytes) -> bytes:
+    """Respond with the first half of the JSON."""
+    return true[: len(true) // 2] or b'{"sequence":'
 
 
-@attrs.frozen(kw_only=True)
-class DeepNesting(AnswerFault):
+@body
+def invalid_json(_: bytes) -> bytes:
+    """Respond with what is not JSON."""
+    return b"{'sequence': undefined,}"
+
+
+@body
+def nan(true: bytes) -> bytes:
+    """Respond with an id that is NaN."""
+    return _replace_id(true, b'"id":NaN')
+
+
+@body
+def two_ids(true: bytes) -> bytes:
+    """Respond with two ids in one object."""
+    return _replace_id(true, b'"id":0,"id":1')
+
+
+@altering()
+def deep_nesting(response: Response, *, depth: int = 100_000) -> Response:
     """Respond with lists in lists, deeper than a parser goes.
 
     Args:
         depth: How many.
     """
-
-    depth: int = 100_000
-
-    def alter(self, exchange: Exchange, answer: Answer) -> Answer:
-        del exchange
-        nested = b"[" * self.depth + b"]" * self.depth
-        return attrs.evolve(answer, body=b'{"sequence":' + nested + b"}")
+    nested = b"[" * depth + b"]" * depth
+    return attrs.evolve(response, body=b'{"sequence":' + nested + b"}")
 
 
-@attrs.frozen(kw_only=True)
-class HugeInteger(AnswerFault):
+@altering()
+def huge_integer(response: Response, *, digits: int = 5_000) -> Response:
     """Respond with an id of thousands of digits, more than Python turns into an integer.
 
     Args:
         digits: How many.
     """
-
-    digits: int = 5_000
-
-    def alter(self, exchange: Exchange, answer: Answer) -> Answer:
-        del exchange
-        body = _replace_id(answer.body, b'"id":' + b"9" * self.digits)
-        return attrs.evolve(answer, body=body)
+    return attrs.evolve(response, body=_replace_id(response.body, b'"id":' + b"9" * digits))
 
 
-def constant(body: bytes) -> Callable[[bytes], bytes]:
-    return lambda _: body
-
-
-def truncated(body: bytes) -> bytes:
-    return body[: len(body) // 2] or b'{"sequence":'
-
-
-def not_a_number(body: bytes) -> bytes:
-    return _replace_id(body, b'"id":NaN')
-
-
-def two_ids(body: bytes) -> bytes:
-    return _replace_id(body, b'"id":0,"id":1')
-
-
-def invalid_utf8(body: bytes) -> bytes:
-    altered, number = _NAME.subn(rb"\g<0>" + b"\xff\xfe", body)
+@body
+def invalid_utf8(true: bytes) -> bytes:
+    """Respond with a name that is not UTF-8."""
+    altered, number = _NAME.subn(rb"\g<0>" + b"\xff\xfe", true)
     return altered if number else b'{"message":"\xff\xfe"}'
 
 
-def marked(body: bytes) -> bytes:
-    return b"\xef\xbb\xbf" + body
+@body
+def byte_order_mark(true: bytes) -> bytes:
+    """Respond with a byte-order mark before the JSON."""
+    return b"\xef\xbb\xbf" + true
 
 
-def unchanged(body: bytes) -> bytes:
-    return body
+@altering()
+def nonsense_charset(response: Response) -> Response:
+    """Respond in a charset that does not exist."""
+    return _with_type(response, "application/json; charset=klingon-8")
 
 
-def login_page(_body: bytes) -> bytes:
-    return _PAGE
+@body
+def empty(_: bytes) -> bytes:
+    """Respond with an empty body."""
+    return b""
 
 
-def without_id(body: bytes) -> bytes:
-    def alter(row: dict[str, object]) -> dict[str, object]:
+@body
+def one_space(_: bytes) -> bytes:
+    """Respond with one space."""
+    return b" "
+
+
+@body
+def null(_: bytes) -> bytes:
+    """Respond with null."""
+    return b"null"
+
+
+@body
+def empty_list(_: bytes) -> bytes:
+    """Respond with []."""
+    return b"[]"
+
+
+@body
+def empty_object(_: bytes) -> bytes:
+    """Respond with {}."""
+    return b"{}"
+
+
+@body
+def without_id(true: bytes) -> bytes:
+    """Respond with rows or an account without an id."""
+
+    def alter(row: Json) -> Json:
         return {name: value for name, value in row.items() if name != "id"}
 
-    return _change_rows(body, alter)
+    return _change_rows(true, alter)
 
 
-def another_serie(body: bytes) -> bytes:
-    def alter(row: dict[str, object]) -> dict[str, object]:
+@body
+def another_serie(true: bytes) -> bytes:
+    """Respond with rows of another name."""
+
+    def alter(row: Json) -> Json:
         return {**row, "serie": f"{row['serie']}X"} if "serie" in row else row
 
-    return _change_rows(body, alter)
+    return _change_rows(true, alter)
 
 
-def other_envelope(body: bytes) -> bytes:
+@body
+def other_envelope(true: bytes) -> bytes:
+    """Respond with sequences in place of sequence, or the reverse."""
     other = {"sequence": "sequences", "sequences": "sequence", "account": "accounts"}
-    document = _document(body)
-    return _encode({other.get(name, name): value for name, value in document.items()})
+    return _encode({other.get(name, name): value for name, value in _document(true).items()})
 
 
-def other_list(body: bytes) -> bytes:
-    return _encode({name: _turned(value) for name, value in _document(body).items()})
+@body
+def other_list(true: bytes) -> bytes:
+    """Respond with a list in place of an object, or the reverse."""
+
+    def turn(value: object) -> object:
+        if not isinstance(value, list):
+            return [value]
+        rows = cast("list[object]", value)
+        return rows[0] if rows else {}
+
+    return _encode({name: turn(value) for name, value in _document(true).items()})
 
 
-def _turned(value: object) -> object:
-    if not isinstance(value, list):
-        return [value]
-    rows = cast("list[object]", value)
-    return rows[0] if rows else {}
+@altering()
+def login_page(response: Response, *, status: int = 200) -> Response:
+    """Respond with an HTML page and status 200."""
+    page = _with_type(response, "text/html; charset=utf-8")
+    return attrs.evolve(page, status=status, body=_PAGE)
 
 
-def _change_rows(body: bytes, alter: Callable[[dict[str, object]], dict[str, object]]) -> bytes:
-    document = _document(body)
+def _with_type(response: Response, content_type: str) -> Response:
+    others = tuple(pair for pair in response.headers if pair[0] != "Content-Type")
+    return attrs.evolve(response, headers=(("Content-Type", content_type), *others))
+
+
+def _change_rows(true: bytes, alter: Callable[[Json], Json]) -> bytes:
+    document = _document(true)
     for name in ("sequence", "sequences", "account"):
         value = document.get(name)
         if isinstance(value, dict):
-            document[name] = alter(cast("dict[str, object]", value))
+            document[name] = alter(cast("Json", value))
         elif isinstance(value, list):
-            document[name] = [alter(row) for row in cast("list[dict[str, object]]", value)]
+            document[name] = [alter(row) for row in cast("list[Json]", value)]
     return _encode(document)
 
 
-def _document(body: bytes) -> dict[str, object]:
+def _document(true: bytes) -> Json:
     """Return the response as an object; responses without JSON have none."""
     try:
-        document: object = json.loads(body)
+        document: object = json.loads(true)
     except ValueError:
         return {}
-    return cast("dict[str, object]", document) if isinstance(document, dict) else {}
+    return cast("Json", document) if isinstance(document, dict) else {}
 
 
 def _encode(document: object) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _replace_id(body: bytes, replacement: bytes) -> bytes:
-    altered, number = _ID.subn(replacement, body)
+def _replace_id(true: bytes, replacement: bytes) -> bytes:
+    altered, number = _ID.subn(replacement, true)
     return altered if number else b"{" + replacement + b"}"
 
 
@@ -178,52 +212,58 @@ _BROTLI_BOMB = b64decode(
 )
 
 
-@attrs.frozen(kw_only=True)
-class Compressed(AnswerFault):
-    """Sends the body that `render` makes of the true one, and says that it is compressed."""
-
-    render: Callable[[bytes], bytes]
-    encoding: Literal["gzip", "deflate", "br"] = "gzip"
-
-    def alter(self, exchange: Exchange, answer: Answer) -> Answer:
-        del exchange
-        body = self.render(answer.body)
-        return attrs.evolve(answer.with_header("Content-Encoding", self.encoding), body=body)
+@altering()
+def gzip(response: Response) -> Response:
+    """Respond with the true body, compressed as it should be."""
+    return _compressed(response, _gzipped(response.body))
 
 
-@attrs.frozen(kw_only=True)
-class Bomb(AnswerFault):
+@altering()
+def bad_gzip(response: Response) -> Response:
+    """Respond with a plain body that says gzip."""
+    return _compressed(response, response.body)
+
+
+@altering()
+def truncated_gzip(response: Response) -> Response:
+    """Respond with the first half of a gzip body."""
+    whole = _gzipped(response.body)
+    return _compressed(response, whole[: len(whole) // 2])
+
+
+@altering()
+def gzip_bomb(response: Response, *, size: int = 100_000_000) -> Response:
     """Respond with spaces, compressed to a thousandth.
 
     Args:
         size: How many, in whole millions.
     """
-
-    encoding: Literal["gzip", "deflate"]
-    size: int = 100_000_000
-
-    def alter(self, exchange: Exchange, answer: Answer) -> Answer:
-        del exchange
-        bomb = _bomb(self.encoding, self.size // _MEGABYTE)
-        return attrs.evolve(answer.with_header("Content-Encoding", self.encoding), body=bomb)
+    return _compressed(response, _bomb("gzip", size // _MEGABYTE))
 
 
-def gzipped(body: bytes) -> bytes:
+@altering()
+def deflate_bomb(response: Response, *, size: int = 100_000_000) -> Response:
+    """Respond with spaces, compressed to a thousandth.
+
+    Args:
+        size: How many, in whole millions.
+    """
+    return _compressed(response, _bomb("deflate", size // _MEGABYTE), "deflate")
+
+
+@altering()
+def brotli_bomb(response: Response) -> Response:
+    """Respond with 100,000,000 spaces, compressed by Brotli to 158 bytes."""
+    return _compressed(response, _BROTLI_BOMB, "br")
+
+
+def _compressed(response: Response, compressed: bytes, encoding: str = "gzip") -> Response:
+    return attrs.evolve(response.with_header("Content-Encoding", encoding), body=compressed)
+
+
+def _gzipped(true: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=_GZIP_BITS)
-    return compressor.compress(body) + compressor.flush()
-
-
-def truncated_gzip(body: bytes) -> bytes:
-    whole = gzipped(body)
-    return whole[: len(whole) // 2]
-
-
-def plain(body: bytes) -> bytes:
-    return body
-
-
-def brotli_bomb(_body: bytes) -> bytes:
-    return _BROTLI_BOMB
+    return compressor.compress(true) + compressor.flush()
 
 
 @functools.cache

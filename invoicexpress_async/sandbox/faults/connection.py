@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, cast
 
 from invoicexpress_async.sandbox.admin import PREFIX
-from invoicexpress_async.sandbox.domain.answers import Answer, json_answer
+from invoicexpress_async.sandbox.domain.responses import Response, json_response
 from invoicexpress_async.sandbox.faults.backend import Backend
 from invoicexpress_async.sandbox.faults.fault import Commits, ExchangeFault
 from invoicexpress_async.sandbox.http import (
@@ -16,7 +16,7 @@ from invoicexpress_async.sandbox.http import (
     MAX_HEAD_BYTES,
     BadRequestError,
     Head,
-    encode_answer,
+    encode_response,
     make_request,
     parse_head,
 )
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._fault: ExchangeFault | None = None
         self._playing: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._wanted: tuple[int, asyncio.Future[None]] | None = None
+        self._expected: tuple[int, asyncio.Future[None]] | None = None
         self._is_closing = False
         self._is_noted = False
         self.is_made: bool = False
@@ -85,9 +85,9 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         if self._playing is None:
             self._serve()
-        elif self._wanted is not None and len(self._buffer) >= self._wanted[0]:
-            _, arrived = self._wanted
-            self._wanted = None
+        elif self._expected is not None and len(self._buffer) >= self._expected[0]:
+            _, arrived = self._expected
+            self._expected = None
             arrived.set_result(None)
 
     async def write(self, data: bytes) -> None:
@@ -106,10 +106,10 @@ class Connection(asyncio.Protocol):
     async def body_arrives(self, length: int) -> None:
         if len(self._buffer) < length:
             arrived = asyncio.get_running_loop().create_future()
-            self._wanted = length, arrived
+            self._expected = length, arrived
             await arrived
 
-    def settle(self, commits: Commits, *, late_seconds: float | None) -> Answer:
+    def settle(self, commits: Commits, *, late_seconds: float | None) -> Response:
         if self._pending is None:
             raise RuntimeError("the request was not read")
         return self._backend.settle(self._pending, commits, late_seconds=late_seconds)
@@ -138,10 +138,10 @@ class Connection(asyncio.Protocol):
                 elif len(self._buffer) < head.content_length:
                     return
                 else:
-                    self._answer(head, self._take(head.content_length))
+                    self._receive(head, self._take(head.content_length))
         except BadRequestError as error:
-            refusal = json_answer(400, {"error": str(error)})
-            self._transport.write(encode_answer(refusal, is_last=True))
+            refusal = json_response(400, {"error": str(error)})
+            self._transport.write(encode_response(refusal, is_last=True))
             self.close()
 
     def _has_head(self) -> bool:
@@ -162,9 +162,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
         return True
 
-    def _answer(self, head: Head, body: bytes) -> None:
+    def _receive(self, head: Head, body: bytes) -> None:
         if head.target.startswith(PREFIX):
-            self._respond(head, self._backend.answer_admin(head, body, remote=self._remote()))
+            self._respond(head, self._backend.respond_to_admin(head, body, remote=self._remote()))
             return
         self._pending = self._backend.receive(make_request(head, body), head)
         if self._fault is not None:
@@ -172,8 +172,8 @@ class Connection(asyncio.Protocol):
         else:
             self._respond(head, self._backend.commit(self._pending))
 
-    def _respond(self, head: Head, answer: Answer) -> None:
-        self._transport.write(encode_answer(answer, is_last=head.is_last))
+    def _respond(self, head: Head, response: Response) -> None:
+        self._transport.write(encode_response(response, is_last=head.is_last))
         self._end(head)
 
     def _end(self, head: Head) -> None:

@@ -1,12 +1,15 @@
-"""What a fault is, and what it may do to a connection."""
+"""What a fault is, what it may do to a connection, and how a function becomes one."""
 
 import abc
-from typing import ClassVar, Literal, Protocol
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.answers import Answer
-from invoicexpress_async.sandbox.http import Head
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.http import Head, encode_response
 
 Commits = bool | Literal["late"]
 
@@ -28,7 +31,7 @@ class Exchange(Protocol):
     async def sleep(self, seconds: float) -> None: ...
     async def hang(self) -> None: ...
     async def body_arrives(self, length: int) -> None: ...
-    def settle(self, commits: Commits, *, late_seconds: float | None) -> Answer: ...
+    def settle(self, commits: Commits, *, late_seconds: float | None) -> Response: ...
     def close(self) -> None: ...
     def reset(self) -> None: ...
 
@@ -81,5 +84,167 @@ class ReadFault(ExchangeFault):
     commits: Commits = attrs.field(default=True, validator=_check_commits)
     late_seconds: float | None = None
 
-    def settle(self, exchange: Exchange) -> Answer:
+    def settle(self, exchange: Exchange) -> Response:
         return exchange.settle(self.commits, late_seconds=self.late_seconds)
+
+
+Work = Callable[..., Awaitable[None]]
+Reader = Callable[[Any], object]
+
+
+Options = tuple[tuple[str, object], ...]
+
+
+@attrs.frozen(kw_only=True)
+class _OnArrival(ArrivalFault):
+    work: Work = attrs.field(repr=False)
+    options: Options
+
+    async def meet(self, arrival: Arrival) -> None:
+        await self.work(arrival, **dict(self.options))
+
+
+@attrs.frozen(kw_only=True)
+class _Early(ExchangeFault):
+    is_early: ClassVar[bool] = True
+    work: Work = attrs.field(repr=False)
+    options: Options
+
+    async def play(self, exchange: Exchange) -> None:
+        await self.work(exchange, **dict(self.options))
+
+
+@attrs.frozen(kw_only=True)
+class _EarlyOnReuse(_Early):
+    needs_reuse: ClassVar[bool] = True
+
+
+@attrs.frozen(kw_only=True)
+class _Silent(ReadFault):
+    work: Work = attrs.field(repr=False)
+    options: Options
+
+    async def play(self, exchange: Exchange) -> None:
+        self.settle(exchange)
+        await self.work(exchange, **dict(self.options))
+
+
+@attrs.frozen(kw_only=True)
+class _Responding(ReadFault):
+    work: Work = attrs.field(repr=False)
+    options: Options
+    status: int | None = None
+
+    async def play(self, exchange: Exchange) -> None:
+        response = self.settle(exchange)
+        if self.status is not None:
+            response = attrs.evolve(response, status=self.status)
+        await self.work(exchange, response, **dict(self.options))
+
+
+@attrs.frozen
+class Kind:
+    """A fault by its name: the function of that name does it, its docstring describes it.
+
+    The options are the function's keyword-only parameters. `readers` check or convert them.
+    """
+
+    _of: type[Fault]
+    _work: Work
+    _readers: Mapping[str, Reader]
+
+    @property
+    def name(self) -> str:
+        return self._work.__name__
+
+    def make(self, options: dict[str, object]) -> Fault:
+        unknown = [option for option in options if option not in self.options()]
+        if unknown:
+            raise ValueError(f"not an option of {self.name}: {', '.join(unknown)}")
+        read = {
+            name: self._readers[name](value) if name in self._readers else value
+            for name, value in (self._own() | options).items()
+        }
+        own = tuple((name, read.pop(name)) for name in self._own())
+        construct = cast("Callable[..., Fault]", self._of)
+        return construct(name=self.name, work=self._work, options=own, **read)
+
+    def options(self) -> dict[str, object]:
+        """Return the options that may be given, and their defaults."""
+        fields = attrs.fields(self._of)
+        common = {one.name: one.default for one in fields if one.default is not attrs.NOTHING}
+        return common | self._own()
+
+    def description(self) -> str:
+        options = ", ".join(f"{name}={default!r}" for name, default in self.options().items())
+        parts = [f"{self.name}({options})", inspect.getdoc(self._work) or ""]
+        if issubclass(self._of, ReadFault):
+            parts.append(inspect.getdoc(ReadFault) or "")
+        return "\n\n".join(parts)
+
+    def _own(self) -> dict[str, object]:
+        parameters = inspect.signature(self._work).parameters.values()
+        return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+
+
+def on_arrival(**readers: Reader) -> Callable[[Work], Kind]:
+    """Do it to a connection that was accepted, before anything is known of a request."""
+    return lambda work: Kind(_OnArrival, work, readers)
+
+
+def early(*, needs_reuse: bool = False, **readers: Reader) -> Callable[[Work], Kind]:
+    """Do it to a request whose head has arrived."""
+    of = _EarlyOnReuse if needs_reuse else _Early
+    return lambda work: Kind(of, work, readers)
+
+
+def silent(**readers: Reader) -> Callable[[Work], Kind]:
+    """Do it to a request that was read to its end, and gets no response."""
+    return lambda work: Kind(_Silent, work, readers)
+
+
+def responding(**readers: Reader) -> Callable[[Work], Kind]:
+    """Let the function send the true response in a way of its own.
+
+    It has the option `status`, in place of the true one; a function that has a parameter of that
+    name applies it itself.
+    """
+    return lambda work: Kind(_Responding, work, readers)
+
+
+def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
+    """Send what the function makes of the true response, in the ordinary way."""
+
+    def decorate(alter: Callable[..., Response]) -> Kind:
+        @functools.wraps(alter)
+        async def work(exchange: Exchange, response: Response, **options: object) -> None:
+            await respond(exchange, alter(response, **options))
+
+        return Kind(_Responding, work, readers)
+
+    return decorate
+
+
+def body(render: Callable[[bytes], bytes]) -> Kind:
+    """Send what the function makes of the true body; content type and status stay."""
+
+    @functools.wraps(render)
+    async def work(exchange: Exchange, response: Response) -> None:
+        await respond(exchange, attrs.evolve(response, body=render(response.body)))
+
+    return Kind(_Responding, work, {})
+
+
+async def respond(exchange: Exchange, response: Response) -> None:
+    """Send a response in the ordinary way."""
+    await exchange.write(encode_response(response, is_last=exchange.head.is_last))
+
+
+def as_bytes(text: bytes | str) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def positive(number: float) -> float:
+    if number <= 0:
+        raise ValueError(f"it must be over 0, not {number!r}")
+    return number

@@ -71,8 +71,8 @@ class Listener:
     async def bind(self, host: str, port: int) -> int:
         """Hold a port without listening on it, so that connections are refused."""
         infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = infos[0]
-        bound = socket.socket(family, kind, protocol)
+        row, kind, protocol, _, address = infos[0]
+        bound = socket.socket(row, kind, protocol)
         bound.setblocking(False)  # noqa: FBT003 - the socket's own signature
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

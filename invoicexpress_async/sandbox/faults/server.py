@@ -21,12 +21,6 @@ class FaultServer(LocalServer):
     closed and started again.
 
     Args:
-        accounts: Names, which get a generated key, or whole accounts.
-        host: Where to listen.
-        port: 0 for a free one.
-        seed: Equal seeds give equal ids, validation codes and random faults.
-        state_file: As in `Sandbox`.
-        clock: Seconds; for the limit, registrations and `received_at`.
         ssl_context: A server's; makes it speak TLS, with a certificate for
             `*.app.invoicexpress.com` or a wrong one.
         sleep: What every delay waits with.

@@ -1,146 +1,101 @@
 """Faults that leave a request without a response."""
 
-from typing import ClassVar
-
-import attrs
-
-from invoicexpress_async.sandbox.faults.fault import (
-    Arrival,
-    ArrivalFault,
-    Exchange,
-    ExchangeFault,
-    ReadFault,
-)
+from invoicexpress_async.sandbox.faults.fault import Arrival, Exchange, early, on_arrival, silent
 
 
-@attrs.frozen(kw_only=True)
-class CloseOnAccept(ArrivalFault):
+@on_arrival()
+async def close_on_accept(arrival: Arrival) -> None:
     """Accept a connection and close it, before TLS and without reading."""
-
-    async def meet(self, arrival: Arrival) -> None:
-        arrival.close()
+    arrival.close()
 
 
-@attrs.frozen(kw_only=True)
-class ResetOnAccept(ArrivalFault):
+@on_arrival()
+async def reset_on_accept(arrival: Arrival) -> None:
     """Accept a connection and reset it (RST), before TLS and without reading."""
-
-    async def meet(self, arrival: Arrival) -> None:
-        arrival.reset()
+    arrival.reset()
 
 
-@attrs.frozen(kw_only=True)
-class HangOnAccept(ArrivalFault):
+@on_arrival()
+async def hang_on_accept(arrival: Arrival, *, seconds: float | None = None) -> None:
     """Accept a connection and say nothing: over TLS, the handshake never ends.
 
     Args:
         seconds: Then close it; None waits until the peer leaves.
     """
-
-    seconds: float | None = None
-
-    async def meet(self, arrival: Arrival) -> None:
-        await arrival.hang(self.seconds)
+    await arrival.hang(seconds)
 
 
-@attrs.frozen(kw_only=True)
-class CloseUnread(ExchangeFault):
+@early()
+async def close_unread(exchange: Exchange) -> None:
     """Close the connection as the request's head arrives; it counts as not read."""
-
-    is_early: ClassVar[bool] = True
-
-    async def play(self, exchange: Exchange) -> None:
-        exchange.close()
+    exchange.close()
 
 
-@attrs.frozen(kw_only=True)
-class ResetUnread(ExchangeFault):
+@early()
+async def reset_unread(exchange: Exchange) -> None:
     """Reset the connection (RST) as the request's head arrives; it counts as not read."""
-
-    is_early: ClassVar[bool] = True
-
-    async def play(self, exchange: Exchange) -> None:
-        exchange.reset()
+    exchange.reset()
 
 
-@attrs.frozen(kw_only=True)
-class HangUnread(ExchangeFault):
+@early()
+async def hang_unread(exchange: Exchange) -> None:
     """Read no further than the head, and say nothing until the peer leaves."""
-
-    is_early: ClassVar[bool] = True
-
-    async def play(self, exchange: Exchange) -> None:
-        await exchange.hang()
+    await exchange.hang()
 
 
-@attrs.frozen(kw_only=True)
-class StaleKeepAlive(CloseUnread):
+@early(needs_reuse=True)
+async def stale_keep_alive(exchange: Exchange) -> None:
     """Close a kept-alive connection just as its next request arrives, and read none of that.
 
     Only on a connection that has served a request; until there is one, it waits.
     """
+    exchange.close()
 
-    needs_reuse: ClassVar[bool] = True
+
+def _share(share: float) -> float:
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be 0.0 to 1.0, not {share!r}")
+    return share
 
 
-@attrs.frozen(kw_only=True)
-class ResetHalfBody(ExchangeFault):
+@early(share=_share)
+async def reset_half_body(exchange: Exchange, *, share: float = 0.5) -> None:
     """Read a part of the body, then reset the connection (RST).
 
     Args:
         share: The part, 0.0 to 1.0.
     """
-
-    is_early: ClassVar[bool] = True
-    share: float = attrs.field(
-        default=0.5, validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.le(1))
-    )
-
-    async def play(self, exchange: Exchange) -> None:
-        await exchange.body_arrives(int(exchange.head.content_length * self.share))
-        exchange.reset()
+    await exchange.body_arrives(int(exchange.head.content_length * share))
+    exchange.reset()
 
 
-@attrs.frozen(kw_only=True)
-class CloseAfterRead(ReadFault):
+@silent()
+async def close_after_read(exchange: Exchange) -> None:
     """Read the request, then close the connection without a response."""
-
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        exchange.close()
+    exchange.close()
 
 
-@attrs.frozen(kw_only=True)
-class ResetPeer(ReadFault):
+@silent()
+async def reset_peer(exchange: Exchange, *, seconds: float = 0.0) -> None:
     """Read the request, then reset the connection (RST) without a response.
 
     Args:
         seconds: How long to wait before that.
     """
-
-    seconds: float = 0.0
-
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        if self.seconds:
-            await exchange.sleep(self.seconds)
-        exchange.reset()
+    if seconds:
+        await exchange.sleep(seconds)
+    exchange.reset()
 
 
-@attrs.frozen(kw_only=True)
-class Timeout(ReadFault):
+@silent()
+async def timeout(exchange: Exchange, *, seconds: float | None = None) -> None:
     """Read the request and never respond.
 
     Args:
         seconds: Then close the connection; None waits until the peer leaves.
     """
-
-    seconds: float | None = None
-
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        if self.seconds is None:
-            await exchange.hang()
-        else:
-            await exchange.sleep(self.seconds)
-            exchange.close()
+    if seconds is None:
+        await exchange.hang()
+    else:
+        await exchange.sleep(seconds)
+        exchange.close()

@@ -1,155 +1,123 @@
 """Faults of pace and of size."""
 
-import attrs
-
-from invoicexpress_async.sandbox.domain.answers import Answer
-from invoicexpress_async.sandbox.faults.answers import AnswerFault
-from invoicexpress_async.sandbox.faults.fault import Exchange
-from invoicexpress_async.sandbox.http import encode_answer, encode_head
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.faults.fault import Exchange, positive, respond, responding
+from invoicexpress_async.sandbox.http import encode_head, encode_response
 
 _PIECE = b" " * 65_536
 _CHUNKED = ("Transfer-Encoding", "chunked")
 
-_positive = attrs.validators.gt(0)
 
-
-@attrs.frozen(kw_only=True)
-class Latency(AnswerFault):
+@responding()
+async def latency(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
     """Respond late; what takes effect does so before the wait.
 
     Args:
         seconds: How late.
     """
-
-    seconds: float = 1.0
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        await exchange.sleep(self.seconds)
-        await super().transmit(exchange, answer)
+    await exchange.sleep(seconds)
+    await respond(exchange, response)
 
 
-@attrs.frozen(kw_only=True)
-class Slicer(AnswerFault):
+@responding(size=positive)
+async def slicer(
+    exchange: Exchange, response: Response, *, size: int = 1, seconds: float = 0.05
+) -> None:
     """Send the response, its head too, in small slices.
 
     Args:
         size: Bytes of a slice.
         seconds: Between two slices.
     """
-
-    size: int = attrs.field(default=1, validator=_positive)
-    seconds: float = 0.05
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        data = encode_answer(answer, is_last=exchange.head.is_last)
-        for start in range(0, len(data), self.size):
-            if start:
-                await exchange.sleep(self.seconds)
-            await exchange.write(data[start : start + self.size])
+    data = encode_response(response, is_last=exchange.head.is_last)
+    for start in range(0, len(data), size):
+        if start:
+            await exchange.sleep(seconds)
+        await exchange.write(data[start : start + size])
 
 
-@attrs.frozen(kw_only=True)
-class Bandwidth(AnswerFault):
+@responding(bytes_per_second=positive)
+async def bandwidth(
+    exchange: Exchange, response: Response, *, bytes_per_second: int = 1024
+) -> None:
     """Send the response, its head too, at a slow and even rate.
 
     Args:
         bytes_per_second: The rate, in ten pieces a second.
     """
-
-    bytes_per_second: int = attrs.field(default=1024, validator=_positive)
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        size = max(1, self.bytes_per_second // 10)
-        data = encode_answer(answer, is_last=exchange.head.is_last)
-        for start in range(0, len(data), size):
-            await exchange.sleep(size / self.bytes_per_second)
-            await exchange.write(data[start : start + size])
+    size = max(1, bytes_per_second // 10)
+    data = encode_response(response, is_last=exchange.head.is_last)
+    for start in range(0, len(data), size):
+        await exchange.sleep(size / bytes_per_second)
+        await exchange.write(data[start : start + size])
 
 
-@attrs.frozen(kw_only=True)
-class SlowClose(AnswerFault):
+@responding()
+async def slow_close(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
     """Send a whole body that has no length, and close only after a while.
 
     Args:
         seconds: That while.
     """
-
-    seconds: float = 1.0
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        await exchange.write(encode_head(answer, ("Connection", "close")) + answer.body)
-        await exchange.sleep(self.seconds)
-        exchange.close()
+    await exchange.write(encode_head(response, ("Connection", "close")) + response.body)
+    await exchange.sleep(seconds)
+    exchange.close()
 
 
-@attrs.frozen(kw_only=True)
-class BigBody(AnswerFault):
+@responding()
+async def big_body(exchange: Exchange, response: Response, *, size: int = 100_000_000) -> None:
     """Send the true response with spaces behind it: valid JSON, and far too long.
 
     Args:
         size: Bytes of the whole body.
     """
-
-    size: int = 100_000_000
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        size = max(self.size, len(answer.body))
-        await exchange.write(encode_head(answer, ("Content-Length", str(size))) + answer.body)
-        await _pad(exchange, size - len(answer.body))
+    size = max(size, len(response.body))
+    await exchange.write(encode_head(response, ("Content-Length", str(size))) + response.body)
+    await _pad(exchange, size - len(response.body))
 
 
-@attrs.frozen(kw_only=True)
-class HugeLength(AnswerFault):
+@responding()
+async def huge_length(
+    exchange: Exchange, response: Response, *, length: int = 10_000_000_000, size: int = 100_000_000
+) -> None:
     """Say a length beyond all memory, send the true response and spaces, and close at a limit.
 
     Args:
         length: What Content-Length says.
         size: How many bytes are really sent.
     """
-
-    length: int = 10_000_000_000
-    size: int = 100_000_000
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        head = encode_head(answer, ("Content-Length", str(self.length)))
-        await exchange.write(head + answer.body)
-        await _pad(exchange, self.size - len(answer.body))
-        exchange.close()
+    await exchange.write(encode_head(response, ("Content-Length", str(length))) + response.body)
+    await _pad(exchange, size - len(response.body))
+    exchange.close()
 
 
-@attrs.frozen(kw_only=True)
-class EndlessChunks(AnswerFault):
+@responding()
+async def endless_chunks(
+    exchange: Exchange, response: Response, *, size: int = 256_000_000
+) -> None:
     """Send the true response, then chunks of spaces without an end, and close at a limit.
 
     Args:
         size: The limit, in bytes; the client should leave before.
     """
-
-    size: int = 256_000_000
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        await exchange.write(encode_head(answer, _CHUNKED) + _chunk(answer.body or b" "))
-        for _ in range(self.size // len(_PIECE)):
-            await exchange.write(_chunk(_PIECE))
-        exchange.close()
+    await exchange.write(encode_head(response, _CHUNKED) + _chunk(response.body or b" "))
+    for _ in range(size // len(_PIECE)):
+        await exchange.write(_chunk(_PIECE))
+    exchange.close()
 
 
-@attrs.frozen(kw_only=True)
-class EndlessHead(AnswerFault):
+@responding()
+async def endless_head(exchange: Exchange, response: Response, *, size: int = 16_000_000) -> None:
     """Send headers without an end, and close at a limit.
 
     Args:
         size: The limit, in bytes; the client should leave before.
     """
-
-    size: int = 16_000_000
-
-    async def transmit(self, exchange: Exchange, answer: Answer) -> None:
-        lines = b"X-More: and more\r\n" * 1000
-        await exchange.write(encode_head(answer).removesuffix(b"\r\n"))
-        for _ in range(self.size // len(lines)):
-            await exchange.write(lines)
-        exchange.close()
+    lines = b"X-More: and more\r\n" * 1000
+    await exchange.write(encode_head(response).removesuffix(b"\r\n"))
+    for _ in range(size // len(lines)):
+        await exchange.write(lines)
+    exchange.close()
 
 
 async def _pad(exchange: Exchange, size: int) -> None:

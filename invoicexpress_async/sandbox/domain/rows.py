@@ -61,7 +61,7 @@ class SandboxSequence:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Family:
+class SequenceRow:
     id: int
     serie: str | int
     sequence_ids: dict[str, int]
@@ -89,7 +89,7 @@ class Family:
 
 
 @attrs.define(eq=False)
-class Mint:
+class IdGenerator:
     """Where ids and validation codes come from: unique in the server, equal for equal seeds."""
 
     seed: int
@@ -102,7 +102,7 @@ class Mint:
         self.next_id = self._random.randrange(100_000, 900_000)
         self.next_code = self._random.randrange(_CODE_SPACE)
 
-    def family(self, serie: str | int, types: tuple[str, ...], *, is_relevant: bool) -> Family:
+    def row(self, serie: str | int, types: tuple[str, ...], *, is_relevant: bool) -> SequenceRow:
         ids = self._ids(types)
         # A row without invoices still needs an id of its own.
         row_id = ids["invoice"] if "invoice" in ids else self._ids(("invoice",))["invoice"]
@@ -111,12 +111,12 @@ class Mint:
             for name in types
         }
         numbers = dict.fromkeys(types, 0)
-        return Family(id=row_id, serie=serie, sequence_ids=ids, codes=codes, numbers=numbers)
+        return SequenceRow(id=row_id, serie=serie, sequence_ids=ids, codes=codes, numbers=numbers)
 
-    def register(self, family: Family, *, refused: tuple[str, ...]) -> None:
-        for name, code in family.codes.items():
+    def register(self, row: SequenceRow, *, refused: tuple[str, ...]) -> None:
+        for name, code in row.codes.items():
             if code == NOT_REGISTERED and name not in refused:
-                family.codes[name] = self._code()
+                row.codes[name] = self._code()
 
     def _ids(self, types: tuple[str, ...]) -> dict[str, int]:
         # Near the row's, and never at the same distance twice: an id that was computed from

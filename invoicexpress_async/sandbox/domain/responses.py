@@ -18,8 +18,8 @@ from invoicexpress_async.sandbox.domain.codes import (
     RegisterReason,
     reason_of,
 )
-from invoicexpress_async.sandbox.domain.families import Family
 from invoicexpress_async.sandbox.domain.messages import message
+from invoicexpress_async.sandbox.domain.rows import SequenceRow
 
 # Where an unknown route is redirected to; the server has such a page.
 LOGIN_PAGE = "/_sandbox/login.html"
@@ -43,17 +43,17 @@ _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
-    """A complete response, without what its server adds (Content-Length, Date)."""
+class Response:
+    """A complete one, without what its server adds (Content-Length, Date)."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
-    def with_header(self, name: str, value: str) -> "Answer":
+    def with_header(self, name: str, value: str) -> "Response":
         # Spelled out: attrs.evolve is ten times slower, and this is done for every response.
         headers = (*self.headers, (name, value))
-        return Answer(status=self.status, headers=headers, body=self.body)
+        return Response(status=self.status, headers=headers, body=self.body)
 
 
 class RefusedError(Exception):
@@ -76,39 +76,41 @@ class RefusedError(Exception):
         return RefusedError(self.status, self.code, reason=self.reason, field=self.field)
 
 
-def json_answer(status: int, value: object) -> Answer:
-    return _answer(status, _JSON, _encode(value))
+def json_response(status: int, value: object) -> Response:
+    return _response(status, _JSON, _encode(value))
 
 
-def page_answer(status: int, title: str) -> Answer:
+def page_response(status: int, title: str) -> Response:
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
-    return _answer(status, _HTML, page)
+    return _response(status, _HTML, page)
 
 
-def empty_answer(behaviour: SandboxBehaviour) -> Answer:
+def empty_response(behaviour: SandboxBehaviour) -> Response:
     # "Empty" is one space as often as zero bytes, and says it is JSON either way.
-    return _answer(200, _JSON, " " if behaviour.empty_body == "space" else "")
+    return _response(200, _JSON, " " if behaviour.empty_body == "space" else "")
 
 
-def refusal_answer(
+def refusal_response(
     behaviour: SandboxBehaviour,
     refused: RefusedError,
     *,
     operation: Operation | None,
     language: str,
-) -> Answer:
+) -> Response:
     text = message(refused.reason or str(refused.status), language=language, field=refused.field)
     match refused.status:
         case 302:
-            return page_answer(302, "You are being redirected").with_header("Location", LOGIN_PAGE)
+            return page_response(302, "You are being redirected").with_header(
+                "Location", LOGIN_PAGE
+            )
         case 401:
             return _unauthorized(behaviour)
         case 404 if not refused.code:
             return _not_found(behaviour)
         case 429:
-            answer = _shaped(behaviour, behaviour.error_shape, refused, text)
+            response = _shaped(behaviour, behaviour.error_shape, refused, text)
             again = behaviour.retry_after
-            return answer if again is None else answer.with_header("Retry-After", again)
+            return response if again is None else response.with_header("Retry-After", again)
         case _:
             shape = _shape(behaviour, refused, operation)
             return _shaped(behaviour, shape, refused, text)
@@ -118,39 +120,41 @@ def flag(form: FlagForm, *, is_set: bool) -> object:
     return _FLAGS[form][is_set]
 
 
-def row(behaviour: SandboxBehaviour, family: Family, *, has_codes: bool) -> dict[str, object]:
+def wire_row(
+    behaviour: SandboxBehaviour, row: SequenceRow, *, has_codes: bool
+) -> dict[str, object]:
     number: Callable[[int], object] = str if behaviour.number_form == "string" else int
     wire: dict[str, object] = {
-        "id": number(family.id),
-        "serie": family.serie,
-        "default_sequence": flag(behaviour.flag_form, is_set=family.is_default),
+        "id": number(row.id),
+        "serie": row.serie,
+        "default_sequence": flag(behaviour.flag_form, is_set=row.is_default),
     }
-    for name, sequence_id in family.sequence_ids.items():
-        wire[f"current_{name}_number"] = number(family.numbers[name])
+    for name, sequence_id in row.sequence_ids.items():
+        wire[f"current_{name}_number"] = number(row.numbers[name])
         wire[f"current_{name}_sequence_id"] = number(sequence_id)
         if has_codes:
-            wire[f"current_{name}_validation_code"] = family.codes[name]
+            wire[f"current_{name}_validation_code"] = row.codes[name]
     return wire
 
 
-def _answer(status: int, content_type: str, body: str) -> Answer:
-    return Answer(status=status, headers=(("Content-Type", content_type),), body=body.encode())
+def _response(status: int, content_type: str, body: str) -> Response:
+    return Response(status=status, headers=(("Content-Type", content_type),), body=body.encode())
 
 
-def _unauthorized(behaviour: SandboxBehaviour) -> Answer:
+def _unauthorized(behaviour: SandboxBehaviour) -> Response:
     match behaviour.unauthorized_body:
         case "object":
-            return json_answer(401, {"errors": _INVALID_KEY})
+            return json_response(401, {"errors": _INVALID_KEY})
         case "list":
-            return json_answer(401, {"errors": [_INVALID_KEY]})
+            return json_response(401, {"errors": [_INVALID_KEY]})
         case "empty":
-            return _answer(401, _JSON, "")
+            return _response(401, _JSON, "")
 
 
-def _not_found(behaviour: SandboxBehaviour) -> Answer:
+def _not_found(behaviour: SandboxBehaviour) -> Response:
     if behaviour.not_found_body == "html":
-        return page_answer(404, "404")
-    return _answer(404, _JSON, " " if behaviour.not_found_body == "space" else "")
+        return page_response(404, "404")
+    return _response(404, _JSON, " " if behaviour.not_found_body == "space" else "")
 
 
 def _shape(
@@ -167,20 +171,20 @@ def _shape(
 
 def _shaped(
     behaviour: SandboxBehaviour, shape: ErrorShape, refused: RefusedError, text: str
-) -> Answer:
+) -> Response:
     match shape:
         case ErrorShape.EMPTY:
-            return _answer(refused.status, _JSON, "")
+            return _response(refused.status, _JSON, "")
         case ErrorShape.SPACE:
-            return _answer(refused.status, _JSON, " ")
+            return _response(refused.status, _JSON, " ")
         case ErrorShape.HTML:
-            return page_answer(refused.status, text)
+            return page_response(refused.status, text)
         case ErrorShape.TEXT:
-            return _answer(refused.status, _TEXT, text)
+            return _response(refused.status, _TEXT, text)
         case ErrorShape.SUCCESS_FALSE | ErrorShape.SUCCESS_FALSE_TEXT:
-            return json_answer(200, _error_value(behaviour, shape, refused, text))
+            return json_response(200, _error_value(behaviour, shape, refused, text))
         case _:
-            return json_answer(refused.status, _error_value(behaviour, shape, refused, text))
+            return json_response(refused.status, _error_value(behaviour, shape, refused, text))
 
 
 def _code(behaviour: SandboxBehaviour, refused: RefusedError) -> dict[str, object]:
@@ -230,7 +234,9 @@ def coded_refusal(operation: Operation, status: int, code: str) -> RefusedError:
     return RefusedError(status, code, reason=reason_of(operation, status, code))
 
 
-def created_answer(behaviour: SandboxBehaviour, account: SandboxAccount, *, status: int) -> Answer:
+def created_response(
+    behaviour: SandboxBehaviour, account: SandboxAccount, *, status: int
+) -> Response:
     """Return the one response that has the key of a new account."""
     content = {
         "id": account.id,
@@ -240,10 +246,10 @@ def created_answer(behaviour: SandboxBehaviour, account: SandboxAccount, *, stat
         "api_key": account.api_key,
         "state": account.state,
     }
-    return json_answer(status, {"account": content})
+    return json_response(status, {"account": content})
 
 
-def got_answer(behaviour: SandboxBehaviour, account: SandboxAccount) -> Answer:
+def got_response(behaviour: SandboxBehaviour, account: SandboxAccount) -> Response:
     form = behaviour.account_flag_form
     content = {
         "organization_name": account.organization_name,
@@ -253,10 +259,10 @@ def got_answer(behaviour: SandboxBehaviour, account: SandboxAccount) -> Answer:
         "at_configured": flag(form, is_set=account.has_at_credentials),
         "trial": flag(form, is_set=account.is_trial),
     }
-    return json_answer(200, {"account": content})
+    return json_response(200, {"account": content})
 
 
-def at_communication_answer(behaviour: SandboxBehaviour) -> Answer:
+def at_communication_response(behaviour: SandboxBehaviour) -> Response:
     if behaviour.at_communication_body == "empty":
-        return empty_answer(behaviour)
-    return json_answer(200, {"success": "true"})
+        return empty_response(behaviour)
+    return json_response(200, {"success": "true"})

@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 import attrs
 
 from invoicexpress_async.sandbox.domain.accounts import Operation, SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import coded_refusal
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour, WindowKind
-from invoicexpress_async.sandbox.domain.families import Family, Mint, SandboxSequence
+from invoicexpress_async.sandbox.domain.responses import coded_refusal
+from invoicexpress_async.sandbox.domain.rows import IdGenerator, SandboxSequence, SequenceRow
 
 _WINDOW_SECONDS = 60.0
 
@@ -84,57 +84,57 @@ AtOutcome = Literal["right", "wrong", "locked"]
 
 
 @attrs.define(eq=False)
-class Ledger:
+class AccountState:
     account: SandboxAccount
     at_outcomes: Counter[AtOutcome] = attrs.field(factory=Counter[AtOutcome], init=False)
-    _families: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
-    _by_serie: dict[str, Family] = attrs.field(factory=dict[str, Family], init=False)
-    _default: Family | None = attrs.field(default=None, init=False)
-    _registering: list[Family] = attrs.field(factory=list[Family], init=False)
+    _rows: dict[str, SequenceRow] = attrs.field(factory=dict[str, SequenceRow], init=False)
+    _by_serie: dict[str, SequenceRow] = attrs.field(factory=dict[str, SequenceRow], init=False)
+    _default: SequenceRow | None = attrs.field(default=None, init=False)
+    _registering: list[SequenceRow] = attrs.field(factory=list[SequenceRow], init=False)
     _window: Window | None = attrs.field(default=None, init=False)
     _window_key: tuple[WindowKind, int] | None = attrs.field(default=None, init=False)
 
     @property
-    def families(self) -> tuple[Family, ...]:
-        return tuple(self._families.values())
+    def rows(self) -> tuple[SequenceRow, ...]:
+        return tuple(self._rows.values())
 
     @property
     def size(self) -> int:
-        return len(self._families)
+        return len(self._rows)
 
-    def by_id(self, family_id: str) -> Family | None:
-        return self._families.get(family_id)
+    def by_id(self, row_id: str) -> SequenceRow | None:
+        return self._rows.get(row_id)
 
-    def by_serie(self, serie: str | int) -> Family | None:
+    def by_serie(self, serie: str | int) -> SequenceRow | None:
         return self._by_serie.get(str(serie))
 
-    def add(self, family: Family) -> None:
-        self._families[str(family.id)] = family
-        self._by_serie[str(family.serie)] = family
-        if family.is_default:
-            self.make_default(family)
+    def add(self, row: SequenceRow) -> None:
+        self._rows[str(row.id)] = row
+        self._by_serie[str(row.serie)] = row
+        if row.is_default:
+            self.make_default(row)
 
-    def make_default(self, family: Family) -> None:
+    def make_default(self, row: SequenceRow) -> None:
         if self._default is not None:
             self._default.is_default = False
-        family.is_default = True
-        self._default = family
+        row.is_default = True
+        self._default = row
 
-    def start_registration(self, family: Family, *, until: float, is_new: bool) -> None:
-        family.registering_until = until
-        family.is_new = is_new
-        self._registering.append(family)
+    def start_registration(self, row: SequenceRow, *, until: float, is_new: bool) -> None:
+        row.registering_until = until
+        row.is_new = is_new
+        self._registering.append(row)
 
-    def settle(self, mint: Mint, *, now: float) -> None:
+    def settle(self, generator: IdGenerator, *, now: float) -> None:
         """Let the registrations end whose time has come: nothing else wakes up for them."""
-        for family in [f for f in self._registering if (f.registering_until or 0.0) <= now]:
-            self._registering.remove(family)
-            family.registering_until = None
-            family.is_new = False
-            mint.register(family, refused=self.account.refused_document_types)
+        for row in [f for f in self._registering if (f.registering_until or 0.0) <= now]:
+            self._registering.remove(row)
+            row.registering_until = None
+            row.is_new = False
+            generator.register(row, refused=self.account.refused_document_types)
 
     def snapshots(self) -> tuple[SandboxSequence, ...]:
-        return tuple(family.snapshot() for family in self._families.values())
+        return tuple(row.snapshot() for row in self._rows.values())
 
     def check_refusals(self, operation: Operation) -> None:
         refusal = self.account.refusals.get(operation)

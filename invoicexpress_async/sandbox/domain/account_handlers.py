@@ -15,21 +15,21 @@ from invoicexpress_async.sandbox.domain.account_forms import (
     read_change,
     read_new_account,
 )
+from invoicexpress_async.sandbox.domain.account_state import AccountState, AtOutcome
 from invoicexpress_async.sandbox.domain.accounts import AccountLanguage, SandboxAccount
-from invoicexpress_async.sandbox.domain.answers import (
-    Answer,
-    RefusedError,
-    at_communication_answer,
-    created_answer,
-    empty_answer,
-    got_answer,
-)
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
 from invoicexpress_async.sandbox.domain.directory import Directory
-from invoicexpress_async.sandbox.domain.ledger import AtOutcome, Ledger
-from invoicexpress_async.sandbox.domain.sequences import SequenceDesk
+from invoicexpress_async.sandbox.domain.responses import (
+    RefusedError,
+    Response,
+    at_communication_response,
+    created_response,
+    empty_response,
+    got_response,
+)
+from invoicexpress_async.sandbox.domain.sequences import SequenceHandlers
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import AccountOrder
+from invoicexpress_async.sandbox.routes import Order
 
 _WRONG_PASSWORD = "wrong"  # noqa: S105 - the one that is wrong for everybody
 
@@ -39,21 +39,21 @@ class TaxAuthority:
     _behaviour: SandboxBehaviour
     _directory: Directory
 
-    def configure(self, ledger: Ledger, credentials: AtCredentials) -> None:
+    def configure(self, state: AccountState, credentials: AtCredentials) -> None:
         """Give an account its sub-user, if AT takes it; what it has is kept if not."""
         # Not available during the free trial, whose forbidden actions get 401.
-        if ledger.account.is_trial:
+        if state.account.is_trial:
             raise RefusedError(401)
-        if credentials.subuser.partition("/")[0] != ledger.account.fiscal_id:
+        if credentials.subuser.partition("/")[0] != state.account.fiscal_id:
             raise RefusedError(422, reason="at_nif", field="at_subuser")
-        outcome = self._judge(ledger, credentials)
-        ledger.at_outcomes[outcome] += 1
-        self._note(ledger, credentials.subuser, outcome)
+        outcome = self._judge(state, credentials)
+        state.at_outcomes[outcome] += 1
+        self._note(state, credentials.subuser, outcome)
         if outcome != "right":
             raise RefusedError(422, reason=f"at_{outcome}", field="at_password")
 
-    def _judge(self, ledger: Ledger, credentials: AtCredentials) -> AtOutcome:
-        account = ledger.account
+    def _judge(self, state: AccountState, credentials: AtCredentials) -> AtOutcome:
+        account = state.account
         if account.at_failures.get(credentials.subuser, 0) >= self._behaviour.at_attempts:
             return "locked"
         known = self._behaviour.at_passwords.get(account.fiscal_id)
@@ -61,8 +61,8 @@ class TaxAuthority:
             return "right" if credentials.password == known else "wrong"
         return "wrong" if credentials.password == _WRONG_PASSWORD else "right"
 
-    def _note(self, ledger: Ledger, subuser: str, outcome: AtOutcome) -> None:
-        account, failures = ledger.account, dict(ledger.account.at_failures)
+    def _note(self, state: AccountState, subuser: str, outcome: AtOutcome) -> None:
+        account, failures = state.account, dict(state.account.at_failures)
         if outcome == "wrong":
             failures[subuser] = failures.get(subuser, 0) + 1
             self._directory.update(attrs.evolve(account, at_failures=failures))
@@ -82,16 +82,16 @@ _COUNTRIES: Mapping[str, str] = MappingProxyType({"1": "PT", "2": "IE", "3": "GB
 
 
 @attrs.define(eq=False)
-class AccountDesk:
+class AccountHandlers:
     _behaviour: SandboxBehaviour
     _directory: Directory
-    _series: SequenceDesk
+    _series: SequenceHandlers
     _authority: TaxAuthority = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._authority = TaxAuthority(self._behaviour, self._directory)
 
-    def receive(self, ledger: Ledger, order: AccountOrder, request: Request) -> AccountOrder:
+    def receive(self, state: AccountState, order: Order, request: Request) -> Order:
         """Refuse what can be refused before anything has an effect; reads the body."""
         match order.operation:
             case "account_get":
@@ -101,24 +101,24 @@ class AccountDesk:
                 return attrs.evolve(order, form=read_change(request, required=required))
             case "at_communication":
                 return attrs.evolve(order, form=read_at_communication(request))
-            case "account_create" | "account_create_already_user" as operation:
-                return attrs.evolve(order, form=self._read_new(ledger, operation, request))
+            case operation:
+                return attrs.evolve(order, form=self._read_new(state, operation, request))
 
-    def commit(self, ledger: Ledger, order: AccountOrder) -> Answer:
-        ledger.check_refusals(order.operation)
+    def commit(self, state: AccountState, order: Order) -> Response:
+        state.check_refusals(order.operation)
         match order.form:
             case NewAccount() as new:
-                return self._create(ledger, new)
+                return self._create(state, new)
             case AccountChange() as change:
-                return self._update(self._owned(ledger, order), change)
+                return self._update(self._owned(state, order), change)
             case AtCredentials() as credentials:
-                self._authority.configure(ledger, credentials)
-                return at_communication_answer(self._behaviour)
-            case None:
-                return got_answer(self._behaviour, self._owned(ledger, order).account)
+                self._authority.configure(state, credentials)
+                return at_communication_response(self._behaviour)
+            case _:
+                return got_response(self._behaviour, self._owned(state, order).account)
 
-    def _read_new(self, ledger: Ledger, operation: str, request: Request) -> NewAccount:
-        if not ledger.account.is_partner:
+    def _read_new(self, state: AccountState, operation: str, request: Request) -> NewAccount:
+        if not state.account.is_partner:
             status = self._behaviour.not_partner_status
             raise RefusedError(status, reason="rights", field="account")
         new = read_new_account(request, is_user_known=operation == "account_create_already_user")
@@ -126,14 +126,14 @@ class AccountDesk:
             self._check_new(new)
         return new
 
-    def _create(self, partner: Ledger, new: NewAccount) -> Answer:
+    def _create(self, partner: AccountState, new: NewAccount) -> Response:
         if self._behaviour.is_name_check_atomic:
             self._check_new(new)
         account = self._open(partner.account, new)
         self._directory.add(account)
-        self._series.open(self._directory.ledgers[account.name])
+        self._series.open(self._directory.states[account.name])
         status = self._behaviour.existing_user_status if new.is_user_known else 201
-        return created_answer(self._behaviour, account, status=status)
+        return created_response(self._behaviour, account, status=status)
 
     def _check_new(self, new: NewAccount) -> None:
         users = self._directory.by_email(new.email)
@@ -158,14 +158,14 @@ class AccountDesk:
         )
         return _changed(account, new.texts)
 
-    def _owned(self, ledger: Ledger, order: AccountOrder) -> Ledger:
+    def _owned(self, state: AccountState, order: Order) -> AccountState:
         for found in self._directory.by_id(order.id):
-            if found.account.owner == ledger.account.name:
+            if found.account.owner == state.account.name:
                 return found
         raise RefusedError(404)
 
-    def _update(self, ledger: Ledger, change: AccountChange) -> Answer:
-        account, texts = ledger.account, change.texts
+    def _update(self, state: AccountState, change: AccountChange) -> Response:
+        account, texts = state.account, change.texts
         # Whether it is refused or ignored is unknown; here it is loud.
         if texts.get("fiscal_id", account.fiscal_id) != account.fiscal_id:
             raise RefusedError(422, reason="fiscal_id_fixed", field="fiscal_id")
@@ -173,11 +173,11 @@ class AccountDesk:
         if others - {account.name}:
             raise RefusedError(422, reason="email_taken", field="email")
         if change.credentials is not None:
-            self._authority.configure(ledger, change.credentials)
-        password = change.password or ledger.account.user_password
-        changed = attrs.evolve(_changed(ledger.account, texts), user_password=password)
+            self._authority.configure(state, change.credentials)
+        password = change.password or state.account.user_password
+        changed = attrs.evolve(_changed(state.account, texts), user_password=password)
         self._directory.update(changed)
-        return empty_answer(self._behaviour)
+        return empty_response(self._behaviour)
 
 
 def _changed(account: SandboxAccount, texts: Mapping[str, str]) -> SandboxAccount:
