@@ -1,6 +1,7 @@
 """Fixtures: a sandbox on loopback, a manager on it, and a clock."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import aioresponses.core
 import pytest
 import trustme
 from fakes import FakeClock
+from hosts import Host, Namespace
 from hypothesis import settings
 from postgres_server import PostgresServer, find_binaries, find_pooler, pooled
 
@@ -174,8 +176,19 @@ def postgres() -> Iterator[PostgresServer]:
     if binaries is None:
         why = "PostgreSQL's server is not on this machine: apt-get install postgresql"
         _lack(why)
-    with PostgresServer.started(binaries) as server:
+    with PostgresServer.started(binaries, Namespace.made()) as server:
         yield server
+
+
+@pytest.fixture
+def hosts(postgres: PostgresServer) -> Iterator[tuple[Host, ...]]:
+    """Two machines that reach the database and the API, each by a cable of its own."""
+    if postgres.namespace is None:
+        why = "no host can be made here: it takes root, network namespaces and iproute2"
+        pytest.skip(why) if os.geteuid() else _lack(why)
+    with contextlib.ExitStack() as stack:
+        one, other = (Host.connected(postgres.namespace, number) for number in range(2))
+        yield stack.enter_context(one), stack.enter_context(other)
 
 
 @pytest.fixture(scope="session")
