@@ -10,6 +10,7 @@ import os
 import signal
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -165,22 +166,25 @@ async def test_the_programs_of_two_hosts_need_a_file_of_passwords_and_one_of_cer
     assert posts(site.on) == {1}
 
 
-async def test_a_host_that_is_cut_off_from_the_database_sends_nothing_that_the_other_has(
+async def test_what_a_host_sent_before_it_was_cut_off_from_the_database_is_not_sent_by_the_other(
     site: Site,
 ) -> None:
     one, other = site.hosts
     await plan(site.job)
-    cut_off = site.start(one, lease_seconds=1.0, concurrency=2)
-    await until(lambda: 1 in posts(site.on))
+    site.on.faults.clear()
+    site.on.faults.next("timeout", operation="create", commits="late", times=2)
+    cut_off = site.start(one, lease_seconds=1.0, concurrency=2, attempt_seconds=4.0)
+    await until(lambda: sum(map(site.on.oracle.posts, NAMES)) == 2)
     one.cut("database")
     await until_the_leases_end(site.postgres, site.job)
 
-    second = site.start(other, lease_seconds=1.0)
-    code = await second.ended()
+    code = await site.start(other, lease_seconds=1.0).ended()
+    found = Counter(states(site.postgres, site.job).values())
+    await site.on.commit_late()
     one.heal("database")
 
     assert (code, await cut_off.ended()) == (0, 0)
-    check(site.on, site.postgres, site.job)
+    assert found == {"done": len(NAMES) - 2, "absent": 2}
     await site.finish(one)
 
 
