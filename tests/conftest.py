@@ -1,7 +1,6 @@
 """Fixtures: a sandbox on loopback, a manager on it, and a clock."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -183,12 +182,12 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def hosts(postgres: PostgresServer) -> Iterator[tuple[Host, ...]]:
     """Two machines that reach the database and the API, each by a cable of its own."""
-    if postgres.namespace is None:
+    centre = postgres.namespace
+    if centre is None:
         why = "no host can be made here: it takes root, network namespaces and iproute2"
         pytest.skip(why) if os.geteuid() else _lack(why)
-    with contextlib.ExitStack() as stack:
-        one, other = (Host.connected(postgres.namespace, number) for number in range(2))
-        yield stack.enter_context(one), stack.enter_context(other)
+    with Host.connected(centre, 0) as one, Host.connected(centre, 1) as other:
+        yield one, other
 
 
 @pytest.fixture(scope="session")
