@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the servers of the tests
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # the servers of the tests
 
 from postgres_server import PostgresServer, find_binaries, new_schema
 

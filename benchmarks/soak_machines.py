@@ -32,7 +32,7 @@ import psycopg
 from soak_network import Network
 from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 from postgres_server import PostgresServer, find_binaries
 
 from invoicexpress_async import RetryPolicy, SessionManager, Timeouts

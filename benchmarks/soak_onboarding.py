@@ -39,10 +39,12 @@ from invoicexpress_async.onboarding import (
     KeySpool,
     onboard,
 )
-from invoicexpress_async.provisioning import SqliteJournal
+from invoicexpress_async.provisioning import PostgresJournal, SqliteJournal
 from invoicexpress_async.sandbox import Fault, FaultServer, SandboxAccount, make_fault
 
-_KEY = "soak-partner-key"
+KEY = "soak-partner-key"
+USER_PASSWORD = "soak-user-password"  # noqa: S105  # a made-up one
+AT_PASSWORD = "soak-at-password"  # noqa: S105  # a made-up one
 _SHARE = 0.03
 _CUT_ANSWERS = ("limit_data", "truncated_json", "empty", "status_line_only", "bad_gzip")
 _SETTLING_RUNS = 2
@@ -58,22 +60,22 @@ def nif(number: int) -> str:
     return f"{digits}{(11 - rest) % 11 % 10}"
 
 
-def companies(count: int) -> CompanyList:
-    """Return so many; each tenth has the wrong password of its AT sub-user."""
+def companies(count: int, *, all_are_right: bool = False) -> CompanyList:
+    """Return so many; each tenth has a wrong AT password, unless all are right."""
     return CompanyList(
         companies=[
             Company(
                 account=NewAccount(
                     organization_name=f"Company {number}",
                     email=f"company-{number}@example.com",
-                    password="soak-user-password",  # noqa: S106  # a made-up one
+                    password=USER_PASSWORD,
                     accepts_terms=True,
                     fiscal_id=nif(number),
                 ),
                 serie="2027",
                 at=AtCredentials(
                     subuser=f"{nif(number)}/1",
-                    password="wrong" if number % 10 == 0 else "soak-at-password",
+                    password=AT_PASSWORD if all_are_right or number % 10 else "wrong",
                 ),
             )
             for number in range(count)
@@ -81,8 +83,11 @@ def companies(count: int) -> CompanyList:
     )
 
 
-async def job(base_url: str, folder: Path, count: int) -> None:
-    """Run the onboarding, in the process that is killed; print each outcome as it comes."""
+async def job(base_url: str, folder: Path, count: int, url: str | None = None) -> None:
+    """Run the onboarding in a process of its own; print each outcome as it comes.
+
+    With the URL of a database its journal is there, and the first series are left to workers.
+    """
 
     def note(outcome: CompanyOutcome) -> None:
         told = {
@@ -96,7 +101,7 @@ async def job(base_url: str, folder: Path, count: int) -> None:
 
     quick = RetryPolicy(read_after_seconds=(0.1, 0.3, 1.0))
     async with (
-        SqliteJournal(folder / "onboarding.db") as journal,
+        PostgresJournal(url) if url else SqliteJournal(folder / "onboarding.db") as journal,
         SessionManager(
             base_url=base_url, rate_limit=None, retry=quick, timeouts=Timeouts(total_seconds=20)
         ) as manager,
@@ -104,14 +109,15 @@ async def job(base_url: str, folder: Path, count: int) -> None:
         print("started", flush=True)
         await onboard(
             manager,
-            manager.account("partner", _KEY),
-            companies(count),
+            manager.account("partner", KEY),
+            companies(count, all_are_right=url is not None),
             journal=journal,
             key_spool=KeySpool(folder / "keys.spool"),
             secret_sink=CsvSink(folder / "keys.csv"),
             # A kill parks all that are in flight: of few companies few are.
             concurrency=max(1, min(50, count // 5)),
             on_outcome=note,
+            series_by_workers=url is not None,
         )
 
 
@@ -157,11 +163,16 @@ def _break(server: FaultServer) -> None:
     server.faults.randomly(faults, share=_SHARE)
 
 
-async def _start(base_url: str, folder: Path, count: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, __file__, "--job", base_url, str(folder), str(count)),
-        stdout=asyncio.subprocess.PIPE,
-    )
+async def start(*arguments: object, stderr: int | None = None) -> asyncio.subprocess.Process:
+    """Start a `job`."""
+    command = (sys.executable, __file__, "--job", *map(str, arguments))
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=stderr)
+
+
+def ends_of(out: bytes) -> dict[str, dict[str, Any]]:
+    """Return how each company ended, by what a job has printed."""
+    return {one["fiscal_id"]: one for one in map(json.loads, out.splitlines()[1:])}
 
 
 async def _kill(process: asyncio.subprocess.Process, seconds: float) -> bool:
@@ -182,12 +193,12 @@ async def _kill(process: asyncio.subprocess.Process, seconds: float) -> bool:
 async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
     """Onboard `count` companies through `kills` kills, and judge the end."""
     tally, instants = Tally(companies=count), random.Random(seed)
-    partner = SandboxAccount(name="partner", api_key=_KEY, is_partner=True)
+    partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
     server = FaultServer(accounts=[partner], seed=seed, requests_per_minute=None)
     async with server:
         _break(server)
         for number in range(kills):
-            process = await _start(server.base_url, folder, count)
+            process = await start(server.base_url, folder, count)
             # Spread over the whole job, however fast this machine is.
             seconds = instants.uniform(0.02, 0.6) if number % 3 else instants.uniform(0.0, 0.05)
             tally.kills += await _kill(process, seconds)
@@ -195,16 +206,15 @@ async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
         server.faults.clear()
         ends: dict[str, dict[str, Any]] = {}
         for _ in range(_SETTLING_RUNS):
-            process = await _start(server.base_url, folder, count)
+            process = await start(server.base_url, folder, count)
             out, _ = await process.communicate()
-            ends = {one["fiscal_id"]: one for one in map(json.loads, out.splitlines()[1:])}
-        _judge(server, ends, folder, tally)
+            ends = ends_of(out)
+        judge(server, ends, folder, tally)
     return tally
 
 
-def _judge(
-    server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, tally: Tally
-) -> None:
+def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, tally: Tally) -> None:
+    """Hold what a job has told of each company, and delivered, against what the server knows."""
     oracle = server.oracle.accounts
     tally.duplicate_accounts = len(oracle.duplicates())
     accounts = {one.fiscal_id: one for one in server.accounts.values() if one.fiscal_id}
@@ -252,7 +262,7 @@ def main(count: int, kills: int, seed: int) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--job"]:
-        asyncio.run(job(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
+        asyncio.run(job(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:]))
         sys.exit(0)
     given = [int(argument) for argument in sys.argv[1:]]
     sys.exit(main(*(given + [1000, 100, 1][len(given) :])))

@@ -16,6 +16,7 @@ import aioresponses.core
 import pytest
 import trustme
 from fakes import FakeClock
+from hosts import Host, Namespace
 from hypothesis import settings
 from postgres_server import PostgresServer, find_binaries, find_pooler, pooled
 
@@ -174,8 +175,21 @@ def postgres() -> Iterator[PostgresServer]:
     if binaries is None:
         why = "PostgreSQL's server is not on this machine: apt-get install postgresql"
         _lack(why)
-    with PostgresServer.started(binaries) as server:
+    with PostgresServer.started(binaries, Namespace.made()) as server:
         yield server
+
+
+@pytest.fixture
+def hosts(postgres: PostgresServer) -> Iterator[tuple[Host, ...]]:
+    """Two machines that reach the database and the API, each by a cable of its own."""
+    centre = postgres.namespace
+    if centre is None:
+        why = "no host can be made here: it takes root, network namespaces and iproute2"
+        if os.geteuid() != 0:
+            pytest.skip(why)
+        _lack(why)
+    with Host.connected(centre, 0) as one, Host.connected(centre, 1) as other:
+        yield one, other
 
 
 @pytest.fixture(scope="session")

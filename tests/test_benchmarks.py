@@ -129,3 +129,15 @@ async def test_a_short_soak_of_machines_sends_each_create_once() -> None:
         assert counts[name] == "0"
     assert (counts["kills"], counts["kills_of_the_postmaster"]) == ("3", "1")
     assert int(counts["creates"]) >= 75
+
+
+async def test_a_short_soak_of_onboarding_with_workers_delivers_each_key_once() -> None:
+    if find_binaries() is None and not os.environ.get("REQUIRE_POSTGRES"):
+        pytest.skip("PostgreSQL's server is not on this machine")
+    process = await run("soak_onboarding_machines.py", "20", "2", "3")
+
+    assert process.returncode == 0, process.stdout + process.stderr
+    counts = dict(line.split()[:2] for line in process.stdout.splitlines() if line[:2] == "  ")
+    for name in ("rivals_not_refused", "keys_delivered_twice", "secrets_in_the_database"):
+        assert counts[name] == "0"
+    assert counts["done"] == "20"

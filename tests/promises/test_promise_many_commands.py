@@ -13,9 +13,9 @@ import pytest
 import test_cli
 from fakes import FakeClock
 from job_process import ask
+from senders import until
 from test_cli import KEY, Ended, Start, run_process
 from test_cli_onboard import Place, states
-from test_faults_job import until
 from test_onboarding import KEY as PARTNER_KEY
 from test_onboarding import companies, nif, only, stage
 

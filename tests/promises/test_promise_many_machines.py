@@ -14,10 +14,20 @@ import attrs
 import pytest
 from job_process import KEY, Job, start
 from postgres_server import PostgresServer, new_schema
-from test_faults_job import until
-from test_promise_many_senders import NAMES, have_ended, posts
+from senders import (
+    NAMES,
+    QUICK,
+    accepting,
+    check,
+    have_ended,
+    plan,
+    posts,
+    states,
+    until,
+    until_the_leases_end,
+)
 
-from invoicexpress_async import RetryPolicy, SessionManager
+from invoicexpress_async import SessionManager
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.clock import MonotonicClock
 from invoicexpress_async.provisioning import (
@@ -31,14 +41,10 @@ from invoicexpress_async.provisioning import (
 )
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
-QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8))
-
 
 @pytest.fixture
 async def on() -> AsyncIterator[FaultServer]:
-    accounts = [SandboxAccount(name=one, api_key=KEY) for one in NAMES]
-    async with FaultServer(accounts=accounts, is_name_check_atomic=False) as server:
-        server.faults.next("latency", operation="create", seconds=0.3, times=None)
+    async with accepting() as server:
         yield server
 
 
@@ -52,32 +58,6 @@ def job(tmp_path: Path, on: FaultServer, postgres: PostgresServer) -> Job:
     )
     job.write_plan(list(NAMES))
     return job
-
-
-async def plan(job: Job) -> None:
-    assert job.url is not None
-    async with PostgresJournal(job.url, slices=8) as journal:
-        await enter_plan(journal, Plan.from_csv(job.plan))
-
-
-def states(postgres: PostgresServer, job: Job) -> dict[str, str]:
-    assert job.url is not None
-    with postgres.connect(job.url) as connection:
-        rows = connection.execute("SELECT account, state FROM invoicexpress.rows").fetchall()
-    return {str(account): str(state) for account, state in rows}
-
-
-async def until_the_leases_end(postgres: PostgresServer, job: Job) -> None:
-    """Wait until nothing that is held now can be renewed in time."""
-    assert job.url is not None
-    query = "SELECT count(*) FROM invoicexpress.slices WHERE until > clock_timestamp()"
-    await until(lambda: postgres.ask(query, at=job.url) == [(0,)])
-
-
-def check(on: FaultServer, postgres: PostgresServer, job: Job) -> None:
-    """One POST for each row; only of one that was claimed and never sent there is none."""
-    for account, state in states(postgres, job).items():
-        assert (state, on.oracle.posts(account)) in {("done", 1), ("absent", 0)}, account
 
 
 async def test_runs_that_share_a_database_do_each_row_once(on: FaultServer, job: Job) -> None:

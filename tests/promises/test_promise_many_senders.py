@@ -19,8 +19,8 @@ from pathlib import Path
 import attrs
 import pytest
 from fakes import FakeClock
-from job_process import KEY, Job, Running, ask, start
-from test_faults_job import until
+from job_process import KEY, Job, ask, start
+from senders import NAMES, QUICK, accepting, have_ended, posts, until
 
 from invoicexpress_async import (
     DeadlineExceededError,
@@ -33,15 +33,10 @@ from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import JournalError, SqliteJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
-NAMES = tuple(f"a{number}" for number in range(24))
-QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8))
-
 
 @pytest.fixture
 async def on() -> AsyncIterator[FaultServer]:
-    accounts = [SandboxAccount(name=one, api_key=KEY) for one in NAMES]
-    async with FaultServer(accounts=accounts, is_name_check_atomic=False) as server:
-        server.faults.next("latency", operation="create", seconds=0.3, times=None)
+    async with accepting() as server:
         yield server
 
 
@@ -50,14 +45,6 @@ def job(tmp_path: Path, on: FaultServer) -> Job:
     job = Job(base_url=on.base_url, folder=tmp_path, read_after_seconds=(0.1, 0.3, 0.6))
     job.write_plan(list(NAMES))
     return job
-
-
-def posts(on: FaultServer) -> set[int]:
-    return {on.oracle.posts(name) for name in NAMES}
-
-
-async def have_ended(*running: Running) -> list[int]:
-    return [await one.ended() for one in running]
 
 
 @pytest.mark.fault(63)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import attrs
 import pytest
 from job_process import KEY, Job, Running, age, ask, shared_offset, start
+from senders import until
 
 from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
@@ -44,11 +45,6 @@ def states(job: Job) -> dict[str, str]:
     except sqlite3.OperationalError:
         return {}  # it is being made
     return {str(name): str(state) for name, state in found}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - of another process
-        await asyncio.sleep(0.005)
 
 
 async def a_request(on: FaultServer) -> None:

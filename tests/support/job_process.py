@@ -12,13 +12,16 @@ import os
 import resource
 import signal
 import sqlite3
+import ssl
 import time
+from collections.abc import Coroutine
 from ctypes import c_double
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import attrs
+from hosts import enter
 
 from invoicexpress_async import (
     ConfigurationError,
@@ -58,6 +61,7 @@ class Job:
     concurrency: int = 20
     read_after_seconds: tuple[float, ...] = (0.05, 0.15)
     total_seconds: float = 20.0
+    attempt_seconds: float = 10.0
     drain_seconds: float = 1.0
     settings: RunSettings = attrs.field(factory=RunSettings)
     name: str = "job"
@@ -69,6 +73,12 @@ class Job:
     """Of a worker, which does the open rows of one slice after another until none is left."""
     hold_seconds: float = 60.0
     """How long a run holds the slices of a database that it does not renew."""
+    is_service: bool = False
+    """Ensures the serie of each account at once, in calls of their own, with the same journal."""
+    namespace: str | None = None
+    """Of the host that it runs on."""
+    authority: Path | None = None
+    """Whose certificates it trusts."""
 
     @property
     def plan(self) -> Path:
@@ -211,8 +221,16 @@ def _run(job: Job, wall_offset: "Synchronized[float] | None") -> None:
     if wall_offset is not None:
         true_time, offset = time.time, wall_offset.get_obj()
         time.time = lambda: true_time() + offset.value
-    told = asyncio.run(_provision(job) if job.lease_seconds is None else _work(job))
+    if job.namespace is not None:
+        enter(job.namespace)
+    told = asyncio.run(_coroutine_of(job))
     job.told.write_text(json.dumps(attrs.asdict(told)))
+
+
+def _coroutine_of(job: Job) -> Coroutine[None, None, Told]:
+    if job.is_service:
+        return _serve(job)
+    return _provision(job) if job.lease_seconds is None else _work(job)
 
 
 def journal_of(job: Job) -> SqliteJournal | PostgresJournal:
@@ -222,11 +240,13 @@ def journal_of(job: Job) -> SqliteJournal | PostgresJournal:
     return PostgresJournal(job.url, slices=8, lease_seconds=lease, window_seconds=0.01)
 
 
-def _manager_of(job: Job) -> SessionManager:
+def _manager_of(job: Job, journal: SqliteJournal | PostgresJournal | None = None) -> SessionManager:
     return SessionManager(
         base_url=job.base_url,
+        journal=journal,
         retry=RetryPolicy(attempts=2, read_after_seconds=job.read_after_seconds),
-        timeouts=Timeouts(total_seconds=job.total_seconds),
+        timeouts=Timeouts(total_seconds=job.total_seconds, attempt_seconds=job.attempt_seconds),
+        ssl_context=ssl.create_default_context(cafile=job.authority) if job.authority else None,
         app_name=job.name,
     )
 
@@ -266,12 +286,22 @@ async def _work(job: Job) -> Told:
             journal,
             _key_of,
             concurrency=job.concurrency,
+            settings=job.settings,
             until_done=True,
             sweep_seconds=0.05,
             on_slice=note,
         )
     problem = problems[0] if problems else None
     return Told(states={}, problem=problem, not_started=0, seconds=0.0)
+
+
+async def _serve(job: Job) -> Told:
+    """Tell the id that was found or created for each account."""
+    names = [row.account for row in Plan.from_csv(job.plan).rows]
+    async with journal_of(job) as journal, _manager_of(job, journal) as manager:
+        calls = [manager.account(name, KEY).sequences.ensure(SERIE) for name in names]
+        ids = [str(one.sequence.id) for one in await asyncio.gather(*calls)]
+    return Told(states=dict(zip(names, ids, strict=True)), problem=None, not_started=0, seconds=0)
 
 
 async def _key_of(_: str) -> str:

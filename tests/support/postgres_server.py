@@ -1,6 +1,7 @@
 """A cluster of PostgreSQL on a Unix socket in a temporary folder, run by an ordinary user.
 
-`initdb` and the server refuse root: there, another user of the machine runs them.
+`initdb` and the server refuse root: there, another user of the machine runs them. Where it has a
+network namespace of its own, it listens there as well, for hosts that have the password.
 """
 
 import contextlib
@@ -20,14 +21,15 @@ from typing import Any
 
 import attrs
 import psycopg
+from hosts import ADDRESSES, Namespace
 
 from invoicexpress_async.jobs.postgres import PostgresJournal
 
 _PR_SET_PDEATHSIG = 1
 _MIN_FREE_BYTES = 500 * 2**20
+_PASSWORD = "canary-database-password-4e"
 # The clusters are many, small and short-lived; each commit is synced all the same.
 _SETTINGS = {
-    "listen_addresses": "",
     "max_connections": "60",
     "shared_buffers": "16MB",
     "max_wal_size": "64MB",
@@ -62,13 +64,16 @@ class PostgresServer:
     binaries: Path
     folder: Path
     user: str | None
+    namespace: Namespace | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, binaries: Path) -> Iterator["PostgresServer"]:
+    def started(
+        cls, binaries: Path, namespace: Namespace | None = None
+    ) -> Iterator["PostgresServer"]:
         folder = Path(tempfile.mkdtemp(prefix="ix-pg-", dir=_quick_folder()))
-        server = cls(binaries, folder, _ordinary_user() if os.geteuid() == 0 else None)
+        server = cls(binaries, folder, _ordinary_user() if os.geteuid() == 0 else None, namespace)
         try:
             server._create()
             server.start()
@@ -117,6 +122,15 @@ class PostgresServer:
         self.ask(f"CREATE DATABASE {name}")
         return f"postgresql://ix@/{name}?host={self.folder}"
 
+    @property
+    def passwords(self) -> Path:
+        """For PGPASSFILE, on hosts."""
+        return self.folder / "pgpass"
+
+    def url_on_hosts(self, url: str) -> str:
+        """Return the URL that a database of here has on hosts."""
+        return url.partition("?")[0].replace("@", f"@{ADDRESSES['database']}")
+
     def dump(self, url: str) -> str:
         """Return all that a database holds, and all that the server has logged, as text."""
         found = [self.log.read_text(errors="replace")]
@@ -130,8 +144,11 @@ class PostgresServer:
         return "\n".join(found)
 
     def start(self) -> None:
-        settings = [part for pair in _SETTINGS.items() for part in ("-c", "=".join(pair))]
-        with self.log.open("ab") as log:
+        listening = {"listen_addresses": "*" if self.namespace else ""}
+        pairs = (_SETTINGS | listening).items()
+        settings = [part for pair in pairs for part in ("-c", "=".join(pair))]
+        inside = self.namespace.entered() if self.namespace else contextlib.nullcontext()
+        with self.log.open("ab") as log, inside:
             self._process = subprocess.Popen(  # noqa: S603  # Debian's own
                 [self.binaries / "postgres", "-D", self._data, "-k", self.folder, *settings],
                 stdout=log,
@@ -159,19 +176,26 @@ class PostgresServer:
             process.wait(30)
 
     def _create(self) -> None:
+        password = self.folder / "password"
+        password.write_text(_PASSWORD)
+        self.passwords.touch(mode=0o600)
+        self.passwords.write_text(f"*:*:*:*:{_PASSWORD}\n")
         if self.user is not None:
             shutil.chown(self.folder, self.user)
+            shutil.chown(password, self.user)
         subprocess.run(  # noqa: S603  # Debian's own
             [
                 self.binaries / "initdb", "--no-sync", "--no-instructions", "--auth=trust",
                 "--encoding=UTF8", "--locale=C", "--username=ix", "--wal-segsize=1",
-                "-D", self._data,
+                f"--pwfile={password}", "-D", self._data,
             ],
             check=True,
             capture_output=True,
             timeout=120,
             **self.as_user(),
         )  # fmt: skip
+        with (self._data / "pg_hba.conf").open("a") as access:
+            access.write("host all all 10.1.0.0/24 scram-sha-256\n")
 
     @property
     def _data(self) -> Path:
