@@ -53,7 +53,7 @@ class KeySpool:
             # Another run would empty it of keys that this one has not delivered.
             lock(self._file, is_waiting=False)
             sync_folder(self.path)
-            found = _take_up(self._file)
+            found = _recover(self._file)
             problem = "is not one: it is kept as it is. Name another file"
         except BlockingIOError:
             problem = "is in use by another run"
@@ -115,7 +115,7 @@ class KeySpool:
             self._file = None
 
 
-def _take_up(descriptor: int) -> dict[str, CreatedAccount] | None:
+def _recover(descriptor: int) -> dict[str, CreatedAccount] | None:
     """Read a spool and repair its end; None for another file. No error shows its content."""
     content = read_all(descriptor)
     found = _parse_all(content)
