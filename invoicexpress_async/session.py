@@ -306,7 +306,7 @@ class SessionManager:
             await self._guard.drain(grace_seconds)
             await self._transport.close()
         except BaseException:
-            self._transport.abandon()  # a shutdown that has no more time
+            self._transport.abort()  # a shutdown that has no more time
             raise
 
     async def __aenter__(self) -> Self:
@@ -331,4 +331,4 @@ class SessionManager:
                 source=self,
                 stacklevel=2,
             )
-            transport.abandon()
+            transport.abort()

@@ -25,7 +25,7 @@ from invoicexpress_async.transport.attempt import Address
 
 T = TypeVar("T")
 
-IntentKeeper: TypeAlias = Callable[[Intent], Awaitable[None]]
+IntentHook: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
 If it raises, the request is not sent, and the call raises the same. It is also given an
@@ -56,7 +56,7 @@ class AccountContext:
         operation: str,
         subject: str | None,
         timeout_seconds: float | None,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
     ) -> "Call":
         """Return a call on the account; refuse a timeout that is not a finite number above 0."""
         if timeout_seconds is not None:
@@ -123,7 +123,7 @@ class Call:
     claim: OpenClaim | None = None
     is_claiming: bool = False
     refusal: InvoiceXpressError | None = None
-    on_intent: IntentKeeper | None = None
+    on_intent: IntentHook | None = None
     leader: "Call | None" = None
     request_id: str = ""
     is_watched: bool = False

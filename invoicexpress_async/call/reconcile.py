@@ -64,7 +64,7 @@ class Listing:
             return None
         return defaults[0]
 
-    def why_not_found(self, serie: str) -> str:
+    def absence_reason(self, serie: str) -> str:
         """Say what a person should know about the absence of `serie`."""
         similar = self.find_similar(serie)
         if similar is None:
@@ -95,25 +95,30 @@ class Reconciler:
         raise malformed(f"pagination: more than {_MAX_PAGES} pages")
 
     async def after_create(
-        self, call: Call, serie: str, said: InvoiceXpressError | None, *, now: bool = False
+        self,
+        call: Call,
+        serie: str,
+        server_error: InvoiceXpressError | None,
+        *,
+        immediately: bool = False,
     ) -> Sequence:
         """Read until the sequence shows.
 
         Args:
             call: The call, with its intent set and unresolved.
             serie: The name that was sent.
-            said: The server's own response to the create, if it gave one.
-            now: Whether the first read is due at once, as when an old intent is resumed.
+            server_error: The server's own response to the create, if it gave one.
+            immediately: Whether the first read is due at once, as when an old intent is resumed.
 
         Raises:
             SequenceBeingRegisteredError: the server said so, and it has not settled.
             UnknownSequenceError: the server said so, and left an unregistered sequence behind.
             OutcomeUnknownError: nothing was found.
         """
-        is_being_registered = isinstance(said, SequenceBeingRegisteredError)
+        is_being_registered = isinstance(server_error, SequenceBeingRegisteredError)
         why, was_absent = "no list has shown the sequence", False
         started = self._clock.now()
-        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
+        for at_seconds in _schedule(call, immediately=immediately, is_endless=is_being_registered):
             if not await self._wait_until(call, started + at_seconds):
                 break
             try:
@@ -125,19 +130,24 @@ class Reconciler:
             was_absent = found is None and _is_absent(call, listing, serie)
             if found is not None and not (is_being_registered and not _is_settled(found)):
                 self._dispatcher.instrumentation.reconciled(call, is_found=True)
-                return self._judge(call, found, said, is_late=now)
-            why = listing.why_not_found(serie)
-        if said is not None and is_being_registered:
-            raise said
-        if said is not None:
-            why = f"{why}, and all that had come was: {str(said.args[0]).rstrip('.')}"
+                return self._interpret(call, found, server_error, is_late=immediately)
+            why = listing.absence_reason(serie)
+        if server_error is not None and is_being_registered:
+            raise server_error
+        if server_error is not None:
+            why = f"{why}, and all that had come was: {str(server_error.args[0]).rstrip('.')}"
         self._dispatcher.instrumentation.reconciled(call, is_found=False)
         unknown = call.unknown_error(why)
         unknown.was_absent = was_absent
         raise unknown
 
     async def after_register(
-        self, call: Call, sequence_id: int, said: InvoiceXpressError | None, *, now: bool = False
+        self,
+        call: Call,
+        sequence_id: int,
+        server_error: InvoiceXpressError | None,
+        *,
+        immediately: bool = False,
     ) -> Sequence:
         """Read until the sequence is registered. The arguments are those of `after_create`.
 
@@ -146,10 +156,10 @@ class Reconciler:
             PartialRegistrationError: at the end of the schedule, some types have no code.
             OutcomeUnknownError: it does not show as registered.
         """
-        is_being_registered = isinstance(said, SequenceBeingRegisteredError)
+        is_being_registered = isinstance(server_error, SequenceBeingRegisteredError)
         last: Sequence | None = None
         started = self._clock.now()
-        for at_seconds in _schedule(call, now=now, is_endless=is_being_registered):
+        for at_seconds in _schedule(call, immediately=immediately, is_endless=is_being_registered):
             if not await self._wait_until(call, started + at_seconds):
                 break
             try:
@@ -160,11 +170,11 @@ class Reconciler:
                 call.is_unknown, call.has_changed = False, True
                 self._dispatcher.instrumentation.reconciled(call, is_found=True)
                 return last
-        if said is not None and is_being_registered:
-            raise said
+        if server_error is not None and is_being_registered:
+            raise server_error
         if last is not None and last.registration is Registration.PARTIAL:
             call.is_unknown, call.has_changed = False, True
-            raise partial(last)
+            raise partial_registration_error(last)
         self._dispatcher.instrumentation.reconciled(call, is_found=False)
         raise call.unknown_error("no read has shown the sequence as registered")
 
@@ -195,8 +205,8 @@ class Reconciler:
             why = error.problems[0]
         raise call.unknown_error(why)
 
-    def _judge(
-        self, call: Call, found: Sequence, said: InvoiceXpressError | None, *, is_late: bool
+    def _interpret(
+        self, call: Call, found: Sequence, server_error: InvoiceXpressError | None, *, is_late: bool
     ) -> Sequence:
         had_before = call.intent is not None and call.intent["had_sequences"] is not None
         if not had_before and not is_late and _has_documents(found):
@@ -207,10 +217,10 @@ class Reconciler:
                 f"The create failed, and the sequence (id {found.id}) has documents already."
             )
         call.is_unknown, call.has_changed = False, True
-        if isinstance(said, UnknownSequenceError) and not _is_settled(found):
-            said.sequence = found
-            said.may_have_been_processed = True
-            raise said
+        if isinstance(server_error, UnknownSequenceError) and not _is_settled(found):
+            server_error.sequence = found
+            server_error.may_have_been_processed = True
+            raise server_error
         return found
 
     async def _wait_until(self, call: Call, when: float) -> bool:
@@ -242,7 +252,7 @@ def _has_documents(sequence: Sequence) -> bool:
     return any(state.number for state in sequence.documents.values())
 
 
-def partial(sequence: Sequence) -> PartialRegistrationError:
+def partial_registration_error(sequence: Sequence) -> PartialRegistrationError:
     """Return the error for a sequence some of whose types have no code."""
     types = ", ".join(sequence.unregistered)
     return PartialRegistrationError(
@@ -262,9 +272,9 @@ def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
     return not is_emptied and listing.find_similar(serie) is None
 
 
-def _schedule(call: Call, *, now: bool, is_endless: bool) -> Iterator[float]:
+def _schedule(call: Call, *, immediately: bool, is_endless: bool) -> Iterator[float]:
     """Yield the seconds after the send at which to read; endless only up to the deadline."""
-    if now:
+    if immediately:
         yield 0.0
     schedule = call.context.policy.read_after_seconds
     yield from schedule

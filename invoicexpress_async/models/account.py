@@ -18,8 +18,8 @@ from invoicexpress_async.models.account_fields import (
     check_line,
     check_organization_name,
     check_password,
+    hide_secrets_in_tracebacks,
     is_nif,
-    keeps_secrets,
     member_of,
     required,
 )
@@ -49,7 +49,7 @@ def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
         raise ConfigurationError("accepts_terms must be True: the API requires it.")
 
 
-@keeps_secrets
+@hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class NewAccount:
     """An account to be created by a partner, for a company that it invoices for.

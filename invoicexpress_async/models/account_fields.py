@@ -27,7 +27,7 @@ _LINE_BREAKS: Final = frozenset("\r\n")
 _POSTAL_CODE: Final = re.compile(r"[0-9]{4}-[0-9]{3}")
 
 
-def keeps_secrets(kind: type[T]) -> type[T]:
+def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
     """Let no traceback reach into the constructor: its frame holds the secrets as they were given.
 
     Applied above `attrs.frozen`, whose generated code has a local variable for each argument.

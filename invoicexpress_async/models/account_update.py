@@ -16,7 +16,7 @@ from invoicexpress_async.models.account_fields import (
     check_organization_name,
     check_password,
     check_postal_code,
-    keeps_secrets,
+    hide_secrets_in_tracebacks,
     member_of,
 )
 from invoicexpress_async.models.at_credentials import AtCredentials
@@ -32,7 +32,7 @@ def _terms(_: object, __: object, value: Any) -> None:  # noqa: ANN401  # whatev
         raise ConfigurationError("accepts_terms must be True or None: no other value is sent.")
 
 
-@keeps_secrets
+@hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class AccountUpdate:
     """Changes of an account: only what is set is sent, so None leaves a field as it is.

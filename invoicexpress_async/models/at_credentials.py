@@ -10,8 +10,8 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account_fields import (
     as_secret,
     check_password,
+    hide_secrets_in_tracebacks,
     is_nif,
-    keeps_secrets,
     member_of,
     required,
 )
@@ -38,7 +38,7 @@ def _subuser(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
         )
 
 
-@keeps_secrets
+@hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class AtCredentials:
     """A sub-user at the tax authority, with the right to communicate series.

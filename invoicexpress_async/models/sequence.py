@@ -232,12 +232,12 @@ def _read_only_documents(
     return MappingProxyType(dict(documents))
 
 
-NOTHING_MORE: Mapping[str, JsonValue] = MappingProxyType({})
+EMPTY_EXTRA: Mapping[str, JsonValue] = MappingProxyType({})
 """The `extra` of nearly every row."""
 
 
 def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return MappingProxyType(dict(extra)) if extra else NOTHING_MORE
+    return MappingProxyType(dict(extra)) if extra else EMPTY_EXTRA
 
 
 @attrs.frozen(kw_only=True)
@@ -262,7 +262,7 @@ class Sequence:
         converter=_read_only_documents, hash=False
     )
     extra: Mapping[str, JsonValue] = attrs.field(
-        default=NOTHING_MORE, converter=_read_only_extra, hash=False
+        default=EMPTY_EXTRA, converter=_read_only_extra, hash=False
     )
 
     def __str__(self) -> str:

@@ -24,7 +24,7 @@ from invoicexpress_async.onboarding.errors import CredentialsUnknownError
 from invoicexpress_async.onboarding.report import CompanyStep
 from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.protocol.decision import is_refusal
-from invoicexpress_async.services.account_errors import RepeatedCredentialsError, advise
+from invoicexpress_async.services.account_errors import RepeatedCredentialsError, set_cure
 from invoicexpress_async.services.account_session import AccountSession
 
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
@@ -187,7 +187,7 @@ def _still_a_trial(task: CompanyTask) -> StatusError:
     kind = AuthenticationError if status == 401 else PermissionDeniedError  # noqa: PLR2004  # as it was then
     error = kind("The account is a trial still: nothing was sent again.", status=status)
     error.operation = "configure_at_communication"
-    advise(error)
+    set_cure(error)
     return error
 
 

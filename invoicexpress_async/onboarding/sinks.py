@@ -102,11 +102,11 @@ class FileSink(abc.ABC):
         """Return the keys that are in it, by name; refuse another file."""
 
     @abc.abstractmethod
-    def _is_whole(self, line: str) -> bool:
+    def _is_complete_line(self, line: str) -> bool:
         """Return whether a last line lacks its end only, as editors leave it."""
 
     @abc.abstractmethod
-    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+    def _is_own_line_cut_short(self, line: str, *, is_first: bool) -> bool:
         """Return whether a last line may be one of this program's, cut short."""
 
     def _append(self, name: str, key: Secret, line: Callable[[], str]) -> None:
@@ -139,43 +139,43 @@ class FileSink(abc.ABC):
             try:
                 lock(descriptor)
                 if stamp(descriptor) != self._seen:
-                    self._look_unseen(descriptor)
+                    self._reload_redacted(descriptor)
                 work(descriptor)
             finally:
                 os.close(descriptor)
             if is_new:
                 sync_folder(self.path)
 
-    def _look_unseen(self, descriptor: int) -> None:
+    def _reload_redacted(self, descriptor: int) -> None:
         """Look, and let no frame that holds the content go out with an error."""
         failure: Exception | None = None
         try:
-            self._look(descriptor)
+            self._reload(descriptor)
         except (ConfigurationError, OSError) as error:
             failure = error.with_traceback(None)
         if failure is not None:
             raise failure
 
-    def _look(self, descriptor: int) -> None:
+    def _reload(self, descriptor: int) -> None:
         """Read it, and repair its end."""
         content = read_all(descriptor)
         end = content.rfind(b"\n") + 1
         text, tail = (
             part.decode("utf-8-sig", "replace") for part in (content[:end], content[end:])
         )
-        if tail and self._is_whole(tail):
+        if tail and self._is_complete_line(tail):
             self._keys = self._read(text + tail)
             append(descriptor, b"\n")
         else:
             self._keys = self._read(text)
-            if tail and not self._is_begun(tail, is_first=not end):
-                self._refuse()
+            if tail and not self._is_own_line_cut_short(tail, is_first=not end):
+                self._reject_foreign_file()
             if tail:
                 os.ftruncate(descriptor, end)
         make_private(descriptor)
         self._seen = stamp(descriptor)
 
-    def _refuse(self) -> NoReturn:
+    def _reject_foreign_file(self) -> NoReturn:
         raise ConfigurationError(
             f"{self.path} exists already and is not a file of keys of this program: it is left as "
             "it is. Name another file."
@@ -204,17 +204,17 @@ class CsvSink(FileSink):
     def _read(self, text: str) -> dict[str, Secret]:
         rows = csv.DictReader(io.StringIO(text, newline=""))
         if text and tuple(rows.fieldnames or ()) != _COLUMNS:
-            self._refuse()
+            self._reject_foreign_file()
         return {
             row["account"] or _unnamed(row["fiscal_id"]): Secret(row["api_key"])
             for row in rows
             if row["api_key"]
         }
 
-    def _is_whole(self, line: str) -> bool:
+    def _is_complete_line(self, line: str) -> bool:
         return len(next(csv.reader([line]))) == len(_COLUMNS)
 
-    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+    def _is_own_line_cut_short(self, line: str, *, is_first: bool) -> bool:
         return not is_first or self._start.startswith(line)
 
 
@@ -241,14 +241,14 @@ class EnvFileSink(FileSink):
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         entries = [line for line in lines if line.strip() and not line.startswith("#")]
         if not all(map(_ASSIGNMENT.fullmatch, entries)):
-            self._refuse()
+            self._reject_foreign_file()
         pairs = (line.split("=", 1) for line in entries)
         return {name: Secret(key) for name, key in pairs}
 
-    def _is_whole(self, line: str) -> bool:
+    def _is_complete_line(self, line: str) -> bool:
         return _ASSIGNMENT.fullmatch(line) is not None
 
-    def _is_begun(self, line: str, *, is_first: bool) -> bool:
+    def _is_own_line_cut_short(self, line: str, *, is_first: bool) -> bool:
         del is_first
         return _PREFIX.startswith(line) or line.startswith(_PREFIX)
 

@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import CreatedAccount
@@ -26,14 +24,6 @@ class SpoolError(InvoiceXpressError):
     """The spool cannot be written: no account is created without it."""
 
     cure = "Fix the disk or name another spool, and run it again; a key in memory was delivered."
-
-
-@attrs.frozen(kw_only=True)
-class SpooledKey:
-    """One line of the spool."""
-
-    fiscal_id: str
-    account: CreatedAccount
 
 
 class KeySpool:
@@ -63,7 +53,7 @@ class KeySpool:
             # Another run would empty it of keys that this one has not delivered.
             lock(self._file, is_waiting=False)
             sync_folder(self.path)
-            found = _take_up(self._file)
+            found = _recover(self._file)
             problem = "is not one: it is kept as it is. Name another file"
         except BlockingIOError:
             problem = "is in use by another run"
@@ -125,7 +115,7 @@ class KeySpool:
             self._file = None
 
 
-def _take_up(descriptor: int) -> dict[str, CreatedAccount] | None:
+def _recover(descriptor: int) -> dict[str, CreatedAccount] | None:
     """Read a spool and repair its end; None for another file. No error shows its content."""
     content = read_all(descriptor)
     found = _parse_all(content)
@@ -149,8 +139,8 @@ def _line(fiscal_id: str, account: CreatedAccount) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
 
-def _parse(line: bytes) -> SpooledKey | None:
-    """Return one line, or None for one that a kill or a full disk cut short."""
+def _parse(line: bytes) -> tuple[str, CreatedAccount] | None:
+    """Return fiscal number and account of a line; None if a kill or a full disk cut it short."""
     try:
         fields = json.loads(line)
         account = CreatedAccount(
@@ -159,7 +149,7 @@ def _parse(line: bytes) -> SpooledKey | None:
             api_key=Secret(fields["api_key"]),
             state=fields["state"],
         )
-        return SpooledKey(fiscal_id=fields["fiscal_id"], account=account)
+        return fields["fiscal_id"], account
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -170,7 +160,7 @@ def _parse_all(content: bytes) -> dict[str, CreatedAccount] | None:
     spooled = [one for one in map(_parse, lines) if one is not None]
     if not spooled and not all(map(_is_cut_short, lines)):
         return None
-    return {one.fiscal_id: one.account for one in spooled}
+    return dict(spooled)
 
 
 def _is_cut_short(line: bytes) -> bool:

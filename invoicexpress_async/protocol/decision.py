@@ -115,7 +115,9 @@ _MAX_LIMITED_ATTEMPTS: Final = 8
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?\d{1,9}(\.\d{1,9})?")
 
 
-def _a_schedule(_: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object) -> None:
+def _validate_schedule(
+    _: object, attribute: "attrs.Attribute[tuple[float, ...]]", value: object
+) -> None:
     if not isinstance(value, tuple):
         raise errors.ConfigurationError(
             f"{attribute.name} is {value!r:.80}: give a tuple of seconds."
@@ -146,7 +148,7 @@ class RetryPolicy:
     base_seconds: float = attrs.field(default=0.25, validator=positive_seconds)
     cap_seconds: float = attrs.field(default=8.0, validator=positive_seconds)
     read_after_seconds: tuple[float, ...] = attrs.field(
-        default=(1.0, 4.0, 10.0, 30.0, 75.0), validator=_a_schedule
+        default=(1.0, 4.0, 10.0, 30.0, 75.0), validator=_validate_schedule
     )
 
     def back_off_seconds(self, attempt: int, jitter: float) -> float:

@@ -12,7 +12,7 @@ from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.sqlite import SeenLines
-from invoicexpress_async.models.account_fields import keeps_secrets
+from invoicexpress_async.models.account_fields import hide_secrets_in_tracebacks
 
 
 def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:
@@ -24,7 +24,7 @@ def _check_serie(_: object, __: object, serie: str) -> None:
     check_new_serie(serie)
 
 
-@keeps_secrets
+@hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class AccountRow:
     """One account to look at.
@@ -44,7 +44,7 @@ class AccountRow:
     line: int = 0
 
 
-@keeps_secrets
+@hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class PlanRow:
     """One serie on one account.

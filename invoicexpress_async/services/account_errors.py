@@ -122,7 +122,7 @@ _UNKNOWN_CURES: Final[Mapping[str, str]] = {
 }
 
 
-def advise(error: errors.InvoiceXpressError) -> None:
+def set_cure(error: errors.InvoiceXpressError) -> None:
     """Write into an error of an account operation what helps there."""
     operation = error.operation or ""
     if error.may_have_been_processed and operation in _UNKNOWN_CURES and not is_refusal(error):

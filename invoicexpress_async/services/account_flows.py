@@ -26,17 +26,17 @@ from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 
 
 @attrs.frozen(kw_only=True)
-class CredentialsUse:
+class CredentialsSubmission:
     """Credentials on their way, and where to.
 
     Attributes:
-        place: The account they are for, when it is not the one that is called.
+        scope: The account they are for, when it is not the one that is called.
         other_fields: What is sent beside them, and could be what a refusal means.
         may_repeat: Whether they are sent although they were refused before.
     """
 
     credentials: AtCredentials
-    place: str = ""
+    scope: str = ""
     other_fields: frozenset[str] = frozenset()
     may_repeat: bool = False
 
@@ -93,10 +93,12 @@ class AccountOperations:
             self._dispatcher.resolve(call)
         outcome.result()
 
-    async def hand_over(self, call: Call, request: Request[None], use: CredentialsUse) -> None:
+    async def submit_credentials(
+        self, call: Call, request: Request[None], use: CredentialsSubmission
+    ) -> None:
         """Send credentials, unless they were refused before. One at a time for an account."""
         key = await call.context.keys.get()
-        async with self._dispatcher.send_lock.hold((call.context.account, "AT", use.place)):
+        async with self._dispatcher.send_lock.hold((call.context.account, "AT", use.scope)):
             of_account, of_key = self._marks(call, key, use)
             memory = self._dispatcher.refused_credentials
             if memory.has(of_account, of_key) and not use.may_repeat:
@@ -114,10 +116,10 @@ class AccountOperations:
                 raise
             memory.discard(of_account, of_key)
 
-    def _marks(self, call: Call, key: Secret, use: CredentialsUse) -> tuple[bytes, bytes]:
+    def _marks(self, call: Call, key: Secret, use: CredentialsSubmission) -> tuple[bytes, bytes]:
         """Return two marks of the credentials: as refused themselves, and with this key."""
         credentials = use.credentials
-        where = (call.context.account, use.place, credentials.subuser)
+        where = (call.context.account, use.scope, credentials.subuser)
         mark = self._dispatcher.refused_credentials.mark
         return (
             mark(*where, credentials.password.reveal()),
@@ -125,7 +127,7 @@ class AccountOperations:
         )
 
 
-def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsUse) -> bool:
+def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsSubmission) -> bool:
     if isinstance(error, UnprocessableError) and use.other_fields:
         fields = {text.partition(":")[0] for text in error.messages}
         return not fields or not fields <= use.other_fields

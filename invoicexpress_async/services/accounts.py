@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import NoReturn, TypeAlias, TypeVar
 
-from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
+from invoicexpress_async.call.context import AccountContext, Call, IntentHook
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
@@ -19,16 +19,16 @@ from invoicexpress_async.protocol.accounts import (
     update_account,
 )
 from invoicexpress_async.protocol.intents import structure_intent
-from invoicexpress_async.services.account_errors import advise
+from invoicexpress_async.services.account_errors import set_cure
 from invoicexpress_async.services.account_flows import (
     AccountOperations,
-    CredentialsUse,
+    CredentialsSubmission,
     create_intent,
 )
 
 T = TypeVar("T")
 
-_KeyKeeper: TypeAlias = Callable[[CreatedAccount], None]
+_CreatedHook: TypeAlias = Callable[[CreatedAccount], None]
 
 
 class AccountService:
@@ -51,8 +51,8 @@ class AccountService:
         self,
         account: NewAccount,
         *,
-        on_intent: IntentKeeper | None = None,
-        on_created: _KeyKeeper | None = None,
+        on_intent: IntentHook | None = None,
+        on_created: _CreatedHook | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
         """Create an account under the partner's sub-domain and key. Sent at most once.
@@ -84,8 +84,8 @@ class AccountService:
         self,
         account: NewAccount,
         *,
-        on_intent: IntentKeeper | None = None,
-        on_created: _KeyKeeper | None = None,
+        on_intent: IntentHook | None = None,
+        on_created: _CreatedHook | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
         """Create a further account of a user who exists. Sent at most once, as `create` is.
@@ -155,13 +155,13 @@ class AccountService:
         if changes.credentials is None:
             await self._run(call, self._operations.change(call, request))
             return
-        use = CredentialsUse(
+        use = CredentialsSubmission(
             credentials=changes.credentials,
-            place=checked,
+            scope=checked,
             other_fields=FIELDS_BESIDE_CREDENTIALS,
             may_repeat=resend_refused is True,
         )
-        await self._run(call, self._operations.hand_over(call, request, use))
+        await self._run(call, self._operations.submit_credentials(call, request, use))
 
     async def configure_at_communication(
         self,
@@ -192,8 +192,8 @@ class AccountService:
         """
         request = set_at_communication(credentials)
         call = self._call("configure_at_communication", timeout_seconds)
-        use = CredentialsUse(credentials=credentials, may_repeat=resend_refused is True)
-        await self._run(call, self._operations.hand_over(call, request, use))
+        use = CredentialsSubmission(credentials=credentials, may_repeat=resend_refused is True)
+        await self._run(call, self._operations.submit_credentials(call, request, use))
 
     def forget(self, intent: Intent) -> None:
         """Treat a create as lost, so that this process may send it again.
@@ -215,7 +215,7 @@ class AccountService:
         self,
         call: Call,
         account: NewAccount,
-        on_created: _KeyKeeper | None,
+        on_created: _CreatedHook | None,
         *,
         is_for_existing_user: bool,
     ) -> CreatedAccount:
@@ -228,7 +228,7 @@ class AccountService:
         operation: str,
         timeout_seconds: float | None,
         about: str | int | None = None,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
     ) -> Call:
         subject = None if about is None else f"account {about!r}"
         return self._context.call(operation, subject, timeout_seconds, on_intent)
@@ -237,5 +237,5 @@ class AccountService:
         try:
             return await self._dispatcher.run(call, work)
         except InvoiceXpressError as error:
-            advise(error)
+            set_cure(error)
             raise

@@ -2,7 +2,7 @@
 
 from invoicexpress_async.call.context import Call
 from invoicexpress_async.call.execute import Dispatcher
-from invoicexpress_async.call.reconcile import Listing, partial
+from invoicexpress_async.call.reconcile import Listing, partial_registration_error
 from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.decision import Action
@@ -35,7 +35,9 @@ class DefaultFlag:
     async def repair(self, call: Call, sequence: Sequence) -> Sequence:
         """Make what a create should have made the default the default, and read it."""
         if sequence.registration is Registration.PARTIAL:
-            raise partial(sequence)  # it must not be used, so it is never made the default
+            raise partial_registration_error(
+                sequence
+            )  # it must not be used, so it is never made the default
         await self.set_current(call, sequence.id)
         sequence = await self._get(call, sequence.id)
         if not sequence.is_default:

@@ -5,7 +5,12 @@ from typing import Literal
 
 from invoicexpress_async.call.context import AttemptResult, Call
 from invoicexpress_async.call.execute import Dispatcher
-from invoicexpress_async.call.reconcile import ONLY_BY_ITS_LOOK, Listing, Reconciler, partial
+from invoicexpress_async.call.reconcile import (
+    ONLY_BY_ITS_LOOK,
+    Listing,
+    Reconciler,
+    partial_registration_error,
+)
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import (
     ConfigurationError,
@@ -139,7 +144,7 @@ class SequenceOperations:
             finally:
                 self._dispatcher.settle(call)
         if sequence.registration in _INCOMPLETE:
-            raise partial(sequence)
+            raise partial_registration_error(sequence)
         return sequence
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
@@ -225,10 +230,12 @@ class SequenceOperations:
         try:
             if intent["operation"] == "create":
                 serie = intent["serie"] or ""
-                sequence = await reconciler.after_create(call, serie, None, now=True)
+                sequence = await reconciler.after_create(call, serie, None, immediately=True)
             else:
                 sequence_id = intent["sequence_id"] or 0
-                sequence = await reconciler.after_register(call, sequence_id, None, now=True)
+                sequence = await reconciler.after_register(
+                    call, sequence_id, None, immediately=True
+                )
         finally:
             self._dispatcher.settle(call)
         self._dispatcher.observe(call, intent)
@@ -242,7 +249,7 @@ class SequenceOperations:
         if registration in _REGISTERED:
             return sequence
         # Whether a partial one can be registered again is unknown, and so is one without codes.
-        raise partial(sequence)
+        raise partial_registration_error(sequence)
 
     async def _register_missing(self, call: Call, sequence_id: int) -> Sequence:
         try:

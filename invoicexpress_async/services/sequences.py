@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import attrs
 
-from invoicexpress_async.call.context import AccountContext, Call, IntentKeeper
+from invoicexpress_async.call.context import AccountContext, Call, IntentHook
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.config import check_id, check_serie
@@ -51,7 +51,7 @@ class SequenceService:
         serie: str,
         *,
         default: bool = False,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
         timeout_seconds: float | None = None,
     ) -> Sequence:
         """Create a sequence, and by that register it with the tax authority.
@@ -133,7 +133,7 @@ class SequenceService:
         self,
         sequence_id: int,
         *,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
         timeout_seconds: float | None = None,
     ) -> Sequence:
         """Register a sequence with the tax authority. Sent at most once, then looked up.
@@ -163,7 +163,7 @@ class SequenceService:
         *,
         default: bool = False,
         registered: bool = True,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
         shared: bool = True,
         timeout_seconds: float | None = None,
     ) -> Ensured:
@@ -229,7 +229,7 @@ class SequenceService:
             ConfigurationError: it is not an intent, or that of another account.
             InvoiceXpressError: as for every coroutine here.
         """
-        checked = self._own(intent)
+        checked = self._validated_intent(intent)
         name = checked["sequence_id"] if checked["serie"] is None else checked["serie"]
         call = self._call("resume", timeout_seconds, name)
         return await self._dispatcher.run(call, self._operations.resume(call, checked))
@@ -244,7 +244,7 @@ class SequenceService:
         Raises:
             ConfigurationError: it is not an intent, or that of another account.
         """
-        self._dispatcher.forget(self._context, self._own(intent))
+        self._dispatcher.forget(self._context, self._validated_intent(intent))
 
     def unresolved(self) -> tuple[Intent, ...]:
         """Return the intents that this process sent for the account, and whose outcome is unknown.
@@ -254,7 +254,7 @@ class SequenceService:
         """
         return self._dispatcher.unresolved.for_account(self._context.account)
 
-    def _own(self, intent: Intent) -> Intent:
+    def _validated_intent(self, intent: Intent) -> Intent:
         checked = structure_intent(intent)
         if checked["operation"] == "create_account":
             raise ConfigurationError(
@@ -272,7 +272,7 @@ class SequenceService:
         operation: str,
         timeout_seconds: float | None,
         name: str | int | None = None,
-        on_intent: IntentKeeper | None = None,
+        on_intent: IntentHook | None = None,
     ) -> Call:
         subject = None if name is None else f"sequence {name!r}"
         return self._context.call(operation, subject, timeout_seconds, on_intent)

@@ -91,7 +91,7 @@ def make_session(
     )
 
 
-def abandon_session(session: aiohttp.ClientSession) -> None:
+def abort_session(session: aiohttp.ClientSession) -> None:
     """Close its connections without waiting, and without aiohttp's own warnings."""
     connector = session.connector
     session.detach()

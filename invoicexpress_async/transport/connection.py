@@ -75,11 +75,11 @@ class HttpConnection:
             if self._sender is not None:
                 await self._sender.close()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Close the connection without waiting, and without aiohttp's own warnings."""
         self._close_raw()
         if self._sender is not None:
-            self._sender.abandon()
+            self._sender.abort()
 
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt

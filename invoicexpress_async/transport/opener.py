@@ -10,7 +10,7 @@ from invoicexpress_async.transport.attempt import Attempt
 from invoicexpress_async.transport.client_session import (
     ConnectLimiter,
     TransportOptions,
-    abandon_session,
+    abort_session,
     make_session,
 )
 from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
@@ -57,7 +57,7 @@ class ConnectionOpener:
             attempt.fail(error)
             return None
         shrink_read_buffer(connection.transport)
-        raw = RawConnection.of(connection, request.headers)
+        raw = RawConnection.wrap(connection, request.headers)
         if raw is None:
             connection.close()
             self._may_open = False
@@ -85,10 +85,10 @@ class ConnectionOpener:
         if self._session is not None:
             await self._session.close()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Close it without waiting."""
         if self._session is not None:
-            abandon_session(self._session)
+            abort_session(self._session)
 
 
 # The most that one TLS record can hold.

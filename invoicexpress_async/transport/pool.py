@@ -56,10 +56,10 @@ class Transport:
         finally:
             self._pool.give(connection)
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Let go of the idle connections without waiting."""
-        self._opener.abandon()
-        self._pool.abandon()
+        self._opener.abort()
+        self._pool.abort()
 
     async def close(self) -> None:
         """Close all connections; every attempt must have ended."""
@@ -124,12 +124,12 @@ class ConnectionPool(Generic[C]):
         """Take a connection back: its request has ended, one way or another."""
         if self._is_closed:
             self._count -= 1
-            connection.abandon()
+            connection.abort()
             self._slots.release()
             return
         for leaving in self._idle.give(connection, self._clock.now()):
             self._count -= 1
-            leaving.abandon()
+            leaving.abort()
         self._slots.release()
         self._schedule_sweep()
 
@@ -142,13 +142,13 @@ class ConnectionPool(Generic[C]):
             await self._sweeping
         await self.close_idle(0.0)
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Let go of all idle connections at once, as when their owner was forgotten."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         while connection := self._idle.pop_oldest(self._clock.now()):
-            connection.abandon()
+            connection.abort()
             self._count -= 1
 
     async def close_idle(self, seconds: float) -> None:
@@ -207,7 +207,7 @@ class PooledConnection(Protocol):
     async def close(self) -> None:
         """Close the connection at once."""
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Close it without waiting."""
 
 

@@ -52,7 +52,7 @@ class RawConnection:
         )
 
     @classmethod
-    def of(cls, connection: Connection, headers: Mapping[str, str]) -> Self | None:
+    def wrap(cls, connection: Connection, headers: Mapping[str, str]) -> Self | None:
         """Keep an open connection of aiohttp's, with the headers that its client would send.
 
         None when this aiohttp does not have what is needed.
@@ -136,7 +136,7 @@ class RawConnection:
 
 def is_client_genuine() -> bool:
     """Whether aiohttp's client is its own: a mock, or who watches it, must see each request."""
-    return getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS) is _GENUINE
+    return getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS) is _ORIGINAL_REQUEST
 
 
 def _as_aiohttp_made_it(method: object) -> object | None:
@@ -146,7 +146,7 @@ def _as_aiohttp_made_it(method: object) -> object | None:
 
 
 _REPLACED_BY_MOCKS: Final = "_request"
-_GENUINE: Final = _as_aiohttp_made_it(getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS))
+_ORIGINAL_REQUEST: Final = _as_aiohttp_made_it(getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS))
 
 
 def watch(descriptor: int) -> Callable[[], object]:

@@ -17,7 +17,7 @@ from invoicexpress_async.transport.attempt import Address, Attempt, read_respons
 from invoicexpress_async.transport.client_session import (
     ConnectLimiter,
     TransportOptions,
-    abandon_session,
+    abort_session,
     make_session,
 )
 
@@ -41,7 +41,7 @@ class AttemptFailedError(Exception):
     """Stands in for aiohttp's errors below the session: it sends nothing again for this one."""
 
 
-class KeyedUrl:
+class SecretUrl:
     """A URL that shows the key on the wire only, and reports when it is sent.
 
     aiohttp takes the request line from `raw_path_qs`, once, when it has a connection and before
@@ -83,14 +83,14 @@ class KeyedUrl:
         return repr(self._clean)
 
     def __eq__(self, other: object) -> bool:
-        return self._clean == (other._clean if isinstance(other, KeyedUrl) else other)
+        return self._clean == (other._clean if isinstance(other, SecretUrl) else other)
 
     def __hash__(self) -> int:
         return hash(self._clean)
 
 
 @attrs.define
-class _Sending:
+class _InFlight:
     """What the session is at."""
 
     url: URL
@@ -106,7 +106,7 @@ class SessionSender:
     ) -> None:
         self._options = options
         self._connect_limiter = connect_limiter
-        self._sending = self._nothing = _Sending(URL(origin), Secret(""), Attempt())
+        self._sending = self._idle = _InFlight(URL(origin), Secret(""), Attempt())
         self._session = make_session(options, self._send, limit=1)
         self.has_connection: bool = False
         """Whether the last response left the connection open, as far as its headers say."""
@@ -115,9 +115,9 @@ class SessionSender:
         """Close the session with its connection."""
         await self._session.close()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         """Close it without waiting."""
-        abandon_session(self._session)
+        abort_session(self._session)
 
     async def renew(self) -> None:
         """Close the connection, so that the next request goes out on a fresh one."""
@@ -131,7 +131,7 @@ class SessionSender:
         """Send a request and read its response into `attempt`."""
         attempt.has_secrets = bool(request.secrets)
         url = URL(address.base + request.path, encoded=True)
-        self._sending = _Sending(url, address.target(request, key), attempt)
+        self._sending = _InFlight(url, address.target(request, key), attempt)
         if not self.has_connection and attempt.permit is None:
             attempt.permit = await self._connect_limiter.begin()
         self.has_connection = False
@@ -160,7 +160,7 @@ class SessionSender:
                 self.has_connection = "Connection" not in response.headers
         finally:
             # An idle connection keeps no reference to its last call.
-            self._sending = self._nothing
+            self._sending = self._idle
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -171,7 +171,7 @@ class SessionSender:
             if request.url is not sending.url and request.url != sending.url:
                 sending.attempt.failure = "another URL was requested than the intended one"
             else:
-                request.url = KeyedUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
+                request.url = SecretUrl(request.url, sending.target, sending.attempt.note_sending)  # type: ignore[assignment]  # stands in for a yarl URL, which cannot be subclassed
                 return await handler(request)
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             sending.attempt.fail(error)

@@ -21,7 +21,7 @@ class FakeConnection:
         finally:
             self.is_closed = True
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self.is_closed = True
 
 

@@ -26,7 +26,7 @@ from invoicexpress_async import (
     UnexpectedRedirectError,
 )
 from invoicexpress_async.config import Secret
-from invoicexpress_async.transport.session_sender import KeyedUrl
+from invoicexpress_async.transport.session_sender import SecretUrl
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -138,7 +138,7 @@ async def test_no_url_that_other_code_sees_holds_the_key(
 def test_a_keyed_url_is_the_clean_url_but_for_the_request_line() -> None:
     clean = URL("https://acme.test/x.json")
     looks: list[str] = []
-    keyed = KeyedUrl(clean, Secret("/x.json?api_key=canary"), lambda: looks.append("sending"))
+    keyed = SecretUrl(clean, Secret("/x.json?api_key=canary"), lambda: looks.append("sending"))
 
     assert looks == []
     assert keyed.raw_path_qs == "/x.json?api_key=canary"
@@ -147,7 +147,7 @@ def test_a_keyed_url_is_the_clean_url_but_for_the_request_line() -> None:
     assert keyed == clean
     assert keyed.raw_path_qs == "/x.json"
     assert looks == ["sending"]
-    assert keyed == KeyedUrl(clean, Secret("other"), looks.clear)
+    assert keyed == SecretUrl(clean, Secret("other"), looks.clear)
     assert hash(keyed) == hash(clean)
     assert keyed.host == "acme.test"
     assert not hasattr(keyed, "__dict__")

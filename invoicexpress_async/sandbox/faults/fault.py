@@ -90,8 +90,6 @@ class ReadFault(ExchangeFault):
 
 Work = Callable[..., Awaitable[None]]
 Reader = Callable[[Any], object]
-
-
 Options = tuple[tuple[str, object], ...]
 
 

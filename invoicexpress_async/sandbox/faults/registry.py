@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from invoicexpress_async.sandbox.faults import bodies, malformed, responses, silences, streams
+from invoicexpress_async.sandbox.faults import bodies, malformed, no_response, responses, streams
 from invoicexpress_async.sandbox.faults.fault import Fault, Kind
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
-        for module in (silences, responses, malformed, bodies, streams)
+        for module in (no_response, responses, malformed, bodies, streams)
         for kind in vars(module).values()
         if isinstance(kind, Kind)
     }
