@@ -271,6 +271,7 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
         report_problem=on_problem or _ignore,
     )
     if settings.retry_refused:
+        await journal.prepare(ROWS)  # it may start before the first plan
         await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
     await worker.run()
 

@@ -24,6 +24,7 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
+    run_worker,
     slices_left,
     work_slice,
 )
@@ -308,3 +309,40 @@ async def test_a_row_that_comes_while_its_slice_is_held_does_not_wait_with_the_o
     held = await journal.take(0)
     await journal.release(held, due_seconds=900)
     assert not await is_due()
+
+
+async def test_what_is_opened_again_while_its_slice_is_held_does_not_wait_with_the_others(
+    journal: PostgresJournal, postgres: PostgresServer
+) -> None:
+    held = await journal.take(0)
+    postgres.ask("UPDATE rows SET state = 'refused'", schema=journal.schema)
+    await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
+    await journal.release(held, due_seconds=900)
+
+    assert [one.is_due for one in await slices_left(journal)] == [True, True]
+
+
+async def test_who_lets_a_slice_go_unused_hands_on_what_was_sent_before(
+    manager: SessionManager, journal: PostgresJournal
+) -> None:
+    held = await journal.take(0)
+    await work_slice(manager, held, keys)
+    await journal.release(held)
+
+    second = await journal.take(0)
+    await journal.release(second)
+    third = await journal.take(0)
+
+    assert {*second.recently.slots} == {*of(held)}
+    assert third.recently.slots == second.recently.slots
+    assert third.recently.seconds_ago >= second.recently.seconds_ago
+
+
+async def test_a_worker_that_is_to_open_refused_rows_may_start_before_the_first_plan(
+    manager: SessionManager, postgres: PostgresServer
+) -> None:
+    async with postgres.journal() as journal:
+        settings = RunSettings(retry_refused=True)
+        await run_worker(manager, journal, keys, settings=settings, until_done=True)
+
+        assert await slices_left(journal) == []
