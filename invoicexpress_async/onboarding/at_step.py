@@ -102,7 +102,8 @@ class AtStep:
         await self._record(task)
         task.has_asked = True
         # Each attempt is counted on the disk before it is made: a call makes one.
-        once = own.with_options(retry=attrs.evolve(own.retry, attempts=1))
+        retry = attrs.evolve(own.retry, attempts=1)
+        once = own.claiming(self.journal.claims(task.company), retry=retry)
         try:
             await once.accounts.configure_at_communication(
                 credentials, resend_refused=self.retry_refused

@@ -97,7 +97,8 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
     async with _speaking_for(partner.name, journal) as own:
-        table = CompanyJournal(own)
+        held_for = None if own is journal else partner.name
+        table = CompanyJournal(own, held_for=held_for)
         await table.open()
         rows = RowJournal(journal)
         await rows.open()

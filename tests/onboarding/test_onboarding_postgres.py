@@ -1,18 +1,29 @@
 """Onboarding with its journal in a database: one process for a partner, workers for the series."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeClock
 from postgres_server import PostgresServer
-from test_onboarding import KEY, QUICK, companies, stage
+from test_onboarding import KEY, QUICK, Stage, companies, stage
 
 from invoicexpress_async import ConfigurationError, SessionManager
-from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
+from invoicexpress_async.events import AttemptStarted, Event
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyStep,
+    CsvSink,
+    KeySpool,
+    OnboardingReport,
+    onboard,
+)
 from invoicexpress_async.provisioning import (
+    FencedError,
     JournalError,
     PostgresJournal,
     SqliteJournal,
@@ -159,3 +170,67 @@ async def test_series_are_left_to_workers_in_a_database_only(tmp_path: Path) -> 
                 secret_sink=CsvSink(on.keys),
                 series_by_workers=True,
             )
+
+
+class KilledError(Exception):
+    """Ends a run at the step that it comes to, as kill -9 does."""
+
+
+async def test_at_credentials_that_a_machine_was_sending_which_is_gone_are_sent(
+    tmp_path: Path, postgres: PostgresServer, journal: PostgresJournal
+) -> None:
+    def kill(_company: Company, step: CompanyStep) -> None:
+        if step is CompanyStep.AT:
+            raise KilledError
+
+    async with stage(tmp_path) as on:
+        with pytest.RaisesGroup(KilledError):
+            await run(on, on.manager, journal, on_step=kill)
+        postgres.ask(
+            "INSERT INTO intents (kind, account, subject, token, intent, claimed_at, state) "
+            "SELECT 'at_communication', account_name, '', 'its-boot.1:7:1/0/1', %s, '', 'intent' "
+            "FROM companies",
+            json.dumps({"fiscal_id": "", "partner": "partner"}),
+            schema=journal.schema,
+        )
+        postgres.ask("UPDATE companies SET at_sends = 1", schema=journal.schema)
+        report = await run(on, on.manager, journal)
+        sent = on.server.oracle.accounts.at_communications("company-1")
+
+    assert report.is_complete
+    assert sent == 1
+
+
+async def test_at_credentials_are_not_sent_by_a_process_that_was_frozen_until_its_hold_was_over(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    clock = FakeClock()
+
+    def freeze(event: Event) -> None:
+        if isinstance(event, AttemptStarted) and event.operation == "configure_at_communication":
+            clock.advance(60)
+
+    async with (
+        stage(tmp_path) as on,
+        postgres.journal(clock=clock) as journal,
+        SessionManager(base_url=on.server.base_url, retry=QUICK, on_event=freeze) as manager,
+    ):
+        report = await run(on, manager, journal)
+        sent = on.server.oracle.accounts.at_communications("company-1")
+
+    assert isinstance(report.problem, FencedError)
+    assert sent == 0
+
+
+async def run(
+    on: Stage, manager: SessionManager, journal: PostgresJournal, **options: Any
+) -> OnboardingReport:
+    return await onboard(
+        manager,
+        manager.account("partner", KEY),
+        companies(1),
+        journal=journal,
+        key_spool=KeySpool(on.spool),
+        secret_sink=CsvSink(on.keys),
+        **options,
+    )
