@@ -1,6 +1,7 @@
 """Slices of a shared journal: one speaker for each account, and what its successor knows."""
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 
 import attrs
@@ -24,6 +25,7 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
+    enter_plan,
     run_worker,
     slices_left,
     work_slice,
@@ -346,3 +348,26 @@ async def test_a_worker_that_is_to_open_refused_rows_may_start_before_the_first_
         await run_worker(manager, journal, keys, settings=settings, until_done=True)
 
         assert await slices_left(journal) == []
+
+
+async def test_credentials_that_are_refused_are_tried_once_though_the_rows_have_two_days(
+    postgres: PostgresServer,
+) -> None:
+    rows = [
+        PlanRow(account="a0", api_key=keys, serie=serie, is_default=serie == "2027")
+        for serie in ("2027", "2027-B")
+    ]
+    settings = RunSettings(default_not_before=dt.date(2026, 1, 1))
+    account = attrs.evolve(account_of("a0"), has_at_credentials=False)
+    async with (
+        FaultServer(accounts=[account]) as server,
+        SessionManager(base_url=server.base_url, retry=QUICK) as manager,
+        postgres.journal(slices=1) as journal,
+    ):
+        await enter_plan(journal, Plan(rows=rows), settings=settings)
+        held = await journal.take(0)
+        report = await work_slice(manager, held, keys)
+        await journal.release(held)
+
+        assert report.counts[RowState.REFUSED] == 2
+        assert server.oracle.posts("a0") == 1
