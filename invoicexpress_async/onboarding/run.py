@@ -12,7 +12,7 @@ from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Engine
-from invoicexpress_async.jobs.journal import Journal, check_journal
+from invoicexpress_async.jobs.journal import Journal, JournalError, check_journal
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
@@ -89,8 +89,11 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         SpoolError: the spool cannot be used. Nothing was sent.
     """
     check_journal(journal)
-    if series_by_workers and not isinstance(journal, PostgresJournal):
-        raise ConfigurationError("Workers share a PostgresJournal: give one as the journal.")
+    shared: SharedSeries | None = None
+    if series_by_workers:
+        if not isinstance(journal, PostgresJournal):
+            raise ConfigurationError("Workers share a PostgresJournal: give one as the journal.")
+        shared = SharedSeries(journal=journal, rows=RowJournal(journal))
     check_type("key_spool", key_spool, KeySpool)
     check_concurrency(concurrency)
     if any(one.known and one.known.name == partner.name for one in companies.companies):
@@ -100,8 +103,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         held_for = None if own is journal else partner.name
         table = CompanyJournal(own, held_for=held_for)
         await table.open()
-        rows = RowJournal(journal)
-        await rows.open()
+        await RowJournal(journal).open()
         if isinstance(secret_sink, CsvSink | EnvFileSink):
             secret_sink.check()
         spooled = key_spool.open()
@@ -123,7 +125,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
                 keys=keys or getattr(secret_sink, "key_of", None),
                 at=AtStep(partner=partner, journal=table, retry_refused=settings.retry_refused),
                 series=SeriesStep(manager=manager, journal=table),
-                shared=SharedSeries(rows=rows) if series_by_workers else None,
+                shared=shared,
                 forget=frozenset(forget),
                 retry_refused=settings.retry_refused,
                 on_step=on_step or _nothing,
@@ -160,7 +162,9 @@ async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journa
     try:
         yield held
     finally:
-        await journal.release(held)
+        # Where this fails the hold ends by itself; what was done is still to be reported.
+        with contextlib.suppress(JournalError):
+            await journal.release(held)
 
 
 def _nothing(_company: Company, _step: CompanyStep) -> None:

@@ -16,6 +16,8 @@ from invoicexpress_async import ConfigurationError, SessionManager
 from invoicexpress_async.events import AttemptStarted, Event
 from invoicexpress_async.onboarding import (
     Company,
+    CompanyOutcome,
+    CompanyState,
     CompanyStep,
     CsvSink,
     KeySpool,
@@ -107,6 +109,42 @@ async def test_a_series_that_a_worker_failed_at_is_waited_for(
         report = await onboarding
 
     assert (failed, was_waiting, done) == ({"failed": 1}, True, {"done": 1})
+    assert report.is_complete
+
+
+async def test_a_series_that_stays_unknown_does_not_keep_the_onboarding_for_ever(
+    tmp_path: Path, journal: PostgresJournal, clock: FakeClock
+) -> None:
+    async with (
+        stage(tmp_path, clock) as on,
+        SessionManager(base_url=on.server.base_url, retry=QUICK) as workers,
+    ):
+        on.server.faults.next("reset_peer", operation="create", commits=False, account="company-1")
+        onboarding = asyncio.create_task(run(on, on.manager, journal, series_by_workers=True))
+        while not (left := await slices_left(journal)):  # noqa: ASYNC110  # the database has no event
+            await asyncio.sleep(0.01)
+        held = await journal.take(left[0].number)
+        report = await work_slice(workers, held, CsvSink(on.keys).key_of)
+        await journal.release(held, due_seconds=report.due_seconds)
+        async with asyncio.timeout(60):
+            ended = await onboarding
+
+    (outcome,) = ended.outcomes
+    assert (outcome.step, outcome.state) == (CompanyStep.SERIES, CompanyState.UNKNOWN)
+    assert outcome.intent is not None
+    assert outcome.intent["serie"] == "2027"
+    assert on.server.oracle.posts("company-1") == 1
+
+
+async def test_the_report_is_returned_though_the_partner_cannot_be_released(
+    tmp_path: Path, journal: PostgresJournal, postgres: PostgresServer
+) -> None:
+    def lose(_: CompanyOutcome) -> None:
+        postgres.ask("ALTER TABLE slices RENAME TO away", schema=journal.schema)
+
+    async with stage(tmp_path) as on:
+        report = await run(on, on.manager, journal, on_outcome=lose)
+
     assert report.is_complete
 
 
