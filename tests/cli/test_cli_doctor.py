@@ -20,6 +20,7 @@ from test_cli import Ended, Json, Run
 
 from invoicexpress_async.__main__ import main
 from invoicexpress_async.cli.commands.checks import Check, server_checks
+from invoicexpress_async.jobs.postgres.schema import VERSION
 from invoicexpress_async.provisioning import PostgresJournal
 from invoicexpress_async.sandbox import FaultServer
 from invoicexpress_async.testing import SandboxThread
@@ -252,7 +253,7 @@ async def test_a_database_that_is_fit_has_nothing_to_fix(
     assert [states[name] for name in names] == ["fine"] * 5
     assert "key" not in states
     assert "not there yet" in str(checks(before)["journal schema"]["found"])
-    assert "version 1" in str(checks(after)["journal schema"]["found"])
+    assert f"version {VERSION}" in str(checks(after)["journal schema"]["found"])
 
 
 async def test_a_pooler_in_between_is_seen(run: Run, pooled_url: str) -> None:
@@ -268,6 +269,9 @@ async def test_a_pooler_in_between_is_seen(run: Run, pooled_url: str) -> None:
             "UPDATE {at}.journal SET version = 99", "journal schema", "upgrade", id="newer schema"
         ),
         pytest.param("REVOKE ALL ON {at}.rows FROM poor", "journal rights", "GRANT", id="rights"),
+        pytest.param(
+            "REVOKE DELETE ON {at}.rows FROM poor", "journal rights", "DELETE", id="delete"
+        ),
     ],
 )
 async def test_what_is_wrong_with_a_database_is_said_with_its_cure(
