@@ -210,7 +210,8 @@ class CompanyJournal:
         if self._held_for is None:
             return False
         # Of another machine it is not known whether it runs; but it held the partner before.
-        return json.loads(str(claimed["intent"])).get("partner") == self._held_for
+        partner: object = json.loads(str(claimed["intent"])).get("partner")
+        return partner == self._held_for
 
     def release_credentials(self, claim: Claim) -> None:
         """Give the right to send AT credentials back, whatever became of them."""

@@ -209,19 +209,25 @@ async def test_a_reader_that_leaves_early_lets_the_slices_go(
     assert [one.holder for one in await slices_left(journal)] == [None, None]
 
 
+@pytest.mark.parametrize("column", ["is_default = 1", "is_in_plan = 0"])
 async def test_a_plan_that_another_has_changed_ends_the_run(
-    on: FaultServer, manager: SessionManager, journal: PostgresJournal, postgres: PostgresServer
+    on: FaultServer,
+    manager: SessionManager,
+    journal: PostgresJournal,
+    postgres: PostgresServer,
+    column: str,
 ) -> None:
     plan = Plan(rows=rows_of(FIRST, SECOND))
     held = await journal.take(0)
     running = asyncio.create_task(provision(manager, plan, journal=journal))
     while on.oracle.commits(SECOND) < 1:  # noqa: ASYNC110  # it has no event
         await asyncio.sleep(0.01)
-    query = "UPDATE rows SET is_default = 1 WHERE account = %s"
+    query = f"UPDATE rows SET {column} WHERE account = %s"  # noqa: S608  # a constant
     postgres.ask(query, FIRST, schema=journal.schema)
     await journal.release(held)
 
-    report = await running
+    async with asyncio.timeout(30):
+        report = await running
 
     assert isinstance(report.problem, JournalError)
     assert "Another plan was entered" in str(report.problem)
