@@ -10,7 +10,7 @@ from conftest import API_KEY, account_of
 from fakes import FakeClock
 from postgres_server import PostgresServer
 
-from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
+from invoicexpress_async import OutcomeUnknownError, RateLimit, RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.postgres import slice_of
@@ -371,3 +371,33 @@ async def test_credentials_that_are_refused_are_tried_once_though_the_rows_have_
 
         assert report.counts[RowState.REFUSED] == 2
         assert server.oracle.posts("a0") == 1
+
+
+async def test_what_another_sender_has_made_is_not_counted_as_made_by_the_job(
+    on: FaultServer, manager: SessionManager, postgres: PostgresServer
+) -> None:
+    outcomes = list[RowOutcome]()
+    async with (
+        postgres.journal(slices=1) as journal,
+        SessionManager(
+            base_url=on.base_url, retry=QUICK, journal=journal, process=Process()
+        ) as service,
+    ):
+        await enter(journal, NAMES[:1])
+        on.faults.next("reset_peer", operation="create", commits=False)
+        with pytest.raises(OutcomeUnknownError):
+            await service.account("a0", API_KEY).sequences.ensure("2027")
+        for is_there in (False, True):
+            if is_there:  # it commits late
+                on.add_sequence("a0", "2027", is_registered=True)
+            held = await journal.take(0)
+            await work_slice(manager, held, keys, on_outcome=outcomes.append)
+            await journal.release(held)
+        created = postgres.ask("SELECT is_created FROM rows", schema=journal.schema)
+
+    assert [(one.state, one.created) for one in outcomes] == [
+        (RowState.ABSENT, None),
+        (RowState.DONE, False),
+    ]
+    assert created == [(0,)]
+    assert posts(on) == {"a0": 1}
