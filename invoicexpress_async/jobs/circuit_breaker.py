@@ -32,6 +32,7 @@ class CircuitBreaker:
         self._pause_seconds = 1.0
         self._is_probing = False
         self._listeners: set[Callable[[], None]] = set()
+        self._sources: set[Callable[[], bool]] = set()
         self.probe_at: float = 0.0
 
     @property
@@ -56,6 +57,19 @@ class CircuitBreaker:
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Call it no more."""
         self._listeners.discard(listener)
+
+    def add_source(self, has_item: Callable[[], bool]) -> None:
+        """Note who says whether it has an item that could have a turn now."""
+        self._sources.add(has_item)
+
+    def remove_source(self, has_item: Callable[[], bool]) -> None:
+        """Forget it."""
+        self._sources.discard(has_item)
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether an item tries the server, or one could now."""
+        return self._is_probing or any(has_item() for has_item in self._sources)
 
     def on_start(self) -> bool:
         """Note that an item has its turn; return whether it is the one that tries the server."""

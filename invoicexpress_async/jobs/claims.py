@@ -11,6 +11,7 @@ from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.config import canonical
 from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
+    AT_COMMUNICATION,
     INTENTS,
     UNRESOLVED,
     Change,
@@ -140,7 +141,7 @@ class JournalClaims:
     async def unresolved(self) -> tuple[Intent, ...]:
         """Return the intents of all senders whose outcome is not known."""
         entries = await self._journal.read(INTENTS, states=UNRESOLVED)
-        return tuple(map(self._intent_of, entries))
+        return tuple(self._intent_of(one) for one in entries if one["kind"] != AT_COMMUNICATION)
 
     async def _take(self, claim: Claim) -> Entry | None:
         changes = self._changes_of(claim, JournalState.INTENT)

@@ -136,8 +136,10 @@ INTENTS: Final = Table(
 
 - `create`, the account, the serie;
 - `register`, the account, the sequence's id;
-- `create_account`, the fiscal number or e-mail, nothing.
+- `create_account`, the fiscal number or e-mail, nothing;
+- `at_communication`, the account, nothing: of who sends credentials. It is no `Intent`.
 """
+AT_COMMUNICATION: Final = "at_communication"
 
 CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, JournalState.FAILED})
 """The states of an intent that nothing was sent of, or that the server refused without effect."""

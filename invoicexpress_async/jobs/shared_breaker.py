@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from invoicexpress_async.clock import Clock
@@ -30,13 +29,11 @@ class SharedBreaker(CircuitBreaker):
     Args:
         clock: Of the run.
         board: Where the others are heard of.
-        may_probe: Returns whether this process has something to try the server with.
     """
 
-    def __init__(self, clock: Clock, board: OutageBoard, *, may_probe: Callable[[], bool]) -> None:
+    def __init__(self, clock: Clock, board: OutageBoard) -> None:
         super().__init__(clock)
         self._board = board
-        self._may_probe = may_probe
         self._token = uuid.uuid4().hex
         # What the others do not know yet.
         self._news: bool | None = None
@@ -61,7 +58,7 @@ class SharedBreaker(CircuitBreaker):
         self._has_news.clear()
         try:
             outage = await self._board.share_outage(
-                self._token, is_failing=news, may_probe=self._may_probe()
+                self._token, is_failing=news, may_probe=self.may_probe
             )
         except JournalError:
             # Nothing is sent without the journal: nothing is lost by waiting.
@@ -74,6 +71,7 @@ class SharedBreaker(CircuitBreaker):
     def _take_over(self, outage: SharedOutage) -> None:
         if outage.seconds is None:
             if self.is_open:
+                self._failing.clear()  # another has seen it work
                 super()._close()
             return
         was_open, before = self.is_open, self.probe_at

@@ -115,7 +115,8 @@ class AtStep:
             await self._record()
             task.has_asked = True
             # Each attempt is counted on the disk before it is made: a call makes one.
-            once = self.own.with_options(retry=attrs.evolve(self.own.retry, attempts=1))
+            retry = attrs.evolve(self.own.retry, attempts=1)
+            once = self.own.claiming(self.journal.claims(task.company), retry=retry)
             try:
                 await once.accounts.configure_at_communication(
                     self.credentials, resend_refused=self.retry_refused

@@ -11,6 +11,7 @@ import attrs
 from invoicexpress_async.jobs.claimers import is_dead, new_token
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
+    AT_COMMUNICATION,
     Change,
     Claim,
     Column,
@@ -108,10 +109,17 @@ class CompanyRecord:
 
 
 class CompanyJournal:
-    """The companies of one run in its journal. Open it before anything else."""
+    """The companies of one run in its journal. Open it before anything else.
 
-    def __init__(self, journal: Journal) -> None:
+    Args:
+        journal: Open.
+        held_for: The partner for whom nobody else onboards while the journal is held; None when
+            nothing is held.
+    """
+
+    def __init__(self, journal: Journal, *, held_for: str | None = None) -> None:
         self._journal = journal
+        self._held_for = held_for
         converter = make_record_converter()
         converter.register_structure_hook(
             CredentialHistory, lambda text, _: CredentialHistory.parse(text)
@@ -170,11 +178,11 @@ class CompanyJournal:
         `known` is how many sends without a known outcome, and what history, this run has read or
         written last: when the journal has another, another run has sent some.
         """
-        key = ("at_communication", account, "")
-        intent = json.dumps({"fiscal_id": company.fiscal_id})
+        key = (AT_COMMUNICATION, account, "")
+        intent = json.dumps({"fiscal_id": company.fiscal_id, "partner": self._held_for})
         claim = Claim(key=key, token=new_token(), intent=intent, claimed_at=Timestamp.now().dump())
         there = await self._journal.claim(claim)
-        if there is not None and is_dead(str(there["token"])):
+        if there is not None and self._is_gone(there):
             # What became of its send is counted with the company, and decides what is sent now.
             claim = attrs.evolve(claim, replaces=str(there["token"]))
             there = await self._journal.claim(claim)
@@ -185,6 +193,16 @@ class CompanyJournal:
                 return claim
             self.release_credentials(claim)
         raise CredentialsBusyError(f"Another run sends AT credentials to account {account}.")
+
+    def _is_gone(self, claimed: Entry) -> bool:
+        """Whether who has claimed it sends nothing any more."""
+        if is_dead(str(claimed["token"])):
+            return True
+        if self._held_for is None:
+            return False
+        # Of another machine it is not known whether it runs; but it held the partner before.
+        partner: object = json.loads(str(claimed["intent"])).get("partner")
+        return partner == self._held_for
 
     def release_credentials(self, claim: Claim) -> None:
         """Give the right to send AT credentials back, whatever became of them."""

@@ -10,7 +10,7 @@ from invoicexpress_async.config import check_type
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Engine
-from invoicexpress_async.jobs.journal import Journal, check_journal
+from invoicexpress_async.jobs.journal import Journal, JournalError, check_journal
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import PostgresJournal
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings, check_concurrency
@@ -21,6 +21,7 @@ from invoicexpress_async.onboarding.companies_table import CompanyJournal, Compa
 from invoicexpress_async.onboarding.company import Company
 from invoicexpress_async.onboarding.job import CompanyJob
 from invoicexpress_async.onboarding.report import CompanyOutcome, CompanyStep, OnboardingReport
+from invoicexpress_async.onboarding.series_step import SharedSeries
 from invoicexpress_async.onboarding.sinks import FileSink, SecretSink, name_of
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.steps import OnboardingSteps
@@ -85,18 +86,21 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         SpoolError: the spool cannot be used. Nothing was sent.
     """
     check_journal(journal)
-    if series_by_workers and not isinstance(journal, PostgresJournal):
-        raise ConfigurationError("Workers share a PostgresJournal: give one as the journal.")
+    shared: SharedSeries | None = None
+    if series_by_workers:
+        if not isinstance(journal, PostgresJournal):
+            raise ConfigurationError("Workers share a PostgresJournal: give one as the journal.")
+        shared = SharedSeries(journal=journal, rows=RowJournal(journal))
     check_type("key_spool", key_spool, KeySpool)
     check_concurrency(concurrency)
     if any(one.known and one.known.name == partner.name for one in companies.companies):
         raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
     async with _speaking_for(partner.name, journal) as own:
-        table = CompanyJournal(own)
+        held_for = None if own is journal else partner.name
+        table = CompanyJournal(own, held_for=held_for)
         await table.open()
-        rows = RowJournal(journal)
-        await rows.open()
+        await RowJournal(journal).open()
         if isinstance(secret_sink, FileSink):
             secret_sink.check()
         spooled = key_spool.open()
@@ -114,7 +118,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
                 spooled=spooled,
                 sink=secret_sink,
                 keys=keys or getattr(secret_sink, "key_of", None),
-                rows=rows if series_by_workers else None,
+                shared=shared,
                 forget=frozenset(forget),
                 retry_refused=settings.retry_refused,
                 on_step=on_step or (lambda _, __: None),
@@ -160,7 +164,9 @@ async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journa
     try:
         yield held
     finally:
-        await journal.release(held)
+        # Where this fails the hold ends by itself; what was done is still to be reported.
+        with contextlib.suppress(JournalError):
+            await journal.release(held)
 
 
 def _engine(

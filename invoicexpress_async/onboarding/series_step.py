@@ -1,10 +1,14 @@
 """The series step: a company's first sequence, ensured as provisioning ensures its rows."""
 
+from typing import Final
+
 import attrs
 
 from invoicexpress_async.call.claims import Claims
-from invoicexpress_async.jobs.journal import JournalState
+from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
+from invoicexpress_async.jobs.postgres import PostgresJournal, slice_of
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.onboarding.companies_table import CompanyJournal, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
@@ -12,11 +16,15 @@ from invoicexpress_async.onboarding.errors import SeriesWaitingError
 from invoicexpress_async.onboarding.task import CompanyTask
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.rows_table import RowJournal, RowRecord
 from invoicexpress_async.provisioning.runner import RowRunner
+from invoicexpress_async.provisioning.slice_work import slices_left
 from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
+
+# Workers try these again, but it may be in vain for ever.
+_MAY_STAY: Final = frozenset({*UNRESOLVED, JournalState.PARTIAL})
 
 
 @attrs.frozen(kw_only=True)
@@ -55,15 +63,46 @@ async def ensure_series(
     return task.row_task.last
 
 
-async def await_workers(rows: RowJournal, task: CompanyTask, row: PlanRow) -> None:
-    """Enter the sequence as a row of a shared journal if it is new; return once the row is done.
+@attrs.frozen(kw_only=True)
+class SharedSeries:
+    """Leaves the first sequence of companies to the workers of a shared journal.
 
-    Until then it raises: SeriesWaitingError, or what a worker's row was refused for.
+    Attributes:
+        journal: That journal, open.
+        rows: Its rows.
     """
-    record = await rows.admit(row)
-    task.sequence = record.sequence or task.sequence
-    if record.state is JournalState.DONE:
-        return
-    if record.state is JournalState.REFUSED:
-        raise recorded_error(record.error, status=record.status, code=record.code)
-    raise SeriesWaitingError(f"Serie {row.serie!r} of account {row.account} waits for a worker.")
+
+    journal: PostgresJournal
+    rows: RowJournal
+
+    async def ensure(self, task: CompanyTask, row: PlanRow) -> None:
+        """Enter the sequence as a row if it is new, and return once the row is done.
+
+        Until then it raises: SeriesWaitingError while workers go on with it, or what is left of
+        the row when they do not.
+        """
+        record = await self.rows.admit(row)
+        task.sequence = record.sequence or task.sequence
+        if record.state is JournalState.DONE:
+            return
+        if record.state is JournalState.REFUSED:
+            raise _left(record)
+        if record.state in _MAY_STAY and not await self._is_with_a_worker(row.account):
+            raise _left(record)
+        raise SeriesWaitingError(
+            f"Serie {row.serie!r} of account {row.account} waits for a worker."
+        )
+
+    async def _is_with_a_worker(self, account: str) -> bool:
+        """Whether a worker goes on with an account, or the next one does at once."""
+        number = slice_of(account, self.journal.slices)
+        left = [one for one in await slices_left(self.journal) if one.number == number]
+        return not left or left[0].holder is not None or left[0].is_due
+
+
+def _left(record: RowRecord) -> InvoiceXpressError:
+    if record.state in UNRESOLVED:
+        return OutcomeUnknownError(
+            "Sent once by a worker; no list has shown it.", intent=record.intent
+        )
+    return recorded_error(record.error, status=record.status, code=record.code)

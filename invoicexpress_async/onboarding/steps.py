@@ -30,12 +30,11 @@ from invoicexpress_async.onboarding.errors import (
     SinkError,
 )
 from invoicexpress_async.onboarding.report import CompanyStep
-from invoicexpress_async.onboarding.series_step import await_workers, ensure_series
+from invoicexpress_async.onboarding.series_step import SharedSeries, ensure_series
 from invoicexpress_async.onboarding.sinks import SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
 from invoicexpress_async.onboarding.task import CompanyTask, known_account, url_of
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.services.accounts import AccountService
@@ -52,7 +51,7 @@ class OnboardingSteps:
         manager: For the new accounts, under their own keys and limits.
         spooled: What an earlier run left in the spool, by fiscal number.
         keys: Reads delivered keys back.
-        rows: The rows of a shared journal, whose workers ensure the series; None to do it here.
+        shared: Leaves the series to the workers of a shared journal; None to do it here.
         forget: The fiscal numbers for which a person has checked that no account exists.
     """
 
@@ -63,7 +62,7 @@ class OnboardingSteps:
     spooled: dict[str, CreatedAccount]
     sink: SecretSink
     keys: AccountKeys | None
-    rows: RowJournal | None
+    shared: SharedSeries | None
     forget: Collection[str]
     retry_refused: bool
     on_step: Callable[[Company, CompanyStep], None]
@@ -232,8 +231,8 @@ class OnboardingSteps:
     async def _ensure(self, task: CompanyTask) -> None:
         own, key = await self._new_account_session(task), self._account(task).api_key
         row = PlanRow(account=own.name, api_key=key, serie=task.company.serie, is_default=True)
-        if self.rows is not None:
-            await await_workers(self.rows, task, row)
+        if self.shared is not None:
+            await self.shared.ensure(task, row)
             await self._reach(task, CompanyStep.VERIFY)
             return
         task.has_asked = True

@@ -58,9 +58,8 @@ class RowJob:
     policy: ReschedulePolicy
     settings: RunSettings
     stop: RunStop
-    _suspended: dict[str, InvoiceXpressError] = attrs.field(
-        factory=dict[str, InvoiceXpressError], init=False
-    )
+    # With the error that each was suspended for.
+    suspended: dict[str, InvoiceXpressError]
     # Two rows of one account at a time could both be the one that suspends it.
     _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False)
 
@@ -77,7 +76,7 @@ class RowJob:
         item.last = outcome
         cause = item.read_failure or outcome.error
         if isinstance(cause, _SUSPENDS_ACCOUNT):
-            self._suspended[item.row.account] = cause
+            self.suspended[item.row.account] = cause
         return outcome
 
     def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:
@@ -113,7 +112,7 @@ class RowJob:
         return item.last
 
     def _refused(self, item: RowTask) -> RowOutcome | None:
-        error = self._suspended.get(item.row.account)
+        error = self.suspended.get(item.row.account)
         if error is None or item.intent is not None:
             return None  # what is unknown is read for all the same
         return RowOutcome.of_error(item.row, _copy_for(error, item.row), seconds=0, intent=None)

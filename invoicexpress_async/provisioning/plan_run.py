@@ -44,6 +44,7 @@ class PlanRun:
         created: How many sequences are known to have been created.
         differences: Between the plan and the journal, when they were accepted.
         problem: What ended the run early.
+        suspended: The accounts of which nothing more is sent, each with the error it is for.
     """
 
     manager: SessionManager
@@ -57,6 +58,7 @@ class PlanRun:
     created: int = 0
     differences: tuple[Difference, ...] = ()
     problem: InvoiceXpressError | None = None
+    suspended: dict[str, InvoiceXpressError] = attrs.field(factory=dict[str, InvoiceXpressError])
     _engine: Engine[RowTask, RowOutcome] | None = None
 
     async def outcomes(
@@ -115,7 +117,13 @@ class PlanRun:
         )
         policy = ReschedulePolicy.of_run(self.manager, self.breaker, self.settings)
         return Engine(
-            job=RowJob(runner=runner, policy=policy, settings=self.settings, stop=stop),
+            job=RowJob(
+                runner=runner,
+                policy=policy,
+                settings=self.settings,
+                stop=stop,
+                suspended=self.suspended,
+            ),
             settings=self.settings,
             stop=stop,
             clock=self.manager.clock,

@@ -196,7 +196,7 @@ class RowJournal:
 
     def check_requested(self, row: PlanRow, entry: Entry) -> None:
         """Raise JournalError when an entry is of another plan than a row."""
-        requested = self._requested(row)
+        requested = {**self._requested(row), "is_in_plan": 1}
         if not entry or any(entry[name] != value for name, value in requested.items()):
             raise JournalError(
                 f"Another plan was entered into {self._journal.label} since: it has another row, "

@@ -127,6 +127,8 @@ class _PlanWorker(SliceWorker):
     left: dict[int, dict[Key, PlanRow]]
     note_progress: Callable[[int, Progress | None], None]
     problem: InvoiceXpressError | None = None
+    # The slices that this process has worked on since it looked last.
+    _had: set[int] = attrs.field(factory=set[int], init=False)
     _ready: "asyncio.Queue[RowOutcome | None]" = attrs.field(init=False)
 
     async def outcomes(self) -> AsyncGenerator[RowOutcome, None]:
@@ -149,9 +151,11 @@ class _PlanWorker(SliceWorker):
         by_number = {one.number: one for one in left}
         for number in [*self.left]:
             one = by_number.get(number)
-            # What nobody works on, and what is to be tried later only, was tried by another.
-            is_had = one is None or (one.holder is None and not one.is_due)
+            # What nobody works on, and what is to be tried later only, was tried by another. So was
+            # what this process did not find open, though rows of others there are.
+            is_had = one is None or (one.holder is None and not one.is_due) or number in self._had
             if is_had and number in self.left and not self.is_working_on(number):
+                self._had.discard(number)
                 await self._settle(number)
         return not (self.left or self.is_working)
 
@@ -166,6 +170,8 @@ class _PlanWorker(SliceWorker):
 
     def on_slice(self, report: SliceReport) -> None:
         self.note_progress(report.number, None)
+        if not report.is_fenced:
+            self._had.add(report.number)
         if report.problem is not None and not report.is_fenced:
             self._end(report.problem)
 

@@ -118,6 +118,10 @@ class SliceRun:
     _problem: InvoiceXpressError | None = attrs.field(default=None, init=False)
     # What was open when the work began: what came later has not been tried yet.
     _tried: set[Key] = attrs.field(factory=set[Key], init=False)
+    # Of all days: wrong credentials that are tried once for each could lock a sub-user.
+    _suspended: dict[str, InvoiceXpressError] = attrs.field(
+        factory=dict[str, InvoiceXpressError], init=False
+    )
     _no_key: list[KeyUnavailableError] = attrs.field(factory=list[KeyUnavailableError], init=False)
 
     async def run(self, held: HeldSlice) -> SliceReport:
@@ -160,6 +164,7 @@ class SliceRun:
             ),
             breaker=self.breaker,
             on_progress=self.on_progress,
+            suspended=self._suspended,
         )
         async with aclosing(run.outcomes(held, self.concurrency, self.stop)) as stream:
             async for outcome in stream:

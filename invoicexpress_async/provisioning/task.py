@@ -78,6 +78,7 @@ class RowTask:
             intent=record.intent,
             intended_at=record.intended_at,
             absent_since=record.absent_since,
+            is_of_another=record.intent is not None and not record.sends,
             sends=record.sends,
         )
 

@@ -65,9 +65,7 @@ class SliceWorker(abc.ABC):
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.breaker = SharedBreaker(
-            self.manager.clock, self.journal, may_probe=lambda: self.is_working
-        )
+        self.breaker = SharedBreaker(self.manager.clock, self.journal)
 
     @abc.abstractmethod
     def row_of(self, entry: Entry) -> PlanRow | None:
@@ -271,6 +269,7 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
         report_problem=on_problem or _ignore,
     )
     if settings.retry_refused:
+        await journal.prepare(ROWS)  # it may start before the first plan
         await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
     await worker.run()
 

@@ -269,6 +269,9 @@ async def test_a_pooler_in_between_is_seen(run: Run, pooled_url: str) -> None:
             "UPDATE {at}.journal SET version = 99", "journal schema", "upgrade", id="newer schema"
         ),
         pytest.param("REVOKE ALL ON {at}.rows FROM poor", "journal rights", "GRANT", id="rights"),
+        pytest.param(
+            "REVOKE DELETE ON {at}.rows FROM poor", "journal rights", "DELETE", id="delete"
+        ),
     ],
 )
 async def test_what_is_wrong_with_a_database_is_said_with_its_cure(

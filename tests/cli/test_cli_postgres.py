@@ -13,6 +13,7 @@ from test_cli import KEY, Run, accounts_file
 from test_cli_onboard import Place, states
 
 from invoicexpress_async import OutcomeUnknownError, RetryPolicy, SessionManager
+from invoicexpress_async.jobs.journal import Claim
 from invoicexpress_async.provisioning import PostgresJournal, slices_left, work_slice
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
@@ -168,6 +169,10 @@ async def test_what_is_unresolved_in_a_database_is_resumed(
     ):
         with pytest.raises(OutcomeUnknownError):
             await manager.account("partner", KEY).sequences.create("2027")
+        # An onboarding that was killed while it sent credentials leaves this.
+        key = ("at_communication", "company-1", "")
+        await journal.claim(Claim(key=key, token="its", intent='{"fiscal_id": "5"}', claimed_at=""))
+        unresolved = await manager.read_unresolved()
     partner.add_sequence("partner", "2027", is_registered=True)  # it commits late
     variables = {"INVOICEXPRESS_API_KEY": KEY, "INVOICEXPRESS_BASE_URL": partner.base_url}
 
@@ -175,6 +180,7 @@ async def test_what_is_unresolved_in_a_database_is_resumed(
     again = await run("sequences", "resume", url, **variables)
 
     assert (resumed.code, again.code) == (0, 2), resumed
+    assert [one["account"] for one in unresolved] == ["partner"]
     assert "partner  2027  create: it is there" in resumed.out
     assert "no unresolved intent" in again.err
     assert partner.oracle.posts("partner") == 1

@@ -254,6 +254,12 @@ async def test_each_commit_is_synchronous_whatever_the_role_has_set(
         pytest.param("job.db", "postgresql:// URL", id="path"),
         pytest.param("postgresql://ix:canary@h/d", "has a password in it", id="password"),
         pytest.param("postgresql://h/d?sslpassword=canary", "sslpassword", id="key's password"),
+        # An older libpq does not know it.
+        pytest.param(
+            "postgresql://h/d?scram_client_key=canary",
+            "scram_client_key|cannot be read",
+            id="as good as a password",
+        ),
         pytest.param("postgresql://h/d?unknown=canary", "cannot be read", id="unknown"),
     ],
 )

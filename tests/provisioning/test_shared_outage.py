@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from conftest import API_KEY, account_of
@@ -11,6 +11,7 @@ from postgres_server import PostgresServer, new_schema
 
 from invoicexpress_async import RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
+from invoicexpress_async.jobs.postgres.outage import SharedOutage
 from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.provisioning import (
     Plan,
@@ -41,7 +42,9 @@ async def journals(
 
 
 def breaker_of(journal: PostgresJournal, clock: FakeClock) -> SharedBreaker:
-    return SharedBreaker(clock, journal, may_probe=lambda: True)
+    breaker = SharedBreaker(clock, journal)
+    breaker.add_source(lambda: True)
+    return breaker
 
 
 def fail(breaker: SharedBreaker) -> None:
@@ -124,6 +127,74 @@ async def test_a_worker_that_cannot_hear_the_others_ends(
 
 async def _no_keys(account: str) -> NoReturn:
     raise LookupError(account)
+
+
+async def test_a_worker_whose_rows_only_wait_leaves_the_probe_to_another(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    class StillClock(FakeClock):
+        async def _tick(self) -> None:
+            """Let time pass when it is told to only."""
+
+    class HearingJournal(PostgresJournal):
+        heard = 0
+
+        async def share_outage(self, *args: Any, **kwargs: Any) -> SharedOutage:
+            outage = await super().share_outage(*args, **kwargs)
+            self.heard += 1
+            return outage
+
+    async def key(_: str) -> str:
+        return API_KEY
+
+    def ask(query: str) -> list[tuple[object, ...]]:
+        return postgres.ask(query, schema=schema)
+
+    schema, still, stop = new_schema(), StillClock(), RunStop()
+    retry = RetryPolicy(attempts=1, read_after_seconds=(150.0,))
+    async with (
+        FaultServer(accounts=[account_of(NAMES[0])]) as on,
+        HearingJournal(postgres.url, schema=schema, slices=1) as journal,
+        postgres.journal(schema) as another,
+        SessionManager(base_url=on.base_url, retry=retry, clock=still) as manager,
+    ):
+        rows = [PlanRow(account=NAMES[0], api_key=key, serie="2027")]
+        await enter_plan(journal, Plan(rows=rows))
+        on.faults.next("reset_peer", operation="create", commits=False)
+        working = asyncio.create_task(run_worker(manager, journal, key, stop=stop))
+        while ask("SELECT state FROM rows") != [("unknown",)]:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.01)
+        able = breaker_of(another, clock)
+        fail(able)
+        await able.exchange()
+        ask("UPDATE outage SET probe_at = now()")
+        for count in range(journal.heard + 1, journal.heard + 4):
+            still.advance(2.0)
+            while journal.heard < count:  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.01)
+
+        await able.exchange()
+
+        assert able.allows()
+        stop.request()
+        await working
+
+
+async def test_accounts_that_failed_before_another_has_seen_the_server_work_are_forgotten(
+    journals: tuple[PostgresJournal, PostgresJournal], clock: FakeClock
+) -> None:
+    first, second = (breaker_of(one, clock) for one in journals)
+    fail(first)
+    await first.exchange()
+    await second.exchange()
+    second.record_success()
+    await second.exchange()
+    await first.exchange()
+    assert not first.is_open
+
+    first.record_failure(NAMES[5])
+
+    assert not first.is_open
 
 
 async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_works_again(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -208,21 +209,81 @@ async def test_a_reader_that_leaves_early_lets_the_slices_go(
     assert [one.holder for one in await slices_left(journal)] == [None, None]
 
 
+@pytest.mark.parametrize("column", ["is_default = 1", "is_in_plan = 0"])
 async def test_a_plan_that_another_has_changed_ends_the_run(
-    on: FaultServer, manager: SessionManager, journal: PostgresJournal, postgres: PostgresServer
+    on: FaultServer,
+    manager: SessionManager,
+    journal: PostgresJournal,
+    postgres: PostgresServer,
+    column: str,
 ) -> None:
     plan = Plan(rows=rows_of(FIRST, SECOND))
     held = await journal.take(0)
     running = asyncio.create_task(provision(manager, plan, journal=journal))
     while on.oracle.commits(SECOND) < 1:  # noqa: ASYNC110  # it has no event
         await asyncio.sleep(0.01)
-    query = "UPDATE rows SET is_default = 1 WHERE account = %s"
+    query = f"UPDATE rows SET {column} WHERE account = %s"  # noqa: S608  # a constant
     postgres.ask(query, FIRST, schema=journal.schema)
     await journal.release(held)
 
-    report = await running
+    async with asyncio.timeout(30):
+        report = await running
 
     assert isinstance(report.problem, JournalError)
     assert "Another plan was entered" in str(report.problem)
     assert (len(report.outcomes), report.not_started) == (1, 1)
     assert on.oracle.posts(FIRST) == 0
+
+
+async def test_what_another_did_is_reported_though_its_slice_has_open_rows_of_others(
+    on: FaultServer, journal: PostgresJournal, postgres: PostgresServer, clock: FakeClock
+) -> None:
+    mine, of_others, *_ = (one for one in NAMES if slice_of(one, SLICES) == 0)
+    plan = Plan(rows=rows_of(mine, of_others))
+
+    async def one_key(account: str) -> str:
+        if account == of_others:
+            raise LookupError(account)
+        return API_KEY
+
+    async with (
+        postgres.journal(journal.schema) as other,
+        process_of(on, clock) as worker,
+        process_of(on, clock) as planner,
+    ):
+        held = await other.take(0)
+        running = asyncio.create_task(provision(planner, plan.only({mine}), journal=journal))
+        while 1.0 not in clock.slept:  # noqa: ASYNC110  # it waits for the slice
+            await asyncio.sleep(0.01)
+        await work_slice(worker, held, one_key)
+        await other.release(held)  # for another worker, which has the key, at once
+        async with asyncio.timeout(60):
+            report = await running
+
+    assert report.is_complete
+    assert [on.oracle.posts(name) for name in (mine, of_others)] == [1, 0]
+
+
+@pytest.mark.parametrize("seconds", [-30, 30])
+async def test_what_failed_is_tried_again_whatever_the_clock_of_this_machine_says(
+    on: FaultServer, manager: SessionManager, postgres: PostgresServer, seconds: int
+) -> None:
+    url = postgres.database()
+    (name,) = re.findall(r"/(t_\w+)", url)
+    postgres.ask("CREATE SCHEMA apart", at=url)
+    postgres.ask(
+        "CREATE FUNCTION apart.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+        f"$$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$",
+        at=url,
+    )
+    postgres.ask(f"ALTER DATABASE {name} SET search_path = apart, pg_catalog", at=url)
+    plan = Plan(rows=rows_of(FIRST))
+
+    async with PostgresJournal(url, slices=SLICES) as journal:
+        on.faults.next("status", status=503, times=None)
+        failed = await provision(manager, plan, journal=journal)
+        on.faults.clear()
+        done = await provision(manager, plan, journal=journal)
+
+    assert [one.counts[RowState.FAILED] for one in (failed, done)] == [1, 0]
+    assert done.is_complete

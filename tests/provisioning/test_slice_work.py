@@ -1,6 +1,7 @@
 """Slices of a shared journal: one speaker for each account, and what its successor knows."""
 
 import asyncio
+import datetime as dt
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,7 @@ from conftest import API_KEY, account_of
 from fakes import FakeClock
 from postgres_server import PostgresServer
 
-from invoicexpress_async import RateLimit, RetryPolicy, SessionManager
+from invoicexpress_async import OutcomeUnknownError, RateLimit, RetryPolicy, SessionManager
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.postgres import slice_of
@@ -25,6 +26,8 @@ from invoicexpress_async.provisioning import (
     RowOutcome,
     RowState,
     RunSettings,
+    enter_plan,
+    run_worker,
     slices_left,
     work_slice,
 )
@@ -326,3 +329,93 @@ async def test_a_row_that_comes_while_its_slice_is_held_does_not_wait_with_the_o
     held = await journal.take(0)
     await journal.release(held, due_seconds=900)
     assert not await is_due()
+
+
+async def test_what_is_opened_again_while_its_slice_is_held_does_not_wait_with_the_others(
+    journal: PostgresJournal, postgres: PostgresServer
+) -> None:
+    held = await journal.take(0)
+    postgres.ask("UPDATE rows SET state = 'refused'", schema=journal.schema)
+    await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
+    await journal.release(held, due_seconds=900)
+
+    assert [one.is_due for one in await slices_left(journal)] == [True, True]
+
+
+async def test_who_lets_a_slice_go_unused_hands_on_what_was_sent_before(
+    manager: SessionManager, journal: PostgresJournal
+) -> None:
+    held = await journal.take(0)
+    await work_slice(manager, held, keys)
+    await journal.release(held)
+
+    second = await journal.take(0)
+    await journal.release(second)
+    third = await journal.take(0)
+
+    assert {*second.recently.slots} == {*of(held)}
+    assert third.recently.slots == second.recently.slots
+    assert third.recently.seconds_ago >= second.recently.seconds_ago
+
+
+async def test_a_worker_that_is_to_open_refused_rows_may_start_before_the_first_plan(
+    manager: SessionManager, postgres: PostgresServer
+) -> None:
+    async with postgres.journal() as journal:
+        settings = RunSettings(retry_refused=True)
+        await run_worker(manager, journal, keys, settings=settings, until_done=True)
+
+        assert await slices_left(journal) == []
+
+
+async def test_credentials_that_are_refused_are_tried_once_though_the_rows_have_two_days(
+    postgres: PostgresServer,
+) -> None:
+    rows = [
+        PlanRow(account="a0", api_key=keys, serie=serie, is_default=serie == "2027")
+        for serie in ("2027", "2027-B")
+    ]
+    settings = RunSettings(default_not_before=dt.date(2026, 1, 1))
+    account = attrs.evolve(account_of("a0"), has_at_credentials=False)
+    async with (
+        FaultServer(accounts=[account]) as server,
+        SessionManager(base_url=server.base_url, retry=QUICK) as manager,
+        postgres.journal(slices=1) as journal,
+    ):
+        await enter_plan(journal, Plan(rows=rows), settings=settings)
+        held = await journal.take(0)
+        report = await work_slice(manager, held, keys)
+        await journal.release(held)
+
+        assert report.counts[RowState.REFUSED] == 2
+        assert server.oracle.posts("a0") == 1
+
+
+async def test_what_another_sender_has_made_is_not_counted_as_made_by_the_job(
+    on: FaultServer, manager: SessionManager, postgres: PostgresServer
+) -> None:
+    outcomes = list[RowOutcome]()
+    async with (
+        postgres.journal(slices=1) as journal,
+        SessionManager(
+            base_url=on.base_url, retry=QUICK, journal=journal, process=Process()
+        ) as service,
+    ):
+        await enter(journal, NAMES[:1])
+        on.faults.next("reset_peer", operation="create", commits=False)
+        with pytest.raises(OutcomeUnknownError):
+            await service.account("a0", API_KEY).sequences.ensure("2027")
+        for is_there in (False, True):
+            if is_there:  # it commits late
+                on.add_sequence("a0", "2027", is_registered=True)
+            held = await journal.take(0)
+            await work_slice(manager, held, keys, on_outcome=outcomes.append)
+            await journal.release(held)
+        created = postgres.ask("SELECT is_created FROM rows", schema=journal.schema)
+
+    assert [(one.state, one.created) for one in outcomes] == [
+        (RowState.ABSENT, None),
+        (RowState.DONE, False),
+    ]
+    assert created == [(0,)]
+    assert posts(on) == {"a0": 1}

@@ -297,6 +297,7 @@ def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> Non
     assert_type((one.number, one.rows), tuple[int, int])
     assert_type((one.due, one.since, one.until), tuple[Time, Time, Time])
     assert_type(one.over_seconds, float | None)
+    assert_type(one.due_seconds, float | None)
     assert_type((one.holder, one.is_due), tuple[str | None, bool])
     assert_type((report.number, report.left, report.is_fenced), tuple[int, int, bool])
     assert_type(report.due_seconds, float | None)

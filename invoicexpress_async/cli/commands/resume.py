@@ -35,6 +35,7 @@ from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
+_OF_A_SEQUENCE: Final = frozenset({"create", "register"})
 _NO_OPTIONS: Final = ConnectionOptions()
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
@@ -161,8 +162,8 @@ def _unresolved(url: str) -> list[Intent]:
     """
     with open_stored(url) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
-    intents = [structure_intent(json.loads(str(one["intent"]))) for one in entries]
-    kept = [one for one in intents if one["operation"] != "create_account"]
+        texts = [str(one["intent"]) for one in entries if one["kind"] in _OF_A_SEQUENCE]
+    kept = [structure_intent(json.loads(text)) for text in texts]
     if not kept:
         raise ConfigurationError("The journal holds no unresolved intent of a sequence.")
     return kept

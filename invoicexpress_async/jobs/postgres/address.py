@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 DEFAULT_SCHEMA: Final = "invoicexpress"
-_SECRETS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
+_SECRETS: Final = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,62}")
 _INSTEAD: Final = (
     "Other programs can read a command line. Keep the password in a file that PGPASSFILE names "

@@ -125,15 +125,18 @@ class Holds:
         if self._held.get(held.number) is held:
             del self._held[held.number]
         slices = self.session.statements.name("slices")
+        used = None if held.used is None else dump_slots(held.used)
         message = Message()
         message.add(
             f"UPDATE {slices} SET until = NULL, token = NULL, holder = NULL, since = NULL, "
-            "used = %s, released_at = clock_timestamp(), "
+            "used = coalesce(%s, used), "
+            "released_at = CASE WHEN %s THEN clock_timestamp() ELSE released_at END, "
             # What was entered since it was taken has not been tried, and is not waited with.
             "due = CASE WHEN due IS NULL "
             "THEN clock_timestamp() + %s::double precision * interval '1 second' END "
             "WHERE slice = %s AND epoch = %s AND until IS NOT NULL",
-            dump_slots(held.used),
+            used,
+            used is not None,
             due_seconds,
             held.number,
             held.epoch,

@@ -30,7 +30,8 @@ _RIGHTS: Final = """SELECT has_schema_privilege(%(schema)s, 'USAGE') AND NOT EXI
     SELECT FROM pg_tables WHERE schemaname = %(schema)s AND NOT (
         has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')
         AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'INSERT')
-        AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE'))
+        AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'UPDATE')
+        AND has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'DELETE'))
     )"""
 
 

@@ -212,12 +212,13 @@ class JournalSession:
     ) -> None:
         """Plan entries in some states again, and wake all slices."""
         message = Message()
+        # First: who writes an entry has locked its slice before.
+        message.add(self.statements.wake())
         if keys is None:
             message.add(self.statements.plan_again(table, states))
         else:
             named = [dict(zip(table.key, key, strict=True)) for key in keys]
             message.add(self.statements.plan_again(table, states, some=True), json.dumps(named))
-        message.add(f"UPDATE {self.statements.name('slices')} SET due = NULL WHERE due IS NOT NULL")
         await self.writer.query(message)
 
     async def _refuse_beside_workers(self) -> None:

@@ -20,6 +20,7 @@ from invoicexpress_async.jobs.journal import (
     Key,
     PlanChanges,
     Table,
+    Value,
 )
 from invoicexpress_async.jobs.postgres.fence import Fence, FencedError
 from invoicexpress_async.jobs.postgres.view import JournalView
@@ -47,6 +48,8 @@ class SliceLeft:
         until: When the holder's lease ends, unless it is renewed.
         over_seconds: For how many seconds it has been over, by the database's clock; below 0 while
             it is not, None when nobody holds it.
+        due_seconds: For how many seconds it has been due, by the database's clock; below 0 while it
+            is not, None when it is for now.
     """
 
     number: int
@@ -56,13 +59,13 @@ class SliceLeft:
     since: dt.datetime | None
     until: dt.datetime | None
     over_seconds: float | None = None
+    due_seconds: float | None = None
 
     @property
     def is_due(self) -> bool:
-        """Whether it is to be worked on now, and nobody is known to do it."""
-        now = dt.datetime.now(tz=dt.UTC)
-        is_free = self.until is None or self.until <= now
-        return is_free and (self.due is None or self.due <= now)
+        """Whether it was to be worked on when it was read, and nobody was known to do it."""
+        # Not by the clock of this machine: what was just made due would not be.
+        return all(one is None or one >= 0 for one in (self.over_seconds, self.due_seconds))
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +100,8 @@ class HeldSlice(JournalView):
     _session: "JournalSession" = attrs.field(alias="session")
     _clock: Clock = attrs.field(alias="clock")
     _until: float = attrs.field(alias="until")
-    _used: Slots = attrs.field(factory=dict[str, Mapping[int, int]], init=False)
+    # None until something was worked on: what the last holder has noted holds on then.
+    _used: Slots | None = attrs.field(default=None, init=False)
     _seen: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
 
     def _opened(self) -> "JournalSession":
@@ -142,8 +146,8 @@ class HeldSlice(JournalView):
         self._used = slots
 
     @property
-    def used(self) -> Slots:
-        """What the next holder is to know."""
+    def used(self) -> Slots | None:
+        """What the next holder is to know; None for what the last one left."""
         return self._used
 
     async def open_entries(self, table: Table, states: frozenset[JournalState]) -> list[Entry]:
@@ -214,10 +218,15 @@ def slices_left_of(rows: Sequence[Entry]) -> list[SliceLeft]:
             holder=None if one["holder"] is None else str(one["holder"]),
             since=_time(one["since"]),
             until=_time(one["until"]),
-            over_seconds=None if one["over"] is None else float(one["over"]),
+            over_seconds=_float(one["over"]),
+            due_seconds=_float(one["due_for"]),
         )
         for one in rows
     ]
+
+
+def _float(value: Value) -> float | None:
+    return None if value is None else float(value)
 
 
 def _time(seconds: object) -> dt.datetime | None:

@@ -118,9 +118,12 @@ class Statements:
             f"extract(epoch FROM {one})::double precision AS {one}"
             for one in ("due", "since", "until")
         )
-        over = "extract(epoch FROM clock_timestamp() - until)::double precision AS over"
+        passed = ", ".join(
+            f"extract(epoch FROM clock_timestamp() - {one})::double precision AS {name}"
+            for one, name in (("until", "over"), ("due", "due_for"))
+        )
         return (
-            f"SELECT s.slice, open.count, holder, {times}, {over} "
+            f"SELECT s.slice, open.count, holder, {times}, {passed} "
             f"FROM {self.name('slices')} AS s JOIN "
             f"(SELECT slice, count(*) FROM {self.name(table.name)} AS old "
             f"{self.in_states(states)} GROUP BY slice) AS open USING (slice) ORDER BY s.slice"
