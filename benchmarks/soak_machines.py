@@ -21,7 +21,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,6 +30,7 @@ import attrs
 import psycopg
 from soak_network import Network
 from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
+from soak_tally import AGAIN_SECONDS, JobTally, long_ago, report, spread
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 from postgres_server import PostgresServer, find_binaries
@@ -52,7 +52,6 @@ _WINDOW_SECONDS = 0.5
 _FREEZE_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
 _CUT_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
 _PATIENCE_SECONDS = 5.0
-_AGAIN_SECONDS = 900.0
 _CONCURRENCY = 10
 _MAX_SLICES = 256
 _POLL_SECONDS = 0.01
@@ -64,7 +63,7 @@ Process = multiprocessing.process.BaseProcess
 
 
 @attrs.define
-class Tally:
+class Tally(JobTally):
     """What the whole soak came to."""
 
     kills: int = 0
@@ -72,23 +71,9 @@ class Tally:
     freezes: int = 0
     cuts_from_the_database: int = 0
     cuts_from_the_server: int = 0
-    creates: int = 0
-    lost_answers: int = 0
     takeovers: int = 0
-    absent_at_the_end: int = 0
-    duplicates: int = 0
-    posted_twice: int = 0
-    lost: int = 0
-    false_done: int = 0
-    not_done_at_last: int = 0
     seconds_of_work: float = 0.0
     known_after_seconds: list[float] = attrs.field(factory=list[float])
-
-    @property
-    def violations(self) -> int:
-        """What must be 0."""
-        wrong = self.duplicates + self.posted_twice + self.lost
-        return wrong + self.false_done + self.not_done_at_last
 
 
 @attrs.frozen(kw_only=True)
@@ -213,8 +198,8 @@ class _Soak:
         return {str(account): str(state) for account, state in rows}
 
     def age(self) -> None:
-        """Let both lists that sending again asks for, and the time between, have been."""
-        moment = json.dumps([time.time() - 3 * _AGAIN_SECONDS, 0, ""])
+        """Let what is in doubt have been sent long ago."""
+        moment = long_ago()
         self.query(
             "UPDATE invoicexpress.rows SET intended_at = %s, absent_since = %s "
             "WHERE state IN ('intent', 'unknown', 'absent')",
@@ -222,40 +207,24 @@ class _Soak:
             moment,
         )
 
-    def judge(self, states: dict[str, str]) -> None:
-        """Hold what the journal says against what the server knows."""
-        tally = self.tally
-        rows = cast("list[int]", ask(self.server, "rows"))
-        posts = cast("list[int]", ask(self.server, "posts"))
-        tally.creates = sum(posts)
-        tally.posted_twice = sum(one > 1 for one in posts)
-        for number, count in enumerate(rows):
-            state = states[name_of(number)]
-            tally.duplicates += count > 1
-            tally.lost += count > 0 and state != "done"
-            tally.false_done += count == 0 and state == "done"
-        tally.absent_at_the_end = Counter(states.values())["absent"]
-        ((tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
+    def measure(self) -> None:
+        """Read from the database how often a slice changed hands, and when rows were known."""
+        ((self.tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
         times = self.query(
             "SELECT updated_at - (intended_at::json ->> 0)::double precision "
             "FROM invoicexpress.rows WHERE intended_at IS NOT NULL AND state = 'done'"
         )
-        tally.known_after_seconds = [float(one) for (one,) in times]
+        self.tally.known_after_seconds = [float(one) for (one,) in times]
 
-    def judge_the_last_run(self, states: dict[str, str]) -> None:
-        """Every account has its one row now."""
-        rows = cast("list[int]", ask(self.server, "rows"))
-        self.tally.duplicates += sum(count > 1 for count in rows)
-        done = sum(state == "done" for state in states.values())
-        if done < len(states):
-            print(
-                self.query(
-                    "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
-                    "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
-                    "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
-                )
+    def show_what_is_not_done(self) -> None:
+        """Print some rows that explain a violation."""
+        print(
+            self.query(
+                "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
+                "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
+                "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
             )
-        self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
+        )
 
     def creates(self) -> int:
         """Return how many creates the server has had."""
@@ -398,20 +367,15 @@ def soak(accounts: int, events: list[str], seed: int, workers: int) -> Tally:
             run = _Soak(database, server, network, Path(name), dice, accounts, slices)
             run.run(events, workers)
             run.tally.lost_answers = cast("int", ask(server, "heal"))
-            run.judge(run.finish())
+            run.tally.judge(server, run.finish())
+            run.measure()
             run.age()
-            run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
+            again = RunSettings(resend_absent_after=AGAIN_SECONDS)
+            run.tally.judge_the_last_run(server, run.finish(again))
             if run.tally.violations:
+                run.show_what_is_not_done()
                 print(f"kept in {run.keep()}")
             return run.tally
-
-
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    if not ordered:
-        return "not measured"
-    median, p95, p99 = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95, 0.99))
-    return f"{median:.3f} median, {p95:.2f} p95, {p99:.2f} p99, {ordered[-1]:.1f} most, s"
 
 
 def main(  # noqa: PLR0913, PLR0917  # of a command line
@@ -423,14 +387,8 @@ def main(  # noqa: PLR0913, PLR0917  # of a command line
     started = time.perf_counter()
     tally = soak(accounts, events, seed, workers)
     seconds = time.perf_counter() - started
-    print(f"{accounts} accounts, {workers} workers, seed {seed}; {seconds:.0f} s")
-    for field in attrs.fields(Tally):
-        value = getattr(tally, field.name)
-        if isinstance(value, int | float):
-            print(f"  {field.name:24} {value if isinstance(value, int) else round(value)}")
-    print(f"  known after the intent   {_spread(tally.known_after_seconds)}")
-    print(f"violations: {tally.violations}")
-    return 1 if tally.violations else 0
+    title = f"{accounts} accounts, {workers} workers, seed {seed}; {seconds:.0f} s"
+    return report(title, tally, seconds_from_intent_to_known=spread(tally.known_after_seconds))
 
 
 if __name__ == "__main__":
