@@ -216,16 +216,6 @@ class _Soak:
         )
         self.tally.known_after_seconds = [float(one) for (one,) in times]
 
-    def show_what_is_not_done(self) -> None:
-        """Print some rows that explain a violation."""
-        print(
-            self.query(
-                "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
-                "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
-                "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
-            )
-        )
-
     def creates(self) -> int:
         """Return how many creates the server has had."""
         return cast("int", ask(self.server, "creates"))
@@ -373,7 +363,6 @@ def soak(accounts: int, events: list[str], seed: int, workers: int) -> Tally:
             again = RunSettings(resend_absent_after=AGAIN_SECONDS)
             run.tally.judge_the_last_run(server, run.finish(again))
             if run.tally.violations:
-                run.show_what_is_not_done()
                 print(f"kept in {run.keep()}")
             return run.tally
 

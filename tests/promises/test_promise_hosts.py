@@ -23,11 +23,13 @@ from hosts import ADDRESSES, Host
 from job_process import Job, Running, start
 from postgres_server import PostgresServer
 from senders import (
+    READ_AFTER_SECONDS,
     accepting,
     check,
     have_ended,
     plan,
     posts,
+    prepare,
     states,
     until,
     until_the_leases_end,
@@ -130,14 +132,14 @@ async def site(
     tmp_path: Path,
 ) -> AsyncIterator[Site]:
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    job = Job(
+    job = prepare(
+        tmp_path,
+        on,
         base_url=f"https://{on.host}:{on.port}/{{account}}",
-        folder=tmp_path,
         url=postgres.database(),
         authority=tmp_path / "authority.pem",
-        read_after_seconds=(0.1, 0.3, 0.6),
+        read_after_seconds=READ_AFTER_SECONDS,
     )
-    job.write_plan(list(NAMES))
     site = Site(hosts, on, postgres, job)
     yield site
     site.end()
