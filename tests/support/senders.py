@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from job_process import KEY, Job, Running, journal_of
 from postgres_server import PostgresServer
 
@@ -30,7 +31,7 @@ def accepting(*names: str, create_seconds: float = 0.3, **settings: Any) -> Faul
 
 def prepare(folder: Path, on: FaultServer, **changes: Any) -> Job:
     """Return a job for all accounts of a server, with its plan."""
-    job = Job(**{"base_url": on.base_url, "folder": folder} | changes)
+    job = attrs.evolve(Job(base_url=on.base_url, folder=folder), **changes)
     job.write_plan(list(on.accounts))
     return job
 
