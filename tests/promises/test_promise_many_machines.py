@@ -90,26 +90,6 @@ async def test_workers_divide_the_rows_and_do_each_once(
     check(on, postgres, job)
 
 
-async def test_a_worker_that_is_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes(
-    on: FaultServer, job: Job, postgres: PostgresServer
-) -> None:
-    await plan(job)
-    worker = attrs.evolve(job, concurrency=2, lease_seconds=1.0)
-    frozen = start(attrs.evolve(worker, name="frozen"))
-    await until(lambda: len(on.requests) > 3)
-    os.kill(frozen.pid, signal.SIGSTOP)
-    second = start(attrs.evolve(worker, name="second"))
-    await second.ended()
-    requests = len(on.requests)
-
-    os.kill(frozen.pid, signal.SIGCONT)
-    code = await frozen.ended()
-
-    assert (code, len(on.requests)) == (0, requests)
-    assert frozen.told().problem is not None
-    check(on, postgres, job)
-
-
 async def test_a_worker_that_is_alone_does_what_it_held_when_it_was_frozen(
     on: FaultServer, job: Job, postgres: PostgresServer
 ) -> None:
