@@ -14,17 +14,14 @@ are frozen and woken as well. The server accepts every create: it has no check o
 
 import asyncio
 import contextlib
-import json
 import multiprocessing
 import multiprocessing.process
 import random
 import signal
 import sqlite3
-import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
@@ -32,13 +29,13 @@ from typing import cast
 import attrs
 from soak_crew import Crew
 from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
+from soak_tally import AGAIN_SECONDS, JobTally, long_ago, report, spread
 
 from invoicexpress_async import RetryPolicy, SessionManager
 from invoicexpress_async.jobs.journal import JournalError
 from invoicexpress_async.jobs.sqlite.reader import JournalFile
 from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal, provision
 
-_AGAIN_SECONDS = 900.0
 _SHARE_IN_THE_START = 0.1
 _LONGEST_RUN_SECONDS = 60.0
 # A kill leaves up to so many rows between intent and send, of a few that it is given each time.
@@ -47,29 +44,15 @@ _IN_DOUBT = "state IN ('intent', 'unknown', 'absent')"
 
 
 @attrs.define
-class Tally:
+class Tally(JobTally):
     """What the whole soak came to."""
 
     kills: int = 0
     kills_in_the_start: int = 0
     kills_while_frozen: int = 0
     freezes: int = 0
-    creates: int = 0
-    lost_answers: int = 0
-    absent_at_the_end: int = 0
-    duplicates: int = 0
-    posted_twice: int = 0
-    lost: int = 0
-    false_done: int = 0
-    not_done_at_last: int = 0
     intents_open: list[int] = attrs.field(factory=list[int])
     resume_seconds: list[float] = attrs.field(factory=list[float])
-
-    @property
-    def violations(self) -> int:
-        """What must be 0."""
-        wrong = self.duplicates + self.posted_twice + self.lost
-        return wrong + self.false_done + self.not_done_at_last
 
 
 async def _provision(folder: Path, base_url: str, settings: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # of a process
@@ -164,8 +147,8 @@ class _Soak:
         return dict(self.query("SELECT account, state FROM rows"))
 
     def age(self) -> None:
-        """Let both lists that sending again asks for, and the time between, have been."""
-        moment = json.dumps([time.time() - 3 * _AGAIN_SECONDS, 0, ""])
+        """Let what is in doubt have been sent long ago."""
+        moment = long_ago()
         text = f"UPDATE rows SET intended_at = ?, absent_since = ? WHERE {_IN_DOUBT}"  # noqa: S608  # a constant
         self.query(text, moment, moment)
 
@@ -191,25 +174,6 @@ class _Soak:
         connection.close()
         return rows
 
-    def judge(self, states: dict[str, str]) -> None:
-        """Hold what the journal says against what the server knows."""
-        rows = cast("list[int]", ask(self.server, "rows"))
-        posts = cast("list[int]", ask(self.server, "posts"))
-        self.tally.creates = sum(posts)
-        self.tally.posted_twice = sum(one > 1 for one in posts)
-        for number, count in enumerate(rows):
-            state = states[name_of(number)]
-            self.tally.duplicates += count > 1
-            self.tally.lost += count > 0 and state != "done"
-            self.tally.false_done += count == 0 and state == "done"
-        self.tally.absent_at_the_end = Counter(states.values())["absent"]
-
-    def judge_the_last_run(self, states: dict[str, str]) -> None:
-        rows = cast("list[int]", ask(self.server, "rows"))
-        self.tally.duplicates += sum(count > 1 for count in rows)
-        done = sum(state == "done" for state in states.values())
-        self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
-
 
 def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
     """Kill and resume, then judge."""
@@ -221,18 +185,11 @@ def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
         run = _Soak(folder, server, base_url, dice, accounts, processes)
         run.kill_alone(kills) if processes == 1 else run.kill_in_company(kills)
         run.tally.lost_answers = cast("int", ask(server, "heal"))
-        run.judge(run.finish())
+        run.tally.judge(server, run.finish())
         run.age()
-        run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
+        again = RunSettings(resend_absent_after=AGAIN_SECONDS)
+        run.tally.judge_the_last_run(server, run.finish(again))
         return run.tally
-
-
-def _spread(values: list[float] | list[int], unit: str) -> str:
-    if not values:
-        return "not measured"
-    ordered = sorted(values)
-    p95 = ordered[int(len(ordered) * 0.95)]
-    return f"{statistics.median(ordered):.2f} median, {p95:.2f} p95, {ordered[-1]:.2f} most{unit}"
 
 
 def main(accounts: int, kills: int, seed: int, processes: int) -> int:
@@ -240,15 +197,12 @@ def main(accounts: int, kills: int, seed: int, processes: int) -> int:
     started = time.perf_counter()
     tally = soak(accounts, kills, seed, processes)
     seconds = time.perf_counter() - started
-    print(f"{accounts} accounts, seed {seed}, processes: {processes}; {seconds:.0f} s")
-    for field in attrs.fields(Tally):
-        value = getattr(tally, field.name)
-        if isinstance(value, int):
-            print(f"  {field.name:20} {value}")
-    print(f"  intents open at start  {_spread(tally.intents_open, '')}")
-    print(f"  start to first request {_spread(tally.resume_seconds, ' s')}")
-    print(f"violations: {tally.violations}")
-    return 1 if tally.violations else 0
+    return report(
+        f"{accounts} accounts, seed {seed}, processes: {processes}; {seconds:.0f} s",
+        tally,
+        intents_open_at_start=spread(tally.intents_open),
+        seconds_to_first_request=spread(tally.resume_seconds),
+    )
 
 
 if __name__ == "__main__":

@@ -8,32 +8,38 @@ check of names. When all has been done to them, the workers go on until nothing 
 more with what is absent sent again, its waiting time put into the past.
 
 `python benchmarks/soak_machines.py [accounts] [kills] [postmaster kills] [freezes] [cuts] [seed]
-[workers]` exits 1 on a violation. It needs the binaries of PostgreSQL.
+[workers] [hosts]` exits 1 on a violation. It needs the binaries of PostgreSQL. With hosts, 1, each
+worker is in a network namespace and cut off by its cables instead of proxies, over TLS: for root.
 """
 
 import asyncio
+import contextlib
 import json
 import multiprocessing.process
 import os
 import random
 import shutil
 import signal
+import ssl
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
 import psycopg
-from soak_network import Network
-from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+from hosts import Namespace, enter
 from postgres_server import PostgresServer, find_binaries
+from soak_hosts import HostNetwork, listen
+from soak_network import Network
+from soak_server import CONTEXT, KEY, LATE_SECONDS, ask, name_of, serving
+from soak_tally import AGAIN_SECONDS, JobTally, long_ago, report, spread
 
 from invoicexpress_async import RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async.provisioning import (
@@ -52,7 +58,6 @@ _WINDOW_SECONDS = 0.5
 _FREEZE_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
 _CUT_SECONDS = (0.5, 2.5 * _LEASE_SECONDS)
 _PATIENCE_SECONDS = 5.0
-_AGAIN_SECONDS = 900.0
 _CONCURRENCY = 10
 _MAX_SLICES = 256
 _POLL_SECONDS = 0.01
@@ -64,7 +69,7 @@ Process = multiprocessing.process.BaseProcess
 
 
 @attrs.define
-class Tally:
+class Tally(JobTally):
     """What the whole soak came to."""
 
     kills: int = 0
@@ -72,23 +77,9 @@ class Tally:
     freezes: int = 0
     cuts_from_the_database: int = 0
     cuts_from_the_server: int = 0
-    creates: int = 0
-    lost_answers: int = 0
     takeovers: int = 0
-    absent_at_the_end: int = 0
-    duplicates: int = 0
-    posted_twice: int = 0
-    lost: int = 0
-    false_done: int = 0
-    not_done_at_last: int = 0
     seconds_of_work: float = 0.0
     known_after_seconds: list[float] = attrs.field(factory=list[float])
-
-    @property
-    def violations(self) -> int:
-        """What must be 0."""
-        wrong = self.duplicates + self.posted_twice + self.lost
-        return wrong + self.false_done + self.not_done_at_last
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +92,8 @@ class _Place:
     settings: RunSettings = attrs.field(factory=RunSettings)
     until_done: bool = False
     log: Path = Path(os.devnull)
+    namespace: str | None = None
+    authority: Path | None = None
 
     def note(self, what: object) -> None:
         """Write down what a worker reports, for who has to explain a violation."""
@@ -118,6 +111,15 @@ def _journal(place: _Place) -> PostgresJournal:
     )
 
 
+def _manager(place: _Place) -> SessionManager:
+    return SessionManager(
+        base_url=place.base_url,
+        ssl_context=ssl.create_default_context(cafile=place.authority) if place.authority else None,
+        retry=RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * LATE_SECONDS)),
+        timeouts=Timeouts(total_seconds=20.0, attempt_seconds=5.0, connect_seconds=2.0),
+    )
+
+
 async def _keys(_: str) -> str:
     return KEY
 
@@ -127,14 +129,9 @@ async def _work(place: _Place) -> None:
     asyncio.get_running_loop().add_signal_handler(
         signal.SIGTERM, lambda: stop.request(drain_seconds=3.0)
     )
-    manager = SessionManager(
-        base_url=place.base_url,
-        retry=RetryPolicy(read_after_seconds=(0.05, 0.2, 2 * LATE_SECONDS)),
-        timeouts=Timeouts(total_seconds=20.0, attempt_seconds=5.0, connect_seconds=2.0),
-    )
     while not stop.is_requested:
         try:
-            async with manager, _journal(place) as journal:
+            async with _manager(place) as manager, _journal(place) as journal:
                 await run_worker(
                     manager,
                     journal,
@@ -152,10 +149,11 @@ async def _work(place: _Place) -> None:
         except JournalError as error:
             place.note(error)
             await asyncio.sleep(0.2)  # as systemd: again
-        manager = SessionManager(base_url=place.base_url, retry=manager.retry)
 
 
 def _run_worker(place: _Place) -> None:
+    if place.namespace is not None:
+        enter(place.namespace)
     asyncio.run(_work(place))
 
 
@@ -213,8 +211,8 @@ class _Soak:
         return {str(account): str(state) for account, state in rows}
 
     def age(self) -> None:
-        """Let both lists that sending again asks for, and the time between, have been."""
-        moment = json.dumps([time.time() - 3 * _AGAIN_SECONDS, 0, ""])
+        """Let what is in doubt have been sent long ago."""
+        moment = long_ago()
         self.query(
             "UPDATE invoicexpress.rows SET intended_at = %s, absent_since = %s "
             "WHERE state IN ('intent', 'unknown', 'absent')",
@@ -222,40 +220,14 @@ class _Soak:
             moment,
         )
 
-    def judge(self, states: dict[str, str]) -> None:
-        """Hold what the journal says against what the server knows."""
-        tally = self.tally
-        rows = cast("list[int]", ask(self.server, "rows"))
-        posts = cast("list[int]", ask(self.server, "posts"))
-        tally.creates = sum(posts)
-        tally.posted_twice = sum(one > 1 for one in posts)
-        for number, count in enumerate(rows):
-            state = states[name_of(number)]
-            tally.duplicates += count > 1
-            tally.lost += count > 0 and state != "done"
-            tally.false_done += count == 0 and state == "done"
-        tally.absent_at_the_end = Counter(states.values())["absent"]
-        ((tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
+    def measure(self) -> None:
+        """Read from the database how often a slice changed hands, and when rows were known."""
+        ((self.tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
         times = self.query(
             "SELECT updated_at - (intended_at::json ->> 0)::double precision "
             "FROM invoicexpress.rows WHERE intended_at IS NOT NULL AND state = 'done'"
         )
-        tally.known_after_seconds = [float(one) for (one,) in times]
-
-    def judge_the_last_run(self, states: dict[str, str]) -> None:
-        """Every account has its one row now."""
-        rows = cast("list[int]", ask(self.server, "rows"))
-        self.tally.duplicates += sum(count > 1 for count in rows)
-        done = sum(state == "done" for state in states.values())
-        if done < len(states):
-            print(
-                self.query(
-                    "SELECT account, r.state, error, status, r.intent, intended_at, absent_since, "
-                    "i.state, i.claimed_at FROM invoicexpress.rows AS r LEFT JOIN "
-                    "invoicexpress.intents AS i USING (account) WHERE r.state <> 'done' LIMIT 20"
-                )
-            )
-        self.tally.not_done_at_last = len(rows) - min(done, sum(count == 1 for count in rows))
+        self.tally.known_after_seconds = [float(one) for (one,) in times]
 
     def creates(self) -> int:
         """Return how many creates the server has had."""
@@ -269,8 +241,10 @@ class _Soak:
 
     def _place(self, number: int, settings: RunSettings, *, until_done: bool) -> _Place:
         return _Place(
-            url=f"postgresql://ix@/postgres?host={self.network.folders[number]}",
+            url=self.network.databases[number],
             base_url=self.network.base_urls[number],
+            namespace=self.network.namespaces[number],
+            authority=self.network.authority,
             slices=self.slices,
             settings=settings,
             until_done=until_done,
@@ -378,59 +352,64 @@ def _wake(worker: Process) -> None:
         os.kill(worker.pid, signal.SIGCONT)
 
 
-def soak(accounts: int, events: list[str], seed: int, workers: int) -> Tally:
+def soak(  # of a command line
+    accounts: int, events: list[str], seed: int, workers: int, on_hosts: int
+) -> Tally:
     """Do all of it, then judge."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not on this machine: apt-get install postgresql"
+    centre = Namespace.made() if on_hosts else None
+    assert centre or not on_hosts, "hosts need root and iproute2"
     dice = random.Random(seed)
     dice.shuffle(events)
     slices = max(4, min(_MAX_SLICES, accounts // 40))
-    with (
-        PostgresServer.started(binaries) as database,
-        serving(accounts, seed) as server,
-        tempfile.TemporaryDirectory() as name,
-    ):
-        base_url = cast("str", server.recv())
-        direct = _Place(url=database.url, base_url=base_url, slices=slices)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = stack.enter_context(PostgresServer.started(binaries, centre))
+        if centre:
+            ways = HostNetwork.connected(folder, centre, database, workers)
+            network: Network = stack.enter_context(ways)
+            listening = partial(listen, centre.path, folder / "server.pem")
+            server = stack.enter_context(serving(accounts, seed, listening))
+            server.recv()
+        else:
+            server = stack.enter_context(serving(accounts, seed))
+            base_url = cast("str", server.recv())
+            started = Network.started(folder, str(database.folder), base_url, workers)
+            network = stack.enter_context(started)
+        direct = _Place(url=database.url, base_url=network.base_urls[0], slices=slices)
         asyncio.run(_enter(direct, accounts))
-        ways = Network.started(Path(name), str(database.folder), base_url, workers)
-        with ways as network:
-            run = _Soak(database, server, network, Path(name), dice, accounts, slices)
-            run.run(events, workers)
-            run.tally.lost_answers = cast("int", ask(server, "heal"))
-            run.judge(run.finish())
-            run.age()
-            run.judge_the_last_run(run.finish(RunSettings(resend_absent_after=_AGAIN_SECONDS)))
-            if run.tally.violations:
-                print(f"kept in {run.keep()}")
-            return run.tally
-
-
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    if not ordered:
-        return "not measured"
-    median, p95, p99 = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95, 0.99))
-    return f"{median:.3f} median, {p95:.2f} p95, {p99:.2f} p99, {ordered[-1]:.1f} most, s"
+        run = _Soak(database, server, network, folder, dice, accounts, slices)
+        run.run(events, workers)
+        run.tally.lost_answers = cast("int", ask(server, "heal"))
+        run.tally.judge(server, run.finish())
+        run.measure()
+        run.age()
+        again = RunSettings(resend_absent_after=AGAIN_SECONDS)
+        run.tally.judge_the_last_run(server, run.finish(again))
+        if run.tally.violations:
+            print(f"kept in {run.keep()}")
+        return run.tally
 
 
 def main(  # noqa: PLR0913, PLR0917  # of a command line
-    accounts: int, kills: int, postmaster: int, freezes: int, cuts: int, seed: int, workers: int
+    accounts: int,
+    kills: int,
+    postmaster: int,
+    freezes: int,
+    cuts: int,
+    seed: int,
+    workers: int,
+    on_hosts: int,
 ) -> int:
     """Print what it came to."""
     events = ["kill"] * kills + ["postmaster"] * postmaster + ["freeze"] * freezes
     events += ["cut database"] * cuts + ["cut server"] * cuts
     started = time.perf_counter()
-    tally = soak(accounts, events, seed, workers)
+    tally = soak(accounts, events, seed, workers, on_hosts)
     seconds = time.perf_counter() - started
-    print(f"{accounts} accounts, {workers} workers, seed {seed}; {seconds:.0f} s")
-    for field in attrs.fields(Tally):
-        value = getattr(tally, field.name)
-        if isinstance(value, int | float):
-            print(f"  {field.name:24} {value if isinstance(value, int) else round(value)}")
-    print(f"  known after the intent   {_spread(tally.known_after_seconds)}")
-    print(f"violations: {tally.violations}")
-    return 1 if tally.violations else 0
+    title = f"{accounts} accounts, {workers} workers, seed {seed}; {seconds:.0f} s"
+    return report(title, tally, seconds_from_intent_to_known=spread(tally.known_after_seconds))
 
 
 if __name__ == "__main__":
@@ -438,4 +417,4 @@ if __name__ == "__main__":
         ["invoicexpress_async.provisioning", "invoicexpress_async.sandbox"]
     )
     given = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*(given + [10_000, 100, 20, 40, 20, 1, 4][len(given) :])))
+    sys.exit(main(*(given + [10_000, 100, 20, 40, 20, 1, 4, 0][len(given) :])))

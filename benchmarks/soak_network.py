@@ -96,18 +96,22 @@ def _run_network(
     asyncio.run(_run(folder, database, base_url, workers, pipe))
 
 
-@attrs.define
+@attrs.define(kw_only=True)
 class Network:
     """Its ways are named "database 0" or "server 0", by the number of the worker.
 
     Attributes:
-        folders: Of each worker: where its database's socket is.
+        databases: Of each worker: where its database is.
         base_urls: Of each worker: where its server is.
+        namespaces: Of each worker: the network namespace in which that is so, if not in all.
+        authority: Whose certificates the workers trust, if it is their own.
     """
 
-    folders: list[str]
+    databases: list[str]
     base_urls: list[str]
-    _pipe: Connection
+    namespaces: list[str | None]
+    authority: Path | None = None
+    _pipe: Connection | None = None
 
     @classmethod
     @contextlib.contextmanager
@@ -121,15 +125,24 @@ class Network:
         process.start()
         urls: list[tuple[str, str]] = here.recv()
         try:
-            yield cls([one for one, _ in urls], [one for _, one in urls], here)
+            yield cls(
+                databases=[f"postgresql://ix@/postgres?host={one}" for one, _ in urls],
+                base_urls=[one for _, one in urls],
+                namespaces=[None] * workers,
+                pipe=here,
+            )
         finally:
             process.kill()
             process.join()
 
     def cut(self, way: str) -> None:
         """Let nothing pass."""
-        self._pipe.send(("cut", way))
+        self._tell("cut", way)
 
     def heal(self, way: str, *, loses: bool) -> None:
         """Let all pass again; with `loses`, no connection has survived it."""
-        self._pipe.send(("reset" if loses else "heal", way))
+        self._tell("reset" if loses else "heal", way)
+
+    def _tell(self, what: str, way: str) -> None:
+        assert self._pipe is not None
+        self._pipe.send((what, way))

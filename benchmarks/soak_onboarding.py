@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from soak_tally import report
 
 from invoicexpress_async import (
     AtCredentials,
@@ -251,13 +252,9 @@ def main(count: int, kills: int, seed: int) -> int:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(soak(count, kills, seed, Path(folder)))
-    for field in attrs.fields(Tally):
-        if field.name != "ends":
-            print(f"  {field.name:18} {getattr(tally, field.name)}")
-    for end, number in tally.ends.most_common():
-        print(f"  {number:6} ended at {end}")
-    print(f"violations: {tally.violations}; seed {seed}; {time.perf_counter() - started:.0f} s")
-    return 1 if tally.violations else 0
+    seconds = time.perf_counter() - started
+    ends = "; ".join(f"{number} {end}" for end, number in tally.ends.most_common())
+    return report(f"seed {seed}; {seconds:.0f} s", tally, ends=ends)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import attrs
 from soak_onboarding import AT_PASSWORD, KEY, USER_PASSWORD, Tally, ends_of, job, judge, nif, start
 from soak_server import CONTEXT
+from soak_tally import report
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 from postgres_server import PostgresServer, find_binaries
@@ -186,13 +187,11 @@ def main(count: int, workers: int, seed: int) -> int:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(soak(count, workers, seed, Path(folder)))
-    for field in attrs.fields(SharedTally):
-        if field.name != "ends":
-            print(f"  {field.name:26} {getattr(tally, field.name)}")
-    for end, number in tally.ends.most_common():
-        print(f"  {number:6} ended at {end}")
-    print(f"violations: {tally.violations}; seed {seed}; {time.perf_counter() - started:.0f} s")
-    return 1 if tally.violations else 0
+    seconds = time.perf_counter() - started
+    ends = "; ".join(f"{number} {end}" for end, number in tally.ends.most_common())
+    return report(
+        f"seed {seed}; {seconds:.0f} s", tally, ends=ends, done_by_worker=tally.done_by_worker
+    )
 
 
 if __name__ == "__main__":

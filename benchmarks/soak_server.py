@@ -3,12 +3,14 @@
 import asyncio
 import multiprocessing
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
 
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 
+Listen: TypeAlias = Callable[[], dict[str, Any]]
 KEY = "soak-key-0123456789"
 LATE_SECONDS = 0.3
 # One that has the package imported already: a process begins in milliseconds.
@@ -20,9 +22,11 @@ def name_of(number: int) -> str:
     return f"account-{number}"
 
 
-async def _serve(accounts: int, seed: int, pipe: Connection) -> None:
+async def _serve(accounts: int, seed: int, pipe: Connection, options: dict[str, Any]) -> None:
     names = [SandboxAccount(name=name_of(number), api_key=KEY) for number in range(accounts)]
-    async with FaultServer(accounts=names, seed=seed, is_name_check_atomic=False) as server:
+    async with FaultServer(
+        accounts=names, seed=seed, is_name_check_atomic=False, **options
+    ) as server:
         lost = [make_fault("reset_peer", commits=commits) for commits in (True, False)]
         late = make_fault("reset_peer", commits="late", late_seconds=LATE_SECONDS)
         slow = [make_fault("latency", seconds=seconds) for seconds in (0.001, 0.005, 0.02)]
@@ -52,15 +56,18 @@ def _answer(server: FaultServer, question: str | float) -> object:
             return records[place].received_at if place < len(records) else None
 
 
-def _run_server(accounts: int, seed: int, pipe: Connection) -> None:
-    asyncio.run(_serve(accounts, seed, pipe))
+def _run_server(accounts: int, seed: int, pipe: Connection, listen: Listen) -> None:
+    asyncio.run(_serve(accounts, seed, pipe, listen()))
 
 
 @contextmanager
-def serving(accounts: int, seed: int) -> Iterator[Connection]:
-    """Run the server, and give what it is asked through; the first answer is its address."""
+def serving(accounts: int, seed: int, listen: Listen = dict[str, Any]) -> Iterator[Connection]:
+    """Run the server, and give what it is asked through; the first answer is its address.
+
+    Its process calls `listen` first, for how the server listens.
+    """
     here, there = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_run_server, args=(accounts, seed, there), daemon=True)
+    process = CONTEXT.Process(target=_run_server, args=(accounts, seed, there, listen), daemon=True)
     process.start()
     try:
         yield here

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import aiohttp
 import attrs
+from soak_tally import report
 
 from invoicexpress_async import Intent, OutcomeUnknownError, RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import SqliteJournal
@@ -252,14 +253,10 @@ def main(requests: int, accounts: int, workers: int, kills: int, seed: int) -> i
     started = time.perf_counter()
     tally = asyncio.run(soak(requests, accounts, workers, kills, seed))
     seconds = time.perf_counter() - started
-    print(f"{requests} requests, {accounts} accounts, {workers} workers and a job; {seconds:.0f} s")
-    for field in attrs.fields(Tally):
-        value = getattr(tally, field.name)
-        if isinstance(value, int):
-            print(f"  {field.name:20} {value}")
-    print(f"  answers              {dict(sorted(tally.answers.items()))}")
-    print(f"violations: {tally.violations}")
-    return 1 if tally.violations else 0
+    title = (
+        f"{requests} requests, {accounts} accounts, {workers} workers and a job; {seconds:.0f} s"
+    )
+    return report(title, tally, answers=dict(sorted(tally.answers.items())))
 
 
 if __name__ == "__main__":

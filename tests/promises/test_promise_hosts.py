@@ -23,11 +23,13 @@ from hosts import ADDRESSES, Host
 from job_process import Job, Running, start
 from postgres_server import PostgresServer
 from senders import (
+    READ_AFTER_SECONDS,
     accepting,
     check,
     have_ended,
     plan,
     posts,
+    prepare,
     states,
     until,
     until_the_leases_end,
@@ -130,14 +132,14 @@ async def site(
     tmp_path: Path,
 ) -> AsyncIterator[Site]:
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    job = Job(
+    job = prepare(
+        tmp_path,
+        on,
         base_url=f"https://{on.host}:{on.port}/{{account}}",
-        folder=tmp_path,
         url=postgres.database(),
         authority=tmp_path / "authority.pem",
-        read_after_seconds=(0.1, 0.3, 0.6),
+        read_after_seconds=READ_AFTER_SECONDS,
     )
-    job.write_plan(list(NAMES))
     site = Site(hosts, on, postgres, job)
     yield site
     site.end()
@@ -231,7 +233,9 @@ async def test_a_host_that_is_frozen_for_longer_than_its_hold_sends_nothing_when
 async def test_services_of_two_hosts_that_ensure_the_same_series_at_once_send_once(
     site: Site,
 ) -> None:
-    running = [site.start(host, is_service=True) for host in site.hosts]
+    # Who loses a claim reads for what the other has sent.
+    patient = {"total_seconds": 60.0, "read_after_seconds": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)}
+    running = [site.start(host, is_service=True, **patient) for host in site.hosts]
 
     codes = await have_ended(*running)
 

@@ -17,11 +17,13 @@ from postgres_server import PostgresServer, new_schema
 from senders import (
     NAMES,
     QUICK,
+    READ_AFTER_SECONDS,
     accepting,
     check,
     have_ended,
     plan,
     posts,
+    prepare,
     states,
     until,
     until_the_leases_end,
@@ -50,26 +52,8 @@ async def on() -> AsyncIterator[FaultServer]:
 
 @pytest.fixture
 def job(tmp_path: Path, on: FaultServer, postgres: PostgresServer) -> Job:
-    job = Job(
-        base_url=on.base_url,
-        folder=tmp_path,
-        read_after_seconds=(0.1, 0.3, 0.6),
-        url=postgres.database(),
-    )
-    job.write_plan(list(NAMES))
-    return job
-
-
-async def test_runs_that_share_a_database_do_each_row_once(on: FaultServer, job: Job) -> None:
-    running = [start(attrs.evolve(job, name=f"job-{number}")) for number in range(3)]
-
-    codes = await have_ended(*running)
-
-    assert codes == [0, 0, 0]
-    assert posts(on) == {1}
-    for one in running:
-        told = one.told()
-        assert (told.problem, set(told.states.values())) == (None, {"done"})
+    url = postgres.database()
+    return prepare(tmp_path, on, url=url, read_after_seconds=READ_AFTER_SECONDS)
 
 
 async def test_a_run_that_was_frozen_and_wakes_sends_nothing_that_others_have(
@@ -103,26 +87,6 @@ async def test_workers_divide_the_rows_and_do_each_once(
     assert codes == [0, 0]
     assert [one.told().problem for one in running] == [None, None]
     assert posts(on) == {1}
-    check(on, postgres, job)
-
-
-async def test_a_worker_that_is_frozen_for_longer_than_its_lease_sends_nothing_when_it_wakes(
-    on: FaultServer, job: Job, postgres: PostgresServer
-) -> None:
-    await plan(job)
-    worker = attrs.evolve(job, concurrency=2, lease_seconds=1.0)
-    frozen = start(attrs.evolve(worker, name="frozen"))
-    await until(lambda: len(on.requests) > 3)
-    os.kill(frozen.pid, signal.SIGSTOP)
-    second = start(attrs.evolve(worker, name="second"))
-    await second.ended()
-    requests = len(on.requests)
-
-    os.kill(frozen.pid, signal.SIGCONT)
-    code = await frozen.ended()
-
-    assert (code, len(on.requests)) == (0, requests)
-    assert frozen.told().problem is not None
     check(on, postgres, job)
 
 

@@ -20,7 +20,7 @@ import attrs
 import pytest
 from fakes import FakeClock
 from job_process import KEY, Job, ask, start
-from senders import NAMES, QUICK, accepting, have_ended, posts, until
+from senders import NAMES, QUICK, READ_AFTER_SECONDS, accepting, have_ended, posts, prepare, until
 
 from invoicexpress_async import (
     DeadlineExceededError,
@@ -42,13 +42,16 @@ async def on() -> AsyncIterator[FaultServer]:
 
 @pytest.fixture
 def job(tmp_path: Path, on: FaultServer) -> Job:
-    job = Job(base_url=on.base_url, folder=tmp_path, read_after_seconds=(0.1, 0.3, 0.6))
-    job.write_plan(list(NAMES))
-    return job
+    return prepare(tmp_path, on, read_after_seconds=READ_AFTER_SECONDS)
 
 
 @pytest.mark.fault(63)
-async def test_runs_that_share_a_journal_do_each_row_once(on: FaultServer, job: Job) -> None:
+@pytest.mark.parametrize("store", ["SQLite", "PostgreSQL"])
+async def test_runs_that_share_a_journal_do_each_row_once(
+    on: FaultServer, job: Job, store: str, request: pytest.FixtureRequest
+) -> None:
+    if store == "PostgreSQL":
+        job = attrs.evolve(job, url=request.getfixturevalue("postgres").database())
     jobs = [attrs.evolve(job, name=f"job-{number}", is_shared=True) for number in range(3)]
 
     running = [start(one) for one in jobs]

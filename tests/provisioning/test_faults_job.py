@@ -13,7 +13,7 @@ from typing import ClassVar
 import attrs
 import pytest
 from job_process import KEY, Job, Running, age, ask, shared_offset, start
-from senders import until
+from senders import prepare, until
 
 from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
@@ -31,12 +31,6 @@ AGAIN = RunSettings(resend_absent_after=900.0)
 
 def server(*names: str) -> FaultServer:
     return FaultServer(accounts=[SandboxAccount(name=one, api_key=KEY) for one in names])
-
-
-def prepare(folder: Path, on: FaultServer, *names: str) -> Job:
-    job = Job(base_url=on.base_url, folder=folder)
-    job.write_plan(list(names))
-    return job
 
 
 def states(job: Job) -> dict[str, str]:
@@ -178,7 +172,7 @@ async def test_a_job_killed_at_an_exact_point_is_resumed_without_a_second_send(
 ) -> None:
     murder = Murder()
     async with server("acme") as on:
-        job = prepare(tmp_path, on, "acme")
+        job = prepare(tmp_path, on)
         point(on, murder)
         murder.victim = start(job)
         await murder.done.wait()
@@ -206,7 +200,7 @@ async def test_a_job_killed_at_random_instants_has_no_duplicate_and_nothing_lost
 ) -> None:
     dice, names = random.Random(46), [f"a{number}" for number in range(240)]
     async with server(*names) as on:
-        job = prepare(tmp_path, on, *names)
+        job = prepare(tmp_path, on)
         kills, begun = 0, 0
         # How many rows one run gets through is the machine's affair: 30 kills, or fewer.
         while kills < 30 and begun < len(names):
@@ -245,7 +239,7 @@ async def test_a_signal_ends_the_job_in_time_and_the_journal_knows_what_was_sent
 ) -> None:
     names = [f"a{one}" for one in range(60)]
     async with server(*names) as on:
-        job = prepare(tmp_path, on, *names)
+        job = prepare(tmp_path, on)
         for one in names[5:9]:  # committed, and never answered
             on.faults.next("timeout", account=one, operation="create")
         running = start(job)
@@ -269,7 +263,7 @@ async def test_a_signal_ends_the_job_in_time_and_the_journal_knows_what_was_sent
 async def test_a_signal_ends_a_job_that_waits_for_a_server_that_is_down(tmp_path: Path) -> None:
     names = [f"a{one}" for one in range(60)]
     async with server(*names) as on:
-        job = prepare(tmp_path, on, *names)
+        job = prepare(tmp_path, on)
         running = start(job)
         await until(lambda: sum(map(on.oracle.posts, names)) > 5)
         await on.go_down()
@@ -291,7 +285,7 @@ async def test_a_job_has_one_process_and_another_takes_over_when_that_is_killed(
 ) -> None:
     names = [f"a{one}" for one in range(30)]
     async with server(*names) as on:
-        job = prepare(tmp_path, on, *names)
+        job = prepare(tmp_path, on)
         on.faults.next("timeout", account="a29", operation="create")
         holder = start(job)
         await until(lambda: Counter(states(job).values())["done"] == 29)
@@ -316,7 +310,7 @@ async def test_a_wall_clock_that_jumps_neither_stalls_a_job_nor_makes_it_send_ag
     names = [f"a{one}" for one in range(60)]
     offset = shared_offset()
     async with server(*names) as on:
-        job = attrs.evolve(prepare(tmp_path, on, *names), settings=AGAIN, total_seconds=1.0)
+        job = attrs.evolve(prepare(tmp_path, on), settings=AGAIN, total_seconds=1.0)
         on.faults.next(make_fault("reset_peer", commits=False), account="a7", operation="create")
         on.faults.next("timeout", account="a8", operation="create")  # until the deadline
         running = start(job, wall_offset=offset)

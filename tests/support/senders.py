@@ -5,8 +5,10 @@ What keeps a second create away is the journal alone.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import attrs
 from job_process import KEY, Job, Running, journal_of
 from postgres_server import PostgresServer
 
@@ -15,6 +17,7 @@ from invoicexpress_async.provisioning import Plan, PostgresJournal, enter_plan
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 NAMES = tuple(f"a{number}" for number in range(24))
+READ_AFTER_SECONDS = (0.1, 0.3, 0.6)
 QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8))
 
 
@@ -24,6 +27,13 @@ def accepting(*names: str, create_seconds: float = 0.3, **settings: Any) -> Faul
     server = FaultServer(accounts=accounts, is_name_check_atomic=False, **settings)
     server.faults.next("latency", operation="create", seconds=create_seconds, times=None)
     return server
+
+
+def prepare(folder: Path, on: FaultServer, **changes: Any) -> Job:
+    """Return a job for all accounts of a server, with its plan."""
+    job = attrs.evolve(Job(base_url=on.base_url, folder=folder), **changes)
+    job.write_plan(list(on.accounts))
+    return job
 
 
 def posts(on: FaultServer) -> set[int]:
