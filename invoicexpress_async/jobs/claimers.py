@@ -45,6 +45,16 @@ def is_dead(token: str) -> bool:
     return _started_at(int(pid)) != process.partition(":")[2]
 
 
+def is_of_an_earlier_boot(token: str) -> bool:
+    """Whether the process of a token ended with an earlier start of its machine, if that is this.
+
+    A file is written by processes of one machine: who has claimed something in it was on this.
+    """
+    space, _, _ = token.partition(":")
+    boot, _, _ = space.partition(".")
+    return bool(boot and BOOT_ID) and boot != BOOT_ID
+
+
 @cache
 def _process_of(pid: int) -> str:
     return f"{_SPACE}:{pid}:{_started_at(pid)}/{uuid.uuid4().hex[:16]}"

@@ -45,7 +45,6 @@ class Scheduler(Generic[T]):
         self._is_ended = False
         stop.listen(self._notify)
         breaker.listen(self._notify)
-        breaker.add_source(self._has_item)
 
     @property
     def waiting(self) -> int:
@@ -56,6 +55,13 @@ class Scheduler(Generic[T]):
     def next_due(self) -> float | None:
         """When the first of them has its turn, on the clock; None when none waits."""
         return self._delayed[0][0] if self._delayed else None
+
+    def has_item(self) -> bool:
+        """Whether an item could have a turn now, and not only later."""
+        if self._is_ended:
+            return False
+        is_due = bool(self._delayed) and self._delayed[0][0] <= self._clock.now()
+        return is_due or (self._has_new() and not self._stop.is_requested)
 
     async def take(self) -> T | None:
         """Wait for the next item; None when there will be none before the run ends."""
@@ -94,7 +100,6 @@ class Scheduler(Generic[T]):
     async def close(self) -> list[T]:
         """Stop the timer, and return the items that still wait."""
         self._breaker.unlisten(self._notify)
-        self._breaker.remove_source(self._has_item)
         if self._timer is not None:
             self._timer.cancel()
         if self._fetching is not None:
@@ -118,13 +123,6 @@ class Scheduler(Generic[T]):
             self._fetching = asyncio.create_task(self._fetch(self._source))
             self._fetching.add_done_callback(self._fetched)
         return None
-
-    def _has_item(self) -> bool:
-        """Whether an item could have a turn now, and not only later."""
-        if self._is_ended:
-            return False
-        is_due = bool(self._delayed) and self._delayed[0][0] <= self._clock.now()
-        return is_due or (self._has_new() and not self._stop.is_requested)
 
     def _has_new(self) -> bool:
         return bool(self._prefetched) or (self._source is not None and self._fetching is None)

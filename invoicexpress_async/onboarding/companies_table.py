@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.jobs.claimers import is_dead, new_token
+from invoicexpress_async.jobs.claimers import is_dead, is_of_an_earlier_boot, new_token
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
     AT_COMMUNICATION,
@@ -24,6 +24,7 @@ from invoicexpress_async.jobs.journal import (
     Value,
 )
 from invoicexpress_async.jobs.records import RecordReader, make_record_converter
+from invoicexpress_async.jobs.sqlite import SqliteJournal
 from invoicexpress_async.jobs.stored import Place, is_stored, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
@@ -196,10 +197,11 @@ class CompanyJournal:
 
     def _is_gone(self, claimed: Entry) -> bool:
         """Whether who has claimed it sends nothing any more."""
-        if is_dead(str(claimed["token"])):
+        token = str(claimed["token"])
+        if is_dead(token):
             return True
         if self._held_for is None:
-            return False
+            return isinstance(self._journal, SqliteJournal) and is_of_an_earlier_boot(token)
         # Of another machine it is not known whether it runs; but it held the partner before.
         partner: object = json.loads(str(claimed["intent"])).get("partner")
         return partner == self._held_for

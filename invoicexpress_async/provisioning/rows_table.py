@@ -26,6 +26,7 @@ from invoicexpress_async.jobs.journal import (
     Table,
     Value,
 )
+from invoicexpress_async.jobs.keys import KeyUnavailableError
 from invoicexpress_async.jobs.records import (
     RecordReader,
     dump_sequence,
@@ -93,6 +94,12 @@ class RowRecord:
     sequence_id: int | None = None
     sequence: Sequence | None = None
     is_created: bool | None = None
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether anybody has sent or looked up something of it: whoever has no key has not."""
+        lacks_key = self.error == KeyUnavailableError.__name__
+        return not (self.state is JournalState.PLANNED or lacks_key)
 
 
 _NEW: Final = RowRecord()
@@ -182,7 +189,7 @@ class RowJournal:
         return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
 
     async def settled(self, rows: Iterable[PlanRow]) -> list[tuple[PlanRow, RowRecord]]:
-        """Return what is known of those rows that are not planned any more.
+        """Return what is known of those rows that were tried: with a key, and not planned again.
 
         Raises:
             JournalError: something else was requested of one meanwhile.
@@ -192,7 +199,7 @@ class RowJournal:
         for row, entry in zip(given, entries, strict=True):
             self.check_requested(row, entry)
         records = zip(given, map(self._record, entries), strict=True)
-        return [one for one in records if one[1].state is not JournalState.PLANNED]
+        return [(row, record) for row, record in records if record.was_tried]
 
     def check_requested(self, row: PlanRow, entry: Entry) -> None:
         """Raise JournalError when an entry is of another plan than a row."""

@@ -1,5 +1,6 @@
 """The one unit of work that any engine calls: what is open in one slice of a shared journal."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -8,6 +9,7 @@ from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.keys import AccountKeys
 from invoicexpress_async.jobs.postgres import HeldSlice, PostgresJournal, SliceLeft
 from invoicexpress_async.jobs.settings import RunSettings, check_concurrency
+from invoicexpress_async.jobs.shared_breaker import SharedBreaker
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.rows_table import ROWS
@@ -105,7 +107,8 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
         settings: What the run may do.
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early.
-        breaker: What is known of the server as a whole.
+        breaker: What is known of the server as a whole; by default, what all processes that share
+            the journal know.
         no_key_seconds: When rows whose key could not be had may be tried again, by anybody; None
             for at once.
 
@@ -117,15 +120,24 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
         JournalError: the database cannot be reached, before anything was sent.
     """
     check_type("manager", manager, SessionManager)
+    shared = SharedBreaker(manager.clock, journal)
     run = SliceRun(
         manager=manager,
         row_of=row_with(keys),
         settings=settings,
         concurrency=check_concurrency(concurrency),
         stop=stop or RunStop(),
-        breaker=breaker or CircuitBreaker(manager.clock),
+        breaker=breaker or shared,
     )
-    return await hold_and_work(journal, number, run, no_key_seconds=no_key_seconds)
+    if breaker is not None:
+        return await hold_and_work(journal, number, run, no_key_seconds=no_key_seconds)
+    await shared.exchange()
+    following = asyncio.create_task(shared.follow())
+    try:
+        return await hold_and_work(journal, number, run, no_key_seconds=no_key_seconds)
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
 
 
 def _passing(on_outcome: Callable[[RowOutcome], None] | None) -> OnOutcome:

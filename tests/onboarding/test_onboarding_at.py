@@ -272,3 +272,26 @@ def as_the_first_version(journal: Path) -> None:
         file.execute(query)
         for column in ("intended_at", "absent_since"):
             file.execute(f"ALTER TABLE companies DROP COLUMN {column}")
+
+
+async def test_a_machine_that_lost_power_while_it_sent_them_sends_them_when_it_is_up_again(
+    tmp_path: Path,
+) -> None:
+    def lose_power(_company: Company, step: CompanyStep) -> None:
+        if step is CompanyStep.AT:
+            raise RuntimeError(step)
+
+    async with stage(tmp_path) as on:
+        with pytest.RaisesGroup(RuntimeError):
+            await run(on, company(1), on_step=lose_power)
+        with closing(sqlite3.connect(tmp_path / "onboarding.db")) as journal, journal:
+            journal.execute(
+                "INSERT INTO intents (kind, account, subject, token, intent, claimed_at, state) "
+                "VALUES (?, 'company-1', '', 'boot-of-then.1:7:1/0/1', '{}', '', 'intent')",
+                (AT,),
+            )
+            journal.execute("UPDATE companies SET at_sends = 1")
+        outcome = await run(on, company(1))
+
+    assert outcome.state is CompanyState.DONE
+    assert sends(on) == 1

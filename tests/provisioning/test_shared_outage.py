@@ -17,11 +17,13 @@ from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
     PostgresJournal,
+    RowState,
     RunSettings,
     RunStop,
     enter_plan,
     provision,
     run_worker,
+    work_free_slice,
 )
 from invoicexpress_async.sandbox import FaultServer
 
@@ -39,6 +41,17 @@ async def journals(
         postgres.journal(schema, slices=2) as second,
     ):
         yield first, second
+
+
+class HearingJournal(PostgresJournal):
+    """Counts how many times it was asked of the others."""
+
+    heard = 0
+
+    async def share_outage(self, *args: Any, **kwargs: Any) -> SharedOutage:
+        outage = await super().share_outage(*args, **kwargs)
+        self.heard += 1
+        return outage
 
 
 def breaker_of(journal: PostgresJournal, clock: FakeClock) -> SharedBreaker:
@@ -136,14 +149,6 @@ async def test_a_worker_whose_rows_only_wait_leaves_the_probe_to_another(
         async def _tick(self) -> None:
             """Let time pass when it is told to only."""
 
-    class HearingJournal(PostgresJournal):
-        heard = 0
-
-        async def share_outage(self, *args: Any, **kwargs: Any) -> SharedOutage:
-            outage = await super().share_outage(*args, **kwargs)
-            self.heard += 1
-            return outage
-
     async def key(_: str) -> str:
         return API_KEY
 
@@ -178,6 +183,39 @@ async def test_a_worker_whose_rows_only_wait_leaves_the_probe_to_another(
         assert able.allows()
         stop.request()
         await working
+
+
+async def test_a_job_of_a_queue_sends_nothing_while_another_tries_the_server(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    async def key(_: str) -> str:
+        return API_KEY
+
+    schema = new_schema()
+    async with (
+        FaultServer(accounts=[account_of(NAMES[0])]) as on,
+        HearingJournal(postgres.url, schema=schema, slices=1) as journal,
+        postgres.journal(schema) as another,
+        SessionManager(base_url=on.base_url, clock=clock) as manager,
+    ):
+        await enter_plan(journal, Plan(rows=[PlanRow(account=NAMES[0], api_key=key, serie="2027")]))
+        probing = breaker_of(another, clock)
+        fail(probing)
+        await probing.exchange()
+        postgres.ask("UPDATE outage SET probe_at = now()", schema=schema)
+        await probing.exchange()
+        assert probing.allows()
+        working = asyncio.create_task(work_free_slice(manager, journal, 0, key))
+        while journal.heard < 4 and not working.done():  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        sent = len(on.requests)
+        probing.record_success()
+        await probing.exchange()
+        report = await working
+
+    assert sent == 0
+    assert report is not None
+    assert report.counts[RowState.DONE] == 1
 
 
 async def test_accounts_that_failed_before_another_has_seen_the_server_work_are_forgotten(

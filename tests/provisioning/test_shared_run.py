@@ -287,3 +287,31 @@ async def test_what_failed_is_tried_again_whatever_the_clock_of_this_machine_say
 
     assert [one.counts[RowState.FAILED] for one in (failed, done)] == [1, 0]
     assert done.is_complete
+
+
+async def test_a_row_that_another_has_no_key_for_is_not_given_up_by_who_has_it(
+    on: FaultServer,
+    manager: SessionManager,
+    journal: PostgresJournal,
+    postgres: PostgresServer,
+    clock: FakeClock,
+) -> None:
+    async def no_key(account: str) -> str:
+        raise LookupError(account)
+
+    held = await journal.take(0)
+    running = asyncio.create_task(provision(manager, Plan(rows=rows_of(FIRST)), journal=journal))
+    while 1.0 not in clock.slept:  # noqa: ASYNC110  # it waits for the slice
+        await asyncio.sleep(0.01)
+    async with process_of(on, clock) as other:
+        await work_slice(other, held, no_key)
+    postgres.ask("UPDATE slices SET due = NULL", schema=journal.schema)
+    await journal.release(held, due_seconds=60)
+    sweeps = clock.slept.count(1.0)
+    while clock.slept.count(1.0) < sweeps + 3 and not running.done():  # noqa: ASYNC110  # as above
+        await asyncio.sleep(0.01)
+    postgres.ask("UPDATE slices SET due = NULL", schema=journal.schema)
+    report = await running
+
+    assert report.is_complete
+    assert on.oracle.posts(FIRST) == 1
