@@ -20,8 +20,6 @@ class Spread:
     """The pace of one account after a 429.
 
     Attributes:
-        window_seconds: The length of the limit's window.
-        requests: The requests that the limit allows in it.
         ends_at: When bursts are tried again.
         next_at: When the next request may go.
     """

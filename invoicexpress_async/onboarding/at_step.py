@@ -39,12 +39,7 @@ class AtStep:
 
     Attributes:
         partner: Who can look whether they are set.
-        journal: Its companies in the journal.
         retry_refused: Whether to try again what was refused, or went unanswered too often.
-        task: The company.
-        own: The handle of its account.
-        key: The key of that account.
-        credentials: What is to be set.
     """
 
     partner: AccountSession

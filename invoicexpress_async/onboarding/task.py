@@ -34,9 +34,7 @@ class CompanyTask:
     """One company in a run.
 
     Attributes:
-        company: The company.
         record: What the journal said of it.
-        step: Where it is.
         intent: Of the send for its series that an earlier run left unresolved.
         row_task: Its series, once this run has come to it.
         account: Its account with its key, once this run has it.
@@ -45,7 +43,6 @@ class CompanyTask:
         history: What is known of the AT credentials that were sent.
         is_after_5xx: Whether the last send of them got a 5xx.
         has_renewed: Whether this run has sent refused ones again, as `retry_refused` says.
-        sequence: As last read.
         is_delivered: Whether its key has come to the sink.
         has_begun: Whether this run has given it a turn before.
         tries: How many turns of it failed.
@@ -53,7 +50,6 @@ class CompanyTask:
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
         is_of_another: Whether another run that shares the journal holds the claim on its account.
-        last: How its last turn ended.
     """
 
     company: Company

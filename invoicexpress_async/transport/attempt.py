@@ -103,7 +103,6 @@ class Address:
     """Where one account is reached.
 
     Attributes:
-        account: The account's name.
         base: Its URL without a trailing slash.
         origin: Scheme, host and port.
         path: What `base` has after the origin.
@@ -139,7 +138,6 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        response: The complete response.
         permit: The turn to open a connection, until its request is sent.
         on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
