@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
-from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.shell import printable, with_program_name
 from invoicexpress_async.cli.words import Language, label, word
 
 _WIDTH = 80  # without a terminal, and without COLUMNS in the environment
@@ -91,7 +91,7 @@ def cell(value: object) -> Text:
     """Return a value as a cell: safe for the terminal, and a dash for nothing."""
     if isinstance(value, Text):
         return value
-    return Text("-", "dim") if value is None else Text(printable(str(value)))
+    return Text("-", "dim") if value is None else Text(printable(with_program_name(str(value))))
 
 
 def registration_cell(registration: Registration) -> Text:

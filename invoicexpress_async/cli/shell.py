@@ -125,6 +125,7 @@ def printable(text: str) -> str:
 
 def echo(text: str) -> None:
     """Write a sentence to stderr: in one line for logs, between words on a terminal."""
+    text = with_program_name(text)
     if sys.stderr.isatty():
         width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
@@ -139,7 +140,7 @@ def filled(text: str, indent: str = "") -> str:
         indent: What the first line begins with.
     """
     return textwrap.fill(
-        text,
+        with_program_name(text),
         _NARROW,
         initial_indent=indent,
         subsequent_indent="  ",

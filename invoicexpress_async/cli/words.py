@@ -9,14 +9,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, cast
 
-from invoicexpress_async.cli.shell import with_program_name
-
 Language = Literal["en", "pt"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 
 
 def word(text: str, language: Language, /, **values: object) -> str:
-    """Return a text in a language, with the program's name as it can be typed.
+    """Return a text in a language.
 
     A text may have several lines, each a text of its own: they are joined to one. A line that the
     language does not have stays as it is.
@@ -29,7 +27,7 @@ def word(text: str, language: Language, /, **values: object) -> str:
     lines = text.splitlines()
     if language == "pt":
         lines = [portuguese().get(line, line) for line in lines]
-    found = with_program_name(" ".join(lines))
+    found = " ".join(lines)
     return found.format(**values) if values else found
 
 

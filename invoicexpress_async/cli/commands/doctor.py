@@ -119,7 +119,7 @@ def _object(checks: list[Check]) -> dict[str, object]:
                 "name": check.name,
                 "state": check.state,
                 "found": check.found,
-                "cure": None if check.cure is None else with_program_name(check.cure),
+                "cure": check.cure,
             }
             for check in checks
         ],

@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -14,11 +14,19 @@ from invoicexpress_async.cli.output import documents_of
 from invoicexpress_async.cli.report_file import Layout, csv_lines, markdown_head, markdown_row
 from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
 from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, columns_at
-from invoicexpress_async.cli.views.page import Cell, ReportFacts, page_end, page_row, page_start
+from invoicexpress_async.cli.views.page import (
+    Cell,
+    ReportFacts,
+    page_end,
+    page_mark,
+    page_row,
+    page_start,
+)
 from invoicexpress_async.cli.words import LANGUAGES, Language, word
 
 T = TypeVar("T")
 C = TypeVar("C")
+_LONG_WORD: Final = 22  # a name or a state that a page breaks into lines
 
 
 class HasSequence(Protocol):
@@ -75,7 +83,11 @@ class _Report(abc.ABC, Generic[T, L]):
     @property
     def starts(self) -> list[str]:
         """Return how an earlier one may begin."""
-        return list(map(self.start_in, LANGUAGES))
+        return list(map(self.mark_in, LANGUAGES))
+
+    def mark_in(self, language: Language) -> str:
+        """Return the part of the start that every version writes, in a language."""
+        return self.start_in(language)
 
     @abc.abstractmethod
     def start_in(self, language: Language) -> str:
@@ -107,11 +119,14 @@ class _CsvReport(_Report[T, L]):
 class _MarkdownReport(_Report[T, L]):
     """Records as a Markdown table, with a text after it."""
 
+    def mark_in(self, language: Language) -> str:
+        """Return the title."""
+        return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n"
+
     def start_in(self, language: Language) -> str:
         """Return the title and the head of the table."""
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        head = markdown_head([one.heading(language) for one in shown])
-        return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n{head}"
+        return self.mark_in(language) + markdown_head([one.heading(language) for one in shown])
 
     def entry(self, one: T) -> str:
         """Return the lines of a record."""
@@ -129,6 +144,10 @@ class _MarkdownReport(_Report[T, L]):
 
 class _PageReport(_Report[T, L]):
     """Records as a page: a row for each line, or for each document type that needs a code."""
+
+    def mark_in(self, language: Language) -> str:
+        """Return the title and what stands before it."""
+        return page_mark(self.spec.title, language)
 
     def start_in(self, language: Language) -> str:
         """Return all up to the first row."""
@@ -172,18 +191,14 @@ class _PageReport(_Report[T, L]):
 
 
 def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[Cell]:
-    return [
-        Cell(
-            "" if (text := text_of(one)) is None else str(text),
-            _kind_of(one),
-        )
-        for one in columns
-    ]
+    return [_cell(one, text_of(one)) for one in columns]
 
 
-def _kind_of(column: Column[C]) -> str:
-    kinds = {"n": column.is_number, "t": column.is_text, "w": column.width, "s": column.is_word}
-    return next((kind for kind, is_it in kinds.items() if is_it), "")
+def _cell(column: Column[C], value: object) -> Cell:
+    text = "" if value is None else str(value)
+    is_long = len(text) > _LONG_WORD and (column.width is not None or column.is_word)
+    kinds = {"n": column.is_number, "t": column.is_text, "w": is_long}
+    return Cell(text, next((kind for kind, is_it in kinds.items() if is_it), ""))
 
 
 def _document_cells(
