@@ -56,7 +56,7 @@ async def test_a_page_filters_sorts_and_prints_without_a_network(
     async with browser(tmp_path / "browser") as opened:
         await opened.open(page)
         first = await opened.run(SHOWN)
-        await opened.click("th:nth-child(2) button")
+        await opened.click("th:nth-child(2) span")
         up = await opened.run(SHOWN), (await opened.run(SORTED))[1]
         await opened.press("Enter")  # the button that was clicked has the focus
         down = await opened.run(SHOWN), (await opened.run(SORTED))[1]

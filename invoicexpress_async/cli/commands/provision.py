@@ -107,6 +107,8 @@ def provision(
     chosen = job.choose(row.account for row in plan.rows)
     if chosen is not None:
         plan = plan.only(chosen)
+        if isinstance(job.journal, str):
+            plan = _chosen_or_known(plan, job.journal)
     if plan.ignored_columns:
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
@@ -142,6 +144,17 @@ async def _run(
         return await run_plan(manager, work, output)
 
 
+def _chosen_or_known(plan: Plan, place: str) -> Plan:
+    """Return the plan without the rows that workers would do although they are not chosen."""
+    with _reader(place) as reader:
+        rows = [
+            row
+            for row in plan.rows
+            if plan.is_chosen(row) or (reader and reader.row(row.account, row.serie))
+        ]
+    return attrs.evolve(plan, rows=rows)
+
+
 def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
     """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask.
 
@@ -168,6 +181,7 @@ def settings_of(job: JobOptions) -> RunSettings:
         resend_absent_after=job.resend_absent_after,
         retry_refused=job.retry_refused,
         accept_changes=job.accept_changes,
+        accept_added=isinstance(job.journal, str),  # of a pilot, the rest comes later
     )
 
 

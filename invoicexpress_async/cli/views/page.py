@@ -37,9 +37,9 @@ button{border:0;background:none;font:inherit;color:inherit;cursor:pointer;paddin
 table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{text-align:left;vertical-align:top;padding:.25rem .4rem;border-bottom:1px solid #ddd}
 th{position:sticky;top:0;background:#fff}
-th button{text-align:inherit}th button::after{content:" \\2195";color:#bbb}
-th[aria-sort=ascending] button::after{content:" \\25b2";color:#222}
-th[aria-sort=descending] button::after{content:" \\25bc";color:#222}
+th span{cursor:pointer}th span::after{content:" \\2195";color:#bbb}
+th[aria-sort=ascending] span::after{content:" \\25b2";color:#222}
+th[aria-sort=descending] span::after{content:" \\25bc";color:#222}
 td{white-space:nowrap}.n{text-align:right}
 td.t,td.w{white-space:normal;min-width:18ch;max-width:60ch;overflow-wrap:anywhere}
 td.w{max-width:26ch}
@@ -52,8 +52,8 @@ tbody tr{border-bottom:1px solid #ddd}tr.a{box-shadow:inset 4px 0 #c62828}
 th,td,tr.a td:first-child{border:0;padding:0;box-shadow:none;min-width:0}th{position:static}
 td:empty,[hidden]{display:none!important}td.t{flex-basis:100%;max-width:none}
 td::before{color:#666}}
-@media print{.tools,th button::after{display:none}body{display:block;margin:0;font-size:10px}
-table{font-size:9px}thead{display:table-header-group}tr{break-inside:avoid}th{position:static}
+@media print{.tools,th span::after{display:none}body{display:block;margin:0;font-size:10px}
+table{font-size:9px}thead{display:table-header-group;break-inside:avoid}tr{break-inside:avoid}th{position:static}
 td.t{min-width:12ch}.bar,.key i{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 @page{size:A4 landscape;margin:12mm}
 """
@@ -74,9 +74,11 @@ function sort(i,way){heads.forEach((h,j)=>h.setAttribute('aria-sort',i===j?way:'
 const t=new Map(rows.map(r=>[r,r.cells[i].textContent])),s=way==='descending'?-1:1;
 body.append(...(way==='none'?first:rows.sort((x,y)=>order(t.get(x),t.get(y))*s)))}
 const next={none:'ascending',ascending:'descending',descending:'none'};
-heads.forEach((h,i)=>{const b=document.createElement('button');b.append(...h.childNodes);
-h.append(b);h.setAttribute('aria-sort','none');
-b.onclick=()=>sort(i,next[h.getAttribute('aria-sort')])});
+// No <button>: Chromium does not print it in the heads of later pages.
+heads.forEach((h,i)=>{const b=document.createElement('span');b.append(...h.childNodes);
+h.append(b);h.setAttribute('aria-sort','none');b.role='button';b.tabIndex=0;
+b.onclick=()=>sort(i,next[h.getAttribute('aria-sort')]);
+b.onkeydown=e=>{if(e.key==='Enter'||e.key===' '){e.preventDefault();b.click()}}});
 for(const k of keys)k.onclick=()=>{q.value=q.value===k.dataset.q?'':k.dataset.q;filter()};
 q.oninput=filter;filter();
 """
