@@ -35,6 +35,8 @@ def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
 
 
 def _csv_cell(value: object, style: ReportStyle) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str) and value.startswith(_COMPUTED):
         return f"'{value}"
     if isinstance(value, float) and style.is_excel_pt:

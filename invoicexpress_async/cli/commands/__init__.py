@@ -27,7 +27,7 @@ COMMANDS: Final = (
         "One account's sequences: list, get, create, ensure and others.",
     ),
     Command(
-        "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
+        "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a file."
     ),
     Command(
         "rollover", f"{_PACKAGE}.rollover:rollover", "The new year's serie, each after its own."
@@ -42,7 +42,7 @@ COMMANDS: Final = (
     Command(
         "template", f"{_PACKAGE}.template:template", "A file of accounts or companies to fill in."
     ),
-    Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
+    Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a file have, and lack."),
     Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
     Command(
         "explain", f"{_PACKAGE}.explain:explain", "What a code or an error means, and what to do."
@@ -71,6 +71,20 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "rollover accounts.csv --year 2027 --dry-run",
         "rollover accounts.csv --year 2027 --journal 2027.db --report 2027.html",
     ),
+    "demo": ("demo",),
+    "sandbox": (
+        "sandbox --accounts 20 --serie-of 2026 --write-accounts accounts.csv",
+        "sandbox --partner acme",
+    ),
+    "sequences": (
+        "sequences list",
+        "sequences ensure 2027 --default",
+        "sequences get 2027",
+        "sequences resume report.csv --accounts accounts.csv",
+    ),
+    "accounts": ("accounts get 4711", "accounts update 4711 --city Porto"),
+    "doctor": ("doctor", "doctor --journal postgresql://ix@db/ix"),
+    "live-check": ("live-check", "live-check --record recording.json"),
     "onboard": (
         "onboard companies.csv --partner me --journal jobs.db --keys-out keys.csv --dry-run",
     ),

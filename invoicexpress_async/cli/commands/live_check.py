@@ -44,7 +44,7 @@ _STYLES: Final = {
 def live_check(
     *,
     write: Annotated[
-        bool, Parameter(negative=(), help="Also offer the steps that write, one question each.")
+        bool, Parameter(help="Also offer the steps that write, one question each.")
     ] = False,
     serie: Annotated[
         str | None, Parameter(help="With --write: the name of a series to create, for ever.")

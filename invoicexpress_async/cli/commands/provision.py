@@ -80,22 +80,23 @@ COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
 
 def provision(
     accounts: Annotated[
-        Path, Parameter(help="A CSV with a header: account, api_key, and maybe serie, default.")
+        Path,
+        Parameter(help="A CSV or .xlsx with a header: account, api_key, and maybe serie, default."),
     ],
     /,
     *,
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
     default: Annotated[
-        bool, Parameter(negative=(), help="Make it the default, for the rows that do not say.")
+        bool, Parameter(help="Make it the default, for the rows that do not say.")
     ] = False,
     job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
-    """Ensure a serie on all accounts of a CSV: create what is absent, keep what is there.
+    """Ensure a serie on all accounts of a file: create what is absent, keep what is there.
 
-    The key of a row may be a reference, env:NAME or file:PATH. All bad rows are named by their
-    line before anything is sent. A series can never be deleted. Running the same file again looks
-    first; give a --journal, so that it also knows what an earlier run sent and lost sight of.
+    The key of a row may be a reference, env:NAME or file:PATH. All bad rows are listed by their
+    line before anything is sent. A series can never be deleted. A second run of the same file
+    looks first; with --journal it also knows what an earlier run sent without seeing the outcome.
     """
     check_job_options(job)
     settings = settings_of(job)

@@ -27,25 +27,26 @@ class RehearsalOptions:
         Parameter(help="Give each account a registered series of this year, as its default."),
     ] = None
     unregistered: Annotated[
-        int, Parameter(help="So many accounts have a default series without codes (N/D).")
+        int, Parameter(help="How many accounts have a default series without codes (N/D).")
     ] = 0
     trial: Annotated[
-        int, Parameter(help="So many accounts are on trial: they respond with 401.")
+        int, Parameter(help="How many accounts are on trial: they respond with 401.")
     ] = 0
-    without_at: Annotated[int, Parameter(help="So many accounts have no AT credentials.")] = 0
-    not_portuguese: Annotated[int, Parameter(help="So many accounts are not Portuguese.")] = 0
-    latency: Annotated[float, Parameter(help="Delay each response by so many seconds.")] = 0.0
+    without_at: Annotated[int, Parameter(help="How many accounts have no AT credentials.")] = 0
+    not_portuguese: Annotated[int, Parameter(help="How many accounts are not Portuguese.")] = 0
+    latency: Annotated[float, Parameter(help="Seconds by which each response is delayed.")] = 0.0
     fault: Annotated[
         tuple[str, ...],
         Parameter(
-            help="NAME:SHARE, such as reset_peer:0.05: of twenty requests one takes effect and its "
+            help="NAME:SHARE. With reset_peer:0.05, one request of twenty takes effect and its "
             "response is lost. May be given more than once.",
-            negative=(),
         ),
     ] = ()
     shapes: Annotated[
         Literal["newest", "older"],
-        Parameter(help="Of the responses: as described in 2026, or as on the older pages."),
+        Parameter(
+            help="The form of the responses: as described in 2026, or as on the older pages."
+        ),
     ] = "newest"
 
     @property

@@ -50,7 +50,7 @@ _LOOKED_AT: Final = "looked at"
 _WOULD: Final = "Would ensure {what}."
 _NOTHING: Final = "Nothing to ensure{left_out}."
 _DEFAULT_NOW: Final = "The default now is {names}."
-_NOT_AGAIN: Final = "not looked at again"
+_NOT_AGAIN: Final = "The journal has the names; the present defaults were not read again."
 _UNLIKE: Final = "Unlike all other names of the account: {names}."
 _AT_ONCE: Final = ", which it becomes at once"
 _NOT_BEFORE: Final = ", not before {day} in Lisbon"
@@ -72,7 +72,7 @@ _NO_JOB_OPTIONS: Final = JobOptions()
 
 def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     accounts: Annotated[
-        Path, Parameter(help="A CSV with a header: account, api_key, and maybe serie.")
+        Path, Parameter(help="A CSV or .xlsx with a header: account, api_key, and maybe serie.")
     ],
     /,
     *,
@@ -92,7 +92,6 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     default_now: Annotated[
         bool,
         Parameter(
-            negative=(),
             help="Make the series the default at once, even before their year begins.",
         ),
     ] = False,
@@ -101,10 +100,10 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
 ) -> int:
     """Create the new year's serie on all accounts, check it, and only then make it the default.
 
-    The name follows that of each account's default: 2026 becomes 2027, FR2026 FR2027, A26 A27.
-    What is not plain is never guessed: such accounts are named, and the others go on. Nothing
-    becomes the default before 1 January of the year in Lisbon. --dry-run looks at the accounts,
-    and changes nothing.
+    The name follows that of each account's default: 2026 becomes 2027, FR2026 becomes FR2027, A26
+    becomes A27. A name that is not clear is never guessed: such accounts are listed, and the
+    others go on. Nothing becomes the default before 1 January of the year in Lisbon. --dry-run
+    looks at the accounts, and changes nothing.
     """
     check_job_options(job)
     if default_now and not_before is not None:
@@ -255,7 +254,7 @@ class _Rollover:
             said("{name} on {count}", name=repr(name), count=count)
             for name, count in names.most_common()
         ]
-        yield said(_DEFAULT_NOW, names=self._first(shown) or said(_NOT_AGAIN))
+        yield said(_DEFAULT_NOW, names=self._first(shown)) if shown else said(_NOT_AGAIN)
         # A slip in a name stays for ever.
         unlike = [
             said("{name} on {count}", name=repr(step.serie), count=step.row.account)

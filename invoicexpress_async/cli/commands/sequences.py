@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeVar
 from cyclopts import App, Parameter
 
 from invoicexpress_async import Sequence, SequenceService
+from invoicexpress_async.cli.commands import examples_of
 from invoicexpress_async.cli.commands.resume import resume
 from invoicexpress_async.cli.connection import (
     base_url_of,
@@ -29,10 +30,14 @@ from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
-app: App = App(name="sequences", help="The sequences (séries) of one account.")
+app: App = App(
+    name="sequences",
+    help="The sequences (séries) of one account.",
+    help_epilogue=examples_of("sequences"),
+)
 
 _NO_OPTIONS: Final = AccountOptions()
-Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
+Default = Annotated[bool, Parameter(help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
 NameOrId = Annotated[
     str, Parameter(help="The sequence's name, or its id, as `sequences list` shows them.")

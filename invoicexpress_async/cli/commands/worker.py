@@ -67,15 +67,11 @@ def worker(  # noqa: PLR0913  # the options of a command
     ] = 8.0,
     until_done: Annotated[
         bool,
-        Parameter(
-            negative=(), help="End when nothing is to be done now, instead of waiting for more."
-        ),
+        Parameter(help="End when nothing is to be done now, instead of waiting for more."),
     ] = False,
     retry_refused: Annotated[
         bool,
-        Parameter(
-            negative=(), help="Try again, once, what is refused when it starts, of all plans."
-        ),
+        Parameter(help="Try again, once, what is refused when it starts, of all plans."),
     ] = False,
     resend_absent_after: Annotated[
         float | None, Parameter(help="As of `provision`: seconds, 900 or more; without it, never.")

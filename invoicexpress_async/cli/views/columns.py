@@ -90,7 +90,8 @@ class Column(Generic[T_contra]):
         if value is None:
             return None
         if self.is_word and for_people:
-            return label(str(value), language)
+            text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            return label(text, language)
         return word(str(value), language) if self.is_text else value
 
     def cell(self, record: T_contra, language: Language = "en") -> Text:
