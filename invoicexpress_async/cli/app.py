@@ -50,8 +50,7 @@ def build() -> App:
     )
     for command in COMMANDS:
         # An application of its own, such as `sequences`, has its examples itself.
-        is_one = not command.import_path.endswith(":app")
-        examples = {"help_epilogue": examples_of(command.name)} if is_one else {}
+        examples = {} if command.is_group else {"help_epilogue": examples_of(command.name)}
         app.command(command.import_path, name=command.name, **examples)
     return app
 
@@ -68,7 +67,6 @@ class _HelpFormatter(DefaultFormatter):
     """Wraps a description at the width of the terminal only, and names no types of Python."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-        """Print the arguments, the options or the commands."""
         entries = [
             attrs.evolve(one, metavar=one.metavar and _in_words(one.metavar))
             if getattr(one, "metavar", None)  # older versions have none
@@ -78,14 +76,12 @@ class _HelpFormatter(DefaultFormatter):
         super().__call__(console, options, attrs.evolve(panel, entries=entries))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: object) -> None:
-        """Print the line of the usage, with the program as it was typed."""
         text = _in_words(str(usage)).replace("invoicexpress", program(), 1)
         super().render_usage(console, options, text)
 
     def render_description(
         self, console: Console, options: ConsoleOptions, description: object
     ) -> None:
-        """Print a description."""
         text = getattr(description, "primary_renderable", None)
         if not isinstance(text, Text):
             super().render_description(console, options, description)

@@ -51,19 +51,7 @@ _GO_ON: Final = (
 
 @attrs.frozen(kw_only=True)
 class Onboarding:
-    """The input of an onboarding.
-
-    Attributes:
-        companies: To be onboarded.
-        partner: The name of the account that creates theirs.
-        partner_key: Its key.
-        journal: Where the journal is.
-        keys_out: Where new keys go.
-        spool: Where they are until then.
-        job: The options of the command.
-        settings: What the run may do.
-        options: The connection and the form of the output.
-    """
+    """The input of an onboarding."""
 
     companies: CompanyList
     partner: str

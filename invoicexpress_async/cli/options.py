@@ -32,11 +32,7 @@ def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
 
 
 def journal_at(place: JournalPlace, *, shared: bool = False) -> SqliteJournal | PostgresJournal:
-    """Return the journal that is there, to be opened.
-
-    Raises:
-        ConfigurationError: a URL that cannot be right, or has a password in it.
-    """
+    """Return the journal that is there, to be opened."""
     if isinstance(place, str):
         return PostgresJournal(place)  # it is shared in any case
     return SqliteJournal(place, shared=shared)
@@ -69,8 +65,7 @@ class ConnectionOptions:
         ),
     ] = None
     as_json: Annotated[
-        bool,
-        Parameter(name="--json", help="JSON on stdout, errors as JSON on stderr."),
+        bool, Parameter(name="--json", help="JSON on stdout, errors as JSON on stderr.")
     ] = False
 
 
@@ -120,11 +115,9 @@ class ReportOptions:
 
     @property
     def style(self) -> ReportStyle:
-        """How it is written."""
         return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
 
     def said(self, text: str, **values: object) -> str:
-        """Return a text in the language."""
         return word(text, self.language, **values)
 
 
@@ -149,11 +142,7 @@ class SelectionOptions:
     )
 
     def choose(self, names: Iterable[str]) -> frozenset[str] | None:
-        """Return which names are meant; None for all.
-
-        Raises:
-            ConfigurationError: a name that the file has not, a limit below 1, or none is left.
-        """
+        """Return which names are meant; None for all."""
         if not (self.only or self.exclude or self.limit is not None):
             return None
         if self.limit is not None and self.limit < 1:
@@ -217,13 +206,13 @@ class JobOptions(RunOptions):
         bool,
         Parameter(
             help="Let other runs and services use the journal at the same time, if they share it "
-            "too: each row is done once, by one of them.",
+            "too: each row is done once, by one of them."
         ),
     ] = False
     plan_only: Annotated[
         bool,
         Parameter(
-            help="Enter the plan into the database of --journal, and leave the work to workers.",
+            help="Enter the plan into the database of --journal, and leave the work to workers."
         ),
     ] = False
     accept_changes: Annotated[
@@ -232,11 +221,7 @@ class JobOptions(RunOptions):
 
 
 def check_job_options(options: JobOptions) -> None:
-    """Refuse options that contradict each other.
-
-    Raises:
-        ConfigurationError: naming the option.
-    """
+    """Refuse options that contradict each other."""
     check_concurrency(options.concurrency)
     needing = {
         "--retry-refused": options.retry_refused,
@@ -263,11 +248,7 @@ def check_job_options(options: JobOptions) -> None:
 
 
 def check_concurrency(concurrency: int) -> None:
-    """Refuse less than 1.
-
-    Raises:
-        ConfigurationError: the option is named.
-    """
+    """Refuse less than 1."""
     if concurrency < 1:
         raise ConfigurationError("Give a --concurrency of 1 or more.")
 
@@ -300,14 +281,13 @@ class OnboardOptions(RunOptions):
     """How to onboard companies."""
 
     accept_terms: Annotated[
-        bool,
-        Parameter(help="The provider's terms are accepted for each account."),
+        bool, Parameter(help="The provider's terms are accepted for each account.")
     ] = False
     series_by_workers: Annotated[
         bool,
         Parameter(
             help="Leave the first series to the workers that share the database of --journal, "
-            "and wait for them.",
+            "and wait for them."
         ),
     ] = False
     spool: Annotated[

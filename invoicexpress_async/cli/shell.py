@@ -51,12 +51,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 
 
 def program(argv: Sequence[str] | None = None, python: str | None = None) -> str:
-    """Return the command as it was typed: the name alone where a shell finds it.
-
-    Args:
-        argv: Instead of `sys.argv`.
-        python: Instead of the interpreter as it was typed.
-    """
+    """Return the command as it was typed: the name alone where a shell finds it."""
     given = (sys.argv if argv is None else argv)[0]
     path = Path(given)
     if path.name == "__main__.py" and path.parent.name == _PACKAGE:
@@ -133,12 +128,7 @@ def echo(text: str) -> None:
 
 
 def filled(text: str, indent: str = "") -> str:
-    """Return a sentence as lines that fit every terminal; the lines after the first are set in.
-
-    Args:
-        text: The sentence.
-        indent: What the first line begins with.
-    """
+    """Return a sentence as lines that fit every terminal; the lines after the first are set in."""
     return textwrap.fill(
         with_program_name(text),
         _NARROW,

@@ -18,11 +18,6 @@ def word(text: str, language: Language, /, **values: object) -> str:
 
     A text may have several lines, each a text of its own: they are joined to one. A line that the
     language does not have stays as it is.
-
-    Args:
-        text: In English, with a `{name}` for each value.
-        language: To return it in.
-        values: What stands in its place, by name.
     """
     lines = text.splitlines()
     if language == "pt":

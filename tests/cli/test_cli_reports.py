@@ -10,7 +10,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 import test_cli
-from support.browser import CHROMIUM, browser
+from browser import CHROMIUM, browser
 from test_cli import KEY, Run
 
 from invoicexpress_async.cli.views.row_view import kept_view

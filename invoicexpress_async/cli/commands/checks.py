@@ -66,14 +66,7 @@ SETTINGS: Final = "settings"  # the check whose failure is wrong usage
 
 @attrs.frozen
 class Check:
-    """One check.
-
-    Attributes:
-        name: What was checked.
-        state: How it ended.
-        found: What was found.
-        cure: What to do; None when there is nothing to do.
-    """
+    """One check."""
 
     name: str
     state: CheckState

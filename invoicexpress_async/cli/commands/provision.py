@@ -157,14 +157,7 @@ def _chosen_or_known(plan: Plan, place: str) -> Plan:
 
 
 def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
-    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask.
-
-    Args:
-        job: Its options.
-        base_url: Where its accounts are.
-        what: What it ensures.
-        more: Sentences after that.
-    """
+    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask."""
     if job.yes or is_this_machine(base_url):
         echo(f"{job.said(_PLANNING if job.plan_only else _ENSURING, what=what)}{more}")
         return True
@@ -173,11 +166,7 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
 
 
 def settings_of(job: JobOptions) -> RunSettings:
-    """Return what the run may do.
-
-    Raises:
-        ConfigurationError: what cannot be right.
-    """
+    """Return what the run may do."""
     return RunSettings(
         resend_absent_after=job.resend_absent_after,
         retry_refused=job.retry_refused,

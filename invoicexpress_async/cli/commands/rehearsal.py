@@ -39,7 +39,7 @@ class RehearsalOptions:
         tuple[str, ...],
         Parameter(
             help="NAME:SHARE. With reset_peer:0.05, one request of twenty takes effect and its "
-            "response is lost. May be given more than once.",
+            "response is lost. May be given more than once."
         ),
     ] = ()
     shapes: Annotated[
@@ -51,7 +51,6 @@ class RehearsalOptions:
 
     @property
     def kinds(self) -> tuple[tuple[Kind, int], ...]:
-        """How many accounts are unlike the others, and in what."""
         return (
             ("on trial", self.trial),
             ("without AT credentials", self.without_at),
@@ -66,11 +65,7 @@ class RehearsalOptions:
 
 
 def check(options: RehearsalOptions) -> None:
-    """Check what can be checked before there are accounts.
-
-    Raises:
-        ConfigurationError: An option has a value that makes no sense.
-    """
+    """Check what can be checked before there are accounts."""
     year = options.serie_of
     if year is not None and not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise ConfigurationError(f"Give --serie-of a year such as 2026, not {year}.")
@@ -87,11 +82,7 @@ def check(options: RehearsalOptions) -> None:
 def prepare(
     sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
-    """Make the accounts and the responses as requested; return the accounts unlike the others.
-
-    Raises:
-        ConfigurationError: There are too few accounts for the request.
-    """
+    """Make the accounts and the responses as requested; return the accounts unlike the others."""
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
         _change(sandbox, name, kind)

@@ -90,10 +90,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
         ),
     ] = None,
     default_now: Annotated[
-        bool,
-        Parameter(
-            help="Make the series the default at once, even before their year begins.",
-        ),
+        bool, Parameter(help="Make the series the default at once, even before their year begins.")
     ] = False,
     job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
@@ -140,7 +137,6 @@ class _Rollover:
     interruption: Interruption = attrs.field(factory=Interruption)
 
     async def look(self) -> int:
-        """Show what would be done."""
         known = _known(self.job, self.year, self.day)
         accounts = _with_series(self.accounts, known)
         started = time.monotonic()
@@ -164,7 +160,6 @@ class _Rollover:
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
-        """Look at the accounts, ask, and run."""
         async with open_job(self.options, self.job) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:

@@ -60,8 +60,7 @@ class SandboxOptions(RehearsalOptions):
         Path | None, Parameter(help="Write names and keys to this CSV, as `provision` takes it.")
     ] = None
     as_json: Annotated[
-        bool,
-        Parameter(name="--json", help="Address and accounts as one JSON line."),
+        bool, Parameter(name="--json", help="Address and accounts as one JSON line.")
     ] = False
 
 
@@ -101,10 +100,7 @@ def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
         accounts.insert(0, partner)
     server = FaultServer if setup.needs_faults else Sandbox
     sandbox = server(
-        accounts=accounts,
-        port=setup.port,
-        state_file=setup.state,
-        language=setup.language,
+        accounts=accounts, port=setup.port, state_file=setup.state, language=setup.language
     )
     if partner is not None:
         # Not among its arguments: there, its key would take the place of that in the state file.

@@ -133,11 +133,7 @@ app.command(resume)
 
 
 async def _find(service: SequenceService, name_or_id: str) -> Sequence:
-    """Return the sequence of a name or an id; a name of digits comes before an id.
-
-    Raises:
-        ConfigurationError: there is none, or it is the name of one and the id of another.
-    """
+    """Return the sequence of a name or an id; a name of digits comes before an id."""
     listed = await service.list()
     named = [one for one in listed if canonical(one.serie) == canonical(name_or_id)]
     by_id = [one for one in listed if str(one.id) == name_or_id]

@@ -78,7 +78,6 @@ class Column(Generic[T_contra]):
     is_text: bool = attrs.field(default=False, kw_only=True)
 
     def heading(self, language: Language) -> str:
-        """Return its name for people."""
         return label(self.name if self.title is None else self.title, language)
 
     def shown(
@@ -95,7 +94,6 @@ class Column(Generic[T_contra]):
         return word(str(value), language) if self.is_text else value
 
     def cell(self, record: T_contra, language: Language = "en") -> Text:
-        """Return what the table shows of a record, in its colour."""
         value = self.shown(record, language)
         return (
             cell(value) if self.style is None else Text(printable(str(value)), self.style(record))

@@ -19,12 +19,7 @@ _MAX_ROWS: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Unseen:
-    """A holder that has not renewed its lease for a while: it was killed, or is cut off.
-
-    Attributes:
-        since: When it was seen last.
-        free_at: When others may take the slice.
-    """
+    """A holder that has not renewed its lease for a while: it was killed, or is cut off."""
 
     since: dt.datetime
     free_at: dt.datetime

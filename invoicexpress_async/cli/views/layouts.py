@@ -33,9 +33,7 @@ class HasSequence(Protocol):
     """A line of a report that is about a sequence, or about none."""
 
     @property
-    def sequence(self) -> DocumentSequence | None:
-        """The sequence."""
-        ...
+    def sequence(self) -> DocumentSequence | None: ...
 
 
 L = TypeVar("L", bound=HasSequence)
@@ -77,12 +75,10 @@ class _Report(abc.ABC, Generic[T, L]):
 
     @property
     def start(self) -> str:
-        """Return what stands before the first record."""
         return self.start_in(self.style.language)
 
     @property
     def starts(self) -> list[str]:
-        """Return how an earlier one may begin."""
         return list(map(self.mark_in, LANGUAGES))
 
     def mark_in(self, language: Language) -> str:
@@ -94,7 +90,6 @@ class _Report(abc.ABC, Generic[T, L]):
         """Return what stands before the first record, in a language."""
 
     def order(self, one: T) -> tuple[int | str, ...]:
-        """Return where a record stands."""
         return self.spec.order(one)
 
 
@@ -102,17 +97,14 @@ class _CsvReport(_Report[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
 
     def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
-        """Return the names of the columns."""
         mark = "\ufeff" if self.style.is_excel_pt else ""
         return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
 
     def entry(self, one: T) -> str:
-        """Return the rows of a record."""
         rows = data_rows(self.spec, one, self.style.language, for_people=False)
         return csv_lines(rows, self.style)
 
     def end(self) -> str:
-        """Return nothing: a CSV has no end."""
         return ""
 
 
@@ -120,16 +112,13 @@ class _MarkdownReport(_Report[T, L]):
     """Records as a Markdown table, with a text after it."""
 
     def mark_in(self, language: Language) -> str:
-        """Return the title."""
         return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n"
 
     def start_in(self, language: Language) -> str:
-        """Return the title and the head of the table."""
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
         return self.mark_in(language) + markdown_head([one.heading(language) for one in shown])
 
     def entry(self, one: T) -> str:
-        """Return the lines of a record."""
         self.spec.on_record(one)
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
         return "".join(
@@ -138,7 +127,6 @@ class _MarkdownReport(_Report[T, L]):
         )
 
     def end(self) -> str:
-        """Return the text after the table."""
         return self.spec.end(self.style.language)
 
 
@@ -146,11 +134,9 @@ class _PageReport(_Report[T, L]):
     """Records as a page: a row for each line, or for each document type that needs a code."""
 
     def mark_in(self, language: Language) -> str:
-        """Return the title and what stands before it."""
         return page_mark(self.spec.title, language)
 
     def start_in(self, language: Language) -> str:
-        """Return all up to the first row."""
         before, documents, after = self._columns()
         headings = [
             *_cells(before, lambda one: one.heading(language)),
@@ -160,7 +146,6 @@ class _PageReport(_Report[T, L]):
         return page_start(self.spec.title, headings, language)
 
     def entry(self, one: T) -> str:
-        """Return the rows of a record."""
         self.spec.on_record(one)
         needs_person = not self.spec.order(one)[0]
         lines = filter(self.spec.is_on_page, self.spec.lines_of(one))
@@ -168,7 +153,6 @@ class _PageReport(_Report[T, L]):
         return "".join(page_row(row, needs_person=needs_person) for row in rows)
 
     def end(self) -> str:
-        """Return what stands above the rows, and the rest."""
         language = self.style.language
         return page_end(self.spec.title, self.spec.facts(language), language)
 
@@ -250,11 +234,7 @@ def data_rows(
 
 
 def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
-    """Return the report that the ending of a file selects.
-
-    Raises:
-        ConfigurationError: it selects none, or the extra that it needs is not installed.
-    """
+    """Return the report that the ending of a file selects."""
     kind = kind_of(path)
     if kind is ReportKind.MARKDOWN:
         return _MarkdownReport(spec, style)

@@ -116,7 +116,6 @@ class Cell(NamedTuple):
     kind: str
 
     def tag(self, name: str) -> str:
-        """Return it in HTML."""
         kind = f" class={self.kind}" if self.kind else ""
         text = _text(self.text) if self.kind == "t" else _escape(self.text)
         return f"<{name}{kind}>{text}</{name}>"
