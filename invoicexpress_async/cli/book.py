@@ -56,7 +56,6 @@ class BookReport(Generic[T]):
 
 
 def is_book_report(path: Path) -> bool:
-    """Whether a file is a spreadsheet that was written here, or is empty."""
     if not path.stat().st_size:
         return True
     try:

@@ -164,7 +164,6 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
 
 
 def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
-    """Return rows on which a plan and its journal do not agree as plain data."""
     return [
         {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
         for one in differences

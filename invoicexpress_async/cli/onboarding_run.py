@@ -65,7 +65,6 @@ class Onboarding:
 
 
 async def run_onboarding(onboarding: Onboarding) -> int:
-    """Run an onboarding, show it, and return the exit code."""
     given, interruption = onboarding, Interruption()
     output = OutputOptions(
         as_json=given.options.as_json, report=given.job.report, style=given.job.style

@@ -32,7 +32,6 @@ def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
 
 
 def journal_at(place: JournalPlace, *, shared: bool = False) -> SqliteJournal | PostgresJournal:
-    """Return the journal that is there, to be opened."""
     if isinstance(place, str):
         return PostgresJournal(place)  # it is shared in any case
     return SqliteJournal(place, shared=shared)
@@ -248,7 +247,6 @@ def check_job_options(options: JobOptions) -> None:
 
 
 def check_concurrency(concurrency: int) -> None:
-    """Refuse less than 1."""
     if concurrency < 1:
         raise ConfigurationError("Give a --concurrency of 1 or more.")
 
@@ -301,8 +299,8 @@ class OnboardOptions(RunOptions):
         tuple[str, ...],
         Parameter(
             consume_multiple=True,
-            help="Fiscal numbers of which you have seen, in the provider's own pages, that no "
-            "account exists although its create was sent: it is sent again.",
+            help="Fiscal numbers whose create was sent and that have no account, as you have seen "
+            "in the provider's own pages: it is sent again.",
         ),
     ] = ()
 

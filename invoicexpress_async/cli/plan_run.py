@@ -107,7 +107,6 @@ async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
 async def run_plan(
     manager: SessionManager, job: JobSpec, output: OutputOptions | None = None
 ) -> int:
-    """Run the rows of a plan, show them, and return the exit code."""
     output, interruption = output or OutputOptions(), Interruption()
     run = _PlanRun(
         kind=ROWS,

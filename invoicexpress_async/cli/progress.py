@@ -189,7 +189,6 @@ class Lines(ProgressView):
 
 
 def open_progress(total: int, language: Language = "en", *, as_json: bool) -> ProgressView:
-    """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
     return Bar(total, language) if is_bar else Lines(total, language)

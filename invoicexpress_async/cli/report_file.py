@@ -53,7 +53,6 @@ def markdown_row(cells: Iterable[object]) -> str:
 
 
 def markdown_head(columns: Sequence[str]) -> str:
-    """Return the two first lines of a table."""
     return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
 
 
@@ -246,7 +245,6 @@ class OutputOptions:
 def open_report(
     output: OutputOptions, path: Path, layout: LayoutOf[T]
 ) -> ReportFile[T] | BookFile[T]:
-    """Open the report of a run."""
     form = layout(path, style=output.style)
     if isinstance(form, BookReport):
         return BookFile(path, form, accounts=output.accounts)

@@ -39,18 +39,15 @@ def counted(count: int, text: str, language: Language, *, one: str | None = None
 
 
 def decimal(value: float, language: Language) -> str:
-    """Return a number with one decimal."""
     text = f"{value:.1f}"
     return text.replace(".", ",") if language == "pt" else text
 
 
 def lines_of(*texts: str) -> str:
-    """Return several texts as one."""
     return "\n".join(text for text in texts if text)
 
 
 @cache
 def portuguese() -> Mapping[str, str]:
-    """Return the Portuguese of each text."""
     path = files("invoicexpress_async") / "data" / "texts_pt.json"
     return cast("dict[str, str]", json.loads(path.read_text(encoding="utf-8")))

@@ -166,7 +166,6 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
 
 
 def settings_of(job: JobOptions) -> RunSettings:
-    """Return what the run may do."""
     return RunSettings(
         resend_absent_after=job.resend_absent_after,
         retry_refused=job.retry_refused,
@@ -176,7 +175,6 @@ def settings_of(job: JobOptions) -> RunSettings:
 
 
 def describe(plan: Plan, language: Language = "en") -> str:
-    """Return what a plan is to ensure, in a few words."""
     accounts, series = plan.summary.accounts, plan.summary.series
     names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
     if len(series) > _MAX_SERIES_NAMED:

@@ -101,7 +101,6 @@ def prepare(
 
 
 def describe(unlike: Mapping[str, Kind]) -> str:
-    """Return a line for each kind of account that is unlike the others."""
     kinds = dict.fromkeys(unlike.values())
     return "".join(
         f"{kind}: {', '.join(name for name, one in unlike.items() if one == kind)}\n"

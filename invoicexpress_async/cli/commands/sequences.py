@@ -43,7 +43,8 @@ NameOrId = Annotated[
     str, Parameter(help="The sequence's name, or its id, as `sequences list` shows them.")
 ]
 Serie = Annotated[
-    str, Parameter(help="The name, at most 35 characters, better without spaces. For ever.")
+    str,
+    Parameter(help="The name, at most 35 characters, better without spaces; never to be changed."),
 ]
 
 

@@ -172,7 +172,6 @@ class AuditSummary(Digest[AuditLine]):
 
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
-    """Return what was seen of an account as plain data."""
     return object_of("account", ACCOUNT_COLUMNS, seen)
 
 
@@ -248,7 +247,6 @@ def audit_table(
     *,
     language: Language = "en",
 ) -> Table:
-    """Return lines as a table."""
     table = table_of(columns, lines, language)
     table.padding = (0, 0)
     return table

@@ -119,17 +119,14 @@ def line_text(line: object) -> object:
 
 
 def yes_text(value: object) -> object:
-    """Return "yes", or nothing."""
     return "yes" if value else None
 
 
 def columns_at(place: Place, columns: Columns[T]) -> list[Column[T]]:
-    """Return the columns that a place shows."""
     return [one for one in columns if place in one.places]
 
 
 def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
-    """Return a record as plain data, for JSON."""
     return {"type": kind} | {one.name: one.of(record) for one in columns_at(Place.JSON, columns)}
 
 

@@ -139,7 +139,6 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
 
 
 def company_view(outcome: CompanyOutcome) -> CompanyView:
-    """Return an outcome as it is shown."""
     return CompanyView(
         line=outcome.company.line,
         state=outcome.state,
@@ -247,5 +246,4 @@ def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language
 
 
 def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:
-    """Return the steps that were done in this run as plain data."""
     return {str(step): steps[step] for step in _STEPS}

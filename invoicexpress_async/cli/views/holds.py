@@ -71,7 +71,6 @@ def show_slices(held: Sequence[SliceLeft], language: Language) -> None:
 
 
 def clock_time(moment: dt.datetime) -> str:
-    """Return the local time of a moment of today."""
     return f"{moment.astimezone():%H:%M:%S}"
 
 

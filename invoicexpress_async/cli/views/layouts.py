@@ -213,7 +213,6 @@ def _as_one(sequence: DocumentSequence) -> Document:
 
 
 def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:
-    """Return the columns of a table of data."""
     return [*columns_at(Place.CSV, spec.columns), *spec.documents]
 
 

@@ -148,7 +148,6 @@ def page_start(title: str, headings: Iterable[Cell], language: Language) -> str:
 
 
 def page_row(cells: Iterable[Cell], *, needs_person: bool) -> str:
-    """Return a row."""
     shown = "".join(one.tag("td") for one in cells)
     return f"<tr{' class=a' if needs_person else ''}>{shown}</tr>\n"
 

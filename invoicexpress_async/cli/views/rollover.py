@@ -82,7 +82,6 @@ ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
 def show_rollover(
     plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool, language: Language
 ) -> None:
-    """Show the accounts with their present and their next serie."""
     lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
     if not as_json:
         lines.sort(key=lambda line: (line.step.problem is None, not line.step.is_unlike))

@@ -154,7 +154,6 @@ def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
 
 
 def unplanned_view(step: RolloverStep) -> RowView:
-    """Return an account whose next serie is not known."""
     error = step.problem
     return RowView(
         line=step.row.line,

@@ -177,7 +177,6 @@ class _Shown:
 
 
 def show_status(status: JournalStatus, language: Language) -> None:
-    """Show the rows of a journal, and what to do next."""
     _Shown(status=status, language=language).show()
 
 
@@ -317,7 +316,6 @@ def company_objects(
 def show_companies(
     standings: Mapping[str, CompanyStanding], status: JournalStatus, language: Language
 ) -> None:
-    """Show them, and what to do next."""
     columns = ("step", "state", "companies", "such as", "error", "what to do")
     headings = [word(one, language) for one in columns]
     table = new_table(*headings, numbers=headings[2:3])
