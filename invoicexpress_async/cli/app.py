@@ -1,10 +1,12 @@
 """The cyclopts application, and the errors of wrong usage."""
 
+import itertools
 import re
 from typing import Final
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
-from cyclopts.help import DefaultFormatter
+import attrs
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts.help import DefaultFormatter, HelpPanel
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
@@ -20,6 +22,15 @@ _FORMS: Final = {
     "float": "a number, such as 0.5",
     "date": "a day, such as 2027-01-15",
 }
+_NAMES: Final = {
+    "PATH|STR": "FILE|URL",
+    "PATH": "FILE",
+    "STR": "TEXT",
+    "INT": "NUMBER",
+    "FLOAT": "NUMBER",
+    "DATE": "DAY",
+}
+_TYPES: Final = re.compile(rf"\b({'|'.join(map(re.escape, _NAMES))})\b")
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
 
 
@@ -34,21 +45,43 @@ def build() -> App:
         result_action="return_value",
         print_error=False,
         exit_on_error=False,
+        # An option is given or not: no --no-option, and no "[default: False]" in the help.
+        default_parameter=Parameter(negative=(), show_default=_shown_default),
     )
     for command in COMMANDS:
-        # An application of its own, such as `sequences`, takes no text from here.
-        examples = {"help_epilogue": text} if (text := examples_of(command.name)) else {}
+        # An application of its own, such as `sequences`, has its examples itself.
+        examples = {} if command.is_group else {"help_epilogue": examples_of(command.name)}
         app.command(command.import_path, name=command.name, **examples)
     return app
 
 
+def _shown_default(value: object) -> object:
+    return value if value and value is not True else None
+
+
+def _in_words(name: str) -> str:
+    return _TYPES.sub(lambda found: _NAMES[found[0]], name)
+
+
 class _HelpFormatter(DefaultFormatter):
-    """Wraps a description at the width of the terminal only, and not where its source does."""
+    """Wraps a description at the width of the terminal only, and names no types of Python."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        entries = [
+            attrs.evolve(one, metavar=one.metavar and _in_words(one.metavar))
+            if getattr(one, "metavar", None)  # older versions have none
+            else one
+            for one in panel.entries
+        ]
+        super().__call__(console, options, attrs.evolve(panel, entries=entries))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: object) -> None:
+        text = _in_words(str(usage)).replace("invoicexpress", program(), 1)
+        super().render_usage(console, options, text)
 
     def render_description(
         self, console: Console, options: ConsoleOptions, description: object
     ) -> None:
-        """Print a description."""
         text = getattr(description, "primary_renderable", None)
         if not isinstance(text, Text):
             super().render_description(console, options, description)
@@ -73,7 +106,7 @@ def dispatch(tokens: list[str]) -> int:
         # Its own text repeats them, and one may be a key.
         error = ConfigurationError("There are more arguments than the command takes.")
     except CycloptsError as usage:
-        error = ConfigurationError(_usage_text(str(usage), tokens[0]))
+        error = ConfigurationError(_usage_text(str(usage), tokens))
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
@@ -85,11 +118,13 @@ def dispatch(tokens: list[str]) -> int:
     return show_error(error, as_json=as_json)
 
 
-def _usage_text(text: str, command: str) -> str:
+def _usage_text(text: str, tokens: list[str]) -> str:
     """Return what is wrong with the arguments, the form that is expected, and where to look."""
     text = _NEEDED.sub(r'"\1" needs \2.', text)
     text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
-    is_known = any(one.name == command for one in COMMANDS)
+    names = itertools.takewhile(lambda one: not one.startswith("-"), tokens)
+    command = " ".join(itertools.islice(names, 2 if tokens[0] in {"sequences", "accounts"} else 1))
+    is_known = any(one.name == tokens[0] for one in COMMANDS)
     return f"{text} See: {program()} help {command}" if is_known else text
 
 

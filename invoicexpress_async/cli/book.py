@@ -18,11 +18,7 @@ _COLUMN_WIDTH: Final = 18
 
 @attrs.frozen
 class BookReport(Generic[T]):
-    """What a spreadsheet is made of; it is written as a whole at the end.
-
-    Raises:
-        ConfigurationError: openpyxl is not installed.
-    """
+    """What a spreadsheet is made of; it is written as a whole at the end."""
 
     headings: Sequence[str]
     rows_of: Callable[[T], Iterable[Sequence[object]]]
@@ -34,19 +30,13 @@ class BookReport(Generic[T]):
         _openpyxl("")
 
     def entry(self, one: T) -> str:  # noqa: ARG002  # nothing is written before the end
-        """Return nothing."""
         return ""
 
     def end(self) -> str:
-        """Return nothing."""
         return ""
 
     def save(self, path: Path, records: Iterable[T]) -> None:
-        """Write the spreadsheet.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write the spreadsheet."""
         book = _openpyxl("").Workbook(write_only=True)
         book.properties.creator = _CREATOR
         sheet = book.create_sheet("InvoiceXpress")
@@ -66,7 +56,6 @@ class BookReport(Generic[T]):
 
 
 def is_book_report(path: Path) -> bool:
-    """Whether a file is a spreadsheet that was written here, or is empty."""
     if not path.stat().st_size:
         return True
     try:

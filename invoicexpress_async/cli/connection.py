@@ -46,11 +46,7 @@ T = TypeVar("T")
 
 
 def base_url_of(options: ConnectionOptions) -> BaseUrl:
-    """Return the address that the options and the environment give.
-
-    Raises:
-        ConfigurationError: it cannot be right.
-    """
+    """Return the address that the options and the environment give."""
     given = options.base_url or os.environ.get(BASE_URL_VARIABLE)
     return BaseUrl.parse(given or DEFAULT_BASE_URL)
 
@@ -61,11 +57,7 @@ def is_this_machine(base_url: BaseUrl) -> bool:
 
 
 def open_manager(options: ConnectionOptions, *, journal: Journal | None = None) -> SessionManager:
-    """Return a manager that is set up by the options, with an open journal or without one.
-
-    Raises:
-        ConfigurationError: an option that cannot be right.
-    """
+    """Return a manager that is set up by the options, with an open journal or without one."""
     timeouts = Timeouts()
     if options.timeout is not None:
         if not (math.isfinite(options.timeout) and options.timeout > 0):
@@ -94,11 +86,7 @@ async def open_job(
 
 
 def read_key(api_key_file: Path | None) -> Secret:
-    """Return the key: from the file, else the environment, else typed on a terminal.
-
-    Raises:
-        ConfigurationError: there is none, or it cannot be one.
-    """
+    """Return the key: from the file, else the environment, else typed on a terminal."""
     if api_key_file is not None:
         return check_api_key(_from_file(api_key_file))
     if os.environ.get(API_KEY_VARIABLE):
@@ -148,11 +136,7 @@ def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
 
 
 def confirm(what: str, language: Language = "en") -> bool:
-    """Ask on the terminal, and return whether the user agrees.
-
-    Raises:
-        ConfigurationError: there is no terminal to ask on.
-    """
+    """Ask on the terminal, and return whether the user agrees."""
     if not _has_terminal():
         raise ConfigurationError(
             f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
@@ -169,11 +153,7 @@ def confirm(what: str, language: Language = "en") -> bool:
 
 
 def require_terminal(why: str) -> None:
-    """Refuse to go on without a terminal.
-
-    Raises:
-        ConfigurationError: there is no terminal to ask on.
-    """
+    """Refuse to go on without a terminal."""
     if not _has_terminal():
         raise ConfigurationError(f"{why} There is no terminal to ask on.")
 
@@ -201,11 +181,7 @@ def warn_of_spaces(series: Iterable[str]) -> None:
 
 
 def name_of(options: AccountOptions | PartnerOptions) -> str:
-    """Return the account's or the partner's name.
-
-    Raises:
-        ConfigurationError: there is none, or it cannot be one.
-    """
+    """Return the account's or the partner's name."""
     if isinstance(options, PartnerOptions):
         what, name = "partner", options.partner
     else:
@@ -218,12 +194,7 @@ def name_of(options: AccountOptions | PartnerOptions) -> str:
 def run_call(
     options: AccountOptions | PartnerOptions, call: Callable[[AccountSession], Awaitable[T]]
 ) -> T:
-    """Make one call with the name and the key that the options give, and return its result.
-
-    Raises:
-        InvoiceXpressError: what the call raises, or an option that cannot be right.
-        KeyboardInterrupt: a signal came; the intents that it leaves unresolved are shown.
-    """
+    """Make one call with the name and the key that the options give, and return its result."""
     name = name_of(options)
     return run_until_signal(_call(options, name, read_key(options.api_key_file), call))
 

@@ -119,7 +119,6 @@ def cure_of_unknown(state: str, *, has_journal: bool) -> str:
 
 
 def cure_of_step(error: InvoiceXpressError) -> str:
-    """Return what to do about an account whose next serie is not known."""
     return CURE_OF_UNPLANNED if isinstance(error, ConfigurationError) else cure_of(error)
 
 

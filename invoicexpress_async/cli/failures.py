@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from invoicexpress_async import Intent
-from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable
+from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.errors import (
     AccountNotPortugueseError,
@@ -128,7 +128,9 @@ def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(json.dumps(error_object(error)) + "\n")
     else:
-        sys.stderr.write("\n".join(printable(line) for line in _block(error)) + "\n")
+        sys.stderr.write(
+            "\n".join(printable(with_program_name(line)) for line in _block(error)) + "\n"
+        )
     return exit_code_of(error)
 
 
@@ -162,7 +164,6 @@ def error_object(error: InvoiceXpressError) -> dict[str, object]:
 
 
 def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
-    """Return rows on which a plan and its journal do not agree as plain data."""
     return [
         {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
         for one in differences

@@ -31,18 +31,7 @@ _STOPPING: Final = (
 
 @attrs.define(eq=False, kw_only=True)
 class JobRun(abc.ABC, Generic[E]):
-    """A run of any kind: its progress, its outcomes, how it ended and how to go on.
-
-    Attributes:
-        kind: What it is a run of, and how it is shown.
-        language: Of all that is shown at its end.
-        summary: What has ended.
-        sinks: Where outcomes are written to.
-        interruption: Ends it at a signal.
-        journal: Open; None for a run that no later run continues.
-        settings: What the run may do.
-        problem: What else ended it early.
-    """
+    """A run of any kind: its progress, its outcomes, how it ended and how to go on."""
 
     kind: RecordKind[E]
     summary: RunSummary[E]
@@ -68,7 +57,6 @@ class JobRun(abc.ABC, Generic[E]):
         return code
 
     def add(self, one: E) -> None:
-        """Count and write one that has ended."""
         self.summary.add(one)
         self.sinks.add(one)
 
@@ -131,7 +119,6 @@ class JobRun(abc.ABC, Generic[E]):
         sys.stdout.flush()
 
     def said(self, text: str, **values: object) -> str:
-        """Return a text in the language of the run."""
         return word(text, self.language, **values)
 
     def _end(self) -> int:
@@ -156,7 +143,6 @@ class JobRun(abc.ABC, Generic[E]):
         return code
 
     def print_end(self, why: str) -> None:
-        """Print why it ended, the counts, and how to go on."""
         print_failure(f"{why}: {self.end_text()}", as_json=self.sinks.as_json)
 
 

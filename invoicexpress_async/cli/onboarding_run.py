@@ -51,19 +51,7 @@ _GO_ON: Final = (
 
 @attrs.frozen(kw_only=True)
 class Onboarding:
-    """The input of an onboarding.
-
-    Attributes:
-        companies: To be onboarded.
-        partner: The name of the account that creates theirs.
-        partner_key: Its key.
-        journal: Where the journal is.
-        keys_out: Where new keys go.
-        spool: Where they are until then.
-        job: The options of the command.
-        settings: What the run may do.
-        options: The connection and the form of the output.
-    """
+    """The input of an onboarding."""
 
     companies: CompanyList
     partner: str
@@ -77,7 +65,6 @@ class Onboarding:
 
 
 async def run_onboarding(onboarding: Onboarding) -> int:
-    """Run an onboarding, show it, and return the exit code."""
     given, interruption = onboarding, Interruption()
     output = OutputOptions(
         as_json=given.options.as_json, report=given.job.report, style=given.job.style

@@ -16,7 +16,7 @@ from invoicexpress_async.jobs.postgres import PostgresJournal, is_url
 from invoicexpress_async.provisioning import SqliteJournal
 
 _DEFAULT_CONCURRENCY: Final = 50
-_NAMES: Final = Parameter(consume_multiple=True, negative=(), show_default=False)
+_NAMES: Final = Parameter(consume_multiple=True)
 
 JournalPlace: TypeAlias = Path | str
 """Where a journal is: a path, or a `postgresql://` URL as text."""
@@ -32,11 +32,6 @@ def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
 
 
 def journal_at(place: JournalPlace, *, shared: bool = False) -> SqliteJournal | PostgresJournal:
-    """Return the journal that is there, to be opened.
-
-    Raises:
-        ConfigurationError: a URL that cannot be right, or has a password in it.
-    """
     if isinstance(place, str):
         return PostgresJournal(place)  # it is shared in any case
     return SqliteJournal(place, shared=shared)
@@ -69,8 +64,7 @@ class ConnectionOptions:
         ),
     ] = None
     as_json: Annotated[
-        bool,
-        Parameter(name="--json", negative=(), help="JSON on stdout, errors as JSON on stderr."),
+        bool, Parameter(name="--json", help="JSON on stdout, errors as JSON on stderr.")
     ] = False
 
 
@@ -110,19 +104,19 @@ class ReportOptions:
     report: Report = None
     report_format: Annotated[
         Literal["csv", "excel-pt"],
-        Parameter(help="Of a .csv: excel-pt has ; between cells, a BOM and the decimal comma."),
+        Parameter(
+            help="The form of a .csv: excel-pt has ; between cells, a BOM and the decimal comma."
+        ),
     ] = "csv"
     language: Annotated[
-        Language, Parameter(help="Of the report, the summary and what to do: en or pt.")
+        Language, Parameter(help="The language of the report, the summary and what to do.")
     ] = "en"
 
     @property
     def style(self) -> ReportStyle:
-        """How it is written."""
         return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
 
     def said(self, text: str, **values: object) -> str:
-        """Return a text in the language."""
         return word(text, self.language, **values)
 
 
@@ -139,15 +133,15 @@ class SelectionOptions:
             "plan and the journal stay those of the whole file."
         ),
     ] = ()
-    exclude: Annotated[tuple[str, ...], _NAMES, Parameter(help="All of the file but these.")] = ()
-    limit: Annotated[int | None, Parameter(help="Only the first so many of the file.")] = None
+    exclude: Annotated[
+        tuple[str, ...], _NAMES, Parameter(help="All of the file except these.")
+    ] = ()
+    limit: Annotated[int | None, Parameter(help="Only the first ones of the file, this many.")] = (
+        None
+    )
 
     def choose(self, names: Iterable[str]) -> frozenset[str] | None:
-        """Return which names are meant; None for all.
-
-        Raises:
-            ConfigurationError: a name that the file has not, a limit below 1, or none is left.
-        """
+        """Return which names are meant; None for all."""
         if not (self.only or self.exclude or self.limit is not None):
             return None
         if self.limit is not None and self.limit < 1:
@@ -166,7 +160,7 @@ class SelectionOptions:
         return chosen
 
 
-Yes = Annotated[bool, Parameter(negative=(), help="Do not ask first.")]
+Yes = Annotated[bool, Parameter(help="Do not ask first.")]
 
 
 @Parameter(name="*")
@@ -177,18 +171,18 @@ class RunOptions(SelectionOptions, ReportOptions):
     resend_absent_after: Annotated[
         float | None,
         Parameter(
-            help="Seconds, 900 or more: send a serie again that was lost on the way and that two "
-            "lists, so far apart, do not show. Without it, never; and never an account."
+            help="Send a lost serie again when two lists, this many seconds apart (900 or more), "
+            "do not show it. Without it, never; and an account, never."
         ),
     ] = None
-    retry_refused: Annotated[
-        bool, Parameter(negative=(), help="Try again what the journal has as refused.")
-    ] = False
+    retry_refused: Annotated[bool, Parameter(help="Try again what the journal has as refused.")] = (
+        False
+    )
     concurrency: Annotated[int, Parameter(help="Accounts or companies in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
     dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be done, and send nothing for it.")
+        bool, Parameter(help="Show what would be done, and send nothing for it.")
     ] = False
     yes: Yes = False
 
@@ -210,29 +204,23 @@ class JobOptions(RunOptions):
     shared_journal: Annotated[
         bool,
         Parameter(
-            negative=(),
             help="Let other runs and services use the journal at the same time, if they share it "
-            "too: each row is done once, by one of them.",
+            "too: each row is done once, by one of them."
         ),
     ] = False
     plan_only: Annotated[
         bool,
         Parameter(
-            negative=(),
-            help="Enter the plan into the database of --journal, and leave the work to workers.",
+            help="Enter the plan into the database of --journal, and leave the work to workers."
         ),
     ] = False
     accept_changes: Annotated[
-        bool, Parameter(negative=(), help="Go on although the file and the journal differ.")
+        bool, Parameter(help="Go on although the file and the journal differ.")
     ] = False
 
 
 def check_job_options(options: JobOptions) -> None:
-    """Refuse options that contradict each other.
-
-    Raises:
-        ConfigurationError: naming the option.
-    """
+    """Refuse options that contradict each other."""
     check_concurrency(options.concurrency)
     needing = {
         "--retry-refused": options.retry_refused,
@@ -259,11 +247,6 @@ def check_job_options(options: JobOptions) -> None:
 
 
 def check_concurrency(concurrency: int) -> None:
-    """Refuse less than 1.
-
-    Raises:
-        ConfigurationError: the option is named.
-    """
     if concurrency < 1:
         raise ConfigurationError("Give a --concurrency of 1 or more.")
 
@@ -296,15 +279,13 @@ class OnboardOptions(RunOptions):
     """How to onboard companies."""
 
     accept_terms: Annotated[
-        bool,
-        Parameter(negative=(), help="The provider's terms are accepted for each account."),
+        bool, Parameter(help="The provider's terms are accepted for each account.")
     ] = False
     series_by_workers: Annotated[
         bool,
         Parameter(
-            negative=(),
             help="Leave the first series to the workers that share the database of --journal, "
-            "and wait for them.",
+            "and wait for them."
         ),
     ] = False
     spool: Annotated[
@@ -318,10 +299,8 @@ class OnboardOptions(RunOptions):
         tuple[str, ...],
         Parameter(
             consume_multiple=True,
-            negative=(),
-            show_default=False,
-            help="Fiscal numbers of which you have seen, in the provider's own pages, that no "
-            "account exists although its create was sent: it is sent again.",
+            help="Fiscal numbers whose create was sent and that have no account, as you have seen "
+            "in the provider's own pages: it is sent again.",
         ),
     ] = ()
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
-from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.shell import printable, with_program_name
 from invoicexpress_async.cli.words import Language, label, word
 
 _WIDTH = 80  # without a terminal, and without COLUMNS in the environment
@@ -67,7 +67,6 @@ def data_console() -> Console:
 
 
 def write_json(value: object) -> None:
-    """Write one line of JSON."""
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
@@ -91,16 +90,14 @@ def cell(value: object) -> Text:
     """Return a value as a cell: safe for the terminal, and a dash for nothing."""
     if isinstance(value, Text):
         return value
-    return Text("-", "dim") if value is None else Text(printable(str(value)))
+    return Text("-", "dim") if value is None else Text(printable(with_program_name(str(value))))
 
 
 def registration_cell(registration: Registration) -> Text:
-    """Return a registration in its colour."""
     return Text(registration.replace("_", " "), REGISTRATION_STYLES[registration])
 
 
 def sequence_object(sequence: Sequence) -> dict[str, object]:
-    """Return a sequence as plain data."""
     return {
         "id": sequence.id,
         "serie": sequence.serie,
@@ -122,7 +119,6 @@ def _document_object(state: DocumentSequenceState) -> dict[str, object]:
 
 
 def show_sequences(sequences: Iterable[Sequence], *, as_json: bool) -> None:
-    """Show the sequences of an account, a line for each."""
     if as_json:
         write_json([sequence_object(sequence) for sequence in sequences])
         return
@@ -139,7 +135,6 @@ def show_sequences(sequences: Iterable[Sequence], *, as_json: bool) -> None:
 
 
 def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
-    """Show one sequence, a line for each document type."""
     if as_json:
         write_json(sequence_object(sequence))
         return
@@ -166,20 +161,16 @@ def documents_of(sequence: Sequence | None) -> Mapping[str, DocumentSequenceStat
 
 
 def initials(name: str) -> str:
-    """Return two letters for a document type."""
     return _INITIALS.get(name, printable(name[:2].upper()))
 
 
 def mark(state: DocumentSequenceState | None) -> Text:
-    """Return the mark of one document type."""
     return Text(*_MARKS[state.registration]) if state is not None else Text("")
 
 
 def names_of(types: Iterable[str], language: Language) -> str:
-    """Return what the letters stand for."""
     return ", ".join(f"{initials(name)} {printable(label(name, language))}" for name in types)
 
 
 def legend(types: Iterable[str], language: Language) -> str:
-    """Return what the marks and the letters stand for."""
     return f"{word(_MARK_MEANINGS, language)}\n{names_of(types, language)}\n"

@@ -68,15 +68,7 @@ _LONG_WAIT_SECONDS: Final = 20.0
 
 @attrs.frozen(kw_only=True)
 class JobSpec:
-    """The rows to run.
-
-    Attributes:
-        plan: The rows.
-        concurrency: How many rows are in flight at a time.
-        journal: Open; None for a run that no later run continues.
-        settings: What the run may do.
-        unplanned: Accounts that got no row, shown with the others.
-    """
+    """The rows to run."""
 
     plan: Plan
     concurrency: int
@@ -86,13 +78,7 @@ class JobSpec:
 
 
 async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
-    """Enter the rows of a plan into a journal that workers share, and return the exit code.
-
-    Args:
-        job: The rows and the open journal.
-        options: Whose journal it is.
-        as_json: Whether stdout takes JSON.
-    """
+    """Enter the rows of a plan into a journal that workers share, and return the exit code."""
     journal, rows, left_out = job.journal, job.plan.summary.rows, job.unplanned
     if journal is None or options.journal is None:
         raise ConfigurationError("--plan-only needs a journal.")
@@ -119,11 +105,8 @@ async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
 
 
 async def run_plan(
-    manager: SessionManager,
-    job: JobSpec,
-    output: OutputOptions | None = None,
+    manager: SessionManager, job: JobSpec, output: OutputOptions | None = None
 ) -> int:
-    """Run the rows of a plan, show them, and return the exit code."""
     output, interruption = output or OutputOptions(), Interruption()
     run = _PlanRun(
         kind=ROWS,
@@ -216,7 +199,6 @@ class _PlanRun(JobRun[RowView]):
         }
 
     def show_rest(self) -> None:
-        """Show what is unknown, in one line where it is kept elsewhere."""
         summary, journal = self.summary, self.journal
         if journal is not None:
             if summary.unknown:
@@ -289,14 +271,7 @@ def _brief(counts: Mapping[RowState, int], language: Language) -> str:
 def wait_text(
     one: Progress, resend_absent_after: float | None, now: dt.datetime, language: Language = "en"
 ) -> str:
-    """Return what the rows of a run wait for, and until when.
-
-    Args:
-        one: The run.
-        resend_absent_after: As in `RunSettings`.
-        now: The local time.
-        language: Of the text.
-    """
+    """Return what the rows of a run wait for, and until when."""
     texts = [word(_WAIT, language, count=one.waiting, time=_until(one, now))]
     if resend_absent_after:
         texts.append(word(_WAIT_THEN, language, seconds=f"{resend_absent_after:g}"))

@@ -33,7 +33,6 @@ class Pace:
         self._last = self._samples[0]
 
     def add(self, count: int) -> None:
-        """Take how many are done by now."""
         moment = self._now()
         self._last = moment, count
         if moment - self._samples[-1][0] >= _SAMPLE_SECONDS:
@@ -92,18 +91,13 @@ class ProgressView(abc.ABC):
     """Where a run shows how far it is; a context manager."""
 
     def __init__(
-        self,
-        total: int,
-        language: Language = "en",
-        *,
-        now: Callable[[], float] = time.monotonic,
+        self, total: int, language: Language = "en", *, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._language: Language = language
         self._total, self._now, self._pace = total, now, Pace(now=now)
         self._step = Step(ended=0, text="")
 
     def update(self, step: Step) -> None:
-        """Show it."""
         before, self._step = self._step, step
         self._pace.add(step.ended - step.skipped)
         if step.is_paused is not before.is_paused:
@@ -150,7 +144,6 @@ class Bar(ProgressView):
         self._task = self._progress.add_task("", total=total, counts="", pace="")
 
     def print(self, text: str) -> None:
-        """Write a line above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
 
     def _show(self) -> None:
@@ -171,17 +164,12 @@ class Lines(ProgressView):
     """The lines, for logs: no more than one in five seconds, and one at the end."""
 
     def __init__(
-        self,
-        total: int,
-        language: Language = "en",
-        *,
-        now: Callable[[], float] = time.monotonic,
+        self, total: int, language: Language = "en", *, now: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(total, language, now=now)
         self._last = now()
 
     def print(self, text: str) -> None:
-        """Write a line."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
@@ -201,7 +189,6 @@ class Lines(ProgressView):
 
 
 def open_progress(total: int, language: Language = "en", *, as_json: bool) -> ProgressView:
-    """Return the bar on a terminal, or else the lines."""
     # A bar and JSON lines on one screen would overwrite each other.
     is_bar = sys.stderr.isatty() and not (as_json and sys.stdout.isatty())
     return Bar(total, language) if is_bar else Lines(total, language)

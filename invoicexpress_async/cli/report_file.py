@@ -35,6 +35,8 @@ def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
 
 
 def _csv_cell(value: object, style: ReportStyle) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str) and value.startswith(_COMPUTED):
         return f"'{value}"
     if isinstance(value, float) and style.is_excel_pt:
@@ -51,7 +53,6 @@ def markdown_row(cells: Iterable[object]) -> str:
 
 
 def markdown_head(columns: Sequence[str]) -> str:
-    """Return the two first lines of a table."""
     return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
 
 
@@ -59,22 +60,16 @@ class Layout(Protocol[T_contra]):
     """How a report is written."""
 
     @property
-    def start(self) -> str:
-        """How the file begins."""
-        ...
+    def start(self) -> str: ...
 
     @property
     def starts(self) -> Sequence[str]:
         """How an earlier one begins in each language, by which it is known."""
         ...
 
-    def entry(self, one: T_contra, /) -> str:
-        """Return what is written of one."""
-        ...
+    def entry(self, one: T_contra, /) -> str: ...
 
-    def end(self) -> str:
-        """Return what is written last."""
-        ...
+    def end(self) -> str: ...
 
     def order(self, one: T_contra, /) -> tuple[int | str, ...]:
         """Return where it stands: what needs a person comes first, then by account."""
@@ -84,18 +79,13 @@ class Layout(Protocol[T_contra]):
 class LayoutOf(Protocol[T_contra]):
     """Returns the layout of a file."""
 
-    def __call__(self, path: Path, /, *, style: ReportStyle = ...) -> Layout[T_contra]:
-        """Return it."""
-        ...
+    def __call__(self, path: Path, /, *, style: ReportStyle = ...) -> Layout[T_contra]: ...
 
 
 class ReportFile(Generic[T]):
     """A file that is opened before anything is sent and written as things come.
 
     An earlier report is kept until there is something to write in its place.
-
-    Raises:
-        ConfigurationError: the file cannot be written, or must not be.
     """
 
     def __init__(self, path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
@@ -115,7 +105,6 @@ class ReportFile(Generic[T]):
         self._entries: list[tuple[tuple[int | str, ...], str]] | None = []
 
     def add(self, one: T) -> None:
-        """Write one."""
         if not self._has_begun:
             self._has_begun = True
             if self._file.seekable():  # a device is not
@@ -129,7 +118,6 @@ class ReportFile(Generic[T]):
                 self._entries = None
 
     def close(self) -> None:
-        """Write the rest, and close."""
         with self._file as file:
             if not self._has_begun:
                 return
@@ -152,21 +140,15 @@ class BookFile(Generic[T]):
         self._records: list[T] = []
 
     def add(self, one: T) -> None:
-        """Keep one."""
         self._records.append(one)
 
     def close(self) -> None:
-        """Write all of it."""
         if self._records:
             self._layout.save(self.path, sorted(self._records, key=self._layout.order))
 
 
 def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
-    """Refuse to write over anything but an earlier report.
-
-    Raises:
-        ConfigurationError: it is the file of the accounts, or another file that is there.
-    """
+    """Refuse to write over anything but an earlier report."""
     if not path.is_file():
         return  # new, or a device
     if accounts is not None and accounts.exists() and path.samefile(accounts):
@@ -194,14 +176,6 @@ class OutputSinks(Generic[T]):
     """Where a run is written to. Raises nothing: it keeps the problem and calls `on_problem`.
 
     Raised out of a run, an error would end it, and hide the outcomes of the rows in flight.
-
-    Attributes:
-        as_json: Whether stdout takes JSON lines.
-        report: The report, if there is one.
-        as_object: Makes an entry into JSON.
-        on_problem: Called when an outlet fails.
-        stdout_problem: Why stdout cannot be written.
-        report_problem: Why the report cannot.
     """
 
     as_json: bool
@@ -212,7 +186,6 @@ class OutputSinks(Generic[T]):
     report_problem: OSError | None = None
 
     def add(self, one: T) -> None:
-        """Write one entry."""
         try:
             if self.report is not None and self.report_problem is None:
                 self.report.add(one)
@@ -223,7 +196,6 @@ class OutputSinks(Generic[T]):
             self.write(self.as_object(one))
 
     def write(self, value: object) -> None:
-        """Write a line of JSON, if stdout takes them."""
         if self.as_json:
             self.render(lambda: write_json(value))
 
@@ -239,12 +211,10 @@ class OutputSinks(Generic[T]):
 
     @property
     def problem(self) -> OSError | None:
-        """Why the report or stdout cannot be written."""
         return self.report_problem or self.stdout_problem
 
     @property
     def problem_name(self) -> str:
-        """Which of them cannot be written."""
         return "The report" if self.report_problem else "stdout"
 
     @property
@@ -255,7 +225,6 @@ class OutputSinks(Generic[T]):
         return ("on stdout", None) if self.as_json and self.stdout_problem is None else None
 
     def close(self) -> None:
-        """Write the rest of the report."""
         try:
             if self.report is not None:
                 self.report.close()
@@ -265,14 +234,7 @@ class OutputSinks(Generic[T]):
 
 @attrs.frozen(kw_only=True)
 class OutputOptions:
-    """How a run is shown.
-
-    Attributes:
-        as_json: A line of JSON for each outcome and the summary, instead of tables.
-        report: A file for all of it; its ending selects the kind.
-        accounts: The file that the plan was read from; no report is written over it.
-        style: How the report is written.
-    """
+    """How a run is shown."""
 
     as_json: bool = False
     report: Path | None = None
@@ -283,11 +245,6 @@ class OutputOptions:
 def open_report(
     output: OutputOptions, path: Path, layout: LayoutOf[T]
 ) -> ReportFile[T] | BookFile[T]:
-    """Open the report of a run.
-
-    Raises:
-        ConfigurationError: it cannot be written, or must not be.
-    """
     form = layout(path, style=output.style)
     if isinstance(form, BookReport):
         return BookFile(path, form, accounts=output.accounts)
@@ -297,11 +254,7 @@ def open_report(
 def write_report(
     output: OutputOptions, path: Path, layout: LayoutOf[T], records: Iterable[T]
 ) -> None:
-    """Write a report of what is known already.
-
-    Raises:
-        ConfigurationError: it cannot be written, or must not be.
-    """
+    """Write a report of what is known already."""
     report, problem = open_report(output, path, layout), ""
     try:
         for one in records:
@@ -319,15 +272,8 @@ def open_sinks(
     as_object: Callable[[T], object],
     on_problem: Callable[[], None],
 ) -> OutputSinks[T]:
-    """Return where a run is written to; `on_problem` is called when that cannot be written.
-
-    Raises:
-        ConfigurationError: the report cannot be written, or must not be.
-    """
+    """Return where a run is written to; `on_problem` is called when that cannot be written."""
     report = None if output.report is None else open_report(output, output.report, layout)
     return OutputSinks(
-        as_json=output.as_json,
-        report=report,
-        as_object=as_object,
-        on_problem=on_problem,
+        as_json=output.as_json, report=report, as_object=as_object, on_problem=on_problem
     )

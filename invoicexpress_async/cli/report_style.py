@@ -17,12 +17,7 @@ _CSV: Final = frozenset({".csv", ""})  # a device has no ending
 
 @attrs.frozen(kw_only=True)
 class ReportStyle:
-    """How reports are written.
-
-    Attributes:
-        is_excel_pt: Whether a CSV is as Excel in Portugal reads it: `;`, BOM, decimal comma.
-        language: Of pages and spreadsheets.
-    """
+    """How reports are written."""
 
     is_excel_pt: bool = False
     language: Language = "en"
@@ -38,11 +33,7 @@ class ReportKind(enum.Enum):
 
 
 def kind_of(path: Path) -> ReportKind:
-    """Return the kind of report that the ending of a file selects.
-
-    Raises:
-        ConfigurationError: it selects none.
-    """
+    """Return the kind of report that the ending of a file selects."""
     ending = path.suffix.lower()
     for kind, endings in (
         (ReportKind.CSV, _CSV),

@@ -51,12 +51,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 
 
 def program(argv: Sequence[str] | None = None, python: str | None = None) -> str:
-    """Return the command as it was typed: the name alone where a shell finds it.
-
-    Args:
-        argv: Instead of `sys.argv`.
-        python: Instead of the interpreter as it was typed.
-    """
+    """Return the command as it was typed: the name alone where a shell finds it."""
     given = (sys.argv if argv is None else argv)[0]
     path = Path(given)
     if path.name == "__main__.py" and path.parent.name == _PACKAGE:
@@ -125,6 +120,7 @@ def printable(text: str) -> str:
 
 def echo(text: str) -> None:
     """Write a sentence to stderr: in one line for logs, between words on a terminal."""
+    text = with_program_name(text)
     if sys.stderr.isatty():
         width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
         text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
@@ -132,14 +128,9 @@ def echo(text: str) -> None:
 
 
 def filled(text: str, indent: str = "") -> str:
-    """Return a sentence as lines that fit every terminal; the lines after the first are set in.
-
-    Args:
-        text: The sentence.
-        indent: What the first line begins with.
-    """
+    """Return a sentence as lines that fit every terminal; the lines after the first are set in."""
     return textwrap.fill(
-        text,
+        with_program_name(text),
         _NARROW,
         initial_indent=indent,
         subsequent_indent="  ",

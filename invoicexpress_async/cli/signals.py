@@ -19,20 +19,12 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_until_signal(work: Coroutine[object, object, T]) -> T:
-    """Run it. SIGINT and SIGTERM cancel it, so that it can clean up.
-
-    Raises:
-        KeyboardInterrupt: after one of the two.
-    """
+    """Run it. SIGINT and SIGTERM cancel it, so that it can clean up."""
     return run_to_its_end(_cancelled_by_sigterm(work))
 
 
 def run_to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Run what takes the signals itself, with an `Interruption`.
-
-    Raises:
-        KeyboardInterrupt: SIGINT came while it did not take it.
-    """
+    """Run what takes the signals itself, with an `Interruption`."""
     with contextlib.suppress(asyncio.CancelledError):
         return asyncio.run(work)
     raise KeyboardInterrupt
@@ -63,14 +55,7 @@ def plain_interrupts() -> Generator[None]:
 
 @attrs.define(eq=False)
 class Interruption:
-    """SIGINT and SIGTERM during a run: the first stops it in order, the next cuts it off.
-
-    Attributes:
-        stop: Of the run.
-        drain_seconds: How long what is in flight may go on after the first.
-        on_request: Called once, at the first signal.
-        has_come: Whether there was one.
-    """
+    """SIGINT and SIGTERM during a run: the first stops it in order, the next cuts it off."""
 
     stop: RunStop = attrs.field(factory=RunStop)
     drain_seconds: float = DRAIN_SECONDS

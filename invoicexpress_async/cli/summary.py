@@ -40,15 +40,7 @@ class Group(NamedTuple):
 
 
 class _Shown(Protocol):
-    """A record that a table may show.
-
-    Attributes:
-        line: Where it stands in the file.
-        rank: How soon it is shown; 0 comes first.
-        example: What names it as an example of its group.
-        group: In what way it failed; None when it did not.
-        hint: What the server said, where only that says what to do.
-    """
+    """A record that a table may show."""
 
     @property
     def line(self) -> int: ...
@@ -64,20 +56,7 @@ class _Shown(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Ended(abc.ABC):
-    """A row or a company that has ended, as it is shown.
-
-    Attributes:
-        line: Where it stands in the file.
-        state: How it ended.
-        serie: Its name; None when that is not known.
-        step: At which step, of a company.
-        created: Whether this run created it; None when that is not known.
-        sequence: As it was last seen.
-        error: What it ended with.
-        cure: What to do about it: a text of `words`.
-        intent: Of what is unknown.
-        is_recorded: Whether an earlier run settled it.
-    """
+    """A row or a company that has ended, as it is shown."""
 
     line: int
     state: str
@@ -134,7 +113,6 @@ class Ended(abc.ABC):
 
     @property
     def failure(self) -> dict[str, object] | None:
-        """Its error as plain data."""
         if self.error is None:
             return None
         return error_object(self.error) | {"cure": self.cure and word(self.cure, "en")}
@@ -154,7 +132,6 @@ class FailureGroup:
     hint: str = ""
 
     def advice(self, cure: str, language: Language) -> str:
-        """Return what to do about all of them."""
         text = word(cure, language)
         if not self.hint:
             return text
@@ -164,13 +141,7 @@ class FailureGroup:
 
 @attrs.define(kw_only=True, eq=False)
 class Digest(Generic[S]):
-    """The first records, and how many failed alike. The others are not kept.
-
-    Attributes:
-        max_kept: How many records are kept.
-        seen: How many there were.
-        groups: The failures.
-    """
+    """The first records, and how many failed alike. The others are not kept."""
 
     max_kept: int = _MAX_KEPT
     seen: int = 0
@@ -199,25 +170,12 @@ class Digest(Generic[S]):
         return [one for *_, one in sorted(self._kept, key=lambda entry: entry[:3], reverse=True)]
 
     def ordered_groups(self) -> list[tuple[Group, FailureGroup]]:
-        """Return the failures in the order of the file."""
         return sorted(self.groups.items(), key=lambda one: one[1].line)
 
 
 @attrs.define(kw_only=True, eq=False)
 class RunSummary(Digest[E]):
-    """The rows, or the companies, that have ended.
-
-    Attributes:
-        total: How many the run has.
-        counts: By state.
-        series: By name.
-        good: How many need no person.
-        unknown: How many were sent and are not known to have worked.
-        created: How many this run is known to have created.
-        recorded: How many an earlier run had settled.
-        recorded_done: How many of these are done.
-        intents: Of all that are unknown.
-    """
+    """The rows, or the companies, that have ended."""
 
     total: int
     counts: Counter[str] = attrs.field(factory=Counter[str])
@@ -230,7 +188,6 @@ class RunSummary(Digest[E]):
     intents: list[Intent] = attrs.field(factory=list[Intent])
 
     def add(self, one: E) -> None:
-        """Count one that has ended."""
         self.counts[one.state] += 1
         if one.serie is not None:
             self.series[one.serie] += 1
@@ -253,27 +210,22 @@ class RunSummary(Digest[E]):
 
     @property
     def ended(self) -> int:
-        """How many have ended."""
         return self.counts.total()
 
     @property
     def failed(self) -> int:
-        """How many have ended and need a person."""
         return self.ended - self.good
 
     @property
     def not_started(self) -> int:
-        """How many have not ended."""
         return self.total - self.ended
 
     @property
     def is_complete(self) -> bool:
-        """Whether all have ended well."""
         return self.good == self.total
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a run that ended by itself."""
         if self.unknown:
             return UNKNOWN
         return FAILED if self.failed else DONE

@@ -9,27 +9,20 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, cast
 
-from invoicexpress_async.cli.shell import with_program_name
-
 Language = Literal["en", "pt"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 
 
 def word(text: str, language: Language, /, **values: object) -> str:
-    """Return a text in a language, with the program's name as it can be typed.
+    """Return a text in a language.
 
     A text may have several lines, each a text of its own: they are joined to one. A line that the
     language does not have stays as it is.
-
-    Args:
-        text: In English, with a `{name}` for each value.
-        language: To return it in.
-        values: What stands in its place, by name.
     """
     lines = text.splitlines()
     if language == "pt":
         lines = [portuguese().get(line, line) for line in lines]
-    found = with_program_name(" ".join(lines))
+    found = " ".join(lines)
     return found.format(**values) if values else found
 
 
@@ -46,18 +39,15 @@ def counted(count: int, text: str, language: Language, *, one: str | None = None
 
 
 def decimal(value: float, language: Language) -> str:
-    """Return a number with one decimal."""
     text = f"{value:.1f}"
     return text.replace(".", ",") if language == "pt" else text
 
 
 def lines_of(*texts: str) -> str:
-    """Return several texts as one."""
     return "\n".join(text for text in texts if text)
 
 
 @cache
 def portuguese() -> Mapping[str, str]:
-    """Return the Portuguese of each text."""
     path = files("invoicexpress_async") / "data" / "texts_pt.json"
     return cast("dict[str, str]", json.loads(path.read_text(encoding="utf-8")))

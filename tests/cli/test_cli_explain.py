@@ -1,5 +1,6 @@
 """What explains itself: codes, errors, states, examples, how far a job is; and the Tab key."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -85,6 +86,30 @@ async def test_help_of_a_command_is_its_help_with_its_examples(run: Run, command
     assert ended.code == 0
     assert ended.out == same.out
     assert examples_of(command) in ended.out
+    assert "Examples:" in ended.out or command == "completion"  # its text has them
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([one.name] for one in COMMANDS),
+        *(["sequences", one] for one in ("list", "get", "create", "resume", "set-current")),
+        *(["accounts", one] for one in ("get", "update")),
+    ],
+    ids=" ".join,
+)
+async def test_no_help_has_a_word_of_python_in_it(run: Run, command: list[str]) -> None:
+    ended = await run(*command, "--help")
+
+    found = r"\b((?<!file:)PATH|STR|INT|FLOAT|DATE|None|True|False|--no-\w+|--empty-\w+)\b|\(\)"
+    assert not re.search(found, ended.out)
+    assert ended.out.startswith(f"Usage: invoicexpress {' '.join(command)}")
+
+
+async def test_the_usage_of_a_command_of_one_account_names_its_own_help(run: Run) -> None:
+    ended = await run("sequences", "set-current")
+
+    assert ended.err.rstrip().endswith("help sequences set-current")
 
 
 async def test_a_status_says_how_far_a_job_is(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -98,6 +98,28 @@ async def test_a_plan_is_left_to_workers_and_its_keys_stay_here(
     assert KEY not in postgres.dump(url)
 
 
+async def test_workers_do_no_row_that_a_pilot_leaves_out(
+    run: Run, sandbox: Sandbox, tmp_path: Path, url: str
+) -> None:
+    accounts = accounts_file(tmp_path, sandbox, COUNT)
+    to = ("--base-url", sandbox.base_url, "--journal", url)
+    plan = ("provision", accounts, "--serie", "2027", *to, "--plan-only")
+    worker = ("worker", *to, "--keys", f"file:{accounts}", "--until-done")
+
+    pilot = await run(*plan, "--limit", 2)
+    assert (await run(*worker)).code == 0
+    after_pilot = sandbox.count("POST", "/sequences.json")
+    again = await run(*plan, "--only", "account-0")
+    rest = await run(*plan)
+    assert (await run(*worker)).code == 0
+
+    assert "on 2 accounts of 6" in pilot.err
+    assert "which now has 2 planned" in pilot.err
+    assert after_pilot == 2
+    assert "which now has 2 done" in again.err
+    assert (rest.code, sandbox.count("POST", "/sequences.json")) == (0, COUNT)
+
+
 async def test_a_plan_for_workers_names_what_it_leaves_out_and_how_to_go_on(
     run: Run, sandbox: Sandbox, tmp_path: Path, url: str
 ) -> None:

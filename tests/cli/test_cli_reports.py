@@ -10,6 +10,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 import test_cli
+from browser import CHROMIUM, browser
 from test_cli import KEY, Run
 
 from invoicexpress_async.cli.views.row_view import kept_view
@@ -18,7 +19,6 @@ from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: .ci/run installs it")
 SOFFICE = shutil.which("soffice") or ""
 AS_UTF_8 = "csv:Text - txt - csv (StarCalc):44,34,76"
@@ -40,14 +40,10 @@ def job(accounts: Path, sandbox: Sandbox, *more: object) -> tuple[object, ...]:
     return ("provision", accounts, "--serie", "2027", "--base-url", sandbox.base_url, *more)
 
 
-def in_browser(page: str, *options: str) -> bytes:
-    line = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *options, page]
-    return subprocess.run(line, capture_output=True, check=True, timeout=120).stdout  # noqa: S603  # a browser
-
-
-def shown_rows(dom: str) -> list[str]:
-    rows = re.findall(r"<tr( class=\"a\")?( hidden=\"\")?>(.*?)</tr>", dom.partition("<tbody>")[2])
-    return [re.findall(r"<td.*?>(.*?)</td>", cells)[1] for _, hidden, cells in rows if not hidden]
+SHOWN = (
+    "[...document.querySelectorAll('tbody tr')].filter(r=>!r.hidden).map(r=>r.cells[1].textContent)"
+)
+SORTED = "[...document.querySelectorAll('th')].map(h=>h.getAttribute('aria-sort'))"
 
 
 @needs_chromium
@@ -55,19 +51,58 @@ async def test_a_page_filters_sorts_and_prints_without_a_network(
     run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
 ) -> None:
     page, pdf = tmp_path / "report.html", tmp_path / "report.pdf"
-
     ended = await run(*job(accounts, sandbox, "--report", page))
-    plain = in_browser(page.as_uri(), "--dump-dom").decode()
-    filtered = in_browser(f"{page.as_uri()}#q=refused", "--dump-dom").decode()
-    backwards = in_browser(f"{page.as_uri()}#sort=1&back=1", "--dump-dom").decode()
-    in_browser(page.as_uri(), f"--print-to-pdf={pdf}")
+
+    async with browser(tmp_path / "browser") as opened:
+        await opened.open(page)
+        first = await opened.run(SHOWN)
+        await opened.click("th:nth-child(2) span")
+        up = await opened.run(SHOWN), (await opened.run(SORTED))[1]
+        await opened.press("Enter")  # the button that was clicked has the focus
+        down = await opened.run(SHOWN), (await opened.run(SORTED))[1]
+        await opened.press("Enter")
+        again = await opened.run(SHOWN), (await opened.run(SORTED))[1]
+        await opened.press("Tab")
+        await opened.press("Enter")
+        next_column = await opened.run(SORTED)
+        await opened.click("#q")
+        await opened.write("refused")
+        filtered = await opened.run(SHOWN), await opened.run("n.textContent")
+        await opened.run("q.value='';filter()")
+        await opened.click(".key button")
+        done = await opened.run(SHOWN), await opened.run("keys[0].getAttribute('aria-pressed')")
+        await opened.click(".key button")
+        all_rows = await opened.run("n.textContent")
+        await opened.print_to(pdf)
 
     assert ended.code == 1
-    assert shown_rows(plain) == ["zeta", "alfa", "beta", "gama"]
-    assert shown_rows(filtered) == ["zeta"]
-    assert shown_rows(backwards) == ["zeta", "gama", "beta", "alfa"]
-    assert "1 / 4" in filtered
-    assert pdf.read_bytes().startswith(b"%PDF")
+    assert first == ["zeta", "alfa", "beta", "gama"]
+    assert up == (["alfa", "beta", "gama", "zeta"], "ascending")
+    assert down == (["zeta", "gama", "beta", "alfa"], "descending")
+    assert again == (first, "none")
+    assert next_column[1:3] == ["none", "ascending"]
+    assert filtered == (["zeta"], "1 / 4")
+    assert (sorted(done[0]), done[1]) == (["alfa", "beta", "gama"], "true")
+    assert all_rows == "4 / 4"
+    assert b"/MediaBox [0 0 841" in pdf.read_bytes()  # A4, landscape
+
+
+@needs_chromium
+async def test_a_page_fits_a_telephone_and_names_each_value_there(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    await run(*job(accounts, sandbox, "--report", page))
+    before = "getComputedStyle(document.querySelector('td:nth-child(2)'),'::before').content"
+
+    async with browser(tmp_path / "browser") as opened:
+        await opened.open(page, width=400)
+        too_wide = await opened.run("document.documentElement.scrollWidth>innerWidth")
+        height = await opened.run("document.querySelector('tbody tr').offsetHeight")
+        name = await opened.run(before)
+
+    assert (too_wide, name) == (False, '"account: "')
+    assert height < 150
 
 
 async def test_a_page_is_one_file_with_what_to_do_on_top(
@@ -84,6 +119,22 @@ async def test_a_page_is_one_file_with_what_to_do_on_top(
     assert "<li>1 recusada, 401: Verifique o nome da conta e a chave da API" in text
     assert not re.search(r"(src|href)=|url\(|@import|https?://(?!\S*invoicexpress)", text)
     assert KEY not in text
+
+
+async def test_a_report_of_another_version_is_written_over_and_another_file_is_not(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    for ending in ("html", "md"):
+        path = tmp_path / f"report.{ending}"
+        await run(*job(accounts, sandbox, "--report", path))
+        whole = path.read_text()
+
+        # Another version has other styles and columns.
+        path.write_text(whole.replace("font:15px", "font:14px").replace("| line |", "| row |"))
+        assert (await run(*job(accounts, sandbox, "--report", path))).code == 1
+        assert path.read_text().partition("<header>")[0] == whole.partition("<header>")[0]
+        path.write_text("# InvoiceXpress: notes of mine")
+        assert (await run(*job(accounts, sandbox, "--report", path))).code == 2
 
 
 async def test_a_spreadsheet_has_a_row_for_each_document_type(
@@ -174,10 +225,10 @@ async def test_a_page_of_an_audit_says_one_thing_of_a_serie_and_fits_a_small_scr
     (foreign,) = [one for one in found if one["account"] == "ix-9"]
     assert (foreign["validation code"], foreign["registration"]) == ("N/A", "not applicable")
     assert re.search(r"</i>2 fine<.*</i>1 another serie lacks codes<", page.read_text())
-    measure = "const m=document.querySelector('main');m.title=m.scrollWidth-m.clientWidth"
-    page.write_text(page.read_text().replace("</body>", f"<script>{measure}</script></body>"))
-    dom = in_browser(page.as_uri(), "--window-size=1200,900", "--dump-dom").decode()
-    assert '<main title="0">' in dom
+    async with browser(tmp_path / "browser") as opened:
+        await opened.open(page, width=1200)
+        too_wide = await opened.run("document.documentElement.scrollWidth>innerWidth")
+    assert not too_wide
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import ACCOUNT, API_KEY
+from fastapi import FastAPI
 from pages import BLOCKS, MACHINES, ROOT, WALKTHROUGHS, Block, block_with, blocks_in
 
 from invoicexpress_async import SessionManager
@@ -97,6 +98,30 @@ async def test_the_fastapi_block_serves(place: tuple[Sandbox, dict[str, Any]]) -
     assert [response.status_code for response in responses] == [200, 200]
     assert [response.json()["created"] for response in responses] == [True, False]
     assert sandbox.count("POST", "/sequences.json", account=ACCOUNT) == 1
+
+
+async def test_the_router_block_runs_a_job_over_the_rows_of_a_database(
+    place: tuple[Sandbox, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox, names = place
+    app = FastAPI()
+    app.include_router((await run(block_with("APIRouter("), names))["router"])
+
+    async with (
+        SessionManager() as manager,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client,
+    ):
+        app.state.invoicexpress = manager
+        started = [await client.post("/sequences/2027") for _ in range(2)]
+        listed = await client.get(f"/companies/{ACCOUNT}/sequences")
+
+    assert [one.status_code for one in started] == [202, 202]
+    assert sandbox.count("POST", "/sequences.json", account=ACCOUNT) == 1
+    (found,) = [one for one in listed.json() if one["serie"] == "2027"]
+    assert found["is_default"] is True
+    (row,) = [one for one in sandbox.sequences(ACCOUNT) if one.serie == "2027"]
+    assert found["validation_codes"]["invoice"] == row.validation_codes["invoice"]
+    assert "1 done" in capsys.readouterr().out
 
 
 async def test_the_aiohttp_web_block_serves(place: tuple[Sandbox, dict[str, Any]]) -> None:

@@ -9,55 +9,36 @@ _PACKAGE: Final = "invoicexpress_async.cli.commands"
 
 
 class Command(NamedTuple):
-    """A command that is imported only when it is called."""
+    """A command, whose module is imported only when it is called."""
 
     name: str
-    import_path: str
     summary: str
+    is_group: bool = False
+
+    @property
+    def import_path(self) -> str:
+        module = self.name.replace("-", "_")
+        return f"{_PACKAGE}.{module}:{'app' if self.is_group else module}"
 
 
 COMMANDS: Final = (
-    Command("demo", f"{_PACKAGE}.demo:demo", "See it work on 300 made-up accounts; no network."),
+    Command("demo", "See it work on 300 made-up accounts; no network."),
+    Command("sandbox", "Run a local InvoiceXpress to try things on."),
     Command(
-        "sandbox", f"{_PACKAGE}.sandbox:sandbox", "Run a local InvoiceXpress to try things on."
+        "sequences", "One account's sequences: list, get, create, ensure and others.", is_group=True
     ),
-    Command(
-        "sequences",
-        f"{_PACKAGE}.sequences:app",
-        "One account's sequences: list, get, create, ensure and others.",
-    ),
-    Command(
-        "provision", f"{_PACKAGE}.provision:provision", "Ensure a serie on all accounts of a CSV."
-    ),
-    Command(
-        "rollover", f"{_PACKAGE}.rollover:rollover", "The new year's serie, each after its own."
-    ),
-    Command(
-        "onboard", f"{_PACKAGE}.onboard:onboard", "An account, a key and a serie for each company."
-    ),
-    Command("worker", f"{_PACKAGE}.worker:worker", "Do a shared journal's rows, beside others."),
-    Command(
-        "accounts", f"{_PACKAGE}.accounts:app", "A partner's accounts, one at a time: get, update."
-    ),
-    Command(
-        "template", f"{_PACKAGE}.template:template", "A file of accounts or companies to fill in."
-    ),
-    Command("audit", f"{_PACKAGE}.audit:audit", "What the accounts of a CSV have, and lack."),
-    Command("status", f"{_PACKAGE}.status:status", "How far a job is, from its journal."),
-    Command(
-        "explain", f"{_PACKAGE}.explain:explain", "What a code or an error means, and what to do."
-    ),
-    Command(
-        "doctor", f"{_PACKAGE}.doctor:doctor", "Whether everything that a call needs is there."
-    ),
-    Command(
-        "live-check",
-        f"{_PACKAGE}.live_check:live_check",
-        "Whether a real account responds as is assumed here.",
-    ),
-    Command(
-        "completion", f"{_PACKAGE}.completion:completion", "A script for Tab in bash, zsh or fish."
-    ),
+    Command("provision", "Ensure a serie on all accounts of a file."),
+    Command("rollover", "The new year's serie, each after its own."),
+    Command("onboard", "An account, a key and a serie for each company."),
+    Command("worker", "Do a shared journal's rows, beside others."),
+    Command("accounts", "A partner's accounts, one at a time: get, update.", is_group=True),
+    Command("template", "A file of accounts or companies to fill in."),
+    Command("audit", "What the accounts of a file have, and lack."),
+    Command("status", "How far a job is, from its journal."),
+    Command("explain", "What a code or an error means, and what to do."),
+    Command("doctor", "Whether everything that a call needs is there."),
+    Command("live-check", "Whether a real account responds as is assumed here."),
+    Command("completion", "A script for Tab in bash, zsh or fish."),
 )
 
 
@@ -71,6 +52,20 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "rollover accounts.csv --year 2027 --dry-run",
         "rollover accounts.csv --year 2027 --journal 2027.db --report 2027.html",
     ),
+    "demo": ("demo",),
+    "sandbox": (
+        "sandbox --accounts 20 --serie-of 2026 --write-accounts accounts.csv",
+        "sandbox --partner acme",
+    ),
+    "sequences": (
+        "sequences list",
+        "sequences ensure 2027 --default",
+        "sequences get 2027",
+        "sequences resume report.csv --accounts accounts.csv",
+    ),
+    "accounts": ("accounts get 4711", "accounts update 4711 --city Porto"),
+    "doctor": ("doctor", "doctor --journal postgresql://ix@db/ix"),
+    "live-check": ("live-check", "live-check --record recording.json"),
     "onboard": (
         "onboard companies.csv --partner me --journal jobs.db --keys-out keys.csv --dry-run",
     ),

@@ -7,6 +7,7 @@ import attrs
 from cyclopts import App, Parameter
 
 from invoicexpress_async import AccountDetails, AccountUpdate, AtCredentials, Language
+from invoicexpress_async.cli.commands import examples_of
 from invoicexpress_async.cli.connection import run_call
 from invoicexpress_async.cli.options import PartnerOptions
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
@@ -16,7 +17,11 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import as_key
 from invoicexpress_async.provisioning import KeyReference, KeyUnavailableError
 
-app: App = App(name="accounts", help="The accounts that you have created as a partner.")
+app: App = App(
+    name="accounts",
+    help="The accounts that you have created as a partner.",
+    help_epilogue=examples_of("accounts"),
+)
 
 _NO_OPTIONS: Final = PartnerOptions()
 AccountId = Annotated[str, Parameter(help="The account's id, as its create gave it.")]
@@ -38,9 +43,7 @@ class AccountChanges:
         str | None,
         Parameter(help="Where the user's password is, env:NAME or file:PATH; never itself."),
     ] = None
-    accept_terms: Annotated[
-        bool, Parameter(negative=(), help="The provider's terms are accepted.")
-    ] = False
+    accept_terms: Annotated[bool, Parameter(help="The provider's terms are accepted.")] = False
     first_name: str | None = None
     last_name: str | None = None
     phone: str | None = None

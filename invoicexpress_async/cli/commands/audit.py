@@ -41,7 +41,7 @@ _NO_SELECTION: Final = SelectionOptions()
 
 
 def audit(  # noqa: PLR0913  # the options of a command, each with a default
-    accounts: Annotated[Path, Parameter(help="A CSV with a header: account, api_key.")],
+    accounts: Annotated[Path, Parameter(help="A CSV or .xlsx with a header: account, api_key.")],
     /,
     *,
     year: Annotated[
@@ -56,7 +56,7 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
     selection: SelectionOptions = _NO_SELECTION,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
-    """Look at all sequences of all accounts of a CSV, and show what is wrong first. Only reads.
+    """Look at all sequences of all accounts of a file, and show what is wrong first. Only reads.
 
     An account is fine when it has one default serie and every document type of it has its code.
     With --year or --serie it must be that one. The exit code is 0 when all accounts are fine,

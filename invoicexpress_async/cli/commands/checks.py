@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from collections.abc import Sequence as Ordered
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Final
 from urllib.parse import urlsplit
@@ -66,39 +67,18 @@ SETTINGS: Final = "settings"  # the check whose failure is wrong usage
 
 @attrs.frozen
 class Check:
-    """One check.
+    """One check: what was found, and what to do about it; None when there is nothing to do."""
 
-    Attributes:
-        name: What was checked.
-        state: How it ended.
-        found: What was found.
-        cure: What to do; None when there is nothing to do.
-    """
-
-    name: str
     state: CheckState
+    name: str
     found: str
     cure: str | None = None
 
 
-def fine(name: str, found: str) -> Check:
-    """Return a check that found no problem."""
-    return Check(name, CheckState.FINE, found)
-
-
-def doubtful(name: str, found: str, cure: str) -> Check:
-    """Return a check that found what may surprise."""
-    return Check(name, CheckState.DOUBTFUL, found, cure)
-
-
-def wrong(name: str, found: str, cure: str) -> Check:
-    """Return a check that found what does not work."""
-    return Check(name, CheckState.WRONG, found, cure)
-
-
-def skipped(name: str, found: str) -> Check:
-    """Return a check that could not be made."""
-    return Check(name, CheckState.SKIPPED, found)
+fine: Final = partial(Check, CheckState.FINE)
+doubtful: Final = partial(Check, CheckState.DOUBTFUL)
+wrong: Final = partial(Check, CheckState.WRONG)
+skipped: Final = partial(Check, CheckState.SKIPPED)
 
 
 def machine_checks() -> Iterator[Check]:
@@ -246,7 +226,6 @@ def _clock(connection: http.client.HTTPConnection) -> Check:
 
 
 def account_skipped(why: str) -> list[Check]:
-    """Return the same checks, not made."""
     return [skipped(name, why) for name in _NAMES]
 
 

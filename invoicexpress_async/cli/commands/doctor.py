@@ -115,12 +115,7 @@ def _object(checks: list[Check]) -> dict[str, object]:
         "type": "doctor",
         "is_fine": not any(check.state is CheckState.WRONG for check in checks),
         "checks": [
-            {
-                "name": check.name,
-                "state": check.state,
-                "found": check.found,
-                "cure": None if check.cure is None else with_program_name(check.cure),
-            }
+            {"name": check.name, "state": check.state, "found": check.found, "cure": check.cure}
             for check in checks
         ],
     }

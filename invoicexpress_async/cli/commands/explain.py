@@ -88,7 +88,7 @@ def explain(
     ],
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=(), help="JSON on stdout.")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="JSON on stdout.")] = False,
 ) -> int:
     """Say what a code, an error, a state or an exit code means, and what to do. Nothing is sent."""
     found = list(_meanings(what.strip()))

@@ -3,14 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from invoicexpress_async.cli.commands.checks import (
-    SETTINGS,
-    Check,
-    doubtful,
-    fine,
-    skipped,
-    wrong,
-)
+from invoicexpress_async.cli.commands.checks import SETTINGS, Check, doubtful, fine, skipped, wrong
 from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import JournalError
@@ -31,9 +24,7 @@ def journal_checks(url: str) -> Iterator[Check]:
     """Look at the database of a journal; nothing is written."""
     try:
         import_psycopg()
-        from invoicexpress_async.jobs.postgres.inspection import (  # noqa: PLC0415  # of an extra
-            inspect,
-        )
+        from invoicexpress_async.jobs.postgres.inspection import inspect  # noqa: PLC0415  # of an extra
 
         found = inspect(url, schema=DEFAULT_SCHEMA)
     except ConfigurationError as error:

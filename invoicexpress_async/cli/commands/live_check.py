@@ -18,11 +18,7 @@ from invoicexpress_async.cli.connection import (
 from invoicexpress_async.cli.options import AccountOptions
 from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo
-from invoicexpress_async.config import (
-    Timeouts,
-    check_seconds,
-    check_serie,
-)
+from invoicexpress_async.config import Timeouts, check_seconds, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.live_check.checks import check_reads
 from invoicexpress_async.live_check.inspection import Finding, Inspection, Verdict
@@ -44,7 +40,7 @@ _STYLES: Final = {
 def live_check(
     *,
     write: Annotated[
-        bool, Parameter(negative=(), help="Also offer the steps that write, one question each.")
+        bool, Parameter(help="Also offer the steps that write, one question each.")
     ] = False,
     serie: Annotated[
         str | None, Parameter(help="With --write: the name of a series to create, for ever.")

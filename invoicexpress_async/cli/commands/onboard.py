@@ -69,8 +69,8 @@ def onboard(  # noqa: PLR0913  # the options of a command
     companies: Annotated[
         Path,
         Parameter(
-            help="A CSV with a header: organization_name, email, password, fiscal_id, and maybe "
-            "at_subuser, at_password, serie."
+            help="A CSV or .xlsx with a header: organization_name, email, password, fiscal_id, and "
+            "maybe at_subuser, at_password, serie."
         ),
     ],
     /,
@@ -95,7 +95,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     job: OnboardOptions = _NO_JOB_OPTIONS,
     options: PartnerOptions = _NO_OPTIONS,
 ) -> int:
-    """Create an account for each company of a CSV, and bring it to its first invoice.
+    """Create an account for each company of a file, and bring it to its first invoice.
 
     For each company: create its account, deliver its key, set its tax-authority (AT) credentials,
     ensure its first serie as the default, and look whether all is so. Each step is done once: run

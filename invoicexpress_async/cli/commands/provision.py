@@ -80,22 +80,23 @@ COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
 
 def provision(
     accounts: Annotated[
-        Path, Parameter(help="A CSV with a header: account, api_key, and maybe serie, default.")
+        Path,
+        Parameter(help="A CSV or .xlsx with a header: account, api_key, and maybe serie, default."),
     ],
     /,
     *,
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
     default: Annotated[
-        bool, Parameter(negative=(), help="Make it the default, for the rows that do not say.")
+        bool, Parameter(help="Make it the default, for the rows that do not say.")
     ] = False,
     job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
-    """Ensure a serie on all accounts of a CSV: create what is absent, keep what is there.
+    """Ensure a serie on all accounts of a file: create what is absent, keep what is there.
 
-    The key of a row may be a reference, env:NAME or file:PATH. All bad rows are named by their
-    line before anything is sent. A series can never be deleted. Running the same file again looks
-    first; give a --journal, so that it also knows what an earlier run sent and lost sight of.
+    The key of a row may be a reference, env:NAME or file:PATH. All bad rows are listed by their
+    line before anything is sent. A series can never be deleted. A second run of the same file
+    looks first; with --journal it also knows what an earlier run sent without seeing the outcome.
     """
     check_job_options(job)
     settings = settings_of(job)
@@ -107,6 +108,8 @@ def provision(
     chosen = job.choose(row.account for row in plan.rows)
     if chosen is not None:
         plan = plan.only(chosen)
+        if isinstance(job.journal, str):
+            plan = _chosen_or_known(plan, job.journal)
     if plan.ignored_columns:
         names = printable(", ".join(plan.ignored_columns))
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
@@ -142,15 +145,19 @@ async def _run(
         return await run_plan(manager, work, output)
 
 
-def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
-    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask.
+def _chosen_or_known(plan: Plan, place: str) -> Plan:
+    """Return the plan without the rows that workers would do although they are not chosen."""
+    with _reader(place) as reader:
+        rows = [
+            row
+            for row in plan.rows
+            if plan.is_chosen(row) or (reader and reader.row(row.account, row.serie))
+        ]
+    return attrs.evolve(plan, rows=rows)
 
-    Args:
-        job: Its options.
-        base_url: Where its accounts are.
-        what: What it ensures.
-        more: Sentences after that.
-    """
+
+def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
+    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask."""
     if job.yes or is_this_machine(base_url):
         echo(f"{job.said(_PLANNING if job.plan_only else _ENSURING, what=what)}{more}")
         return True
@@ -159,20 +166,15 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
 
 
 def settings_of(job: JobOptions) -> RunSettings:
-    """Return what the run may do.
-
-    Raises:
-        ConfigurationError: what cannot be right.
-    """
     return RunSettings(
         resend_absent_after=job.resend_absent_after,
         retry_refused=job.retry_refused,
         accept_changes=job.accept_changes,
+        accept_added=isinstance(job.journal, str),  # of a pilot, the rest comes later
     )
 
 
 def describe(plan: Plan, language: Language = "en") -> str:
-    """Return what a plan is to ensure, in a few words."""
     accounts, series = plan.summary.accounts, plan.summary.series
     names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
     if len(series) > _MAX_SERIES_NAMED:

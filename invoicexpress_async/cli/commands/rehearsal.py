@@ -27,30 +27,30 @@ class RehearsalOptions:
         Parameter(help="Give each account a registered series of this year, as its default."),
     ] = None
     unregistered: Annotated[
-        int, Parameter(help="So many accounts have a default series without codes (N/D).")
+        int, Parameter(help="How many accounts have a default series without codes (N/D).")
     ] = 0
     trial: Annotated[
-        int, Parameter(help="So many accounts are on trial: they respond with 401.")
+        int, Parameter(help="How many accounts are on trial: they respond with 401.")
     ] = 0
-    without_at: Annotated[int, Parameter(help="So many accounts have no AT credentials.")] = 0
-    not_portuguese: Annotated[int, Parameter(help="So many accounts are not Portuguese.")] = 0
-    latency: Annotated[float, Parameter(help="Delay each response by so many seconds.")] = 0.0
+    without_at: Annotated[int, Parameter(help="How many accounts have no AT credentials.")] = 0
+    not_portuguese: Annotated[int, Parameter(help="How many accounts are not Portuguese.")] = 0
+    latency: Annotated[float, Parameter(help="Seconds by which each response is delayed.")] = 0.0
     fault: Annotated[
         tuple[str, ...],
         Parameter(
-            help="NAME:SHARE, such as reset_peer:0.05: of twenty requests one takes effect and its "
-            "response is lost. May be given more than once.",
-            negative=(),
+            help="NAME:SHARE. With reset_peer:0.05, one request of twenty takes effect and its "
+            "response is lost. May be given more than once."
         ),
     ] = ()
     shapes: Annotated[
         Literal["newest", "older"],
-        Parameter(help="Of the responses: as described in 2026, or as on the older pages."),
+        Parameter(
+            help="The form of the responses: as described in 2026, or as on the older pages."
+        ),
     ] = "newest"
 
     @property
     def kinds(self) -> tuple[tuple[Kind, int], ...]:
-        """How many accounts are unlike the others, and in what."""
         return (
             ("on trial", self.trial),
             ("without AT credentials", self.without_at),
@@ -65,11 +65,7 @@ class RehearsalOptions:
 
 
 def check(options: RehearsalOptions) -> None:
-    """Check what can be checked before there are accounts.
-
-    Raises:
-        ConfigurationError: An option has a value that makes no sense.
-    """
+    """Check what can be checked before there are accounts."""
     year = options.serie_of
     if year is not None and not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise ConfigurationError(f"Give --serie-of a year such as 2026, not {year}.")
@@ -86,11 +82,7 @@ def check(options: RehearsalOptions) -> None:
 def prepare(
     sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
-    """Make the accounts and the responses as requested; return the accounts unlike the others.
-
-    Raises:
-        ConfigurationError: There are too few accounts for the request.
-    """
+    """Make the accounts and the responses as requested; return the accounts unlike the others."""
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
         _change(sandbox, name, kind)
@@ -109,7 +101,6 @@ def prepare(
 
 
 def describe(unlike: Mapping[str, Kind]) -> str:
-    """Return a line for each kind of account that is unlike the others."""
     kinds = dict.fromkeys(unlike.values())
     return "".join(
         f"{kind}: {', '.join(name for name, one in unlike.items() if one == kind)}\n"

@@ -23,7 +23,14 @@ from invoicexpress_async.cli.options import (
     parse_place,
 )
 from invoicexpress_async.cli.output import sequence_object, write_json
-from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, next_year, printable
+from invoicexpress_async.cli.shell import (
+    DONE,
+    FAILED,
+    UNKNOWN,
+    next_year,
+    printable,
+    with_program_name,
+)
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
@@ -140,7 +147,7 @@ def _show(
         return
     name = intent["serie"] or intent["sequence_id"]
     text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
-    sys.stdout.write(f"{printable(text)}\n")
+    sys.stdout.write(f"{printable(with_program_name(text))}\n")
     sys.stdout.flush()
 
 
@@ -154,12 +161,7 @@ def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) ->
 
 
 def _unresolved(url: str) -> list[Intent]:
-    """Return the intents of a journal whose outcome is not known.
-
-    Raises:
-        ConfigurationError: there is none.
-        JournalError: it cannot be read.
-    """
+    """Return the intents of a journal whose outcome is not known."""
     with open_stored(url) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
         texts = [str(one["intent"]) for one in entries if one["kind"] in _OF_A_SEQUENCE]
@@ -170,11 +172,7 @@ def _unresolved(url: str) -> list[Intent]:
 
 
 def _read_intents(path: Path) -> list[Intent]:
-    """Return the intents of a file, or of stdin for `-`, each once.
-
-    Raises:
-        ConfigurationError: it cannot be read, a line is not one, or there is none.
-    """
+    """Return the intents of a file, or of stdin for `-`, each once."""
     found: list[Intent] = []
     for line, value in _values(_text(path)):
         try:

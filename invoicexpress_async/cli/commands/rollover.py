@@ -50,7 +50,7 @@ _LOOKED_AT: Final = "looked at"
 _WOULD: Final = "Would ensure {what}."
 _NOTHING: Final = "Nothing to ensure{left_out}."
 _DEFAULT_NOW: Final = "The default now is {names}."
-_NOT_AGAIN: Final = "not looked at again"
+_NOT_AGAIN: Final = "The journal has the names; the present defaults were not read again."
 _UNLIKE: Final = "Unlike all other names of the account: {names}."
 _AT_ONCE: Final = ", which it becomes at once"
 _NOT_BEFORE: Final = ", not before {day} in Lisbon"
@@ -72,7 +72,7 @@ _NO_JOB_OPTIONS: Final = JobOptions()
 
 def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     accounts: Annotated[
-        Path, Parameter(help="A CSV with a header: account, api_key, and maybe serie.")
+        Path, Parameter(help="A CSV or .xlsx with a header: account, api_key, and maybe serie.")
     ],
     /,
     *,
@@ -90,21 +90,17 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
         ),
     ] = None,
     default_now: Annotated[
-        bool,
-        Parameter(
-            negative=(),
-            help="Make the series the default at once, even before their year begins.",
-        ),
+        bool, Parameter(help="Make the series the default at once, even before their year begins.")
     ] = False,
     job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
     """Create the new year's serie on all accounts, check it, and only then make it the default.
 
-    The name follows that of each account's default: 2026 becomes 2027, FR2026 FR2027, A26 A27.
-    What is not plain is never guessed: such accounts are named, and the others go on. Nothing
-    becomes the default before 1 January of the year in Lisbon. --dry-run looks at the accounts,
-    and changes nothing.
+    The name follows that of each account's default: 2026 becomes 2027, FR2026 becomes FR2027, A26
+    becomes A27. A name that is not clear is never guessed: such accounts are listed, and the
+    others go on. Nothing becomes the default before 1 January of the year in Lisbon. --dry-run
+    looks at the accounts, and changes nothing.
     """
     check_job_options(job)
     if default_now and not_before is not None:
@@ -141,7 +137,6 @@ class _Rollover:
     interruption: Interruption = attrs.field(factory=Interruption)
 
     async def look(self) -> int:
-        """Show what would be done."""
         known = _known(self.job, self.year, self.day)
         accounts = _with_series(self.accounts, known)
         started = time.monotonic()
@@ -165,7 +160,6 @@ class _Rollover:
         return FAILED if plan.problems else DONE
 
     async def run(self) -> int:
-        """Look at the accounts, ask, and run."""
         async with open_job(self.options, self.job) as (manager, journal):
             plan = await self._plan(manager, self.accounts, journal=journal)
             if self.interruption.has_come:
@@ -255,7 +249,7 @@ class _Rollover:
             said("{name} on {count}", name=repr(name), count=count)
             for name, count in names.most_common()
         ]
-        yield said(_DEFAULT_NOW, names=self._first(shown) or said(_NOT_AGAIN))
+        yield said(_DEFAULT_NOW, names=self._first(shown)) if shown else said(_NOT_AGAIN)
         # A slip in a name stays for ever.
         unlike = [
             said("{name} on {count}", name=repr(step.serie), count=step.row.account)

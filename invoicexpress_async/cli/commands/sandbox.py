@@ -45,19 +45,22 @@ class SandboxOptions(RehearsalOptions):
     ] = None
     partner: Annotated[
         str | None,
-        Parameter(help="An account of this name too, which may create accounts: for `onboard`."),
+        Parameter(
+            help="Make an account of this name too, which may create accounts: for `onboard`."
+        ),
     ] = None
     port: Annotated[int, Parameter(help="Where to listen; 0 for a free one.")] = _DEFAULT_PORT
     state: Annotated[Path | None, Parameter(help="Keep accounts and sequences in this file.")] = (
         None
     )
-    language: Annotated[Literal["pt", "en"], Parameter(help="Of the server's messages.")] = "pt"
+    language: Annotated[
+        Literal["pt", "en"], Parameter(help="The language of the server's messages.")
+    ] = "pt"
     write_accounts: Annotated[
         Path | None, Parameter(help="Write names and keys to this CSV, as `provision` takes it.")
     ] = None
     as_json: Annotated[
-        bool,
-        Parameter(name="--json", negative=(), help="Address and accounts as one JSON line."),
+        bool, Parameter(name="--json", help="Address and accounts as one JSON line.")
     ] = False
 
 
@@ -97,10 +100,7 @@ def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
         accounts.insert(0, partner)
     server = FaultServer if setup.needs_faults else Sandbox
     sandbox = server(
-        accounts=accounts,
-        port=setup.port,
-        state_file=setup.state,
-        language=setup.language,
+        accounts=accounts, port=setup.port, state_file=setup.state, language=setup.language
     )
     if partner is not None:
         # Not among its arguments: there, its key would take the place of that in the state file.

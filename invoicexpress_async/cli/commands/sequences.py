@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeVar
 from cyclopts import App, Parameter
 
 from invoicexpress_async import Sequence, SequenceService
+from invoicexpress_async.cli.commands import examples_of
 from invoicexpress_async.cli.commands.resume import resume
 from invoicexpress_async.cli.connection import (
     base_url_of,
@@ -29,16 +30,21 @@ from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
-app: App = App(name="sequences", help="The sequences (séries) of one account.")
+app: App = App(
+    name="sequences",
+    help="The sequences (séries) of one account.",
+    help_epilogue=examples_of("sequences"),
+)
 
 _NO_OPTIONS: Final = AccountOptions()
-Default = Annotated[bool, Parameter(negative=(), help="Make it the account's default.")]
+Default = Annotated[bool, Parameter(help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
 NameOrId = Annotated[
     str, Parameter(help="The sequence's name, or its id, as `sequences list` shows them.")
 ]
 Serie = Annotated[
-    str, Parameter(help="The name, at most 35 characters, better without spaces. For ever.")
+    str,
+    Parameter(help="The name, at most 35 characters, better without spaces; never to be changed."),
 ]
 
 
@@ -128,11 +134,7 @@ app.command(resume)
 
 
 async def _find(service: SequenceService, name_or_id: str) -> Sequence:
-    """Return the sequence of a name or an id; a name of digits comes before an id.
-
-    Raises:
-        ConfigurationError: there is none, or it is the name of one and the id of another.
-    """
+    """Return the sequence of a name or an id; a name of digits comes before an id."""
     listed = await service.list()
     named = [one for one in listed if canonical(one.serie) == canonical(name_or_id)]
     by_id = [one for one in listed if str(one.id) == name_or_id]

@@ -44,7 +44,7 @@ def status(
     /,
     *,
     as_json: Annotated[
-        bool, Parameter(name="--json", negative=(), help="JSON on stdout, errors as JSON.")
+        bool, Parameter(name="--json", help="JSON on stdout, errors as JSON.")
     ] = False,
     reporting: ReportOptions = _NO_REPORT,
 ) -> int:

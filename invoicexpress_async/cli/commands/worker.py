@@ -62,20 +62,13 @@ def worker(  # noqa: PLR0913  # the options of a command
     ],
     concurrency: Annotated[int, Parameter(help="Accounts in flight at a time.")] = 50,
     drain: Annotated[
-        float,
-        Parameter(help="Seconds that what is in flight has to end after SIGTERM or Ctrl-C."),
+        float, Parameter(help="Seconds that what is in flight has to end after SIGTERM or Ctrl-C.")
     ] = 8.0,
     until_done: Annotated[
-        bool,
-        Parameter(
-            negative=(), help="End when nothing is to be done now, instead of waiting for more."
-        ),
+        bool, Parameter(help="End when nothing is to be done now, instead of waiting for more.")
     ] = False,
     retry_refused: Annotated[
-        bool,
-        Parameter(
-            negative=(), help="Try again, once, what is refused when it starts, of all plans."
-        ),
+        bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
     ] = False,
     resend_absent_after: Annotated[
         float | None, Parameter(help="As of `provision`: seconds, 900 or more; without it, never.")

@@ -130,15 +130,7 @@ ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
 
 @attrs.define(kw_only=True, eq=False)
 class AuditSummary(Digest[AuditLine]):
-    """The accounts that were looked at.
-
-    Attributes:
-        total: How many there are.
-        accounts: How many were looked at.
-        fine: How many of these are fine.
-        fine_but_odd: How many of the fine ones have a serie that is worth a look.
-        about: The serie or the year that they are to have.
-    """
+    """The accounts that were looked at."""
 
     total: int
     max_kept: int = _MAX_PROBLEMS
@@ -149,21 +141,17 @@ class AuditSummary(Digest[AuditLine]):
 
     @property
     def is_fine(self) -> bool:
-        """Whether all were looked at and are fine."""
         return self.fine == self.total
 
     @property
     def not_fine(self) -> int:
-        """How many were looked at and are not fine."""
         return self.accounts - self.fine
 
     @property
     def not_seen(self) -> int:
-        """How many were not looked at."""
         return self.total - self.accounts
 
     def add(self, seen: AccountAudit) -> None:
-        """Count one account and its lines."""
         self.accounts += 1
         self.fine += seen.is_fine
         self.about = "" if seen.wanted is None else str(seen.wanted)
@@ -173,7 +161,6 @@ class AuditSummary(Digest[AuditLine]):
             self.keep(line)
 
     def count_text(self, language: Language) -> str:
-        """Return how many are fine and how many are not."""
         fine = counted(self.fine, "fine", language)
         return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
@@ -185,7 +172,6 @@ class AuditSummary(Digest[AuditLine]):
 
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
-    """Return what was seen of an account as plain data."""
     return object_of("account", ACCOUNT_COLUMNS, seen)
 
 
@@ -261,7 +247,6 @@ def audit_table(
     *,
     language: Language = "en",
 ) -> Table:
-    """Return lines as a table."""
     table = table_of(columns, lines, language)
     table.padding = (0, 0)
     return table

@@ -41,18 +41,7 @@ _STYLES: Final = {_WRONG: "red", _ODD: "yellow"}
 
 @attrs.frozen(kw_only=True)
 class AuditLine:
-    """One serie of one account, or what is wrong with the account.
-
-    Attributes:
-        line: Where the account stands in the file.
-        account: Its name.
-        is_fine: Whether the account is fine.
-        sequence: The serie; None of an account as a whole.
-        rank: How soon it is shown.
-        problem: What is wrong, in a word or two; None otherwise.
-        cure: What to do about it.
-        hint: Nothing: an error of a read has its cure.
-    """
+    """One serie of one account, or what is wrong with the account."""
 
     line: int
     account: str
@@ -65,17 +54,14 @@ class AuditLine:
 
     @property
     def example(self) -> str:
-        """What names it as an example of its group."""
         return self.account
 
     @property
     def group(self) -> Group | None:
-        """What is wrong, and its cure."""
         return None if self.problem is None else Group(self.problem, self.cure or "")
 
     @property
     def is_odd(self) -> bool:
-        """Whether it is worth a look."""
         return self.rank in _STYLES
 
     @property
@@ -85,19 +71,16 @@ class AuditLine:
 
     @property
     def unregistered(self) -> list[str]:
-        """The document types without a code."""
         return list(map(str, self.sequence.unregistered)) if self.sequence else []
 
     @property
     def state(self) -> str:
-        """What is wrong, or else how far the serie is registered."""
         if self.problem is not None or self.sequence is None:
             return self.problem or ""
         return self.sequence.registration.replace("_", " ")
 
     @property
     def style(self) -> str:
-        """The colour of its state."""
         if self.problem is not None or self.sequence is None:
             return _STYLES.get(self.rank, "")
         return REGISTRATION_STYLES[self.sequence.registration]

@@ -78,7 +78,6 @@ class Column(Generic[T_contra]):
     is_text: bool = attrs.field(default=False, kw_only=True)
 
     def heading(self, language: Language) -> str:
-        """Return its name for people."""
         return label(self.name if self.title is None else self.title, language)
 
     def shown(
@@ -90,11 +89,11 @@ class Column(Generic[T_contra]):
         if value is None:
             return None
         if self.is_word and for_people:
-            return label(str(value), language)
+            text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            return label(text, language)
         return word(str(value), language) if self.is_text else value
 
     def cell(self, record: T_contra, language: Language = "en") -> Text:
-        """Return what the table shows of a record, in its colour."""
         value = self.shown(record, language)
         return (
             cell(value) if self.style is None else Text(printable(str(value)), self.style(record))
@@ -120,17 +119,14 @@ def line_text(line: object) -> object:
 
 
 def yes_text(value: object) -> object:
-    """Return "yes", or nothing."""
     return "yes" if value else None
 
 
 def columns_at(place: Place, columns: Columns[T]) -> list[Column[T]]:
-    """Return the columns that a place shows."""
     return [one for one in columns if place in one.places]
 
 
 def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
-    """Return a record as plain data, for JSON."""
     return {"type": kind} | {one.name: one.of(record) for one in columns_at(Place.JSON, columns)}
 
 

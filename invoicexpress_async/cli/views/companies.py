@@ -69,12 +69,10 @@ class CompanyView(Ended):
 
     @property
     def is_shown(self) -> bool:
-        """Whether it needs a person."""
         return not self.is_good
 
     @property
     def rank(self) -> int:
-        """How soon it is shown: the worst first."""
         worst = _STATES[1:]
         return worst.index(self.state) if self.state in worst else len(worst)
 
@@ -85,17 +83,14 @@ class CompanyView(Ended):
 
     @property
     def example(self) -> str:
-        """What names it as an example of its group."""
         return self.fiscal_id
 
     @property
     def cause(self) -> str:
-        """The status and code of a refusal, or the name of what stopped it."""
         return cause_text(self.error_name, self.status, self.code)
 
     @property
     def message(self) -> str:
-        """What the server said of a refusal."""
         return " ".join(self.error.messages) if isinstance(self.error, StatusError) else ""
 
 
@@ -144,7 +139,6 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
 
 
 def company_view(outcome: CompanyOutcome) -> CompanyView:
-    """Return an outcome as it is shown."""
     return CompanyView(
         line=outcome.company.line,
         state=outcome.state,
@@ -166,13 +160,7 @@ def company_view(outcome: CompanyOutcome) -> CompanyView:
 
 
 def standing_view(fiscal_id: str, found: CompanyStanding, *, is_held: bool) -> CompanyView:
-    """Return a company as a journal has it.
-
-    Args:
-        fiscal_id: Of the company.
-        found: What the journal says of it.
-        is_held: Whether a run is under way: what it sent a moment ago is in flight.
-    """
+    """Return a company as a journal has it."""
     state, cure = found.state, cure_of_standing(found.step, found.state, found.error)
     if state == JournalState.INTENT:
         state, cure = ("in flight", WAIT) if is_held else (CompanyState.UNKNOWN, AGAIN)
@@ -258,5 +246,4 @@ def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language
 
 
 def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:
-    """Return the steps that were done in this run as plain data."""
     return {str(step): steps[step] for step in _STEPS}

@@ -19,12 +19,7 @@ _MAX_ROWS: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Unseen:
-    """A holder that has not renewed its lease for a while: it was killed, or is cut off.
-
-    Attributes:
-        since: When it was seen last.
-        free_at: When others may take the slice.
-    """
+    """A holder that has not renewed its lease for a while: it was killed, or is cut off."""
 
     since: dt.datetime
     free_at: dt.datetime
@@ -76,7 +71,6 @@ def show_slices(held: Sequence[SliceLeft], language: Language) -> None:
 
 
 def clock_time(moment: dt.datetime) -> str:
-    """Return the local time of a moment of today."""
     return f"{moment.astimezone():%H:%M:%S}"
 
 

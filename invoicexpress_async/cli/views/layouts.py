@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -14,20 +14,26 @@ from invoicexpress_async.cli.output import documents_of
 from invoicexpress_async.cli.report_file import Layout, csv_lines, markdown_head, markdown_row
 from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
 from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, columns_at
-from invoicexpress_async.cli.views.page import Cell, ReportFacts, page_end, page_row, page_start
+from invoicexpress_async.cli.views.page import (
+    Cell,
+    ReportFacts,
+    page_end,
+    page_mark,
+    page_row,
+    page_start,
+)
 from invoicexpress_async.cli.words import LANGUAGES, Language, word
 
 T = TypeVar("T")
 C = TypeVar("C")
+_LONG_WORD: Final = 22  # a name or a state that a page breaks into lines
 
 
 class HasSequence(Protocol):
     """A line of a report that is about a sequence, or about none."""
 
     @property
-    def sequence(self) -> DocumentSequence | None:
-        """The sequence."""
-        ...
+    def sequence(self) -> DocumentSequence | None: ...
 
 
 L = TypeVar("L", bound=HasSequence)
@@ -69,20 +75,21 @@ class _Report(abc.ABC, Generic[T, L]):
 
     @property
     def start(self) -> str:
-        """Return what stands before the first record."""
         return self.start_in(self.style.language)
 
     @property
     def starts(self) -> list[str]:
-        """Return how an earlier one may begin."""
-        return list(map(self.start_in, LANGUAGES))
+        return list(map(self.mark_in, LANGUAGES))
+
+    def mark_in(self, language: Language) -> str:
+        """Return the part of the start that every version writes, in a language."""
+        return self.start_in(language)
 
     @abc.abstractmethod
     def start_in(self, language: Language) -> str:
         """Return what stands before the first record, in a language."""
 
     def order(self, one: T) -> tuple[int | str, ...]:
-        """Return where a record stands."""
         return self.spec.order(one)
 
 
@@ -90,31 +97,28 @@ class _CsvReport(_Report[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
 
     def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
-        """Return the names of the columns."""
         mark = "\ufeff" if self.style.is_excel_pt else ""
         return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
 
     def entry(self, one: T) -> str:
-        """Return the rows of a record."""
         rows = data_rows(self.spec, one, self.style.language, for_people=False)
         return csv_lines(rows, self.style)
 
     def end(self) -> str:
-        """Return nothing: a CSV has no end."""
         return ""
 
 
 class _MarkdownReport(_Report[T, L]):
     """Records as a Markdown table, with a text after it."""
 
+    def mark_in(self, language: Language) -> str:
+        return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n"
+
     def start_in(self, language: Language) -> str:
-        """Return the title and the head of the table."""
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        head = markdown_head([one.heading(language) for one in shown])
-        return f"# InvoiceXpress: {word(self.spec.title, language)}\n\n{head}"
+        return self.mark_in(language) + markdown_head([one.heading(language) for one in shown])
 
     def entry(self, one: T) -> str:
-        """Return the lines of a record."""
         self.spec.on_record(one)
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
         return "".join(
@@ -123,15 +127,16 @@ class _MarkdownReport(_Report[T, L]):
         )
 
     def end(self) -> str:
-        """Return the text after the table."""
         return self.spec.end(self.style.language)
 
 
 class _PageReport(_Report[T, L]):
     """Records as a page: a row for each line, or for each document type that needs a code."""
 
+    def mark_in(self, language: Language) -> str:
+        return page_mark(self.spec.title, language)
+
     def start_in(self, language: Language) -> str:
-        """Return all up to the first row."""
         before, documents, after = self._columns()
         headings = [
             *_cells(before, lambda one: one.heading(language)),
@@ -141,7 +146,6 @@ class _PageReport(_Report[T, L]):
         return page_start(self.spec.title, headings, language)
 
     def entry(self, one: T) -> str:
-        """Return the rows of a record."""
         self.spec.on_record(one)
         needs_person = not self.spec.order(one)[0]
         lines = filter(self.spec.is_on_page, self.spec.lines_of(one))
@@ -149,7 +153,6 @@ class _PageReport(_Report[T, L]):
         return "".join(page_row(row, needs_person=needs_person) for row in rows)
 
     def end(self) -> str:
-        """Return what stands above the rows, and the rest."""
         language = self.style.language
         return page_end(self.spec.title, self.spec.facts(language), language)
 
@@ -172,18 +175,14 @@ class _PageReport(_Report[T, L]):
 
 
 def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[Cell]:
-    return [
-        Cell(
-            "" if (text := text_of(one)) is None else str(text),
-            _kind_of(one),
-        )
-        for one in columns
-    ]
+    return [_cell(one, text_of(one)) for one in columns]
 
 
-def _kind_of(column: Column[C]) -> str:
-    kinds = {"n": column.is_number, "t": column.is_text, "w": column.width, "s": column.is_word}
-    return next((kind for kind, is_it in kinds.items() if is_it), "")
+def _cell(column: Column[C], value: object) -> Cell:
+    text = "" if value is None else str(value)
+    is_long = len(text) > _LONG_WORD and (column.width is not None or column.is_word)
+    kinds = {"n": column.is_number, "t": column.is_text, "w": is_long}
+    return Cell(text, next((kind for kind, is_it in kinds.items() if is_it), ""))
 
 
 def _document_cells(
@@ -214,7 +213,6 @@ def _as_one(sequence: DocumentSequence) -> Document:
 
 
 def data_columns(spec: ReportSpec[T, L]) -> list[Column[L] | Column[Document]]:
-    """Return the columns of a table of data."""
     return [*columns_at(Place.CSV, spec.columns), *spec.documents]
 
 
@@ -235,11 +233,7 @@ def data_rows(
 
 
 def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
-    """Return the report that the ending of a file selects.
-
-    Raises:
-        ConfigurationError: it selects none, or the extra that it needs is not installed.
-    """
+    """Return the report that the ending of a file selects."""
     kind = kind_of(path)
     if kind is ReportKind.MARKDOWN:
         return _MarkdownReport(spec, style)

@@ -8,13 +8,7 @@ import attrs
 from invoicexpress_async.cli.cures import cure_of_step
 from invoicexpress_async.cli.failures import cure_of, error_object, message_of
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, write_json
-from invoicexpress_async.cli.views.columns import (
-    Column,
-    Columns,
-    Place,
-    line_text,
-    show_plan,
-)
+from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, show_plan
 from invoicexpress_async.cli.words import Language, lines_of, word
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
@@ -38,13 +32,11 @@ class RolloverLine:
 
     @property
     def current(self) -> str | None:
-        """The serie that is its default now."""
         current = self.step.current
         return None if current is None else current.serie
 
     @property
     def failure(self) -> dict[str, object] | None:
-        """Why its next serie is not known, as plain data."""
         error = self.step.problem
         return (
             None
@@ -54,7 +46,6 @@ class RolloverLine:
 
     @property
     def note(self) -> str:
-        """What would be done, or what a person has to do."""
         step = self.step
         if step.problem is not None:
             return _problem_text(step.problem, step.row.account)
@@ -91,14 +82,6 @@ ROLLOVER_COLUMNS: Final[Columns[RolloverLine]] = (
 def show_rollover(
     plan: RolloverPlan, states: Mapping[str, str], *, as_json: bool, language: Language
 ) -> None:
-    """Show the accounts with their present and their next serie.
-
-    Args:
-        plan: What was found.
-        states: How far the accounts are that a journal has.
-        as_json: A line of JSON for each instead.
-        language: Of the table.
-    """
     lines = [RolloverLine(step=step, journal=states.get(step.row.account)) for step in plan.steps]
     if not as_json:
         lines.sort(key=lambda line: (line.step.problem is None, not line.step.is_unlike))

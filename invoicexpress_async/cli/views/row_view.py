@@ -13,17 +13,11 @@ from invoicexpress_async.cli.cures import (
     cure_of_unknown,
 )
 from invoicexpress_async.cli.failures import cause_text, hint_of
-from invoicexpress_async.cli.output import (
-    documents_of,
-)
+from invoicexpress_async.cli.output import documents_of
 from invoicexpress_async.cli.summary import Ended
 from invoicexpress_async.errors import StatusError
 from invoicexpress_async.jobs.outcomes import recorded_error
-from invoicexpress_async.provisioning import (
-    RolloverStep,
-    RowOutcome,
-    RowState,
-)
+from invoicexpress_async.provisioning import RolloverStep, RowOutcome, RowState
 from invoicexpress_async.provisioning.journal_status import KeptRow
 
 _NOT_BEGUN: Final = "planned"
@@ -79,28 +73,23 @@ class RowView(Ended):
 
     @property
     def rank(self) -> int:
-        """How soon it is shown: what needs a person comes first."""
         return int(self.is_good or self.state == _NOT_BEGUN)
 
     @property
     def example(self) -> str:
-        """What names it as an example of its group."""
         return self.account
 
     @property
     def cause(self) -> str:
-        """The status and code of a refusal, or what else went wrong, in a word."""
         status = self.error.status if isinstance(self.error, StatusError) else None
         return code_text(self.state, self.error_name, status, self.code)
 
     @property
     def hint(self) -> str:
-        """What the server said, where only that says what to do."""
         return hint_of(self.error)
 
     @property
     def error_name(self) -> str | None:
-        """The name of the error's class."""
         return None if self.error is None else type(self.error).__name__
 
     @property
@@ -110,7 +99,6 @@ class RowView(Ended):
 
     @property
     def invoice_code(self) -> str | None:
-        """The validation code of its invoices."""
         invoice = documents_of(self.sequence).get(DocumentType.INVOICE)
         return None if invoice is None else invoice.validation_code
 
@@ -142,12 +130,7 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
 
 
 def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
-    """Return a row as a journal has it.
-
-    Args:
-        kept: The row.
-        is_held: Whether a run is under way: what it sent a moment ago is in flight.
-    """
+    """Return a row as a journal has it."""
     error = cure = None
     state = kept.state
     if state == _INTENT:
@@ -171,7 +154,6 @@ def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
 
 
 def unplanned_view(step: RolloverStep) -> RowView:
-    """Return an account whose next serie is not known."""
     error = step.problem
     return RowView(
         line=step.row.line,

@@ -33,7 +33,7 @@ from invoicexpress_async.cli.words import Language, word
 
 _SERIE_WIDTH: Final = 16
 _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it would take
-_MORE: Final = "… {count} more: a job with --json or --report shows all"
+_MORE: Final = "… {count} more: --json and --report show all"
 
 
 _NARROW: Final = "A wider terminal shows each document type too; --report has them all."

@@ -55,7 +55,6 @@ class RecordKind(Generic[E]):
     show_first: Callable[[Console, RunSummary[E], Language], None]
 
     def data(self, record: E, columns: Columns[E] | None = None) -> dict[str, object]:
-        """Return how a record ended as plain data."""
         return object_of("outcome", columns or self.columns, record)
 
     def layout(
@@ -91,7 +90,6 @@ class RecordKind(Generic[E]):
         return report_of(path, spec, style)
 
     def show(self, summary: RunSummary[E], language: Language, *, seconds: float) -> None:
-        """Show the first records, what to do, and the counts."""
         console = data_console()
         self.show_first(console, summary, language)
         if summary.groups:

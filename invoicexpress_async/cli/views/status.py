@@ -14,7 +14,7 @@ from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
-from invoicexpress_async.cli.shell import as_typed, printable, program
+from invoicexpress_async.cli.shell import as_typed, printable, program, with_program_name
 from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.holds import (
     clock_time,
@@ -92,7 +92,7 @@ class _Shown:
             self._said(_HELD, holder=status.holder) if is_running(status) else self._said(_NOT_HELD)
         )
         rows = counted(status.rows, "rows", self.language, one="row")
-        console.print(Text(printable(f"{rows}. {held}")), "")
+        console.print(Text(printable(f"{rows}. {held}")))
         self._show_states()
         if status.failures:
             groups = dict(_groups(status))
@@ -177,7 +177,6 @@ class _Shown:
 
 
 def show_status(status: JournalStatus, language: Language) -> None:
-    """Show the rows of a journal, and what to do next."""
     _Shown(status=status, language=language).show()
 
 
@@ -242,7 +241,8 @@ def _print_next(
     """Print what to do next, and the very command where it is one that is to be repeated."""
     console = data_console()
     said = " ".join(word(text, language, **values) for text, values in texts)
-    console.print(Text(printable(word("Next: {what}", language, what=said))))
+    text = word("Next: {what}", language, what=said)
+    console.print(Text(printable(with_program_name(text))))
     command = None if status is None else command_of(status)
     if command is not None:
         console.print()
@@ -316,7 +316,6 @@ def company_objects(
 def show_companies(
     standings: Mapping[str, CompanyStanding], status: JournalStatus, language: Language
 ) -> None:
-    """Show them, and what to do next."""
     columns = ("step", "state", "companies", "such as", "error", "what to do")
     headings = [word(one, language) for one in columns]
     table = new_table(*headings, numbers=headings[2:3])
