@@ -89,7 +89,7 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 def dump_sequence(sequence: Sequence) -> str:
     """Return a sequence as the text that a journal keeps."""
-    documents = {name: state for name, *state in configured_documents(sequence.documents)}
+    documents = configured_documents(sequence.documents)
     return _ENCODER.encode([sequence.id, sequence.serie, int(sequence.is_default), documents])
 
 
@@ -102,6 +102,9 @@ def load_sequence(text: str) -> Sequence:
     found: Any = json.loads(text)
     try:
         identity, serie, is_default, documents = found
+        if isinstance(documents, dict):  # by an earlier version
+            documents = [(name, *state) for name, state in documents.items()]
+        documents = list(documents)
     except TypeError:
         raise ValueError("no sequence") from None
     if type(identity) is not int or not isinstance(serie, str) or is_default not in {0, 1}:
@@ -114,13 +117,11 @@ def load_sequence(text: str) -> Sequence:
     )
 
 
-def _documents(
-    found: Mapping[str, object],
-) -> dict[DocumentType | str, DocumentSequenceState]:
+def _documents(found: list[object]) -> dict[DocumentType | str, DocumentSequenceState]:
     documents: dict[DocumentType | str, DocumentSequenceState] = {}
-    for name, state in found.items():
-        match state:
-            case [int() | None as number, int(identity), str() | None as code]:
+    for one in found:
+        match one:
+            case [str(name), int() | None as number, int(identity), str() | None as code]:
                 documents[_type(name)] = DocumentSequenceState(
                     number=number, sequence_id=identity, validation_code=code
                 )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from invoicexpress_async import ConfigurationError, SessionManager
+from invoicexpress_async import ConfigurationError, DocumentType, SessionManager
 from invoicexpress_async.jobs.records import dump_sequence, load_sequence
 from invoicexpress_async.provisioning import (
     AccountList,
@@ -89,8 +89,26 @@ async def test_rows_come_one_by_one_and_reports_are_short_texts() -> None:
     assert load_sequence(dump_sequence(sequence)).id == sequence.id
 
 
+def test_a_sequence_that_an_earlier_version_wrote_is_read() -> None:
+    sequence = load_sequence('[7,"2027",1,{"invoice":[0,7,"ABCD1234"],"new_type":[null,8,null]}]')
+
+    assert (sequence.id, sequence.serie, sequence.is_default) == (7, "2027", True)
+    assert sequence.documents[DocumentType.INVOICE].validation_code == "ABCD1234"
+    assert sequence.documents["new_type"].sequence_id == 8
+
+
 @pytest.mark.parametrize(
-    "text", ["", "1", "[]", "{}", '["1","2027",0,{}]', '[1,"2027",0,{"invoice":[1]}]']
+    "text",
+    [
+        "",
+        "1",
+        "[]",
+        "{}",
+        '["1","2027",0,[]]',
+        '[1,"2027",0,1]',
+        '[1,"2027",0,[["invoice",1]]]',
+        '[1,"2027",0,{"invoice":1}]',
+    ],
 )
 def test_a_damaged_sequence_is_no_sequence(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
