@@ -1,7 +1,6 @@
 """From the entries of a journal to values, strictly: a damaged field is an error that names it."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
