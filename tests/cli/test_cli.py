@@ -603,7 +603,7 @@ def on_terminal(
     while silent_seconds < 30:
         if not select.select([terminal], [], [], 1.0)[0]:
             silent_seconds += 1
-            if answer == "\x03" and question.encode() in shown:
+            if answer == "\x03" and question.encode() in shown and b"Interrupted" not in shown:
                 os.write(terminal, b"\x03")  # a person would press it again, too
             continue
         try:

@@ -208,6 +208,19 @@ async def test_real_accounts_are_asked_for_and_ctrl_c_at_the_question_changes_no
     assert "Nothing was sent. Interrupted." in shown
 
 
+@pytest.mark.parametrize(("later", "is_odd"), [(0, False), (1, True)])
+async def test_a_year_that_is_neither_this_one_nor_the_next_is_in_the_question(
+    run: Run, sandbox: Sandbox, accounts: Path, later: int, is_odd: bool
+) -> None:
+    year = NEXT + later
+    job = ("rollover", accounts, "--year", year, "--pattern", "{year}", "--dry-run")
+
+    ended = await run(*job, "--base-url", sandbox.base_url)
+
+    assert (f"{year} is neither this year nor the next." in ended.err) is is_odd
+    assert "The default now is '2026' on 1" in ended.err
+
+
 WITHOUT_ZONES = """
 import sys
 sys.modules["tzdata"] = None
