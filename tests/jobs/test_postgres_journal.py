@@ -209,6 +209,15 @@ async def test_a_schema_of_an_older_version_is_migrated_and_keeps_what_is_in_it(
     assert postgres.ask("SELECT count(*) FROM outage", schema=schema) == [(1,)]
 
 
+async def test_a_process_that_opens_it_again_and_again_is_one_run(postgres: PostgresServer) -> None:
+    schema = new_schema()
+    for _ in range(3):
+        async with postgres.journal(schema):
+            pass
+
+    assert postgres.ask("SELECT count(*) FROM runs", schema=schema) == [(1,)]
+
+
 async def test_the_number_of_slices_is_that_of_the_first_who_opened_it(
     postgres: PostgresServer,
 ) -> None:

@@ -10,6 +10,8 @@ from invoicexpress_async.jobs.postgres.statements import NOW, Statements, has_sl
 
 # 1 had no table `outage`.
 VERSION: Final = 2
+# By process and label. The jobs of a queue open the journal every few seconds: that is one run.
+_NOTED: Final = set[tuple[int, str]]()
 
 
 def holder_name() -> str:
@@ -37,14 +39,17 @@ async def open_schema(
         )
     if version < VERSION:
         raise JournalError(f"The journal {label} has the unknown schema {version}.")
-    message = Message()
-    message.add(
-        f"INSERT INTO {statements.name('runs')} (started_at, process, holder) "
-        f"VALUES ({NOW}, %s, %s)",
-        os.getpid(),
-        holder_name(),
-    )
-    await connection.execute(message)
+    opener = os.getpid(), label
+    if opener not in _NOTED:
+        message = Message()
+        message.add(
+            f"INSERT INTO {statements.name('runs')} (started_at, process, holder) "
+            f"VALUES ({NOW}, %s, %s)",
+            os.getpid(),
+            holder_name(),
+        )
+        await connection.execute(message)
+        _NOTED.add(opener)
     return count
 
 
