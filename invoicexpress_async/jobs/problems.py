@@ -71,12 +71,16 @@ class Problems:
         if not self._count:
             return
         lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
-        lines += (_told(text, where, self._counts[text]) for text, where in self._lines.items())
+        # Some were found later than those of the lines after them.
+        told = sorted(self._lines.items(), key=lambda one: one[1])
+        lines += (_told(text, where, self._counts[text]) for text, where in told)
         if left := self._count - self._counts.total():
             lines.append(f"  … and {left} more")
         named = sum(map(len, self._lines.values()))
         raise BadRowsError(
-            "\n".join(lines) + "\n", problems=tuple(self._kept), is_whole=named == self._count
+            "\n".join(lines) + "\n",
+            problems=tuple(sorted(self._kept)),
+            is_whole=named == self._count,
         )
 
 

@@ -10,7 +10,7 @@ from invoicexpress_async.jobs.journal import Entry, JournalError, Table
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import (
-    DocumentSequenceState,
+    DocumentColumns,
     DocumentType,
     Sequence,
     configured_documents,
@@ -82,6 +82,7 @@ def _damaged(error: cattrs.ClassValidationError) -> list[str]:
     return [str(note.name) for _, note in with_notes] or ["unreadable"]
 
 
+_DOCUMENT_TYPES: Final[dict[str, DocumentType]] = {one.value: one for one in DocumentType}
 # `json.dumps` makes one for each call.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -116,21 +117,22 @@ def load_sequence(text: str) -> Sequence:
     )
 
 
-def _documents(found: list[object]) -> dict[DocumentType | str, DocumentSequenceState]:
-    documents: dict[DocumentType | str, DocumentSequenceState] = {}
+def _documents(found: list[object]) -> DocumentColumns:
+    names: list[DocumentType | str] = []
+    numbers: list[int | None] = []
+    ids: list[int] = []
+    codes: list[str | None] = []
     for one in found:
         match one:
             case [str(name), int() | None as number, int(identity), str() | None as code]:
-                documents[_type(name)] = DocumentSequenceState(
-                    number=number, sequence_id=identity, validation_code=code
-                )
+                names.append(_DOCUMENT_TYPES.get(name, name))
+                numbers.append(number)
+                ids.append(identity)
+                codes.append(code)
             case _:
                 raise ValueError("no state of a document type")
-    return documents
-
-
-def _type(name: str) -> DocumentType | str:
-    try:
-        return DocumentType(name)
-    except ValueError:
-        return name
+    # Not a state for each: a million rows are read, and of few of them any state is looked at.
+    index = {name: place for place, name in enumerate(names)}
+    if len(index) < len(names):
+        raise ValueError("a document type is there twice")
+    return DocumentColumns(index, (*numbers, *ids), tuple(codes))

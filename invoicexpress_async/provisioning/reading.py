@@ -1,8 +1,9 @@
 """From the records of a file to rows; problems are reported by line, and show no cell."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -32,6 +33,8 @@ _TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
 _FALSE: Final = ("0", "false", "no", "não", "nao", "falso")
 _FLAGS: Final[dict[str, bool]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
+# So many rows are compared with the earlier ones at once.
+_CHUNK: Final = 500
 _ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
 _SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"
 _NO_SERIE: Final = "no serie, and none was given for all rows"
@@ -88,11 +91,15 @@ class CsvRows:
         table = _table(path, defaults, problems)
         kept = list[PlanRow]() if is_read_once(path) else None
         conflicts = RowConflicts()
-        for row in _rows(table, defaults, problems):
+        given = _given_rows(table, defaults)
+        while chunk := [*islice(given, _CHUNK)]:
+            found = {row.line: problem for row in chunk if (problem := row.problem())}
+            right = [row for row in chunk if row.line not in found]
+            found.update(conflicts.find_all([row.requested() for row in right]))
+            for line, problem in found.items():
+                problems.add(line, problem)
             if kept is not None:
-                kept.append(row)
-            if problem := conflicts.find(row):
-                problems.add(row.line, problem)
+                kept += filter(None, (row.plan_row() for row in right))
         problems.check()
         summary = conflicts.summary()
         if not summary.rows:
@@ -153,38 +160,64 @@ def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
     )
 
 
-def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
-    folder = table.path.parent
-    for record in table.read():
-        row = _row(record, problems, folder=folder, defaults=defaults)
-        if row is not None:
-            yield row
+class _GivenRow(NamedTuple):
+    """The cells of a row that matter, not checked yet."""
 
+    account: str
+    api_key: Secret | KeyReference | AccountKeys
+    serie: str
+    is_default: bool | None
+    line: int
 
-def _row(
-    record: CsvRecord, problems: Problems, *, folder: Path, defaults: Defaults
-) -> PlanRow | None:
-    cells = record.cells
-    account = account_name_in(cells["account"])
-    name = cells.get("serie") or defaults.serie
-    flag = _flag(cells.get("default", ""), default=defaults.is_default)
-    key = _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder)
-    is_there = not isinstance(key, KeyReference) or key.problem() is None
-    if is_there and name is not None and flag is not None:
-        # Nearly every row is right, and checks itself; its own error shows what is in it.
+    def problem(self) -> str:
+        """Return what is wrong with it; "" when nothing is. It shows no cell."""
+        found = (
+            *_account_problems(self.account, self.api_key),
+            _problem(check_new_serie, self.serie, _SERIE_PROBLEM) if self.serie else _NO_SERIE,
+            _FLAG_PROBLEM if self.is_default is None else None,
+        )
+        return "; ".join(filter(None, found))
+
+    def requested(self) -> RequestedRow:
+        """Return what it requests, when nothing is wrong with it."""
+        return RequestedRow(self.account, self.serie, bool(self.is_default), self.line)
+
+    def plan_row(self) -> PlanRow | None:
+        """Return the row; None when something is wrong with it."""
+        if self.is_default is None:
+            return None
         try:
             return PlanRow(
-                account=account, api_key=key, serie=name, is_default=flag, line=record.line
+                account=self.account,
+                api_key=self.api_key,
+                serie=self.serie,
+                is_default=self.is_default,
+                line=self.line,
             )
-        except ConfigurationError:
-            pass
-    found = [
-        *_account_problems(account, key),
-        _NO_SERIE if name is None else _problem(check_new_serie, name, _SERIE_PROBLEM),
-        _FLAG_PROBLEM if flag is None else None,
-    ]
-    problems.add(record.line, "; ".join(text for text in found if text))
-    return None
+        except ConfigurationError:  # its text shows what is in it
+            return None
+
+
+def _given_rows(table: CsvReader, defaults: Defaults) -> Iterator[_GivenRow]:
+    folder = table.path.parent
+    for record in table.read():
+        cells = record.cells
+        yield _GivenRow(
+            account_name_in(cells["account"]).lower(),
+            _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder),
+            cells.get("serie") or defaults.serie or "",
+            _flag(cells.get("default", ""), default=defaults.is_default),
+            record.line,
+        )
+
+
+def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
+    for row in _given_rows(table, defaults):
+        plan_row = row.plan_row()  # a row that was found right is not looked at twice
+        if plan_row is None:
+            problems.add(row.line, row.problem())
+        else:
+            yield plan_row
 
 
 def read_accounts(

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import attrs
@@ -11,7 +11,7 @@ from invoicexpress_async.config import Secret, check_account_name, check_api_key
 from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
-from invoicexpress_async.jobs.sqlite import SeenLines
+from invoicexpress_async.jobs.sqlite import SeenLine, SeenLines
 from invoicexpress_async.models.account_fields import hide_secrets_in_tracebacks
 
 
@@ -92,6 +92,7 @@ class RequestedRow(NamedTuple):
     account: str
     serie: str
     is_default: bool
+    line: int = 0
 
 
 class RowConflicts:
@@ -102,21 +103,30 @@ class RowConflicts:
         self._series: Counter[str] = Counter()
         self._defaults: Counter[str] = Counter()
 
-    def find(self, row: PlanRow) -> str | None:
+    def find(self, row: PlanRow | RequestedRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
-        # Names that only look the same would be refused by `ensure` one by one.
-        detail = f"{row.is_default:d}{row.serie}"
-        earlier = self._seen.enter("row", row.account, fold(row.serie), row.line, detail=detail)
+        earlier = self._seen.enter(_as_row(row))
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
         self._series[row.serie] += 1
         if not row.is_default:
             return None
-        earlier = self._seen.enter("default", row.account, "", row.line)
+        earlier = self._seen.enter(_as_default(row))
         if earlier is not None:
             return f"a second default for the account of {_where(earlier)}"
         self._defaults[row.serie] += 1
         return None
+
+    def find_all(self, rows: Sequence[RequestedRow]) -> Iterator[tuple[int, str]]:
+        """Yield what `find` says of each of some rows, by line: of nearly all it is nothing."""
+        defaults = [row for row in rows if row.is_default]
+        if self._seen.enter_all([*map(_as_row, rows), *map(_as_default, defaults)]):
+            self._series.update(row.serie for row in rows)
+            self._defaults.update(row.serie for row in defaults)
+            return
+        for row in rows:
+            if problem := self.find(row):
+                yield row.line, problem
 
     def requested(self) -> Iterator[RequestedRow]:
         """Yield what the rows seen request, in the order of their names."""
@@ -149,6 +159,15 @@ def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
             if problem := conflicts.find(row):
                 raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
         return conflicts.summary()
+
+
+def _as_row(row: PlanRow | RequestedRow) -> SeenLine:
+    # Names that only look the same would be refused by `ensure` one by one.
+    return SeenLine("row", row.account, fold(row.serie), row.line, f"{row.is_default:d}{row.serie}")
+
+
+def _as_default(row: PlanRow | RequestedRow) -> SeenLine:
+    return SeenLine("default", row.account, "", row.line)
 
 
 def _where(line: int) -> str:

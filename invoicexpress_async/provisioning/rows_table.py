@@ -124,7 +124,6 @@ class RowJournal:
     def __init__(self, journal: Journal, *, default_not_before: dt.date | None = None) -> None:
         self._journal = journal
         self._day = None if default_not_before is None else default_not_before.isoformat()
-        self._reader = row_reader()
 
     async def open(self) -> None:
         """Make room for rows."""
@@ -291,7 +290,7 @@ class RowJournal:
         return (
             _NEW
             if entry["state"] == JournalState.PLANNED and not entry["sends"]
-            else self._reader.read(entry)
+            else row_reader().read(entry)
         )
 
 

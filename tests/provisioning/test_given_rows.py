@@ -107,6 +107,7 @@ def test_a_sequence_that_an_earlier_version_wrote_is_read() -> None:
         '["1","2027",0,[]]',
         '[1,"2027",0,1]',
         '[1,"2027",0,[["invoice",1]]]',
+        '[1,"2027",0,[["invoice",1,7,"A1"],["invoice",1,7,"A1"]]]',
         '[1,"2027",0,{"invoice":1}]',
     ],
 )

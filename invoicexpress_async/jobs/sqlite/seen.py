@@ -2,8 +2,8 @@
 
 import sqlite3
 import weakref
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from invoicexpress_async.errors import ConfigurationError
 
@@ -11,6 +11,16 @@ _SCHEMA: Final = """
 CREATE TABLE seen (kind TEXT, first TEXT, second TEXT, line INTEGER NOT NULL,
     detail TEXT, PRIMARY KEY (kind, first, second)) WITHOUT ROWID
 """
+
+
+class SeenLine(NamedTuple):
+    """A pair of texts of some kind, the line that it stands on, and some detail of it."""
+
+    kind: str
+    first: str
+    second: str
+    line: int
+    detail: str | None = None
 
 
 class SeenLines:
@@ -26,26 +36,38 @@ class SeenLines:
         self._database.execute(_SCHEMA)
         self._database.execute("BEGIN")  # one transaction for all: it is never committed
 
-    def enter(
-        self, kind: str, first: str, second: str, line: int, *, detail: str | None = None
-    ) -> int | None:
-        """Note a pair, with some detail of it; return the line of the same pair before it, or None.
+    def enter(self, entry: SeenLine) -> int | None:
+        """Note a pair; return the line of the same pair before it, or None.
 
         Raises:
             ConfigurationError: there is no room for it.
         """
+        return None if self.enter_all([entry]) else self._line(entry)
+
+    def enter_all(self, entries: Iterable[SeenLine]) -> bool:
+        """Note pairs, or none of them when one is there already; return whether they are noted.
+
+        Raises:
+            ConfigurationError: there is no room for them.
+        """
         try:
-            entered = self._database.execute(
-                "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?)",
-                (kind, first, second, line, detail),
-            )
+            return self._enter(entries)
         except sqlite3.Error as error:
             problem = str(error)
-        else:
-            return None if entered.rowcount else self._line(kind, first, second)
         raise ConfigurationError(
             f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
         )
+
+    def _enter(self, entries: Iterable[SeenLine]) -> bool:
+        is_new = True
+        self._database.execute("SAVEPOINT entries")
+        try:
+            self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, ?)", entries)
+        except sqlite3.IntegrityError:
+            is_new = False
+            self._database.execute("ROLLBACK TO entries")
+        self._database.execute("RELEASE entries")
+        return is_new
 
     def count(self, kind: str) -> int:
         """Return how many different first texts a kind has."""
@@ -61,6 +83,6 @@ class SeenLines:
         """Forget them."""
         self._database.close()
 
-    def _line(self, kind: str, first: str, second: str) -> int:
+    def _line(self, entry: SeenLine) -> int:
         query = "SELECT line FROM seen WHERE kind = ? AND first = ? AND second = ?"
-        return int(self._database.execute(query, (kind, first, second)).fetchone()[0])
+        return int(self._database.execute(query, entry[:3]).fetchone()[0])
