@@ -1,7 +1,8 @@
 """From the entries of a journal to values, strictly: a damaged field is an error that names it."""
 
 import json
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 import cattrs
@@ -102,9 +103,7 @@ def load_sequence(text: str) -> Sequence:
     found: Any = json.loads(text)
     try:
         identity, serie, is_default, documents = found
-        if isinstance(documents, dict):  # by an earlier version
-            documents = [(name, *state) for name, state in documents.items()]
-        documents = list(documents)
+        states = _states(documents)
     except TypeError:
         raise ValueError("no sequence") from None
     if type(identity) is not int or not isinstance(serie, str) or is_default not in {0, 1}:
@@ -113,8 +112,15 @@ def load_sequence(text: str) -> Sequence:
         id=identity,
         serie=serie,
         is_default=bool(is_default),
-        documents=_documents(documents),
+        documents=_documents(states),
     )
+
+
+def _states(documents: Any) -> list[object]:  # noqa: ANN401  # as it was read
+    if isinstance(documents, Mapping):  # by an earlier version
+        by_name = cast("Mapping[str, list[object]]", documents)
+        return [(name, *state) for name, state in by_name.items()]
+    return list(documents)
 
 
 def _documents(found: list[object]) -> DocumentColumns:
