@@ -221,6 +221,18 @@ async def test_a_year_that_is_neither_this_one_nor_the_next_is_in_the_question(
     assert "The default now is '2026' on 1" in ended.err
 
 
+@pytest.mark.parametrize(("year", "is_over"), [(NEXT - 1, False), (NEXT - 2, True)])
+async def test_a_default_of_a_year_that_is_over_is_said_before_anything_is_sent(
+    run: Run, sandbox: Sandbox, accounts: Path, year: int, is_over: bool
+) -> None:
+    job = ("provision", accounts, "--serie", year, "--default", "--base-url", sandbox.base_url)
+
+    ended = await run(*job, "--dry-run")
+
+    assert (f"The year of '{year}' is over" in ended.err) is is_over
+    assert ended.code == 0
+
+
 WITHOUT_ZONES = """
 import sys
 sys.modules["tzdata"] = None

@@ -38,7 +38,7 @@ from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
 from invoicexpress_async.provisioning.journal_status import JournalReader
-from invoicexpress_async.provisioning.next_serie import coming_year
+from invoicexpress_async.provisioning.next_serie import coming_year, is_step_backwards
 
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
@@ -51,6 +51,7 @@ _EARLY_PLANNED: Final = (
     ". Invoices will use {serie} as soon as a worker has made it, and not from {day}: leave "
     "--default out and use `rollover` to wait for that day"
 )
+_OVER: Final = ". The year of {serie} is over, and it would become the default"
 _ABOUT_TO: Final = "About to ensure {what}."
 _ABOUT_TO_PLAN: Final = "About to plan {what}."
 _ENSURING: Final = "Ensuring {what}."
@@ -188,12 +189,13 @@ def describe(plan: Plan, language: Language = "en") -> str:
 
 
 def _becoming_default_early(plan: Plan, language: Language, *, is_planned_only: bool) -> str:
-    """Return from when invoices will use the series of coming years that become the default."""
+    """Return from when invoices will use a default of a coming year, or that its year is over."""
     series = plan.summary.default_series
     today = today_in_lisbon() if series else None
     early = {one: year for one in series if today and (year := coming_year(one, today.year))}
+    over = [one for one in series if today and is_step_backwards(str(today.year), one)]
     if not early:
-        return ""
+        return word(_OVER, language, serie=repr(over[0])) if over else ""
     serie, year = next(iter(early.items()))
     day = f"{year}-01-01"
     if is_planned_only:
