@@ -69,17 +69,28 @@ def _no_changes(_claim: Claim, _state: JournalState) -> tuple[Change, ...]:
     return ()
 
 
+def _no_check() -> None:
+    pass
+
+
 class JournalClaims:
     """Claims intents in one journal, for one manager or for one item of a job.
 
     Args:
         journal: Open.
         changes_of: What else is written in the same transactions.
+        check: Called before the first byte of each request; raises when it must not leave.
     """
 
-    def __init__(self, journal: Journal, changes_of: ChangesOf = _no_changes) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        changes_of: ChangesOf = _no_changes,
+        check: Callable[[], None] = _no_check,
+    ) -> None:
         self._journal = journal
         self._changes_of = changes_of
+        self._check = check
         self._right = _right_of(journal)
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
@@ -135,6 +146,7 @@ class JournalClaims:
 
     def check_right(self) -> None:
         """Raise when this process may not send for the account any more."""
+        self._check()
         if self._right is not None:
             self._right.check_right()
 

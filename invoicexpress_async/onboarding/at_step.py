@@ -1,13 +1,17 @@
 """The AT step: the tax authority's credentials, each at most three times without a response."""
 
 import asyncio
+import functools
 from typing import Final
 
 import attrs
 
+from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND
+from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import (
     AuthenticationError,
+    DeadlineExceededError,
     InvoiceXpressError,
     NotFoundError,
     PermissionDeniedError,
@@ -42,6 +46,7 @@ class AtStep:
         retry_refused: Whether to try again what was refused, or went unanswered too often.
     """
 
+    clock: Clock
     partner: AccountSession
     journal: CompanyJournal
     retry_refused: bool
@@ -101,7 +106,7 @@ class AtStep:
             raise _unknown(subuser, sends)
 
     async def _send(self) -> None:
-        task = self.task
+        task, since = self.task, self.clock.uptime()
         claim = await self.journal.claim_credentials(
             task.company, self.own.name, known=task.known_credentials
         )
@@ -111,7 +116,8 @@ class AtStep:
             task.has_asked = True
             # Each attempt is counted on the disk before it is made: a call makes one.
             retry = attrs.evolve(self.own.retry, attempts=1)
-            once = self.own.claiming(self.journal.claims(task.company), retry=retry)
+            check = functools.partial(self._check_not_late, since)
+            once = self.own.claiming(self.journal.claims(task.company, check), retry=retry)
             try:
                 await once.accounts.configure_at_communication(
                     self.credentials, resend_refused=self.retry_refused
@@ -124,6 +130,13 @@ class AtStep:
             raise failure
         finally:
             self.journal.release_credentials(claim)
+
+    def _check_not_late(self, since: float) -> None:
+        if self.clock.uptime() - since > MAX_SECONDS_BEFORE_SEND:
+            raise DeadlineExceededError(
+                "The AT credentials were not sent: a minute had passed since they were claimed, "
+                "and another run may be about to send them."
+            )
 
     async def _record(self) -> None:
         task = self.task

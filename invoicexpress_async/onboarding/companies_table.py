@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -56,6 +56,8 @@ _ANOTHER: Final = (
     "Take the company out of the input, or give the fiscal number, e-mail and account that the "
     "journal has: two accounts of one fiscal number split its numbering for good."
 )
+# A send is over by then, however it ended, and a process that was frozen before it sends nothing.
+_GONE_AFTER_SECONDS: Final = 3600.0
 _OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
 # Until its account is sent for, the input may be corrected.
 _CORRECTABLE: Final = frozenset({JournalState.OPEN, JournalState.REFUSED, JournalState.FAILED})
@@ -152,8 +154,8 @@ class CompanyJournal:
         wanted = {*also, *(one.fiscal_id for one in companies)} & entries.keys()
         return {fiscal_id: self._reader.read(entries[fiscal_id]) for fiscal_id in wanted}
 
-    def claims(self, company: Company) -> JournalClaims:
-        """Return where the intents of a company are claimed."""
+    def claims(self, company: Company, check: Callable[[], None] = lambda: None) -> JournalClaims:
+        """Return where the intents of a company are claimed; `check` as of `JournalClaims`."""
         key = (company.fiscal_id,)
 
         def changes_of(claim: Claim, state: JournalState) -> tuple[Change, ...]:
@@ -163,7 +165,7 @@ class CompanyJournal:
                 return (Change(COMPANIES, key, {"state": JournalState.OPEN, "intent": None}),)
             return ()  # the outcome of the company includes that of its intent
 
-        return JournalClaims(self._journal, changes_of)
+        return JournalClaims(self._journal, changes_of, check)
 
     async def record_credentials(
         self, company: Company, sends: int, history: CredentialHistory
@@ -201,7 +203,8 @@ class CompanyJournal:
         if is_dead(token):
             return True
         if self._held_for is None:
-            return isinstance(self._journal, SqliteJournal) and is_of_an_earlier_boot(token)
+            is_over = is_of_an_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
+            return isinstance(self._journal, SqliteJournal) and is_over
         # Of another machine it is not known whether it runs; but it held the partner before.
         partner: object = json.loads(str(claimed["intent"])).get("partner")
         return partner == self._held_for
@@ -232,6 +235,16 @@ class CompanyJournal:
 
     async def _entries(self) -> dict[str, Entry]:
         return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
+
+
+def _is_long_ago(claimed_at: str) -> bool:
+    """Whether who has claimed credentials then, since this machine started, sends none now."""
+    try:
+        then = Timestamp.parse(claimed_at)
+    except ValueError:
+        return False
+    now = Timestamp.now()
+    return now.boot == then.boot != "" and now.steady - then.steady > _GONE_AFTER_SECONDS
 
 
 @attrs.frozen(kw_only=True)

@@ -66,7 +66,10 @@ class SeriesWaitingError(InvoiceXpressError):
 class CredentialsBusyError(InvoiceXpressError):
     """Another run that shares the journal is sending AT credentials to the account, or has."""
 
-    cure = "Let that run end, and run it again: it goes on from what the other one has written."
+    cure = (
+        "Let that run end, and run it again: it goes on from what the other one has written. After "
+        "a run that was killed in a container, this may take an hour."
+    )
 
 
 class NotVerifiedError(InvoiceXpressError):

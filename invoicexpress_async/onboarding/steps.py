@@ -217,6 +217,7 @@ class OnboardingSteps:
         own, credentials = await self._new_account_session(task), task.company.at
         if credentials is not None:
             await AtStep(
+                clock=self.manager.clock,
                 partner=self.partner,
                 journal=self.journal,
                 retry_refused=self.retry_refused,

@@ -11,6 +11,8 @@ from fakes import FakeClock
 from test_onboarding import QUICK, Stage, company, nif, only, stage, wrong_at
 
 from invoicexpress_async import AtCredentials, SessionManager
+from invoicexpress_async.events import AttemptStarted, Event
+from invoicexpress_async.jobs.timestamps import BOOT_ID, Timestamp
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
@@ -274,24 +276,57 @@ def as_the_first_version(journal: Path) -> None:
             file.execute(f"ALTER TABLE companies DROP COLUMN {column}")
 
 
-async def test_a_machine_that_lost_power_while_it_sent_them_sends_them_when_it_is_up_again(
-    tmp_path: Path,
+def ago(seconds: float) -> str:
+    then = Timestamp.now()
+    return attrs.evolve(then, steady=then.steady - seconds).dump()
+
+
+@pytest.mark.parametrize(
+    ("space", "claimed_at", "sent"),
+    [
+        pytest.param("boot-of-then.1", "", 1, id="the machine lost power"),
+        pytest.param(f"{BOOT_ID}.1", ago(3_700), 1, id="its container was killed an hour ago"),
+        pytest.param(f"{BOOT_ID}.1", ago(600), 0, id="it may be sending"),
+    ],
+)
+async def test_credentials_that_another_process_was_sending_are_sent_once_it_is_gone(
+    tmp_path: Path, space: str, claimed_at: str, sent: int
 ) -> None:
-    def lose_power(_company: Company, step: CompanyStep) -> None:
+    def die(_company: Company, step: CompanyStep) -> None:
         if step is CompanyStep.AT:
             raise RuntimeError(step)
 
     async with stage(tmp_path) as on:
         with pytest.RaisesGroup(RuntimeError):
-            await run(on, company(1), on_step=lose_power)
+            await run(on, company(1), on_step=die)
         with closing(sqlite3.connect(tmp_path / "onboarding.db")) as journal, journal:
             journal.execute(
                 "INSERT INTO intents (kind, account, subject, token, intent, claimed_at, state) "
-                "VALUES (?, 'company-1', '', 'boot-of-then.1:7:1/0/1', '{}', '', 'intent')",
-                (AT,),
+                "VALUES (?, 'company-1', '', ?, '{}', ?, 'intent')",
+                (AT, f"{space}:7:1/0/1", claimed_at),
             )
             journal.execute("UPDATE companies SET at_sends = 1")
         outcome = await run(on, company(1))
 
-    assert outcome.state is CompanyState.DONE
-    assert sends(on) == 1
+    assert (outcome.state is CompanyState.DONE) == bool(sent)
+    assert sends(on) == sent
+
+
+async def test_a_process_that_was_frozen_for_a_minute_sends_none(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    def freeze(event: Event) -> None:
+        if isinstance(event, AttemptStarted) and event.operation == "configure_at_communication":
+            clock.advance(61.0)
+
+    async with (
+        stage(tmp_path, clock) as on,
+        SessionManager(
+            base_url=on.server.base_url, retry=QUICK, clock=clock, on_event=freeze
+        ) as manager,
+    ):
+        companies = CompanyList(companies=[company(1)])
+        outcome = only(await Stage(on.server, manager, on.folder).run(companies))
+
+    assert outcome.error_name == "DeadlineExceededError"
+    assert sends(on) == 0
