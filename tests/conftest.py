@@ -222,6 +222,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: at the end, one of them would keep one core and leave the others."""
+    items.sort(key=lambda item: item.path.name != "test_benchmarks.py")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
         for name, line in report.user_properties:
