@@ -290,13 +290,13 @@ def ago(seconds: float) -> str:
     ],
 )
 async def test_credentials_that_another_process_was_sending_are_sent_once_it_is_gone(
-    tmp_path: Path, space: str, claimed_at: str, sent: int
+    tmp_path: Path, clock: FakeClock, space: str, claimed_at: str, sent: int
 ) -> None:
     def die(_company: Company, step: CompanyStep) -> None:
         if step is CompanyStep.AT:
             raise RuntimeError(step)
 
-    async with stage(tmp_path) as on:
+    async with stage(tmp_path, clock) as on:
         with pytest.RaisesGroup(RuntimeError):
             await run(on, company(1), on_step=die)
         with closing(sqlite3.connect(tmp_path / "onboarding.db")) as journal, journal:
