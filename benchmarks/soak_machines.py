@@ -84,7 +84,7 @@ class Tally(JobTally):
 
 @attrs.frozen(kw_only=True)
 class _Place:
-    """What a worker process is told."""
+    """The settings of a worker process."""
 
     url: str
     base_url: str

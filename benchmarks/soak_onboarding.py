@@ -215,7 +215,7 @@ async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
 
 
 def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, tally: Tally) -> None:
-    """Hold what a job has told of each company, and delivered, against what the server knows."""
+    """Compare what a job has reported and delivered with what the server knows."""
     oracle = server.oracle.accounts
     tally.duplicate_accounts = len(oracle.duplicates())
     accounts = {one.fiscal_id: one for one in server.accounts.values() if one.fiscal_id}

@@ -72,8 +72,8 @@ class Problems:
             return
         lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
         # Some were found later than those of the lines after them.
-        told = sorted(self._lines.items(), key=lambda one: one[1])
-        lines += (_told(text, where, self._counts[text]) for text, where in told)
+        by_line = sorted(self._lines.items(), key=lambda one: one[1])
+        lines += (_line_of(text, where, self._counts[text]) for text, where in by_line)
         if left := self._count - self._counts.total():
             lines.append(f"  … and {left} more")
         named = sum(map(len, self._lines.values()))
@@ -84,7 +84,7 @@ class Problems:
         )
 
 
-def _told(text: str, lines: list[int], count: int) -> str:
+def _line_of(text: str, lines: list[int], count: int) -> str:
     if count <= _MOST_LINES_NAMED:
         return "\n".join(f"  line {line}: {text}" for line in lines)
     named = ", ".join(map(str, lines))

@@ -14,7 +14,7 @@ _NEVER: Final = float("inf")
 
 
 class OutageBoard(Protocol):
-    """Where processes tell each other of an outage, as a `PostgresJournal`."""
+    """Where processes report an outage to each other, as a `PostgresJournal`."""
 
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool

@@ -1,7 +1,6 @@
 """Onboard companies: an account for each, its key delivered, AT credentials, a first sequence."""
 
 from invoicexpress_async.onboarding.companies import CompanyList
-from invoicexpress_async.onboarding.companies_table import CompanyStanding, read_standings
 from invoicexpress_async.onboarding.company import Company, KnownAccount
 from invoicexpress_async.onboarding.errors import (
     AccountUnknownError,
@@ -22,6 +21,7 @@ from invoicexpress_async.onboarding.report import (
 from invoicexpress_async.onboarding.run import onboard
 from invoicexpress_async.onboarding.sinks import CsvSink, EnvFileSink, SecretSink
 from invoicexpress_async.onboarding.spool import KeySpool, SpoolError
+from invoicexpress_async.onboarding.standings import CompanyStanding, read_standings
 
 __all__ = [
     "AccountUnknownError",

@@ -29,6 +29,7 @@ from invoicexpress_async.jobs.postgres.connection import (
     Reachability,
 )
 from invoicexpress_async.jobs.postgres.fence import Fence, slice_of
+from invoicexpress_async.jobs.postgres.plan_statements import plan_of
 from invoicexpress_async.jobs.postgres.schema import open_schema, prepare_table
 from invoicexpress_async.jobs.postgres.statements import Statements, has_slice
 from invoicexpress_async.jobs.postgres.writer import GroupCommitWriter
@@ -125,7 +126,7 @@ class JournalSession:
         }
         message = Message()
         plan, _ = self._plans[table.name]
-        message.add(self.statements.plan(table).add, plan, json.dumps([*by_key.values()]))
+        message.add(plan_of(self.statements, table).add, plan, json.dumps([*by_key.values()]))
         await self.writer.query(message)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
@@ -140,7 +141,7 @@ class JournalSession:
         return changes
 
     async def _compare(self, table: Table) -> PlanChanges:
-        plan, statements = self._plans[table.name][0], self.statements.plan(table)
+        plan, statements = self._plans[table.name][0], plan_of(self.statements, table)
         message = Message()
         message.add(statements.is_used)
         for kind in _KINDS:
@@ -176,7 +177,7 @@ class JournalSession:
         if not self._is_harmless.pop(table.name, True):
             await self._refuse_beside_workers()
         plan, seen = self._plans[table.name]
-        job, statements = self.statements.name("job"), self.statements.plan(table)
+        job, statements = self.statements.name("job"), plan_of(self.statements, table)
         name, is_ours = (
             _plan_of(table),
             f"EXISTS (SELECT FROM {job} WHERE name = %s AND value = %s)",
@@ -251,7 +252,7 @@ class JournalSession:
         if has_slice(table):
             wake = self.statements.wake_for_new(table)
             message.add(wake, requested[0]["slice"], *table.key_of(entry))
-        message.add(self.statements.plan(table).enter_one, json.dumps(requested))
+        message.add(plan_of(self.statements, table).enter_one, json.dumps(requested))
         message.add(self.statements.look_up(table), json.dumps(requested))
         (rows,) = await self.writer.query(message)
         return rows[0] if rows else {}

@@ -4,7 +4,6 @@ Each statement is idempotent: one whose answer was lost is sent again. Many entr
 statement; they come as one JSON array of objects.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,13 +12,16 @@ import attrs
 from invoicexpress_async.jobs.journal import (
     CLAIMABLE,
     INTENTS,
-    UNRESOLVED,
     Column,
     JournalState,
     Table,
 )
 
-_KINDS: Final = {str: "text", int: "bigint", float: "double precision"}
+KINDS: Final[dict[type[str | int | float], str]] = {
+    str: "text",
+    int: "bigint",
+    float: "double precision",
+}
 # The database's clock, for all processes alike.
 NOW: Final = "extract(epoch FROM clock_timestamp())::double precision"
 CLAIM_COLUMNS: Final = ("kind", "account", "subject", "token", "replaced", "intent", "claimed_at")
@@ -75,11 +77,11 @@ class Statements:
 
     def create_plan(self, table: Table) -> str:
         """Return what makes the table of the plans that are being compared."""
-        columns = "".join(f", {one.name} {_KINDS[one.kind]}" for one in table.requested)
+        columns = "".join(f", {one.name} {KINDS[one.kind]}" for one in table.requested)
         keys = "".join(f", {name} {_TEXT}" for name in table.key)
         slice_ = ", slice integer NOT NULL" if has_slice(table) else ""
         return (
-            f"CREATE TABLE IF NOT EXISTS {self.name(_plan_name(table))} (plan text NOT NULL{keys}"
+            f"CREATE TABLE IF NOT EXISTS {self.name(plan_table(table))} (plan text NOT NULL{keys}"
             f"{columns}{slice_}, begun_at double precision NOT NULL DEFAULT {NOW}, "
             f"PRIMARY KEY (plan, {', '.join(table.key)}))"
         )
@@ -99,14 +101,14 @@ class Statements:
 
     def look_up(self, table: Table) -> str:
         """Return what reads entries by their keys."""
-        return self.select(table, f"JOIN {_records(_keys(table))} AS new USING ({_names(table)})")
+        return self.select(table, f"JOIN {records(_keys(table))} AS new USING ({key_text(table)})")
 
     def plan_again(
         self, table: Table, states: frozenset[JournalState], *, some: bool = False
     ) -> str:
         """Return what plans entries in some states again: all, or those of given keys."""
         same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
-        given = f" FROM {_records(_keys(table))} AS new" if some else ""
+        given = f" FROM {records(_keys(table))} AS new" if some else ""
         return (
             f"UPDATE {self.name(table.name)} AS old SET state = 'planned', updated_at = {NOW}"
             f"{given} {self.in_states(states)}{f' AND {same}' if some else ''}"
@@ -164,7 +166,7 @@ class Statements:
         return (
             f"INSERT INTO {self.name('intents')} AS old ({columns}, state, updated_at) "
             f"SELECT {', '.join(f'new.{one}' for one in CLAIM_COLUMNS)}, 'intent', {NOW} "
-            f"FROM {_records(fields)} AS new WHERE {self._held('new')} "
+            f"FROM {records(fields)} AS new WHERE {self._held('new')} "
             f"ORDER BY kind, account, subject ON CONFLICT (kind, account, subject) DO UPDATE "
             f"SET {changes}, state = 'intent', updated_at = excluded.updated_at "
             f"WHERE old.state IN ({states_text(CLAIMABLE)}) "
@@ -177,7 +179,7 @@ class Statements:
         return self._update(table, tuple(columns))
 
     def _update(self, table: Table, columns: tuple[str, ...]) -> str:
-        kinds = {column.name: _KINDS[column.kind] for column in table.all_columns}
+        kinds = {column.name: KINDS[column.kind] for column in table.all_columns}
         fields = [*_keys(table), *((f"n_{one}", kinds[one]) for one in columns), *_GUARDS]
         wanted = {one: f"new.n_{one}" for one in columns}
         is_other = " OR ".join(
@@ -206,12 +208,12 @@ class Statements:
         conditions.append(self._held("new"))
         return (
             f"UPDATE {self.name(table.name)} AS old SET {changes}updated_at = {NOW} "
-            f"FROM {_records(fields)} AS new WHERE {' AND '.join(conditions)}"
+            f"FROM {records(fields)} AS new WHERE {' AND '.join(conditions)}"
         )
 
     def insert(self, table: Table, columns: Sequence[str]) -> str:
         """Return what adds entries whose key is new."""
-        kinds = {column.name: _KINDS[column.kind] for column in table.all_columns}
+        kinds = {column.name: KINDS[column.kind] for column in table.all_columns}
         fields = [(one, kinds[one]) for one in columns]
         slice_ = has_slice(table)
         if slice_:
@@ -219,15 +221,11 @@ class Statements:
         names = ", ".join(one for one, _ in fields)
         return (
             f"INSERT INTO {self.name(table.name)} ({names}, updated_at) "
-            f"SELECT {names}, {NOW} FROM {_records(fields)} AS new ON CONFLICT DO NOTHING"
+            f"SELECT {names}, {NOW} FROM {records(fields)} AS new ON CONFLICT DO NOTHING"
         )
 
     def _held(self, entry: str) -> str:
         return _is_held(entry).format(slices=self.name("slices"))
-
-    def plan(self, table: Table) -> "PlanStatements":
-        """Return the statements of a plan of this table."""
-        return _plan(self, table)
 
 
 _TEXT: Final = 'text COLLATE "C" NOT NULL'
@@ -235,7 +233,7 @@ _TEXT: Final = 'text COLLATE "C" NOT NULL'
 
 def _definition(column: Column) -> str:
     rest = {"is_in_plan": " NOT NULL DEFAULT 1", "sends": " NOT NULL DEFAULT 0"}
-    kind = _KINDS[column.kind]
+    kind = KINDS[column.kind]
     if column.kind is str:
         kind += ' COLLATE "C"'
     return f"{column.name} {kind}{rest.get(column.name, '')}"
@@ -245,130 +243,17 @@ def _keys(table: Table) -> list[tuple[str, str]]:
     return [(name, "text") for name in table.key]
 
 
-def _names(table: Table) -> str:
+def key_text(table: Table) -> str:
+    """Return the columns of its key."""
     return ", ".join(table.key)
 
 
-def _records(fields: Sequence[tuple[str, str]]) -> str:
+def records(fields: Sequence[tuple[str, str]]) -> str:
+    """Return what reads an array of objects as rows of these columns."""
     columns = ", ".join(f"{name} {kind}" for name, kind in fields)
     return f"(SELECT * FROM json_to_recordset(%s::json) AS given({columns}))"
 
 
-def _plan_name(table: Table) -> str:
+def plan_table(table: Table) -> str:
+    """Return the name of the table of its plans."""
     return f"{table.name}_plan"
-
-
-class PlanStatements:
-    """What compares a table with a plan, and takes the plan over.
-
-    A plan is in a table of its own until then: a temporary one is state of a session. Their
-    first value is the plan's id.
-    """
-
-    def __init__(self, statements: Statements, table: Table) -> None:
-        requested = [column.name for column in table.requested]
-        self._table = table
-        self._old = statements.name(table.name)
-        self._new = statements.name(_plan_name(table))
-        self._key = _names(table)
-        self._columns = (*table.key, *requested, *(("slice",) if has_slice(table) else ()))
-        self._is_other = (
-            " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in requested) or "false"
-        )
-        self._is_same = (
-            " AND ".join(f"old.{name} IS NOT DISTINCT FROM excluded.{name}" for name in requested)
-            or "true"
-        )  # one condition
-        self._set_requested = "".join(f", {name} = excluded.{name}" for name in requested)
-
-    @property
-    def add(self) -> str:
-        """What notes entries of the plan; of two with one key, the last."""
-        kinds = {column.name: _KINDS[column.kind] for column in self._table.all_columns}
-        fields = [(one, kinds.get(one, "integer")) for one in self._columns]
-        names = ", ".join(self._columns)
-        changes = ", ".join(
-            f"{one} = excluded.{one}" for one in self._columns if one not in self._table.key
-        )
-        return (
-            f"INSERT INTO {self._new} (plan, {names}) SELECT %s, {names} FROM {_records(fields)} "
-            f"AS new ON CONFLICT (plan, {self._key}) DO "
-            + (f"UPDATE SET {changes}" if changes else "NOTHING")
-        )
-
-    @property
-    def is_used(self) -> str:
-        """What says whether the table has entries."""
-        return f"SELECT EXISTS (SELECT FROM {self._old})"
-
-    def changes(self, kind: str) -> str:
-        """Return what finds the differences of a kind: the key and the state of each."""
-        mine = f"(SELECT * FROM {self._new} WHERE plan = %s) AS new"
-        old = f"{self._old} AS old"
-        if kind == "added":
-            return (
-                f"SELECT {self._key}, NULL AS state FROM {mine} LEFT JOIN {old} USING ({self._key})"
-                " WHERE old.state IS NULL OR old.is_in_plan = 0"
-            )
-        if kind == "removed":
-            return (
-                f"SELECT {self._key}, old.state FROM {old} LEFT JOIN {mine} USING ({self._key}) "
-                "WHERE new.plan IS NULL AND old.is_in_plan <> 0"
-            )
-        return (
-            f"SELECT {self._key}, old.state FROM {old} JOIN {mine} USING ({self._key}) "
-            f"WHERE ({self._is_other}) AND old.is_in_plan <> 0"
-        )
-
-    @property
-    def lost(self) -> str:
-        """What finds entries that are unresolved and not in the plan."""
-        return (
-            f"SELECT * FROM ({self.changes('removed')}) AS removed "
-            f"WHERE state IN ({states_text(UNRESOLVED)}) LIMIT 3"
-        )
-
-    def enter(self, condition: str) -> str:
-        """Return what enters all of the plan, under a condition."""
-        columns = ", ".join(self._columns)
-        return self._enter(
-            f"SELECT {columns}, 'planned', {NOW} FROM {self._new} WHERE plan = %s AND {condition} "
-            f"ORDER BY {self._key}"
-        )
-
-    @property
-    def enter_one(self) -> str:
-        """What enters one entry, a JSON array of one object."""
-        kinds = {column.name: _KINDS[column.kind] for column in self._table.all_columns}
-        fields = [(one, kinds.get(one, "integer")) for one in self._columns]
-        columns = ", ".join(self._columns)
-        return self._enter(f"SELECT {columns}, 'planned', {NOW} FROM {_records(fields)} AS new")
-
-    def leave(self, condition: str) -> str:
-        """Return what takes the missing entries out of the plan, under a condition."""
-        same = " AND ".join(f"new.{name} = old.{name}" for name in self._table.key)
-        return (
-            f"UPDATE {self._old} AS old SET is_in_plan = 0 WHERE old.is_in_plan <> 0 AND NOT EXISTS "  # noqa: E501  # one condition
-            f"(SELECT FROM {self._new} AS new WHERE new.plan = %s AND {same}) AND {condition}"
-        )
-
-    @property
-    def forget(self) -> str:
-        """What drops a plan that was entered, and those that nobody came back for in a day."""
-        return f"DELETE FROM {self._new} WHERE plan = %s OR begun_at < {NOW} - 86400"
-
-    def _enter(self, source: str) -> str:
-        unresolved = states_text(UNRESOLVED)
-        # What is done for one request is not done for another.
-        return (
-            f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501
-            f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_requested}, "
-            f"state = CASE WHEN (old.is_in_plan <> 0 AND {self._is_same}) "
-            f"OR old.state IN ({unresolved}) THEN old.state ELSE 'planned' END "
-            f"WHERE old.is_in_plan = 0 OR NOT ({self._is_same})"
-        )
-
-
-@functools.cache
-def _plan(statements: Statements, table: Table) -> PlanStatements:
-    return PlanStatements(statements, table)
