@@ -1,8 +1,9 @@
 """The real shape of the work: a TLS host for each account; CPU of a call and of an account.
 
 `service`: creates over so many hosts, in turns, with the default settings. `job`: a list and a
-create for each account. Beside ours: aiohttp by hand, a floor of raw asyncio that parses nothing,
-and clients written in Rust, as far as they are installed (`pip install ry pyreqwest wreq`). Each
+create for each account, without a journal and with one. Beside ours: aiohttp by hand, a floor of
+raw asyncio that parses nothing, and clients written in Rust, as far as they are installed
+(`pip install ry pyreqwest wreq`). Each
 runs in a process of its own, with one TLS context made and all modules loaded before the clock
 starts; the CPU is that of the whole process, threads and all.
 
@@ -34,7 +35,7 @@ from bench_accounts import LoopbackResolver
 from hosts_server import DOMAIN, HostsServer, hosts_server
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.provisioning import Plan, PlanRow, provision
+from invoicexpress_async.provisioning import Plan, PlanRow, SqliteJournal, provision
 
 _KEY: Final = "benchmark-key-0123456789"
 _SERIE: Final = "2023"  # the one in the canned response
@@ -42,7 +43,8 @@ _BODY: Final = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 3
 _BARE: Final = "aiohttp by hand"
-_KINDS: Final = ("ours", "ours, uvloop", _BARE, "aiohttp by hand, uvloop", "raw asyncio",
+_JOURNAL: Final = "ours, with a journal"
+_KINDS: Final = ("ours", _JOURNAL, "ours, uvloop", _BARE, "aiohttp by hand, uvloop", "raw asyncio",
                  "ry", "pyreqwest", "wreq")  # fmt: skip
 
 Call = Callable[[str], Coroutine[object, object, object]]
@@ -214,11 +216,11 @@ async def _job(kind: str, port: int, hosts: int, folder: Path) -> None:
     clock = _Clock()
     if kind.startswith("ours"):
         trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-        async with _manager(port, trust) as manager:
-            await provision(manager, _plan(["warm"]))
+        async with _manager(port, trust) as manager, _journals(kind, folder) as (warm, journal):
+            await provision(manager, _plan(["warm"]), journal=warm)
             plan = _plan(names)
             clock.start()
-            await provision(manager, plan)
+            await provision(manager, plan, journal=journal)
             clock.stop()
     else:
         async with _opened(kind, port, ["warm", *names], folder) as (listed, create):
@@ -232,6 +234,17 @@ async def _job(kind: str, port: int, hosts: int, folder: Path) -> None:
             await _all([functools.partial(row, name) for name in names])
             clock.stop()
     clock.end(calls=hosts)  # closing the connections is part of a job
+
+
+@contextlib.asynccontextmanager
+async def _journals(kind: str, folder: Path) -> AsyncIterator[tuple[SqliteJournal | None, ...]]:
+    if kind != _JOURNAL:
+        yield None, None
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        files = [Path(own) / name for name in ("warm.db", "job.db")]
+        async with SqliteJournal(files[0]) as warm, SqliteJournal(files[1]) as journal:
+            yield warm, journal
 
 
 def _plan(names: list[str]) -> Plan:
@@ -292,7 +305,11 @@ def _is_installed(kind: str) -> bool:
 
 def measure(use: str, hosts: int, folder: Path) -> dict[str, Figures]:
     """Return the median figures of all contestants, run in turns."""
-    runs: dict[str, list[Figures]] = {kind: [] for kind in _KINDS if _is_installed(kind)}
+    kinds = [kind for kind in _KINDS if _is_installed(kind)]
+    # A service with a journal sends a create of the same serie only once.
+    runs: dict[str, list[Figures]] = {
+        kind: [] for kind in kinds if (use, kind) != ("service", _JOURNAL)
+    }
     with hosts_server(folder) as server:
         for _ in range(_ROUNDS):
             for kind, figures in runs.items():
