@@ -19,6 +19,9 @@ import pytest
 from invoicexpress_async.__main__ import main
 from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.cli.commands import COMMANDS
+from invoicexpress_async.cli.commands.worker import WorkerOptions
+from invoicexpress_async.cli.options import JobOptions, SettingsOptions
+from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -738,3 +741,16 @@ async def test_a_port_that_is_taken_is_told_in_one_block(run: Run, sandbox: Sand
     assert ended.code == 2
     assert f"error: The sandbox cannot run: port {sandbox.port} is in use" in ended.err
     assert "--port 0" in ended.err
+
+
+def test_an_option_of_a_run_fills_the_setting_of_its_name() -> None:
+    names = {field.name for field in attrs.fields(SettingsOptions)}
+    job = JobOptions(
+        resend_absent_after=900.0, retry_refused=True, accept_changes=True, journal="postgresql://a"
+    )
+
+    assert names <= {field.name for field in attrs.fields(RunSettings)}
+    assert WorkerOptions(retry_refused=True).settings() == RunSettings(retry_refused=True)
+    assert job.settings() == RunSettings(
+        resend_absent_after=900.0, retry_refused=True, accept_changes=True, accept_added=True
+    )
