@@ -64,7 +64,7 @@ class JobTally:
 
 
 def long_ago() -> str:
-    """Return when both lists that sending again asks for, and the time between, will have been."""
+    """Return when both lists that sending again needs, and the time between, will have been."""
     return json.dumps([time.time() - 3 * AGAIN_SECONDS, 0, ""])
 
 

@@ -105,19 +105,19 @@ async def test_what_is_missing_is_named(
 async def test_a_key_may_come_from_an_async_callable_awaited_when_first_needed(
     manager: SessionManager,
 ) -> None:
-    asked = 0
+    requested = 0
 
     async def vault() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal requested
+        requested += 1
         return API_KEY
 
     account = manager.account(ACCOUNT, vault)
-    assert asked == 0
+    assert requested == 0
     await account.sequences.list()
     await account.sequences.list()
 
-    assert asked == 1
+    assert requested == 1
 
 
 async def test_an_error_of_a_key_callable_is_the_callers_own(manager: SessionManager) -> None:

@@ -255,11 +255,11 @@ class Dispatcher:
         key = call.key = keys.known or await keys.get()
         limiter = self._limiter(call)
         attempt = Attempt(on_sent=functools.partial(self._begin_unknown, call, request.operation))
-        asked_at = self.clock.now()
+        requested_at = self.clock.now()
         if not limiter.acquire_at_once():
             await limiter.acquire()
         if call.is_watched:
-            self.instrumentation.attempt_started(call, request.operation, asked_at)
+            self.instrumentation.attempt_started(call, request.operation, requested_at)
         try:
             self._check_in_time(call)
             await self._transport.attempt(call.context.address, request, key, attempt)

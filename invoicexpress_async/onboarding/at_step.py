@@ -67,7 +67,7 @@ class AtStep:
         # They are set, and not some that the account had before.
         is_set = seen is not None and seen.at_configured is True and not task.history.was_set
         if not (sends and is_set):
-            if self._is_asked_for():
+            if self._is_resend_requested():
                 task.has_renewed, task.at_sends = True, 0
                 task.history = task.history if marks is None else task.history.clear(marks)
             else:
@@ -82,13 +82,13 @@ class AtStep:
     async def _look(self) -> AccountDetails | None:
         if not self.task.account_id:
             return None
-        self.task.has_asked = True
+        self.task.has_sent_request = True
         try:
             return await self.partner.accounts.get(self.task.account_id)
         except NotFoundError:
             return None  # as for an account that was not created with this partner's key
 
-    def _is_asked_for(self) -> bool:
+    def _is_resend_requested(self) -> bool:
         """Whether a person has seen how an earlier run ended, and says to send them again."""
         has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
         return self.retry_refused and has_ended and not self.task.has_renewed
@@ -113,7 +113,7 @@ class AtStep:
         try:
             task.at_sends += 1
             await self._record()
-            task.has_asked = True
+            task.has_sent_request = True
             # Each attempt is counted on the disk before it is made: a call makes one.
             retry = attrs.evolve(self.own.retry, attempts=1)
             check = functools.partial(self._check_not_late, since)

@@ -64,7 +64,7 @@ class CompanyJob:
     async def turn(self, item: CompanyTask) -> CompanyOutcome:
         """Take a company as far as it goes."""
         failure: InvoiceXpressError | None = None
-        item.has_asked = False
+        item.has_sent_request = False
         if item.row_task is not None:
             item.row_task.last = None
         try:
@@ -89,7 +89,7 @@ class CompanyJob:
     def verdict(self, item: CompanyTask, outcome: CompanyOutcome) -> Verdict:
         """Return what an outcome says of the server."""
         error = outcome.error
-        if not item.has_asked or _says_nothing(item, error):
+        if not item.has_sent_request or _says_nothing(item, error):
             # The error of an earlier turn or run says nothing about the server now.
             return Verdict.NOTHING
         if isinstance(error, TransportError | ServerError | OutcomeUnknownError):

@@ -110,7 +110,7 @@ class OnboardingSteps:
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
-            task.has_asked = True
+            task.has_sent_request = True
             try:
                 await create(
                     company.account,
@@ -236,7 +236,7 @@ class OnboardingSteps:
             await self.shared.ensure(task, row)
             await self._reach(task, CompanyStep.VERIFY)
             return
-        task.has_asked = True
+        task.has_sent_request = True
         outcome = await ensure_series(self.manager, self.journal, task, row)
         task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
@@ -256,7 +256,7 @@ class OnboardingSteps:
 
     async def _verify(self, task: CompanyTask) -> None:
         sequences = (await self._new_account_session(task)).sequences
-        task.has_asked = True
+        task.has_sent_request = True
         found = await sequences.find(task.company.serie)
         task.sequence = found or task.sequence
         if found is None or not found.is_default or found.registration not in _REGISTERED:

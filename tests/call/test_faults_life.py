@@ -360,7 +360,9 @@ async def test_a_manager_that_outlives_its_loop_can_be_closed_or_forgotten(
 
 @pytest.mark.fault(44)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-async def test_after_a_fork_the_child_is_told_and_the_parent_goes_on(faulty: FaultServer) -> None:
+async def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on(
+    faulty: FaultServer,
+) -> None:
     body = """
         async def call():
             try:
@@ -430,7 +432,7 @@ async def test_a_create_and_an_ensure_of_one_name_make_one_row_on_a_server_that_
 
 
 @pytest.mark.fault(38, 41)
-async def test_a_create_that_waits_for_another_reads_when_that_one_was_cancelled_in_doubt(
+async def test_a_create_that_waits_for_another_reads_when_that_one_was_cancelled_unresolved(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("timeout", operation="create", commits="late")

@@ -130,7 +130,7 @@ async def test_a_create_that_commits_after_the_schedule_is_found_by_resume(
 
 @pytest.mark.fault(11, 42)
 @pytest.mark.parametrize("verb", ["create", "ensure"])
-async def test_asking_again_after_an_unknown_outcome_reads_and_never_sends(
+async def test_the_same_call_after_an_unknown_outcome_reads_and_never_sends(
     verb: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("status", status=504, operation="create", commits="late")

@@ -255,9 +255,9 @@ def test_no_window_of_any_server_is_ever_passed_whatever_the_delays(
         await asyncio.gather(*(call() for _ in range(callers)))
         return arrivals, callers * 3
 
-    arrivals, asked = asyncio.run(scenario())
+    arrivals, requested = asyncio.run(scenario())
 
-    assert len(arrivals) == asked
+    assert len(arrivals) == requested
     assert all(arrivals)
 
 

@@ -203,7 +203,7 @@ async def test_000_with_a_registered_row_is_a_success(
     assert faulty_account.sequences.unresolved() == ()
 
 
-async def test_000_with_an_unregistered_row_is_told_with_it(
+async def test_000_with_an_unregistered_row_is_reported_with_it(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.has_row_after_refusal = True
@@ -267,7 +267,7 @@ async def test_006_is_read_for_past_the_schedule_up_to_the_deadline(
     assert clock.now() - started == pytest.approx(165, abs=1)
 
 
-async def test_a_refusal_of_the_tax_authority_stays_in_doubt_when_nothing_can_be_read(
+async def test_a_refusal_of_the_tax_authority_stays_unresolved_when_nothing_can_be_read(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.has_row_after_refusal = True
@@ -339,7 +339,7 @@ async def test_in_progress_for_ever_on_register_ends_with_its_own_error(
     assert faulty.oracle.puts(ACCOUNT, row.id, "register") == 1
 
 
-async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in_doubt(
+async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_unresolved(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.add_account(account_of("other", has_at_credentials=False))
@@ -351,7 +351,7 @@ async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in
     assert sequences.unresolved() == ()
 
 
-async def test_a_refused_register_leaves_nothing_in_doubt(
+async def test_a_refused_register_leaves_nothing_unresolved(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -528,7 +528,7 @@ async def test_without_a_schedule_a_lost_create_is_unknown_at_once(
     assert clock.now() == started
 
 
-async def test_without_a_schedule_006_is_told_at_once(
+async def test_without_a_schedule_006_is_reported_at_once(
     faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     started = clock.now()

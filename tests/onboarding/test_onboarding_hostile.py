@@ -142,7 +142,7 @@ async def test_a_408_may_have_made_an_account_and_is_not_sent_again(tmp_path: Pa
         assert (outcome.step, outcome.state) == (CompanyStep.ACCOUNT, CompanyState.UNKNOWN)
 
 
-async def test_forgetting_does_not_cover_a_send_that_nobody_was_told_of(
+async def test_forgetting_does_not_cover_a_send_that_was_never_reported(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     """The same command line, with its --forget, run again after a kill in mid-send."""
@@ -164,7 +164,7 @@ async def test_forgetting_does_not_cover_a_send_that_nobody_was_told_of(
 
 
 async def fresh_run(on: Stage, whom: CompanyList, **options: Any) -> Any:
-    """Run as a process of its own would, as far as the library can tell."""
+    """Run as a process of its own would, as far as the library sees."""
     clock = on.manager.clock
     async with SessionManager(base_url=on.server.base_url, retry=QUICK, clock=clock) as fresh:
         return await attrs.evolve(on, manager=fresh).run(whom, **options)

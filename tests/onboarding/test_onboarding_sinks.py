@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_onboarding import company, nif, stage
-from test_onboarding_mended import room_for
+from test_onboarding_corrected import room_for
 
 from invoicexpress_async import ConfigurationError, CreatedAccount, Secret
 from invoicexpress_async.onboarding import CompanyList, CsvSink, EnvFileSink, KeySpool, SpoolError
@@ -129,7 +129,7 @@ async def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> 
     assert path.read_bytes().decode() == HEADER + row(1)
 
 
-async def test_a_full_disk_is_told_without_the_key_and_the_next_try_writes_it_whole(
+async def test_a_full_disk_is_reported_without_the_key_and_the_next_try_writes_it_whole(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "keys.csv"
@@ -206,7 +206,7 @@ def test_a_spool_that_was_cut_short_keeps_its_whole_lines(tmp_path: Path, cut: i
     first = len(spool_of(path, 1))
     path.write_bytes(spool_of(path, 2)[: first + cut if cut > 0 else cut])
 
-    for _ in range(2):  # the second finds what the first has mended
+    for _ in range(2):  # the second finds what the first has repaired
         spool = KeySpool(path)
         found = spool.open()
         spool.close()

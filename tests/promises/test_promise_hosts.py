@@ -151,7 +151,7 @@ async def test_two_hosts_that_run_one_job_send_each_row_once(site: Site) -> None
     codes = await have_ended(*running)
 
     assert codes == [0, 0]
-    assert [set(one.told().states.values()) for one in running] == [{"done"}] * 2
+    assert [set(one.reported().states.values()) for one in running] == [{"done"}] * 2
     assert posts(site.on) == {1}
 
 
@@ -204,7 +204,7 @@ async def test_a_host_that_is_cut_off_from_the_api_reads_for_what_it_has_sent(si
     one.heal("api")
 
     assert await running.ended() == 0
-    assert set(running.told().states.values()) == {"done"}
+    assert set(running.reported().states.values()) == {"done"}
     assert site.on.count("GET", "/sequences.json") >= reads + len(NAMES)
     assert posts(site.on) == {1}
 
@@ -225,7 +225,7 @@ async def test_a_host_that_is_frozen_for_longer_than_its_hold_sends_nothing_when
     code = await frozen.ended()
 
     assert (code, len(site.on.requests)) == (0, requests)
-    assert frozen.told().problem is not None
+    assert frozen.reported().problem is not None
     check(site.on, site.postgres, site.job)
     await site.finish(other)
 
@@ -240,5 +240,5 @@ async def test_services_of_two_hosts_that_ensure_the_same_series_at_once_send_on
     codes = await have_ended(*running)
 
     assert codes == [0, 0]
-    assert running[0].told().states == running[1].told().states
+    assert running[0].reported().states == running[1].reported().states
     assert posts(site.on) == {1}

@@ -45,7 +45,7 @@ async def test_ensures_with_other_flags_make_one_post(
 
 @pytest.mark.fault(11, 38)
 @pytest.mark.parametrize("verb", ["create", "ensure"])
-async def test_a_create_in_doubt_that_is_still_being_read_for_is_not_sent_again(
+async def test_an_unresolved_create_that_is_still_being_read_for_is_not_sent_again(
     verb: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.is_name_check_atomic = False
@@ -62,7 +62,7 @@ async def test_a_create_in_doubt_that_is_still_being_read_for_is_not_sent_again(
 
 
 @pytest.mark.fault(11, 38)
-async def test_a_create_that_waits_while_another_one_ends_in_doubt_is_not_sent(
+async def test_a_create_that_waits_while_another_one_ends_unresolved_is_not_sent(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     is_unsealed = asyncio.Event()
@@ -87,7 +87,7 @@ async def test_a_create_that_waits_while_another_one_ends_in_doubt_is_not_sent(
 
 
 @pytest.mark.fault(13, 38)
-async def test_a_register_in_doubt_that_is_still_being_read_for_is_not_sent_again(
+async def test_an_unresolved_register_that_is_still_being_read_for_is_not_sent_again(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -104,7 +104,7 @@ async def test_a_register_in_doubt_that_is_still_being_read_for_is_not_sent_agai
 
 
 @pytest.mark.fault(25)
-async def test_a_set_current_in_doubt_is_not_reported_as_a_create_in_doubt(
+async def test_an_unresolved_set_current_is_not_reported_as_an_unresolved_create(
     faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     strangers = faulty.add_sequence(ACCOUNT, "2027")
@@ -141,7 +141,7 @@ async def test_a_create_of_a_strangers_name_is_refused_after_an_interrupted_set_
 
 
 @pytest.mark.fault(41)
-async def test_a_register_refused_with_007_is_not_in_doubt_after_an_interrupted_set_current(
+async def test_a_register_refused_with_007_is_not_unresolved_after_an_interrupted_set_current(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -159,7 +159,7 @@ async def test_a_register_refused_with_007_is_not_in_doubt_after_an_interrupted_
 
 
 @pytest.mark.fault(38)
-async def test_a_hasty_waiter_is_told_that_the_post_is_out(
+async def test_a_hasty_waiter_is_informed_that_the_post_is_out(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)

@@ -138,11 +138,11 @@ async def test_a_key_callable_that_returns_bytes_is_a_configuration_error_withou
 
 @pytest.mark.fault(41, 55)
 async def test_a_cancellation_does_not_carry_the_proxys_password() -> None:
-    is_asked = asyncio.Event()
+    is_requested = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        is_asked.set()
+        is_requested.set()
         await reader.read()
         writer.close()
 
@@ -150,7 +150,7 @@ async def test_a_cancellation_does_not_carry_the_proxys_password() -> None:
     url = f"http://user:canary-password@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     async with proxy, SessionManager(proxy=url) as manager:
         task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
-        await is_asked.wait()
+        await is_requested.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task

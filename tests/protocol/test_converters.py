@@ -154,7 +154,7 @@ def test_a_field_that_cannot_be_is_named_in_the_problems(
     assert [problem.split(":")[0] for problem in caught.value.problems] == [f"sequence.{field}"]
 
 
-def test_all_problems_of_a_row_are_told_at_once(converter: cattrs.Converter) -> None:
+def test_all_problems_of_a_row_are_reported_at_once(converter: cattrs.Converter) -> None:
     with pytest.raises(MalformedResponseError, match="not what was requested") as caught:
         read(converter, id=None, default_sequence="x", current_invoice_number=[])
 
@@ -225,7 +225,7 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
 
 
 @pytest.mark.parametrize(
-    ("pagination", "asked", "is_last"),
+    ("pagination", "requested", "is_last"),
     [
         pytest.param(None, 1, True, id="none"),
         pytest.param({"current_page": 1, "total_pages": 1}, 1, True, id="the only one"),
@@ -235,9 +235,9 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
     ],
 )
 def test_a_pagination_is_followed_if_it_ever_comes(
-    pagination: Any, asked: int, is_last: bool
+    pagination: Any, requested: int, is_last: bool
 ) -> None:
-    assert is_last_page({"sequences": [], "pagination": pagination}, requested=asked) is is_last
+    assert is_last_page({"sequences": [], "pagination": pagination}, requested=requested) is is_last
 
 
 @pytest.mark.parametrize("pagination", [[], "x", {}, {"current_page": 1}, {"total_pages": "x"}])
@@ -262,7 +262,7 @@ def test_a_body_is_the_json_of_its_name_whatever_that_is(serie: str, default: bo
 
 
 @pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
-def test_a_page_that_is_not_the_one_asked_for_is_malformed(pagination: Any) -> None:
+def test_a_page_that_is_not_the_requested_one_is_malformed(pagination: Any) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
         is_last_page({"sequences": [], "pagination": pagination}, requested=2)
 

@@ -43,11 +43,11 @@ def as_it_is(payload: JsonValue) -> JsonValue:
     return payload
 
 
-def asked(operation: Operation) -> Request[JsonValue]:
+def requested(operation: Operation) -> Request[JsonValue]:
     return Request(operation=operation, method="GET", path="/x.json", structure=as_it_is)
 
 
-READ = asked(Operation.GET)
+READ = requested(Operation.GET)
 
 
 def answered(
@@ -55,7 +55,7 @@ def answered(
 ) -> JsonValue:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = Response(status=status, body=raw, **headers)
-    return decipher(asked(operation), answer, wall_seconds=WALL)
+    return decipher(requested(operation), answer, wall_seconds=WALL)
 
 
 def refusal(status: int, body: Any = b"", **headers: Any) -> StatusError:
@@ -129,7 +129,7 @@ def test_a_code_means_nothing_under_another_operation_or_status(
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_an_unknown_error_says_nothing_whatever_was_asked(operation: Operation) -> None:
+def test_an_unknown_error_says_nothing_whatever_was_requested(operation: Operation) -> None:
     assert type(refusal(422, {"code": 0}, operation=operation)) is UnknownSequenceError
 
 
@@ -233,7 +233,7 @@ def test_a_html_404_is_not_found_and_not_parsed() -> None:
     assert error.messages == ()
 
 
-def test_a_retry_after_is_told() -> None:
+def test_a_retry_after_is_reported() -> None:
     assert refusal(429, retry_after="7").retry_after_seconds == 7.0
     assert refusal(503, retry_after="nonsense").retry_after_seconds is None
 
@@ -337,7 +337,7 @@ def test_a_body_that_cannot_be_kept_is_malformed() -> None:
         ("http://[", None),
     ],
 )
-def test_a_redirect_is_refused_and_only_its_host_is_told(
+def test_a_redirect_is_refused_and_only_its_host_is_reported(
     status: int, location: str | None, host: str | None
 ) -> None:
     with pytest.raises(UnexpectedRedirectError, match="redirected") as caught:

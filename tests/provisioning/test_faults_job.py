@@ -49,13 +49,13 @@ async def a_request(on: FaultServer) -> None:
 async def run_to_its_end(job: Job) -> dict[str, str]:
     running = start(job)
     assert await running.ended() == 0
-    told = running.told()
-    assert (told.problem, told.not_started) == (None, 0)
-    return told.states
+    reported = running.reported()
+    assert (reported.problem, reported.not_started) == (None, 0)
+    return reported.states
 
 
 async def resend(job: Job) -> dict[str, str]:
-    """Let the two lists and the time between them come about that sending again asks for."""
+    """Let the two lists and the time between them come about that sending again needs."""
     age(job.journal, 2_000.0)
     ask(
         job.journal,
@@ -66,7 +66,7 @@ async def resend(job: Job) -> dict[str, str]:
 
 @attrs.define
 class Murder:
-    """Kills the process of a job, at the point at which it is asked to."""
+    """Kills the process of a job, at the point that it is given."""
 
     victim: Running | None = None
     journal_state: str = ""
@@ -247,11 +247,11 @@ async def test_a_signal_ends_the_job_in_time_and_the_journal_knows_what_was_sent
 
         seconds = await seconds_to_end(running, number)
 
-        told, left = running.told(), states(job)
+        reported, left = running.reported(), states(job)
         assert seconds < job.drain_seconds + 2.0
-        assert {told.states[one] for one in names[5:9]} == {"unknown"}
+        assert {reported.states[one] for one in names[5:9]} == {"unknown"}
         assert {left[one] for one in names[5:9]} == {"unknown"}
-        assert told.not_started == 60 - len(told.states) > 0
+        assert reported.not_started == 60 - len(reported.states) > 0
         posted = {one for one in names if on.oracle.posts(one)}
         assert posted == {one for one, state in left.items() if state in {"done", "unknown"}}
         on.faults.clear()
@@ -272,7 +272,7 @@ async def test_a_signal_ends_a_job_that_waits_for_a_server_that_is_down(tmp_path
         seconds = await seconds_to_end(running, signal.SIGTERM)
 
         assert seconds < job.drain_seconds + 2.0
-        assert running.told().problem is None
+        assert running.reported().problem is None
         await on.go_up()
         # Those that were dropped before they were read are absent, and not sent again.
         assert set((await run_to_its_end(job)).values()) <= {"done", "absent"}
@@ -293,7 +293,7 @@ async def test_a_job_has_one_process_and_another_takes_over_when_that_is_killed(
         second = start(job)
         await second.ended()
 
-        assert f"in use by process {holder.pid}" in (second.told().problem or "")
+        assert f"in use by process {holder.pid}" in (second.reported().problem or "")
         assert len(on.requests) == requests
         holder.kill()
         await holder.ended()

@@ -125,7 +125,7 @@ async def test_what_is_no_request_is_refused(sent: bytes) -> None:
         pytest.param(b"1.1", b"close", False, id="1.1 closed"),
     ],
 )
-async def test_a_connection_is_kept_as_its_client_asks(
+async def test_a_connection_is_kept_as_its_client_requests(
     version: bytes, connection: bytes, *, is_kept: bool
 ) -> None:
     first = GET.replace(b"1.1", version) + b"Connection: " + connection + b"\r\n\r\n"

@@ -395,7 +395,7 @@ async def test_lists_of_rows_are_altered_too() -> None:
         pytest.param("stall", {"seconds": 8.0}, {8.0}),
     ],
 )
-async def test_delays_are_those_asked_for(
+async def test_delays_are_those_requested(
     name: str, options: Mapping[str, object], waits: set[float]
 ) -> None:
     sleep = FakeSleep()

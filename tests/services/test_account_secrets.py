@@ -175,7 +175,7 @@ async def test_a_hook_of_a_users_sees_how_much_was_sent_and_not_what(
 
 
 @pytest.mark.fault(56)
-async def test_what_is_no_secret_of_a_refusal_is_told(watched: tuple[Partner, Spy]) -> None:
+async def test_what_is_no_secret_of_a_refusal_is_reported(watched: tuple[Partner, Spy]) -> None:
     partner, _ = watched
     message = f"{AT_PASSWORD} não é válida"
     partner.says(422, {"errors": {"code": "004", "message": message}})
@@ -187,7 +187,7 @@ async def test_what_is_no_secret_of_a_refusal_is_told(watched: tuple[Partner, Sp
 
 
 @pytest.mark.fault(56)
-async def test_a_message_with_a_short_secret_in_it_is_not_told(
+async def test_a_message_with_a_short_secret_in_it_is_not_reported(
     watched: tuple[Partner, Spy],
 ) -> None:
     partner, _ = watched
@@ -213,11 +213,11 @@ async def test_a_password_that_is_part_of_the_answer_does_not_harm_it(
 @pytest.mark.fault(41, 42, 55)
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_a_cancellation_carries_no_secret(operation: str, clock: FakeClock) -> None:
-    is_asked = asyncio.Event()
+    is_requested = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        is_asked.set()
+        is_requested.set()
         await reader.read()
         writer.close()
 
@@ -226,7 +226,7 @@ async def test_a_cancellation_carries_no_secret(operation: str, clock: FakeClock
     async with server, SessionManager(base_url=base_url, clock=clock) as manager:
         service = manager.account("acme", "key").accounts
         task = asyncio.ensure_future(OPERATIONS[operation](service))
-        await is_asked.wait()
+        await is_requested.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task

@@ -102,7 +102,7 @@ async def test_register_registers_what_is_not(account: AccountSession, sandbox: 
     ],
     ids=str,
 )
-async def test_a_refusal_of_the_tax_authority_is_typed_and_leaves_nothing_in_doubt(
+async def test_a_refusal_of_the_tax_authority_is_typed_and_leaves_nothing_unresolved(
     settings: dict[str, Any],
     error_class: type[TaxAuthorityCredentialsError | NoOpenActivityError],
     manager: SessionManager,

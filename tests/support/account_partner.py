@@ -1,4 +1,4 @@
-"""A server for account operations that keeps what it is sent and answers as it is told."""
+"""A server for account operations that keeps what it is sent and answers as it is reported."""
 
 import json
 from collections import deque
@@ -49,7 +49,7 @@ class Partner:
         self.then_says(status, document, content_type=content_type)
 
     def then_says(self, status: int, document: Any = None, *, content_type: str = "") -> None:
-        """After the answers that were told before, answer so."""
+        """Respond so, after the responses that were given before."""
         body = document if isinstance(document, bytes) else b""
         if document is not None and not isinstance(document, bytes):
             body = json.dumps(document).encode()

@@ -1,4 +1,4 @@
-"""A server of sequences that remembers its rows, and answers as it is told."""
+"""A server of sequences that remembers its rows, and answers as it is reported."""
 
 import json
 from collections import Counter
@@ -30,7 +30,7 @@ def row_of(
 
 
 class Scripted:
-    """Carries out what it is asked, unless it was told what to say.
+    """Carries out each request, unless it was given another response.
 
     Attributes:
         rows: Of each account.
