@@ -16,7 +16,7 @@ from invoicexpress_async.call.instrumentation import (
     LOG_VARIABLE,
     set_up_logging,
 )
-from invoicexpress_async.call.keys import KeyCache, KeyCallable
+from invoicexpress_async.call.keys import KeyCallable, KeyProviderCache
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.recent_requests import RecentRequests
@@ -147,7 +147,7 @@ class SessionManager:
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
-        self._guard = Lifecycle(clock)
+        self._lifecycle = Lifecycle(clock)
         self._process = process or THIS_PROCESS
         self._realm = self._process.enter(self._base_url.template, clock)
         self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
@@ -164,14 +164,14 @@ class SessionManager:
             clock=clock,
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
-        self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
+        self._keys = KeyProviderCache(ttl_seconds=ttl_seconds, clock=clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
         dispatcher = Dispatcher(
             transport=self._transport,
             realm=self._realm,
             rate_limit=rate_limit,
             clock=clock,
-            guard=self._guard,
+            lifecycle=self._lifecycle,
             on_event=on_event,
         )
         self._shared = SharedServices(
@@ -269,11 +269,11 @@ class SessionManager:
     def health(self) -> Health:
         """Return counters for a readiness page; nothing in them is secret or names an account."""
         return Health(
-            is_open=not self._guard.is_closing,
-            calls_in_flight=self._guard.in_flight,
+            is_open=not self._lifecycle.is_closing,
+            calls_in_flight=self._lifecycle.in_flight,
             connections=self._transport.connection_count,
             accounts_slowed=self._realm.limiters.count_paused(),
-            calls=self._guard.counters(),
+            calls=self._lifecycle.counters(),
         )
 
     def unresolved(self) -> tuple[Intent, ...]:
@@ -300,17 +300,17 @@ class SessionManager:
         raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
         sent twice.
         """
-        if not self._guard.is_closing:
+        if not self._lifecycle.is_closing:
             self._process.leave(self._realm)
         try:
-            await self._guard.drain(grace_seconds)
+            await self._lifecycle.drain(grace_seconds)
             await self._transport.close()
         except BaseException:
             self._transport.abort()  # a shutdown that has no more time
             raise
 
     async def __aenter__(self) -> Self:
-        self._guard.check()
+        self._lifecycle.check()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -322,9 +322,9 @@ class SessionManager:
     def __del__(self) -> None:
         # Absent when the constructor refused an argument.
         transport: Transport | None = getattr(self, "_transport", None)
-        if transport is None or self._guard.is_forked:
+        if transport is None or self._lifecycle.is_forked:
             return  # in a child, the connections are the parent's
-        if transport.connection_count and not self._guard.is_closing:
+        if transport.connection_count and not self._lifecycle.is_closing:
             warnings.warn(
                 "A SessionManager was never closed: use `async with` or await its close().",
                 ResourceWarning,

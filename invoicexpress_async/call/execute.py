@@ -54,7 +54,7 @@ class Dispatcher:
         realm: Realm,
         rate_limit: RateLimit | None,
         clock: Clock,
-        guard: Lifecycle,
+        lifecycle: Lifecycle,
         on_event: EventHook | None,
     ) -> None:
         self.clock = clock
@@ -62,7 +62,7 @@ class Dispatcher:
         self.send_lock: KeyedLock = realm.send_lock
         """Held over each request that is sent at most once, by account and subject."""
         self.refused_credentials: RefusedCredentials = RefusedCredentials()
-        self._guard = guard
+        self._lifecycle = lifecycle
         self._transport = transport
         self._realm = realm
         self._rate_limit = rate_limit
@@ -81,7 +81,7 @@ class Dispatcher:
             SessionClosedError: the manager is closed, or was closed meanwhile.
         """
         try:
-            self._guard.check()
+            self._lifecycle.check()
         except SessionClosedError:
             work.close()
             raise
@@ -90,7 +90,7 @@ class Dispatcher:
         call.deadline = started + total
         call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
         scope = self.clock.timeout(total)
-        call.request_id = self._guard.enter(scope)
+        call.request_id = self._lifecycle.enter(scope)
         failure: BaseException | None = None
         try:
             async with scope:
@@ -102,12 +102,12 @@ class Dispatcher:
             if not scope.expired():
                 failure = error  # a key callable's own
                 raise
-            failure = call.expired(is_closed=self._guard.is_aborting)
+            failure = call.expired(is_closed=self._lifecycle.is_aborting)
         except BaseException as error:
             failure = error
             raise
         finally:
-            self._guard.leave(scope, failure)
+            self._lifecycle.leave(scope, failure)
             if call.is_watched:
                 self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
@@ -265,7 +265,7 @@ class Dispatcher:
             await self._transport.attempt(call.context.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
-            (limiter.release if attempt.is_begun else limiter.give_back)()
+            (limiter.release if attempt.is_begun else limiter.release_unused)()
         return attempt
 
     def _limiter(self, call: Call) -> AccountLimiter:
@@ -304,7 +304,7 @@ class Dispatcher:
 
     def _check_in_time(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
-        is_closed = self._guard.is_aborting
+        is_closed = self._lifecycle.is_aborting
         if is_closed or self.clock.now() >= call.deadline:
             raise call.expired(is_closed=is_closed)
 

@@ -127,9 +127,9 @@ class AccountLimiter:
         with self._mutex:
             if self._held_seconds:
                 self._freed_at.append(self._clock.now() + self._held_seconds)
-        self.give_back()
+        self.release_unused()
 
-    def give_back(self) -> None:
+    def release_unused(self) -> None:
         """Free a slot at once: its request was never even attempted."""
         with self._mutex:
             self._in_flight -= 1

@@ -23,7 +23,7 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.sequences import SequenceRequests
-from invoicexpress_async.protocol.strict import malformed
+from invoicexpress_async.protocol.strict import malformed_response
 
 # No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
 _MAX_PAGES: Final = 200
@@ -49,7 +49,9 @@ class Listing:
             found = [one for one in self.sequences if canonical(one.serie) == form]
         if len(found) > 1:
             ids = " and ".join(str(sequence.id) for sequence in found)
-            raise malformed(f"sequences: {len(found)} are called {serie!r}, with the ids {ids}")
+            raise malformed_response(
+                f"sequences: {len(found)} are called {serie!r}, with the ids {ids}"
+            )
         return found[0] if found else None
 
     def find_similar(self, serie: str) -> Sequence | None:
@@ -92,7 +94,7 @@ class Reconciler:
             sequences += page.sequences
             if page.is_last:
                 return Listing(sequences=tuple(sequences))
-        raise malformed(f"pagination: more than {_MAX_PAGES} pages")
+        raise malformed_response(f"pagination: more than {_MAX_PAGES} pages")
 
     async def after_create(
         self,

@@ -86,8 +86,8 @@ class OnboardingSteps:
         credentials = task.company.at
         if task.has_begun or credentials is None or not task.record.lacks_credentials:
             return
-        marks = await asyncio.to_thread(task.history.marks, credentials)
-        if not task.history.has_refused(marks):
+        digests = await asyncio.to_thread(task.history.digests, credentials)
+        if not task.history.has_refused(digests):
             # Who claims the right to send credentials must find the company at this step.
             await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
@@ -248,8 +248,8 @@ class OnboardingSteps:
     async def _note_lack(self, task: CompanyTask) -> None:
         """Keep with which credentials the tax authority would not register a sequence."""
         if task.company.at is not None:
-            marks = await asyncio.to_thread(task.history.marks, task.company.at)
-            task.history = task.history.record_rejected(marks.own)
+            digests = await asyncio.to_thread(task.history.digests, task.company.at)
+            task.history = task.history.record_rejected(digests.own)
         await self.journal.record_step(
             task.company, CompanyStep.SERIES, at_mark=task.history.dump()
         )

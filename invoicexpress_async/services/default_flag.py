@@ -7,7 +7,7 @@ from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.decision import Action
 from invoicexpress_async.protocol.sequences import SequenceRequests
-from invoicexpress_async.protocol.strict import malformed
+from invoicexpress_async.protocol.strict import malformed_response
 
 
 class DefaultFlag:
@@ -41,7 +41,9 @@ class DefaultFlag:
         await self.set_current(call, sequence.id)
         sequence = await self._get(call, sequence.id)
         if not sequence.is_default:
-            raise malformed("sequence.default_sequence: not set although set_current succeeded")
+            raise malformed_response(
+                "sequence.default_sequence: not set although set_current succeeded"
+            )
         return sequence
 
     async def keep(self, call: Call, sequence: Sequence, listing: Listing) -> Sequence:

@@ -138,7 +138,7 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The turn to open a connection, until its request is sent.
+        permit: The permit to open a connection, until its request is sent.
         on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
@@ -159,7 +159,7 @@ class Attempt:
             self.on_sent()  # it may refuse: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
-            self.permit.end()
+            self.permit.release()
 
     def fail(self, error: Exception) -> None:
         """Keep what the error says of the attempt; its text may hold the URL and is dropped."""

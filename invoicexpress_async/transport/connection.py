@@ -101,7 +101,7 @@ class HttpConnection:
             attempt.fail(error)
         finally:
             if attempt.permit is not None:
-                attempt.permit.end()
+                attempt.permit.release()
         if cancelled is not None:
             # Raised anew: the frames that it came through hold the request line, key and all.
             raise asyncio.CancelledError(*cancelled)

@@ -46,7 +46,7 @@ class ConnectionOpener:
         session = self._session
         if session is None or (request := self._request(session, origin)) is None:
             return None
-        attempt.permit = await self._connect_limiter.begin()
+        attempt.permit = await self._connect_limiter.acquire()
         try:
             if session.connector is None:
                 raise aiohttp.ClientConnectionError  # noqa: TRY301  # reported as any other failure

@@ -48,13 +48,13 @@ class Transport:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
-        connection = self._pool.take_at_once(address.origin)
+        connection = self._pool.acquire_at_once(address.origin)
         if connection is None:
-            connection = await self._pool.take(address.origin, address.account)
+            connection = await self._pool.acquire(address.origin, address.account)
         try:
             await connection.exchange(address, request, key, attempt)
         finally:
-            self._pool.give(connection)
+            self._pool.release(connection)
 
     def abort(self) -> None:
         """Let go of the idle connections without waiting."""
@@ -105,29 +105,29 @@ class ConnectionPool(Generic[C]):
         """The connections there are, busy or idle."""
         return self._count
 
-    def take_at_once(self, origin: str) -> C | None:
-        """Lend an idle connection of the origin, as `take` does, if no other call waits."""
+    def acquire_at_once(self, origin: str) -> C | None:
+        """Lend an idle connection of the origin, as `acquire` does, if no other call waits."""
         if not self._idle.has(origin) or not self._slots.acquire_at_once():
             return None
-        return self._idle.take(origin)
+        return self._idle.pop(origin)
 
-    async def take(self, origin: str, account: str) -> C:
-        """Lend a connection to `account`; give it back with `give`."""
+    async def acquire(self, origin: str, account: str) -> C:
+        """Lend a connection to `account`; give it back with `release`."""
         await self._slots.acquire(account)
         try:
-            return self._idle.take(origin) or await self._open(origin)
+            return self._idle.pop(origin) or await self._open(origin)
         except BaseException:
             self._slots.release()
             raise
 
-    def give(self, connection: C) -> None:
+    def release(self, connection: C) -> None:
         """Take a connection back: its request has ended, one way or another."""
         if self._is_closed:
             self._count -= 1
             connection.abort()
             self._slots.release()
             return
-        for leaving in self._idle.give(connection, self._clock.now()):
+        for leaving in self._idle.add(connection, self._clock.now()):
             self._count -= 1
             leaving.abort()
         self._slots.release()
@@ -237,7 +237,7 @@ class IdleConnections(Generic[C]):
         """Whether there is one of the origin."""
         return origin in self._by_origin
 
-    def take(self, origin: str) -> C | None:
+    def pop(self, origin: str) -> C | None:
         """Take out the connection of the origin that was used last."""
         connections = self._by_origin.get(origin)
         if not connections:
@@ -251,7 +251,7 @@ class IdleConnections(Generic[C]):
             del self._regulars[connection]
         return connection
 
-    def give(self, connection: C, now: float) -> list[C]:
+    def add(self, connection: C, now: float) -> list[C]:
         """Put a connection in; return those that are no longer worth keeping."""
         self._by_origin.setdefault(connection.origin, []).append(connection)
         if self._is_regular(connection.origin, now):

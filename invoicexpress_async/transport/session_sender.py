@@ -133,7 +133,7 @@ class SessionSender:
         url = URL(address.base + request.path, encoded=True)
         self._sending = _InFlight(url, address.target(request, key), attempt)
         if not self.has_connection and attempt.permit is None:
-            attempt.permit = await self._connect_limiter.begin()
+            attempt.permit = await self._connect_limiter.acquire()
         self.has_connection = False
         body = request.body
         try:

@@ -93,7 +93,7 @@ async def test_a_waiter_cancelled_while_it_sleeps_leaks_no_slot(clock: FakeClock
     one = limiter(clock, 1)
     await one.acquire()
     one.pause(5.0)
-    one.give_back()
+    one.release_unused()
     waiter = asyncio.create_task(one.acquire())
     await asyncio.sleep(0)
 
@@ -110,7 +110,7 @@ async def test_a_slot_that_was_never_used_is_free_at_once(clock: FakeClock) -> N
     one = limiter(clock, 1)
     await one.acquire()
 
-    one.give_back()
+    one.release_unused()
 
     assert one.is_idle
 
@@ -297,12 +297,12 @@ async def test_who_comes_as_a_slot_is_freed_does_not_overtake_who_waits(clock: F
     async def call(name: str) -> None:
         await one.acquire()
         order.append(name)
-        one.give_back()
+        one.release_unused()
 
     await one.acquire()
     waiting = asyncio.create_task(call("who waits"))
     await settle()
-    one.give_back()  # there is room now, and nobody has taken it yet
+    one.release_unused()  # there is room now, and nobody has taken it yet
     late = asyncio.create_task(call("who comes"))
     await asyncio.gather(waiting, late)
 

@@ -24,7 +24,7 @@ async def test_a_slot_given_back_is_taken_at_once_though_another_one_comes_free_
     await asyncio.sleep(0)
     before = clock.now()
 
-    limiter.give_back()
+    limiter.release_unused()
     await waiter
 
     assert clock.now() == before == 1_000.0

@@ -318,9 +318,9 @@ async def test_no_service_shows_what_it_has_refused(watched: tuple[Partner, Spy]
 def test_the_memory_of_refusals_is_worth_nothing_elsewhere() -> None:
     one, other = RefusedCredentials(), RefusedCredentials()
 
-    assert one.mark("a", "b") == one.mark("a", "b")
-    assert one.mark("a", "b") != one.mark("ab", "")
-    assert one.mark("a", "b") != other.mark("a", "b")
+    assert one.digest("a", "b") == one.digest("a", "b")
+    assert one.digest("a", "b") != one.digest("ab", "")
+    assert one.digest("a", "b") != other.digest("a", "b")
 
 
 async def test_the_outcome_that_is_unknown_names_no_secret(watched: tuple[Partner, Spy]) -> None:
