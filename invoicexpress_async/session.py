@@ -281,7 +281,7 @@ class SessionManager:
 
         To be stored on the way out: `SequenceService.resume` takes each, in any process.
         """
-        return self._shared.dispatcher.unresolved.all()
+        return self._realm.unresolved.all()
 
     async def read_unresolved(self) -> tuple[Intent, ...]:
         """Return the unresolved intents of all processes that share the manager's journal.

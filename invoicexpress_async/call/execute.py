@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
@@ -37,9 +37,6 @@ from invoicexpress_async.protocol.decision import (
 from invoicexpress_async.protocol.exchange import Request, decipher
 from invoicexpress_async.transport import Attempt, Transport
 
-if TYPE_CHECKING:
-    from invoicexpress_async.call.realm import KeyedLock, RecentCreates, UnresolvedIntents
-
 T = TypeVar("T")
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
@@ -59,18 +56,14 @@ class Dispatcher:
     ) -> None:
         self.clock = clock
         self.instrumentation: Instrumentation = Instrumentation(on_event, clock)
-        self.send_lock: KeyedLock = realm.send_lock
-        """Held over each request that is sent at most once, by account and subject."""
+        self.realm: Realm = realm
         self.refused_credentials: RefusedCredentials = RefusedCredentials()
         self._lifecycle = lifecycle
         self._transport = transport
-        self._realm = realm
         self._rate_limit = rate_limit
         self._has_hook = on_event is not None
         self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self.unresolved: UnresolvedIntents = realm.unresolved
-        self.recent_creates: RecentCreates = realm.recent_creates
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.
@@ -178,7 +171,7 @@ class Dispatcher:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
         if known is not None:
-            self.unresolved.discard(known)
+            self.realm.unresolved.discard(known)
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
@@ -195,13 +188,13 @@ class Dispatcher:
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
         """Take an intent for lost: it may be sent again."""
-        self.unresolved.discard(intent)
+        self.realm.unresolved.discard(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 
     def observe(self, call: Call, intent: Intent) -> None:
         """Note that what an intent requested exists, whichever process sent it."""
-        self.unresolved.discard(intent)
+        self.realm.unresolved.discard(intent)
         if call.context.claims is not None:
             call.context.claims.observe(intent)
 
@@ -210,9 +203,9 @@ class Dispatcher:
         if call.intent is None:
             return
         if call.is_unknown:
-            self.unresolved.add(call.intent)
+            self.realm.unresolved.add(call.intent)
         else:
-            self.unresolved.discard(call.intent)
+            self.realm.unresolved.discard(call.intent)
 
     async def _attempt(self, call: Call, request: Request[T]) -> AttemptResult[T]:
         was_unknown = call.is_unknown
@@ -269,7 +262,7 @@ class Dispatcher:
         return attempt
 
     def _limiter(self, call: Call) -> AccountLimiter:
-        return self._realm.limiters.of(call.context.account, self._rate_limit)
+        return self.realm.limiters.of(call.context.account, self._rate_limit)
 
     async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
         """After a 401, which comes before any effect, see whether the key was changed meanwhile."""

@@ -179,6 +179,7 @@ class Realm:
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
         self.send_lock: KeyedLock = KeyedLock()
+        """Held over each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
         self.users: int = 0

@@ -179,8 +179,6 @@ def _engine(
         policy=ReschedulePolicy.of_run(manager, breaker, settings),
         settings=settings,
         stop=stop,
-        clock=manager.clock,
-        breaker=breaker,
     )
     return Engine(job=job, settings=settings, stop=stop, clock=manager.clock, breaker=breaker)
 

@@ -56,10 +56,10 @@ class AccountOperations:
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is unknown."""
         await call.context.keys.get()  # a slow vault must not block calls that have the key
-        hold, account = self._dispatcher.send_lock.hold, call.context.account
+        hold, account = self._dispatcher.realm.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
-            unresolved = self._dispatcher.unresolved.all()
+            unresolved = self._dispatcher.realm.unresolved.all()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
             if earlier is not None:
                 await call.persist_intent(earlier)
@@ -98,7 +98,9 @@ class AccountOperations:
     ) -> None:
         """Send credentials, unless they were refused before. One at a time for an account."""
         key = await call.context.keys.get()
-        async with self._dispatcher.send_lock.hold((call.context.account, "AT", submission.scope)):
+        async with self._dispatcher.realm.send_lock.hold(
+            (call.context.account, "AT", submission.scope)
+        ):
             of_account, of_key = self._digests(call, key, submission)
             memory = self._dispatcher.refused_credentials
             if memory.contains(of_account, of_key) and not submission.may_repeat:

@@ -94,7 +94,7 @@ class HttpConnection:
                     await self._send(address, request, key, attempt)
                 finally:
                     if reuse is not None:
-                        self._learn(reuse, attempt)
+                        reuse.end(attempt)
         except asyncio.CancelledError as cancellation:
             cancelled = cancellation.args
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
@@ -147,13 +147,6 @@ class HttpConnection:
         if has_effect:
             await see_what_has_arrived()
         return True  # aiohttp itself replaces a connection that has ended
-
-    def _learn(self, reuse: "Reuse", attempt: Attempt) -> None:
-        if attempt.response is not None:
-            reuse.answered()
-        elif attempt.is_sent and attempt.is_unanswered:
-            reuse.died()
-        reuse.end()
 
     def _close_raw(self) -> None:
         raw, self._raw = self._raw, None
@@ -244,19 +237,16 @@ class Reuse:
     _idle_seconds: float
     _is_probe: bool
 
-    def answered(self) -> None:
-        """Note that a response began: the connection was still open at the server."""
+    def end(self, attempt: Attempt) -> None:
+        """Learn from how the request has ended, and let the next one be tried."""
         origin = self._origin
-        origin.answered_after = max(origin.answered_after, self._idle_seconds)
-        self._trust.answered += 1
-
-    def died(self) -> None:
-        """Note that the connection was closed, or hung, before any response."""
-        self._trust.died += 1
-        self._origin.died_at = self._trust.now()
-        self._origin.died_after = min(self._origin.died_after, self._idle_seconds)
-
-    def end(self) -> None:
-        """Let the next request be tried, however this one has ended."""
         if self._is_probe:
-            self._origin.is_probing = False
+            origin.is_probing = False
+        if attempt.response is not None:
+            origin.answered_after = max(origin.answered_after, self._idle_seconds)
+            self._trust.answered += 1
+        elif attempt.is_sent and attempt.is_unanswered:
+            # The connection was closed, or hung, before any response.
+            origin.died_at = self._trust.now()
+            origin.died_after = min(origin.died_after, self._idle_seconds)
+            self._trust.died += 1

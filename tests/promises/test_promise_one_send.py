@@ -278,33 +278,21 @@ async def test_an_ensure_that_registered_and_then_failed_does_not_say_it_had_no_
 
 
 @pytest.mark.fault(22, 38)
-async def test_a_wrong_key_that_is_first_does_not_fail_the_right_one(
-    faulty_manager: SessionManager,
+@pytest.mark.parametrize("is_wrong_first", [True, False])
+async def test_a_wrong_key_does_not_fail_the_right_one_nor_work_beside_it(
+    faulty_manager: SessionManager, *, is_wrong_first: bool
 ) -> None:
-    wrong = faulty_manager.account(ACCOUNT, "wrong-key-0123456789")
-    right = faulty_manager.account(ACCOUNT, API_KEY)
+    wrong, right = "wrong-key-0123456789", API_KEY
+    keys = (wrong, right) if is_wrong_first else (right, wrong)
 
-    refused, ensured = await asyncio.gather(
-        wrong.sequences.ensure("2027"), right.sequences.ensure("2027"), return_exceptions=True
+    results = await asyncio.gather(
+        *(faulty_manager.account(ACCOUNT, key).sequences.ensure("2027") for key in keys),
+        return_exceptions=True,
     )
 
-    assert isinstance(refused, AuthenticationError)
-    assert isinstance(ensured, Ensured)
-
-
-@pytest.mark.fault(22, 38)
-async def test_a_wrong_key_is_refused_while_the_right_one_works(
-    faulty_manager: SessionManager,
-) -> None:
-    wrong = faulty_manager.account(ACCOUNT, "wrong-key-0123456789")
-    right = faulty_manager.account(ACCOUNT, API_KEY)
-
-    ensured, refused = await asyncio.gather(
-        right.sequences.ensure("2027"), wrong.sequences.ensure("2027"), return_exceptions=True
-    )
-
-    assert isinstance(ensured, Ensured)
-    assert isinstance(refused, AuthenticationError)
+    ends = dict(zip(keys, results, strict=True))
+    assert isinstance(ends[wrong], AuthenticationError)
+    assert isinstance(ends[right], Ensured)
 
 
 @pytest.mark.fault(32)

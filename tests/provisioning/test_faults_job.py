@@ -8,7 +8,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import attrs
 import pytest
@@ -17,12 +16,14 @@ from senders import prepare, until
 
 from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import (
     Arrival,
-    ArrivalFault,
     Exchange,
-    ExchangeFault,
-    ReadFault,
+    early,
+    on_arrival,
+    responding,
+    silent,
 )
 from invoicexpress_async.sandbox.http import encode_response
 
@@ -78,82 +79,58 @@ class Murder:
         self.done.set()
 
 
-@attrs.frozen(kw_only=True)
-class KillAtAccept(ArrivalFault):
-    murder: Murder
-
-    async def meet(self, arrival: Arrival) -> None:
-        self.murder.commit()
+def at_accept(on: FaultServer, murder: Murder) -> None:
+    @on_arrival()
+    async def kill(arrival: Arrival) -> None:
+        murder.commit()
         arrival.close()
 
-
-@attrs.frozen(kw_only=True)
-class KillAtHead(ExchangeFault):
-    is_early: ClassVar[bool] = True
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        self.murder.commit()
+    @responding()
+    async def last_of_its_connection(exchange: Exchange, response: Response) -> None:
+        # The next request needs a connection of its own.
+        on.faults.next(kill.make({}))
+        await exchange.write(encode_response(response, is_last=True))
         exchange.close()
 
-
-@attrs.frozen(kw_only=True)
-class KillOnceRead(ReadFault):
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        self.murder.commit()
-        exchange.close()
-
-
-@attrs.frozen(kw_only=True)
-class KillOnceAnswered(ReadFault):
-    """With the journal held meanwhile: the answer comes, and DONE cannot be written."""
-
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        assert self.murder.victim is not None
-        holder = sqlite3.connect(self.murder.victim.job.journal, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        await exchange.write(encode_response(self.settle(exchange)))
-        await asyncio.sleep(0.2)  # the process has read it, and waits for the journal
-        self.murder.commit()
-        holder.close()
-
-
-@attrs.frozen(kw_only=True)
-class LastOfItsConnection(ReadFault):
-    """Answer and close, so that the next request needs a connection of its own: then kill."""
-
-    on: FaultServer
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        self.on.faults.next(KillAtAccept(name="kill_at_accept", murder=self.murder))
-        await exchange.write(encode_response(self.settle(exchange), is_last=True))
-        exchange.close()
-
-
-def at_accept(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(LastOfItsConnection(name="last", on=on, murder=murder), operation="list")
+    on.faults.next(last_of_its_connection.make({}), operation="list")
 
 
 def at_head(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillAtHead(name="kill", murder=murder), operation="create")
+    @early()
+    async def kill(exchange: Exchange) -> None:
+        murder.commit()
+        exchange.close()
+
+    on.faults.next(kill.make({}), operation="create")
 
 
-def once_read(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceRead(name="kill", murder=murder, commits=False), operation="create")
+def once_read(on: FaultServer, murder: Murder, *, commits: bool = False) -> None:
+    @silent()
+    async def kill(exchange: Exchange) -> None:
+        murder.commit()
+        exchange.close()
+
+    on.faults.next(kill.make({"commits": commits}), operation="create")
 
 
 def once_committed(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceRead(name="kill", murder=murder), operation="create")
+    once_read(on, murder, commits=True)
 
 
 def once_answered(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceAnswered(name="kill", murder=murder), operation="create")
+    """With the journal held meanwhile: the response comes, and DONE cannot be written."""
+
+    @responding()
+    async def kill(exchange: Exchange, response: Response) -> None:
+        assert murder.victim is not None
+        holder = sqlite3.connect(murder.victim.job.journal, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        await exchange.write(encode_response(response))
+        await asyncio.sleep(0.2)  # the process has read it, and waits for the journal
+        murder.commit()
+        holder.close()
+
+    on.faults.next(kill.make({}), operation="create")
 
 
 @pytest.mark.fault(46)

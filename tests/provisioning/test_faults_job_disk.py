@@ -32,7 +32,8 @@ from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.sandbox.domain.accounts import Operation
-from invoicexpress_async.sandbox.faults.fault import Exchange, ReadFault
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.faults.fault import Exchange, Fault, responding
 from invoicexpress_async.sandbox.http import encode_response
 
 KEY = "canary-key-7f3a9c"
@@ -137,8 +138,7 @@ async def test_a_write_that_the_system_refuses_loses_no_result_and_sends_nothing
     posts = int(state is RowState.DONE)
     with no_limit() as limit:
         async with SqliteJournal(path) as journal:
-            fault = FillDisk(name="fill_disk", limit=limit, file=Path(f"{path}-wal"))
-            on.faults.next(fault, operation=operation)
+            on.faults.next(fill_disk(limit), operation=operation)
             report = await provision(manager, plan("a0", "a1"), journal=journal, concurrency=1)
             limit.lift()
 
@@ -237,17 +237,15 @@ def no_limit() -> Iterator[Limit]:
         limit.lift()
 
 
-@attrs.frozen(kw_only=True)
-class FillDisk(ReadFault):
-    """Let the disk be full, then answer truly."""
+def fill_disk(limit: Limit) -> Fault:
+    """Let the disk be full, then respond truly."""
 
-    limit: Limit
-    file: Path
+    @responding()
+    async def fill(exchange: Exchange, response: Response) -> None:
+        limit.impose(1024)  # not one page of the log, which begins anew after a checkpoint
+        await exchange.write(encode_response(response))
 
-    async def play(self, exchange: Exchange) -> None:
-        answer = self.settle(exchange)
-        self.limit.impose(1024)  # not one page of the log, which begins anew after a checkpoint
-        await exchange.write(encode_response(answer))
+    return fill.make({})
 
 
 @contextmanager
