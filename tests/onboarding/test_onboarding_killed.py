@@ -27,6 +27,14 @@ class Held:
     is_requested: asyncio.Event
     may_go: asyncio.Event
 
+    async def begin(self, start: Start) -> asyncio.subprocess.Process:
+        """Start a run of one company, until the server holds the response to its create."""
+        self.place.write(1)
+        self.place.server.faults.next("latency", operation="account_create")
+        process = await start(*self.place.arguments("--json"), variables=self.place.variables)
+        await self.is_requested.wait()
+        return process
+
 
 @pytest.fixture
 async def held(tmp_path: Path) -> AsyncIterator[Held]:
@@ -46,10 +54,7 @@ async def test_killed_between_the_spool_and_the_delivery_the_next_run_delivers(
     held: Held, start: Start, run: Run
 ) -> None:
     place = held.place
-    place.write(1)
-    place.server.faults.next("latency", operation="account_create")
-    process = await start(*place.arguments("--json"), variables=place.variables)
-    await held.is_requested.wait()
+    process = await held.begin(start)
     descriptor = os.open(place.keys, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)  # so that the delivery waits
     held.may_go.set()
@@ -73,10 +78,7 @@ async def test_killed_before_the_answer_is_read_the_company_is_reported_as_unkno
     held: Held, start: Start, run: Run
 ) -> None:
     place = held.place
-    place.write(1)
-    place.server.faults.next("latency", operation="account_create")
-    process = await start(*place.arguments("--json"), variables=place.variables)
-    await held.is_requested.wait()
+    process = await held.begin(start)
     process.kill()
     await process.communicate()
     held.may_go.set()

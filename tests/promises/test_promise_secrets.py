@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from conftest import ACCOUNT, API_KEY
 from fakes import FakeClock
+from hanging_server import hanging_server
 from test_secrets import seen_in
 
 from invoicexpress_async import (
@@ -138,22 +139,14 @@ async def test_a_key_callable_that_returns_bytes_is_a_configuration_error_withou
 
 @pytest.mark.fault(41, 55)
 async def test_a_cancellation_does_not_carry_the_proxys_password() -> None:
-    is_requested = asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        is_requested.set()
-        await reader.read()
-        writer.close()
-
-    proxy = await asyncio.start_server(hang, "127.0.0.1", 0)
-    url = f"http://user:canary-password@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
-    async with proxy, SessionManager(proxy=url) as manager:
-        task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
-        await is_requested.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
+    async with hanging_server() as (port, has_come):
+        url = f"http://user:canary-password@127.0.0.1:{port}"
+        async with SessionManager(proxy=url) as manager:
+            task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
+            await has_come.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
 
     assert "canary-password" not in seen_in(caught.value)
 

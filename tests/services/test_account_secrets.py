@@ -14,6 +14,7 @@ import cattrs
 import pytest
 from account_partner import CREATED, NEW_KEY, RESET, Partner, serving_partner
 from fakes import FakeClock
+from hanging_server import hanging_server
 from test_secrets import Spy, seen_in
 from test_secrets import sinks as sinks  # noqa: PLC0414  # a fixture
 
@@ -213,23 +214,15 @@ async def test_a_password_that_is_part_of_the_answer_does_not_harm_it(
 @pytest.mark.fault(41, 42, 55)
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_a_cancellation_carries_no_secret(operation: str, clock: FakeClock) -> None:
-    is_requested = asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        is_requested.set()
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{{account}}"
-    async with server, SessionManager(base_url=base_url, clock=clock) as manager:
-        service = manager.account("acme", "key").accounts
-        task = asyncio.ensure_future(OPERATIONS[operation](service))
-        await is_requested.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
+    async with hanging_server() as (port, has_come):
+        base_url = f"http://127.0.0.1:{port}/{{account}}"
+        async with SessionManager(base_url=base_url, clock=clock) as manager:
+            service = manager.account("acme", "key").accounts
+            task = asyncio.ensure_future(OPERATIONS[operation](service))
+            await has_come.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
 
     assert sightings(seen_in(caught.value)) == []
 
