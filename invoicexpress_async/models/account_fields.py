@@ -103,6 +103,12 @@ def check_flag(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
         raise ConfigurationError(f"{field.name} is {value!r:.80}: give True or False.")
 
 
+def check_terms(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is neither True nor None: the API takes no other value."""
+    if value is not None and value is not True:
+        raise ConfigurationError(f"{field.name} must be True: the API requires it.")
+
+
 def member_of(kind: type[StrEnum]) -> Validator:
     """Return the check that a value is a member of `kind`, or None."""
 

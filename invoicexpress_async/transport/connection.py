@@ -17,7 +17,6 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
 from invoicexpress_async.transport.opener import ConnectionOpener
 from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 from invoicexpress_async.transport.session_sender import (
@@ -41,16 +40,6 @@ _MIN_DEATHS: Final = 3
 _DEATHS_PER_CENT: Final = 10
 
 
-@attrs.frozen(kw_only=True)
-class ConnectionParts:
-    """What the connections of one manager share."""
-
-    options: TransportOptions
-    connect_limiter: ConnectLimiter
-    opener: ConnectionOpener
-    trust: "ConnectionTrust"
-
-
 class HttpConnection:
     """One connection to one origin.
 
@@ -58,9 +47,10 @@ class HttpConnection:
     the requests, or a mock to intercept them, a session sends them instead.
     """
 
-    def __init__(self, origin: str, parts: ConnectionParts) -> None:
+    def __init__(self, origin: str, opener: ConnectionOpener, trust: "ConnectionTrust") -> None:
         self.origin = origin
-        self._parts = parts
+        self._opener = opener
+        self._trust = trust
         self._raw: RawConnection | None = None
         self._sender: SessionSender | None = None
         self._used_at = float("-inf")
@@ -88,7 +78,7 @@ class HttpConnection:
         attempt.is_begun = True
         cancelled: tuple[object, ...] | None = None
         try:
-            async with asyncio.timeout(self._parts.options.timeouts.attempt_seconds):
+            async with asyncio.timeout(self._opener.options.timeouts.attempt_seconds):
                 reuse = await self._reuse(has_effect=request.operation.has_effect)
                 try:
                     await self._send(address, request, key, attempt)
@@ -109,31 +99,31 @@ class HttpConnection:
     async def _send(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        if self._raw is None and self._parts.opener.may_open():
-            self._raw = await self._parts.opener.open(URL(self.origin), attempt)
+        if self._raw is None and self._opener.may_open():
+            self._raw = await self._opener.open(URL(self.origin), attempt)
             if attempt.failure is not None:
                 return
         if self._raw is not None and is_client_genuine():
             await self._raw.exchange(request, address.target(request, key), key, attempt)
-            self._used_at = self._parts.trust.now()
+            self._used_at = self._trust.now()
             return
         self._close_raw()  # the session opens a connection of its own
         if self._sender is None:
             self._sender = SessionSender(
-                self.origin, self._parts.options, self._parts.connect_limiter
+                self.origin, self._opener.options, self._opener.connect_limiter
             )
         try:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
             return  # the sender has written what it was
-        self._used_at = self._parts.trust.now()
+        self._used_at = self._trust.now()
 
     async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
         """Close the open connection unless it can be trusted with the request."""
         if self._raw is None and not (self._sender and self._sender.has_connection):
             return None
         if await self._is_still_open(has_effect=has_effect):
-            reuse = self._parts.trust.reuse(self.origin, self._used_at, has_effect=has_effect)
+            reuse = self._trust.reuse(self.origin, self._used_at, has_effect=has_effect)
             if reuse is not None:
                 return reuse
         self._close_raw()

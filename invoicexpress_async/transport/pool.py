@@ -9,12 +9,8 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
-from invoicexpress_async.transport.connection import (
-    ConnectionParts,
-    ConnectionTrust,
-    HttpConnection,
-)
+from invoicexpress_async.transport.client_session import TransportOptions
+from invoicexpress_async.transport.connection import ConnectionTrust, HttpConnection
 from invoicexpress_async.transport.opener import ConnectionOpener
 
 T = TypeVar("T")
@@ -25,16 +21,10 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        connect_limiter = ConnectLimiter()
-        self._opener = ConnectionOpener(options, connect_limiter)
-        parts = ConnectionParts(
-            options=options,
-            connect_limiter=connect_limiter,
-            opener=self._opener,
-            trust=ConnectionTrust(clock),
-        )
+        self._opener = ConnectionOpener(options)
+        trust = ConnectionTrust(clock)
         self._pool = ConnectionPool(
-            lambda origin: HttpConnection(origin, parts),
+            lambda origin: HttpConnection(origin, self._opener, trust),
             size=max_connections,
             clock=clock,
         )
