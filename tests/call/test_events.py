@@ -285,7 +285,7 @@ async def test_a_key_that_was_changed_is_requested_again_after_a_401(sandbox: Sa
     assert sandbox.count("POST", "/sequences.json") == 2  # the first of them was refused with 401
 
 
-async def test_a_key_that_stays_wrong_is_requested_once_more_and_no_oftener(
+async def test_a_key_that_stays_wrong_is_requested_only_once_more(
     sandbox: Sandbox,
 ) -> None:
     requested = 0

@@ -95,7 +95,7 @@ async def test_a_deadline_that_is_past_before_the_send_sends_nothing(
 
 
 @pytest.mark.fault(38)
-async def test_a_thousand_tasks_that_ensure_the_same_through_a_lost_answer_make_one_post(
+async def test_a_thousand_tasks_that_ensure_the_same_through_a_lost_response_make_one_post(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("reset_peer", operation="create")

@@ -30,7 +30,7 @@ async def test_a_full_burst_goes_at_once(clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-async def test_a_slot_is_freed_a_window_after_the_answer_and_not_after_the_start(
+async def test_a_slot_is_freed_a_window_after_the_response_and_not_after_the_start(
     clock: FakeClock,
 ) -> None:
     one = limiter(clock, 1)
@@ -58,7 +58,7 @@ async def test_waiters_are_served_first_come_first_served(clock: FakeClock) -> N
     assert order == list(range(20))
 
 
-async def test_with_all_slots_in_flight_the_next_waits_for_an_answer(clock: FakeClock) -> None:
+async def test_with_all_slots_in_flight_the_next_waits_for_a_response(clock: FakeClock) -> None:
     one = limiter(clock, 1)
     await one.acquire()
     waiter = asyncio.create_task(one.acquire())
@@ -279,7 +279,7 @@ async def test_sustained_throughput_is_nearly_the_whole_limit(clock: FakeClock) 
     assert answered / allowed >= 0.99
 
 
-def test_the_limit_is_the_providers_unless_it_is_said() -> None:
+def test_the_limit_is_the_providers_by_default() -> None:
     limit = RateLimit()
 
     assert (limit.requests, limit.per_seconds, limit.share) == (780, 60.0, 1.0)

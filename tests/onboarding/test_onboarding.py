@@ -170,7 +170,7 @@ async def test_no_secret_is_in_the_journal_or_the_report(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_lost_answer_parks_the_company_and_no_second_account_is_made(
+async def test_a_lost_response_parks_the_company_and_no_second_account_is_made(
     tmp_path: Path, *, commits: bool
 ) -> None:
     async with stage(tmp_path) as on:

@@ -103,7 +103,7 @@ async def test_what_was_not_processed_takes_back_its_own_count_and_no_other(
     assert reported(outcomes[-1]) == UNKNOWN
 
 
-async def test_without_a_look_nothing_is_sent_again_after_a_lost_answer(
+async def test_without_a_look_nothing_is_sent_again_after_a_lost_response(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with stage(tmp_path, clock) as on:

@@ -114,6 +114,6 @@ def test_what_is_missing_is_reported(tmp_path: Path, lines: tuple[str, ...], rep
         read(write(tmp_path, *lines), serie=None)
 
 
-def test_the_terms_are_accepted_in_so_many_words(tmp_path: Path) -> None:
+def test_the_terms_must_be_accepted_explicitly(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="terms"):
         CompanyList.from_csv(write(tmp_path, "Acme;a@acme.pt;p;500000018;;"), serie="2027")

@@ -41,7 +41,7 @@ def new_keys(on: Stage) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", ["without_id", "other_envelope", "other_list"])
-async def test_a_key_in_an_odd_answer_is_delivered_and_the_company_goes_on(
+async def test_a_key_in_an_odd_response_is_delivered_and_the_company_goes_on(
     tmp_path: Path, fault: str
 ) -> None:
     async with stage(tmp_path) as on:
@@ -261,7 +261,7 @@ async def test_a_company_that_has_an_account_is_not_given_another_s(
 # Many at once
 
 
-async def test_odd_answers_to_every_create_lose_no_key_and_make_no_second_account(
+async def test_odd_responses_to_every_create_lose_no_key_and_make_no_second_account(
     tmp_path: Path,
 ) -> None:
     async with stage(tmp_path, requests_per_minute=None) as on:

@@ -74,7 +74,7 @@ async def test_killed_between_the_spool_and_the_delivery_the_next_run_delivers(
     place.check_secrets(ended.out, ended.err)
 
 
-async def test_killed_before_the_answer_is_read_the_company_is_reported_as_unknown(
+async def test_killed_before_the_response_is_read_the_company_is_reported_as_unknown(
     held: Held, start: Start, run: Run
 ) -> None:
     place = held.place

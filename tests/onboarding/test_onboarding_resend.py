@@ -111,9 +111,7 @@ async def test_a_series_that_is_lost_again_starts_its_time_anew(tmp_path: Path) 
         assert kept[0][1] is not None
 
 
-async def test_nobody_waits_for_a_series_that_is_unresolved(
-    tmp_path: Path, clock: FakeClock
-) -> None:
+async def test_no_company_waits_for_an_unresolved_series(tmp_path: Path, clock: FakeClock) -> None:
     """One worker: while the outcome of the first company's series is unknown, the others go on."""
     reported: list[str] = []
     async with stage(tmp_path, clock) as on:

@@ -148,7 +148,7 @@ def shown(report: OnboardingReport) -> str:
 @pytest.mark.fault(55, 56)
 @pytest.mark.parametrize("operation", [CREATE, "at_communication", "create", "list"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_fault_of_a_step_brings_a_secret_to_light(
+async def test_no_fault_of_a_step_shows_a_secret(
     tmp_path: Path, clock: FakeClock, sinks: Callable[[], str], operation: Any, fault: str
 ) -> None:
     name, settings = FAULTS[fault]

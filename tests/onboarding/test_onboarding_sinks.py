@@ -179,7 +179,7 @@ async def test_a_key_comes_back_as_it_was(
     assert len(path.read_text().split("\n")) == {CsvSink: 3, EnvFileSink: 2}[type(kind(path))]
 
 
-async def test_what_an_editor_left_without_an_end_is_kept(tmp_path: Path) -> None:
+async def test_a_last_line_without_an_end_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
     path.write_text((HEADER + row(1)).rstrip())
 

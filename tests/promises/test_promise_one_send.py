@@ -159,7 +159,7 @@ async def test_a_register_refused_with_007_is_not_unresolved_after_an_interrupte
 
 
 @pytest.mark.fault(38)
-async def test_a_hasty_waiter_is_informed_that_the_post_is_out(
+async def test_a_waiter_with_a_short_deadline_learns_that_the_post_was_sent(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)
@@ -175,7 +175,7 @@ async def test_a_hasty_waiter_is_informed_that_the_post_is_out(
 
 
 @pytest.mark.fault(26, 38)
-async def test_a_refusal_known_to_the_leader_clears_what_a_hasty_waiter_recorded(
+async def test_a_refusal_known_to_the_leader_clears_what_an_earlier_waiter_recorded(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     body = json.dumps({"errors": {"code": "004", "message": "x"}})
@@ -213,7 +213,7 @@ async def test_the_cure_of_a_partial_registration_is_sent(
     assert faulty.oracle.puts("other", row.id, "register") == 2
 
 
-async def test_a_created_default_that_the_answer_does_not_show_as_default_is_no_silent_success(
+async def test_a_created_default_that_the_response_does_not_show_as_default_is_no_silent_success(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = {"id": 7, "serie": "2027", "default_sequence": 0}
@@ -309,7 +309,7 @@ async def test_the_way_around_the_methods_never_sends_a_registration_again_after
 
 
 @pytest.mark.fault(45)
-async def test_a_trace_hook_that_raises_after_the_answer_leaves_the_outcome_standing(
+async def test_a_trace_hook_that_raises_after_the_response_leaves_the_outcome_standing(
     faulty: FaultServer, clock: FakeClock
 ) -> None:
     trace = aiohttp.TraceConfig()

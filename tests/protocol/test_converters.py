@@ -292,7 +292,7 @@ def test_an_intent_survives_json() -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_intent_is_refused_without_showing_it(data: Any) -> None:
+def test_data_that_is_no_intent_is_refused_without_showing_it(data: Any) -> None:
     with pytest.raises(ConfigurationError, match="not an intent") as caught:
         structure_intent(data)
 

@@ -196,7 +196,7 @@ def test_a_server_that_cannot_be_trusted_gets_no_second_request(operation: Opera
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_the_answer_that_was_requested_is_accepted(operation: Operation) -> None:
+def test_the_response_that_was_requested_is_accepted(operation: Operation) -> None:
     assert classify(operation, None, is_sent=True) is Evidence.APPLIED
     assert look_up(operation, Evidence.APPLIED, None).action is Action.ACCEPT
 

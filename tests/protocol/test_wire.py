@@ -366,7 +366,7 @@ def test_any_answer_is_a_payload_or_one_of_our_errors(
         assert error.__context__ is None
 
 
-async def test_an_answer_reaches_the_caller_as_its_error(
+async def test_a_response_reaches_the_caller_as_its_error(
     mocked: aioresponses.aioresponses,
 ) -> None:
     url = "https://acme.app.invoicexpress.com/sequences/7.json"
@@ -377,5 +377,5 @@ async def test_an_answer_reaches_the_caller_as_its_error(
             await manager.account(ACCOUNT, API_KEY).sequences.get(7)
 
 
-def test_the_public_errors_are_all_reachable_from_an_answer_or_the_client() -> None:
+def test_the_public_errors_are_all_reachable_from_a_response_or_the_client() -> None:
     assert {row[3].__name__ for row in CODES} <= set(dir(invoicexpress_async))

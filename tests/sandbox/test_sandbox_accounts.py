@@ -448,7 +448,7 @@ async def test_an_update_may_have_to_be_whole() -> None:
     assert (part.status, json.loads(part.body)[0], done.status) == (422, "password", 200)
 
 
-async def test_an_update_changes_what_it_names_and_answers_nothing() -> None:
+async def test_an_update_changes_what_it_names_and_responds_with_nothing() -> None:
     async with Sandbox(accounts=[PARTNER, OWNED]) as sandbox:
         first = await change(sandbox, city="Porto", postal_code="4000-123", email="new@x.pt")
         sandbox.empty_body = "empty"
@@ -588,7 +588,7 @@ async def test_two_accounts_given_with_one_id_are_distinguished_by_their_owner()
     assert [opened(reply)["organization_name"] for reply in replies] == ["Usada, Lda", "Twin"]
 
 
-async def test_a_new_id_is_nobodys() -> None:
+async def test_a_new_id_is_unused() -> None:
     given = attrs.evolve(OWNED, id="12347", fiscal_id="")
     async with Sandbox(accounts=[PARTNER, given]) as sandbox:
         reply = await open_account(sandbox)

@@ -338,7 +338,7 @@ async def test_what_at_said_is_counted_by_account() -> None:
         oracle.at_communications("nobody")
 
 
-async def test_a_soak_of_lost_answers_leaves_no_duplicate() -> None:
+async def test_a_soak_of_lost_responses_leaves_no_duplicate() -> None:
     faults = {
         make_fault("close_after_read"): 1.0,
         make_fault("reset_peer", commits=False): 1.0,

@@ -142,7 +142,7 @@ def spy_on_chunk(spy: Spy) -> Callable[[object, object, Any], Awaitable[None]]:
 @pytest.mark.fault(55, 56)
 @pytest.mark.parametrize("answer", answers_with(""))
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_no_answer_brings_a_secret_to_light(
+async def test_no_response_shows_a_secret(
     operation: str, answer: str, watched: tuple[Partner, Spy], sinks: Callable[[], str]
 ) -> None:
     partner, spy = watched
@@ -200,7 +200,7 @@ async def test_a_message_with_a_short_secret_in_it_is_not_reported(
     assert caught.value.messages == ("[redacted]", "the rest")
 
 
-async def test_a_password_that_is_part_of_the_answer_does_not_harm_it(
+async def test_a_password_that_is_part_of_the_response_does_not_harm_it(
     watched: tuple[Partner, Spy],
 ) -> None:
     partner, _ = watched

@@ -106,7 +106,7 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
         ),
     ],
 )
-async def test_an_answer_with_a_key_is_taken_whatever_else_it_lacks(
+async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
     document: Any, identifier: str, name: str | None, partner: Partner
 ) -> None:
     kept: list[CreatedAccount] = []

@@ -77,7 +77,7 @@ async def test_an_account_is_read(
     assert pickle.loads(pickle.dumps(details)) == copy.deepcopy(details) == details
 
 
-async def test_an_answer_that_says_little_is_read_as_such(partner: Partner) -> None:
+async def test_a_response_that_says_little_is_read_as_such(partner: Partner) -> None:
     partner.says(200, {"account": {"organization_name": "A"}})
 
     details = await partner.service.get(12345)
@@ -98,7 +98,7 @@ async def test_an_answer_that_says_little_is_read_as_such(partner: Partner) -> N
     ],
     ids=str,
 )
-async def test_an_answer_that_is_no_account_is_malformed(
+async def test_a_response_that_is_no_account_is_malformed(
     document: Any, problem: str, partner: Partner
 ) -> None:
     partner.says(200, document)

@@ -279,7 +279,7 @@ async def test_one_cancelled_waiter_cancels_no_other(
     assert posts(sandbox) == 1
 
 
-async def test_the_escape_hatch_has_the_same_errors_and_answers(account: AccountSession) -> None:
+async def test_the_escape_hatch_has_the_same_errors_and_responses(account: AccountSession) -> None:
     answer = await account.request("POST", "/sequences.json", {"sequence": {"serie": "2027"}})
 
     assert isinstance(answer, dict)

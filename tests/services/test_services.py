@@ -85,7 +85,7 @@ async def settled(process: ServiceProcess, *, tasks: int) -> Holdings:
     return holdings
 
 
-async def test_a_service_answers_as_its_routes_say(running: Service, client: Client) -> None:
+async def test_a_service_responds_as_its_routes_say(running: Service, client: Client) -> None:
     _, sandbox = running
 
     assert (await client.ensure("company-0", "A"))[0] == 201
@@ -97,7 +97,7 @@ async def test_a_service_answers_as_its_routes_say(running: Service, client: Cli
     assert [one.serie for one in sandbox.sequences("company-0")] == ["A"]
 
 
-async def test_a_lost_answer_is_a_202_with_a_link_that_responds_later(
+async def test_a_lost_response_is_a_202_with_a_link_that_responds_later(
     running: Service, client: Client
 ) -> None:
     _, sandbox = running
@@ -142,7 +142,7 @@ async def test_a_storm_leaves_no_series_twice_and_nothing_open(running: Service)
     assert most_posts(sandbox) == 1
 
 
-async def test_sigterm_in_the_middle_leaves_no_client_without_an_answer(
+async def test_sigterm_in_the_middle_leaves_no_client_without_a_response(
     running: Service, client: Client
 ) -> None:
     process, sandbox = running

@@ -63,7 +63,7 @@ async def test_the_connection_that_was_idle_longest_makes_room_for_a_new_origin(
     await one.close()
 
 
-async def test_idle_lanes_are_closed_after_a_while_and_busy_ones_are_not() -> None:
+async def test_idle_connections_are_closed_after_a_while_and_busy_ones_are_not() -> None:
     made: list[FakeConnection] = []
     clock = FakeClock()
     one = pool(4, made, clock)
@@ -94,7 +94,7 @@ async def test_a_connection_that_cannot_be_made_gives_its_slot_back() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 10_000))
-def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
+def test_connections_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
     made: list[FakeConnection] = []
 
     async def scenario() -> None:
@@ -206,7 +206,9 @@ async def test_origins_that_never_come_back_leave_few_connections(clock: FakeClo
     await one.close()
 
 
-async def test_more_regulars_than_lanes_do_not_drive_one_another_out(clock: FakeClock) -> None:
+async def test_more_regulars_than_connections_do_not_drive_one_another_out(
+    clock: FakeClock,
+) -> None:
     made: list[FakeConnection] = []
     one = pool(300, made, clock)
     origins = [f"origin-{number}" for number in range(600)]

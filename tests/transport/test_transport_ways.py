@@ -112,7 +112,7 @@ async def test_a_kept_connection_is_used_for_all(raw: RawServer) -> None:
 )
 @pytest.mark.parametrize("is_at_once", [True, False], ids=["with the answer", "later"])
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
-async def test_what_was_not_requested_is_never_an_answer(
+async def test_what_was_not_requested_is_never_a_response(
     unasked: bytes, raw: RawServer, *, is_at_once: bool, is_kept: bool
 ) -> None:
     trace_configs = [] if is_kept else hooks()
@@ -132,7 +132,7 @@ async def test_what_was_not_requested_is_never_an_answer(
     ("status", "is_interim"), [(100, True), (103, True), (101, False), (99, False)]
 )
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
-async def test_only_what_is_interim_is_followed_by_the_answer(
+async def test_only_what_is_interim_is_followed_by_the_response(
     status: int, raw: RawServer, *, is_interim: bool, is_kept: bool
 ) -> None:
     raw.before = f"HTTP/1.1 {status:03} Odd\r\nContent-Length: 0\r\n\r\n".encode()
@@ -196,7 +196,7 @@ async def test_what_has_been_idle_for_long_is_not_trusted(raw: RawServer, clock:
     assert raw.connections == 2
 
 
-async def test_a_mock_answers_though_a_connection_is_kept(
+async def test_a_mock_responds_though_a_connection_is_kept(
     raw: RawServer, mocked: aioresponses
 ) -> None:
     mocked.stop()
