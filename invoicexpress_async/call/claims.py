@@ -50,11 +50,11 @@ class Claims(Protocol):
         ...
 
     def forget(self, intent: Intent) -> None:
-        """Let the next claim take over from this very intent, which was found absent."""
+        """Let the next claim replace this intent, whose sequence was found absent."""
         ...
 
     def check_right(self) -> None:
-        """Raise when no byte may be sent: another process speaks for the account, or soon may."""
+        """Raise if no byte may be sent: another process holds the account, or soon may."""
         ...
 
 

@@ -175,7 +175,7 @@ class Dispatcher:
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent, or keep it on record as unresolved; end its claim."""
+        """End the claim of the call; keep its intent as unresolved, or forget it."""
         claim, call.claim = call.claim, None
         if claim is not None and call.context.claims is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
@@ -187,7 +187,7 @@ class Dispatcher:
             self.resolve(call)
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
-        """Take an intent for lost: it may be sent again."""
+        """Treat an intent as lost: it may be sent again."""
         self.realm.unresolved.discard(intent)
         if context.claims is not None:
             context.claims.forget(intent)
@@ -274,7 +274,7 @@ class Dispatcher:
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
         """From the first byte until a response is deciphered, the outcome is unknown.
 
-        What it raises keeps the byte back: the right to send may be gone, or have waited too long.
+        If it raises, the byte is not sent: the right to send may be lost, or too old.
         """
         if call.context.claims is not None:
             try:

@@ -67,7 +67,7 @@ class Listing:
         return defaults[0]
 
     def absence_reason(self, serie: str) -> str:
-        """Say what a person should know about the absence of `serie`."""
+        """Return why `serie` is not found, for a person."""
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
@@ -268,7 +268,7 @@ def _is_settled(sequence: Sequence) -> bool:
 
 
 def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
-    """Whether it may be believed that the sequence is not there at present."""
+    """Whether the list shows that the sequence is absent at present."""
     had_sequences = call.intent is not None and call.intent["had_sequences"]
     is_emptied = had_sequences and not listing.sequences  # sequences are never deleted
     return not is_emptied and listing.find_similar(serie) is None

@@ -41,7 +41,7 @@ def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
             construct(self, *values, **fields)
         except Exception as error:  # noqa: BLE001  # raised again, without its frames
             failure = error.with_traceback(None)
-        del self, values, fields  # a half-made object cannot even be shown
+        del self, values, fields  # a half-made object cannot be shown
         if failure is not None:
             raise failure
 

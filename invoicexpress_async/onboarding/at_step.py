@@ -33,7 +33,7 @@ from invoicexpress_async.services.account_session import AccountSession
 
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
 _MAX_SENDS: Final = 3
-# They come before the credentials are looked at: of a wrong key, of a missing right, of a trial.
+# Sent before the credentials are checked: for a wrong key, a missing right, or a trial.
 _BEFORE_THE_CREDENTIALS: Final = (AuthenticationError, PermissionDeniedError)
 
 
@@ -89,7 +89,7 @@ class AtStep:
             return None  # as for an account that was not created with this partner's key
 
     def _is_resend_requested(self) -> bool:
-        """Whether a person has seen how an earlier run ended, and says to send them again."""
+        """Whether an earlier run ended with them, and `retry_refused` sends them again."""
         has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
         return self.retry_refused and has_ended and not self.task.has_renewed
 

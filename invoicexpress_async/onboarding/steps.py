@@ -68,7 +68,7 @@ class OnboardingSteps:
     on_step: Callable[[Company, CompanyStep], None]
 
     async def advance(self, task: CompanyTask) -> None:
-        """Go as far as possible, or raise what stopped it at the step that it is at then."""
+        """Go as far as possible; raise what stops it, at its step."""
         walk = {
             CompanyStep.ACCOUNT: self._create,
             CompanyStep.KEY: self._deliver,
@@ -246,7 +246,7 @@ class OnboardingSteps:
         await self._reach(task, CompanyStep.VERIFY)
 
     async def _note_lack(self, task: CompanyTask) -> None:
-        """Keep with which credentials the tax authority would not register a sequence."""
+        """Record the credentials with which the tax authority registered no sequence."""
         if task.company.at is not None:
             digests = await asyncio.to_thread(task.history.digests, task.company.at)
             task.history = task.history.record_rejected(digests.own)

@@ -120,7 +120,7 @@ def url_of(name: str) -> str:
 
 
 def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
-    """Return how a company ended that was stopped by `error`, with an unresolved `intent`."""
+    """Return the state of a company that `error` stopped, with an unresolved `intent`."""
     if error is None:
         return CompanyState.DONE
     if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):

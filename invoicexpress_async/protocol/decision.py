@@ -41,7 +41,7 @@ for _operation in Operation:
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
-# The outcome of these cannot be found by reading.
+# Reading cannot show the outcome of these.
 _NOT_RECONCILABLE: Final = frozenset(
     {
         Operation.WRITE,

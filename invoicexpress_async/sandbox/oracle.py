@@ -111,7 +111,7 @@ class PartialRequest:
 
 @attrs.frozen(kw_only=True)
 class Duplicate:
-    """A name that an account has more than once: what must never be."""
+    """A name that an account has more than once, which must never happen."""
 
     account: str
     serie: str
@@ -120,7 +120,7 @@ class Duplicate:
 
 @attrs.define(eq=False)
 class Oracle:
-    """What a fault server knows and its client cannot.
+    """What a fault server knows and its client cannot know.
 
     Args:
         connections_total: Accepted at TCP, whatever happened to them later.

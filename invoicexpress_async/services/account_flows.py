@@ -87,7 +87,7 @@ class AccountOperations:
         return outcome.result()
 
     async def change(self, call: Call, request: Request[None]) -> None:
-        """Send what may be sent again by the caller."""
+        """Send a change that the caller may repeat."""
         outcome = await self._dispatcher.send(call, request)
         if is_refusal(outcome.error):
             self._dispatcher.resolve(call)
@@ -161,7 +161,7 @@ def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool
 
 
 def _company(intent: Intent) -> tuple[str, ...]:
-    """Return what only one account can be created for at a time.
+    """Return the key under which only one account is created at a time.
 
     A new user's e-mail; of an existing user, who may have many accounts, the company too.
     """

@@ -33,7 +33,7 @@ class DefaultFlag:
             raise outcome.error
 
     async def repair(self, call: Call, sequence: Sequence) -> Sequence:
-        """Make what a create should have made the default the default, and read it."""
+        """Make a created sequence the default, as requested, and read it."""
         if sequence.registration is Registration.PARTIAL:
             raise partial_registration_error(
                 sequence

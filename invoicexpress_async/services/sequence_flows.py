@@ -173,7 +173,7 @@ class SequenceOperations:
         return sequence
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
-        """Return what this process created under that name, even if a list does not show it."""
+        """Return the sequence of that name that this process created, even if no list shows it."""
         made = self._realm.recent_creates.get(call.context.account, canonical(serie))
         return None if made is None else await self.get(call, made)
 
@@ -222,7 +222,7 @@ class SequenceOperations:
         return outcome.result()
 
     async def _look_up(self, call: Call, intent: Intent) -> Sequence:
-        """Read until it is known what became of an intent that was sent."""
+        """Read until the outcome of an intent that was sent is known."""
         call.intent, call.is_unknown = intent, True
         reconciler = self._reconciler
         try:

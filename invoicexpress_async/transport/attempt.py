@@ -129,7 +129,7 @@ class Address:
 
 @attrs.define
 class Attempt:
-    """The outcome of one request. Written as it proceeds, so that a cancelled one has it too.
+    """The outcome of one request. Updated as it proceeds, so that a cancelled one has it too.
 
     Attributes:
         is_begun: Whether a connection was requested.
@@ -139,7 +139,7 @@ class Attempt:
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
         permit: The permit to open a connection, until its request is sent.
-        on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
+        on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
 
@@ -162,7 +162,7 @@ class Attempt:
             self.permit.release()
 
     def fail(self, error: Exception) -> None:
-        """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
+        """Record what went wrong; the text of the error may hold the URL, and is dropped."""
         self.is_untrusted = not self.is_sent and (
             isinstance(error, _TLS_ERRORS) or _wants_a_password(error)
         )

@@ -91,7 +91,7 @@ class ConnectionOpener:
             abort_session(self._session)
 
 
-# The most that one TLS record can hold.
+# One TLS record holds no more. asyncio takes 256 KiB for each connection.
 _BUFFER_BYTES: Final = 16 * 1024
 _NEEDED: Final = ("max_size", "_ssl_buffer", "_ssl_buffer_view")
 

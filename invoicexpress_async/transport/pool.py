@@ -71,10 +71,10 @@ class ConnectionPool(Generic[C]):
     pile up. Here a new origin takes the place of an idle connection, so that sockets never
     outnumber `size`.
 
-    An idle connection is worth as much as its origin is likely to call again soon. Those of
-    visitors, of which nothing is known, are few: a job over thousands of accounts leaves no more
-    behind. An origin that comes back after its connection was closed becomes a regular, which is
-    kept while there is room: visitors go first.
+    A new origin is a visitor: few idle connections of visitors are kept, so that a job over
+    thousands of accounts leaves few behind. An origin that comes back after its connection was
+    closed becomes a regular: its idle connection is kept while there is room, and those of
+    visitors are closed first.
     """
 
     def __init__(self, make: Callable[[str], C], *, size: int, clock: Clock) -> None:
@@ -207,8 +207,8 @@ class IdleConnections(Generic[C]):
     Args:
         max_visitors: The idle connections of origins of which nothing is known.
         max_regulars: The origins that came back after their connection had been closed. Further
-            ones stay visitors: more regulars than connections would drive one another out in turn,
-            and none would find its connection again.
+            ones stay visitors: more regulars than connections would close each other's, and none
+            would find its connection again.
     """
 
     def __init__(self, *, max_visitors: int, max_regulars: int) -> None:

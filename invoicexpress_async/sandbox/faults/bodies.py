@@ -1,4 +1,4 @@
-"""Faults in what a response says: complete and well-formed HTTP, and not to be believed."""
+"""Faults in what a response says: complete and well-formed HTTP, with a wrong body."""
 
 import functools
 import json
