@@ -12,7 +12,7 @@ from typing import cast
 import attrs
 
 from invoicexpress_async.sandbox.domain.responses import Response
-from invoicexpress_async.sandbox.faults.fault import altering, body, fixed
+from invoicexpress_async.sandbox.faults.fault import Kind, altering, body, fixed
 
 Json = dict[str, object]
 
@@ -27,7 +27,9 @@ def truncated_json(true: bytes) -> bytes:
     return true[: len(true) // 2] or b'{"sequence":'
 
 
-invalid_json = fixed("invalid_json", b"{'sequence': undefined,}", "Respond with what is not JSON.")
+invalid_json: Kind = fixed(
+    "invalid_json", b"{'sequence': undefined,}", "Respond with what is not JSON."
+)
 
 
 @body
@@ -82,11 +84,11 @@ def nonsense_charset(response: Response) -> Response:
     return _with_type(response, "application/json; charset=klingon-8")
 
 
-empty = fixed("empty", b"", "Respond with an empty body.")
-one_space = fixed("one_space", b" ", "Respond with one space.")
-null = fixed("null", b"null", "Respond with null.")
-empty_list = fixed("empty_list", b"[]", "Respond with [].")
-empty_object = fixed("empty_object", b"{}", "Respond with {}.")
+empty: Kind = fixed("empty", b"", "Respond with an empty body.")
+one_space: Kind = fixed("one_space", b" ", "Respond with one space.")
+null: Kind = fixed("null", b"null", "Respond with null.")
+empty_list: Kind = fixed("empty_list", b"[]", "Respond with [].")
+empty_object: Kind = fixed("empty_object", b"{}", "Respond with {}.")
 
 
 @body
