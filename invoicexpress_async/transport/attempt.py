@@ -121,7 +121,7 @@ class Address:
         ends = len(base) if slash < 0 else slash
         return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
 
-    def target(self, request: Request[T], key: Secret) -> Secret:
+    def request_target(self, request: Request[T], key: Secret) -> Secret:
         """Return the path and query to send. The key arrives byte for byte."""
         more = f"&{request.query}" if request.query else ""
         return Secret(f"{self.path}{request.path}?api_key={key.quoted()}{more}")

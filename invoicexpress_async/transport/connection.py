@@ -104,7 +104,7 @@ class HttpConnection:
             if attempt.failure is not None:
                 return
         if self._raw is not None and is_client_genuine():
-            await self._raw.exchange(request, address.target(request, key), key, attempt)
+            await self._raw.exchange(request, address.request_target(request, key), key, attempt)
             self._used_at = self._trust.now()
             return
         self._close_raw()  # the session opens a connection of its own

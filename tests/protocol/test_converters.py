@@ -243,7 +243,11 @@ def test_a_pagination_is_followed_if_it_ever_comes(
 @pytest.mark.parametrize(
     ("pagination", "requested"),
     [
-        *((one, 1) for one in ([], "x", {}, {"current_page": 1}, {"total_pages": "x"})),
+        ([], 1),
+        ("x", 1),
+        ({}, 1),
+        ({"current_page": 1}, 1),
+        ({"total_pages": "x"}, 1),
         pytest.param(None, 2, id="not the requested one"),
         pytest.param({"current_page": 1, "total_pages": 3}, 2, id="another one"),
     ],
