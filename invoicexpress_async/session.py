@@ -240,7 +240,7 @@ class SessionManager:
         if name is None:
             raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
         checked = check_account_name(name)
-        link = AccountContext(
+        context = AccountContext(
             address=Address.of(checked, self._url_of(checked, own_url)),
             keys=self._keys.source(checked, source),
             total_seconds=self._timeouts.total_seconds,
@@ -248,7 +248,7 @@ class SessionManager:
             owner=self,
             claims=self._claims,
         )
-        return AccountSession(self._shared, link)
+        return AccountSession(self._shared, context)
 
     def _url_of(self, name: str, own_url: "Given | None") -> str:
         base_url = self._base_url

@@ -1,4 +1,4 @@
-"""Answers that look like a success and are none, pages that do not add up, intents of nothing."""
+"""Responses that look like a success and are none, pages that do not add up, intents of nothing."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a secret could still show: hooks, headers, other escapings, a vault's answer, a proxy."""
+"""Where a secret could still show: hooks, headers, other escapings, a vault's result, a proxy."""
 
 import asyncio
 import json

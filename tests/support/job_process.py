@@ -54,7 +54,7 @@ SERIE = "2027"
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What the process is to do; it writes what it came to into a file beside the journal."""
+    """What the process is to do; it writes its result into a file beside the journal."""
 
     base_url: str
     folder: Path
@@ -163,7 +163,7 @@ def age(path: Path, seconds: float) -> None:
 
 
 def start_opening(journal: Path, reported: Path, *, user: int | None) -> Running:
-    """Open a journal and nothing else, as a user whom the modes of files mean something to."""
+    """Open a journal and nothing else, as a user whom file modes restrict."""
     process = _context().Process(target=_open, args=(journal, reported, user), daemon=True)
     process.start()
     return Running(process, Job(base_url="", folder=reported.parent))

@@ -1,4 +1,4 @@
-"""One of the example services in a process of its own, and what is looked at from outside.
+"""One of the example services in a process of its own, and what can be seen of it from outside.
 
 Run as a program, `service_process.py NAME PORT`, it is the service, which reports on SIGUSR1 what
 it holds. It has nothing else of the tests in it.
