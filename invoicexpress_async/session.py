@@ -148,9 +148,6 @@ class SessionManager:
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
         self._lifecycle = Lifecycle(clock)
-        self._process = process or THIS_PROCESS
-        self._realm = self._process.enter(self._base_url.template, clock)
-        self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,
@@ -166,6 +163,10 @@ class SessionManager:
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
         self._keys = KeyProviderCache(ttl_seconds=ttl_seconds, clock=clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
+        self._process = process or THIS_PROCESS
+        # Entered when no argument can be refused any more: only a manager that exists leaves it.
+        self._realm = self._process.enter(self._base_url.template, clock)
+        self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
         dispatcher = Dispatcher(
             transport=self._transport,
             realm=self._realm,

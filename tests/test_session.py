@@ -18,6 +18,8 @@ from invoicexpress_async import (
     SessionClosedError,
     SessionManager,
 )
+from invoicexpress_async.call.realm import Process
+from invoicexpress_async.clock import MonotonicClock
 from invoicexpress_async.sandbox import Sandbox
 
 
@@ -346,3 +348,13 @@ def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any
         SessionManager(**setting)
 
     assert API_KEY not in str(caught.value)
+
+
+def test_a_manager_that_is_refused_does_not_count_as_a_user_of_its_server() -> None:
+    process, clock = Process(), MonotonicClock()
+    with pytest.raises(ConfigurationError, match="app_name"):
+        SessionManager(
+            base_url="https://{account}.example", app_name="é", process=process, clock=clock
+        )
+
+    assert process.enter("https://{account}.example", clock).users == 1  # this one
