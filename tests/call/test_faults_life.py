@@ -132,13 +132,13 @@ async def test_a_waiters_own_deadline_ends_its_wait_and_not_the_work(
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)
 
-    patient, hasty = await asyncio.gather(
+    patient, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, OutcomeUnknownError | DeadlineExceededError)
+    assert isinstance(impatient, OutcomeUnknownError | DeadlineExceededError)
     assert patient.sequence.serie == "2027"  # type: ignore[union-attr]  # not an error
     assert faulty.oracle.posts(ACCOUNT) == 1
     assert faulty_account.sequences.unresolved() == ()

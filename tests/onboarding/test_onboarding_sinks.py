@@ -143,18 +143,18 @@ async def test_a_full_disk_is_reported_without_the_key_and_the_next_try_writes_i
     assert path.read_bytes().decode() == HEADER + row(1) + row(2)
 
 
-async def test_a_variable_cannot_bring_another_line_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [("key\nLD_PRELOAD=x", "control character"), ("key\N{LINE SEPARATOR}", "LINE SEPARATOR")],
+    ids=["another line", "invisible"],
+)
+async def test_a_variable_is_one_line_that_can_be_seen(
+    tmp_path: Path, key: str, problem: str
+) -> None:
     sink = EnvFileSink(tmp_path / "keys.env")
 
-    with pytest.raises(ConfigurationError, match="control character"):
-        await sink(company(1), account(1, "key\nLD_PRELOAD=x"))
-
-
-async def test_a_variable_has_nothing_in_it_that_cannot_be_seen(tmp_path: Path) -> None:
-    sink = EnvFileSink(tmp_path / "keys.env")
-
-    with pytest.raises(ConfigurationError, match="LINE SEPARATOR"):
-        await sink(company(1), account(1, "key\N{LINE SEPARATOR}"))
+    with pytest.raises(ConfigurationError, match=problem):
+        await sink(company(1), account(1, key))
 
 
 KEYS = ["&# +%é=", " spaces ", 'a,b;"c"']

@@ -164,14 +164,14 @@ async def test_a_waiter_with_a_short_deadline_learns_that_the_post_was_sent(
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)
 
-    _, hasty = await asyncio.gather(
+    _, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, InvoiceXpressError)
-    assert hasty.may_have_been_processed
+    assert isinstance(impatient, InvoiceXpressError)
+    assert impatient.may_have_been_processed
 
 
 @pytest.mark.fault(26, 38)
@@ -183,13 +183,13 @@ async def test_a_refusal_known_to_the_leader_clears_what_an_earlier_waiter_recor
     faulty.faults.next("status", operation="create", status=422, body=body, commits=False)
     faulty.faults.next("latency", operation="list", seconds=20.0)
 
-    patient, hasty = await asyncio.gather(
+    patient, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, OutcomeUnknownError)
+    assert isinstance(impatient, OutcomeUnknownError)
     assert isinstance(patient, TaxAuthorityCredentialsError)
     assert not patient.may_have_been_processed
     assert faulty_account.sequences.unresolved() == ()

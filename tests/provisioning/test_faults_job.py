@@ -66,23 +66,22 @@ async def resend(job: Job) -> dict[str, str]:
 
 
 @attrs.define
-class Murder:
+class Killer:
     """Kills the process of a job, at the point that it is given."""
 
-    victim: Running | None = None
-    journal_state: str = ""
+    process: Running | None = None
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def commit(self) -> None:
-        assert self.victim is not None
-        self.victim.kill()
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
         self.done.set()
 
 
-def at_accept(on: FaultServer, murder: Murder) -> None:
+def at_accept(on: FaultServer, killer: Killer) -> None:
     @on_arrival()
     async def kill(arrival: Arrival) -> None:
-        murder.commit()
+        killer.kill()
         arrival.close()
 
     @responding()
@@ -95,39 +94,39 @@ def at_accept(on: FaultServer, murder: Murder) -> None:
     on.faults.next(last_of_its_connection.make({}), operation="list")
 
 
-def at_head(on: FaultServer, murder: Murder) -> None:
+def at_head(on: FaultServer, killer: Killer) -> None:
     @early()
     async def kill(exchange: Exchange) -> None:
-        murder.commit()
+        killer.kill()
         exchange.close()
 
     on.faults.next(kill.make({}), operation="create")
 
 
-def once_read(on: FaultServer, murder: Murder, *, commits: bool = False) -> None:
+def once_read(on: FaultServer, killer: Killer, *, commits: bool = False) -> None:
     @silent()
     async def kill(exchange: Exchange) -> None:
-        murder.commit()
+        killer.kill()
         exchange.close()
 
     on.faults.next(kill.make({"commits": commits}), operation="create")
 
 
-def once_committed(on: FaultServer, murder: Murder) -> None:
-    once_read(on, murder, commits=True)
+def once_committed(on: FaultServer, killer: Killer) -> None:
+    once_read(on, killer, commits=True)
 
 
-def once_answered(on: FaultServer, murder: Murder) -> None:
+def once_answered(on: FaultServer, killer: Killer) -> None:
     """With the journal held meanwhile: the response comes, and DONE cannot be written."""
 
     @responding()
     async def kill(exchange: Exchange, response: Response) -> None:
-        assert murder.victim is not None
-        holder = sqlite3.connect(murder.victim.job.journal, isolation_level=None)
+        assert killer.process is not None
+        holder = sqlite3.connect(killer.process.job.journal, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         await exchange.write(encode_response(response))
         await asyncio.sleep(0.2)  # the process has read it, and waits for the journal
-        murder.commit()
+        killer.kill()
         holder.close()
 
     on.faults.next(kill.make({}), operation="create")
@@ -145,15 +144,15 @@ def once_answered(on: FaultServer, murder: Murder) -> None:
     ],
 )
 async def test_a_job_killed_at_an_exact_point_is_resumed_without_a_second_send(
-    tmp_path: Path, point: Callable[[FaultServer, Murder], None], posts: int, rows: int
+    tmp_path: Path, point: Callable[[FaultServer, Killer], None], posts: int, rows: int
 ) -> None:
-    murder = Murder()
+    killer = Killer()
     async with server("acme") as on:
         job = prepare(tmp_path, on)
-        point(on, murder)
-        murder.victim = start(job)
-        await murder.done.wait()
-        code = await murder.victim.ended()
+        point(on, killer)
+        killer.process = start(job)
+        await killer.done.wait()
+        code = await killer.process.ended()
         left = states(job)
         (intent,) = ask(job.journal, "SELECT intent IS NOT NULL FROM rows")
 
