@@ -67,14 +67,12 @@ class OpenClaim:
         since: When it was won, on the clock that counts the time of a suspended machine.
         had_changed: Whether the call had changed something before.
         is_sent: Whether a byte of it may have left.
-        is_withdrawn: Whether it had waited too long to be sent.
     """
 
     intent: Intent
     since: float
     had_changed: bool
     is_sent: bool = False
-    is_withdrawn: bool = False
 
     def end_of(self, *, is_unknown: bool, has_changed: bool) -> ClaimEnd:
         """Return its outcome, from what the call has found out."""

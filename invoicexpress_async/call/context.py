@@ -100,7 +100,7 @@ class Call:
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
         is_claiming: Whether it waits for the journal to have that right.
-        refusal: Why no byte of its last attempt could be sent, if it had lost its right to send.
+        refusal: Why nothing more of it may be sent, if its right to send is lost or too old.
         on_intent: Awaited with the intent before its first byte leaves; if it raises, nothing is
             sent.
         leader: The call that does the work, when this one only waits for it.

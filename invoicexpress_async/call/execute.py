@@ -125,10 +125,8 @@ class Dispatcher:
             )
             if await self._has_new_key(call, outcome.error):
                 continue
-            is_withdrawn = call.claim is not None and call.claim.is_withdrawn
-            is_withdrawn |= call.refusal is not None
-            if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
-                is_retry = decision.action is Action.RETRY
+            is_retry = decision.action is Action.RETRY
+            if not is_retry or call.refusal is not None or not self._budget.withdraw():
                 outcome.action = Action.RAISE if is_retry else decision.action
                 if isinstance(outcome.error, RateLimitedError):
                     # The whole account waits, also when the caller gets the error.
@@ -213,9 +211,8 @@ class Dispatcher:
         value: T | None = None
         error: InvoiceXpressError | None = None
         if call.refusal is not None:
-            error = call.refusal
-        elif call.claim is not None and call.claim.is_withdrawn:
-            error = _withdrawn(self.clock.uptime() - call.claim.since)
+            # A frame of its traceback holds the request line, key and all.
+            error = call.refusal.with_traceback(None)
         elif attempt.response is None:
             error = _no_response(attempt, call.context)
         else:
@@ -276,24 +273,19 @@ class Dispatcher:
 
         If it raises, the byte is not sent: the right to send may be lost, or too old.
         """
-        if call.context.claims is not None:
-            try:
-                call.context.claims.check_right()
-            except InvoiceXpressError as error:
-                call.refusal = error
-                raise
+        claims, claim = call.context.claims, call.claim if operation.has_effect else None
+        try:
+            if claims is not None:
+                claims.check_right()
+            if claim is not None:
+                _check_not_late(self.clock.uptime() - claim.since)
+                claim.is_sent = True
+        except InvoiceXpressError as error:
+            call.refusal = error
+            raise
         if operation.has_effect:
-            if call.claim is not None:
-                self._check_claim(call.claim)
             call.is_unknown = True
             self._track_unresolved(call)
-
-    def _check_claim(self, claim: OpenClaim) -> None:
-        waited = self.clock.uptime() - claim.since
-        if waited > MAX_SECONDS_BEFORE_SEND:
-            claim.is_withdrawn = True
-            raise _withdrawn(waited)
-        claim.is_sent = True
 
     def _check_in_time(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
@@ -321,8 +313,9 @@ def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressErro
     return (UntrustedConnectionError if attempt.is_untrusted else ConnectionFailedError)(text)
 
 
-def _withdrawn(waited: float) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in which "
-        "others may have looked it up."
-    )
+def _check_not_late(waited: float) -> None:
+    if waited > MAX_SECONDS_BEFORE_SEND:
+        raise DeadlineExceededError(
+            f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in "
+            "which others may have looked it up."
+        )

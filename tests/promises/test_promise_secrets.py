@@ -15,9 +15,12 @@ from invoicexpress_async import (
     AccountSession,
     AuthenticationError,
     ConfigurationError,
+    DeadlineExceededError,
+    Intent,
     InvoiceXpressError,
     SessionManager,
 )
+from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 
@@ -161,3 +164,41 @@ async def test_a_code_with_control_characters_is_cleaned(
         await faulty_account.sequences.list()
 
     assert str(caught.value).isprintable()
+
+
+class LostRight:
+    """Every claim is won, and the right to send is lost before the first byte."""
+
+    token = None
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        del intent
+        return None
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        """Nothing is kept."""
+
+    def observe(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+    def forget(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+    def check_right(self) -> None:
+        raise DeadlineExceededError("Another process has the account.")
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize("hooks", [[], [aiohttp.TraceConfig()]], ids=["raw", "session"])
+async def test_a_request_that_may_not_be_sent_any_more_does_not_show_the_key(
+    faulty: FaultServer, clock: FakeClock, hooks: list[aiohttp.TraceConfig]
+) -> None:
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, trace_configs=hooks
+    ) as manager:
+        account = manager.account(ACCOUNT, API_KEY).claiming(LostRight())
+        with pytest.raises(DeadlineExceededError, match="Another process") as caught:
+            await account.sequences.create("2027")
+
+    assert faulty.oracle.posts(ACCOUNT) == 0
+    assert API_KEY not in seen_in(caught.value)
