@@ -20,10 +20,10 @@ class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        self._opener = ConnectionOpener(options)
+        opener = self._opener = ConnectionOpener(options)
         trust = ConnectionTrust(clock)
         self._pool = ConnectionPool(
-            lambda origin: HttpConnection(origin, self._opener, trust),
+            lambda origin: HttpConnection(origin, opener, trust),
             size=max_connections,
             clock=clock,
         )
