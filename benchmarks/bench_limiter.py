@@ -1,7 +1,7 @@
 """Sustained throughput under each kind of limiting server, as a share of what it allows.
 
 The server's minute is scaled to seconds, the requests are real ones over loopback. Beside ours,
-the same calls paced by aiolimiter and by pyrate-limiter, told the same limit, and not paced.
+the same calls paced by aiolimiter and by pyrate-limiter, given the same limit, and not paced.
 `python benchmarks/bench_limiter.py [minutes] [seconds per minute]`
 """
 

@@ -46,7 +46,7 @@ async def _serve(limit: int, window: float) -> None:
         await asyncio.to_thread(sys.stdin.read)
         requests = server.requests
         creates = [one.received_at / scale for one in requests if one.path == _CREATE]
-        told = {
+        reported = {
             "creates": creates,
             "of_partner": sum(one.account == "partner" for one in requests),
             "requests": len(requests),
@@ -55,7 +55,7 @@ async def _serve(limit: int, window: float) -> None:
             "duplicates": len(server.oracle.accounts.duplicates()),
             "cpu": time.process_time(),
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(reported), flush=True)
 
 
 async def _onboard(base_url: str, folder: Path, count: int, limit: RateLimit) -> float:
@@ -95,24 +95,28 @@ def main(count: int, limit: int, window: float) -> int:
         seconds = asyncio.run(_onboard(base_url, folder, count, wanted))
         cpu = time.process_time() - cpu
         server.stdin.close()
-        told = json.loads(server.stdout.readline())
+        reported = json.loads(server.stdout.readline())
         with (folder / "keys.csv").open(newline="") as file:
             delivered = {row["fiscal_id"]: row["api_key"] for row in csv.DictReader(file)}
-    told |= {"seconds": seconds, "cpu_here": cpu}
-    told["delivered"] = sum(told["keys"].get(key) == value for key, value in delivered.items())
+    reported |= {"seconds": seconds, "cpu_here": cpu}
+    reported["delivered"] = sum(
+        reported["keys"].get(key) == value for key, value in delivered.items()
+    )
     print(f"{count} companies, {limit} creates in each {window:g} s")
-    _print(told, share_of(told["creates"], limit, window))
-    is_kept = not told["refused"] and not told["duplicates"] and len(told["creates"]) == count
-    return 0 if is_kept and told["delivered"] == count else 1
+    _print(reported, share_of(reported["creates"], limit, window))
+    is_kept = (
+        not reported["refused"] and not reported["duplicates"] and len(reported["creates"]) == count
+    )
+    return 0 if is_kept and reported["delivered"] == count else 1
 
 
-def _print(told: dict[str, Any], share: float | None) -> None:
-    seconds, here, there = told["seconds"], told["cpu_here"], told["cpu"]
+def _print(reported: dict[str, Any], share: float | None) -> None:
+    seconds, here, there = reported["seconds"], reported["cpu_here"], reported["cpu"]
     print(f"  share    {'no full window' if share is None else format(share, '.4f')}")
     print(f"  seconds  {seconds:.1f}, CPU {here:.1f} here and {there:.1f} in the server")
-    print(f"  429s     {told['refused']}")
-    print(f"  keys     {told['delivered']} delivered of {len(told['creates'])} created")
-    print(f"  requests {told['requests']}, {told['of_partner']} of the partner's")
+    print(f"  429s     {reported['refused']}")
+    print(f"  keys     {reported['delivered']} delivered of {len(reported['creates'])} created")
+    print(f"  requests {reported['requests']}, {reported['of_partner']} of the partner's")
     if max(here, there) > _BUSY * seconds:
         print("  bound by CPU: the share says how fast this machine is, not the limit")
 

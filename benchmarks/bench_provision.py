@@ -253,7 +253,9 @@ def cost(sizes: list[int], svg: Path | None) -> None:
         )
     for key, label in (("wall", "wall"), ("cpu", "CPU")):
         costs = [row[key] for row in points.values()]
-        print(f"{label}: the dearest is {max(costs) / min(costs) - 1:.0%} above the cheapest")
+        print(
+            f"{label}: the most expensive is {max(costs) / min(costs) - 1:.0%} above the cheapest"
+        )
     if svg is not None:
         svg.write_text(_drawing(points))
 

@@ -211,7 +211,7 @@ class _Load:
     statuses: Counter[int] = attrs.field(factory=Counter)
     seconds: list[float] = attrs.field(factory=list)
     history: list[dict[str, float]] = attrs.field(factory=list)
-    told_failed: list[tuple[str, str]] = attrs.field(factory=list)
+    reported_failed: list[tuple[str, str]] = attrs.field(factory=list)
     hung_up: int = 0
 
     async def run(self) -> None:
@@ -225,10 +225,10 @@ class _Load:
         account = self.accounts[number % len(self.accounts)]
         for turn in range(self.rounds):
             serie = f"S{turn}" if number < len(self.accounts) else None
-            asking = asyncio.ensure_future(self._request(session, account, serie))
+            waiting = asyncio.ensure_future(self._request(session, account, serie))
             hangs_up = self.dice.random() < _HUNG_UP_SHARE
-            await asyncio.wait([asking], timeout=self.dice.random() if hangs_up else None)
-            self.hung_up += asking.cancel()
+            await asyncio.wait([waiting], timeout=self.dice.random() if hangs_up else None)
+            self.hung_up += waiting.cancel()
             if number == 0:
                 await self._look()
 
@@ -250,7 +250,7 @@ class _Load:
         self.statuses[answer.status] += 1
         self.seconds.append(time.perf_counter() - began)
         if serie is not None and answer.status >= 400 and "may have" not in body:  # noqa: PLR2004  # HTTP's
-            self.told_failed.append((account, serie))
+            self.reported_failed.append((account, serie))
 
 
 @contextlib.contextmanager
@@ -292,7 +292,7 @@ async def _contest(kind: str, size: int, rounds: int) -> None:
 def _show(kind: str, load: _Load, sandbox: SandboxThread) -> None:
     last, requests = load.history[-1], load.size * load.rounds
     lies = sandbox.call(
-        lambda server: sum(server.oracle.rows(*failed) > 0 for failed in load.told_failed)
+        lambda server: sum(server.oracle.rows(*failed) > 0 for failed in load.reported_failed)
     )
     names = [(name, f"S{turn}") for name in load.accounts for turn in range(load.rounds)]
     posts = sandbox.call(lambda server: max(server.oracle.posts(*name) for name in names))

@@ -81,7 +81,7 @@ def _nesting_converter() -> cattrs.Converter:
             }
             for name, at in layout.index.items()
         }
-        extra = {key: row[key] for key in layout.others}
+        extra = {key: row[key] for key in layout.other_keys}
         fields = {
             "id": extra.pop("id", None),
             "serie": extra.pop("serie", None),

@@ -159,7 +159,7 @@ def _provisioning(sizes: Sizes, folder: Path) -> Iterator[Row]:
         ratio=price[1] if price else None,
         aim=1.25,
     )
-    # s, rows/s, ratio, CPU s, ratio, sockets, MiB: of the dearer run
+    # s, rows/s, ratio, CPU s, ratio, sockets, MiB: of the more expensive run
     run = _figures(lines, _OURS)
     for what, at, unit, aim in (
         ("memory of that run above an idle manager", 6, "MiB", 60.0),
@@ -175,11 +175,11 @@ def _provisioning(sizes: Sizes, folder: Path) -> Iterator[Row]:
     lines = _run(
         "bench_provision.py", "cost", *sizes.costs, "--svg", str(folder / "cost_per_account.svg")
     )
-    dearer = next((line for line in lines if line.startswith("CPU: the dearest")), "")
-    found = re.search(r"(\d+)%", dearer)
+    expensive = next((line for line in lines if line.startswith("CPU: the most expensive")), "")
+    found = re.search(r"(\d+)%", expensive)
     yield Row(
         what=f"cost per account at {sizes.costs[0]} to {sizes.costs[-1]}",
-        ours="the dearest",
+        ours="the most expensive",
         theirs="the cheapest",
         ratio=1 + int(found[1]) / 100 if found else None,
         aim=1.15,

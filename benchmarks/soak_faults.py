@@ -169,7 +169,7 @@ def _judge(
         if isinstance(result, Sequence):
             tally.false_successes += rows == 0
         else:
-            # It is on the server, and nobody was told: neither a sequence nor an open intent.
+            # It is on the server, and it was not reported: neither a sequence nor an open intent.
             tally.lost += rows > 0
 
 

@@ -40,7 +40,7 @@ _SHARE_IN_THE_START = 0.1
 _LONGEST_RUN_SECONDS = 60.0
 # A kill leaves up to so many rows between intent and send, of a few that it is given each time.
 _CONCURRENCY = 10
-_IN_DOUBT = "state IN ('intent', 'unknown', 'absent')"
+_UNRESOLVED = "state IN ('intent', 'unknown', 'absent')"
 
 
 @attrs.define
@@ -102,7 +102,7 @@ class _Soak:
         """Kill and freeze some of several processes, and let them end."""
         crew = Crew(size=self.processes, start=self.start, creates=self.creates, dice=self.dice)
         for left in range(kills, 0, -1):
-            self.tally.intents_open += [self.count(_IN_DOUBT)]
+            self.tally.intents_open += [self.count(_UNRESOLVED)]
             crew.kill_one(creates=self.share_of(left))
         crew.finish(_LONGEST_RUN_SECONDS * 4)
         self.tally.kills, self.tally.freezes = crew.kills, crew.freezes
@@ -110,12 +110,12 @@ class _Soak:
 
     def share_of(self, left: int) -> int:
         """Return how many creates to wait for when so many kills are left."""
-        # What a kill leaves in doubt is not sent again, and is no create to wait for.
+        # What a kill leaves unresolved is not sent again, and is no create to wait for.
         return self.count("state = 'planned'", else_=self.accounts) // (left + 1)
 
     def kill_once(self, *, creates: int) -> None:
         """Start the job, and kill it after about so many more creates."""
-        self.tally.intents_open += [self.count(_IN_DOUBT)]
+        self.tally.intents_open += [self.count(_UNRESOLVED)]
         is_early = self.dice.random() < _SHARE_IN_THE_START
         before, started = self.creates(), time.monotonic()
         process = self.start()
@@ -147,9 +147,9 @@ class _Soak:
         return dict(self.query("SELECT account, state FROM rows"))
 
     def age(self) -> None:
-        """Let what is in doubt have been sent long ago."""
+        """Let what is unresolved have been sent long ago."""
         moment = long_ago()
-        text = f"UPDATE rows SET intended_at = ?, absent_since = ? WHERE {_IN_DOUBT}"  # noqa: S608  # a constant
+        text = f"UPDATE rows SET intended_at = ?, absent_since = ? WHERE {_UNRESOLVED}"  # noqa: S608  # a constant
         self.query(text, moment, moment)
 
     def creates(self) -> int:

@@ -211,7 +211,7 @@ class _Soak:
         return {str(account): str(state) for account, state in rows}
 
     def age(self) -> None:
-        """Let what is in doubt have been sent long ago."""
+        """Let what is unresolved have been sent long ago."""
         moment = long_ago()
         self.query(
             "UPDATE invoicexpress.rows SET intended_at = %s, absent_since = %s "
@@ -257,8 +257,8 @@ class _Soak:
         for log in self.folder.glob("*.log"):
             shutil.copy(log, kept)
         (kept / "database").write_text(self.database.dump(self.database.url))
-        asked = {question: ask(self.server, question) for question in ("rows", "posts")}
-        (kept / "server.json").write_text(json.dumps(asked))
+        requested = {question: ask(self.server, question) for question in ("rows", "posts")}
+        (kept / "server.json").write_text(json.dumps(requested))
         return kept
 
     def _start(self, place: _Place) -> Process:

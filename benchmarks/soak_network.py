@@ -137,12 +137,12 @@ class Network:
 
     def cut(self, way: str) -> None:
         """Let nothing pass."""
-        self._tell("cut", way)
+        self._report("cut", way)
 
     def heal(self, way: str, *, loses: bool) -> None:
         """Let all pass again; with `loses`, no connection has survived it."""
-        self._tell("reset" if loses else "heal", way)
+        self._report("reset" if loses else "heal", way)
 
-    def _tell(self, what: str, way: str) -> None:
+    def _report(self, what: str, way: str) -> None:
         assert self._pipe is not None
         self._pipe.send((what, way))

@@ -91,14 +91,14 @@ async def job(base_url: str, folder: Path, count: int, url: str | None = None) -
     """
 
     def note(outcome: CompanyOutcome) -> None:
-        told = {
+        reported = {
             "fiscal_id": outcome.company.fiscal_id,
             "step": outcome.step,
             "state": outcome.state,
             "name": outcome.account_name,
             "error": outcome.error_name,
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(reported), flush=True)
 
     quick = RetryPolicy(read_after_seconds=(0.1, 0.3, 1.0))
     async with (
@@ -133,9 +133,9 @@ class Tally:
     keys_lost: int = 0
     duplicate_accounts: int = 0
     posted_twice: int = 0
-    untold: int = 0
-    not_as_told: int = 0
-    keys_lost_untold: int = 0
+    unreported: int = 0
+    not_as_reported: int = 0
+    keys_lost_unreported: int = 0
     locked_sub_users: int = 0
     credentials_sent_too_often: int = 0
     ends: Counter[str] = attrs.field(factory=Counter[str])
@@ -146,9 +146,9 @@ class Tally:
         return (
             self.duplicate_accounts
             + self.posted_twice
-            + self.untold
-            + self.not_as_told
-            + self.keys_lost_untold
+            + self.unreported
+            + self.not_as_reported
+            + self.keys_lost_unreported
             + self.locked_sub_users
             + self.credentials_sent_too_often
         )
@@ -226,13 +226,13 @@ def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, ta
         end, account = ends.get(fiscal_id), accounts.get(fiscal_id)
         tally.posted_twice += oracle.posts(f"company-{number}@example.com") > 1
         if end is None:
-            tally.untold += 1
+            tally.unreported += 1
             continue
         tally.ends[f"{end['step']} {end['state']} {end['error'] or ''}".strip()] += 1
         has_key = account is not None and delivered.get(fiscal_id) == account.api_key
         if account is not None and not has_key:
             tally.keys_lost += 1
-            tally.keys_lost_untold += end["state"] not in {"unknown", "key_lost"}
+            tally.keys_lost_unreported += end["state"] not in {"unknown", "key_lost"}
         if account is not None:
             wrong = oracle.at_communications(account.name, "locked")
             tally.locked_sub_users += wrong > 0
@@ -244,7 +244,7 @@ def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, ta
             # A new account has a series of its own already, which is not registered.
             series = [row for row in rows if row.is_registered]
             is_right = has_key and account is not None and account.has_at_credentials
-            tally.not_as_told += not (is_right and len(series) == len(rows) - 1 == 1)
+            tally.not_as_reported += not (is_right and len(series) == len(rows) - 1 == 1)
 
 
 def main(count: int, kills: int, seed: int) -> int:

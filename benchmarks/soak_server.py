@@ -62,7 +62,7 @@ def _run_server(accounts: int, seed: int, pipe: Connection, listen: Listen) -> N
 
 @contextmanager
 def serving(accounts: int, seed: int, listen: Listen = dict[str, Any]) -> Iterator[Connection]:
-    """Run the server, and give what it is asked through; the first answer is its address.
+    """Run the server, and give the connection for questions; the first answer is its address.
 
     Its process calls `listen` first, for how the server listens.
     """

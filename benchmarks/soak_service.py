@@ -27,7 +27,7 @@ from pathlib import Path
 
 import aiohttp
 import attrs
-from soak_tally import report
+from soak_tally import Violations, report
 
 from invoicexpress_async import Intent, OutcomeUnknownError, RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import SqliteJournal
@@ -44,7 +44,7 @@ _READ_AFTER_SECONDS = (0.1, 0.3)
 
 
 @attrs.define
-class Tally:
+class Tally(Violations):
     """What the whole soak came to."""
 
     answers: Counter[str] = attrs.field(factory=Counter[str])
@@ -52,15 +52,6 @@ class Tally:
     posts: int = 0
     unresolved: int = 0
     sent_again: int = 0
-    posted_twice: int = 0
-    duplicates: int = 0
-    false_done: int = 0
-    not_done_at_last: int = 0
-
-    @property
-    def violations(self) -> int:
-        """What must be 0."""
-        return self.posted_twice + self.duplicates + self.false_done + self.not_done_at_last
 
 
 @attrs.define(kw_only=True)

@@ -24,12 +24,9 @@ class Counts(attrs.AttrsInstance, Protocol):
 
 
 @attrs.define
-class JobTally:
-    """What a job came to, whose rows are one serie of each account of a server."""
+class Violations:
+    """What must be 0."""
 
-    creates: int = 0
-    lost_answers: int = 0
-    absent_at_the_end: int = 0
     duplicates: int = 0
     posted_twice: int = 0
     lost: int = 0
@@ -38,9 +35,18 @@ class JobTally:
 
     @property
     def violations(self) -> int:
-        """What must be 0."""
+        """The sum of these."""
         wrong = self.duplicates + self.posted_twice + self.lost
         return wrong + self.false_done + self.not_done_at_last
+
+
+@attrs.define
+class JobTally(Violations):
+    """What a job came to, whose rows are one serie of each account of a server."""
+
+    creates: int = 0
+    lost_answers: int = 0
+    absent_at_the_end: int = 0
 
     def judge(self, server: Connection, states: dict[str, str]) -> None:
         """Hold what the journal says against what the server knows."""
@@ -64,7 +70,7 @@ class JobTally:
 
 
 def long_ago() -> str:
-    """Return when both lists that sending again asks for, and the time between, will have been."""
+    """Return when both lists that sending again needs, and the time between, will have been."""
     return json.dumps([time.time() - 3 * AGAIN_SECONDS, 0, ""])
 
 

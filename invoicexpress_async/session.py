@@ -16,7 +16,7 @@ from invoicexpress_async.call.instrumentation import (
     LOG_VARIABLE,
     set_up_logging,
 )
-from invoicexpress_async.call.keys import KeyCache, KeyCallable
+from invoicexpress_async.call.keys import KeyCallable, KeyProviderCache
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.call.realm import THIS_PROCESS, Process
 from invoicexpress_async.call.recent_requests import RecentRequests
@@ -147,10 +147,7 @@ class SessionManager:
         self._retry = retry or RetryPolicy()
         self.clock: Clock = clock or MonotonicClock()
         clock = self.clock
-        self._guard = Lifecycle(clock)
-        self._process = process or THIS_PROCESS
-        self._realm = self._process.enter(self._base_url.template, clock)
-        self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
+        self._lifecycle = Lifecycle(clock)
         self._transport = Transport(
             TransportOptions(
                 timeouts=self._timeouts,
@@ -164,14 +161,18 @@ class SessionManager:
             clock=clock,
         )
         ttl_seconds = check_seconds("key_ttl_seconds", key_ttl_seconds)
-        self._keys = KeyCache(ttl_seconds=ttl_seconds, clock=clock)
+        self._keys = KeyProviderCache(ttl_seconds=ttl_seconds, clock=clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
+        self._process = process or THIS_PROCESS
+        # Entered when no argument can be refused any more: only a manager that exists leaves it.
+        self._realm = self._process.enter(self._base_url.template, clock)
+        self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
         dispatcher = Dispatcher(
             transport=self._transport,
             realm=self._realm,
             rate_limit=rate_limit,
             clock=clock,
-            guard=self._guard,
+            lifecycle=self._lifecycle,
             on_event=on_event,
         )
         self._shared = SharedServices(
@@ -240,7 +241,7 @@ class SessionManager:
         if name is None:
             raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
         checked = check_account_name(name)
-        link = AccountContext(
+        context = AccountContext(
             address=Address.of(checked, self._url_of(checked, own_url)),
             keys=self._keys.source(checked, source),
             total_seconds=self._timeouts.total_seconds,
@@ -248,7 +249,7 @@ class SessionManager:
             owner=self,
             claims=self._claims,
         )
-        return AccountSession(self._shared, link)
+        return AccountSession(self._shared, context)
 
     def _url_of(self, name: str, own_url: "Given | None") -> str:
         base_url = self._base_url
@@ -269,11 +270,11 @@ class SessionManager:
     def health(self) -> Health:
         """Return counters for a readiness page; nothing in them is secret or names an account."""
         return Health(
-            is_open=not self._guard.is_closing,
-            calls_in_flight=self._guard.in_flight,
+            is_open=not self._lifecycle.is_closing,
+            calls_in_flight=self._lifecycle.in_flight,
             connections=self._transport.connection_count,
             accounts_slowed=self._realm.limiters.count_paused(),
-            calls=self._guard.counters(),
+            calls=self._lifecycle.counters(),
         )
 
     def unresolved(self) -> tuple[Intent, ...]:
@@ -281,7 +282,7 @@ class SessionManager:
 
         To be stored on the way out: `SequenceService.resume` takes each, in any process.
         """
-        return self._shared.dispatcher.unresolved.all()
+        return self._realm.unresolved.all()
 
     async def read_unresolved(self) -> tuple[Intent, ...]:
         """Return the unresolved intents of all processes that share the manager's journal.
@@ -300,17 +301,17 @@ class SessionManager:
         raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
         sent twice.
         """
-        if not self._guard.is_closing:
+        if not self._lifecycle.is_closing:
             self._process.leave(self._realm)
         try:
-            await self._guard.drain(grace_seconds)
+            await self._lifecycle.drain(grace_seconds)
             await self._transport.close()
         except BaseException:
             self._transport.abort()  # a shutdown that has no more time
             raise
 
     async def __aenter__(self) -> Self:
-        self._guard.check()
+        self._lifecycle.check()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -322,9 +323,9 @@ class SessionManager:
     def __del__(self) -> None:
         # Absent when the constructor refused an argument.
         transport: Transport | None = getattr(self, "_transport", None)
-        if transport is None or self._guard.is_forked:
+        if transport is None or self._lifecycle.is_forked:
             return  # in a child, the connections are the parent's
-        if transport.connection_count and not self._guard.is_closing:
+        if transport.connection_count and not self._lifecycle.is_closing:
             warnings.warn(
                 "A SessionManager was never closed: use `async with` or await its close().",
                 ResourceWarning,

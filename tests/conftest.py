@@ -28,7 +28,7 @@ DATA = Path(__file__).parent / "data"
 ACCOUNT = "acme"
 API_KEY = "canary-key-0123456789abcdef"
 
-# On a busy machine one example can take longer than any time that is asked for here.
+# On a busy machine one example can take longer than any time that is given here.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
@@ -92,7 +92,7 @@ def sample(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 class _MockedResponse(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 builds responses without the argument that aiohttp 3.14 asks for."""
+    """aioresponses 0.7.9 builds responses without the argument that aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", _Sent())

@@ -45,11 +45,11 @@ async def test_onboarding_creates_as_fast_as_the_partners_limit_allows() -> None
     process = await run("bench_onboarding.py", "45", "15", "3")
 
     assert process.returncode == 0, process.stdout + process.stderr
-    told = dict(line.split(maxsplit=1) for line in process.stdout.splitlines()[1:])
-    assert told["429s"] == "0"
-    assert told["keys"] == "45 delivered of 45 created"
+    reported = dict(line.split(maxsplit=1) for line in process.stdout.splitlines()[1:])
+    assert reported["429s"] == "0"
+    assert reported["keys"] == "45 delivered of 45 created"
     # Of the real window the same delays are a twentieth; a loaded machine may add to them.
-    assert float(told["share"]) >= 0.8
+    assert float(reported["share"]) >= 0.8
 
 
 async def test_a_short_soak_of_onboarding_loses_no_company_and_makes_none_twice() -> None:

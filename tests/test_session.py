@@ -18,6 +18,8 @@ from invoicexpress_async import (
     SessionClosedError,
     SessionManager,
 )
+from invoicexpress_async.call.realm import Process
+from invoicexpress_async.clock import MonotonicClock
 from invoicexpress_async.sandbox import Sandbox
 
 
@@ -105,19 +107,19 @@ async def test_what_is_missing_is_named(
 async def test_a_key_may_come_from_an_async_callable_awaited_when_first_needed(
     manager: SessionManager,
 ) -> None:
-    asked = 0
+    requested = 0
 
     async def vault() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal requested
+        requested += 1
         return API_KEY
 
     account = manager.account(ACCOUNT, vault)
-    assert asked == 0
+    assert requested == 0
     await account.sequences.list()
     await account.sequences.list()
 
-    assert asked == 1
+    assert requested == 1
 
 
 async def test_an_error_of_a_key_callable_is_the_callers_own(manager: SessionManager) -> None:
@@ -346,3 +348,13 @@ def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any
         SessionManager(**setting)
 
     assert API_KEY not in str(caught.value)
+
+
+def test_a_manager_that_is_refused_does_not_count_as_a_user_of_its_server() -> None:
+    process, clock = Process(), MonotonicClock()
+    with pytest.raises(ConfigurationError, match="app_name"):
+        SessionManager(
+            base_url="https://{account}.example", app_name="é", process=process, clock=clock
+        )
+
+    assert process.enter("https://{account}.example", clock).users == 1  # this one

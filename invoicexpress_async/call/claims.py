@@ -50,11 +50,11 @@ class Claims(Protocol):
         ...
 
     def forget(self, intent: Intent) -> None:
-        """Let the next claim take over from this very intent, which was found absent."""
+        """Let the next claim replace this intent, whose sequence was found absent."""
         ...
 
     def check_right(self) -> None:
-        """Raise when no byte may be sent: another process speaks for the account, or soon may."""
+        """Raise if no byte may be sent: another process holds the account, or soon may."""
         ...
 
 
@@ -67,14 +67,12 @@ class OpenClaim:
         since: When it was won, on the clock that counts the time of a suspended machine.
         had_changed: Whether the call had changed something before.
         is_sent: Whether a byte of it may have left.
-        is_withdrawn: Whether it had waited too long to be sent.
     """
 
     intent: Intent
     since: float
     had_changed: bool
     is_sent: bool = False
-    is_withdrawn: bool = False
 
     def end_of(self, *, is_unknown: bool, has_changed: bool) -> ClaimEnd:
         """Return its outcome, from what the call has found out."""

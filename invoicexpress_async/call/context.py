@@ -92,7 +92,7 @@ class Call:
     """One call of the user's: its budget, and what it has done so far.
 
     Attributes:
-        deadline: On the monotonic clock; None until `Dispatcher.run` starts it.
+        deadline: On the monotonic clock; infinite until `Dispatcher.run` starts it.
         attempts: The requests begun.
         is_unknown: Whether a request with an effect may have reached the server and its outcome
             is not known.
@@ -100,9 +100,9 @@ class Call:
         intent: What can be resumed if the outcome of the call stays unknown.
         claim: The right to send it, until that is settled.
         is_claiming: Whether it waits for the journal to have that right.
-        refusal: Why no byte of its last attempt could be sent, when its right to send was gone.
-        on_intent: Awaited with the intent before its first byte leaves; what it raises keeps it
-            from being sent.
+        refusal: Why nothing more of it may be sent, if its right to send is lost or too old.
+        on_intent: Awaited with the intent before its first byte leaves; if it raises, nothing is
+            sent.
         leader: The call that does the work, when this one only waits for it.
         request_id: What events, log lines and errors of it carry.
         is_watched: Whether a hook or the log takes its events.
@@ -137,7 +137,7 @@ class Call:
         return self.leader or self
 
     def for_leader(self) -> "Call":
-        """Return the call that does the work for this one and others, with what this one has."""
+        """Return a new call that does the work for this one and for others that wait."""
         # By hand: `attrs.evolve` is expensive.
         return Call(
             context=self.context,

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
@@ -37,9 +37,6 @@ from invoicexpress_async.protocol.decision import (
 from invoicexpress_async.protocol.exchange import Request, decipher
 from invoicexpress_async.transport import Attempt, Transport
 
-if TYPE_CHECKING:
-    from invoicexpress_async.call.realm import KeyedLock, RecentCreates, UnresolvedIntents
-
 T = TypeVar("T")
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
@@ -54,23 +51,19 @@ class Dispatcher:
         realm: Realm,
         rate_limit: RateLimit | None,
         clock: Clock,
-        guard: Lifecycle,
+        lifecycle: Lifecycle,
         on_event: EventHook | None,
     ) -> None:
         self.clock = clock
         self.instrumentation: Instrumentation = Instrumentation(on_event, clock)
-        self.send_lock: KeyedLock = realm.send_lock
-        """Held over each request that is sent at most once, by account and subject."""
+        self.realm: Realm = realm
         self.refused_credentials: RefusedCredentials = RefusedCredentials()
-        self._guard = guard
+        self._lifecycle = lifecycle
         self._transport = transport
-        self._realm = realm
         self._rate_limit = rate_limit
         self._has_hook = on_event is not None
         self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
-        self.unresolved: UnresolvedIntents = realm.unresolved
-        self.recent_creates: RecentCreates = realm.recent_creates
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
         """Await `work` under the call's deadline.
@@ -81,7 +74,7 @@ class Dispatcher:
             SessionClosedError: the manager is closed, or was closed meanwhile.
         """
         try:
-            self._guard.check()
+            self._lifecycle.check()
         except SessionClosedError:
             work.close()
             raise
@@ -90,7 +83,7 @@ class Dispatcher:
         call.deadline = started + total
         call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
         scope = self.clock.timeout(total)
-        call.request_id = self._guard.enter(scope)
+        call.request_id = self._lifecycle.enter(scope)
         failure: BaseException | None = None
         try:
             async with scope:
@@ -102,12 +95,12 @@ class Dispatcher:
             if not scope.expired():
                 failure = error  # a key callable's own
                 raise
-            failure = call.expired(is_closed=self._guard.is_aborting)
+            failure = call.expired(is_closed=self._lifecycle.is_aborting)
         except BaseException as error:
             failure = error
             raise
         finally:
-            self._guard.leave(scope, failure)
+            self._lifecycle.leave(scope, failure)
             if call.is_watched:
                 self.instrumentation.call_ended(call, started, failure)
         # Of the deadline, with no context; pyright does not see that it is one.
@@ -132,10 +125,8 @@ class Dispatcher:
             )
             if await self._has_new_key(call, outcome.error):
                 continue
-            is_withdrawn = call.claim is not None and call.claim.is_withdrawn
-            is_withdrawn |= call.refusal is not None
-            if decision.action is not Action.RETRY or is_withdrawn or not self._budget.withdraw():
-                is_retry = decision.action is Action.RETRY
+            is_retry = decision.action is Action.RETRY
+            if not is_retry or call.refusal is not None or not self._budget.withdraw():
                 outcome.action = Action.RAISE if is_retry else decision.action
                 if isinstance(outcome.error, RateLimitedError):
                     # The whole account waits, also when the caller gets the error.
@@ -178,11 +169,11 @@ class Dispatcher:
         """Note that the outcome of the call's intent, or of `intent`, is known."""
         known = intent or call.intent
         if known is not None:
-            self.unresolved.discard(known)
+            self.realm.unresolved.discard(known)
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """Let go of the call's intent, or keep it on record as unresolved; end its claim."""
+        """End the claim of the call; keep its intent as unresolved, or forget it."""
         claim, call.claim = call.claim, None
         if claim is not None and call.context.claims is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
@@ -194,14 +185,14 @@ class Dispatcher:
             self.resolve(call)
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
-        """Take an intent for lost: it may be sent again."""
-        self.unresolved.discard(intent)
+        """Treat an intent as lost: it may be sent again."""
+        self.realm.unresolved.discard(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 
     def observe(self, call: Call, intent: Intent) -> None:
         """Note that what an intent requested exists, whichever process sent it."""
-        self.unresolved.discard(intent)
+        self.realm.unresolved.discard(intent)
         if call.context.claims is not None:
             call.context.claims.observe(intent)
 
@@ -210,9 +201,9 @@ class Dispatcher:
         if call.intent is None:
             return
         if call.is_unknown:
-            self.unresolved.add(call.intent)
+            self.realm.unresolved.add(call.intent)
         else:
-            self.unresolved.discard(call.intent)
+            self.realm.unresolved.discard(call.intent)
 
     async def _attempt(self, call: Call, request: Request[T]) -> AttemptResult[T]:
         was_unknown = call.is_unknown
@@ -220,9 +211,8 @@ class Dispatcher:
         value: T | None = None
         error: InvoiceXpressError | None = None
         if call.refusal is not None:
-            error = call.refusal
-        elif call.claim is not None and call.claim.is_withdrawn:
-            error = _withdrawn(self.clock.uptime() - call.claim.since)
+            # A frame of its traceback holds the request line, key and all.
+            error = call.refusal.with_traceback(None)
         elif attempt.response is None:
             error = _no_response(attempt, call.context)
         else:
@@ -255,21 +245,21 @@ class Dispatcher:
         key = call.key = keys.known or await keys.get()
         limiter = self._limiter(call)
         attempt = Attempt(on_sent=functools.partial(self._begin_unknown, call, request.operation))
-        asked_at = self.clock.now()
+        requested_at = self.clock.now()
         if not limiter.acquire_at_once():
             await limiter.acquire()
         if call.is_watched:
-            self.instrumentation.attempt_started(call, request.operation, asked_at)
+            self.instrumentation.attempt_started(call, request.operation, requested_at)
         try:
             self._check_in_time(call)
             await self._transport.attempt(call.context.address, request, key, attempt)
         finally:
             call.attempts += attempt.is_begun
-            (limiter.release if attempt.is_begun else limiter.give_back)()
+            (limiter.release if attempt.is_begun else limiter.release_unused)()
         return attempt
 
     def _limiter(self, call: Call) -> AccountLimiter:
-        return self._realm.limiters.of(call.context.account, self._rate_limit)
+        return self.realm.limiters.of(call.context.account, self._rate_limit)
 
     async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
         """After a 401, which comes before any effect, see whether the key was changed meanwhile."""
@@ -281,30 +271,25 @@ class Dispatcher:
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
         """From the first byte until a response is deciphered, the outcome is unknown.
 
-        What it raises keeps the byte back: the right to send may be gone, or have waited too long.
+        If it raises, the byte is not sent: the right to send may be lost, or too old.
         """
-        if call.context.claims is not None:
-            try:
-                call.context.claims.check_right()
-            except InvoiceXpressError as error:
-                call.refusal = error
-                raise
+        claims, claim = call.context.claims, call.claim if operation.has_effect else None
+        try:
+            if claims is not None:
+                claims.check_right()
+            if claim is not None:
+                _check_not_late(self.clock.uptime() - claim.since)
+                claim.is_sent = True
+        except InvoiceXpressError as error:
+            call.refusal = error
+            raise
         if operation.has_effect:
-            if call.claim is not None:
-                self._check_claim(call.claim)
             call.is_unknown = True
             self._track_unresolved(call)
 
-    def _check_claim(self, claim: OpenClaim) -> None:
-        waited = self.clock.uptime() - claim.since
-        if waited > MAX_SECONDS_BEFORE_SEND:
-            claim.is_withdrawn = True
-            raise _withdrawn(waited)
-        claim.is_sent = True
-
     def _check_in_time(self, call: Call) -> None:
         # A key callable may have swallowed the cancellation that the deadline or close() sent.
-        is_closed = self._guard.is_aborting
+        is_closed = self._lifecycle.is_aborting
         if is_closed or self.clock.now() >= call.deadline:
             raise call.expired(is_closed=is_closed)
 
@@ -328,8 +313,9 @@ def _no_response(attempt: Attempt, context: AccountContext) -> InvoiceXpressErro
     return (UntrustedConnectionError if attempt.is_untrusted else ConnectionFailedError)(text)
 
 
-def _withdrawn(waited: float) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in which "
-        "others may have looked it up."
-    )
+def _check_not_late(waited: float) -> None:
+    if waited > MAX_SECONDS_BEFORE_SEND:
+        raise DeadlineExceededError(
+            f"It was not sent: {waited:.0f} seconds had passed since its intent was written, in "
+            "which others may have looked it up."
+        )

@@ -74,7 +74,7 @@ class KeyProvider:
 KeySource: TypeAlias = StaticKey | KeyProvider
 
 
-class KeyCache:
+class KeyProviderCache:
     """The keys that callables have given, for handles that are made anew for each request."""
 
     _MAX_SOURCES: Final = 4_096
@@ -116,27 +116,27 @@ _SALT_BYTES: Final = 32
 class RefusedCredentials:
     """Remembers refused secrets for the life of a manager, as salted hashes.
 
-    The salt belongs to this object and is never written anywhere, so a mark that is found in a
+    The salt belongs to this object and is never written anywhere, so a digest that is found in a
     dump is useless. The clear text is not kept.
     """
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(_SALT_BYTES)
-        self._marks: set[bytes] = set()
+        self._digests: set[bytes] = set()
 
-    def mark(self, *parts: str) -> bytes:
-        """Return the mark of what `parts` say together. None of them has a NUL in it."""
+    def digest(self, *parts: str) -> bytes:
+        """Return the digest of `parts` together. None of them has a NUL in it."""
         text = "\0".join(parts).encode()
         return hashlib.blake2b(text, key=self._salt).digest()
 
-    def add(self, mark: bytes) -> None:
+    def add(self, digest: bytes) -> None:
         """Note a refusal."""
-        self._marks.add(mark)
+        self._digests.add(digest)
 
-    def discard(self, *marks: bytes) -> None:
+    def discard(self, *digests: bytes) -> None:
         """Note that what was refused is accepted now."""
-        self._marks.difference_update(marks)
+        self._digests.difference_update(digests)
 
-    def has(self, *marks: bytes) -> bool:
+    def contains(self, *digests: bytes) -> bool:
         """Return whether any of them was refused."""
-        return not self._marks.isdisjoint(marks)
+        return not self._digests.isdisjoint(digests)

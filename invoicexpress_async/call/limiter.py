@@ -85,7 +85,7 @@ class AccountLimiter:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it holds no state that a new limiter would lack."""
+        """Whether it can be dropped: a new limiter would behave the same."""
         now = self._clock.now()
         self._drop_expired(now)
         if self._spread is not None and not self._spread.is_over(now):
@@ -127,9 +127,9 @@ class AccountLimiter:
         with self._mutex:
             if self._held_seconds:
                 self._freed_at.append(self._clock.now() + self._held_seconds)
-        self.give_back()
+        self.release_unused()
 
-    def give_back(self) -> None:
+    def release_unused(self) -> None:
         """Free a slot at once: its request was never even attempted."""
         with self._mutex:
             self._in_flight -= 1
@@ -286,7 +286,7 @@ class LimiterRegistry:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it holds no state that a new one would lack."""
+        """Whether it can be dropped: a new one would behave the same."""
         with self._mutex:
             return all(limiter.is_idle for limiter in self._by_account.values())
 

@@ -18,7 +18,7 @@ from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.intent import Intent
 
-# For how many a list that lags is made up for; older ones have long been shown.
+# So many are remembered, in case a list lags; older ones have been listed long ago.
 _MAX_RECENT_CREATES: Final = 10_000
 
 # Ordered, so that each of thousands that are cancelled together leaves in constant time.
@@ -94,7 +94,7 @@ def _identity(intent: Intent) -> tuple[object, ...]:
 class KeyedLock:
     """Lets one holder of a key go at a time, first come first served.
 
-    The holders may be tasks of event loops in several threads: none holds up another's loop.
+    The holders may be tasks of event loops in several threads: none blocks another's loop.
     """
 
     def __init__(self) -> None:
@@ -179,6 +179,7 @@ class Realm:
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
         self.send_lock: KeyedLock = KeyedLock()
+        """Held over each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
         self.users: int = 0

@@ -23,7 +23,7 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.sequences import SequenceRequests
-from invoicexpress_async.protocol.strict import malformed
+from invoicexpress_async.protocol.strict import malformed_response
 
 # No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
 _MAX_PAGES: Final = 200
@@ -49,7 +49,9 @@ class Listing:
             found = [one for one in self.sequences if canonical(one.serie) == form]
         if len(found) > 1:
             ids = " and ".join(str(sequence.id) for sequence in found)
-            raise malformed(f"sequences: {len(found)} are called {serie!r}, with the ids {ids}")
+            raise malformed_response(
+                f"sequences: {len(found)} are called {serie!r}, with the ids {ids}"
+            )
         return found[0] if found else None
 
     def find_similar(self, serie: str) -> Sequence | None:
@@ -65,7 +67,7 @@ class Listing:
         return defaults[0]
 
     def absence_reason(self, serie: str) -> str:
-        """Say what a person should know about the absence of `serie`."""
+        """Return why `serie` is not found, for a person."""
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
@@ -92,7 +94,7 @@ class Reconciler:
             sequences += page.sequences
             if page.is_last:
                 return Listing(sequences=tuple(sequences))
-        raise malformed(f"pagination: more than {_MAX_PAGES} pages")
+        raise malformed_response(f"pagination: more than {_MAX_PAGES} pages")
 
     async def after_create(
         self,
@@ -266,7 +268,7 @@ def _is_settled(sequence: Sequence) -> bool:
 
 
 def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
-    """Whether it may be believed that the sequence is not there at present."""
+    """Whether the list shows that the sequence is absent at present."""
     had_sequences = call.intent is not None and call.intent["had_sequences"]
     is_emptied = had_sequences and not listing.sequences  # sequences are never deleted
     return not is_emptied and listing.find_similar(serie) is None

@@ -26,7 +26,7 @@ class _Flight(Generic[T]):
     )
 
     async def result(self) -> T:
-        """Wait for the work without cancelling it, and return what it returned or raise so."""
+        """Wait for the work without cancelling it; return its result or raise its error."""
         if not self.task.done():
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting[ended] = None
@@ -62,7 +62,7 @@ class SingleFlight(Generic[T]):
         """
         flight = self._flights.get(key)
         while flight is not None and flight.is_given_up:
-            # What the cancelled work had sent must be on record before anyone starts anew.
+            # What the cancelled work has sent must be recorded before another one starts.
             await asyncio.wait([flight.task])
             flight = self._flights.get(key)
         if flight is None:

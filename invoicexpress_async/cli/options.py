@@ -13,9 +13,9 @@ from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.postgres import PostgresJournal, is_url
-from invoicexpress_async.provisioning import SqliteJournal
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY
+from invoicexpress_async.provisioning import RunSettings, SqliteJournal
 
-_DEFAULT_CONCURRENCY: Final = 50
 _NAMES: Final = Parameter(consume_multiple=True)
 
 JournalPlace: TypeAlias = Path | str
@@ -165,8 +165,11 @@ Yes = Annotated[bool, Parameter(help="Do not ask first.")]
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True, slots=False)
-class RunOptions(SelectionOptions, ReportOptions):
-    """How to run any job, and what to keep of it."""
+class SettingsOptions:
+    """What a run may do, whichever command begins it.
+
+    A field here has the name of the field of `RunSettings` that it fills.
+    """
 
     resend_absent_after: Annotated[
         float | None,
@@ -178,8 +181,19 @@ class RunOptions(SelectionOptions, ReportOptions):
     retry_refused: Annotated[bool, Parameter(help="Try again what the journal has as refused.")] = (
         False
     )
+
+    def settings(self) -> RunSettings:
+        fields = (field.name for field in attrs.fields(RunSettings))
+        return RunSettings(**{name: getattr(self, name) for name in fields if hasattr(self, name)})
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True, slots=False)
+class RunOptions(SettingsOptions, SelectionOptions, ReportOptions):
+    """How to run any job, and what to keep of it."""
+
     concurrency: Annotated[int, Parameter(help="Accounts or companies in flight at a time.")] = (
-        _DEFAULT_CONCURRENCY
+        DEFAULT_CONCURRENCY
     )
     dry_run: Annotated[
         bool, Parameter(help="Show what would be done, and send nothing for it.")
@@ -217,6 +231,10 @@ class JobOptions(RunOptions):
     accept_changes: Annotated[
         bool, Parameter(help="Go on although the file and the journal differ.")
     ] = False
+
+    @property
+    def accept_added(self) -> bool:
+        return isinstance(self.journal, str)  # of a pilot, the rest comes later
 
 
 def check_job_options(options: JobOptions) -> None:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -18,6 +18,7 @@ from invoicexpress_async.models.account_fields import (
     check_line,
     check_organization_name,
     check_password,
+    check_terms,
     hide_secrets_in_tracebacks,
     is_nif,
     member_of,
@@ -44,11 +45,6 @@ class Language(StrEnum):
     SPANISH = "es"
 
 
-def _terms(_: object, __: "attrs.Attribute[Any]", value: object) -> None:
-    if value is not True:
-        raise ConfigurationError("accepts_terms must be True: the API requires it.")
-
-
 @hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class NewAccount:
@@ -68,7 +64,7 @@ class NewAccount:
     organization_name: str = attrs.field(validator=required(check_organization_name))
     email: str = attrs.field(validator=required(check_email))
     password: Secret = attrs.field(converter=as_secret, validator=check_password)
-    accepts_terms: bool = attrs.field(validator=_terms)
+    accepts_terms: bool = attrs.field(validator=required(check_terms))
     first_name: str | None = attrs.field(default=None, validator=check_line)
     last_name: str | None = attrs.field(default=None, validator=check_line)
     phone: str | None = attrs.field(default=None, validator=check_line)

@@ -41,7 +41,7 @@ def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
             construct(self, *values, **fields)
         except Exception as error:  # noqa: BLE001  # raised again, without its frames
             failure = error.with_traceback(None)
-        del self, values, fields  # a half-made object cannot even be shown
+        del self, values, fields  # a half-made object cannot be shown
         if failure is not None:
             raise failure
 
@@ -101,6 +101,12 @@ def check_flag(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse what is neither a bool nor None: "0" from a form is true to Python."""
     if value is not None and not isinstance(value, bool):
         raise ConfigurationError(f"{field.name} is {value!r:.80}: give True or False.")
+
+
+def check_terms(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse what is neither True nor None: the API takes no other value."""
+    if value is not None and value is not True:
+        raise ConfigurationError(f"{field.name} must be True: the API requires it.")
 
 
 def member_of(kind: type[StrEnum]) -> Validator:

@@ -1,10 +1,8 @@
 """`AccountUpdate`: what of an account is to be changed."""
 
-from typing import Any
-
 import attrs
 
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import Secret, check_type
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account import Language, TaxCountry
 from invoicexpress_async.models.account_fields import (
@@ -16,20 +14,16 @@ from invoicexpress_async.models.account_fields import (
     check_organization_name,
     check_password,
     check_postal_code,
+    check_terms,
     hide_secrets_in_tracebacks,
     member_of,
 )
 from invoicexpress_async.models.at_credentials import AtCredentials
 
 
-def _credentials(_: object, __: object, value: Any) -> None:  # noqa: ANN401  # whatever is given
-    if value is not None and not isinstance(value, AtCredentials):
-        raise ConfigurationError("credentials must be AtCredentials.")
-
-
-def _terms(_: object, __: object, value: Any) -> None:  # noqa: ANN401  # whatever is given
-    if value is not None and value is not True:
-        raise ConfigurationError("accepts_terms must be True or None: no other value is sent.")
+def _credentials(_: object, __: object, value: AtCredentials | None) -> None:
+    if value is not None:
+        check_type("credentials", value, AtCredentials)
 
 
 @hide_secrets_in_tracebacks
@@ -56,7 +50,7 @@ class AccountUpdate:
         converter=attrs.converters.optional(as_secret),
         validator=attrs.validators.optional(check_password),
     )
-    accepts_terms: bool | None = attrs.field(default=None, validator=_terms)
+    accepts_terms: bool | None = attrs.field(default=None, validator=check_terms)
     first_name: str | None = attrs.field(default=None, validator=check_line)
     last_name: str | None = attrs.field(default=None, validator=check_line)
     phone: str | None = attrs.field(default=None, validator=check_line)

@@ -170,11 +170,6 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
             )
         return state
 
-    def configured_codes(self) -> Iterable[str | None]:
-        """Return the validation codes of the configured types, without making their states."""
-        ids = self._counts[len(self._index) :]
-        return [code for code, id_ in zip(self._codes, ids, strict=True) if id_ and id_ != "0"]
-
     def configured(self) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
         """Return name, number, id and code of the configured types, without their states."""
         ids = self._counts[len(self._index) :]
@@ -201,14 +196,6 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
 
 def _whole(count: int | str | None) -> int | None:
     return int(count) if type(count) is str else count  # type: ignore[return-value]
-
-
-def _configured_codes(
-    documents: Mapping[DocumentType | str, DocumentSequenceState],
-) -> Iterable[str | None]:
-    if type(documents) is DocumentColumns:
-        return documents.configured_codes()
-    return [state.validation_code for state in documents.values() if state.is_configured]
 
 
 def configured_documents(
@@ -275,7 +262,8 @@ class Sequence:
 
         Pessimistic: a code that is missing beside real ones makes it PARTIAL.
         """
-        states = {_registration(code) for code in set(_configured_codes(self.documents))}
+        codes = {code for *_, code in configured_documents(self.documents)}
+        states = {_registration(code) for code in codes}
         needed = states - {Registration.NOT_APPLICABLE}
         if not needed:
             return Registration.NOT_APPLICABLE if states else Registration.UNKNOWN
@@ -289,11 +277,8 @@ class Sequence:
     def unregistered(self) -> tuple[DocumentType | str, ...]:
         """The configured types without a code that are not known to need none."""
         fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
-        return tuple(
-            name
-            for name, state in self.documents.items()
-            if state.is_configured and state.registration not in fine
-        )
+        found = configured_documents(self.documents)
+        return tuple(name for name, *_, code in found if _registration(code) not in fine)
 
     def __reduce__(self) -> tuple[object, ...]:
         # A read-only mapping does not pickle; its contents do.

@@ -33,7 +33,7 @@ from invoicexpress_async.services.account_session import AccountSession
 
 # The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
 _MAX_SENDS: Final = 3
-# They come before the credentials are looked at: of a wrong key, of a missing right, of a trial.
+# Sent before the credentials are checked: for a wrong key, a missing right, or a trial.
 _BEFORE_THE_CREDENTIALS: Final = (AuthenticationError, PermissionDeniedError)
 
 
@@ -61,45 +61,47 @@ class AtStep:
         Nothing is sent if these were refused before, or sent as often as may be without a response.
         """
         task = self.task
-        marks = None if task.history.is_empty else await self._marks()
-        sends = _sends(task, marks)
+        digests = None if task.history.is_empty else await self._digests()
+        sends = _sends(task, digests)
         seen = await self._look() if sends or _was_stopped_before(task) else None
         # They are set, and not some that the account had before.
         is_set = seen is not None and seen.at_configured is True and not task.history.was_set
         if not (sends and is_set):
-            if self._is_asked_for():
+            if self._is_resend_requested():
                 task.has_renewed, task.at_sends = True, 0
-                task.history = task.history if marks is None else task.history.clear(marks)
+                task.history = task.history if digests is None else task.history.clear(digests)
             else:
-                self._check_may_send(marks, seen)
+                self._check_may_send(digests, seen)
             await self._send()
         task.at_sends = 0
-        task.history = task.history if marks is None else task.history.clear(marks)
+        task.history = task.history if digests is None else task.history.clear(digests)
 
-    async def _marks(self) -> CredentialDigests:
-        return await asyncio.to_thread(self.task.history.marks, self.credentials, self.key)
+    async def _digests(self) -> CredentialDigests:
+        return await asyncio.to_thread(self.task.history.digests, self.credentials, self.key)
 
     async def _look(self) -> AccountDetails | None:
         if not self.task.account_id:
             return None
-        self.task.has_asked = True
+        self.task.has_sent_request = True
         try:
             return await self.partner.accounts.get(self.task.account_id)
         except NotFoundError:
             return None  # as for an account that was not created with this partner's key
 
-    def _is_asked_for(self) -> bool:
-        """Whether a person has seen how an earlier run ended, and says to send them again."""
+    def _is_resend_requested(self) -> bool:
+        """Whether an earlier run ended with them, and `retry_refused` sends them again."""
         has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
         return self.retry_refused and has_ended and not self.task.has_renewed
 
-    def _check_may_send(self, marks: CredentialDigests | None, seen: AccountDetails | None) -> None:
+    def _check_may_send(
+        self, digests: CredentialDigests | None, seen: AccountDetails | None
+    ) -> None:
         task, subuser = self.task, self.credentials.subuser
-        if marks is not None and task.history.has_refused(marks):
+        if digests is not None and task.history.has_refused(digests):
             raise RepeatedCredentialsError(f"The AT credentials of {subuser} were refused already.")
         if seen is not None and seen.trial and _was_stopped_before(task):
             raise _still_a_trial(task)
-        sends = _sends(task, marks)
+        sends = _sends(task, digests)
         is_known_unset = seen is not None and seen.at_configured is False
         # After a lost response nothing is sent blindly; after a 5xx it may be.
         if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
@@ -113,7 +115,7 @@ class AtStep:
         try:
             task.at_sends += 1
             await self._record()
-            task.has_asked = True
+            task.has_sent_request = True
             # Each attempt is counted on the disk before it is made: a call makes one.
             retry = attrs.evolve(self.own.retry, attempts=1)
             check = functools.partial(self._check_not_late, since)
@@ -151,15 +153,15 @@ class AtStep:
         is_refused = await self._is_refusal(failure)
         sends = 0
         if is_refused or failure.may_have_been_processed:
-            marks = await self._marks()
+            digests = await self._digests()
             if failure.may_have_been_processed:
-                task.history = task.history.record_unanswered(marks.own)
+                task.history = task.history.record_unanswered(digests.own)
             if is_refused:
                 is_of_key = isinstance(failure, _BEFORE_THE_CREDENTIALS)
                 task.history = task.history.record_refused(
-                    marks.with_key if is_of_key else marks.own
+                    digests.with_key if is_of_key else digests.own
                 )
-            sends = _sends(task, marks)
+            sends = _sends(task, digests)
         await self._record()
         if task.is_after_5xx and sends >= _MAX_SENDS:
             raise _unknown(self.credentials.subuser, sends)
@@ -179,9 +181,9 @@ class AtStep:
         return seen is None or not seen.trial
 
 
-def _sends(task: CompanyTask, marks: CredentialDigests | None) -> int:
+def _sends(task: CompanyTask, digests: CredentialDigests | None) -> int:
     """Return how many sends of them have no known outcome, those that were cut off included."""
-    return task.at_sends + (0 if marks is None else task.history.sends_of(marks))
+    return task.at_sends + (0 if digests is None else task.history.sends_of(digests))
 
 
 def _was_stopped_before(task: CompanyTask) -> bool:

@@ -244,18 +244,25 @@ def _member(kind: type[E], cells: Mapping[str, str], name: str, wrong: list[str]
     return None
 
 
+def _pair(
+    cells: Mapping[str, str], first: str, second: str, wrong: list[str]
+) -> tuple[str, str] | None:
+    """Return two cells that go together, or None."""
+    if first in cells and second in cells:
+        return cells[first], cells[second]
+    if first in cells or second in cells:
+        wrong.append(f"{first} and {second} go together")
+    return None
+
+
 def _credentials(cells: Mapping[str, str], wrong: list[str]) -> AtCredentials | None:
-    subuser, password = cells.get("at_subuser"), cells.get("at_password")
-    if subuser is None and password is None:
-        return None
-    if subuser is None or password is None:
-        wrong.append("at_subuser and at_password go together")
+    if (pair := _pair(cells, "at_subuser", "at_password", wrong)) is None:
         return None
     kind = _member(CommunicationType, cells, "communication_type", wrong)
     try:
         return AtCredentials(
-            subuser=subuser,
-            password=Secret(password),
+            subuser=pair[0],
+            password=Secret(pair[1]),
             communication_type=kind or CommunicationType.AUTO,
         )
     except ConfigurationError:
@@ -264,15 +271,11 @@ def _credentials(cells: Mapping[str, str], wrong: list[str]) -> AtCredentials | 
 
 
 def _known(cells: Mapping[str, str], wrong: list[str]) -> KnownAccount | None:
-    name, key = cells.get("account"), cells.get("api_key")
-    if name is None and key is None:
-        return None
-    if name is None or key is None:
-        wrong.append("account and api_key go together")
+    if (pair := _pair(cells, "account", "api_key", wrong)) is None:
         return None
     try:
         return KnownAccount(
-            name=account_name_in(name), api_key=Secret(key), id=cells.get("account_id")
+            name=account_name_in(pair[0]), api_key=Secret(pair[1]), id=cells.get("account_id")
         )
     except ConfigurationError:
         wrong.append(f"account {_HINTS['account']}, or api_key cannot be")

@@ -1,4 +1,4 @@
-"""The companies of a job in a journal: no secret, nor anything that one could be had from."""
+"""The companies of a job in a journal. It has no secret, and nothing to derive one from."""
 
 import json
 from collections import defaultdict
@@ -184,7 +184,7 @@ class CompanyJournal:
         claim = Claim(key=key, token=new_token(), intent=intent, claimed_at=Timestamp.now().dump())
         there = await self._journal.claim(claim)
         if there is not None and self._is_gone(there):
-            # What became of its send is counted with the company, and decides what is sent now.
+            # The outcome of its send is counted with the company, and decides what is sent now.
             claim = attrs.evolve(claim, replaces=str(there["token"]))
             there = await self._journal.claim(claim)
         if there is None:
@@ -196,14 +196,14 @@ class CompanyJournal:
         raise CredentialsBusyError(f"Another run sends AT credentials to account {account}.")
 
     def _is_gone(self, claimed: Entry) -> bool:
-        """Whether who has claimed it sends nothing any more."""
+        """Whether the claimant can no longer send."""
         token = str(claimed["token"])
         if is_dead(token):
             return True
         if self._held_for is None:
             is_over = is_of_an_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
             return isinstance(self._journal, SqliteJournal) and is_over
-        # Of another machine it is not known whether it runs; but it held the partner before.
+        # Whether a process of another machine runs is not known; but it held the partner before.
         partner: object = json.loads(str(claimed["intent"])).get("partner")
         return partner == self._held_for
 
@@ -236,7 +236,7 @@ class CompanyJournal:
 
 
 def _is_long_ago(claimed_at: str) -> bool:
-    """Whether who has claimed credentials then, since this machine started, sends none now."""
+    """Whether a claim of that time, made since this machine started, is over."""
     try:
         then = Timestamp.parse(claimed_at)
     except ValueError:

@@ -38,9 +38,9 @@ class CredentialHistory:
     """What is kept of one company's.
 
     Attributes:
-        salt: Of all its marks.
-        refused: The marks of credentials that were refused.
-        unknown: How many sends of credentials, by mark, have no known outcome.
+        salt: Of all its digests.
+        refused: The digests of credentials that were refused.
+        unknown: How many sends of credentials, by digest, have no known outcome.
         was_set: Whether some were accepted, and the account's first sequence refused them.
     """
 
@@ -54,9 +54,9 @@ class CredentialHistory:
         """Read what `dump` wrote."""
         if text is None:
             return cls()
-        if not text.startswith("{"):  # as the first journals have it: salt and one refused mark
-            first_salt, _, mark = text.partition(":")
-            return cls(salt=bytes.fromhex(first_salt), refused=frozenset({mark}))
+        if not text.startswith("{"):  # as the first journals have it: salt and one refused digest
+            first_salt, _, digest = text.partition(":")
+            return cls(salt=bytes.fromhex(first_salt), refused=frozenset({digest}))
         saved = json.loads(text)
         return cls(
             salt=bytes.fromhex(saved["salt"]),
@@ -69,45 +69,47 @@ class CredentialHistory:
         """Return it as text; None if it is empty."""
         if self.is_empty:
             return None
-        marks = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}
-        return json.dumps({"salt": self.salt.hex(), **marks, "was_set": self.was_set})
+        digests = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}
+        return json.dumps({"salt": self.salt.hex(), **digests, "was_set": self.was_set})
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to know credentials again by."""
         return not (self.refused or self.unknown or self.was_set)
 
-    def marks(self, credentials: AtCredentials, key: Secret | None = None) -> CredentialDigests:
-        """Return the marks of credentials. It takes some 50 ms each: not in the event loop."""
-        with_key = "" if key is None else self._mark(credentials, key)
-        return CredentialDigests(own=self._mark(credentials), with_key=with_key)
+    def digests(self, credentials: AtCredentials, key: Secret | None = None) -> CredentialDigests:
+        """Return the digests of credentials. It takes some 50 ms each: not in the event loop."""
+        with_key = "" if key is None else self._digest(credentials, key)
+        return CredentialDigests(own=self._digest(credentials), with_key=with_key)
 
-    def has_refused(self, marks: CredentialDigests) -> bool:
+    def has_refused(self, digests: CredentialDigests) -> bool:
         """Whether these very credentials were refused, or with this key."""
-        return not self.refused.isdisjoint({marks.own, marks.with_key})
+        return not self.refused.isdisjoint({digests.own, digests.with_key})
 
-    def sends_of(self, marks: CredentialDigests) -> int:
+    def sends_of(self, digests: CredentialDigests) -> int:
         """Return how many sends of them have no known outcome."""
-        return self.unknown.get(marks.own, 0)
+        return self.unknown.get(digests.own, 0)
 
-    def record_refused(self, mark: str) -> "CredentialHistory":
+    def record_refused(self, digest: str) -> "CredentialHistory":
         """Note a refusal."""
-        return attrs.evolve(self, refused=self.refused | {mark})
+        return attrs.evolve(self, refused=self.refused | {digest})
 
-    def record_rejected(self, mark: str) -> "CredentialHistory":
+    def record_rejected(self, digest: str) -> "CredentialHistory":
         """Note that some were accepted, and are not enough to register a sequence with."""
-        return attrs.evolve(self.record_refused(mark), was_set=True)
+        return attrs.evolve(self.record_refused(digest), was_set=True)
 
-    def record_unanswered(self, mark: str) -> "CredentialHistory":
+    def record_unanswered(self, digest: str) -> "CredentialHistory":
         """Note a send without a known outcome."""
-        return attrs.evolve(self, unknown={**self.unknown, mark: self.unknown.get(mark, 0) + 1})
+        return attrs.evolve(self, unknown={**self.unknown, digest: self.unknown.get(digest, 0) + 1})
 
-    def clear(self, marks: CredentialDigests) -> "CredentialHistory":
+    def clear(self, digests: CredentialDigests) -> "CredentialHistory":
         """Forget all about these: they were accepted, or a person says to send them again."""
-        left = {mark: count for mark, count in self.unknown.items() if mark != marks.own}
-        return attrs.evolve(self, refused=self.refused - {marks.own, marks.with_key}, unknown=left)
+        left = {digest: count for digest, count in self.unknown.items() if digest != digests.own}
+        return attrs.evolve(
+            self, refused=self.refused - {digests.own, digests.with_key}, unknown=left
+        )
 
-    def _mark(self, credentials: AtCredentials, key: Secret | None = None) -> str:
+    def _digest(self, credentials: AtCredentials, key: Secret | None = None) -> str:
         # No frame of an error that this may raise holds the clear text.
         return hashlib.scrypt(
             _clear_text(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL

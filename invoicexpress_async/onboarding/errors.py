@@ -1,4 +1,4 @@
-"""What can go wrong with a company beside what the API says."""
+"""What can go wrong with a company, apart from errors of the API."""
 
 from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
 

@@ -4,7 +4,6 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     AuthenticationError,
     InvoiceXpressError,
@@ -15,7 +14,6 @@ from invoicexpress_async.errors import (
     TransportError,
     UntrustedConnectionError,
 )
-from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 from invoicexpress_async.jobs.engine import Verdict
 from invoicexpress_async.jobs.journal import Commit, JournalError, JournalState, Value
 from invoicexpress_async.jobs.outcomes import recorded_error
@@ -54,8 +52,6 @@ class CompanyJob:
     policy: ReschedulePolicy
     settings: RunSettings
     stop: RunStop
-    clock: Clock
-    breaker: CircuitBreaker
 
     def recorded(self, item: CompanyTask) -> CompanyOutcome | None:
         """Return the outcome of a company that the journal has settled."""
@@ -64,7 +60,7 @@ class CompanyJob:
     async def turn(self, item: CompanyTask) -> CompanyOutcome:
         """Take a company as far as it goes."""
         failure: InvoiceXpressError | None = None
-        item.has_asked = False
+        item.has_sent_request = False
         if item.row_task is not None:
             item.row_task.last = None
         try:
@@ -89,7 +85,7 @@ class CompanyJob:
     def verdict(self, item: CompanyTask, outcome: CompanyOutcome) -> Verdict:
         """Return what an outcome says of the server."""
         error = outcome.error
-        if not item.has_asked or _says_nothing(item, error):
+        if not item.has_sent_request or _says_nothing(item, error):
             # The error of an earlier turn or run says nothing about the server now.
             return Verdict.NOTHING
         if isinstance(error, TransportError | ServerError | OutcomeUnknownError):
@@ -106,7 +102,7 @@ class CompanyJob:
         if item.was_cut_off:
             return None
         if isinstance(outcome.error, SeriesWaitingError):
-            return self.clock.now() + _WORKERS_SECONDS
+            return self.policy.clock.now() + _WORKERS_SECONDS
         if row is not None and row.last is not None and row.intent is not None:
             is_in_vain = row.read_failure is not None and not is_transient(row.read_failure)
             return None if is_in_vain else self.policy.next_turn_at(row, row.last)
@@ -119,8 +115,8 @@ class CompanyJob:
             return None
         # The AT step counts its own sends, in the journal.
         is_counted = outcome.step is CompanyStep.AT and isinstance(error, ServerError)
-        item.tries += not (self.breaker.is_open or is_counted)
-        return self.clock.now() + max(wait, requested or 0.0)
+        item.tries += not (self.policy.breaker.is_open or is_counted)
+        return self.policy.clock.now() + max(wait, requested or 0.0)
 
     def record(self, item: CompanyTask, outcome: CompanyOutcome) -> Commit | None:
         """Write how its turn ended."""

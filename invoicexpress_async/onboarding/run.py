@@ -124,22 +124,16 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
                 on_step=on_step or (lambda _, __: None),
             )
             engine = _engine(steps, settings, stop or RunStop())
-            outcomes: dict[str, CompanyOutcome] = {}
             workers = max(1, min(concurrency, len(tasks)))
-            async with aclosing(
-                engine.outcomes(_each(tasks.values()), concurrency=workers)
-            ) as stream:
+            outcomes: dict[str, CompanyOutcome] = {}
+            stream = engine.outcomes(_each(tasks.values()), concurrency=workers)
+            async with aclosing(stream):
                 async for outcome in stream:
                     outcomes[outcome.company.fiscal_id] = outcome
                     if on_outcome is not None:
                         on_outcome(outcome)
-            problem = engine.problem
             undelivered = _count_undelivered(tasks, records, spooled)
-            if not undelivered:
-                try:
-                    key_spool.empty()
-                except SpoolError as error:
-                    problem = problem or error.with_traceback(None)
+            spool_problem = None if undelivered else _emptied(key_spool)
         finally:
             key_spool.close()
     return OnboardingReport(
@@ -147,7 +141,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
         seconds=time.monotonic() - started,
         not_started=len(tasks) - len(outcomes),
         undelivered=undelivered,
-        problem=problem,
+        problem=engine.problem or spool_problem,
     )
 
 
@@ -179,8 +173,6 @@ def _engine(
         policy=ReschedulePolicy.of_run(manager, breaker, settings),
         settings=settings,
         stop=stop,
-        clock=manager.clock,
-        breaker=breaker,
     )
     return Engine(job=job, settings=settings, stop=stop, clock=manager.clock, breaker=breaker)
 
@@ -188,6 +180,15 @@ def _engine(
 async def _each(tasks: Iterable[CompanyTask]) -> AsyncIterator[CompanyTask]:
     for task in tasks:
         yield task
+
+
+def _emptied(spool: KeySpool) -> SpoolError | None:
+    """Empty the spool; return why it could not be emptied."""
+    try:
+        spool.empty()
+    except SpoolError as error:
+        return error.with_traceback(None)
+    return None
 
 
 def _count_undelivered(

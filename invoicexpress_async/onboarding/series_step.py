@@ -9,6 +9,7 @@ from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
 from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.postgres import PostgresJournal, slice_of
+from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.onboarding.companies_table import CompanyJournal, CompanyRecord
 from invoicexpress_async.onboarding.company import Company
@@ -54,8 +55,7 @@ async def ensure_series(
         manager=manager,
         journal=None,
         stop=RunStop(),  # the company's whole turn is cut off, and this with it
-        may_default=lambda: True,
-        is_staged=False,
+        settings=RunSettings(),  # its first serie is the default at once
         company_journal=journal,
         company=task.company,
     )

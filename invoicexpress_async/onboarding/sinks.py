@@ -147,7 +147,7 @@ class FileSink(abc.ABC):
                 sync_folder(self.path)
 
     def _reload_redacted(self, descriptor: int) -> None:
-        """Look, and let no frame that holds the content go out with an error."""
+        """Read the file again; no frame of an error holds its content."""
         failure: Exception | None = None
         try:
             self._reload(descriptor)

@@ -89,7 +89,7 @@ class KeySpool:
             raise SpoolError(f"The key spool {self.path} cannot be written: {self._problem}.")
 
     def empty(self) -> None:
-        """Forget all: everything in it is delivered.
+        """Empty it: everything in it is delivered.
 
         Raises:
             SpoolError: it cannot be emptied.

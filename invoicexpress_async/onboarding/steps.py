@@ -68,7 +68,7 @@ class OnboardingSteps:
     on_step: Callable[[Company, CompanyStep], None]
 
     async def advance(self, task: CompanyTask) -> None:
-        """Go as far as possible, or raise what stopped it at the step that it is at then."""
+        """Go as far as possible; raise what stops it, at its step."""
         walk = {
             CompanyStep.ACCOUNT: self._create,
             CompanyStep.KEY: self._deliver,
@@ -86,8 +86,8 @@ class OnboardingSteps:
         credentials = task.company.at
         if task.has_begun or credentials is None or not task.record.lacks_credentials:
             return
-        marks = await asyncio.to_thread(task.history.marks, credentials)
-        if not task.history.has_refused(marks):
+        digests = await asyncio.to_thread(task.history.digests, credentials)
+        if not task.history.has_refused(digests):
             # Who claims the right to send credentials must find the company at this step.
             await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
@@ -110,7 +110,7 @@ class OnboardingSteps:
             create = (
                 accounts.create_for_existing_user if company.has_existing_user else accounts.create
             )
-            task.has_asked = True
+            task.has_sent_request = True
             try:
                 await create(
                     company.account,
@@ -236,7 +236,7 @@ class OnboardingSteps:
             await self.shared.ensure(task, row)
             await self._reach(task, CompanyStep.VERIFY)
             return
-        task.has_asked = True
+        task.has_sent_request = True
         outcome = await ensure_series(self.manager, self.journal, task, row)
         task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
@@ -246,17 +246,17 @@ class OnboardingSteps:
         await self._reach(task, CompanyStep.VERIFY)
 
     async def _note_lack(self, task: CompanyTask) -> None:
-        """Keep with which credentials the tax authority would not register a sequence."""
+        """Record the credentials with which the tax authority registered no sequence."""
         if task.company.at is not None:
-            marks = await asyncio.to_thread(task.history.marks, task.company.at)
-            task.history = task.history.record_rejected(marks.own)
+            digests = await asyncio.to_thread(task.history.digests, task.company.at)
+            task.history = task.history.record_rejected(digests.own)
         await self.journal.record_step(
             task.company, CompanyStep.SERIES, at_mark=task.history.dump()
         )
 
     async def _verify(self, task: CompanyTask) -> None:
         sequences = (await self._new_account_session(task)).sequences
-        task.has_asked = True
+        task.has_sent_request = True
         found = await sequences.find(task.company.serie)
         task.sequence = found or task.sequence
         if found is None or not found.is_default or found.registration not in _REGISTERED:

@@ -46,7 +46,7 @@ class CompanyTask:
         is_delivered: Whether its key has come to the sink.
         has_begun: Whether this run has given it a turn before.
         tries: How many turns of it failed.
-        has_asked: Whether this turn has sent a request.
+        has_sent_request: Whether this turn has sent a request.
         spool_problem: Why the spool does not have its key.
         was_cut_off: Whether its last turn was ended by a stop.
         is_of_another: Whether another run that shares the journal holds the claim on its account.
@@ -67,7 +67,7 @@ class CompanyTask:
     is_delivered: bool = False
     has_begun: bool = False
     tries: int = 0
-    has_asked: bool = False
+    has_sent_request: bool = False
     spool_problem: SpoolError | None = None
     was_cut_off: bool = False
     is_of_another: bool = False
@@ -120,7 +120,7 @@ def url_of(name: str) -> str:
 
 
 def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
-    """Return how a company ended that was stopped by `error`, with an unresolved `intent`."""
+    """Return the state of a company that `error` stopped, with an unresolved `intent`."""
     if error is None:
         return CompanyState.DONE
     if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):

@@ -13,13 +13,13 @@ from invoicexpress_async.models.at_credentials import AtCredentials
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.protocol.exchange import (
-    Problems,
     Request,
+    ResponseProblems,
     dumps,
     structure_flag,
     structure_nothing,
 )
-from invoicexpress_async.protocol.strict import ProblemError, malformed
+from invoicexpress_async.protocol.strict import ProblemError, malformed_response
 
 # No response to a read is known to hold these; what is not kept cannot be shown.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})
@@ -190,7 +190,7 @@ def _structure_created_account(payload: JsonValue) -> CreatedAccount:
     account = _find_created(payload)
     api_key = _text(account, "api_key")
     if not api_key:
-        raise malformed("account.api_key: expected text")
+        raise malformed_response("account.api_key: expected text")
     state = account.get("state")
     return CreatedAccount(
         id=_text(account, "id"),
@@ -220,8 +220,8 @@ def _structure_account_details(payload: JsonValue) -> AccountDetails:
     """Take an account that was read out of its envelope; one error has all its problems."""
     account = payload.get("account") if isinstance(payload, dict) else None
     if not isinstance(account, dict):
-        raise malformed("account: expected an object")
-    problems = Problems()
+        raise malformed_response("account: expected an object")
+    problems = ResponseProblems()
 
     def text(name: str) -> str | None:
         return problems.collect(_structure_text, account.get(name), f"account.{name}")
@@ -245,7 +245,7 @@ def _structure_account_details(payload: JsonValue) -> AccountDetails:
         extra={name: value for name, value in account.items() if name not in used},
     )
     if problems:
-        raise malformed(*problems)
+        raise malformed_response(*problems)
     return details
 
 

@@ -41,7 +41,7 @@ for _operation in Operation:
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
 
-# The outcome of these cannot be found by reading.
+# Reading cannot show the outcome of these.
 _NOT_RECONCILABLE: Final = frozenset(
     {
         Operation.WRITE,
@@ -50,7 +50,7 @@ _NOT_RECONCILABLE: Final = frozenset(
         Operation.AT_COMMUNICATION,
     }
 )
-_READ_FOR: Final = frozenset({Operation.CREATE, Operation.REGISTER})
+_RECONCILED: Final = frozenset({Operation.CREATE, Operation.REGISTER})
 _REQUEST_TIMEOUT: Final = 408
 # The server calls the tax authority each time, and wrong credentials may lock the sub-user.
 _MAX_AT_ATTEMPTS: Final = 3
@@ -192,7 +192,7 @@ def _is_without_effect(operation: Operation, error: errors.InvoiceXpressError) -
     if isinstance(error, _BEFORE_ANY_EFFECT):
         return True
     # A refused create may have left a row behind; what a caller's own request did is not known.
-    may_leave_something = operation in _READ_FOR or operation is Operation.WRITE
+    may_leave_something = operation in _RECONCILED or operation is Operation.WRITE
     return is_refusal(error) and not may_leave_something
 
 
@@ -242,7 +242,7 @@ def _action_on_refused(operation: Operation, error: errors.InvoiceXpressError | 
     if isinstance(error, errors.RateLimitedError):
         return Action.RAISE if operation in _NEVER_RETRIED else Action.RETRY
     is_registered = isinstance(error, errors.SequenceAlreadyRegisteredError)
-    return Action.READ_ONCE if is_registered and operation in _READ_FOR else Action.RAISE
+    return Action.READ_ONCE if is_registered and operation in _RECONCILED else Action.RAISE
 
 
 def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | None) -> Action:

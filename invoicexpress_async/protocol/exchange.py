@@ -16,7 +16,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
 from invoicexpress_async.protocol.refusal import redirect_error, status_error, without_secrets
-from invoicexpress_async.protocol.strict import ProblemError, malformed
+from invoicexpress_async.protocol.strict import ProblemError, malformed_response
 
 try:
     import orjson
@@ -126,8 +126,8 @@ def _decipher(request: Request[T], response: Response, *, wall_seconds: float) -
         raise _unreadable(response, "there is an error inside a success")
     try:
         return request.structure(payload)
-    except MalformedResponseError as malformed:
-        error = malformed
+    except MalformedResponseError as problem:
+        error = problem
     error.excerpt = _excerpt(response.body)
     raise error
 
@@ -309,10 +309,10 @@ def structure_nothing(payload: JsonValue) -> None:
     Zero bytes or one space were recorded. Errors in an object were refused before.
     """
     if payload is not None and not isinstance(payload, dict):
-        raise malformed("the response: expected nothing")
+        raise malformed_response("the response: expected nothing")
 
 
-class Problems(list[str]):
+class ResponseProblems(list[str]):
     """What is wrong with one response, collected so that one error reports all of it."""
 
     def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:

@@ -39,7 +39,7 @@ def text_of_refusal(status: int, code: str | None, messages: tuple[str, ...]) ->
 
 
 def without_secrets(error: InvoiceXpressError, secrets: tuple[Secret, ...]) -> InvoiceXpressError:
-    """Take out of the error what the response to a request with secrets may have put there."""
+    """Remove secrets from the error, which the response to a request with secrets may hold."""
     if isinstance(error, MalformedResponseError):
         error.excerpt = ""
     if isinstance(error, StatusError):

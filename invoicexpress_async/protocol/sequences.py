@@ -28,8 +28,8 @@ from invoicexpress_async.models.sequence import (
 from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.protocol.exchange import (
     END_OF_COUNTS,
-    Problems,
     Request,
+    ResponseProblems,
     json_text,
     structure_code,
     structure_count,
@@ -38,7 +38,11 @@ from invoicexpress_async.protocol.exchange import (
     structure_nothing,
     structure_serie,
 )
-from invoicexpress_async.protocol.strict import ProblemError, make_strict_converter, malformed
+from invoicexpress_async.protocol.strict import (
+    ProblemError,
+    make_strict_converter,
+    malformed_response,
+)
 
 T = TypeVar("T")
 
@@ -61,9 +65,9 @@ class SequenceHooks:
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
         """Nest a row; one error has the paths of all its problems."""
         if not isinstance(row, dict):
-            raise malformed(str(ProblemError("sequence", "an object", row)))
+            raise malformed_response(str(ProblemError("sequence", "an object", row)))
         layout = self.layout_of(tuple(row))
-        problems = Problems()
+        problems = ResponseProblems()
         collect, get = problems.collect, row.get
         # The usual types are checked inline: a call for each value would double the cost.
         counts = [
@@ -77,7 +81,7 @@ class SequenceHooks:
             for key in layout.code_keys
         ]
         documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
-        return _sequence({key: row[key] for key in layout.others}, documents, problems)
+        return _sequence({key: row[key] for key in layout.other_keys}, documents, problems)
 
     def layout_of(self, keys: tuple[str, ...]) -> "RowLayout":
         """Return how a row with these keys splits."""
@@ -112,7 +116,7 @@ class SequenceHooks:
 def _sequence(
     fields: dict[str, JsonValue],
     documents: Mapping[DocumentType | str, DocumentSequenceState],
-    problems: "Problems",
+    problems: "ResponseProblems",
 ) -> Sequence:
     """Build the sequence; `fields` is what is left of the row, and becomes `extra`."""
     pop = fields.pop
@@ -124,7 +128,7 @@ def _sequence(
     name = problems.collect(structure_serie, serie, "serie")
     is_default = problems.collect(structure_flag, pop("default_sequence", None), "default_sequence")
     if identifier is None or name is None or is_default is None or problems:
-        raise malformed(*(f"sequence.{problem}" for problem in problems))
+        raise malformed_response(*(f"sequence.{problem}" for problem in problems))
     return Sequence(
         id=identifier, serie=name, is_default=is_default, documents=documents, extra=fields
     )
@@ -139,7 +143,7 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
     content = _open_envelope(payload)
     if isinstance(content, list):
         if len(content) != 1:
-            raise malformed(f"sequences: expected one, got {len(content)}")
+            raise malformed_response(f"sequences: expected one, got {len(content)}")
         content = content[0]
     return converter.structure(content, Sequence)
 
@@ -157,12 +161,12 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
 
 def _open_envelope(payload: JsonValue) -> JsonValue:
     if not isinstance(payload, dict):
-        raise malformed(str(ProblemError("the response", "an object", payload)))
+        raise malformed_response(str(ProblemError("the response", "an object", payload)))
     for name in _ENVELOPES:
         if name in payload:
             return payload[name]
     names = ", ".join(list(payload)[:5])[:80] or "nothing"
-    raise malformed(f"the response: expected a sequence, got an object with {names}")
+    raise malformed_response(f"the response: expected a sequence, got an object with {names}")
 
 
 def make_converter() -> cattrs.Converter:
@@ -182,13 +186,13 @@ class RowLayout:
         index: Its document types, and where each stands in a column.
         count_keys: The keys of all numbers, and then those of all ids.
         code_keys: The keys of all validation codes.
-        others: The keys that belong to no document type.
+        other_keys: The keys that belong to no document type.
     """
 
     index: Mapping[DocumentType | str, int]
     count_keys: tuple[str, ...]
     code_keys: tuple[str, ...]
-    others: tuple[str, ...]
+    other_keys: tuple[str, ...]
 
     @classmethod
     def of(cls, keys: tuple[str, ...]) -> "RowLayout":
@@ -203,7 +207,7 @@ class RowLayout:
             index={_KNOWN_TYPES.get(name, name): at for at, name in enumerate(names)},
             count_keys=numbers + ids,
             code_keys=codes,
-            others=tuple(key for key in keys if key not in matches),
+            other_keys=tuple(key for key in keys if key not in matches),
         )
 
 
@@ -271,14 +275,14 @@ class SequenceRequests:
     def _with_id(self, expected: int, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         if sequence.id != expected:
-            raise malformed("sequence.id: not the requested one")
+            raise malformed_response("sequence.id: not the requested one")
         return sequence
 
     def _with_name(self, expected: str, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
         # A server may store another Unicode form of the name than was sent (NFC).
         if canonical(sequence.serie) != expected:
-            raise malformed("sequence.serie: not the requested one")
+            raise malformed_response("sequence.serie: not the requested one")
         return sequence
 
 
@@ -308,12 +312,12 @@ def is_last_page(payload: JsonValue, *, requested: int) -> bool:
     if pagination is None and requested == 1:
         return True
     if not isinstance(pagination, dict):
-        raise malformed(str(ProblemError("pagination", "an object", pagination)))
-    problems = Problems()
+        raise malformed_response(str(ProblemError("pagination", "an object", pagination)))
+    problems = ResponseProblems()
     page = problems.collect(structure_count, pagination.get("current_page"), "current_page")
     last = problems.collect(structure_count, pagination.get("total_pages"), "total_pages")
     if problems or last is None or page != requested:
-        raise malformed(f"pagination: expected page {requested} of a number of pages")
+        raise malformed_response(f"pagination: expected page {requested} of a number of pages")
     return requested >= last
 
 

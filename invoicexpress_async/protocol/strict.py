@@ -56,7 +56,7 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
-def malformed(*problems: str) -> MalformedResponseError:
+def malformed_response(*problems: str) -> MalformedResponseError:
     """Return the error for a response that is not what was requested."""
     return MalformedResponseError(
         "The response is not what was requested: " + "; ".join(problems) + ".", problems=problems

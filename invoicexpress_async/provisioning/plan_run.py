@@ -112,8 +112,7 @@ class PlanRun:
             manager=self.manager,
             journal=journal,
             stop=stop,
-            may_default=self.settings.may_default,
-            is_staged=self.settings.is_staged,
+            settings=self.settings,
         )
         policy = ReschedulePolicy.of_run(self.manager, self.breaker, self.settings)
         return Engine(

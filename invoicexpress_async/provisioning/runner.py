@@ -2,7 +2,6 @@
 
 import functools
 import time
-from collections.abc import Callable
 
 import attrs
 
@@ -15,6 +14,7 @@ from invoicexpress_async.errors import (
 )
 from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.keys import source_of
+from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Via
@@ -40,15 +40,13 @@ class RowRunner:
         manager: Whose connections and limits are used.
         journal: Its rows in the journal of it; None without a journal.
         stop: The run's.
-        may_default: Whether a new serie may become the default now; it is called each time.
-        is_staged: Whether to make a serie the default only when it is seen to be registered.
+        settings: What the run may do.
     """
 
     manager: SessionManager
     journal: RowJournal | None
     stop: RunStop
-    may_default: Callable[[], bool]
-    is_staged: bool
+    settings: RunSettings
     # No turn waits for an unknown outcome: it is looked up in later ones.
     _policy: RetryPolicy = attrs.field(
         init=False, default=attrs.Factory(_without_reads, takes_self=True)
@@ -114,15 +112,16 @@ class RowRunner:
             await _read_for(sequences, task, task.intent)
             is_ours = task.intent["operation"] == "create" and not task.is_of_another
             was_created, task.intent = is_ours, None
-        is_staged = row.is_default and (self.is_staged or not self.may_default())
+        settings = self.settings
+        is_staged = row.is_default and (settings.is_staged or not settings.may_default())
         default = row.is_default and not is_staged
         ensure = functools.partial(sequences.ensure, row.serie, shared=False)
         ensured = await ensure(default=default)
         if was_created:
             ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
-        if is_staged and not self.may_default():
+        if is_staged and not settings.may_default():
             _check_not_default(task, ensured)
-        if not is_staged or ensured.sequence.is_default or not self.may_default():
+        if not is_staged or ensured.sequence.is_default or not settings.may_default():
             return ensured
         final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)

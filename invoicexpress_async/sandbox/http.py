@@ -8,7 +8,7 @@ import attrs
 
 from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.requests import Request, split_account
-from invoicexpress_async.sandbox.routes import Order, find_order
+from invoicexpress_async.sandbox.routes import Command, find_command
 
 MAX_HEAD_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
@@ -25,7 +25,7 @@ class BadRequestError(Exception):
 
 @attrs.frozen(kw_only=True)
 class Head:
-    """The head of a request; `path` is without the account, as `order` is without the body."""
+    """The head of a request; `path` is without the account, as `command` is without the body."""
 
     method: str
     target: str
@@ -35,7 +35,7 @@ class Head:
     is_last: bool
     account: str
     path: str
-    order: Order | None
+    command: Command | None
 
 
 def parse_head(data: bytes) -> Head:
@@ -56,7 +56,7 @@ def parse_head(data: bytes) -> Head:
         is_last=_is_last(parts[2], headers.get("connection", "")),
         account=account,
         path=path,
-        order=find_order(parts[0], path),
+        command=find_command(parts[0], path),
     )
 
 

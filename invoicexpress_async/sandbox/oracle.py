@@ -14,7 +14,7 @@ from invoicexpress_async.sandbox.domain.engine import Engine, Pending
 from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
-from invoicexpress_async.sandbox.routes import NewSequence, Order, read_new_sequence
+from invoicexpress_async.sandbox.routes import Command, NewSequence, read_new_sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +111,7 @@ class PartialRequest:
 
 @attrs.frozen(kw_only=True)
 class Duplicate:
-    """A name that an account has more than once: what must never be."""
+    """A name that an account has more than once, which must never happen."""
 
     account: str
     serie: str
@@ -120,7 +120,7 @@ class Duplicate:
 
 @attrs.define(eq=False)
 class Oracle:
-    """What a fault server knows and its client cannot.
+    """What a fault server knows and its client cannot know.
 
     Args:
         connections_total: Accepted at TCP, whatever happened to them later.
@@ -231,12 +231,12 @@ class Oracle:
 
     def note_read(self, pending: Pending, head: Head) -> None:
         self._times[head.account].append(self._engine.log.records[pending.index].received_at)
-        match head.order:
-            case Order(operation="create"):
+        match head.command:
+            case Command(operation="create"):
                 self._posts[head.account][serie_of(pending)] += 1
-            case Order(operation="set_current" | "register" as action, id=id_):
+            case Command(operation="set_current" | "register" as action, id=id_):
                 self._puts[head.account, id_, action] += 1
-            case Order(operation="account_create" | "account_create_already_user"):
+            case Command(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:
                 pass
@@ -247,8 +247,8 @@ class Oracle:
 
 def serie_of(pending: Pending) -> str:
     """Return the name that a create requests, also if it was refused; empty if it has none."""
-    match pending.order:
-        case Order(form=NewSequence(serie=serie)):
+    match pending.command:
+        case Command(form=NewSequence(serie=serie)):
             return str(serie)
         case _:
             pass

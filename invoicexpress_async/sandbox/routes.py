@@ -39,7 +39,7 @@ class NewSequence:
 
 
 @attrs.frozen(kw_only=True)
-class Order:
+class Command:
     """What a request means: an operation, on what has this id or with this content."""
 
     operation: Operation
@@ -47,19 +47,19 @@ class Order:
     form: NewSequence | AccountForm | None = None
 
 
-def find_order(method: str, path: str) -> Order | None:
+def find_command(method: str, path: str) -> Command | None:
     for verb, pattern, operation in _ROUTES:
         match = pattern.fullmatch(path) if verb == method else None
         if match is not None:
-            return Order(operation=operation, id=match.groupdict().get("id", ""))
+            return Command(operation=operation, id=match.groupdict().get("id", ""))
     return None
 
 
-def read_order(request: Request) -> Order:
-    order = find_order(request.method, request.path)
-    if order is None:
+def read_command(request: Request) -> Command:
+    command = find_command(request.method, request.path)
+    if command is None:
         raise RefusedError(302)
-    return order
+    return command
 
 
 def query_key(query: str) -> bytes:

@@ -56,10 +56,10 @@ class AccountOperations:
     ) -> CreatedAccount:
         """Send a create, unless one of the same account is unknown."""
         await call.context.keys.get()  # a slow vault must not block calls that have the key
-        hold, account = self._dispatcher.send_lock.hold, call.context.account
+        hold, account = self._dispatcher.realm.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
         async with hold((account, *_company(intent))), hold((account, "fiscal_id", number)):
-            unresolved = self._dispatcher.unresolved.all()
+            unresolved = self._dispatcher.realm.unresolved.all()
             earlier = next((one for one in unresolved if _may_be_same(one, intent)), None)
             if earlier is not None:
                 await call.persist_intent(earlier)
@@ -87,51 +87,55 @@ class AccountOperations:
         return outcome.result()
 
     async def change(self, call: Call, request: Request[None]) -> None:
-        """Send what may be sent again by the caller."""
+        """Send a change that the caller may repeat."""
         outcome = await self._dispatcher.send(call, request)
         if is_refusal(outcome.error):
             self._dispatcher.resolve(call)
         outcome.result()
 
     async def submit_credentials(
-        self, call: Call, request: Request[None], use: CredentialsSubmission
+        self, call: Call, request: Request[None], submission: CredentialsSubmission
     ) -> None:
         """Send credentials, unless they were refused before. One at a time for an account."""
         key = await call.context.keys.get()
-        async with self._dispatcher.send_lock.hold((call.context.account, "AT", use.scope)):
-            of_account, of_key = self._marks(call, key, use)
+        async with self._dispatcher.realm.send_lock.hold(
+            (call.context.account, "AT", submission.scope)
+        ):
+            of_account, of_key = self._digests(call, key, submission)
             memory = self._dispatcher.refused_credentials
-            if memory.has(of_account, of_key) and not use.may_repeat:
+            if memory.contains(of_account, of_key) and not submission.may_repeat:
                 raise RepeatedCredentialsError(
-                    f"The AT credentials of {use.credentials.subuser} were refused for this "
+                    f"The AT credentials of {submission.credentials.subuser} were refused for this "
                     "account already; repeated wrong ones may lock the sub-user."
                 )
             try:
                 await self.change(call, request)
             except StatusError as error:
-                if _speaks_of_credentials(error, use):
+                if _speaks_of_credentials(error, submission):
                     # A wrong key never gets as far as the credentials: another could change it.
                     is_of_key = isinstance(error, AuthenticationError | PermissionDeniedError)
                     memory.add(of_key if is_of_key else of_account)
                 raise
             memory.discard(of_account, of_key)
 
-    def _marks(self, call: Call, key: Secret, use: CredentialsSubmission) -> tuple[bytes, bytes]:
-        """Return two marks of the credentials: as refused themselves, and with this key."""
-        credentials = use.credentials
-        where = (call.context.account, use.scope, credentials.subuser)
-        mark = self._dispatcher.refused_credentials.mark
+    def _digests(
+        self, call: Call, key: Secret, submission: CredentialsSubmission
+    ) -> tuple[bytes, bytes]:
+        """Return two digests of the credentials: as refused themselves, and with this key."""
+        credentials = submission.credentials
+        where = (call.context.account, submission.scope, credentials.subuser)
+        digest = self._dispatcher.refused_credentials.digest
         return (
-            mark(*where, credentials.password.reveal()),
-            mark(*where, credentials.password.reveal(), key.reveal()),
+            digest(*where, credentials.password.reveal()),
+            digest(*where, credentials.password.reveal(), key.reveal()),
         )
 
 
-def _speaks_of_credentials(error: InvoiceXpressError, use: CredentialsSubmission) -> bool:
-    if isinstance(error, UnprocessableError) and use.other_fields:
+def _speaks_of_credentials(error: InvoiceXpressError, submission: CredentialsSubmission) -> bool:
+    if isinstance(error, UnprocessableError) and submission.other_fields:
         fields = {text.partition(":")[0] for text in error.messages}
-        return not fields or not fields <= use.other_fields
-    if use.other_fields:
+        return not fields or not fields <= submission.other_fields
+    if submission.other_fields:
         return False
     return not isinstance(error, ServerError | RateLimitedError)
 
@@ -157,7 +161,7 @@ def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool
 
 
 def _company(intent: Intent) -> tuple[str, ...]:
-    """Return what only one account can be created for at a time.
+    """Return the key under which only one account is created at a time.
 
     A new user's e-mail; of an existing user, who may have many accounts, the company too.
     """

@@ -155,13 +155,13 @@ class AccountService:
         if changes.credentials is None:
             await self._run(call, self._operations.change(call, request))
             return
-        use = CredentialsSubmission(
+        submission = CredentialsSubmission(
             credentials=changes.credentials,
             scope=checked,
             other_fields=FIELDS_BESIDE_CREDENTIALS,
             may_repeat=resend_refused is True,
         )
-        await self._run(call, self._operations.submit_credentials(call, request, use))
+        await self._run(call, self._operations.submit_credentials(call, request, submission))
 
     async def configure_at_communication(
         self,
@@ -192,8 +192,10 @@ class AccountService:
         """
         request = set_at_communication(credentials)
         call = self._call("configure_at_communication", timeout_seconds)
-        use = CredentialsSubmission(credentials=credentials, may_repeat=resend_refused is True)
-        await self._run(call, self._operations.submit_credentials(call, request, use))
+        submission = CredentialsSubmission(
+            credentials=credentials, may_repeat=resend_refused is True
+        )
+        await self._run(call, self._operations.submit_credentials(call, request, submission))
 
     def forget(self, intent: Intent) -> None:
         """Treat a create as lost, so that this process may send it again.

@@ -7,7 +7,7 @@ from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.decision import Action
 from invoicexpress_async.protocol.sequences import SequenceRequests
-from invoicexpress_async.protocol.strict import malformed
+from invoicexpress_async.protocol.strict import malformed_response
 
 
 class DefaultFlag:
@@ -33,7 +33,7 @@ class DefaultFlag:
             raise outcome.error
 
     async def repair(self, call: Call, sequence: Sequence) -> Sequence:
-        """Make what a create should have made the default the default, and read it."""
+        """Make a created sequence the default, as requested, and read it."""
         if sequence.registration is Registration.PARTIAL:
             raise partial_registration_error(
                 sequence
@@ -41,7 +41,9 @@ class DefaultFlag:
         await self.set_current(call, sequence.id)
         sequence = await self._get(call, sequence.id)
         if not sequence.is_default:
-            raise malformed("sequence.default_sequence: not set although set_current succeeded")
+            raise malformed_response(
+                "sequence.default_sequence: not set although set_current succeeded"
+            )
         return sequence
 
     async def keep(self, call: Call, sequence: Sequence, listing: Listing) -> Sequence:

@@ -43,7 +43,7 @@ class SequenceOperations:
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
         self.default: DefaultFlag = DefaultFlag(dispatcher, requests)
-        self._recent_creates = dispatcher.recent_creates
+        self._realm = dispatcher.realm
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences."""
@@ -67,10 +67,10 @@ class SequenceOperations:
         if call.context.keys.known is None:
             await call.context.keys.get()  # a slow vault must not block calls that have the key
         # One at a time: the next may send only when the outcome of this one is known.
-        async with self._dispatcher.send_lock.hold(
+        async with self._realm.send_lock.hold(
             (call.context.account, canonical(serie))
         ) as has_waited:
-            if pending := self._dispatcher.unresolved.get(intent):
+            if pending := self._realm.unresolved.get(intent):
                 await call.persist_intent(pending)
                 sequence, via = await self._look_up(call, pending), Via.OBSERVED
             else:
@@ -85,10 +85,10 @@ class SequenceOperations:
         return sequence, via
 
     def _note_created(self, call: Call, sequence: Sequence) -> None:
-        self._recent_creates.add(call.context.account, canonical(sequence.serie), sequence.id)
+        self._realm.recent_creates.add(call.context.account, canonical(sequence.serie), sequence.id)
 
     async def _check_still_absent(self, call: Call, serie: str) -> None:
-        is_made = self._recent_creates.get(call.context.account, canonical(serie)) is not None
+        is_made = self._realm.recent_creates.get(call.context.account, canonical(serie)) is not None
         if is_made or (await self.list(call)).find(serie) is not None:
             raise SequenceAlreadyExistsError(
                 "Another call of this process has just created it.",
@@ -128,10 +128,8 @@ class SequenceOperations:
         intent = _intent(call, "register", sequence_id=sequence_id)
         if call.context.keys.known is None:
             await call.context.keys.get()
-        async with self._dispatcher.send_lock.hold(
-            (call.context.account, sequence_id)
-        ) as has_waited:
-            if pending := self._dispatcher.unresolved.get(intent):
+        async with self._realm.send_lock.hold((call.context.account, sequence_id)) as has_waited:
+            if pending := self._realm.unresolved.get(intent):
                 await call.persist_intent(pending)
                 return await self._look_up(call, pending)
             if has_waited:
@@ -175,8 +173,8 @@ class SequenceOperations:
         return sequence
 
     async def _get_made(self, call: Call, serie: str) -> Sequence | None:
-        """Return what this process created under that name, even if a list does not show it."""
-        made = self._recent_creates.get(call.context.account, canonical(serie))
+        """Return the sequence of that name that this process created, even if no list shows it."""
+        made = self._realm.recent_creates.get(call.context.account, canonical(serie))
         return None if made is None else await self.get(call, made)
 
     async def _create_absent(
@@ -224,7 +222,7 @@ class SequenceOperations:
         return outcome.result()
 
     async def _look_up(self, call: Call, intent: Intent) -> Sequence:
-        """Read until it is known what became of an intent that was sent."""
+        """Read until the outcome of an intent that was sent is known."""
         call.intent, call.is_unknown = intent, True
         reconciler = self._reconciler
         try:

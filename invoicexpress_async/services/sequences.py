@@ -252,7 +252,7 @@ class SequenceService:
         Calls that were cancelled after the send are included. An intent is removed when a `resume`,
         `ensure` or `create` of the same sequence finds it.
         """
-        return self._dispatcher.unresolved.for_account(self._context.account)
+        return self._dispatcher.realm.unresolved.for_account(self._context.account)
 
     def _validated_intent(self, intent: Intent) -> Intent:
         checked = structure_intent(intent)

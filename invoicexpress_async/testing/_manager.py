@@ -1,4 +1,4 @@
-"""A manager that a test gets before its event loop runs, and that is closed on that loop."""
+"""A manager that exists before the event loop of its test, and is closed on that loop."""
 
 import asyncio
 import contextlib

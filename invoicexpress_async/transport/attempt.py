@@ -121,7 +121,7 @@ class Address:
         ends = len(base) if slash < 0 else slash
         return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
 
-    def target(self, request: Request[T], key: Secret) -> Secret:
+    def request_target(self, request: Request[T], key: Secret) -> Secret:
         """Return the path and query to send. The key arrives byte for byte."""
         more = f"&{request.query}" if request.query else ""
         return Secret(f"{self.path}{request.path}?api_key={key.quoted()}{more}")
@@ -129,7 +129,7 @@ class Address:
 
 @attrs.define
 class Attempt:
-    """The outcome of one request. Written as it proceeds, so that a cancelled one has it too.
+    """The outcome of one request. Updated as it proceeds, so that a cancelled one has it too.
 
     Attributes:
         is_begun: Whether a connection was requested.
@@ -138,8 +138,8 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
             us: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The turn to open a connection, until its request is sent.
-        on_sent: Called before `is_sent` becomes true; what it raises keeps the request back.
+        permit: The permit to open a connection, until its request is sent.
+        on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
         has_secrets: Whether the body holds some, which no hook of a user's may be shown.
     """
 
@@ -159,10 +159,10 @@ class Attempt:
             self.on_sent()  # it may refuse: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
-            self.permit.end()
+            self.permit.release()
 
     def fail(self, error: Exception) -> None:
-        """Keep what the error says of the attempt; its text may hold the URL and is dropped."""
+        """Record what went wrong; the text of the error may hold the URL, and is dropped."""
         self.is_untrusted = not self.is_sent and (
             isinstance(error, _TLS_ERRORS) or _wants_a_password(error)
         )

@@ -103,7 +103,7 @@ def abort_session(session: aiohttp.ClientSession) -> None:
 
 
 _OPENED_AT_ONCE: Final = 16
-_MAX_TURN_SECONDS: Final = 0.25
+_MAX_HELD_SECONDS: Final = 0.25
 
 
 class ConnectLimiter:
@@ -115,30 +115,30 @@ class ConnectLimiter:
     """
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(_OPENED_AT_ONCE)
+        self._permits = asyncio.Semaphore(_OPENED_AT_ONCE)
 
-    async def begin(self) -> "ConnectPermit":
-        """Wait for a turn and take it."""
-        await self._turns.acquire()
+    async def acquire(self) -> "ConnectPermit":
+        """Wait for a permit."""
+        await self._permits.acquire()
         loop = asyncio.get_running_loop()
-        turn = ConnectPermit(self._turns)
-        turn.limit = loop.call_later(_MAX_TURN_SECONDS, turn.end)
-        return turn
+        permit = ConnectPermit(self._permits)
+        permit.limit = loop.call_later(_MAX_HELD_SECONDS, permit.release)
+        return permit
 
 
 class ConnectPermit:
-    """One turn, ended once: by the connection, by its failure, or by the clock."""
+    """Released once: by the connection, by its failure, or by the clock."""
 
-    __slots__ = ("_turns", "limit")
+    __slots__ = ("_permits", "limit")
 
-    def __init__(self, turns: asyncio.Semaphore) -> None:
-        self._turns: asyncio.Semaphore | None = turns
+    def __init__(self, permits: asyncio.Semaphore) -> None:
+        self._permits: asyncio.Semaphore | None = permits
         self.limit: asyncio.TimerHandle | None = None
 
-    def end(self) -> None:
-        """Give the turn to the next."""
+    def release(self) -> None:
+        """Give the permit to the next."""
         if self.limit is not None:
             self.limit.cancel()
-        if self._turns is not None:
-            self._turns.release()
-            self._turns = None
+        if self._permits is not None:
+            self._permits.release()
+            self._permits = None

@@ -17,7 +17,6 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
 from invoicexpress_async.transport.opener import ConnectionOpener
 from invoicexpress_async.transport.raw_connection import RawConnection, is_client_genuine
 from invoicexpress_async.transport.session_sender import (
@@ -41,16 +40,6 @@ _MIN_DEATHS: Final = 3
 _DEATHS_PER_CENT: Final = 10
 
 
-@attrs.frozen(kw_only=True)
-class ConnectionParts:
-    """What the connections of one manager share."""
-
-    options: TransportOptions
-    connect_limiter: ConnectLimiter
-    opener: ConnectionOpener
-    trust: "ConnectionTrust"
-
-
 class HttpConnection:
     """One connection to one origin.
 
@@ -58,9 +47,10 @@ class HttpConnection:
     the requests, or a mock to intercept them, a session sends them instead.
     """
 
-    def __init__(self, origin: str, parts: ConnectionParts) -> None:
+    def __init__(self, origin: str, opener: ConnectionOpener, trust: "ConnectionTrust") -> None:
         self.origin = origin
-        self._parts = parts
+        self._opener = opener
+        self._trust = trust
         self._raw: RawConnection | None = None
         self._sender: SessionSender | None = None
         self._used_at = float("-inf")
@@ -88,20 +78,20 @@ class HttpConnection:
         attempt.is_begun = True
         cancelled: tuple[object, ...] | None = None
         try:
-            async with asyncio.timeout(self._parts.options.timeouts.attempt_seconds):
+            async with asyncio.timeout(self._opener.options.timeouts.attempt_seconds):
                 reuse = await self._reuse(has_effect=request.operation.has_effect)
                 try:
                     await self._send(address, request, key, attempt)
                 finally:
                     if reuse is not None:
-                        self._learn(reuse, attempt)
+                        reuse.end(attempt)
         except asyncio.CancelledError as cancellation:
             cancelled = cancellation.args
         except Exception as error:  # noqa: BLE001  # whatever a broken peer makes aiohttp raise
             attempt.fail(error)
         finally:
             if attempt.permit is not None:
-                attempt.permit.end()
+                attempt.permit.release()
         if cancelled is not None:
             # Raised anew: the frames that it came through hold the request line, key and all.
             raise asyncio.CancelledError(*cancelled)
@@ -109,31 +99,31 @@ class HttpConnection:
     async def _send(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        if self._raw is None and self._parts.opener.may_open():
-            self._raw = await self._parts.opener.open(URL(self.origin), attempt)
+        if self._raw is None and self._opener.may_open():
+            self._raw = await self._opener.open(URL(self.origin), attempt)
             if attempt.failure is not None:
                 return
         if self._raw is not None and is_client_genuine():
-            await self._raw.exchange(request, address.target(request, key), key, attempt)
-            self._used_at = self._parts.trust.now()
+            await self._raw.exchange(request, address.request_target(request, key), key, attempt)
+            self._used_at = self._trust.now()
             return
         self._close_raw()  # the session opens a connection of its own
         if self._sender is None:
             self._sender = SessionSender(
-                self.origin, self._parts.options, self._parts.connect_limiter
+                self.origin, self._opener.options, self._opener.connect_limiter
             )
         try:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
             return  # the sender has written what it was
-        self._used_at = self._parts.trust.now()
+        self._used_at = self._trust.now()
 
     async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
         """Close the open connection unless it can be trusted with the request."""
         if self._raw is None and not (self._sender and self._sender.has_connection):
             return None
         if await self._is_still_open(has_effect=has_effect):
-            reuse = self._parts.trust.reuse(self.origin, self._used_at, has_effect=has_effect)
+            reuse = self._trust.reuse(self.origin, self._used_at, has_effect=has_effect)
             if reuse is not None:
                 return reuse
         self._close_raw()
@@ -147,13 +137,6 @@ class HttpConnection:
         if has_effect:
             await see_what_has_arrived()
         return True  # aiohttp itself replaces a connection that has ended
-
-    def _learn(self, reuse: "Reuse", attempt: Attempt) -> None:
-        if attempt.response is not None:
-            reuse.answered()
-        elif attempt.is_sent and attempt.is_unanswered:
-            reuse.died()
-        reuse.end()
 
     def _close_raw(self) -> None:
         raw, self._raw = self._raw, None
@@ -244,19 +227,16 @@ class Reuse:
     _idle_seconds: float
     _is_probe: bool
 
-    def answered(self) -> None:
-        """Note that a response began: the connection was still open at the server."""
+    def end(self, attempt: Attempt) -> None:
+        """Learn from how the request has ended, and let the next one be tried."""
         origin = self._origin
-        origin.answered_after = max(origin.answered_after, self._idle_seconds)
-        self._trust.answered += 1
-
-    def died(self) -> None:
-        """Note that the connection was closed, or hung, before any response."""
-        self._trust.died += 1
-        self._origin.died_at = self._trust.now()
-        self._origin.died_after = min(self._origin.died_after, self._idle_seconds)
-
-    def end(self) -> None:
-        """Let the next request be tried, however this one has ended."""
         if self._is_probe:
-            self._origin.is_probing = False
+            origin.is_probing = False
+        if attempt.response is not None:
+            origin.answered_after = max(origin.answered_after, self._idle_seconds)
+            self._trust.answered += 1
+        elif attempt.is_sent and attempt.is_unanswered:
+            # The connection was closed, or hung, before any response.
+            origin.died_at = self._trust.now()
+            origin.died_after = min(origin.died_after, self._idle_seconds)
+            self._trust.died += 1

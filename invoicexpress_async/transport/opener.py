@@ -25,10 +25,10 @@ class ConnectionOpener:
     connection then sends through a session of its own.
     """
 
-    def __init__(self, options: TransportOptions, connect_limiter: ConnectLimiter) -> None:
-        self._options = options
+    def __init__(self, options: TransportOptions) -> None:
+        self.options: TransportOptions = options
+        self.connect_limiter: ConnectLimiter = ConnectLimiter()
         self._proxy = None if options.proxy_url is None else URL(options.proxy_url)
-        self._connect_limiter = connect_limiter
         self._session: aiohttp.ClientSession | None = None
         self._may_open = True
 
@@ -36,7 +36,7 @@ class ConnectionOpener:
         """Whether connections are opened here, and kept without aiohttp's client."""
         if self._session is None:
             # Made at the first call: it belongs to the running event loop.
-            self._session = make_session(self._options, limit=_ANY_NUMBER)
+            self._session = make_session(self.options, limit=_ANY_NUMBER)
             # Instrumentation gives every session its hooks.
             self._may_open = not self._session.trace_configs
         return self._may_open and is_client_genuine()
@@ -46,7 +46,7 @@ class ConnectionOpener:
         session = self._session
         if session is None or (request := self._request(session, origin)) is None:
             return None
-        attempt.permit = await self._connect_limiter.begin()
+        attempt.permit = await self.connect_limiter.acquire()
         try:
             if session.connector is None:
                 raise aiohttp.ClientConnectionError  # noqa: TRY301  # reported as any other failure
@@ -91,7 +91,7 @@ class ConnectionOpener:
             abort_session(self._session)
 
 
-# The most that one TLS record can hold.
+# One TLS record holds no more. asyncio takes 256 KiB for each connection.
 _BUFFER_BYTES: Final = 16 * 1024
 _NEEDED: Final = ("max_size", "_ssl_buffer", "_ssl_buffer_view")
 

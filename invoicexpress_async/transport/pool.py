@@ -3,38 +3,27 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
-from invoicexpress_async.transport.client_session import ConnectLimiter, TransportOptions
-from invoicexpress_async.transport.connection import (
-    ConnectionParts,
-    ConnectionTrust,
-    HttpConnection,
-)
+from invoicexpress_async.transport.client_session import TransportOptions
+from invoicexpress_async.transport.connection import ConnectionTrust, HttpConnection
 from invoicexpress_async.transport.opener import ConnectionOpener
 
 T = TypeVar("T")
-C = TypeVar("C", bound="PooledConnection")
 
 
 class Transport:
     """The connections of one manager."""
 
     def __init__(self, options: TransportOptions, *, max_connections: int, clock: Clock) -> None:
-        connect_limiter = ConnectLimiter()
-        self._opener = ConnectionOpener(options, connect_limiter)
-        parts = ConnectionParts(
-            options=options,
-            connect_limiter=connect_limiter,
-            opener=self._opener,
-            trust=ConnectionTrust(clock),
-        )
+        opener = self._opener = ConnectionOpener(options)
+        trust = ConnectionTrust(clock)
         self._pool = ConnectionPool(
-            lambda origin: HttpConnection(origin, parts),
+            lambda origin: HttpConnection(origin, opener, trust),
             size=max_connections,
             clock=clock,
         )
@@ -48,13 +37,13 @@ class Transport:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
-        connection = self._pool.take_at_once(address.origin)
+        connection = self._pool.acquire_at_once(address.origin)
         if connection is None:
-            connection = await self._pool.take(address.origin, address.account)
+            connection = await self._pool.acquire(address.origin, address.account)
         try:
             await connection.exchange(address, request, key, attempt)
         finally:
-            self._pool.give(connection)
+            self._pool.release(connection)
 
     def abort(self) -> None:
         """Let go of the idle connections without waiting."""
@@ -74,26 +63,26 @@ IDLE_SECONDS: Final = 15.0
 _MAX_VISITORS: Final = 100
 
 
-class ConnectionPool(Generic[C]):
+class ConnectionPool:
     """At most `size` connections over all origins, busy and idle together.
 
     A connector that serves thousands of hosts bounds its busy connections only: its idle ones
     pile up. Here a new origin takes the place of an idle connection, so that sockets never
     outnumber `size`.
 
-    An idle connection is worth as much as its origin is likely to call again soon. Those of
-    visitors, of which nothing is known, are few: a job over thousands of accounts leaves no more
-    behind. An origin that comes back after its connection was closed becomes a regular, which is
-    kept while there is room: visitors go first.
+    A new origin is a visitor: few idle connections of visitors are kept, so that a job over
+    thousands of accounts leaves few behind. An origin that comes back after its connection was
+    closed becomes a regular: its idle connection is kept while there is room, and those of
+    visitors are closed first.
     """
 
-    def __init__(self, make: Callable[[str], C], *, size: int, clock: Clock) -> None:
+    def __init__(self, make: Callable[[str], HttpConnection], *, size: int, clock: Clock) -> None:
         self._make = make
         self._size = size
         self._clock = clock
         self._slots = FairSemaphore(size)
         self._count = 0
-        self._idle = IdleConnections[C](
+        self._idle = IdleConnections(
             max_visitors=min(size, _MAX_VISITORS), max_regulars=max(0, size - _MAX_VISITORS)
         )
         self._sweeper: asyncio.TimerHandle | None = None
@@ -105,29 +94,29 @@ class ConnectionPool(Generic[C]):
         """The connections there are, busy or idle."""
         return self._count
 
-    def take_at_once(self, origin: str) -> C | None:
-        """Lend an idle connection of the origin, as `take` does, if no other call waits."""
+    def acquire_at_once(self, origin: str) -> HttpConnection | None:
+        """Lend an idle connection of the origin, as `acquire` does, if no other call waits."""
         if not self._idle.has(origin) or not self._slots.acquire_at_once():
             return None
-        return self._idle.take(origin)
+        return self._idle.pop(origin)
 
-    async def take(self, origin: str, account: str) -> C:
-        """Lend a connection to `account`; give it back with `give`."""
+    async def acquire(self, origin: str, account: str) -> HttpConnection:
+        """Lend a connection to `account`; give it back with `release`."""
         await self._slots.acquire(account)
         try:
-            return self._idle.take(origin) or await self._open(origin)
+            return self._idle.pop(origin) or await self._open(origin)
         except BaseException:
             self._slots.release()
             raise
 
-    def give(self, connection: C) -> None:
+    def release(self, connection: HttpConnection) -> None:
         """Take a connection back: its request has ended, one way or another."""
         if self._is_closed:
             self._count -= 1
             connection.abort()
             self._slots.release()
             return
-        for leaving in self._idle.give(connection, self._clock.now()):
+        for leaving in self._idle.add(connection, self._clock.now()):
             self._count -= 1
             leaving.abort()
         self._slots.release()
@@ -158,7 +147,7 @@ class ConnectionPool(Generic[C]):
             self._count -= 1
             await connection.close()
 
-    async def _open(self, origin: str) -> C:
+    async def _open(self, origin: str) -> HttpConnection:
         # This caller holds a slot and no connection: of `size` at least one is idle. It counts
         # until its socket is closed, or two callers could both open in its place.
         while self._count >= self._size and (
@@ -196,37 +185,22 @@ _REMEMBERED_SECONDS: Final = 60.0
 _MAX_REMEMBERED: Final = 10_000
 
 
-class PooledConnection(Protocol):
-    """One connection to one origin."""
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connection at once."""
-
-    def abort(self) -> None:
-        """Close it without waiting."""
-
-
-class IdleConnections(Generic[C]):
+class IdleConnections:
     """Idle connections of visitors and of regulars, each oldest first.
 
     Args:
         max_visitors: The idle connections of origins of which nothing is known.
         max_regulars: The origins that came back after their connection had been closed. Further
-            ones stay visitors: more regulars than connections would drive one another out in turn,
-            and none would find its connection again.
+            ones stay visitors: more regulars than connections would close each other's, and none
+            would find its connection again.
     """
 
     def __init__(self, *, max_visitors: int, max_regulars: int) -> None:
         self._max_visitors = max_visitors
         self._max_regulars = max_regulars
-        self._visitors: OrderedDict[C, float] = OrderedDict()  # with its idle-since
-        self._regulars: OrderedDict[C, float] = OrderedDict()
-        self._by_origin: dict[str, list[C]] = {}
+        self._visitors: OrderedDict[HttpConnection, float] = OrderedDict()  # with its idle-since
+        self._regulars: OrderedDict[HttpConnection, float] = OrderedDict()
+        self._by_origin: dict[str, list[HttpConnection]] = {}
         self._regular_origins: set[str] = set()
         self._closed_at: OrderedDict[str, float] = OrderedDict()
 
@@ -237,7 +211,7 @@ class IdleConnections(Generic[C]):
         """Whether there is one of the origin."""
         return origin in self._by_origin
 
-    def take(self, origin: str) -> C | None:
+    def pop(self, origin: str) -> HttpConnection | None:
         """Take out the connection of the origin that was used last."""
         connections = self._by_origin.get(origin)
         if not connections:
@@ -251,7 +225,7 @@ class IdleConnections(Generic[C]):
             del self._regulars[connection]
         return connection
 
-    def give(self, connection: C, now: float) -> list[C]:
+    def add(self, connection: HttpConnection, now: float) -> list[HttpConnection]:
         """Put a connection in; return those that are no longer worth keeping."""
         self._by_origin.setdefault(connection.origin, []).append(connection)
         if self._is_regular(connection.origin, now):
@@ -262,7 +236,7 @@ class IdleConnections(Generic[C]):
             return []
         return [self._pop(self._visitors, now)]
 
-    def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> C | None:
+    def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> HttpConnection | None:
         """Take out the visitor, else the regular, that has been idle longest, and so long."""
         for connections in (self._visitors, self._regulars):
             if connections and next(iter(connections.values())) <= now - idle_seconds:
@@ -280,7 +254,7 @@ class IdleConnections(Generic[C]):
         self._regular_origins.add(origin)
         return True
 
-    def _pop(self, connections: OrderedDict[C, float], now: float) -> C:
+    def _pop(self, connections: OrderedDict[HttpConnection, float], now: float) -> HttpConnection:
         connection, _ = connections.popitem(last=False)
         of_origin = self._by_origin[connection.origin]
         of_origin.remove(connection)

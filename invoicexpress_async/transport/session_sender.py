@@ -131,9 +131,9 @@ class SessionSender:
         """Send a request and read its response into `attempt`."""
         attempt.has_secrets = bool(request.secrets)
         url = URL(address.base + request.path, encoded=True)
-        self._sending = _InFlight(url, address.target(request, key), attempt)
+        self._sending = _InFlight(url, address.request_target(request, key), attempt)
         if not self.has_connection and attempt.permit is None:
-            attempt.permit = await self._connect_limiter.begin()
+            attempt.permit = await self._connect_limiter.acquire()
         self.has_connection = False
         body = request.body
         try:

@@ -1,4 +1,4 @@
-"""What is told of calls: events, log lines, counters. None of it can carry a secret."""
+"""What is reported of calls: events, log lines, counters. None of it can carry a secret."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ def _logging_as_it_was() -> Iterator[None]:
     logger.handlers, logger.level = handlers, level
 
 
-def told(events: list[Event]) -> list[tuple[object, ...]]:
+def reported(events: list[Event]) -> list[tuple[object, ...]]:
     """The events without their times and ids."""
     short: list[tuple[object, ...]] = []
     for event in events:
@@ -62,7 +62,9 @@ def told(events: list[Event]) -> list[tuple[object, ...]]:
     return short
 
 
-async def test_every_step_of_a_call_is_told_in_order(faulty: FaultServer, clock: FakeClock) -> None:
+async def test_every_step_of_a_call_is_reported_in_order(
+    faulty: FaultServer, clock: FakeClock
+) -> None:
     events: list[Event] = []
     faulty.faults.next("close_after_read", operation="create", commits=True)
     faulty.faults.next("status", status=503, operation="list")
@@ -71,7 +73,7 @@ async def test_every_step_of_a_call_is_told_in_order(faulty: FaultServer, clock:
     ) as manager:
         await manager.account(ACCOUNT, API_KEY).sequences.ensure("2027")
 
-    assert told(events) == [
+    assert reported(events) == [
         ("start", "list", 1),
         ("end", "list", "unknown", 503, "ServerError"),
         ("retry", "ServerError"),
@@ -89,7 +91,7 @@ async def test_every_step_of_a_call_is_told_in_order(faulty: FaultServer, clock:
     assert API_KEY not in repr(events)
 
 
-async def test_a_limit_and_a_429_are_told(faulty: FaultServer, clock: FakeClock) -> None:
+async def test_a_limit_and_a_429_are_reported(faulty: FaultServer, clock: FakeClock) -> None:
     events: list[Event] = []
     async with SessionManager(
         base_url=faulty.base_url,
@@ -108,7 +110,7 @@ async def test_a_limit_and_a_429_are_told(faulty: FaultServer, clock: FakeClock)
     assert slowed == [5.0]
 
 
-async def test_an_unknown_outcome_is_told_with_the_id_of_its_error(
+async def test_an_unknown_outcome_is_reported_with_the_id_of_its_error(
     faulty: FaultServer, clock: FakeClock
 ) -> None:
     events: list[Event] = []
@@ -134,7 +136,7 @@ def about(event: Event) -> dict[str, str]:
     }
 
 
-async def test_a_cancelled_call_is_told_too(sandbox: Sandbox) -> None:
+async def test_a_cancelled_call_is_reported_too(sandbox: Sandbox) -> None:
     events: list[Event] = []
     async with SessionManager(base_url=sandbox.base_url, on_event=events.append) as manager:
         task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
@@ -144,7 +146,7 @@ async def test_a_cancelled_call_is_told_too(sandbox: Sandbox) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    assert told(events)[-1] == ("call", "list", 1, "CancelledError")
+    assert reported(events)[-1] == ("call", "list", 1, "CancelledError")
 
 
 async def test_a_hook_that_raises_harms_nothing_and_is_logged(
@@ -245,13 +247,13 @@ async def test_health_counts_the_ends_of_calls_by_class(sandbox: Sandbox) -> Non
     assert calls["seconds_since_error"]["NotFoundError"] >= 0
 
 
-async def test_a_key_callable_is_asked_once_for_all_handles_until_it_is_old(
+async def test_a_key_callable_is_called_once_for_all_handles_until_it_is_old(
     sandbox: Sandbox, clock: FakeClock
 ) -> None:
-    asked: list[float] = []
+    requested: list[float] = []
 
     async def vault() -> str:
-        asked.append(clock.now())
+        requested.append(clock.now())
         return API_KEY
 
     async with SessionManager(
@@ -262,42 +264,42 @@ async def test_a_key_callable_is_asked_once_for_all_handles_until_it_is_old(
         clock.advance(61.0)
         await manager.account(ACCOUNT, vault).sequences.list()
 
-    assert len(asked) == 2
+    assert len(requested) == 2
 
 
-async def test_a_key_that_was_changed_is_asked_for_again_after_a_401(sandbox: Sandbox) -> None:
+async def test_a_key_that_was_changed_is_requested_again_after_a_401(sandbox: Sandbox) -> None:
     keys = ["old-key-0123456789", API_KEY]
-    asked = 0
+    requested = 0
 
     async def vault() -> str:
-        nonlocal asked
-        asked += 1
-        return keys[min(asked, len(keys)) - 1]
+        nonlocal requested
+        requested += 1
+        return keys[min(requested, len(keys)) - 1]
 
     async with SessionManager(base_url=sandbox.base_url) as manager:
         account = manager.account(ACCOUNT, vault)
         created = await account.sequences.create("2027")
 
     assert created.serie == "2027"
-    assert asked == 2
+    assert requested == 2
     assert sandbox.count("POST", "/sequences.json") == 2  # the first of them was refused with 401
 
 
-async def test_a_key_that_stays_wrong_is_asked_for_once_more_and_no_oftener(
+async def test_a_key_that_stays_wrong_is_requested_only_once_more(
     sandbox: Sandbox,
 ) -> None:
-    asked = 0
+    requested = 0
 
     async def vault() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal requested
+        requested += 1
         return "wrong-key-0123456789"
 
     async with SessionManager(base_url=sandbox.base_url) as manager:
         with pytest.raises(AuthenticationError):
             await manager.account(ACCOUNT, vault).sequences.create("2027")
 
-    assert asked == 2
+    assert requested == 2
     assert sandbox.count("POST", "/sequences.json") == 1
 
 

@@ -113,7 +113,7 @@ async def test_types_that_were_only_recorded_are_kept(
     ],
     ids=str,
 )
-async def test_the_codes_tell_the_registration(
+async def test_the_codes_give_the_registration(
     settings: dict[str, Any],
     registration: Registration,
     faulty: FaultServer,
@@ -255,7 +255,7 @@ async def test_002_on_our_own_lost_create_cannot_come_as_nothing_is_sent_again(
     ],
     ids=["004", "005", "000"],
 )
-async def test_a_row_that_a_refusal_left_behind_is_reported_and_at_is_not_asked_again(
+async def test_a_row_that_a_refusal_left_behind_is_reported_and_at_gets_no_second_request(
     settings: dict[str, Any],
     error_class: type[TaxAuthorityCredentialsError],
     faulty: FaultServer,
@@ -309,7 +309,7 @@ async def test_a_redirected_create_is_read_for_and_the_target_sees_no_connection
 
 
 @pytest.mark.fault(28)
-async def test_a_redirected_read_tells_the_host_only(
+async def test_a_redirected_read_shows_the_host_only(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     location = "https://user:canary@evil.test/?api_key=canary"
@@ -410,7 +410,7 @@ async def test_a_429_slows_the_whole_account_inside_the_clamp_and_no_other(
 
 @pytest.mark.fault(32)
 @pytest.mark.parametrize("retry_after", ["86400", "Fri, 01 Jan 2100 00:00:00 GMT"])
-async def test_a_429_for_longer_than_the_clamp_is_told_at_once(
+async def test_a_429_for_longer_than_the_clamp_is_reported_at_once(
     retry_after: str, faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     faulty.faults.next("status", status=429, retry_after=retry_after, commits=False)

@@ -95,7 +95,7 @@ async def test_a_deadline_that_is_past_before_the_send_sends_nothing(
 
 
 @pytest.mark.fault(38)
-async def test_a_thousand_tasks_that_ensure_the_same_through_a_lost_answer_make_one_post(
+async def test_a_thousand_tasks_that_ensure_the_same_through_a_lost_response_make_one_post(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("reset_peer", operation="create")
@@ -132,13 +132,13 @@ async def test_a_waiters_own_deadline_ends_its_wait_and_not_the_work(
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)
 
-    patient, hasty = await asyncio.gather(
+    patient, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, OutcomeUnknownError | DeadlineExceededError)
+    assert isinstance(impatient, OutcomeUnknownError | DeadlineExceededError)
     assert patient.sequence.serie == "2027"  # type: ignore[union-attr]  # not an error
     assert faulty.oracle.posts(ACCOUNT) == 1
     assert faulty_account.sequences.unresolved() == ()
@@ -360,7 +360,9 @@ async def test_a_manager_that_outlives_its_loop_can_be_closed_or_forgotten(
 
 @pytest.mark.fault(44)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-async def test_after_a_fork_the_child_is_told_and_the_parent_goes_on(faulty: FaultServer) -> None:
+async def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on(
+    faulty: FaultServer,
+) -> None:
     body = """
         async def call():
             try:
@@ -430,7 +432,7 @@ async def test_a_create_and_an_ensure_of_one_name_make_one_row_on_a_server_that_
 
 
 @pytest.mark.fault(38, 41)
-async def test_a_create_that_waits_for_another_reads_when_that_one_was_cancelled_in_doubt(
+async def test_a_create_that_waits_for_another_reads_when_that_one_was_cancelled_unresolved(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("timeout", operation="create", commits="late")

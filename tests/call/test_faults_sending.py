@@ -85,7 +85,7 @@ async def test_a_get_that_broke_is_sent_again(
 
 @pytest.mark.fault(9)
 @pytest.mark.parametrize("name", ["close_after_read", "reset_peer"])
-async def test_a_create_that_was_committed_without_an_answer_is_found(
+async def test_a_create_that_was_committed_without_a_response_is_found(
     name: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next(name, operation="create")
@@ -130,7 +130,7 @@ async def test_a_create_that_commits_after_the_schedule_is_found_by_resume(
 
 @pytest.mark.fault(11, 42)
 @pytest.mark.parametrize("verb", ["create", "ensure"])
-async def test_asking_again_after_an_unknown_outcome_reads_and_never_sends(
+async def test_the_same_call_after_an_unknown_outcome_reads_and_never_sends(
     verb: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("status", status=504, operation="create", commits="late")
@@ -290,7 +290,7 @@ ON_ACCEPT = frozenset(name for name in FAULT_NAMES if name.endswith("on_accept")
         for commits in ((True,) if name in TRUTHFUL else (True, False))
     ],
 )
-async def test_whatever_happens_to_a_create_the_answer_is_true(
+async def test_whatever_happens_to_a_create_the_result_is_true(
     name: str, commits: bool, faulty: FaultServer, impatient: AccountSession
 ) -> None:
     options: dict[str, Any] = (

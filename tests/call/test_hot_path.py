@@ -4,7 +4,7 @@
 much more expensive than the same call by hand.
 """
 
-import importlib.util
+import runpy
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from types import FrameType
 
 from invoicexpress_async import SessionManager
 
-HERE = Path(__file__).parents[1]
+CANNED_SERVER = Path(__file__).parents[2] / "benchmarks" / "canned_server.py"
 KEY = "hot-path-key-0123456789"
 SERIE = "2023"  # the one in the canned answer
 MOST_CALLS = 500  # 460 on Python 3.11, 452 on 3.12; by hand 392 and 327
@@ -42,13 +42,8 @@ async def count(call: Callable[[], Awaitable[object]]) -> int:
 
 async def measure() -> int:
     """Return the calls of one typed create on a connection that is open."""
-    path = HERE.parent / "benchmarks" / "canned_server.py"
-    spec = importlib.util.spec_from_file_location("canned_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.canned_server() as port:
+    canned_server = runpy.run_path(str(CANNED_SERVER))["canned_server"]
+    with canned_server() as port:
         base_url = f"http://127.0.0.1:{port}/{{account}}"
         async with SessionManager(base_url=base_url) as manager:
             sequences = manager.account("acme", KEY).sequences

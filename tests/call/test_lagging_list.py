@@ -14,7 +14,7 @@ KEY = "canary-key-7f3a9c"
 
 
 class LaggingServer:
-    """Lists nothing of what was created until it is told to; takes every create."""
+    """Lists nothing of what was created until `shown` says how many; takes every create."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -34,12 +34,12 @@ class LaggingServer:
 
     async def _create(self, request: web.Request) -> web.Response:
         self.posts += 1
-        asked = (await request.json())["sequence"]
+        requested = (await request.json())["sequence"]
         number = len(self.rows) + 1
         row = {
             "id": number,
-            "serie": asked["serie"],
-            "default_sequence": int(asked.get("default_sequence") == "1"),
+            "serie": requested["serie"],
+            "default_sequence": int(requested.get("default_sequence") == "1"),
             "current_invoice_number": 0,
             "current_invoice_sequence_id": number,
             "current_invoice_validation_code": f"ABCD{number:04d}",

@@ -30,7 +30,7 @@ async def test_a_full_burst_goes_at_once(clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-async def test_a_slot_is_freed_a_window_after_the_answer_and_not_after_the_start(
+async def test_a_slot_is_freed_a_window_after_the_response_and_not_after_the_start(
     clock: FakeClock,
 ) -> None:
     one = limiter(clock, 1)
@@ -58,7 +58,7 @@ async def test_waiters_are_served_first_come_first_served(clock: FakeClock) -> N
     assert order == list(range(20))
 
 
-async def test_with_all_slots_in_flight_the_next_waits_for_an_answer(clock: FakeClock) -> None:
+async def test_with_all_slots_in_flight_the_next_waits_for_a_response(clock: FakeClock) -> None:
     one = limiter(clock, 1)
     await one.acquire()
     waiter = asyncio.create_task(one.acquire())
@@ -93,7 +93,7 @@ async def test_a_waiter_cancelled_while_it_sleeps_leaks_no_slot(clock: FakeClock
     one = limiter(clock, 1)
     await one.acquire()
     one.pause(5.0)
-    one.give_back()
+    one.release_unused()
     waiter = asyncio.create_task(one.acquire())
     await asyncio.sleep(0)
 
@@ -110,7 +110,7 @@ async def test_a_slot_that_was_never_used_is_free_at_once(clock: FakeClock) -> N
     one = limiter(clock, 1)
     await one.acquire()
 
-    one.give_back()
+    one.release_unused()
 
     assert one.is_idle
 
@@ -255,9 +255,9 @@ def test_no_window_of_any_server_is_ever_passed_whatever_the_delays(
         await asyncio.gather(*(call() for _ in range(callers)))
         return arrivals, callers * 3
 
-    arrivals, asked = asyncio.run(scenario())
+    arrivals, requested = asyncio.run(scenario())
 
-    assert len(arrivals) == asked
+    assert len(arrivals) == requested
     assert all(arrivals)
 
 
@@ -279,7 +279,7 @@ async def test_sustained_throughput_is_nearly_the_whole_limit(clock: FakeClock) 
     assert answered / allowed >= 0.99
 
 
-def test_the_limit_is_the_providers_unless_it_is_said() -> None:
+def test_the_limit_is_the_providers_by_default() -> None:
     limit = RateLimit()
 
     assert (limit.requests, limit.per_seconds, limit.share) == (780, 60.0, 1.0)
@@ -297,12 +297,12 @@ async def test_who_comes_as_a_slot_is_freed_does_not_overtake_who_waits(clock: F
     async def call(name: str) -> None:
         await one.acquire()
         order.append(name)
-        one.give_back()
+        one.release_unused()
 
     await one.acquire()
     waiting = asyncio.create_task(call("who waits"))
     await settle()
-    one.give_back()  # there is room now, and nobody has taken it yet
+    one.release_unused()  # there is room now, and nobody has taken it yet
     late = asyncio.create_task(call("who comes"))
     await asyncio.gather(waiting, late)
 

@@ -113,7 +113,7 @@ async def test_lists_that_all_fail_leave_it_unknown_and_say_so(
         await faulty_account.sequences.create("2027")
 
 
-async def test_two_of_the_name_after_a_lost_answer_are_loud_and_unknown(
+async def test_two_of_the_name_after_a_lost_response_are_loud_and_unknown(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     lost(faulty)
@@ -142,7 +142,7 @@ async def test_a_name_that_is_only_similar_is_never_taken_for_ours(
 @pytest.mark.parametrize(
     ("status", "via"), [(400, Via.OBSERVED), (409, Via.LISTED), (422, Via.OBSERVED)]
 )
-async def test_an_answer_that_the_contract_does_not_know_is_read_for(
+async def test_a_response_that_the_contract_does_not_know_is_read_for(
     status: int, via: Via, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     body = '{"errors":{"code":"X42"}}'
@@ -168,7 +168,7 @@ async def test_what_the_server_said_is_raised_when_no_row_is_there(
     assert faulty_account.sequences.unresolved() == ()
 
 
-async def test_what_had_come_stands_in_the_text_of_an_unknown_outcome(
+async def test_the_text_of_an_unknown_outcome_has_the_servers_response(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     body = '{"errors":{"code":"000","message":"Erro desconhecido."}}'
@@ -203,7 +203,7 @@ async def test_000_with_a_registered_row_is_a_success(
     assert faulty_account.sequences.unresolved() == ()
 
 
-async def test_000_with_an_unregistered_row_is_told_with_it(
+async def test_000_with_an_unregistered_row_is_reported_with_it(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.has_row_after_refusal = True
@@ -245,7 +245,7 @@ async def test_a_create_that_was_found_counts_as_an_effect_of_the_call(
     assert faulty_account.sequences.unresolved() == ()
 
 
-async def test_006_of_somebody_elses_create_is_not_called_ours(
+async def test_006_of_another_create_is_not_called_ours(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.registration_seconds = 20.0
@@ -267,7 +267,7 @@ async def test_006_is_read_for_past_the_schedule_up_to_the_deadline(
     assert clock.now() - started == pytest.approx(165, abs=1)
 
 
-async def test_a_refusal_of_the_tax_authority_stays_in_doubt_when_nothing_can_be_read(
+async def test_a_refusal_of_the_tax_authority_stays_unresolved_when_nothing_can_be_read(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.has_row_after_refusal = True
@@ -339,7 +339,7 @@ async def test_in_progress_for_ever_on_register_ends_with_its_own_error(
     assert faulty.oracle.puts(ACCOUNT, row.id, "register") == 1
 
 
-async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in_doubt(
+async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_unresolved(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     faulty.add_account(account_of("other", has_at_credentials=False))
@@ -351,7 +351,7 @@ async def test_a_refusal_of_the_tax_authority_that_left_no_row_leaves_nothing_in
     assert sequences.unresolved() == ()
 
 
-async def test_a_refused_register_leaves_nothing_in_doubt(
+async def test_a_refused_register_leaves_nothing_unresolved(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -528,7 +528,7 @@ async def test_without_a_schedule_a_lost_create_is_unknown_at_once(
     assert clock.now() == started
 
 
-async def test_without_a_schedule_006_is_told_at_once(
+async def test_without_a_schedule_006_is_reported_at_once(
     faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     started = clock.now()

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-import importlib.util
+import runpy
 import sys
 from pathlib import Path
 from types import FrameType
@@ -74,12 +74,8 @@ async def trace(sequences: SequenceService) -> Way:
 
 async def first_and_warm() -> tuple[Way, Way]:
     """Return the way of the first create of a manager, and the shortest of some after it."""
-    spec = importlib.util.spec_from_file_location("canned_server", CANNED_SERVER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.canned_server() as port:
+    canned_server = runpy.run_path(str(CANNED_SERVER))["canned_server"]
+    with canned_server() as port:
         base_url = f"http://127.0.0.1:{port}/{{account}}"
         async with SessionManager(base_url=base_url) as manager:
             sequences = manager.account("acme", KEY).sequences

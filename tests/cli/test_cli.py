@@ -19,6 +19,9 @@ import pytest
 from invoicexpress_async.__main__ import main
 from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.cli.commands import COMMANDS
+from invoicexpress_async.cli.commands.worker import WorkerOptions
+from invoicexpress_async.cli.options import JobOptions, SettingsOptions
+from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -412,7 +415,7 @@ async def test_the_key_may_be_in_a_file_and_an_open_file_is_warned_of(
         pytest.param({"refusals": {"create": (500, "")}}, (3, "OutcomeUnknownError"), id="unknown"),
     ],
 )
-async def test_a_failure_is_told_to_people_and_machines(
+async def test_a_failure_is_reported_to_people_and_machines(
     run: Run, acme: dict[str, str], sandbox: Sandbox, settings: Json, ending: tuple[int, str]
 ) -> None:
     code, error = ending
@@ -469,7 +472,7 @@ async def test_provision_as_json_is_one_object_a_line_and_a_summary(
     assert {row["registration"] for row in rows} == {"registered", "not_applicable"}
 
 
-async def test_provision_for_people_fits_the_width_and_tells_the_cures(
+async def test_provision_for_people_fits_the_width_and_shows_the_cures(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 30)
@@ -478,8 +481,8 @@ async def test_provision_for_people_fits_the_width_and_tells_the_cures(
         ("account-4", {"has_at_credentials": False}),
         ("account-5", {"refused_document_types": ("transport", "devolution")}),
     ):
-        told = {"name": name, "api_key": KEY} | cast("Json", settings)
-        sandbox.update_account(SandboxAccount(**told))  # type: ignore[arg-type]  # from a table
+        reported = {"name": name, "api_key": KEY} | cast("Json", settings)
+        sandbox.update_account(SandboxAccount(**reported))  # type: ignore[arg-type]  # from a table
 
     ended = await run("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
 
@@ -508,11 +511,11 @@ async def test_what_is_unknown_is_handed_over_and_ends_with_3(
     assert ended.err.splitlines()[-1] == f"1 unknown: their intents are in {report}."
     with report.open(newline="") as file:
         kept = [row["intent"] for row in csv.DictReader(file) if row["intent"]]
-    told = [json.loads(text) for text in kept]
-    assert [(intent["account"], intent["serie"]) for intent in told] == [("account-1", "2027")]
+    reported = [json.loads(text) for text in kept]
+    assert [(intent["account"], intent["serie"]) for intent in reported] == [("account-1", "2027")]
 
 
-async def test_many_unknown_outcomes_are_told_in_few_lines(
+async def test_many_unknown_outcomes_are_reported_in_few_lines(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 8)
@@ -575,7 +578,7 @@ async def test_provision_of_real_accounts_asks_and_without_a_terminal_needs_yes(
     assert "add --yes" in ended.err
 
 
-async def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(
+async def test_a_report_that_cannot_be_written_is_reported_before_anything_is_sent(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 1)
@@ -720,21 +723,34 @@ async def test_the_sandbox_takes_accounts_from_a_file_and_keeps_its_state(
     for is_first in (True, False):
         server = await start(*arguments)
         assert server.stdout is not None
-        told = json.loads(await server.stdout.readline())
+        reported = json.loads(await server.stdout.readline())
         ended = await run(
             *("sequences", "ensure", "2027", "--json", "--account", "acme"),
-            INVOICEXPRESS_BASE_URL=told["base_url"],
+            INVOICEXPRESS_BASE_URL=reported["base_url"],
             INVOICEXPRESS_API_KEY="sandbox-key",
         )
         server.send_signal(signal.SIGINT)
         assert await server.wait() == 0
-        assert told["accounts"] == [{"account": "acme", "api_key": "sandbox-key"}]
+        assert reported["accounts"] == [{"account": "acme", "api_key": "sandbox-key"}]
         assert ended.lines[0]["created"] is is_first
 
 
-async def test_a_port_that_is_taken_is_told_in_one_block(run: Run, sandbox: Sandbox) -> None:
+async def test_a_port_that_is_taken_is_reported_in_one_block(run: Run, sandbox: Sandbox) -> None:
     ended = await run("sandbox", "--port", sandbox.port)
 
     assert ended.code == 2
     assert f"error: The sandbox cannot run: port {sandbox.port} is in use" in ended.err
     assert "--port 0" in ended.err
+
+
+def test_an_option_of_a_run_fills_the_setting_of_its_name() -> None:
+    names = {field.name for field in attrs.fields(SettingsOptions)}
+    job = JobOptions(
+        resend_absent_after=900.0, retry_refused=True, accept_changes=True, journal="postgresql://a"
+    )
+
+    assert names <= {field.name for field in attrs.fields(RunSettings)}
+    assert WorkerOptions(retry_refused=True).settings() == RunSettings(retry_refused=True)
+    assert job.settings() == RunSettings(
+        resend_absent_after=900.0, retry_refused=True, accept_changes=True, accept_added=True
+    )

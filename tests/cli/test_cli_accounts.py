@@ -54,9 +54,9 @@ async def test_an_account_is_shown_to_people_and_machines(
     machine = await run("accounts", "get", "4711", "--json", **partner)
 
     assert (person.code, machine.code) == (0, 0)
-    told = dict(line.split(maxsplit=1) for line in person.out.splitlines()[2:])
-    assert told["organization_name"].strip() == "Sapataria Ideal"
-    assert (told["at_configured"].strip(), told["trial"].strip()) == ("no", "no")
+    reported = dict(line.split(maxsplit=1) for line in person.out.splitlines()[2:])
+    assert reported["organization_name"].strip() == "Sapataria Ideal"
+    assert (reported["at_configured"].strip(), reported["trial"].strip()) == ("no", "no")
     (account,) = machine.lines
     assert (account["id"], account["fiscal_id"], account["at_configured"]) == ("4711", NIF, False)
 
@@ -172,7 +172,7 @@ async def test_what_cannot_be_meant_is_refused_and_no_secret_is_repeated(
         ),
     ],
 )
-async def test_a_failure_is_told_with_its_cure(
+async def test_a_failure_is_reported_with_its_cure(
     partner: dict[str, str],
     server: FaultServer,
     run: Run,

@@ -39,9 +39,9 @@ def ask(
         out, err = capsys.readouterr()
         assert err == ""
         assert invoicexpress_sandbox.api_key not in out
-        told = json.loads(out)
-        assert told["is_fine"] == (code == 0)
-        return code, {check["name"]: check for check in told["checks"]}
+        reported = json.loads(out)
+        assert reported["is_fine"] == (code == 0)
+        return code, {check["name"]: check for check in reported["checks"]}
 
     return run
 
@@ -66,7 +66,7 @@ def test_all_is_well(invoicexpress_sandbox: SandboxThread, ask: Ask) -> None:
     }
 
 
-def test_people_are_told_what_to_fix(
+def test_people_see_what_to_fix(
     invoicexpress_sandbox: SandboxThread,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -83,7 +83,7 @@ def test_people_are_told_what_to_fix(
     assert invoicexpress_sandbox.sequences() == ()
 
 
-def test_an_account_without_sequences_cannot_tell_of_at(ask: Ask) -> None:
+def test_an_account_without_sequences_shows_nothing_of_at(ask: Ask) -> None:
     code, checks = ask()
 
     assert code == 0
@@ -137,7 +137,7 @@ def test_wrong_settings_are_usage_and_nothing_is_sent(
     assert invoicexpress_sandbox.requests == ()
 
 
-def test_a_server_that_is_away_is_told_apart_from_a_wrong_key(
+def test_a_server_that_is_away_is_distinguished_from_a_wrong_key(
     invoicexpress_sandbox: SandboxThread, ask: Ask
 ) -> None:
     invoicexpress_sandbox.go_down()
@@ -160,7 +160,9 @@ def test_a_limit_that_is_reached_is_not_a_wrong_key(
     assert (states(checks)["limit"], states(checks)["key"]) == ("wrong", "skipped")
 
 
-def test_too_few_open_files_and_a_proxy_are_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_open_files_and_a_proxy_are_reported(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INVOICEXPRESS_MAX_CONNECTIONS", "100000000")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:canary-proxy-password@proxy.example:3128")
 
@@ -180,8 +182,8 @@ async def tls_server(authority: trustme.CA, *, skew_seconds: float = 0) -> Async
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
-            told = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=skew_seconds)
-            date = email.utils.format_datetime(told, usegmt=True)
+            reported = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=skew_seconds)
+            date = email.utils.format_datetime(reported, usegmt=True)
             writer.write(f"HTTP/1.1 302 Found\r\nDate: {date}\r\n\r\n".encode())
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):

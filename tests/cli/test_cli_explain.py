@@ -203,7 +203,7 @@ def test_bash_completes_a_word(words: str, completed: str, bash_script: Path) ->
     assert process.stdout.strip() == completed.format(folder=folder)
 
 
-def test_zsh_is_told_whom_the_script_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_zsh_is_shown_whom_the_script_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     last = script("zsh", capsys).splitlines()[-1]
 
     assert last.split()[::2] == ["compdef", "invoicexpress"]

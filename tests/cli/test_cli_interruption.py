@@ -23,7 +23,7 @@ AGAIN = "Run the same command again: it looks first, and creates nothing twice."
 
 
 @attrs.frozen
-class Told:
+class Reported:
     """What a run that was interrupted said of its rows."""
 
     code: int
@@ -37,12 +37,12 @@ class Told:
         return {name for name, state in self.states.items() if state in {"done", "unknown"}}
 
 
-async def told_by(process: asyncio.subprocess.Process, before: bytes = b"") -> Told:
+async def reported_by(process: asyncio.subprocess.Process, before: bytes = b"") -> Reported:
     out, err = await process.communicate()
     assert b"Traceback" not in err
     assert KEY.encode() not in before + out + err
     *rows, summary = [cast("Json", json.loads(line)) for line in (before + out).splitlines()]
-    return Told(
+    return Reported(
         code=process.returncode or 0,
         states={str(row["account"]): str(row["state"]) for row in rows},
         intents={str(row["account"]): cast("Json", row["intent"]) for row in rows if row["intent"]},
@@ -93,14 +93,14 @@ async def test_a_signal_lets_rows_in_flight_end_and_begins_no_other(
     await wait_for(sandbox, "POST", "/sequences.json", 5)
 
     process.send_signal(number)
-    told = await told_by(process)
+    reported = await reported_by(process)
 
-    assert told.code == 130
-    assert set(told.states.values()) == {"done"}
-    assert on_server(sandbox) == told.may_be_there
-    assert told.summary["not_run"] == 60 - len(told.states)
-    assert 5 <= len(told.states) < 60
-    assert told.err.splitlines()[-1].endswith(f'{AGAIN}"}}')
+    assert reported.code == 130
+    assert set(reported.states.values()) == {"done"}
+    assert on_server(sandbox) == reported.may_be_there
+    assert reported.summary["not_run"] == 60 - len(reported.states)
+    assert 5 <= len(reported.states) < 60
+    assert reported.err.splitlines()[-1].endswith(f'{AGAIN}"}}')
 
 
 async def test_a_second_ctrl_c_cuts_off_at_once_and_hands_over_every_intent(
@@ -119,17 +119,17 @@ async def test_a_second_ctrl_c_cuts_off_at_once_and_hands_over_every_intent(
     while b"Ctrl-C again" not in await process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    told = await told_by(process, before)
+    reported = await reported_by(process, before)
 
-    assert told.code == 130
-    assert {name for name, state in told.states.items() if state == "unknown"} == set(slow)
-    assert set(told.intents) == set(slow)
-    assert (told.summary["not_run"], told.summary["is_complete"]) == (0, False)
-    assert on_server(sandbox) - {"acme"} <= told.may_be_there
-    assert "Wait some minutes" in told.err
+    assert reported.code == 130
+    assert {name for name, state in reported.states.items() if state == "unknown"} == set(slow)
+    assert set(reported.intents) == set(slow)
+    assert (reported.summary["not_run"], reported.summary["is_complete"]) == (0, False)
+    assert on_server(sandbox) - {"acme"} <= reported.may_be_there
+    assert "Wait some minutes" in reported.err
     with report.open(newline="") as file:
         kept = [row for row in csv.DictReader(file) if row["intent"]]
-    assert {row["account"]: json.loads(row["intent"]) for row in kept} == told.intents
+    assert {row["account"]: json.loads(row["intent"]) for row in kept} == reported.intents
 
 
 @pytest.mark.parametrize("posts", [1, 15, 30])
@@ -143,14 +143,14 @@ async def test_whenever_two_signals_come_no_row_goes_unmentioned(
 
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
-    told = await told_by(process)
+    reported = await reported_by(process)
 
-    assert told.code == 130
-    assert on_server(sandbox) <= told.may_be_there
-    assert told.summary["not_run"] == 200 - len(told.states)
+    assert reported.code == 130
+    assert on_server(sandbox) <= reported.may_be_there
+    assert reported.summary["not_run"] == 200 - len(reported.states)
 
 
-async def test_people_are_told_the_same_in_a_line(
+async def test_people_see_the_same_in_a_line(
     start: Start, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 200)
@@ -164,9 +164,9 @@ async def test_people_are_told_the_same_in_a_line(
 
     assert process.returncode == 130
     # Rows that are read for later make room: more than three may have begun.
-    told = re.search(r"Interrupted: (\d+) done, (\d+) not started", err.decode())
-    assert told is not None, err.decode()
-    done, left = map(int, told.groups())
+    reported = re.search(r"Interrupted: (\d+) done, (\d+) not started", err.decode())
+    assert reported is not None, err.decode()
+    done, left = map(int, reported.groups())
     assert done >= 3
     assert left > 0
     assert done + left == 200

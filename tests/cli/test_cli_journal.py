@@ -43,8 +43,8 @@ def job(sandbox: Sandbox, tmp_path: Path) -> Line:
 
 def change(sandbox: Sandbox, names: Iterable[str], **settings: object) -> None:
     for name in names:
-        told: Json = {"name": name, "api_key": KEY, **settings}
-        sandbox.update_account(SandboxAccount(**told))  # type: ignore[arg-type]  # a test's
+        reported: Json = {"name": name, "api_key": KEY, **settings}
+        sandbox.update_account(SandboxAccount(**reported))  # type: ignore[arg-type]  # a test's
 
 
 async def wait_for_posts(sandbox: Sandbox, count: int) -> None:
@@ -91,19 +91,19 @@ async def test_a_run_killed_in_the_middle_is_ended_by_the_same_command(
 
     (status,) = before.lines
     counts = cast("dict[str, int]", status["counts"])
-    in_doubt = counts.get("intent", 0) + counts.get("unknown", 0)
-    assert in_doubt
+    unresolved = counts.get("intent", 0) + counts.get("unknown", 0)
+    assert unresolved
     assert status["holder"] is None
     assert sum(counts.values()) == 12
     # Killed after the intent and before the send, a row is never sent again.
     lost = made(sandbox, job).count(0)
     assert ended.code == (3 if lost else 0)
-    assert lost <= in_doubt
+    assert lost <= unresolved
     assert max(made(sandbox, job)) == 1
     assert sandbox.count("POST", "/sequences.json") == 12 - lost
 
 
-async def test_sigterm_ends_it_in_10_seconds_and_status_tells_of_it_before_and_after(
+async def test_sigterm_ends_it_in_10_seconds_and_status_shows_it_before_and_after(
     run: Run, start: Start, sandbox: Sandbox, job: Line
 ) -> None:
     slow = job.names[:3]
@@ -247,7 +247,7 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
         pytest.param(("--journal", "/nowhere/job.db"), "Nothing was sent", id="folder"),
     ],
 )
-async def test_what_a_journal_cannot_do_is_told_before_anything_is_sent(
+async def test_what_a_journal_cannot_do_is_reported_before_anything_is_sent(
     run: Run, sandbox: Sandbox, job: Line, options: tuple[str, ...], message: str
 ) -> None:
     ended = await run("provision", job.accounts, "--serie", "2027", *job.to, *options)
@@ -283,7 +283,7 @@ async def test_a_journal_that_fails_ends_the_run_with_1_and_the_way_to_go_on(
     assert made(sandbox, job) == [1] * 12
 
 
-async def test_a_server_that_fails_is_told_once_and_the_run_goes_on_by_itself(
+async def test_a_server_that_fails_is_reported_once_and_the_run_goes_on_by_itself(
     start: Start, sandbox: Sandbox, job: Line
 ) -> None:
     change(sandbox, job.names, refusals={"list": (503, "")})
@@ -331,7 +331,7 @@ async def test_a_report_is_laid_out_by_its_suffix_and_resume_takes_either(
     assert "account-1  2027  create: it is there" in resumed.out
 
 
-async def test_status_is_told_of_what_is_no_journal_and_sends_nothing(
+async def test_status_refuses_what_is_no_journal_and_sends_nothing(
     run: Run, job: Line, tmp_path: Path
 ) -> None:
     absent = await run("status", tmp_path / "nowhere.db")

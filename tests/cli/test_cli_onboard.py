@@ -1,4 +1,4 @@
-"""`invoicexpress onboard`: files in, accounts and keys out, and what is told when it is not so."""
+"""`invoicexpress onboard`: files in, accounts and keys out, and what is reported when it fails."""
 
 import asyncio
 import base64
@@ -126,11 +126,11 @@ async def test_every_company_gets_an_account_a_key_and_a_serie_and_a_second_run_
     assert len(place.server.requests) == requests
     assert set(states(first).values()) == {"end done"}
     assert place.delivered() == place.made()
-    summary, told_again = first.lines[-1], again.lines[-1]
+    summary, reported_again = first.lines[-1], again.lines[-1]
     assert (summary["companies"], summary["is_complete"], summary["undelivered"]) == (12, True, 0)
     steps = ("account", "key", "at", "series", "verify")
     assert summary["steps"] == dict.fromkeys(steps, 12)
-    assert (told_again["recorded"], told_again["is_complete"]) == (12, True)
+    assert (reported_again["recorded"], reported_again["is_complete"]) == (12, True)
     assert "12/12 account 12 key 12 at 12 series 12 verify 12 · 12 done" in first.err
     with report.open(newline="") as file:
         assert {one["state"] for one in csv.DictReader(file)} == {"done"}
@@ -157,10 +157,10 @@ async def test_for_people_the_worst_come_first_in_100_columns_with_what_to_do(
     for path in (kept, *(kept.with_suffix(ending) for ending in (".html", ".xlsx", ".md"))):
         assert (await run("status", place.journal, "--report", path)).code == 0
 
-    told = " ".join(status.out.split())
-    assert "Correct at_subuser" in told
-    assert "It is never sent again" in told
-    assert "do what the table says" in told
+    reported = " ".join(status.out.split())
+    assert "Correct at_subuser" in reported
+    assert "It is never sent again" in reported
+    assert "do what the table says" in reported
     assert max(map(len, status.out.splitlines()[:-1])) <= 100  # the last is the command
     lines = ended.out.splitlines()
     assert ended.code == 3
@@ -218,7 +218,7 @@ async def test_what_is_unknown_is_taken_up_or_forgotten_by_a_person(run: Run, pl
     place.check_secrets(lost.out, lost.err, again.out, again.err, cured.out, cured.err)
 
 
-async def test_a_key_that_is_nowhere_is_told_as_lost(run: Run, place: Place) -> None:
+async def test_a_key_that_is_nowhere_is_reported_as_lost(run: Run, place: Place) -> None:
     place.write(1)
     await run(*place.arguments(), **place.variables)
     # As if it had been killed before the delivery, and the spool was thrown away.
@@ -298,7 +298,7 @@ async def test_credentials_are_sent_three_times_at_most_however_often_it_is_kill
     assert place.server.count("POST", path) == 3
 
 
-async def test_the_overview_tells_of_partners_and_their_options(run: Run) -> None:
+async def test_the_overview_names_partners_and_their_options(run: Run) -> None:
     ended = await run("--help")
 
     assert re.search(r"^  onboard +An account", ended.out, re.MULTILINE)
@@ -343,7 +343,7 @@ async def test_keys_may_go_to_a_file_of_variables(run: Run, place: Place) -> Non
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
+async def test_a_dry_run_shows_what_would_be_done_from_file_and_journal_alone(
     run: Run, place: Place
 ) -> None:
     place.write(2, {2: row(2, "wrong")})
@@ -393,7 +393,7 @@ async def test_a_dry_run_tells_what_would_be_done_from_file_and_journal_alone(
         pytest.param(("--api-key", KEY), {}, "never an argument", id="key as an argument"),
     ],
 )
-async def test_wrong_usage_is_told_before_anything_is_sent(
+async def test_wrong_usage_is_reported_before_anything_is_sent(
     run: Run, place: Place, more: tuple[str, ...], variables: dict[str, str], message: str
 ) -> None:
     place.write(1)
@@ -477,20 +477,20 @@ async def test_a_signal_lets_companies_in_flight_end_and_the_next_run_does_the_r
 
     process.send_signal(number)
     out, err = await process.communicate()
-    told = Ended(process.returncode or 0, out.decode(), err.decode())
+    reported = Ended(process.returncode or 0, out.decode(), err.decode())
     place.server.registration_seconds = 0.0
     rest = await run(*place.arguments("--json"), **place.variables)
 
-    assert told.code == 130
-    assert set(states(told).values()) == {"end done"}
-    assert told.lines[-1]["not_run"] == 40 - len(outcomes(told))
-    assert 6 <= len(outcomes(told)) < 40
-    assert "Stopping: " in told.err
-    assert "Interrupted: " in told.err
+    assert reported.code == 130
+    assert set(states(reported).values()) == {"end done"}
+    assert reported.lines[-1]["not_run"] == 40 - len(outcomes(reported))
+    assert 6 <= len(outcomes(reported)) < 40
+    assert "Stopping: " in reported.err
+    assert "Interrupted: " in reported.err
     assert rest.code == 0
     assert place.server.oracle.accounts.posts() == place.server.oracle.accounts.commits() == 40
     assert place.delivered() == place.made()
-    place.check_secrets(told.out, told.err, rest.out, rest.err)
+    place.check_secrets(reported.out, reported.err, rest.out, rest.err)
 
 
 async def test_killed_at_any_moment_it_goes_on_without_a_second_account(
@@ -510,18 +510,18 @@ async def test_killed_at_any_moment_it_goes_on_without_a_second_account(
     ended = await run(*place.arguments("--json"), **place.variables)
     again = await run(*place.arguments("--json"), **place.variables)
 
-    oracle, told = place.server.oracle.accounts, states(ended)
+    oracle, reported = place.server.oracle.accounts, states(ended)
     assert oracle.duplicates() == ()
     sent = {nif(one): oracle.posts(f"company-{one}@example.com") for one in range(1, 31)}
-    assert len(told) == 30
-    parked = {key for key, state in told.items() if state != "end done"}
+    assert len(reported) == 30
+    parked = {key for key, state in reported.items() if state != "end done"}
     # One that was killed between its intent and its send is parked like one that was sent.
     assert {key for key, count in sent.items() if count != 1} <= parked
     assert max(sent.values()) == 1
     ends = {"account unknown", "key key_lost", "at unknown", "series unknown"}
-    assert {told[key] for key in parked} <= ends
+    assert {reported[key] for key in parked} <= ends
     delivered = place.delivered()
-    assert {key: delivered[key] for key in told if key not in parked} == {
+    assert {key: delivered[key] for key in reported if key not in parked} == {
         key: value for key, value in place.made().items() if key not in parked
     }
     assert ended.code == again.code == (3 if parked else 0)
@@ -604,7 +604,7 @@ def test_the_help_of_a_command_imports_only_what_it_needs(command: list[str]) ->
     assert not loaded & {"aiohttp.web", "invoicexpress_async.sandbox"}
 
 
-async def test_status_tells_where_the_companies_of_a_journal_stand(run: Run, place: Place) -> None:
+async def test_status_shows_where_the_companies_of_a_journal_stand(run: Run, place: Place) -> None:
     place.write(3)
     await run_process(*place.arguments("--json"), **place.variables)
 

@@ -47,13 +47,13 @@ async def test_a_job_in_a_database_is_done_once_and_its_status_read(
     requests = len(sandbox.requests)
     looked = await run(*line, "--journal", url, "--dry-run", "--json")
     again = await run(*line, "--journal", url)
-    told = await run("status", url, "--json")
+    reported = await run("status", url, "--json")
     shown = await run("status", url)
 
-    assert (first.code, looked.code, again.code, told.code, shown.code) == (0, 0, 0, 0, 0)
+    assert (first.code, looked.code, again.code, reported.code, shown.code) == (0, 0, 0, 0, 0)
     assert len(sandbox.requests) == requests
     assert json.loads(looked.out.splitlines()[-1])["journal"] == {"done": COUNT}
-    status = json.loads(told.out)
+    status = json.loads(reported.out)
     assert (status["counts"], status["created"], status["journal"]) == ({"done": COUNT}, COUNT, url)
     assert "100 % done or prepared" in shown.out
     assert KEY not in postgres.dump(url)

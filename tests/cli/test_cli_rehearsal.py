@@ -119,10 +119,10 @@ async def test_the_program_starts_all_of_it(start: Start, tmp_path: Path) -> Non
     )
     server = await start(*arguments)
     assert server.stdout is not None
-    told = json.loads(await server.stdout.readline())
-    keys = {one["account"]: one["api_key"] for one in told["accounts"]}
+    reported = json.loads(await server.stdout.readline())
+    keys = {one["account"]: one["api_key"] for one in reported["accounts"]}
 
-    async with SessionManager(base_url=told["base_url"]) as manager:
+    async with SessionManager(base_url=reported["base_url"]) as manager:
         first = await manager.account("sandbox-1", keys["sandbox-1"]).sequences.ensure("2027")
         with pytest.raises(AuthenticationError):
             await manager.account("sandbox-2", keys["sandbox-2"]).sequences.create("2027")
@@ -139,7 +139,7 @@ async def test_the_program_starts_all_of_it(start: Start, tmp_path: Path) -> Non
     server.send_signal(signal.SIGINT)
 
     assert await server.wait() == 0
-    assert told["unlike"] == {
+    assert reported["unlike"] == {
         "sandbox-2": "on trial",
         "sandbox-3": "without AT credentials",
         "sandbox-4": "with a series unregistered",

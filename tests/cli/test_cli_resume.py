@@ -55,10 +55,10 @@ async def test_what_still_does_not_show_ends_with_3(
 
     assert (people.code, machines.code) == (3, 3)
     assert "sequences resume` in some minutes" in people.out
-    (told,) = machines.lines
-    assert (told["account"], told["sequence"]) == ("acme", None)
-    assert isinstance(told["failure"], dict)
-    assert told["failure"]["intent"] == intent_of("acme")
+    (reported,) = machines.lines
+    assert (reported["account"], reported["sequence"]) == ("acme", None)
+    assert isinstance(reported["failure"], dict)
+    assert reported["failure"]["intent"] == intent_of("acme")
 
 
 @pytest.mark.parametrize("kept", ["report", "--json"])
@@ -107,7 +107,7 @@ async def test_what_is_no_intent_is_refused_by_its_line(
     assert sandbox.requests == []
 
 
-async def test_an_account_without_a_key_is_told_before_anything_is_sent(
+async def test_an_account_without_a_key_is_reported_before_anything_is_sent(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path, file = accounts_file(tmp_path, sandbox, 1), tmp_path / "intents.jsonl"

@@ -44,7 +44,7 @@ def default_of(sandbox: Sandbox, name: str) -> str:
     return str(serie)
 
 
-async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_tell(
+async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_decide(
     run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "2027.db"
@@ -117,7 +117,7 @@ async def test_until_the_day_all_is_prepared_and_the_same_command_ends_it(
     assert sandbox.count("POST", "/sequences.json") == 5
 
 
-async def test_what_could_not_be_told_is_left_out_and_told_of_while_the_others_go_on(
+async def test_what_cannot_be_planned_is_left_out_and_reported_while_the_others_go_on(
     run: Run, sandbox: Sandbox, accounts: Path
 ) -> None:
     people = await run(*line(accounts, sandbox, "--default-now"))

@@ -129,10 +129,10 @@ def test_lines_say_once_that_the_server_fails(
         for is_paused in (False, True, True, False):
             lines.update(Step(ended=1, text="1 done", is_paused=is_paused))
 
-    told = err.getvalue()
-    assert told.count("paused, one row") == 1
-    assert told.count("going on") == 1
-    assert told.splitlines()[-1].startswith("1/10 1 done")
+    reported = err.getvalue()
+    assert reported.count("paused, one row") == 1
+    assert reported.count("going on") == 1
+    assert reported.splitlines()[-1].startswith("1/10 1 done")
 
 
 def test_a_cell_of_a_report_is_never_taken_for_markdown() -> None:

@@ -28,7 +28,7 @@ each = pytest.mark.parametrize(("serie", "what"), WRONG.items(), ids=map(repr, W
 
 
 @each
-def test_a_name_that_nobody_means_is_refused_in_code(serie: str, what: str) -> None:
+def test_a_name_made_by_a_spreadsheet_is_refused_in_code(serie: str, what: str) -> None:
     with pytest.raises(ConfigurationError, match=what):
         check_new_serie(serie)
     with pytest.raises(ConfigurationError, match=what):
@@ -38,7 +38,7 @@ def test_a_name_that_nobody_means_is_refused_in_code(serie: str, what: str) -> N
 
 
 @each
-def test_a_name_that_nobody_means_is_refused_with_its_line(
+def test_a_name_made_by_a_spreadsheet_is_refused_with_its_line(
     serie: str, what: str, tmp_path: Path
 ) -> None:
     accounts, companies = tmp_path / "accounts.csv", tmp_path / "companies.csv"

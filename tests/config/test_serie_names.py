@@ -42,10 +42,10 @@ def listing(*series: str) -> Listing:
 
 
 @pytest.mark.fault(76)
-@pytest.mark.parametrize("asked", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("requested", [COMPOSED, DECOMPOSED])
 @pytest.mark.parametrize("stored", [COMPOSED, DECOMPOSED])
-def test_a_name_is_found_in_either_unicode_form(asked: str, stored: str) -> None:
-    found = listing("2026", stored).find(asked)
+def test_a_name_is_found_in_either_unicode_form(requested: str, stored: str) -> None:
+    found = listing("2026", stored).find(requested)
 
     assert found is not None
     assert found.serie == stored
@@ -77,9 +77,9 @@ LOOK_ALIKES = [
 @pytest.mark.fault(77)
 @pytest.mark.parametrize(("one", "other"), LOOK_ALIKES)
 def test_names_that_only_look_the_same_are_similar_and_not_found(one: str, other: str) -> None:
-    for there, asked in ((one, other), (other, one)):
-        assert listing(there).find(asked) is None
-        assert listing(there).find_similar(asked) is not None
+    for there, requested in ((one, other), (other, one)):
+        assert listing(there).find(requested) is None
+        assert listing(there).find_similar(requested) is not None
 
 
 @pytest.mark.parametrize("other", ["2026", "2027A", "2027-", "\u0662\u0660\u0662\u0667", "FR-2027"])
@@ -175,7 +175,7 @@ async def test_a_name_that_is_stored_in_another_form_is_the_one_that_was_sent(
 
 
 @pytest.mark.fault(76)
-async def test_a_name_in_doubt_is_in_doubt_in_its_other_form_too() -> None:
+async def test_an_unresolved_name_is_unresolved_in_its_other_form_too() -> None:
     async with serving_scripted(Normalising, retry=POLICY) as (server, account):
         server.says("create", 504)
         for form in (DECOMPOSED, COMPOSED):
@@ -193,15 +193,17 @@ async def test_a_name_in_doubt_is_in_doubt_in_its_other_form_too() -> None:
 
 @pytest.mark.fault(77)
 @pytest.mark.parametrize(
-    ("there", "asked"),
+    ("there", "requested"),
     [("2027", "\uff12027"), ("2027-A", "2027\u2011A"), ("SE\u0301RIE27", COMPOSED)],
 )
-async def test_nothing_is_created_beside_what_only_looks_the_same(there: str, asked: str) -> None:
+async def test_nothing_is_created_beside_what_only_looks_the_same(
+    there: str, requested: str
+) -> None:
     async with serving_scripted() as (server, account):
         server.rows[ACCOUNT] = [row_of(7, there)]
 
         with pytest.raises(ConfigurationError, match="look-alike characters only") as caught:
-            await account.sequences.ensure(asked)
+            await account.sequences.ensure(requested)
 
     assert repr(there) in str(caught.value)
     assert server.count("create") == 0

@@ -385,7 +385,7 @@ def check_class(condition: Condition, error: InvoiceXpressError | None) -> None:
 
 
 @EVERY_CONDITION
-async def test_the_sandbox_says_what_is_the_matter(condition: Condition, stage: Stage) -> None:
+async def test_the_sandbox_names_the_cause(condition: Condition, stage: Stage) -> None:
     await meet(stage, condition)
 
     assert stage.contract.problems == []
@@ -393,7 +393,7 @@ async def test_the_sandbox_says_what_is_the_matter(condition: Condition, stage: 
 
 
 @EVERY_CONDITION
-async def test_the_client_raises_what_is_the_matter(condition: Condition, stage: Stage) -> None:
+async def test_the_client_raises_the_cause(condition: Condition, stage: Stage) -> None:
     error = await meet(stage, condition)
 
     check_class(condition, error)
@@ -439,7 +439,7 @@ async def test_a_code_with_another_meaning_is_found(code: str, stage: Stage) -> 
         check_class(condition, error)
 
 
-async def test_an_answer_in_the_shape_of_another_operation_is_found(stage: Stage) -> None:
+async def test_a_response_in_the_shape_of_another_operation_is_found(stage: Stage) -> None:
     row = stage.next()
     stage.server.faults.next("other_list", operation="get")
     await call(stage, "get_sequence", row)

@@ -82,7 +82,7 @@ def send(
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
-def test_whatever_is_asked_is_answered_as_described(
+def test_every_request_is_answered_as_described(
     operation: schemathesis.APIOperation[Any, Any, Any, Any],
     mode: GenerationMode,
     server: SandboxThread,

@@ -94,7 +94,7 @@ async def health(request: web.Request) -> web.Response:
 
 
 @web.middleware
-async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def show_error(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors with what happened and what to do; no text of the package's holds a secret."""
     try:
         return await handler(request)
@@ -108,7 +108,7 @@ async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def make_app() -> web.Application:
     """Put it together."""
-    app = web.Application(middlewares=[tell])
+    app = web.Application(middlewares=[show_error])
     app.cleanup_ctx.append(life)
     app.on_shutdown.append(end_calls)
     app.router.add_post("/companies/{account}/sequences", ensure)

@@ -11,16 +11,16 @@ from invoicexpress_async import Secret
 
 @attrs.frozen
 class CompanyKey:
-    """The async callable that `manager.account()` takes: asked when a key is needed, then kept.
+    """The async callable that `manager.account()` takes: called when a key is needed, then kept.
 
-    Equal for equal companies, so that the manager asks once for all the handles of one.
+    Equal for equal companies, so that the manager calls it once for all the handles of one.
     """
 
     _companies: "Companies"
     _name: str
 
     async def __call__(self) -> str:
-        """Return the key; a vault would be asked here."""
+        """Return the key; a vault would be called here."""
         return self._companies.read(self._name).reveal()
 
 

@@ -161,14 +161,14 @@ async def health(request: Request) -> JSONResponse:
 
 
 @app.exception_handler(OutcomeUnknownError)
-async def tell_unknown(_: Request, error: OutcomeUnknownError) -> JSONResponse:
+async def report_unknown(_: Request, error: OutcomeUnknownError) -> JSONResponse:
     """Answer 202: it was sent, nobody knows yet, and here is where to ask."""
     link = resume_path(error.intent["account"], token_of(error.intent))
     return JSONResponse({"resume": link}, status_code=202, headers={"Location": link})
 
 
 @app.exception_handler(InvoiceXpressError)
-async def tell(_: Request, error: InvoiceXpressError) -> JSONResponse:
+async def show_error(_: Request, error: InvoiceXpressError) -> JSONResponse:
     """Answer with what happened and what to do; no text of the package's holds a secret."""
     return JSONResponse({"error": str(error)}, status_code=status_of(error))
 

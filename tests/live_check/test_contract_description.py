@@ -1,4 +1,4 @@
-"""The OpenAPI description: it is one, says how it knows, and tells right codes from wrong ones."""
+"""The OpenAPI description: it is valid, names its sources, and knows wrong codes."""
 
 import copy
 import json

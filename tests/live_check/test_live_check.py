@@ -551,7 +551,7 @@ def test_each_step_has_its_question_and_a_no_sends_nothing(server: DescribedServ
 def test_on_a_terminal_only_the_steps_with_a_yes_are_sent(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
-    # Over TLS: a server on plain HTTP is on this machine, and is not asked for.
+    # Over TLS: a server on plain HTTP is on this machine, and nothing is asked.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "trusted.pem")

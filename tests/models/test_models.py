@@ -57,7 +57,7 @@ NO_CODES = [
         *(pytest.param(one, Registration.UNKNOWN, id=ascii(one)) for one in NO_CODES),
     ],
 )
-def test_a_validation_code_tells_the_registration_of_a_type(
+def test_a_validation_code_gives_the_registration_of_a_type(
     code: str | None, registration: Registration
 ) -> None:
     assert state(code).registration is registration

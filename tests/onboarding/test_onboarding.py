@@ -1,4 +1,4 @@
-"""Onboarding on the sandbox: each step of each company once, and each end told."""
+"""Onboarding on the sandbox: each step of each company once, and each end reported."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -170,7 +170,7 @@ async def test_no_secret_is_in_the_journal_or_the_report(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_lost_answer_parks_the_company_and_no_second_account_is_made(
+async def test_a_lost_response_parks_the_company_and_no_second_account_is_made(
     tmp_path: Path, *, commits: bool
 ) -> None:
     async with stage(tmp_path) as on:
@@ -268,8 +268,8 @@ async def test_a_trial_and_a_missing_activity_are_parked_with_their_cures(tmp_pa
 
     assert (trial.step, trial.state, trial.status) == (CompanyStep.AT, CompanyState.REFUSED, 401)
     assert "trial" in (trial.cure or "")
-    told = (inactive.step, inactive.state, inactive.code)
-    assert told == (CompanyStep.SERIES, CompanyState.REFUSED, "005")
+    reported = (inactive.step, inactive.state, inactive.code)
+    assert reported == (CompanyStep.SERIES, CompanyState.REFUSED, "005")
 
 
 async def test_a_partner_without_rights_ends_the_run_before_many_are_refused(
@@ -290,14 +290,14 @@ async def test_a_used_e_mail_is_refused_and_corrected_input_goes_on(tmp_path: Pa
         await on.run(companies(1))
         twice = company(2, account=attrs.evolve(company(2).account, email="company-1@example.com"))
         first = await on.run(CompanyList(companies=[twice]))
-        told_again = await on.run(CompanyList(companies=[twice]))
+        reported_again = await on.run(CompanyList(companies=[twice]))
         corrected = await on.run(
             CompanyList(companies=[company(2)]), settings=RunSettings(retry_refused=True)
         )
         posts = on.server.oracle.accounts.posts()
 
     assert only(first).state is CompanyState.REFUSED
-    assert only(told_again).is_recorded
+    assert only(reported_again).is_recorded
     assert corrected.is_complete
     assert posts == 3
 

@@ -34,7 +34,7 @@ def sends(on: Stage) -> int:
 
 
 async def run(on: Stage, one: Company, **options: object) -> CompanyOutcome:
-    """Give a company a run by a process of its own, as far as the library can tell."""
+    """Give a company a run by a process of its own, as far as the library sees."""
     clock = on.manager.clock
     async with SessionManager(base_url=on.server.base_url, retry=QUICK, clock=clock) as fresh:
         return only(
@@ -46,7 +46,7 @@ def at(password: str) -> AtCredentials:
     return AtCredentials(subuser=f"{nif(1)}/1", password=password)
 
 
-def told(outcome: CompanyOutcome) -> tuple[CompanyStep, CompanyState, str | None]:
+def reported(outcome: CompanyOutcome) -> tuple[CompanyStep, CompanyState, str | None]:
     return outcome.step, outcome.state, outcome.error_name
 
 
@@ -64,7 +64,7 @@ async def test_a_steady_5xx_is_sent_three_times_in_all_over_every_run(
         again = [await run(on, company(1)) for _ in range(3)]
 
         assert (sent, sends(on)) == (3, 3)
-    assert [told(one) for one in (first, *again)] == [UNKNOWN] * 4
+    assert [reported(one) for one in (first, *again)] == [UNKNOWN] * 4
     assert "configured" in (first.cure or "")
 
 
@@ -79,7 +79,7 @@ async def test_a_5xx_that_set_them_is_seen_and_not_sent_again(
         assert (outcome.state, sends(on)) == (CompanyState.DONE, 1)
 
 
-async def test_a_5xx_that_asks_for_time_is_given_it(tmp_path: Path, clock: FakeClock) -> None:
+async def test_a_5xx_with_a_retry_after_is_given_it(tmp_path: Path, clock: FakeClock) -> None:
     async with stage(tmp_path, clock) as on:
         on.server.faults.next("status", operation=AT, status=503, commits=False, retry_after="37")
 
@@ -100,10 +100,10 @@ async def test_what_was_not_processed_takes_back_its_own_count_and_no_other(
 
         lost = on.server.oracle.faults["close_after_read"]
         assert lost <= 3
-    assert told(outcomes[-1]) == UNKNOWN
+    assert reported(outcomes[-1]) == UNKNOWN
 
 
-async def test_without_a_look_nothing_is_sent_again_after_a_lost_answer(
+async def test_without_a_look_nothing_is_sent_again_after_a_lost_response(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with stage(tmp_path, clock) as on:
@@ -118,7 +118,7 @@ async def test_without_a_look_nothing_is_sent_again_after_a_lost_answer(
         outcome = await run(on, company(1, known=known))
         again = await run(on, company(1, known=known))
 
-        assert [told(outcome), told(again)] == [UNKNOWN] * 2
+        assert [reported(outcome), reported(again)] == [UNKNOWN] * 2
         assert sends(on) == 1
         cured = await run(on, company(1, known=known), settings=AGAIN)
         assert (cured.state, sends(on)) == (CompanyState.DONE, 2)
@@ -135,7 +135,7 @@ async def test_other_credentials_have_a_count_of_their_own_and_the_first_keep_th
         back = await run(on, company(1, at=at("first")))
         third = await run(on, company(1, at=at("third")))
 
-        assert [told(one) for one in (first, other, back)] == [UNKNOWN] * 3
+        assert [reported(one) for one in (first, other, back)] == [UNKNOWN] * 3
         assert sent == 6
         assert (third.state, sends(on)) == (CompanyState.DONE, 7)
 
@@ -147,9 +147,9 @@ async def test_a_person_may_ask_for_three_more_and_not_for_more_than_that(
         on.server.faults.next("status", operation=AT, status=503, commits=False, times=None)
         await run(on, company(1))
 
-        asked = await run(on, company(1), settings=AGAIN)
+        requested = await run(on, company(1), settings=AGAIN)
 
-        assert (told(asked), sends(on)) == (UNKNOWN, 6)
+        assert (reported(requested), sends(on)) == (UNKNOWN, 6)
 
 
 async def test_a_refusal_is_remembered_whatever_is_tried_in_between(
@@ -163,7 +163,7 @@ async def test_a_refusal_is_remembered_whatever_is_tried_in_between(
 
         again = [await run(on, company(1, at=at(one))) for one in ("first", "other")]
 
-        assert [told(one) for one in again] == [REPEATED] * 2
+        assert [reported(one) for one in again] == [REPEATED] * 2
         assert (sent, sends(on)) == (2, 2)
         cured = await run(on, company(1, at=at("right")))
     assert cured.state is CompanyState.DONE
@@ -188,15 +188,13 @@ async def test_no_kind_of_refusal_is_repeated_with_the_same_credentials(
         first = await run(on, company(1))
         again = [await run(on, company(1)) for _ in range(2)]
 
-        assert [told(one) for one in again] == [REPEATED] * 2
+        assert [reported(one) for one in again] == [REPEATED] * 2
         assert (first.step, first.state, sends(on)) == (CompanyStep.AT, CompanyState.REFUSED, 1)
-        asked = await run(on, company(1), settings=AGAIN)
-    assert asked.state is CompanyState.DONE
+        requested = await run(on, company(1), settings=AGAIN)
+    assert requested.state is CompanyState.DONE
 
 
-async def test_a_trial_is_not_asked_again_until_it_has_ended(
-    tmp_path: Path, clock: FakeClock
-) -> None:
+async def test_a_trial_gets_no_request_until_it_has_ended(tmp_path: Path, clock: FakeClock) -> None:
     async with stage(tmp_path, clock, is_new_account_trial=True) as on:
         first = await run(on, company(1))
         again = await run(on, company(1))
@@ -246,7 +244,7 @@ async def test_credentials_that_were_cut_off_are_not_taken_for_those_set_before(
 
         lost = await run(on, company(1, at=at("other")))
 
-        assert told(lost) == UNKNOWN
+        assert reported(lost) == UNKNOWN
         assert sends(on) == 2
 
 
@@ -260,7 +258,7 @@ async def test_what_a_journal_of_the_first_version_has_refused_stays_refused(
 
         again = await run(on, refused)
 
-        assert (told(again), sends(on)) == (REPEATED, 1)
+        assert (reported(again), sends(on)) == (REPEATED, 1)
         assert (await run(on, company(1))).state is CompanyState.DONE
 
 

@@ -1,4 +1,4 @@
-"""The file of companies: every bad row told by its line, and no secret shown."""
+"""The file of companies: every bad row is named by its line, and no secret shown."""
 
 import re
 from pathlib import Path
@@ -65,13 +65,13 @@ def test_every_bad_row_is_named_with_its_fields_and_no_secret(tmp_path: Path) ->
     with pytest.raises(ConfigurationError) as caught:
         read(path)
 
-    told = dict(re.findall(r"line (\d+): (.*)", str(caught.value)))
-    fields = [part.split()[0] for part in told["2"].split("; ")]
+    reported = dict(re.findall(r"line (\d+): (.*)", str(caught.value)))
+    fields = [part.split()[0] for part in reported["2"].split("; ")]
     assert set(fields) == {"organization_name", "email", "password", "fiscal_id", "at_subuser"}
-    assert told["3"] == "at_subuser and at_password go together"
-    assert told["5"] == "the same fiscal_id as line 4"
-    assert told["6"] == "the same e-mail as line 4"
-    assert "environment variable that is not set" in told["7"]
+    assert reported["3"] == "at_subuser and at_password go together"
+    assert reported["5"] == "the same fiscal_id as line 4"
+    assert reported["6"] == "the same e-mail as line 4"
+    assert "environment variable that is not set" in reported["7"]
     assert PASSWORD not in str(caught.value)
     assert caught.value.__context__ is None
 
@@ -103,17 +103,17 @@ def test_an_account_that_a_person_found_is_taken_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "reported"),
     [
         pytest.param(("Acme;a@acme.pt;p;500000018;;",), "no serie", id="no serie"),
         pytest.param((), "no rows", id="no rows"),
     ],
 )
-def test_what_is_missing_is_told(tmp_path: Path, lines: tuple[str, ...], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_what_is_missing_is_reported(tmp_path: Path, lines: tuple[str, ...], reported: str) -> None:
+    with pytest.raises(ConfigurationError, match=reported):
         read(write(tmp_path, *lines), serie=None)
 
 
-def test_the_terms_are_accepted_in_so_many_words(tmp_path: Path) -> None:
+def test_the_terms_must_be_accepted_explicitly(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="terms"):
         CompanyList.from_csv(write(tmp_path, "Acme;a@acme.pt;p;500000018;;"), serie="2027")

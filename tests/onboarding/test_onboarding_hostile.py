@@ -41,7 +41,7 @@ def new_keys(on: Stage) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", ["without_id", "other_envelope", "other_list"])
-async def test_a_key_in_an_odd_answer_is_delivered_and_the_company_goes_on(
+async def test_a_key_in_an_odd_response_is_delivered_and_the_company_goes_on(
     tmp_path: Path, fault: str
 ) -> None:
     async with stage(tmp_path) as on:
@@ -142,7 +142,7 @@ async def test_a_408_may_have_made_an_account_and_is_not_sent_again(tmp_path: Pa
         assert (outcome.step, outcome.state) == (CompanyStep.ACCOUNT, CompanyState.UNKNOWN)
 
 
-async def test_forgetting_does_not_cover_a_send_that_nobody_was_told_of(
+async def test_forgetting_does_not_cover_a_send_that_was_never_reported(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     """The same command line, with its --forget, run again after a kill in mid-send."""
@@ -164,7 +164,7 @@ async def test_forgetting_does_not_cover_a_send_that_nobody_was_told_of(
 
 
 async def fresh_run(on: Stage, whom: CompanyList, **options: Any) -> Any:
-    """Run as a process of its own would, as far as the library can tell."""
+    """Run as a process of its own would, as far as the library sees."""
     clock = on.manager.clock
     async with SessionManager(base_url=on.server.base_url, retry=QUICK, clock=clock) as fresh:
         return await attrs.evolve(on, manager=fresh).run(whom, **options)
@@ -261,7 +261,7 @@ async def test_a_company_that_has_an_account_is_not_given_another_s(
 # Many at once
 
 
-async def test_odd_answers_to_every_create_lose_no_key_and_make_no_second_account(
+async def test_odd_responses_to_every_create_lose_no_key_and_make_no_second_account(
     tmp_path: Path,
 ) -> None:
     async with stage(tmp_path, requests_per_minute=None) as on:

@@ -24,21 +24,29 @@ class Held:
     """A place whose server keeps an answer back until it is let go."""
 
     place: Place
-    is_asked: asyncio.Event
+    is_requested: asyncio.Event
     may_go: asyncio.Event
+
+    async def begin(self, start: Start) -> asyncio.subprocess.Process:
+        """Start a run of one company, until the server holds the response to its create."""
+        self.place.write(1)
+        self.place.server.faults.next("latency", operation="account_create")
+        process = await start(*self.place.arguments("--json"), variables=self.place.variables)
+        await self.is_requested.wait()
+        return process
 
 
 @pytest.fixture
 async def held(tmp_path: Path) -> AsyncIterator[Held]:
-    is_asked, may_go = asyncio.Event(), asyncio.Event()
+    is_requested, may_go = asyncio.Event(), asyncio.Event()
 
     async def wait(_seconds: float) -> None:
-        is_asked.set()
+        is_requested.set()
         await may_go.wait()
 
     partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
     async with FaultServer(accounts=[partner], sleep=wait) as server:
-        yield Held(place=Place(server, tmp_path), is_asked=is_asked, may_go=may_go)
+        yield Held(place=Place(server, tmp_path), is_requested=is_requested, may_go=may_go)
         may_go.set()
 
 
@@ -46,10 +54,7 @@ async def test_killed_between_the_spool_and_the_delivery_the_next_run_delivers(
     held: Held, start: Start, run: Run
 ) -> None:
     place = held.place
-    place.write(1)
-    place.server.faults.next("latency", operation="account_create")
-    process = await start(*place.arguments("--json"), variables=place.variables)
-    await held.is_asked.wait()
+    process = await held.begin(start)
     descriptor = os.open(place.keys, os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX)  # so that the delivery waits
     held.may_go.set()
@@ -69,19 +74,16 @@ async def test_killed_between_the_spool_and_the_delivery_the_next_run_delivers(
     place.check_secrets(ended.out, ended.err)
 
 
-async def test_killed_before_the_answer_is_read_the_company_is_told_as_unknown(
+async def test_killed_before_the_response_is_read_the_company_is_reported_as_unknown(
     held: Held, start: Start, run: Run
 ) -> None:
     place = held.place
-    place.write(1)
-    place.server.faults.next("latency", operation="account_create")
-    process = await start(*place.arguments("--json"), variables=place.variables)
-    await held.is_asked.wait()
+    process = await held.begin(start)
     process.kill()
     await process.communicate()
     held.may_go.set()
 
-    # Nobody was told of that send: a --forget in the same breath does not cover it.
+    # That send was never reported: a --forget in the same breath does not cover it.
     ended = await run(*place.arguments("--json", "--forget", nif(1)), **place.variables)
     dry = await run(*place.arguments("--dry-run", "--forget", nif(1)), **place.variables)
 

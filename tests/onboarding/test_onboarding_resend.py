@@ -1,4 +1,4 @@
-"""A first series in doubt: read for without holding anybody up, and sent again only as asked."""
+"""A first series of unknown outcome: it delays no other, and is sent again on request only."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def posts(on: Stage) -> int:
 
 
 async def run(on: Stage, settings: RunSettings, stop: RunStop | None = None) -> CompanyOutcome:
-    """Give the company a run by a process of its own, as far as the library can tell."""
+    """Give the company a run by a process of its own, as far as the library sees."""
     async with SessionManager(base_url=on.server.base_url, retry=QUICK) as fresh:
         another = attrs.evolve(on, manager=fresh)
         return only(await another.run(companies(1), settings=settings, stop=stop))
@@ -111,22 +111,22 @@ async def test_a_series_that_is_lost_again_starts_its_time_anew(tmp_path: Path) 
         assert kept[0][1] is not None
 
 
-async def test_nobody_waits_for_a_series_that_is_in_doubt(tmp_path: Path, clock: FakeClock) -> None:
-    """One worker: while the first company's series is in doubt, the others go on."""
-    told: list[str] = []
+async def test_no_company_waits_for_an_unresolved_series(tmp_path: Path, clock: FakeClock) -> None:
+    """One worker: while the outcome of the first company's series is unknown, the others go on."""
+    reported: list[str] = []
     async with stage(tmp_path, clock) as on:
         on.server.faults.next("close_after_read", operation="create", commits="late")
 
         def note(outcome: CompanyOutcome) -> None:
-            told.append(outcome.company.account.organization_name)
+            reported.append(outcome.company.account.organization_name)
 
         report = await on.run(companies(5), concurrency=1, on_outcome=note)
 
-    assert told[-1] == "Company 1"
+    assert reported[-1] == "Company 1"
     assert report.counts[CompanyState.DONE] == 4
 
 
-async def test_series_in_doubt_are_not_taken_for_a_server_that_fails(
+async def test_unresolved_series_are_not_taken_for_a_server_that_fails(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async def all_of(on: Stage, count: int, concurrency: int) -> OnboardingReport:

@@ -16,7 +16,7 @@ import cattrs
 import pytest
 from fakes import FakeClock
 from test_onboarding import QUICK, Stage, company, journal_files, nif
-from test_onboarding_mended import room_for
+from test_onboarding_corrected import room_for
 from test_secrets import Spy, seen_in
 from test_secrets import sinks as sinks  # noqa: PLC0414  # a fixture
 
@@ -148,7 +148,7 @@ def shown(report: OnboardingReport) -> str:
 @pytest.mark.fault(55, 56)
 @pytest.mark.parametrize("operation", [CREATE, "at_communication", "create", "list"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_fault_of_a_step_brings_a_secret_to_light(
+async def test_no_fault_of_a_step_shows_a_secret(
     tmp_path: Path, clock: FakeClock, sinks: Callable[[], str], operation: Any, fault: str
 ) -> None:
     name, settings = FAULTS[fault]
@@ -203,7 +203,7 @@ async def test_what_a_sink_or_a_vault_raises_does_not_show_the_key(
     async def failing(_company: Company, account: CreatedAccount) -> None:
         raise ValueError(f"no room for {account.api_key.reveal()}")
 
-    async def telling(account: str) -> str:
+    async def failing_vault(account: str) -> str:
         raise KeyError(f"{account} has {PARTNER_KEY}")
 
     async with watching(tmp_path, clock) as on:
@@ -211,7 +211,7 @@ async def test_what_a_sink_or_a_vault_raises_does_not_show_the_key(
         on.server.faults.next("status", operation="at_communication", status=401)
         await on.run(canaries(1))
         on.spool.unlink()
-        unread = await on.run(canaries(1), keys=telling)
+        unread = await on.run(canaries(1), keys=failing_vault)
 
         assert undelivered.outcomes[0].error_name == "SinkError"
         assert unread.outcomes[0].error_name == "KeyUnavailableError"
@@ -271,7 +271,7 @@ def test_no_value_of_onboarding_shows_its_secret() -> None:
 
 
 @pytest.mark.fault(55)
-async def test_the_mark_of_refused_credentials_does_not_tell_them(
+async def test_the_mark_of_refused_credentials_does_not_reveal_them(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     async with watching(tmp_path, clock) as on:

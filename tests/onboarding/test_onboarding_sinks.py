@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_onboarding import company, nif, stage
-from test_onboarding_mended import room_for
+from test_onboarding_corrected import room_for
 
 from invoicexpress_async import ConfigurationError, CreatedAccount, Secret
 from invoicexpress_async.onboarding import CompanyList, CsvSink, EnvFileSink, KeySpool, SpoolError
@@ -129,7 +129,7 @@ async def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> 
     assert path.read_bytes().decode() == HEADER + row(1)
 
 
-async def test_a_full_disk_is_told_without_the_key_and_the_next_try_writes_it_whole(
+async def test_a_full_disk_is_reported_without_the_key_and_the_next_try_writes_it_whole(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "keys.csv"
@@ -143,18 +143,18 @@ async def test_a_full_disk_is_told_without_the_key_and_the_next_try_writes_it_wh
     assert path.read_bytes().decode() == HEADER + row(1) + row(2)
 
 
-async def test_a_variable_cannot_bring_another_line_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [("key\nLD_PRELOAD=x", "control character"), ("key\N{LINE SEPARATOR}", "LINE SEPARATOR")],
+    ids=["another line", "invisible"],
+)
+async def test_a_variable_is_one_line_that_can_be_seen(
+    tmp_path: Path, key: str, problem: str
+) -> None:
     sink = EnvFileSink(tmp_path / "keys.env")
 
-    with pytest.raises(ConfigurationError, match="control character"):
-        await sink(company(1), account(1, "key\nLD_PRELOAD=x"))
-
-
-async def test_a_variable_has_nothing_in_it_that_cannot_be_seen(tmp_path: Path) -> None:
-    sink = EnvFileSink(tmp_path / "keys.env")
-
-    with pytest.raises(ConfigurationError, match="LINE SEPARATOR"):
-        await sink(company(1), account(1, "key\N{LINE SEPARATOR}"))
+    with pytest.raises(ConfigurationError, match=problem):
+        await sink(company(1), account(1, key))
 
 
 KEYS = ["&# +%é=", " spaces ", 'a,b;"c"']
@@ -179,7 +179,7 @@ async def test_a_key_comes_back_as_it_was(
     assert len(path.read_text().split("\n")) == {CsvSink: 3, EnvFileSink: 2}[type(kind(path))]
 
 
-async def test_what_an_editor_left_without_an_end_is_kept(tmp_path: Path) -> None:
+async def test_a_last_line_without_an_end_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
     path.write_text((HEADER + row(1)).rstrip())
 
@@ -206,7 +206,7 @@ def test_a_spool_that_was_cut_short_keeps_its_whole_lines(tmp_path: Path, cut: i
     first = len(spool_of(path, 1))
     path.write_bytes(spool_of(path, 2)[: first + cut if cut > 0 else cut])
 
-    for _ in range(2):  # the second finds what the first has mended
+    for _ in range(2):  # the second finds what the first has repaired
         spool = KeySpool(path)
         found = spool.open()
         spool.close()

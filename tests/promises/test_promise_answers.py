@@ -1,4 +1,4 @@
-"""Answers that look like a success and are none, pages that do not add up, intents of nothing."""
+"""Responses that look like a success and are none, pages that do not add up, intents of nothing."""
 
 import json
 from typing import Any
@@ -97,7 +97,7 @@ async def test_a_pagination_that_does_not_advance_ends_at_once(
         pytest.param('{"sequences": []}', id="no pagination"),
     ],
 )
-async def test_a_second_page_that_is_not_the_one_asked_for_is_malformed(
+async def test_a_second_page_that_is_not_the_requested_one_is_malformed(
     second: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("status", status=200, operation="list", body=page(1, of=3))

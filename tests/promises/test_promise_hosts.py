@@ -18,22 +18,11 @@ from typing import Any
 
 import attrs
 import pytest
+import senders
 import trustme
 from hosts import ADDRESSES, Host
 from job_process import Job, Running, start
 from postgres_server import PostgresServer
-from senders import (
-    READ_AFTER_SECONDS,
-    accepting,
-    check,
-    have_ended,
-    plan,
-    posts,
-    prepare,
-    states,
-    until,
-    until_the_leases_end,
-)
 from test_cli import PROGRAM, Ended, environment
 
 from invoicexpress_async.provisioning import RunSettings
@@ -94,8 +83,8 @@ class Site:
         self.postgres.ask("UPDATE invoicexpress.slices SET due = NULL", at=self.job.url)
         again = RunSettings(resend_absent_after=AGAIN_SECONDS)
         assert await self.start(host, lease_seconds=60.0, settings=again).ended() == 0
-        assert set(states(self.postgres, self.job).values()) == {"done"}
-        assert posts(self.on) == {1}
+        assert set(senders.states(self.postgres, self.job).values()) == {"done"}
+        assert senders.posts(self.on) == {1}
 
     def end(self) -> None:
         for one in self._running:
@@ -115,7 +104,7 @@ async def on(
 ) -> AsyncIterator[FaultServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(ADDRESSES["api"]).configure_cert(context)
-    server = accepting(*NAMES, host=ADDRESSES["api"], ssl_context=context)
+    server = senders.accepting(*NAMES, host=ADDRESSES["api"], ssl_context=context)
     await asyncio.to_thread(len, hosts)  # the loop's thread is to be none of the namespace
     with inside(postgres):
         await server.start()
@@ -132,13 +121,13 @@ async def site(
     tmp_path: Path,
 ) -> AsyncIterator[Site]:
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    job = prepare(
+    job = senders.prepare(
         tmp_path,
         on,
         base_url=f"https://{on.host}:{on.port}/{{account}}",
         url=postgres.database(),
         authority=tmp_path / "authority.pem",
-        read_after_seconds=READ_AFTER_SECONDS,
+        read_after_seconds=senders.READ_AFTER_SECONDS,
     )
     site = Site(hosts, on, postgres, job)
     yield site
@@ -148,40 +137,40 @@ async def site(
 async def test_two_hosts_that_run_one_job_send_each_row_once(site: Site) -> None:
     running = [site.start(host) for host in site.hosts]
 
-    codes = await have_ended(*running)
+    codes = await senders.have_ended(*running)
 
     assert codes == [0, 0]
-    assert [set(one.told().states.values()) for one in running] == [{"done"}] * 2
-    assert posts(site.on) == {1}
+    assert [set(one.reported().states.values()) for one in running] == [{"done"}] * 2
+    assert senders.posts(site.on) == {1}
 
 
 async def test_the_programs_of_two_hosts_need_a_file_of_passwords_and_one_of_certificates(
     site: Site,
 ) -> None:
-    await plan(site.job)
+    await senders.plan(site.job)
     worker = ("worker", "--journal", site.url, "--keys", f"file:{site.job.plan}", "--until-done")
 
     ends = await asyncio.gather(*(site.run(host, *worker) for host in site.hosts))
 
     assert [end.code for end in ends] == [0, 0], ends
-    assert set(states(site.postgres, site.job).values()) == {"done"}
-    assert posts(site.on) == {1}
+    assert set(senders.states(site.postgres, site.job).values()) == {"done"}
+    assert senders.posts(site.on) == {1}
 
 
 async def test_what_a_host_sent_before_it_was_cut_off_from_the_database_is_not_sent_by_the_other(
     site: Site,
 ) -> None:
     one, other = site.hosts
-    await plan(site.job)
+    await senders.plan(site.job)
     site.on.faults.clear()
     site.on.faults.next("timeout", operation="create", commits="late", times=2)
     cut_off = site.start(one, lease_seconds=1.0, concurrency=2, attempt_seconds=4.0)
-    await until(lambda: sum(map(site.on.oracle.posts, NAMES)) == 2)
+    await senders.until(lambda: sum(map(site.on.oracle.posts, NAMES)) == 2)
     one.cut("database")
-    await until_the_leases_end(site.postgres, site.job)
+    await senders.until_the_leases_end(site.postgres, site.job)
 
     code = await site.start(other, lease_seconds=1.0).ended()
-    found = Counter(states(site.postgres, site.job).values())
+    found = Counter(senders.states(site.postgres, site.job).values())
     await site.on.commit_late()
     one.heal("database")
 
@@ -193,9 +182,9 @@ async def test_what_a_host_sent_before_it_was_cut_off_from_the_database_is_not_s
 async def test_a_host_that_is_cut_off_from_the_api_reads_for_what_it_has_sent(site: Site) -> None:
     one, _ = site.hosts
     running = site.start(one, attempt_seconds=1.5, read_after_seconds=(0.5, 1.0, 2.0, 4.0, 8.0))
-    await until(lambda: posts(site.on) == {1})
+    await senders.until(lambda: senders.posts(site.on) == {1})
     one.cut("api")
-    await until(lambda: all(site.on.sequences(name) for name in NAMES))
+    await senders.until(lambda: all(site.on.sequences(name) for name in NAMES))
     reads = site.on.count("GET", "/sequences.json")
     with inside(site.postgres):  # the responses that are under way are lost
         await site.on.go_down()
@@ -204,18 +193,18 @@ async def test_a_host_that_is_cut_off_from_the_api_reads_for_what_it_has_sent(si
     one.heal("api")
 
     assert await running.ended() == 0
-    assert set(running.told().states.values()) == {"done"}
+    assert set(running.reported().states.values()) == {"done"}
     assert site.on.count("GET", "/sequences.json") >= reads + len(NAMES)
-    assert posts(site.on) == {1}
+    assert senders.posts(site.on) == {1}
 
 
 async def test_a_host_that_is_frozen_for_longer_than_its_hold_sends_nothing_when_it_wakes(
     site: Site,
 ) -> None:
     one, other = site.hosts
-    await plan(site.job)
+    await senders.plan(site.job)
     frozen = site.start(one, lease_seconds=1.0, concurrency=2)
-    await until(lambda: 1 in posts(site.on))
+    await senders.until(lambda: 1 in senders.posts(site.on))
     os.kill(frozen.pid, signal.SIGSTOP)
     second = site.start(other, lease_seconds=1.0)
     await second.ended()
@@ -225,8 +214,8 @@ async def test_a_host_that_is_frozen_for_longer_than_its_hold_sends_nothing_when
     code = await frozen.ended()
 
     assert (code, len(site.on.requests)) == (0, requests)
-    assert frozen.told().problem is not None
-    check(site.on, site.postgres, site.job)
+    assert frozen.reported().problem is not None
+    senders.check(site.on, site.postgres, site.job)
     await site.finish(other)
 
 
@@ -237,8 +226,8 @@ async def test_services_of_two_hosts_that_ensure_the_same_series_at_once_send_on
     patient = {"total_seconds": 60.0, "read_after_seconds": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)}
     running = [site.start(host, is_service=True, **patient) for host in site.hosts]
 
-    codes = await have_ended(*running)
+    codes = await senders.have_ended(*running)
 
     assert codes == [0, 0]
-    assert running[0].told().states == running[1].told().states
-    assert posts(site.on) == {1}
+    assert running[0].reported().states == running[1].reported().states
+    assert senders.posts(site.on) == {1}

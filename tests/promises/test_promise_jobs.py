@@ -39,7 +39,7 @@ from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 on, path = test_provisioning_resend.on, test_provisioning_resend.path
 
 
-async def series_in_doubt(on: Stage, delivered: dict[str, str]) -> str:
+async def unresolved_series(on: Stage, delivered: dict[str, str]) -> str:
     async def sink(_company: object, account: CreatedAccount) -> None:
         delivered[account.name] = account.api_key.reveal()
 
@@ -51,7 +51,7 @@ async def series_in_doubt(on: Stage, delivered: dict[str, str]) -> str:
 
 
 async def again(on: Stage, **options: object) -> CompanyOutcome:
-    """Another process: a manager that knows of nothing in doubt."""
+    """Another process: a manager that knows no unresolved intent."""
 
     async def sink(_company: object, _account: object) -> None:
         raise AssertionError
@@ -68,13 +68,13 @@ async def test_a_vault_that_fails_once_does_not_make_a_series_be_sent_twice(
 ) -> None:
     async with stage(tmp_path) as on:
         delivered: dict[str, str] = {}
-        name = await series_in_doubt(on, delivered)
-        asked = 0
+        name = await unresolved_series(on, delivered)
+        requested = 0
 
         async def vault(account: str) -> str:
-            nonlocal asked
-            asked += 1
-            if asked == 1:
+            nonlocal requested
+            requested += 1
+            if requested == 1:
                 raise OSError("the vault is being restarted")
             return delivered[account]
 
@@ -89,7 +89,7 @@ async def test_a_run_without_the_keys_does_not_make_a_series_be_sent_twice(
 ) -> None:
     async with stage(tmp_path) as on:
         delivered: dict[str, str] = {}
-        name = await series_in_doubt(on, delivered)
+        name = await unresolved_series(on, delivered)
 
         async def vault(account: str) -> str:
             return delivered[account]
@@ -165,8 +165,8 @@ def test_a_file_that_is_refused_shows_no_key(tmp_path: Path, kind: str) -> None:
     with pytest.raises((ConfigurationError, SpoolError)) as caught:
         what[kind]()
 
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    assert "canary-" + "key" not in "".join(told.format())
+    reported = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "canary-" + "key" not in "".join(reported.format())
 
 
 async def test_two_calls_at_once_on_a_server_whose_lists_lag_send_once() -> None:

@@ -120,8 +120,10 @@ async def test_two_onboardings_create_each_account_once_and_send_its_credentials
     # Who loses a claim cannot read for an account: its own exit code says so, and the other has it.
     # With no account unknown, it is 1 for one whose credentials the other was sending.
     assert {one.code for one in ends} <= {0, 1, 3}, ends
-    told = [states(one) for one in ends]
-    assert {number for one in told for number, state in one.items() if state == "end done"} == ALL
+    reported = [states(one) for one in ends]
+    assert {
+        number for one in reported for number, state in one.items() if state == "end done"
+    } == ALL
     assert set(place.delivered()) | set(other.delivered()) == ALL
     assert not set(place.delivered()) & set(other.delivered())
 

@@ -70,8 +70,8 @@ async def test_a_run_that_was_frozen_and_wakes_sends_nothing_that_others_have(
     await frozen.ended()
 
     check(on, postgres, job)
-    assert frozen.told().problem is None
-    assert set(frozen.told().states.values()) <= {"done", "absent"}
+    assert frozen.reported().problem is None
+    assert set(frozen.reported().states.values()) <= {"done", "absent"}
 
 
 async def test_workers_divide_the_rows_and_do_each_once(
@@ -85,7 +85,7 @@ async def test_workers_divide_the_rows_and_do_each_once(
     codes = await have_ended(*running)
 
     assert codes == [0, 0]
-    assert [one.told().problem for one in running] == [None, None]
+    assert [one.reported().problem for one in running] == [None, None]
     assert posts(on) == {1}
     check(on, postgres, job)
 
@@ -131,7 +131,7 @@ async def test_workers_go_on_when_the_database_crashes_and_comes_back(
     postgres.start()
 
     assert await running.ended() == 0
-    assert running.told().problem is None
+    assert running.reported().problem is None
     assert posts(on) == {1}
     check(on, postgres, job)
 
@@ -198,7 +198,7 @@ class GateClock(MonotonicClock):
 async def test_what_an_old_hold_wanted_to_send_is_not_sent_though_the_process_holds_again(
     postgres: PostgresServer, waits: str
 ) -> None:
-    """The study's row that was told absent and was there: its guard asked for the process.
+    """The study's row that was reported as absent and was there: its guard looked at the process.
 
     A create waits between its claim and its first byte. Its hold ends, another process takes the
     slice over, finds the row absent and releases, and the first process takes the slice again.
@@ -248,7 +248,7 @@ async def test_what_an_old_hold_wanted_to_send_is_not_sent_though_the_process_ho
     assert postgres.ask("SELECT state, sends FROM rows", schema=schema) == [("absent", 1)]
 
 
-async def test_a_row_that_is_told_absent_and_comes_late_is_found_and_never_sent_again(
+async def test_a_row_that_is_reported_absent_and_comes_late_is_found_and_never_sent_again(
     postgres: PostgresServer,
 ) -> None:
     """Absent is what was read, not what will be: the server may still be at it."""

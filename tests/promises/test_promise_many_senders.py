@@ -60,8 +60,8 @@ async def test_runs_that_share_a_journal_do_each_row_once(
     assert codes == [0, 0, 0]
     assert posts(on) == {1}
     for one in running:
-        told = one.told()
-        assert (told.problem, set(told.states.values())) == (None, {"done"})
+        reported = one.reported()
+        assert (reported.problem, set(reported.states.values())) == (None, {"done"})
 
 
 @pytest.mark.fault(60)
@@ -73,8 +73,8 @@ async def test_a_symbolic_link_is_the_same_journal(on: FaultServer, job: Job) ->
 
     await have_ended(second, holder)
 
-    assert "in use by process" in (second.told().problem or "")
-    assert set(holder.told().states.values()) == {"done"}
+    assert "in use by process" in (second.reported().problem or "")
+    assert set(holder.reported().states.values()) == {"done"}
     assert posts(on) == {1}
 
 
@@ -118,7 +118,7 @@ async def test_a_lock_file_that_is_deleted_lets_no_row_be_sent_twice(
 
     assert posts(on) == {1}
     for one in (first, second):
-        assert set(one.told().states.values()) == {"done"}
+        assert set(one.reported().states.values()) == {"done"}
 
 
 @pytest.mark.fault(60)
@@ -139,7 +139,7 @@ async def test_a_thread_that_copies_the_files_lets_no_lock_go(on: FaultServer, j
         stop.set()
         copying.join()
 
-    assert "in use by process" in (second.told().problem or "")
+    assert "in use by process" in (second.reported().problem or "")
     assert on.requests == []
 
 
@@ -158,7 +158,7 @@ async def test_a_holder_that_was_frozen_and_wakes_sends_nothing_that_others_have
     await frozen.ended()
 
     assert posts(on) == {1}
-    assert set(frozen.told().states.values()) == {"done"}
+    assert set(frozen.reported().states.values()) == {"done"}
 
 
 @pytest.mark.fault(61)

@@ -45,7 +45,7 @@ async def test_ensures_with_other_flags_make_one_post(
 
 @pytest.mark.fault(11, 38)
 @pytest.mark.parametrize("verb", ["create", "ensure"])
-async def test_a_create_in_doubt_that_is_still_being_read_for_is_not_sent_again(
+async def test_an_unresolved_create_that_is_still_being_read_for_is_not_sent_again(
     verb: str, faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.is_name_check_atomic = False
@@ -62,7 +62,7 @@ async def test_a_create_in_doubt_that_is_still_being_read_for_is_not_sent_again(
 
 
 @pytest.mark.fault(11, 38)
-async def test_a_create_that_waits_while_another_one_ends_in_doubt_is_not_sent(
+async def test_a_create_that_waits_while_another_one_ends_unresolved_is_not_sent(
     faulty: FaultServer, faulty_manager: SessionManager
 ) -> None:
     is_unsealed = asyncio.Event()
@@ -87,7 +87,7 @@ async def test_a_create_that_waits_while_another_one_ends_in_doubt_is_not_sent(
 
 
 @pytest.mark.fault(13, 38)
-async def test_a_register_in_doubt_that_is_still_being_read_for_is_not_sent_again(
+async def test_an_unresolved_register_that_is_still_being_read_for_is_not_sent_again(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -104,7 +104,7 @@ async def test_a_register_in_doubt_that_is_still_being_read_for_is_not_sent_agai
 
 
 @pytest.mark.fault(25)
-async def test_a_set_current_in_doubt_is_not_reported_as_a_create_in_doubt(
+async def test_an_unresolved_set_current_is_not_reported_as_an_unresolved_create(
     faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
 ) -> None:
     strangers = faulty.add_sequence(ACCOUNT, "2027")
@@ -141,7 +141,7 @@ async def test_a_create_of_a_strangers_name_is_refused_after_an_interrupted_set_
 
 
 @pytest.mark.fault(41)
-async def test_a_register_refused_with_007_is_not_in_doubt_after_an_interrupted_set_current(
+async def test_a_register_refused_with_007_is_not_unresolved_after_an_interrupted_set_current(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = faulty.add_sequence(ACCOUNT, "2027", is_registered=False)
@@ -159,23 +159,23 @@ async def test_a_register_refused_with_007_is_not_in_doubt_after_an_interrupted_
 
 
 @pytest.mark.fault(38)
-async def test_a_hasty_waiter_is_told_that_the_post_is_out(
+async def test_a_waiter_with_a_short_deadline_learns_that_the_post_was_sent(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     faulty.faults.next("latency", operation="create", seconds=20.0)
 
-    _, hasty = await asyncio.gather(
+    _, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, InvoiceXpressError)
-    assert hasty.may_have_been_processed
+    assert isinstance(impatient, InvoiceXpressError)
+    assert impatient.may_have_been_processed
 
 
 @pytest.mark.fault(26, 38)
-async def test_a_refusal_known_to_the_leader_clears_what_a_hasty_waiter_recorded(
+async def test_a_refusal_known_to_the_leader_clears_what_an_earlier_waiter_recorded(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     body = json.dumps({"errors": {"code": "004", "message": "x"}})
@@ -183,13 +183,13 @@ async def test_a_refusal_known_to_the_leader_clears_what_a_hasty_waiter_recorded
     faulty.faults.next("status", operation="create", status=422, body=body, commits=False)
     faulty.faults.next("latency", operation="list", seconds=20.0)
 
-    patient, hasty = await asyncio.gather(
+    patient, impatient = await asyncio.gather(
         faulty_account.sequences.ensure("2027", timeout_seconds=100),
         faulty_account.sequences.ensure("2027", timeout_seconds=5),
         return_exceptions=True,
     )
 
-    assert isinstance(hasty, OutcomeUnknownError)
+    assert isinstance(impatient, OutcomeUnknownError)
     assert isinstance(patient, TaxAuthorityCredentialsError)
     assert not patient.may_have_been_processed
     assert faulty_account.sequences.unresolved() == ()
@@ -213,7 +213,7 @@ async def test_the_cure_of_a_partial_registration_is_sent(
     assert faulty.oracle.puts("other", row.id, "register") == 2
 
 
-async def test_a_created_default_that_the_answer_does_not_show_as_default_is_no_silent_success(
+async def test_a_created_default_that_the_response_does_not_show_as_default_is_no_silent_success(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
     row = {"id": 7, "serie": "2027", "default_sequence": 0}
@@ -278,33 +278,21 @@ async def test_an_ensure_that_registered_and_then_failed_does_not_say_it_had_no_
 
 
 @pytest.mark.fault(22, 38)
-async def test_a_wrong_key_that_is_first_does_not_fail_the_right_one(
-    faulty_manager: SessionManager,
+@pytest.mark.parametrize("is_wrong_first", [True, False])
+async def test_a_wrong_key_does_not_fail_the_right_one_nor_work_beside_it(
+    faulty_manager: SessionManager, *, is_wrong_first: bool
 ) -> None:
-    wrong = faulty_manager.account(ACCOUNT, "wrong-key-0123456789")
-    right = faulty_manager.account(ACCOUNT, API_KEY)
+    wrong, right = "wrong-key-0123456789", API_KEY
+    keys = (wrong, right) if is_wrong_first else (right, wrong)
 
-    refused, ensured = await asyncio.gather(
-        wrong.sequences.ensure("2027"), right.sequences.ensure("2027"), return_exceptions=True
+    results = await asyncio.gather(
+        *(faulty_manager.account(ACCOUNT, key).sequences.ensure("2027") for key in keys),
+        return_exceptions=True,
     )
 
-    assert isinstance(refused, AuthenticationError)
-    assert isinstance(ensured, Ensured)
-
-
-@pytest.mark.fault(22, 38)
-async def test_a_wrong_key_is_refused_while_the_right_one_works(
-    faulty_manager: SessionManager,
-) -> None:
-    wrong = faulty_manager.account(ACCOUNT, "wrong-key-0123456789")
-    right = faulty_manager.account(ACCOUNT, API_KEY)
-
-    ensured, refused = await asyncio.gather(
-        right.sequences.ensure("2027"), wrong.sequences.ensure("2027"), return_exceptions=True
-    )
-
-    assert isinstance(ensured, Ensured)
-    assert isinstance(refused, AuthenticationError)
+    ends = dict(zip(keys, results, strict=True))
+    assert isinstance(ends[wrong], AuthenticationError)
+    assert isinstance(ends[right], Ensured)
 
 
 @pytest.mark.fault(32)
@@ -321,7 +309,7 @@ async def test_the_way_around_the_methods_never_sends_a_registration_again_after
 
 
 @pytest.mark.fault(45)
-async def test_a_trace_hook_that_raises_after_the_answer_leaves_the_outcome_standing(
+async def test_a_trace_hook_that_raises_after_the_response_leaves_the_outcome_standing(
     faulty: FaultServer, clock: FakeClock
 ) -> None:
     trace = aiohttp.TraceConfig()

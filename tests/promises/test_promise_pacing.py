@@ -24,7 +24,7 @@ async def test_a_slot_given_back_is_taken_at_once_though_another_one_comes_free_
     await asyncio.sleep(0)
     before = clock.now()
 
-    limiter.give_back()
+    limiter.release_unused()
     await waiter
 
     assert clock.now() == before == 1_000.0
@@ -83,14 +83,14 @@ async def test_a_close_that_is_cancelled_leaves_no_noise(faulty: FaultServer) ->
     assert "nclosed" not in process.stderr, process.stderr
 
 
-async def test_a_burst_of_first_calls_asks_the_vault_once(
+async def test_a_burst_of_first_calls_calls_the_vault_once(
     faulty_manager: SessionManager, clock: FakeClock
 ) -> None:
-    asked = 0
+    requested = 0
 
     async def vault() -> str:
-        nonlocal asked
-        asked += 1
+        nonlocal requested
+        requested += 1
         await clock.sleep(1.0)
         return API_KEY
 
@@ -98,4 +98,4 @@ async def test_a_burst_of_first_calls_asks_the_vault_once(
 
     await asyncio.gather(*(account.sequences.list() for _ in range(50)))
 
-    assert asked == 1
+    assert requested == 1

@@ -1,4 +1,4 @@
-"""Where a secret could still show: hooks, headers, other escapings, a vault's answer, a proxy."""
+"""Where a secret could still show: hooks, headers, other escapings, a vault's result, a proxy."""
 
 import asyncio
 import json
@@ -8,15 +8,19 @@ import aiohttp
 import pytest
 from conftest import ACCOUNT, API_KEY
 from fakes import FakeClock
+from hanging_server import hanging_server
 from test_secrets import seen_in
 
 from invoicexpress_async import (
     AccountSession,
     AuthenticationError,
     ConfigurationError,
+    DeadlineExceededError,
+    Intent,
     InvoiceXpressError,
     SessionManager,
 )
+from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 
@@ -138,22 +142,14 @@ async def test_a_key_callable_that_returns_bytes_is_a_configuration_error_withou
 
 @pytest.mark.fault(41, 55)
 async def test_a_cancellation_does_not_carry_the_proxys_password() -> None:
-    is_asked = asyncio.Event()
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        is_asked.set()
-        await reader.read()
-        writer.close()
-
-    proxy = await asyncio.start_server(hang, "127.0.0.1", 0)
-    url = f"http://user:canary-password@127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
-    async with proxy, SessionManager(proxy=url) as manager:
-        task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
-        await is_asked.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
+    async with hanging_server() as (port, has_come):
+        url = f"http://user:canary-password@127.0.0.1:{port}"
+        async with SessionManager(proxy=url) as manager:
+            task = asyncio.create_task(manager.account(ACCOUNT, API_KEY).sequences.list())
+            await has_come.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
 
     assert "canary-password" not in seen_in(caught.value)
 
@@ -168,3 +164,41 @@ async def test_a_code_with_control_characters_is_cleaned(
         await faulty_account.sequences.list()
 
     assert str(caught.value).isprintable()
+
+
+class LostRight:
+    """Every claim is won, and the right to send is lost before the first byte."""
+
+    token = None
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        del intent
+        return None
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        """Nothing is kept."""
+
+    def observe(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+    def forget(self, intent: Intent) -> None:
+        """Nothing is kept."""
+
+    def check_right(self) -> None:
+        raise DeadlineExceededError("Another process has the account.")
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize("hooks", [[], [aiohttp.TraceConfig()]], ids=["raw", "session"])
+async def test_a_request_that_may_not_be_sent_any_more_does_not_show_the_key(
+    faulty: FaultServer, clock: FakeClock, hooks: list[aiohttp.TraceConfig]
+) -> None:
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, trace_configs=hooks
+    ) as manager:
+        account = manager.account(ACCOUNT, API_KEY).claiming(LostRight())
+        with pytest.raises(DeadlineExceededError, match="Another process") as caught:
+            await account.sequences.create("2027")
+
+    assert faulty.oracle.posts(ACCOUNT) == 0
+    assert API_KEY not in seen_in(caught.value)

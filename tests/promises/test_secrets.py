@@ -279,18 +279,18 @@ async def test_an_echo_in_a_page_or_a_field_is_redacted(
 
 @pytest.mark.fault(57)
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-async def test_a_proxy_of_the_environment_is_not_asked(
+async def test_a_proxy_of_the_environment_is_not_used(
     variable: str, faulty: FaultServer, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
-    asked: list[object] = []
-    proxy = await asyncio.start_server(lambda *streams: asked.append(streams), "127.0.0.1", 0)
+    requested: list[object] = []
+    proxy = await asyncio.start_server(lambda *streams: requested.append(streams), "127.0.0.1", 0)
     monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
 
     key = faulty.accounts[ACCOUNT].api_key
     async with proxy, SessionManager(base_url=faulty.base_url, clock=clock) as manager:
         await manager.account(ACCOUNT, key).sequences.list()
 
-    assert asked == []
+    assert requested == []
 
 
 @pytest.mark.fault(57)

@@ -1,4 +1,4 @@
-"""What each refusal means, how often it is asked for, and what helps: on a real socket."""
+"""What each refusal means, how often it is requested, and what helps: on a real socket."""
 
 import itertools
 from collections.abc import AsyncIterator, Callable
@@ -259,7 +259,7 @@ async def test_an_unregistered_row_after_a_refused_create_is_enough_where_none_i
 
 
 @pytest.mark.parametrize("operation", ["create", "register"])
-async def test_a_refusal_that_cannot_be_read_for_stays_in_doubt(
+async def test_a_refusal_that_cannot_be_read_for_stays_unresolved(
     operation: str, place: Place
 ) -> None:
     server, account = place

@@ -154,7 +154,7 @@ def test_a_field_that_cannot_be_is_named_in_the_problems(
     assert [problem.split(":")[0] for problem in caught.value.problems] == [f"sequence.{field}"]
 
 
-def test_all_problems_of_a_row_are_told_at_once(converter: cattrs.Converter) -> None:
+def test_all_problems_of_a_row_are_reported_at_once(converter: cattrs.Converter) -> None:
     with pytest.raises(MalformedResponseError, match="not what was requested") as caught:
         read(converter, id=None, default_sequence="x", current_invoice_number=[])
 
@@ -225,7 +225,7 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
 
 
 @pytest.mark.parametrize(
-    ("pagination", "asked", "is_last"),
+    ("pagination", "requested", "is_last"),
     [
         pytest.param(None, 1, True, id="none"),
         pytest.param({"current_page": 1, "total_pages": 1}, 1, True, id="the only one"),
@@ -235,15 +235,26 @@ def test_a_list_may_be_empty_but_not_absent(converter: cattrs.Converter) -> None
     ],
 )
 def test_a_pagination_is_followed_if_it_ever_comes(
-    pagination: Any, asked: int, is_last: bool
+    pagination: Any, requested: int, is_last: bool
 ) -> None:
-    assert is_last_page({"sequences": [], "pagination": pagination}, requested=asked) is is_last
+    assert is_last_page({"sequences": [], "pagination": pagination}, requested=requested) is is_last
 
 
-@pytest.mark.parametrize("pagination", [[], "x", {}, {"current_page": 1}, {"total_pages": "x"}])
-def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any) -> None:
+@pytest.mark.parametrize(
+    ("pagination", "requested"),
+    [
+        ([], 1),
+        ("x", 1),
+        ({}, 1),
+        ({"current_page": 1}, 1),
+        ({"total_pages": "x"}, 1),
+        pytest.param(None, 2, id="not the requested one"),
+        pytest.param({"current_page": 1, "total_pages": 3}, 2, id="another one"),
+    ],
+)
+def test_a_pagination_that_cannot_be_followed_is_malformed(pagination: Any, requested: int) -> None:
     with pytest.raises(MalformedResponseError, match="pagination"):
-        is_last_page({"sequences": [], "pagination": pagination}, requested=1)
+        is_last_page({"sequences": [], "pagination": pagination}, requested=requested)
 
 
 def test_the_flag_is_sent_as_the_string_one_or_not_at_all() -> None:
@@ -259,12 +270,6 @@ def test_a_body_is_the_json_of_its_name_whatever_that_is(serie: str, default: bo
 
     flag = {"default_sequence": "1"} if default else {}
     assert body == {"sequence": {"serie": serie} | flag}
-
-
-@pytest.mark.parametrize("pagination", [None, {"current_page": 1, "total_pages": 3}])
-def test_a_page_that_is_not_the_one_asked_for_is_malformed(pagination: Any) -> None:
-    with pytest.raises(MalformedResponseError, match="pagination"):
-        is_last_page({"sequences": [], "pagination": pagination}, requested=2)
 
 
 INTENT: Intent = {
@@ -292,7 +297,7 @@ def test_an_intent_survives_json() -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_intent_is_refused_without_showing_it(data: Any) -> None:
+def test_data_that_is_no_intent_is_refused_without_showing_it(data: Any) -> None:
     with pytest.raises(ConfigurationError, match="not an intent") as caught:
         structure_intent(data)
 

@@ -188,7 +188,7 @@ def test_what_never_left_is_sent_again_whatever_it_is(operation: Operation) -> N
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_a_server_that_cannot_be_trusted_is_not_asked_again(operation: Operation) -> None:
+def test_a_server_that_cannot_be_trusted_gets_no_second_request(operation: Operation) -> None:
     error = ConnectionFailedError("x")
 
     assert classify(operation, error, is_sent=False, is_untrusted=True) is Evidence.UNTRUSTED
@@ -196,7 +196,7 @@ def test_a_server_that_cannot_be_trusted_is_not_asked_again(operation: Operation
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_the_answer_that_was_asked_for_is_accepted(operation: Operation) -> None:
+def test_the_response_that_was_requested_is_accepted(operation: Operation) -> None:
     assert classify(operation, None, is_sent=True) is Evidence.APPLIED
     assert look_up(operation, Evidence.APPLIED, None).action is Action.ACCEPT
 
@@ -299,7 +299,7 @@ def test_back_off_doubles_up_to_its_cap_under_full_jitter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "waited"),
+    ("requested", "waited"),
     [
         pytest.param(None, 5.0, id="bare"),
         pytest.param(0.0, 0.5, id="0"),
@@ -311,9 +311,9 @@ def test_back_off_doubles_up_to_its_cap_under_full_jitter() -> None:
     ],
 )
 def test_a_retry_after_is_honoured_inside_its_clamp(
-    asked: float | None, waited: float | None
+    requested: float | None, waited: float | None
 ) -> None:
-    error = RateLimitedError("x", retry_after_seconds=asked)
+    error = RateLimitedError("x", retry_after_seconds=requested)
 
     decision = look_up(CREATE, Evidence.REFUSED, error)
 
@@ -432,12 +432,13 @@ def test_a_wait_far_past_the_deadline_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "paused"), [(None, 5.0), (0.0, 0.5), (30.0, 30.0), (120.0, 120.0), (86_400.0, 120.0)]
+    ("requested", "paused"),
+    [(None, 5.0), (0.0, 0.5), (30.0, 30.0), (120.0, 120.0), (86_400.0, 120.0)],
 )
-def test_a_429_that_is_told_pauses_the_account_inside_the_clamp(
-    asked: float | None, paused: float
+def test_a_429_that_is_reported_pauses_the_account_inside_the_clamp(
+    requested: float | None, paused: float
 ) -> None:
-    assert pause_seconds(RateLimitedError("x", retry_after_seconds=asked)) == paused
+    assert pause_seconds(RateLimitedError("x", retry_after_seconds=requested)) == paused
 
 
 def test_every_pair_of_evidence_and_operation_has_an_action() -> None:
@@ -446,7 +447,7 @@ def test_every_pair_of_evidence_and_operation_has_an_action() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "told"),
+    ("schedule", "reported"),
     [
         pytest.param([1.0], "give a tuple", id="a list"),
         pytest.param((1.0, 1.0), "later than the one before", id="twice the same"),
@@ -456,8 +457,8 @@ def test_every_pair_of_evidence_and_operation_has_an_action() -> None:
         pytest.param(("1",), "read_after_seconds", id="a text"),
     ],
 )
-def test_a_schedule_that_cannot_be_kept_is_refused(schedule: object, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_a_schedule_that_cannot_be_kept_is_refused(schedule: object, reported: str) -> None:
+    with pytest.raises(ConfigurationError, match=reported):
         RetryPolicy(read_after_seconds=schedule)  # type: ignore[arg-type]  # on purpose
 
 

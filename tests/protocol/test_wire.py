@@ -43,11 +43,11 @@ def as_it_is(payload: JsonValue) -> JsonValue:
     return payload
 
 
-def asked(operation: Operation) -> Request[JsonValue]:
+def requested(operation: Operation) -> Request[JsonValue]:
     return Request(operation=operation, method="GET", path="/x.json", structure=as_it_is)
 
 
-READ = asked(Operation.GET)
+READ = requested(Operation.GET)
 
 
 def answered(
@@ -55,7 +55,7 @@ def answered(
 ) -> JsonValue:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = Response(status=status, body=raw, **headers)
-    return decipher(asked(operation), answer, wall_seconds=WALL)
+    return decipher(requested(operation), answer, wall_seconds=WALL)
 
 
 def refusal(status: int, body: Any = b"", **headers: Any) -> StatusError:
@@ -129,7 +129,7 @@ def test_a_code_means_nothing_under_another_operation_or_status(
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_an_unknown_error_says_nothing_whatever_was_asked(operation: Operation) -> None:
+def test_an_unknown_error_says_nothing_whatever_was_requested(operation: Operation) -> None:
     assert type(refusal(422, {"code": 0}, operation=operation)) is UnknownSequenceError
 
 
@@ -233,7 +233,7 @@ def test_a_html_404_is_not_found_and_not_parsed() -> None:
     assert error.messages == ()
 
 
-def test_a_retry_after_is_told() -> None:
+def test_a_retry_after_is_reported() -> None:
     assert refusal(429, retry_after="7").retry_after_seconds == 7.0
     assert refusal(503, retry_after="nonsense").retry_after_seconds is None
 
@@ -337,7 +337,7 @@ def test_a_body_that_cannot_be_kept_is_malformed() -> None:
         ("http://[", None),
     ],
 )
-def test_a_redirect_is_refused_and_only_its_host_is_told(
+def test_a_redirect_is_refused_and_only_its_host_is_reported(
     status: int, location: str | None, host: str | None
 ) -> None:
     with pytest.raises(UnexpectedRedirectError, match="redirected") as caught:
@@ -366,7 +366,7 @@ def test_any_answer_is_a_payload_or_one_of_our_errors(
         assert error.__context__ is None
 
 
-async def test_an_answer_reaches_the_caller_as_its_error(
+async def test_a_response_reaches_the_caller_as_its_error(
     mocked: aioresponses.aioresponses,
 ) -> None:
     url = "https://acme.app.invoicexpress.com/sequences/7.json"
@@ -377,5 +377,5 @@ async def test_an_answer_reaches_the_caller_as_its_error(
             await manager.account(ACCOUNT, API_KEY).sequences.get(7)
 
 
-def test_the_public_errors_are_all_reachable_from_an_answer_or_the_client() -> None:
+def test_the_public_errors_are_all_reachable_from_a_response_or_the_client() -> None:
     assert {row[3].__name__ for row in CODES} <= set(dir(invoicexpress_async))

@@ -57,7 +57,7 @@ def plan_of(*series: str) -> Plan:
 
 
 @pytest.mark.parametrize(("operation", "code", "error"), OF_THE_ACCOUNT)
-async def test_what_says_something_of_the_account_is_asked_once_for_all_its_rows(
+async def test_what_says_something_of_the_account_gets_one_request_for_all_its_rows(
     operation: str, code: str, error: str, scripted: tuple[Scripted, SessionManager]
 ) -> None:
     server, manager = scripted
@@ -92,7 +92,7 @@ async def test_a_register_that_was_refused_is_not_sent_by_the_next_run(
     assert server.count("register") == 1
 
 
-async def test_a_roll_over_asks_the_tax_authority_once_an_account(
+async def test_a_roll_over_calls_the_tax_authority_once_an_account(
     scripted: tuple[Scripted, SessionManager],
 ) -> None:
     server, manager = scripted
@@ -168,8 +168,8 @@ async def test_a_hundred_trials_end_in_a_hundred_refusals_and_one_line_of_what_t
 
     assert ended.code == 1
     assert [line for line in ended.out.splitlines() if "100 refused" in line]
-    told = " ".join((ended.out + ended.err).split())
-    assert told.count("Do as the server says. Of trial-0 it said: Not available on trial.") == 1
+    reported = " ".join((ended.out + ended.err).split())
+    assert reported.count("Do as the server says. Of trial-0 it said: Not available on trial.") == 1
     assert [server.count("create", name) for name in names] == [1] * 100
     assert [server.count("list", name) for name in names] == [2] * 100
 
@@ -215,7 +215,7 @@ async def test_a_default_that_cannot_be_set_back_is_never_called_done(
 
 
 @pytest.mark.fault(75)
-async def test_a_default_that_has_none_before_it_is_told_before_its_day(
+async def test_a_default_that_has_none_before_it_is_reported_before_its_day(
     scripted: tuple[Scripted, SessionManager],
 ) -> None:
     server, manager = scripted
@@ -269,7 +269,7 @@ async def test_a_roll_over_without_a_day_ends_with_the_new_default_whatever_the_
 
 
 @pytest.mark.fault(77)
-async def test_a_default_with_something_invisible_in_its_name_is_told_and_the_others_go_on(
+async def test_a_default_with_something_invisible_in_its_name_is_reported_and_the_others_go_on(
     scripted: tuple[Scripted, SessionManager],
 ) -> None:
     server, manager = scripted

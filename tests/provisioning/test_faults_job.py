@@ -8,7 +8,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import attrs
 import pytest
@@ -17,12 +16,14 @@ from senders import prepare, until
 
 from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
+from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import (
     Arrival,
-    ArrivalFault,
     Exchange,
-    ExchangeFault,
-    ReadFault,
+    early,
+    on_arrival,
+    responding,
+    silent,
 )
 from invoicexpress_async.sandbox.http import encode_response
 
@@ -49,13 +50,13 @@ async def a_request(on: FaultServer) -> None:
 async def run_to_its_end(job: Job) -> dict[str, str]:
     running = start(job)
     assert await running.ended() == 0
-    told = running.told()
-    assert (told.problem, told.not_started) == (None, 0)
-    return told.states
+    reported = running.reported()
+    assert (reported.problem, reported.not_started) == (None, 0)
+    return reported.states
 
 
 async def resend(job: Job) -> dict[str, str]:
-    """Let the two lists and the time between them come about that sending again asks for."""
+    """Let the two lists and the time between them come about that sending again needs."""
     age(job.journal, 2_000.0)
     ask(
         job.journal,
@@ -65,95 +66,70 @@ async def resend(job: Job) -> dict[str, str]:
 
 
 @attrs.define
-class Murder:
-    """Kills the process of a job, at the point at which it is asked to."""
+class Killer:
+    """Kills the process of a job, at the point that it is given."""
 
-    victim: Running | None = None
-    journal_state: str = ""
+    process: Running | None = None
     done: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def commit(self) -> None:
-        assert self.victim is not None
-        self.victim.kill()
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
         self.done.set()
 
 
-@attrs.frozen(kw_only=True)
-class KillAtAccept(ArrivalFault):
-    murder: Murder
-
-    async def meet(self, arrival: Arrival) -> None:
-        self.murder.commit()
+def at_accept(on: FaultServer, killer: Killer) -> None:
+    @on_arrival()
+    async def kill(arrival: Arrival) -> None:
+        killer.kill()
         arrival.close()
 
-
-@attrs.frozen(kw_only=True)
-class KillAtHead(ExchangeFault):
-    is_early: ClassVar[bool] = True
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        self.murder.commit()
+    @responding()
+    async def last_of_its_connection(exchange: Exchange, response: Response) -> None:
+        # The next request needs a connection of its own.
+        on.faults.next(kill.make({}))
+        await exchange.write(encode_response(response, is_last=True))
         exchange.close()
 
+    on.faults.next(last_of_its_connection.make({}), operation="list")
 
-@attrs.frozen(kw_only=True)
-class KillOnceRead(ReadFault):
-    murder: Murder
 
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        self.murder.commit()
+def at_head(on: FaultServer, killer: Killer) -> None:
+    @early()
+    async def kill(exchange: Exchange) -> None:
+        killer.kill()
         exchange.close()
 
+    on.faults.next(kill.make({}), operation="create")
 
-@attrs.frozen(kw_only=True)
-class KillOnceAnswered(ReadFault):
-    """With the journal held meanwhile: the answer comes, and DONE cannot be written."""
 
-    murder: Murder
+def once_read(on: FaultServer, killer: Killer, *, commits: bool = False) -> None:
+    @silent()
+    async def kill(exchange: Exchange) -> None:
+        killer.kill()
+        exchange.close()
 
-    async def play(self, exchange: Exchange) -> None:
-        assert self.murder.victim is not None
-        holder = sqlite3.connect(self.murder.victim.job.journal, isolation_level=None)
+    on.faults.next(kill.make({"commits": commits}), operation="create")
+
+
+def once_committed(on: FaultServer, killer: Killer) -> None:
+    once_read(on, killer, commits=True)
+
+
+def once_answered(on: FaultServer, killer: Killer) -> None:
+    """With the journal held meanwhile: the response comes, and DONE cannot be written."""
+
+    @responding()
+    async def kill(exchange: Exchange, response: Response) -> None:
+        assert killer.process is not None
+        holder = sqlite3.connect(killer.process.job.journal, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        await exchange.write(encode_response(self.settle(exchange)))
+        await exchange.write(encode_response(response))
         await asyncio.sleep(0.2)  # the process has read it, and waits for the journal
-        self.murder.commit()
+        killer.kill()
         holder.close()
 
-
-@attrs.frozen(kw_only=True)
-class LastOfItsConnection(ReadFault):
-    """Answer and close, so that the next request needs a connection of its own: then kill."""
-
-    on: FaultServer
-    murder: Murder
-
-    async def play(self, exchange: Exchange) -> None:
-        self.on.faults.next(KillAtAccept(name="kill_at_accept", murder=self.murder))
-        await exchange.write(encode_response(self.settle(exchange), is_last=True))
-        exchange.close()
-
-
-def at_accept(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(LastOfItsConnection(name="last", on=on, murder=murder), operation="list")
-
-
-def at_head(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillAtHead(name="kill", murder=murder), operation="create")
-
-
-def once_read(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceRead(name="kill", murder=murder, commits=False), operation="create")
-
-
-def once_committed(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceRead(name="kill", murder=murder), operation="create")
-
-
-def once_answered(on: FaultServer, murder: Murder) -> None:
-    on.faults.next(KillOnceAnswered(name="kill", murder=murder), operation="create")
+    on.faults.next(kill.make({}), operation="create")
 
 
 @pytest.mark.fault(46)
@@ -168,15 +144,15 @@ def once_answered(on: FaultServer, murder: Murder) -> None:
     ],
 )
 async def test_a_job_killed_at_an_exact_point_is_resumed_without_a_second_send(
-    tmp_path: Path, point: Callable[[FaultServer, Murder], None], posts: int, rows: int
+    tmp_path: Path, point: Callable[[FaultServer, Killer], None], posts: int, rows: int
 ) -> None:
-    murder = Murder()
+    killer = Killer()
     async with server("acme") as on:
         job = prepare(tmp_path, on)
-        point(on, murder)
-        murder.victim = start(job)
-        await murder.done.wait()
-        code = await murder.victim.ended()
+        point(on, killer)
+        killer.process = start(job)
+        await killer.done.wait()
+        code = await killer.process.ended()
         left = states(job)
         (intent,) = ask(job.journal, "SELECT intent IS NOT NULL FROM rows")
 
@@ -247,11 +223,11 @@ async def test_a_signal_ends_the_job_in_time_and_the_journal_knows_what_was_sent
 
         seconds = await seconds_to_end(running, number)
 
-        told, left = running.told(), states(job)
+        reported, left = running.reported(), states(job)
         assert seconds < job.drain_seconds + 2.0
-        assert {told.states[one] for one in names[5:9]} == {"unknown"}
+        assert {reported.states[one] for one in names[5:9]} == {"unknown"}
         assert {left[one] for one in names[5:9]} == {"unknown"}
-        assert told.not_started == 60 - len(told.states) > 0
+        assert reported.not_started == 60 - len(reported.states) > 0
         posted = {one for one in names if on.oracle.posts(one)}
         assert posted == {one for one, state in left.items() if state in {"done", "unknown"}}
         on.faults.clear()
@@ -272,7 +248,7 @@ async def test_a_signal_ends_a_job_that_waits_for_a_server_that_is_down(tmp_path
         seconds = await seconds_to_end(running, signal.SIGTERM)
 
         assert seconds < job.drain_seconds + 2.0
-        assert running.told().problem is None
+        assert running.reported().problem is None
         await on.go_up()
         # Those that were dropped before they were read are absent, and not sent again.
         assert set((await run_to_its_end(job)).values()) <= {"done", "absent"}
@@ -293,7 +269,7 @@ async def test_a_job_has_one_process_and_another_takes_over_when_that_is_killed(
         second = start(job)
         await second.ended()
 
-        assert f"in use by process {holder.pid}" in (second.told().problem or "")
+        assert f"in use by process {holder.pid}" in (second.reported().problem or "")
         assert len(on.requests) == requests
         holder.kill()
         await holder.ended()

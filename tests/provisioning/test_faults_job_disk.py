@@ -32,7 +32,8 @@ from invoicexpress_async.provisioning.job import sync_plan
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 from invoicexpress_async.sandbox.domain.accounts import Operation
-from invoicexpress_async.sandbox.faults.fault import Exchange, ReadFault
+from invoicexpress_async.sandbox.domain.responses import Response
+from invoicexpress_async.sandbox.faults.fault import Exchange, Fault, responding
 from invoicexpress_async.sandbox.http import encode_response
 
 KEY = "canary-key-7f3a9c"
@@ -137,8 +138,7 @@ async def test_a_write_that_the_system_refuses_loses_no_result_and_sends_nothing
     posts = int(state is RowState.DONE)
     with no_limit() as limit:
         async with SqliteJournal(path) as journal:
-            fault = FillDisk(name="fill_disk", limit=limit, file=Path(f"{path}-wal"))
-            on.faults.next(fault, operation=operation)
+            on.faults.next(fill_disk(limit), operation=operation)
             report = await provision(manager, plan("a0", "a1"), journal=journal, concurrency=1)
             limit.lift()
 
@@ -156,7 +156,7 @@ async def test_a_write_that_the_system_refuses_loses_no_result_and_sends_nothing
     assert {on.oracle.posts(one) for one in ("a0", "a1")} == {1}
 
 
-async def until_asked(on: FaultServer, count: int) -> None:
+async def until_requested(on: FaultServer, count: int) -> None:
     async with asyncio.timeout(60):
         while len(on.requests) < count:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.001)
@@ -181,17 +181,17 @@ async def test_a_row_cut_off_before_its_intent_was_written_is_not_kept_as_sent(
         run = provision(manager, rows, journal=journal, concurrency=1, stop=stop)
         on.faults.next("latency", seconds=0.3)  # no answer, and so no intent, before the lock
         running = asyncio.create_task(run)
-        await until_asked(on, 1)
+        await until_requested(on, 1)
         with held(path):
             # An end is on its way to the disk; another one waits for that, and then the intent.
-            await until_asked(on, 4)
+            await until_requested(on, 4)
             await asyncio.sleep(0.1)
             stop.cut_off()
             await asyncio.sleep(0.1)
         report = await running
 
-    told = {(one.row.account, one.state) for one in report.outcomes}
-    assert told == set(ask(path, "SELECT account, state FROM rows"))
+    reported = {(one.row.account, one.state) for one in report.outcomes}
+    assert reported == set(ask(path, "SELECT account, state FROM rows"))
     assert on.oracle.posts("a0") == 0
     await again(manager, path, *names)
     assert on.oracle.posts("a0") == 1
@@ -203,7 +203,7 @@ async def test_a_journal_that_is_closed_under_a_run_ends_it(
     async with SqliteJournal(path) as journal:
         run = provision(manager, plan(*NAMES), journal=journal, concurrency=5)
         running = asyncio.create_task(run)
-        await until_asked(on, 20)
+        await until_requested(on, 20)
     async with asyncio.timeout(60):
         report = await running
 
@@ -237,17 +237,15 @@ def no_limit() -> Iterator[Limit]:
         limit.lift()
 
 
-@attrs.frozen(kw_only=True)
-class FillDisk(ReadFault):
-    """Let the disk be full, then answer truly."""
+def fill_disk(limit: Limit) -> Fault:
+    """Let the disk be full, then respond truly."""
 
-    limit: Limit
-    file: Path
+    @responding()
+    async def fill(exchange: Exchange, response: Response) -> None:
+        limit.impose(1024)  # not one page of the log, which begins anew after a checkpoint
+        await exchange.write(encode_response(response))
 
-    async def play(self, exchange: Exchange) -> None:
-        answer = self.settle(exchange)
-        self.limit.impose(1024)  # not one page of the log, which begins anew after a checkpoint
-        await exchange.write(encode_response(answer))
+    return fill.make({})
 
 
 @contextmanager
@@ -281,7 +279,7 @@ async def test_a_journal_that_may_not_be_written_is_refused(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     user = NOBODY if os.geteuid() == 0 else None  # to root, modes mean nothing
-    told = tmp_path / "told"
+    reported = tmp_path / "reported"
     with a_folder_for(user) as folder:
         path = folder / "job.db"
         async with SqliteJournal(path):
@@ -290,15 +288,15 @@ async def test_a_journal_that_may_not_be_written_is_refused(
             os.chown(file, -1 if user is None else user, -1)
         harm(folder)
 
-        code = await start_opening(path, told, user=user).ended()
+        code = await start_opening(path, reported, user=user).ended()
         folder.chmod(0o700)
 
     assert code == 0
-    assert re.search(r"(ermission|readonly).*Nothing was sent\.", told.read_text())
+    assert re.search(r"(ermission|readonly).*Nothing was sent\.", reported.read_text())
 
 
 @pytest.mark.fault(48)
-def test_a_full_temporary_folder_is_told_before_anything_is_sent() -> None:
+def test_a_full_temporary_folder_is_reported_before_anything_is_sent() -> None:
     with no_limit() as limit:
         limit.impose(0)
 
@@ -314,9 +312,9 @@ async def test_a_run_cancelled_while_an_intent_is_written_has_sent_nothing_and_s
         run = provision(manager, plan("nobody", "a0"), journal=journal, concurrency=1)
         on.faults.next("latency", seconds=0.3)  # no answer, and so no intent, before the lock
         running = asyncio.create_task(run)
-        await until_asked(on, 1)
+        await until_requested(on, 1)
         with held(path):
-            await until_asked(on, 2)
+            await until_requested(on, 2)
             await asyncio.sleep(0.1)
             running.cancel()
             with pytest.raises(asyncio.CancelledError):

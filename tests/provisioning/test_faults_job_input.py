@@ -26,24 +26,24 @@ async def test_a_plan_of_many_rows_is_checked_read_and_entered_in_bounded_memory
     tmp_path: Path,
 ) -> None:
     file = write(tmp_path, (f"account-{n};{KEY};2027;1\n" for n in range(ROWS)))
-    journal, told = tmp_path / "job.db", tmp_path / "told.json"
+    journal, reported = tmp_path / "job.db", tmp_path / "reported.json"
 
-    assert await start_measuring(file, journal, told).ended() == 0
+    assert await start_measuring(file, journal, reported).ended() == 0
 
-    figures = json.loads(told.read_text())
+    figures = json.loads(reported.read_text())
     assert (figures["rows"], figures["problem"]) == (ROWS, "")
     assert figures["mib"] < 12  # its rows alone, kept, would be three times that
     assert ask(journal, "SELECT state, count(*) FROM rows GROUP BY state") == [("planned", ROWS)]
 
 
 @pytest.mark.fault(54)
-async def test_a_file_full_of_bad_rows_is_told_in_bounded_memory(tmp_path: Path) -> None:
+async def test_a_file_full_of_bad_rows_is_reported_in_bounded_memory(tmp_path: Path) -> None:
     file = write(tmp_path, (f"account-{n % 9};{KEY};2027;1\n" for n in range(ROWS)))
-    told = tmp_path / "told.json"
+    reported = tmp_path / "reported.json"
 
-    assert await start_measuring(file, tmp_path / "job.db", told).ended() == 0
+    assert await start_measuring(file, tmp_path / "job.db", reported).ended() == 0
 
-    figures = json.loads(told.read_text())
+    figures = json.loads(reported.read_text())
     assert f"has {ROWS - 9} problems" in figures["problem"]
     assert figures["mib"] < 4
     assert not (tmp_path / "job.db").exists()

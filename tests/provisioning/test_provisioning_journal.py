@@ -127,7 +127,7 @@ def another(path: Path) -> None:
 
 @pytest.mark.fault(49)
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "reported"),
     [
         pytest.param(truncated, "malformed|damaged", id="truncated"),
         pytest.param(overwritten, "not a database", id="overwritten"),
@@ -137,7 +137,7 @@ def another(path: Path) -> None:
     ],
 )
 async def test_a_journal_that_is_not_whole_is_refused_and_nothing_is_sent(
-    tmp_path: Path, harm: Callable[[Path], None], told: str
+    tmp_path: Path, harm: Callable[[Path], None], reported: str
 ) -> None:
     path = tmp_path / "job.db"
     async with (
@@ -149,7 +149,7 @@ async def test_a_journal_that_is_not_whole_is_refused_and_nothing_is_sent(
         harm(path)
         before, requests = path.read_bytes(), len(sandbox.requests)
 
-        with pytest.raises(JournalError, match=told):
+        with pytest.raises(JournalError, match=reported):
             await provision(manager, plan("acme"), journal=await SqliteJournal(path).__aenter__())
 
         assert len(sandbox.requests) == requests
@@ -208,7 +208,7 @@ async def test_a_journal_that_is_not_open_sends_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(50)
-async def test_a_second_run_on_the_same_journal_is_refused_and_told_who_holds_it(
+async def test_a_second_run_on_the_same_journal_is_refused_and_names_the_holder(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "job.db"
@@ -279,8 +279,8 @@ async def test_another_plan_is_refused_with_its_differences(tmp_path: Path) -> N
             )
             again = await provision(manager, changed, journal=journal)
 
-    told = {(one.kind, one.account, one.state) for one in caught.value.differences}
-    assert told == {
+    reported = {(one.kind, one.account, one.state) for one in caught.value.differences}
+    assert reported == {
         ("added", "gama", None),
         ("removed", "beta", "done"),
         ("changed", "acme", "done"),
@@ -290,7 +290,7 @@ async def test_another_plan_is_refused_with_its_differences(tmp_path: Path) -> N
     assert again.is_complete
 
 
-async def test_a_refused_row_is_told_again_and_tried_again_only_when_asked(
+async def test_a_refused_row_is_reported_again_and_tried_again_only_on_request(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "job.db"
@@ -307,8 +307,8 @@ async def test_a_refused_row_is_told_again_and_tried_again_only_when_asked(
         )
 
     assert posts == 1
-    told = [(one.state, one.code, one.error_name) for one in (*first.outcomes, *again.outcomes)]
-    assert told == [(RowState.REFUSED, "004", "TaxAuthorityCredentialsError")] * 2
+    reported = [(one.state, one.code, one.error_name) for one in (*first.outcomes, *again.outcomes)]
+    assert reported == [(RowState.REFUSED, "004", "TaxAuthorityCredentialsError")] * 2
     assert again.outcomes[0].is_recorded
     assert not cured.outcomes[0].is_recorded
     assert sandbox.count("POST", "/sequences.json") == 2
@@ -321,8 +321,10 @@ async def test_a_refused_row_is_told_again_and_tried_again_only_when_asked(
         pytest.param(1000, 1000, ("a", "a"), 1000, id="no jump"),
         pytest.param(-3600, 1000, ("a", "a"), -3600, id="an hour back"),
         pytest.param(86_400, 1000, ("a", "a"), 1000, id="a day on"),
-        pytest.param(86_400, 1000, ("a", "b"), 86_400, id="after a restart only the wall tells"),
-        pytest.param(500, 1000, ("", ""), 500, id="a system that tells no start"),
+        pytest.param(
+            86_400, 1000, ("a", "b"), 86_400, id="after a restart only the wall clock counts"
+        ),
+        pytest.param(500, 1000, ("", ""), 500, id="a system that names no boot"),
     ],
 )
 def test_no_more_time_is_believed_to_have_passed_than_the_clocks_agree_on(

@@ -76,7 +76,7 @@ def down(clock: StillClock | FakeClock) -> CircuitBreaker:
     return breaker
 
 
-async def test_accounts_in_doubt_that_answer_401_are_not_a_server_that_is_down(
+async def test_accounts_with_unresolved_rows_that_get_401_are_not_a_server_that_is_down(
     on: FaultServer, manager: SessionManager
 ) -> None:
     for name in FIVE:
@@ -92,7 +92,7 @@ async def test_accounts_in_doubt_that_answer_401_are_not_a_server_that_is_down(
     assert {one.row.account for one in report.outcomes if one.intent} == set(FIVE)
 
 
-async def test_registrations_in_doubt_are_not_a_server_that_is_down(
+async def test_unresolved_registrations_are_not_a_server_that_is_down(
     on: FaultServer, manager: SessionManager
 ) -> None:
     for name in FIVE:
@@ -106,7 +106,7 @@ async def test_registrations_in_doubt_are_not_a_server_that_is_down(
     assert report.counts[RowState.UNKNOWN] == len(FIVE)
 
 
-async def test_a_probe_that_asks_nothing_of_the_server_does_not_end_all_probes() -> None:
+async def test_a_probe_that_sends_nothing_to_the_server_does_not_end_all_probes() -> None:
     clock = FakeClock()
     breaker = down(clock)
     clock.advance(2.0)

@@ -96,15 +96,19 @@ def test_every_bad_row_is_named_with_its_line_and_no_key_is_shown(tmp_path: Path
 
     lines = re.findall(r"line (\d+): (.*)", str(caught.value))
     assert [int(number) for number, _ in lines] == [2, 3, 4, 5, 7, 8, 9, 10]
-    told = dict(lines)
-    assert told["2"].startswith("account is not one DNS label")
-    assert [part.split()[0] for part in told["3"].split("; ")] == ["api_key", "serie", "default"]
-    assert told["4"] == "1 fields where the header has 4"
-    assert told["5"] == "no serie, and none was given for all rows"
-    assert told["7"] == "the same account and serie as line 6"
-    assert told["8"] == "a second default for the account of line 6"
-    assert "environment variable" in told["9"]
-    assert "file that cannot be read" in told["10"]
+    reported = dict(lines)
+    assert reported["2"].startswith("account is not one DNS label")
+    assert [part.split()[0] for part in reported["3"].split("; ")] == [
+        "api_key",
+        "serie",
+        "default",
+    ]
+    assert reported["4"] == "1 fields where the header has 4"
+    assert reported["5"] == "no serie, and none was given for all rows"
+    assert reported["7"] == "the same account and serie as line 6"
+    assert reported["8"] == "a second default for the account of line 6"
+    assert "environment variable" in reported["9"]
+    assert "file that cannot be read" in reported["10"]
     assert KEY not in str(caught.value)
 
 
@@ -119,7 +123,7 @@ def test_only_the_first_problems_of_many_are_shown(tmp_path: Path) -> None:
     assert str(caught.value).count("\n") < 4
 
 
-def test_a_serie_that_is_missing_everywhere_is_told_once(tmp_path: Path) -> None:
+def test_a_serie_that_is_missing_everywhere_is_reported_once(tmp_path: Path) -> None:
     rows = "".join(f"a{number},k\n" for number in range(50))
 
     with pytest.raises(ConfigurationError, match="50 rows, lines 2, 3, 4, …: no serie"):

@@ -33,7 +33,7 @@ def plan(*names: str, default: bool = False) -> Plan:
     return Plan(rows=rows)
 
 
-def told(report: ProvisioningReport) -> dict[str, RowState]:
+def reported(report: ProvisioningReport) -> dict[str, RowState]:
     return {one.row.account: one.state for one in report.outcomes}
 
 
@@ -53,13 +53,13 @@ def path(tmp_path: Path) -> Path:
 async def run(
     on: FaultServer, path: Path, settings: RunSettings, stop: RunStop | None = None
 ) -> RowState:
-    """Give `a0` a run by a process of its own, as far as the library can tell."""
+    """Give `a0` a run by a process of its own, as far as the library sees."""
     async with (
         SessionManager(base_url=on.base_url, retry=QUICK) as manager,
         SqliteJournal(path) as journal,
     ):
         report = await provision(manager, plan("a0"), journal=journal, settings=settings, stop=stop)
-    return told(report)["a0"]
+    return reported(report)["a0"]
 
 
 async def until_first_absence(on: FaultServer, path: Path) -> RowState:
@@ -144,7 +144,7 @@ async def test_lists_that_can_never_be_believed_end_the_row_as_unknown_and_say_s
     assert on.oracle.posts("a0") == 1
 
 
-async def test_a_registration_in_doubt_is_never_sent_again(on: FaultServer, path: Path) -> None:
+async def test_an_unresolved_registration_is_never_sent_again(on: FaultServer, path: Path) -> None:
     on.add_sequence("a0", "2027", is_registered=False)
     on.faults.next("reset_peer", commits=False, operation="register")
     await run(on, path, RunSettings())
@@ -183,14 +183,14 @@ async def test_nothing_becomes_the_default_before_its_day_and_a_later_run_ends_i
             ),
         )
 
-    assert told(early) == {"a0": RowState.PREPARED, "a1": RowState.PARTIAL}
+    assert reported(early) == {"a0": RowState.PREPARED, "a1": RowState.PARTIAL}
     assert before == {"a0": False, "a1": False}
-    assert told(later) == {"a0": RowState.DONE, "a1": RowState.PARTIAL}
+    assert reported(later) == {"a0": RowState.DONE, "a1": RowState.PARTIAL}
     assert {name: on.sequences(name)[0].is_default for name in before} == {"a0": True, "a1": False}
     assert {on.oracle.posts(name) for name in before} == {1}
 
 
-async def test_a_refused_key_ends_the_wait_for_what_is_in_doubt(
+async def test_a_refused_key_ends_the_wait_for_what_is_unresolved(
     on: FaultServer, path: Path
 ) -> None:
     on.faults.next("reset_peer", commits=False, operation="create")
@@ -203,7 +203,7 @@ async def test_a_refused_key_ends_the_wait_for_what_is_in_doubt(
     assert on.oracle.posts("a0") == 1
 
 
-async def test_a_second_send_that_did_not_come_about_leaves_the_first_in_doubt(
+async def test_a_second_send_that_did_not_come_about_leaves_the_first_unresolved(
     on: FaultServer, path: Path
 ) -> None:
     on.faults.next("reset_peer", commits=False, operation="create")

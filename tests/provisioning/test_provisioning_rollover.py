@@ -116,10 +116,10 @@ async def test_each_account_gets_the_next_serie_as_its_default_and_stays_there()
         seen = await audit(manager, accounts)
 
     assert [step.serie for step in plan.steps] == ["2027", "FR2027", "A27", None, None]
-    told = [str(step.problem) for step in plan.problems]
-    assert "'LOJA'" in told[0]
-    assert "no default" in told[1]
-    assert all("column serie" in text for text in told)
+    reported = [str(step.problem) for step in plan.problems]
+    assert "'LOJA'" in reported[0]
+    assert "no default" in reported[1]
+    assert all("column serie" in text for text in reported)
     assert not first.is_complete
     assert [one.state for one in first.run.outcomes] == [RowState.DONE] * 3
     assert (first.run.created, again.run.created) == (3, 0)
@@ -298,7 +298,7 @@ async def test_an_account_that_could_not_be_read_joins_the_next_run(tmp_path: Pa
     assert second.run.counts[RowState.DONE] == 2
 
 
-async def test_an_audit_tells_what_it_could_not_read() -> None:
+async def test_an_audit_shows_what_it_could_not_read() -> None:
     async with (
         Sandbox(accounts=[account("acme")]) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,

@@ -76,8 +76,8 @@ async def test_each_kind_of_failure_is_an_outcome_and_the_others_go_on(clock: Fa
         report = await provision(manager, plan(names))
 
     by_name = {outcome.row.account: outcome for outcome in report.outcomes}
-    told = {name: (one.state.value, one.status, one.code) for name, one in by_name.items()}
-    assert told == {
+    reported = {name: (one.state.value, one.status, one.code) for name, one in by_name.items()}
+    assert reported == {
         "good": ("done", None, None),
         "no-credentials": ("refused", 422, "004"),
         "no-activity": ("refused", 422, "005"),
@@ -130,7 +130,7 @@ async def test_a_key_reference_that_leads_nowhere_fails_its_row_only() -> None:
     assert isinstance(report.outcomes[0].error, KeyUnavailableError)
 
 
-async def test_no_more_rows_are_in_flight_than_asked_for() -> None:
+async def test_no_more_rows_are_in_flight_than_requested() -> None:
     names = [f"a{number}" for number in range(30)]
     async with (
         Sandbox(accounts=map(account, names)) as sandbox,

@@ -48,7 +48,7 @@ async def stage(count: int, *, slow: int = 0) -> AsyncIterator[Stage]:
 
 
 def accounted(report: ProvisioningReport) -> set[str]:
-    """The accounts that may have the sequence, as far as the report tells."""
+    """The accounts that may have the sequence, as far as the report says."""
     states = {RowState.DONE, RowState.UNKNOWN, RowState.ABSENT}
     return {one.row.account for one in report.outcomes if one.state in states}
 
@@ -139,7 +139,7 @@ async def test_a_stop_before_the_run_starts_nothing() -> None:
     assert report.not_started == 3
 
 
-async def test_a_row_cut_off_before_any_send_says_that_a_look_will_tell() -> None:
+async def test_a_row_cut_off_before_any_send_says_that_a_look_will_show() -> None:
     stop = RunStop()
     async with stage(1) as on:
         run = asyncio.create_task(provision(on.manager, on.plan, stop=stop))

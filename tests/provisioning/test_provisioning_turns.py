@@ -41,7 +41,7 @@ def plan(*names: str, default: bool = False) -> Plan:
     return Plan(rows=[row(name, default=default) for name in names])
 
 
-def told(report: ProvisioningReport) -> dict[str, RowState]:
+def reported(report: ProvisioningReport) -> dict[str, RowState]:
     return {one.row.account: one.state for one in report.outcomes}
 
 
@@ -63,7 +63,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "job.db"
 
 
-async def leave_in_doubt(on: FaultServer, path: Path, *names: str) -> None:
+async def leave_unresolved(on: FaultServer, path: Path, *names: str) -> None:
     """A run whose creates were lost on the way."""
     for name in names:
         on.faults.next("reset_peer", commits=False, account=name, operation="create")
@@ -72,20 +72,20 @@ async def leave_in_doubt(on: FaultServer, path: Path, *names: str) -> None:
         SqliteJournal(path) as journal,
     ):
         report = await provision(manager, plan(*names), journal=journal)
-    assert set(told(report).values()) == {RowState.ABSENT}
+    assert set(reported(report).values()) == {RowState.ABSENT}
 
 
-async def test_what_is_in_doubt_stays_so_when_not_even_a_read_can_be_begun(
+async def test_what_is_unresolved_stays_so_when_not_even_a_read_can_be_begun(
     on: FaultServer, path: Path
 ) -> None:
-    await leave_in_doubt(on, path, "a0", "a1")
+    await leave_unresolved(on, path, "a0", "a1")
     closed = SessionManager(base_url=on.base_url, retry=QUICK)
     await closed.close()
 
     async with SqliteJournal(path) as journal:
         report = await provision(closed, plan("a0", "a1"), journal=journal)
 
-    assert told(report) == {"a0": RowState.UNKNOWN, "a1": RowState.UNKNOWN}
+    assert reported(report) == {"a0": RowState.UNKNOWN, "a1": RowState.UNKNOWN}
     assert all(one.intent is not None for one in report.outcomes)
     assert ask(path, "SELECT count(*) FROM rows WHERE intent IS NOT NULL") == [(2,)]
 
@@ -150,12 +150,12 @@ async def test_a_stop_ends_a_run_whose_stream_is_silent(
     async with asyncio.timeout(5.0):
         report = await provision(manager, stream, stop=stop, on_outcome=note)
 
-    assert told(report) == {"a0": RowState.DONE}
+    assert reported(report) == {"a0": RowState.DONE}
     assert rows.is_closed
     assert on.oracle.posts("a0") == 1
 
 
-async def test_a_row_in_doubt_is_read_for_while_the_stream_is_silent(
+async def test_an_unresolved_row_is_read_for_while_the_stream_is_silent(
     on: FaultServer, manager: SessionManager
 ) -> None:
     on.faults.next("reset_peer", account="a0", operation="create")
@@ -193,7 +193,7 @@ async def test_a_stream_is_run_once_and_a_row_that_clashes_is_refused_alone(
 async def test_a_stream_continues_what_an_earlier_run_left(
     on: FaultServer, manager: SessionManager, path: Path
 ) -> None:
-    await leave_in_doubt(on, path, "a1")
+    await leave_unresolved(on, path, "a1")
 
     async def rows() -> AsyncIterator[PlanRow]:
         for name in ("a0", "a1"):
@@ -202,24 +202,24 @@ async def test_a_stream_continues_what_an_earlier_run_left(
     async with SqliteJournal(path) as journal:
         report = await provision(manager, Plan.from_async(rows()), journal=journal)
 
-    assert told(report) == {"a0": RowState.DONE, "a1": RowState.ABSENT}
+    assert reported(report) == {"a0": RowState.DONE, "a1": RowState.ABSENT}
     assert on.oracle.posts("a1") == 1
 
 
 @pytest.mark.fault(45)
-async def test_what_a_progress_callback_raises_is_told_apart_and_harms_nothing(
+async def test_what_a_progress_callback_raises_is_reported_apart_and_harms_nothing(
     manager: SessionManager, path: Path
 ) -> None:
     calls = 0
 
-    def tell(_: Progress) -> None:
+    def fail(_: Progress) -> None:
         nonlocal calls
         calls += 1
         raise LookupError(f"call {calls}")
 
     names = [f"a{number}" for number in range(20)]
     async with SqliteJournal(path) as journal:
-        report = await provision(manager, plan(*names), journal=journal, on_progress=tell)
+        report = await provision(manager, plan(*names), journal=journal, on_progress=fail)
 
     assert report.is_complete
     assert calls == 20
@@ -243,11 +243,11 @@ async def test_what_the_outcome_callback_raises_ends_the_run_and_the_journal_has
     assert on.oracle.posts("a0") == 1
 
 
-async def test_a_vault_is_asked_for_each_account_at_its_turn(manager: SessionManager) -> None:
-    asked: list[str] = []
+async def test_a_vault_is_called_for_each_account_at_its_turn(manager: SessionManager) -> None:
+    requested: list[str] = []
 
     async def vault(account: str) -> str:
-        asked.append(account)
+        requested.append(account)
         await asyncio.sleep(0)
         return KEY
 
@@ -255,7 +255,7 @@ async def test_a_vault_is_asked_for_each_account_at_its_turn(manager: SessionMan
     report = await provision(manager, Plan(rows=rows), concurrency=1)
 
     assert report.is_complete
-    assert set(asked) == {"a0", "a1"}
+    assert set(requested) == {"a0", "a1"}
 
 
 @pytest.mark.fault(45)
@@ -308,8 +308,8 @@ async def test_a_run_cancelled_at_any_turn_leaves_a_journal_that_the_next_run_en
         SqliteJournal(path) as journal,
     ):
         report = await provision(manager, plan(*names), journal=journal)
-    assert set(told(report).values()) <= {RowState.DONE, RowState.ABSENT}
-    assert posted <= {name for name, state in told(report).items() if state is RowState.DONE}
+    assert set(reported(report).values()) <= {RowState.DONE, RowState.ABSENT}
+    assert posted <= {name for name, state in reported(report).items() if state is RowState.DONE}
     assert max(map(on.oracle.posts, names)) <= 1  # 0, if all were being written
 
 

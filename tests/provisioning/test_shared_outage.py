@@ -44,7 +44,7 @@ async def journals(
 
 
 class HearingJournal(PostgresJournal):
-    """Counts how many times it was asked of the others."""
+    """Counts how often the others were looked for."""
 
     heard = 0
 
@@ -147,7 +147,7 @@ async def test_a_worker_whose_rows_only_wait_leaves_the_probe_to_another(
 ) -> None:
     class StillClock(FakeClock):
         async def _tick(self) -> None:
-            """Let time pass when it is told to only."""
+            """Let time pass only on request."""
 
     async def key(_: str) -> str:
         return API_KEY

@@ -200,7 +200,7 @@ async def operate(name: str, manager: SessionManager) -> object:
 @pytest.mark.fault(55)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("name", FAULT_NAMES)
-async def test_no_fault_repeats_what_must_not_be_or_brings_a_secret_to_light(
+async def test_no_fault_repeats_what_must_not_be_or_shows_a_secret(
     name: str, operation: str, faulty: tuple[FaultServer, SessionManager]
 ) -> None:
     server, manager = faulty

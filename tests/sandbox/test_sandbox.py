@@ -105,7 +105,7 @@ async def raw(sandbox: Sandbox, request: bytes, *, until_closed: bool = True) ->
         await writer.wait_closed()
 
 
-async def test_a_create_answers_like_the_official_sample() -> None:
+async def test_a_create_responds_like_the_official_sample() -> None:
     async with Sandbox(accounts=[ACME]) as sandbox:
         reply = await create(sandbox, "2023", default_sequence="1")
 
@@ -122,7 +122,7 @@ async def test_a_create_answers_like_the_official_sample() -> None:
             assert reply.row[key] == 0
 
 
-async def test_a_lean_account_answers_like_the_row_recorded_in_2019() -> None:
+async def test_a_lean_account_responds_like_the_row_recorded_in_2019() -> None:
     types = [key[8:-12] for key in LEAN_SAMPLE["sequence"] if key.endswith("_sequence_id")]
     account = SandboxAccount(name="old", document_types=types, has_validation_codes=False)
     async with Sandbox(accounts=[account]) as sandbox:
@@ -207,7 +207,7 @@ async def test_a_new_default_clears_the_old_one() -> None:
     assert (after_create, after_set_current) == ([0, 1], [1, 0])
 
 
-async def test_every_answer_sets_a_cookie_for_the_domain_all_accounts_share() -> None:
+async def test_every_response_sets_a_cookie_for_the_domain_all_accounts_share() -> None:
     async with Sandbox(accounts=[ACME]) as sandbox:
         replies = [
             await create(sandbox),
@@ -630,7 +630,7 @@ async def test_successes_come_in_every_form() -> None:
     assert current.body == b""
 
 
-async def test_a_serie_answers_006_until_the_tax_authority_is_done() -> None:
+async def test_a_serie_responds_006_until_the_tax_authority_is_done() -> None:
     clock = FakeClock()
     async with Sandbox(accounts=[ACME], clock=clock, registration_seconds=30.0) as sandbox:
         first = await create(sandbox)

@@ -111,7 +111,7 @@ async def test_a_partner_creates_an_account_and_is_given_its_key_once() -> None:
     assert key.encode() not in again.body
 
 
-async def test_what_a_create_asks_for_is_kept() -> None:
+async def test_what_a_create_requests_is_kept() -> None:
     optional = {"first_name": "Ana", "phone": "210", "marketing": "0", "language": "en"}
     async with Sandbox(accounts=[PARTNER]) as sandbox:
         await open_account(sandbox, tax_country="2", **optional)
@@ -136,14 +136,14 @@ async def test_a_new_account_is_usable_at_once_and_registers_after_at_communicat
             sandbox, "GET", "/sequences.json", account=name, query=f"?api_key={KEY}"
         )
         before = await create(sandbox, account=name)
-        told = await communicate(sandbox, name)
+        reported = await communicate(sandbox, name)
         after = await create(sandbox, account=name, default_sequence="1")
 
     assert [(row["serie"], row["default_sequence"]) for row in rows] == [(name.upper(), 1)]
     assert "N/D" in rows[0].values()
     assert with_the_partners_key.status == 401
     assert before.error == (422, "004")
-    assert (told.status, told.json) == (200, {"success": "true"})
+    assert (reported.status, reported.json) == (200, {"success": "true"})
     assert (after.status, after.row["default_sequence"]) == (201, 1)
     assert [row.is_registered for row in sandbox.sequences(name)] == [False, True]
 
@@ -268,7 +268,7 @@ async def test_an_existing_user_is_given_a_further_account(status: Any) -> None:
         pytest.param({"email": "keyless@example.pt"}, id="a user without a password"),
     ],
 )
-async def test_the_users_wrong_password_can_be_told_from_a_wrong_key(
+async def test_the_users_wrong_password_can_be_distinguished_from_a_wrong_key(
     fields: dict[str, Any],
 ) -> None:
     keyless = SandboxAccount(name="keyless", email="keyless@example.pt")
@@ -448,7 +448,7 @@ async def test_an_update_may_have_to_be_whole() -> None:
     assert (part.status, json.loads(part.body)[0], done.status) == (422, "password", 200)
 
 
-async def test_an_update_changes_what_it_names_and_answers_nothing() -> None:
+async def test_an_update_changes_what_it_names_and_responds_with_nothing() -> None:
     async with Sandbox(accounts=[PARTNER, OWNED]) as sandbox:
         first = await change(sandbox, city="Porto", postal_code="4000-123", email="new@x.pt")
         sandbox.empty_body = "empty"
@@ -580,7 +580,7 @@ async def test_a_partner_can_be_made_over_http() -> None:
     assert reply.status == 201
 
 
-async def test_two_accounts_given_with_one_id_are_told_apart_by_their_owner() -> None:
+async def test_two_accounts_given_with_one_id_are_distinguished_by_their_owner() -> None:
     twin = attrs.evolve(OWNED, name="twin", owner="rival", organization_name="Twin")
     async with Sandbox(accounts=[PARTNER, OTHER_PARTNER, OWNED, twin]) as sandbox:
         replies = [await got(sandbox), await got(sandbox, account="rival")]
@@ -588,7 +588,7 @@ async def test_two_accounts_given_with_one_id_are_told_apart_by_their_owner() ->
     assert [opened(reply)["organization_name"] for reply in replies] == ["Usada, Lda", "Twin"]
 
 
-async def test_a_new_id_is_nobodys() -> None:
+async def test_a_new_id_is_unused() -> None:
     given = attrs.evolve(OWNED, id="12347", fiscal_id="")
     async with Sandbox(accounts=[PARTNER, given]) as sandbox:
         reply = await open_account(sandbox)

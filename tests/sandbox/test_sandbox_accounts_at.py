@@ -129,9 +129,9 @@ async def test_a_company_may_have_one_right_password(
 ) -> None:
     async with Sandbox(accounts=[OWNED], at_passwords=passwords) as sandbox:
         refused = await communicate(sandbox, password=wrong)
-        told = await communicate(sandbox, password=right)
+        reported = await communicate(sandbox, password=right)
 
-    assert (refused.status, told.status) == (422, 200)
+    assert (refused.status, reported.status) == (422, 200)
 
 
 async def test_right_credentials_take_the_place_of_invalid_ones() -> None:
@@ -151,20 +151,20 @@ async def test_a_new_account_may_begin_with_a_trial_without_at() -> None:
         shown = opened(await got(sandbox, opened(made)["id"]))
         refused = [await communicate(sandbox, name), await create(sandbox, account=name)]
         sandbox.update_account(attrs.evolve(sandbox.accounts[name], is_trial=False))
-        told = await communicate(sandbox, name)
+        reported = await communicate(sandbox, name)
 
     assert (shown["trial"], shown["at_configured"]) == (True, False)
     assert [reply.status for reply in refused] == [401, 401]
-    assert told.status == 200
+    assert reported.status == 200
 
 
 async def test_a_company_without_open_activity_registers_nothing() -> None:
     name = "sapataria-ideal-lda"
     async with Sandbox(accounts=[PARTNER], inactive_fiscal_ids={NIF}) as sandbox:
         await open_account(sandbox)
-        told = await communicate(sandbox, name)
+        reported = await communicate(sandbox, name)
         refused = await create(sandbox, account=name)
         sandbox.inactive_fiscal_ids = ()
         made = await create(sandbox, account=name)
 
-    assert (told.status, refused.error, made.status) == (200, (422, "005"), 201)
+    assert (reported.status, refused.error, made.status) == (200, (422, "005"), 201)

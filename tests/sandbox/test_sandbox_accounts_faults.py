@@ -258,7 +258,7 @@ async def test_faults_are_drawn_for_account_operations_alone() -> None:
     assert body_of(read)["account"]["state"] == "active"
 
 
-async def test_posts_and_accounts_are_told_apart_by_e_mail_and_fiscal_id() -> None:
+async def test_posts_and_accounts_are_distinguished_by_e_mail_and_fiscal_id() -> None:
     async with new_server() as server:
         await open_account(server, fiscal_id="1")
         await open_account(server, email=EMAIL.upper(), fiscal_id="2")
@@ -309,7 +309,7 @@ async def test_overlapping_creates_make_two_accounts_unless_the_check_is_atomic(
     assert len(set(ids)) == len(ids)
 
 
-async def test_companies_without_a_fiscal_id_are_told_apart_by_their_e_mail() -> None:
+async def test_companies_without_a_fiscal_id_are_distinguished_by_their_e_mail() -> None:
     async with new_server(is_name_check_atomic=False) as server:
         server.faults.next("status", commits="late", times=2)
         await open_account(server, fiscal_id=None)
@@ -338,7 +338,7 @@ async def test_what_at_said_is_counted_by_account() -> None:
         oracle.at_communications("nobody")
 
 
-async def test_a_soak_of_lost_answers_leaves_no_duplicate() -> None:
+async def test_a_soak_of_lost_responses_leaves_no_duplicate() -> None:
     faults = {
         make_fault("close_after_read"): 1.0,
         make_fault("reset_peer", commits=False): 1.0,

@@ -108,7 +108,7 @@ async def test_a_request_behind_a_fault_is_served_after_it() -> None:
         pytest.param(b"x" * 70_000, id="no end"),
     ],
 )
-async def test_what_is_no_request_is_refused(sent: bytes) -> None:
+async def test_bytes_that_are_no_request_are_refused(sent: bytes) -> None:
     async with FaultServer(accounts=[ACME]) as server:
         answer = await talk(server, sent)
 
@@ -125,7 +125,7 @@ async def test_what_is_no_request_is_refused(sent: bytes) -> None:
         pytest.param(b"1.1", b"close", False, id="1.1 closed"),
     ],
 )
-async def test_a_connection_is_kept_as_its_client_asks(
+async def test_a_connection_is_kept_as_its_client_requests(
     version: bytes, connection: bytes, *, is_kept: bool
 ) -> None:
     first = GET.replace(b"1.1", version) + b"Connection: " + connection + b"\r\n\r\n"

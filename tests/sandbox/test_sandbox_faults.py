@@ -115,7 +115,7 @@ async def faulty(name: str, **options: object) -> tuple[Reply, FaultServer]:
     return reply, server
 
 
-async def test_without_a_fault_it_answers_like_the_sandbox() -> None:
+async def test_without_a_fault_it_responds_like_the_sandbox() -> None:
     async with FaultServer(accounts=[ACME]) as server:
         made = await talk(server, request())
         listed = await talk(server, LISTING)
@@ -285,7 +285,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("name", "options", "is_right"), ANSWERS)
-async def test_an_answer_is_wrong_as_its_name_says(
+async def test_a_response_is_wrong_in_the_way_of_its_name(
     name: str, options: Mapping[str, object], is_right: Check
 ) -> None:
     reply, server = await faulty(name, **options)
@@ -395,7 +395,7 @@ async def test_lists_of_rows_are_altered_too() -> None:
         pytest.param("stall", {"seconds": 8.0}, {8.0}),
     ],
 )
-async def test_delays_are_those_asked_for(
+async def test_delays_are_those_requested(
     name: str, options: Mapping[str, object], waits: set[float]
 ) -> None:
     sleep = FakeSleep()
@@ -428,7 +428,7 @@ async def test_a_big_body_is_not_made_before_it_is_taken() -> None:
     assert server.oracle.faults.keys() >= {"big_body", "endless_head"}
 
 
-async def test_a_big_body_comes_whole_to_whoever_takes_it() -> None:
+async def test_a_big_body_comes_whole_to_a_client_that_takes_it() -> None:
     async with FaultServer(accounts=[ACME]) as server:
         server.faults.next("big_body", size=20_000_000)
         reply = await talk(server, LISTING, most=100_000_000)
@@ -492,7 +492,7 @@ async def test_the_key_is_echoed_where_it_would_leak() -> None:
         pytest.param("status", {"headers": 5}, id="type"),
     ],
 )
-def test_what_is_no_fault_is_refused(name: str, options: Mapping[str, object]) -> None:
+def test_an_unknown_fault_is_refused(name: str, options: Mapping[str, object]) -> None:
     with pytest.raises(ValueError, match=r"fault|option|must be|takes|commits"):
         make_fault(name, **options)
     with pytest.raises(ValueError, match=r"no fault is called 'x'"):

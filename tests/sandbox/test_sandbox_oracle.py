@@ -27,7 +27,7 @@ class Clock:
 
 
 class ManualSleep:
-    """Sleeps until it is told to wake."""
+    """Sleeps until it is woken."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -64,7 +64,7 @@ async def create(server: FaultServer, serie: object = "2027", account: str = "ac
     return await call(server, "POST", f"/{account}/sequences.json", body)
 
 
-async def test_rows_posts_and_commits_are_told_apart() -> None:
+async def test_rows_posts_and_commits_are_counted_apart() -> None:
     async with FaultServer(accounts=[ACME, BETA]) as server:
         await create(server, "A")
         server.faults.next("reset_peer", commits=False)

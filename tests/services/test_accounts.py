@@ -106,7 +106,7 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
         ),
     ],
 )
-async def test_an_answer_with_a_key_is_taken_whatever_else_it_lacks(
+async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
     document: Any, identifier: str, name: str | None, partner: Partner
 ) -> None:
     kept: list[CreatedAccount] = []
@@ -154,7 +154,7 @@ async def test_a_create_without_a_usable_answer_is_unknown_and_never_sent_again(
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-async def test_two_creates_of_one_email_at_once_are_never_both_in_doubt(partner: Partner) -> None:
+async def test_two_creates_of_one_email_at_once_are_never_both_unresolved(partner: Partner) -> None:
     partner.says(500, {})
 
     results = await asyncio.gather(
@@ -177,7 +177,7 @@ async def test_a_lost_connection_is_unknown(partner: Partner) -> None:
 @pytest.mark.parametrize(
     ("status", "error_class"), [(401, AuthenticationError), (422, UnprocessableError)]
 )
-async def test_a_refusal_is_told_and_may_be_followed_by_a_corrected_one(
+async def test_a_refusal_is_reported_and_may_be_followed_by_a_corrected_one(
     status: int, error_class: type[UnprocessableError], partner: Partner
 ) -> None:
     partner.says(status, {"errors": [{"error": "Fiscal id already used in another account"}]})
@@ -216,7 +216,7 @@ async def test_an_account_of_an_existing_user_is_created_with_the_users_own_pass
     assert partner.bodies[0]["account"]["password_confirmation"] == PASSWORD
 
 
-async def test_one_user_may_have_many_accounts_and_one_in_doubt_stops_no_other(
+async def test_one_user_may_have_many_accounts_and_an_unresolved_one_stops_no_other(
     partner: Partner,
 ) -> None:
     create = partner.service.create_for_existing_user
@@ -250,7 +250,7 @@ async def test_one_user_may_have_many_accounts_and_one_in_doubt_stops_no_other(
         pytest.param({"fiscal_id": None}, {"email": "b@c.example"}, False, id="another user"),
     ],
 )
-async def test_which_creates_for_existing_users_are_held_back_by_one_in_doubt(
+async def test_which_creates_for_existing_users_are_held_back_by_an_unresolved_one(
     first: dict[str, Any], second: dict[str, Any], is_same: bool, partner: Partner
 ) -> None:
     partner.says(500)
@@ -264,7 +264,7 @@ async def test_which_creates_for_existing_users_are_held_back_by_one_in_doubt(
     assert len(partner.bodies) == (1 if is_same else 2)
 
 
-async def test_a_create_in_doubt_holds_back_the_other_way_of_creating_it(
+async def test_an_unresolved_create_holds_back_the_other_way_of_creating_it(
     partner: Partner,
 ) -> None:
     partner.says(500)
@@ -278,7 +278,7 @@ async def test_a_create_in_doubt_holds_back_the_other_way_of_creating_it(
     assert caught.value.intent["fiscal_id"] == COMPANY["fiscal_id"]
 
 
-async def test_a_create_in_doubt_holds_no_other_partner_back(partner: Partner) -> None:
+async def test_an_unresolved_create_holds_no_other_partner_back(partner: Partner) -> None:
     partner.says(500)
     for name in (ACCOUNT, "beta"):
         with pytest.raises(OutcomeUnknownError, match="HTTP 500"):
@@ -300,7 +300,7 @@ async def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(
     assert partner.bodies == [None]
 
 
-async def test_a_create_that_is_told_to_be_lost_may_be_sent_again(partner: Partner) -> None:
+async def test_a_create_that_is_declared_lost_may_be_sent_again(partner: Partner) -> None:
     partner.says(500)
     with pytest.raises(OutcomeUnknownError, match=r"accounts\.forget") as caught:
         await partner.service.create_for_existing_user(NewAccount(**COMPANY))
@@ -328,18 +328,18 @@ async def test_only_intents_of_account_creates_of_this_partner_are_forgotten(
 
 
 @pytest.mark.parametrize("name", ["create", "create_for_existing_user"])
-async def test_the_intent_of_a_create_is_told_before_it_is_sent(
+async def test_the_intent_of_a_create_is_reported_before_it_is_sent(
     name: str, partner: Partner
 ) -> None:
     partner.says(201, {"account": CREATED})
-    told: list[tuple[Intent, int]] = []
+    reported: list[tuple[Intent, int]] = []
 
     async def keep(intent: Intent) -> None:
-        told.append((intent, len(partner.bodies)))
+        reported.append((intent, len(partner.bodies)))
 
     await getattr(partner.service, name)(NewAccount(**COMPANY), on_intent=keep)
 
-    assert [(intent["email"], sent) for intent, sent in told] == [(COMPANY["email"], 0)]
+    assert [(intent["email"], sent) for intent, sent in reported] == [(COMPANY["email"], 0)]
 
 
 async def test_an_intent_that_cannot_be_kept_keeps_the_create_from_being_sent(

@@ -109,7 +109,7 @@ async def test_refused_credentials_are_never_sent_again_and_changed_ones_are(
     assert len(partner.bodies) == 2
 
 
-async def test_refused_credentials_are_sent_again_when_that_is_asked_for(partner: Partner) -> None:
+async def test_refused_credentials_are_sent_again_on_request(partner: Partner) -> None:
     partner.says(403)
     with pytest.raises(PermissionDeniedError, match="paid plan"):
         await partner.service.configure_at_communication(CREDENTIALS)
@@ -255,7 +255,7 @@ async def test_a_429_is_waited_for(partner: Partner, clock: FakeClock) -> None:
     assert clock.now() - before >= 5.0
 
 
-async def test_a_repetition_that_is_limited_leaves_the_first_in_doubt(partner: Partner) -> None:
+async def test_a_repetition_that_is_limited_leaves_the_first_unresolved(partner: Partner) -> None:
     partner.says(500)
     partner.then_says(429)
 

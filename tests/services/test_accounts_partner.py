@@ -57,7 +57,7 @@ async def partner(clock: FakeClock) -> AsyncIterator[Partner]:
         pytest.param(
             {"at_configured": None, "trial": None},
             {"at_configured": None, "trial": None},
-            id="flags not told",
+            id="flags not given",
         ),
         pytest.param({"email": "a@b.c"}, {"email": "a@b.c"}, id="an e-mail"),
         pytest.param({"plan": "X"}, {"extra": {"plan": "X"}}, id="a new field"),
@@ -77,7 +77,7 @@ async def test_an_account_is_read(
     assert pickle.loads(pickle.dumps(details)) == copy.deepcopy(details) == details
 
 
-async def test_an_answer_that_says_little_is_read_as_such(partner: Partner) -> None:
+async def test_a_response_that_says_little_is_read_as_such(partner: Partner) -> None:
     partner.says(200, {"account": {"organization_name": "A"}})
 
     details = await partner.service.get(12345)
@@ -98,7 +98,7 @@ async def test_an_answer_that_says_little_is_read_as_such(partner: Partner) -> N
     ],
     ids=str,
 )
-async def test_an_answer_that_is_no_account_is_malformed(
+async def test_a_response_that_is_no_account_is_malformed(
     document: Any, problem: str, partner: Partner
 ) -> None:
     partner.says(200, document)
@@ -214,7 +214,7 @@ def test_a_fiscal_number_cannot_be_changed() -> None:
         pytest.param(200, [1], MalformedResponseError, id="malformed"),
     ],
 )
-async def test_an_update_of_unknown_outcome_is_told_and_not_repeated(
+async def test_an_update_of_unknown_outcome_is_reported_and_not_repeated(
     status: int, document: Any, error_class: type[Exception], partner: Partner
 ) -> None:
     partner.says(status, document)

@@ -102,7 +102,7 @@ async def test_register_registers_what_is_not(account: AccountSession, sandbox: 
     ],
     ids=str,
 )
-async def test_a_refusal_of_the_tax_authority_is_typed_and_leaves_nothing_in_doubt(
+async def test_a_refusal_of_the_tax_authority_is_typed_and_leaves_nothing_unresolved(
     settings: dict[str, Any],
     error_class: type[TaxAuthorityCredentialsError | NoOpenActivityError],
     manager: SessionManager,
@@ -279,7 +279,7 @@ async def test_one_cancelled_waiter_cancels_no_other(
     assert posts(sandbox) == 1
 
 
-async def test_the_escape_hatch_has_the_same_errors_and_answers(account: AccountSession) -> None:
+async def test_the_escape_hatch_has_the_same_errors_and_responses(account: AccountSession) -> None:
     answer = await account.request("POST", "/sequences.json", {"sequence": {"serie": "2027"}})
 
     assert isinstance(answer, dict)

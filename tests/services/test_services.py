@@ -85,7 +85,7 @@ async def settled(process: ServiceProcess, *, tasks: int) -> Holdings:
     return holdings
 
 
-async def test_a_service_answers_as_its_routes_say(running: Service, client: Client) -> None:
+async def test_a_service_responds_as_its_routes_say(running: Service, client: Client) -> None:
     _, sandbox = running
 
     assert (await client.ensure("company-0", "A"))[0] == 201
@@ -97,19 +97,19 @@ async def test_a_service_answers_as_its_routes_say(running: Service, client: Cli
     assert [one.serie for one in sandbox.sequences("company-0")] == ["A"]
 
 
-async def test_a_lost_answer_is_a_202_with_a_link_that_tells_later(
+async def test_a_lost_response_is_a_202_with_a_link_that_responds_later(
     running: Service, client: Client
 ) -> None:
     _, sandbox = running
     sandbox.fail_next("timeout", operation="create", commits="late")
 
-    status, told = await client.ensure("company-1", "A", deadline="0.4")
+    status, reported = await client.ensure("company-1", "A", deadline="0.4")
 
     assert status == 202
-    assert await client.get(told["resume"], deadline="0.2") == 202
+    assert await client.get(reported["resume"], deadline="0.2") == 202
     assert sandbox.commit_late() == 1
-    assert await client.get(told["resume"]) == 200
-    assert await client.get(told["resume"] + "0") == 404
+    assert await client.get(reported["resume"]) == 200
+    assert await client.get(reported["resume"] + "0") == 404
     assert sandbox.count("POST", "/sequences.json", account="company-1") == 1
 
 
@@ -121,12 +121,12 @@ async def test_a_storm_leaves_no_series_twice_and_nothing_open(running: Service)
 
     async def ask(client: Client, number: int) -> None:
         account, serie = ACCOUNTS[number % len(ACCOUNTS)], SERIES[number % 2]
-        asking = asyncio.ensure_future(client.ensure(account, serie, deadline="3"))
+        waiting = asyncio.ensure_future(client.ensure(account, serie, deadline="3"))
         hangs_up_after = dice.random() / 4 if number % 5 == 0 else None
-        await asyncio.wait([asking], timeout=hangs_up_after)
-        if asking.done():
-            statuses[(await asking)[0]] += 1
-        asking.cancel()
+        await asyncio.wait([waiting], timeout=hangs_up_after)
+        if waiting.done():
+            statuses[(await waiting)[0]] += 1
+        waiting.cancel()
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         client = Client(session, process)
@@ -142,23 +142,23 @@ async def test_a_storm_leaves_no_series_twice_and_nothing_open(running: Service)
     assert most_posts(sandbox) == 1
 
 
-async def test_sigterm_in_the_middle_leaves_no_client_without_an_answer(
+async def test_sigterm_in_the_middle_leaves_no_client_without_a_response(
     running: Service, client: Client
 ) -> None:
     process, sandbox = running
     sandbox.fail_next("timeout", operation="create", times=10, commits="late")
-    asked = [asyncio.ensure_future(client.ensure(name, "2029")) for name in ACCOUNTS[:20]]
+    requested = [asyncio.ensure_future(client.ensure(name, "2029")) for name in ACCOUNTS[:20]]
     await asyncio.sleep(0.6)
 
     process.terminate()
-    answers = await asyncio.gather(*asked)
+    answers = await asyncio.gather(*requested)
 
     assert await process.ended() in {0, -signal.SIGTERM}  # uvicorn's way
     assert process.complaints == ""
     assert Counter(status for status, _ in answers) == {201: 10, 202: 10}
     assert sandbox.commit_late() == 10
     await asyncio.to_thread(process.start)  # knows nothing but what was kept
-    links = [told["resume"] for status, told in answers if status == 202]
+    links = [reported["resume"] for status, reported in answers if status == 202]
     assert [await client.get(link) for link in links] == [200] * 10
     assert [(await client.ensure(name, "2029"))[0] for name in ACCOUNTS[:20]] == [200] * 20
     assert most_posts(sandbox) == 1

@@ -31,7 +31,7 @@ def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
 
 
 def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
-    """Whoever claims wins, whatever is there."""
+    """Every claim wins, whatever the journal has."""
 
     def take(rows: int) -> str:
         return genuine_win(rows).partition(" WHERE intents.")[0]
@@ -81,7 +81,7 @@ def _resend_soon() -> contextlib.AbstractContextManager[object]:
 
 
 def _retry_blindly() -> contextlib.AbstractContextManager[object]:
-    """A create whose answer was lost is sent again at once."""
+    """A create whose response was lost is sent again at once."""
 
     def decide(operation: Operation, evidence: Evidence, *rest: Any, **named: Any) -> Decision:
         if operation is Operation.CREATE and evidence is Evidence.UNKNOWN and named["attempt"] < 2:

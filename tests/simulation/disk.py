@@ -182,7 +182,7 @@ class SimulatedWriter(GroupCommitWriter):
         self._disk.storage.disconnect(self.connection)
 
     def acknowledge(self, batch: Batch, errors: list[Exception | None]) -> None:
-        """Say what became of a batch."""
+        """Report the outcome of a batch."""
         self._disk.troubles.strike("a commit is acknowledged")
         self._committed(batch, errors)
         self._disk.troubles.strike("a commit is known")

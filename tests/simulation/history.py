@@ -68,7 +68,7 @@ class Scenario:
 
 @attrs.frozen(kw_only=True)
 class History:
-    """What a seed came to."""
+    """The result of one seed."""
 
     seed: int
     violations: tuple[str, ...]

@@ -198,7 +198,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.call_soon(callback, *args, context=process.context)
 
     def run_until(self, is_over: Callable[[], bool], *, steps: int) -> None:
-        """Run callbacks until it is over, as is asked whenever time has to pass.
+        """Run callbacks until it is over, which is done whenever time has to pass.
 
         Raises:
             StuckError: that will not come, or it takes more than `steps`.

@@ -1,4 +1,4 @@
-"""What may never happen, in whatever history."""
+"""What must never happen in any history."""
 
 from collections import defaultdict
 from typing import Any, Final
@@ -24,7 +24,7 @@ Subject = tuple[str, str, str]
 
 @attrs.define(kw_only=True, eq=False)
 class Oracle:
-    """Sees every first byte and every answer, and says what is wrong.
+    """Sees every first byte and every response, and reports what is wrong.
 
     Attributes:
         violations: What was seen.

@@ -66,7 +66,7 @@ class Programs:
             self._see(name, _brief(report), partial(self.oracle.on_report, report))
 
     async def service(self, name: str) -> None:
-        """Answer some requests, several at a time, and settle what an earlier process left."""
+        """Serve some requests, several at a time, and settle what an earlier process left."""
         self.trace.note("begins")
         try:
             async with (

@@ -11,7 +11,7 @@ from simulation.trace import Trace
 
 
 class Fate(StrEnum):
-    """What becomes of one request."""
+    """The fate of one request."""
 
     ANSWERED = "answered"
     LOST_RESET = "lost, reset"
@@ -62,7 +62,7 @@ class Rates:
 
     @classmethod
     def draw(cls, chance: random.Random, *, may_set_clocks: bool) -> "Rates":
-        """Choose: many histories have little of most, so that what is left is seen clearly.
+        """Choose: most histories have little of most troubles, so that the rest is seen clearly.
 
         Two machines have nothing in common but their wall clocks: these are right then.
         """

@@ -1,4 +1,4 @@
-"""A server for account operations that keeps what it is sent and answers as it is told."""
+"""A server for account operations that keeps each request and responds as the test says."""
 
 import json
 from collections import deque
@@ -33,7 +33,7 @@ RESET = -1
 
 
 class Partner:
-    """Answers in turn; the last answer is given again and again."""
+    """Gives its responses in turn, and the last one again and again."""
 
     def __init__(self, manager: SessionManager) -> None:
         self.manager = manager
@@ -44,12 +44,12 @@ class Partner:
         self.answers: deque[tuple[int, bytes, str]] = deque()
 
     def says(self, status: int, document: Any = None, *, content_type: str = "") -> None:
-        """From now on, answer so."""
+        """Respond so from now on."""
         self.answers.clear()
         self.then_says(status, document, content_type=content_type)
 
     def then_says(self, status: int, document: Any = None, *, content_type: str = "") -> None:
-        """After the answers that were told before, answer so."""
+        """Respond so, after the responses that were given before."""
         body = document if isinstance(document, bytes) else b""
         if document is not None and not isinstance(document, bytes):
             body = json.dumps(document).encode()

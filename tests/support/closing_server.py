@@ -14,7 +14,7 @@ from invoicexpress_async.clock import Clock
 
 @attrs.define(eq=False)
 class ClosingServer:
-    """Answers creates and lists, and loses what reaches a connection that it has closed.
+    """Responds to creates and lists, and loses what reaches a connection that it has closed.
 
     The line is modelled on the clock: a request that is sent `d` after a response arrives two
     latencies after it left, and is lost if the server has been idle for `idle_seconds` by then; the

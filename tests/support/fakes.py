@@ -1,4 +1,4 @@
-"""A clock for tests: time passes when somebody sleeps and nothing else happens, or when told."""
+"""A clock for tests: time passes when somebody sleeps and nothing else happens, or on request."""
 
 import asyncio
 import contextlib

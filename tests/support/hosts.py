@@ -111,7 +111,7 @@ class Host:
 
 
 def enter(path: str) -> None:
-    """Be in a namespace for good: for a process that has one thread yet."""
+    """Enter a namespace for the rest of the process, which must have one thread only."""
     file = os.open(path, os.O_RDONLY)
     _enter(file)
     os.close(file)

@@ -54,7 +54,7 @@ SERIE = "2027"
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What the process is to do; it writes what it came to into a file beside the journal."""
+    """What the process is to do; it writes its result into a file beside the journal."""
 
     base_url: str
     folder: Path
@@ -89,8 +89,10 @@ class Job:
         return self.folder / self.journal_name
 
     @property
-    def told(self) -> Path:
-        return self.folder / ("told.json" if self.name == "job" else f"told-{self.name}.json")
+    def reported(self) -> Path:
+        return self.folder / (
+            "reported.json" if self.name == "job" else f"reported-{self.name}.json"
+        )
 
     def write_plan(self, names: list[str]) -> None:
         rows = "".join(f"{name};{KEY};{SERIE}\n" for name in names)
@@ -98,7 +100,7 @@ class Job:
 
 
 @attrs.frozen(kw_only=True)
-class Told:
+class Reported:
     """What the process said when it ended by itself."""
 
     states: dict[str, str]
@@ -126,12 +128,12 @@ class Running:
         assert self.process.exitcode is not None, "it does not end"
         return self.process.exitcode
 
-    def told(self) -> Told:
-        return Told(**json.loads(self.job.told.read_text()))
+    def reported(self) -> Reported:
+        return Reported(**json.loads(self.job.reported.read_text()))
 
 
 def start(job: Job, *, wall_offset: "Synchronized[float] | None" = None) -> Running:
-    job.told.unlink(missing_ok=True)
+    job.reported.unlink(missing_ok=True)
     process = _context().Process(target=_run, args=(job, wall_offset), daemon=True)
     process.start()
     return Running(process, job)
@@ -160,15 +162,15 @@ def age(path: Path, seconds: float) -> None:
     ask(path, "UPDATE rows SET absent_since = ? WHERE absent_since IS NOT NULL", moment)
 
 
-def start_opening(journal: Path, told: Path, *, user: int | None) -> Running:
-    """Open a journal and nothing else, as a user whom the modes of files mean something to."""
-    process = _context().Process(target=_open, args=(journal, told, user), daemon=True)
+def start_opening(journal: Path, reported: Path, *, user: int | None) -> Running:
+    """Open a journal and nothing else, as a user whom file modes restrict."""
+    process = _context().Process(target=_open, args=(journal, reported, user), daemon=True)
     process.start()
-    return Running(process, Job(base_url="", folder=told.parent))
+    return Running(process, Job(base_url="", folder=reported.parent))
 
 
-def _open(journal: Path, told: Path, user: int | None) -> None:
-    with told.open("w") as file:
+def _open(journal: Path, reported: Path, user: int | None) -> None:
+    with reported.open("w") as file:
         if user is not None:
             os.setuid(user)
         try:
@@ -182,14 +184,14 @@ async def _open_and_close(journal: Path) -> None:
         pass
 
 
-def start_measuring(file: Path, journal: Path, told: Path) -> Running:
+def start_measuring(file: Path, journal: Path, reported: Path) -> Running:
     """Check a plan, read it through, and enter it into a journal: how much memory does it take?"""
-    process = _context().Process(target=_measure, args=(file, journal, told), daemon=True)
+    process = _context().Process(target=_measure, args=(file, journal, reported), daemon=True)
     process.start()
-    return Running(process, Job(base_url="", folder=told.parent))
+    return Running(process, Job(base_url="", folder=reported.parent))
 
 
-def _measure(file: Path, journal: Path, told: Path) -> None:
+def _measure(file: Path, journal: Path, reported: Path) -> None:
     before = _peak_mib()
     rows, problem = 0, ""
     try:
@@ -199,7 +201,7 @@ def _measure(file: Path, journal: Path, told: Path) -> None:
     except ConfigurationError as error:
         problem = str(error)
     figures = {"rows": rows, "problem": problem, "mib": _peak_mib() - before}
-    told.write_text(json.dumps(figures))
+    reported.write_text(json.dumps(figures))
 
 
 async def _enter(plan: Plan, journal: Path) -> None:
@@ -223,11 +225,11 @@ def _run(job: Job, wall_offset: "Synchronized[float] | None") -> None:
         time.time = lambda: true_time() + offset.value
     if job.namespace is not None:
         enter(job.namespace)
-    told = asyncio.run(_coroutine_of(job))
-    job.told.write_text(json.dumps(attrs.asdict(told)))
+    reported = asyncio.run(_coroutine_of(job))
+    job.reported.write_text(json.dumps(attrs.asdict(reported)))
 
 
-def _coroutine_of(job: Job) -> Coroutine[None, None, Told]:
+def _coroutine_of(job: Job) -> Coroutine[None, None, Reported]:
     if job.is_service:
         return _serve(job)
     return _provision(job) if job.lease_seconds is None else _work(job)
@@ -251,7 +253,7 @@ def _manager_of(job: Job, journal: SqliteJournal | PostgresJournal | None = None
     )
 
 
-async def _provision(job: Job) -> Told:
+async def _provision(job: Job) -> Reported:
     stop, loop = RunStop(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: stop.request(drain_seconds=job.drain_seconds))
@@ -267,12 +269,12 @@ async def _provision(job: Job) -> Told:
                     stop=stop,
                 )
         except InvoiceXpressError as error:
-            return Told(states={}, problem=str(error), not_started=0, seconds=0.0)
-    return _told(report)
+            return Reported(states={}, problem=str(error), not_started=0, seconds=0.0)
+    return _reported(report)
 
 
-async def _work(job: Job) -> Told:
-    """Work on slices until none has a row to be worked on now, and tell the first problem."""
+async def _work(job: Job) -> Reported:
+    """Work on slices until none has a row to be worked on now, and report the first problem."""
     problems: list[str] = []
 
     def note(report: SliceReport) -> None:
@@ -292,24 +294,26 @@ async def _work(job: Job) -> Told:
             on_slice=note,
         )
     problem = problems[0] if problems else None
-    return Told(states={}, problem=problem, not_started=0, seconds=0.0)
+    return Reported(states={}, problem=problem, not_started=0, seconds=0.0)
 
 
-async def _serve(job: Job) -> Told:
-    """Tell the id that was found or created for each account."""
+async def _serve(job: Job) -> Reported:
+    """Report the id that was found or created for each account."""
     names = [row.account for row in Plan.from_csv(job.plan).rows]
     async with journal_of(job) as journal, _manager_of(job, journal) as manager:
         calls = [manager.account(name, KEY).sequences.ensure(SERIE) for name in names]
         ids = [str(one.sequence.id) for one in await asyncio.gather(*calls)]
-    return Told(states=dict(zip(names, ids, strict=True)), problem=None, not_started=0, seconds=0)
+    return Reported(
+        states=dict(zip(names, ids, strict=True)), problem=None, not_started=0, seconds=0
+    )
 
 
 async def _key_of(_: str) -> str:
     return KEY
 
 
-def _told(report: ProvisioningReport) -> Told:
-    return Told(
+def _reported(report: ProvisioningReport) -> Reported:
+    return Reported(
         states={one.row.account: one.state for one in report.outcomes},
         problem=None if report.problem is None else str(report.problem),
         not_started=report.not_started,

@@ -117,7 +117,7 @@ class PostgresServer:
         return psycopg.connect(url, autocommit=True)
 
     def database(self) -> str:
-        """Make a database, and return its URL: for who cannot name a schema."""
+        """Make a database, and return its URL: for clients that cannot name a schema."""
         name = new_schema()
         self.ask(f"CREATE DATABASE {name}")
         return f"postgresql://ix@/{name}?host={self.folder}"

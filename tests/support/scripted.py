@@ -1,4 +1,4 @@
-"""A server of sequences that remembers its rows, and answers as it is told."""
+"""A server of sequences that remembers its rows, and responds as the test says."""
 
 import json
 from collections import Counter
@@ -30,14 +30,14 @@ def row_of(
 
 
 class Scripted:
-    """Carries out what it is asked, unless it was told what to say.
+    """Carries out each request, unless it was given another response.
 
     Attributes:
         rows: Of each account.
         counts: The requests, by account and operation.
         new_codes: The validation codes of a new sequence.
         takes_the_default: Whether a new sequence becomes the default by itself.
-        shows_the_default: Whether the answer to a create shows that.
+        shows_the_default: Whether the response to a create shows that.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Scripted:
     def says(
         self, operation: str, status: int, document: Any = None, *, does: bool = False
     ) -> None:
-        """Answer so from now on; `does` is whether it carries the operation out all the same."""
+        """Respond so from now on; `does` is whether it carries the operation out all the same."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._says[operation] = status, b"" if document is None else body, does
 
@@ -90,7 +90,7 @@ class Scripted:
         return {"sequences": [row]}
 
     def create(self, rows: list[Row], wanted: Row) -> Row:
-        """Make a row, and return it as the answer shows it."""
+        """Make a row, and return it as the response shows it."""
         row = row_of(next(self._ids), wanted["serie"], self.new_codes)
         rows.append(row)
         if "default_sequence" in wanted or self.takes_the_default:

@@ -1,4 +1,4 @@
-"""Many who send at once, to a server that accepts every create that it is sent.
+"""Many senders at once, to a server that accepts every create that it is sent.
 
 What keeps a second create away is the journal alone.
 """

@@ -1,6 +1,6 @@
-"""One of the example services in a process of its own, and what is looked at from outside.
+"""One of the example services in a process of its own, and what can be seen of it from outside.
 
-Run as a program, `service_process.py NAME PORT`, it is the service, which tells on SIGUSR1 what
+Run as a program, `service_process.py NAME PORT`, it is the service, which reports on SIGUSR1 what
 it holds. It has nothing else of the tests in it.
 """
 
@@ -127,14 +127,14 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _tell(_number: int, _frame: object) -> None:
+def _report(_number: int, _frame: object) -> None:
     gc.collect()
     found = {
         "tasks": len(asyncio.all_tasks()),
         "sockets": _count_sockets(),
         "mebibytes": _resident_mebibytes(),
     }
-    print(json.dumps(found), flush=True)  # noqa: T201  # to who asked
+    print(json.dumps(found), flush=True)  # noqa: T201  # for who sent the signal
 
 
 def _count_sockets() -> int:
@@ -164,5 +164,5 @@ async def quiet(process: ServiceProcess) -> dict[str, int]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(EXAMPLES))
-    signal.signal(signal.SIGUSR1, _tell)
+    signal.signal(signal.SIGUSR1, _report)
     importlib.import_module(sys.argv.pop(1)).main()

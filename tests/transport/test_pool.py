@@ -7,11 +7,12 @@ from fakes import FakeClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from invoicexpress_async.transport.connection import HttpConnection
 from invoicexpress_async.transport.pool import ConnectionPool, FairSemaphore
 
 
 @attrs.define(eq=False)
-class FakeConnection:
+class FakeConnection(HttpConnection):
     origin: str
     is_closed: bool = False
 
@@ -25,9 +26,7 @@ class FakeConnection:
         self.is_closed = True
 
 
-def pool(
-    size: int, made: list[FakeConnection], clock: FakeClock | None = None
-) -> ConnectionPool[FakeConnection]:
+def pool(size: int, made: list[FakeConnection], clock: FakeClock | None = None) -> ConnectionPool:
     def make(origin: str) -> FakeConnection:
         connection = FakeConnection(origin)
         made.append(connection)
@@ -40,10 +39,10 @@ async def test_an_idle_connection_of_the_origin_is_lent_again() -> None:
     made: list[FakeConnection] = []
     one = pool(4, made)
 
-    first = await one.take("https://a", "a")
-    one.give(first)
-    again = await one.take("https://a", "a")
-    one.give(again)
+    first = await one.acquire("https://a", "a")
+    one.release(first)
+    again = await one.acquire("https://a", "a")
+    one.release(again)
 
     assert again is first
     await one.close()
@@ -54,28 +53,28 @@ async def test_the_connection_that_was_idle_longest_makes_room_for_a_new_origin(
     made: list[FakeConnection] = []
     one = pool(2, made)
     for origin in ("a", "b", "a"):
-        one.give(await one.take(origin, origin))
+        one.release(await one.acquire(origin, origin))
 
-    one.give(await one.take("c", "c"))
+    one.release(await one.acquire("c", "c"))
 
     assert [connection.origin for connection in made if connection.is_closed] == ["b"]
     assert one.count == 2
     await one.close()
 
 
-async def test_idle_lanes_are_closed_after_a_while_and_busy_ones_are_not() -> None:
+async def test_idle_connections_are_closed_after_a_while_and_busy_ones_are_not() -> None:
     made: list[FakeConnection] = []
     clock = FakeClock()
     one = pool(4, made, clock)
-    busy = await one.take("a", "a")
-    one.give(await one.take("b", "b"))
+    busy = await one.acquire("a", "a")
+    one.release(await one.acquire("b", "b"))
     clock.advance(15.0)
-    one.give(await one.take("c", "c"))
+    one.release(await one.acquire("c", "c"))
 
     await one.close_idle(15.0)
 
     assert [connection.origin for connection in made if connection.is_closed] == ["b"]
-    one.give(busy)
+    one.release(busy)
     await one.close()
     assert one.count == 0
 
@@ -87,37 +86,38 @@ async def test_a_connection_that_cannot_be_made_gives_its_slot_back() -> None:
     one = ConnectionPool(make, size=1, clock=FakeClock())
     for _ in range(3):
         with pytest.raises(OSError, match="no more files"):
-            await one.take("a", "a")
+            await one.acquire("a", "a")
 
     assert one.count == 0
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 10_000))
-def test_lanes_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
+def test_connections_never_outnumber_the_size_whoever_is_cancelled(size: int, seed: int) -> None:
     made: list[FakeConnection] = []
 
     async def scenario() -> None:
         chance, one = random.Random(seed), pool(size, made)
 
         async def call(origin: str) -> None:
-            connection = await one.take(origin, origin)
+            connection = await one.acquire(origin, origin)
             try:
                 await asyncio.sleep(0)
-                assert not connection.is_closed
-                assert len([each for each in made if not each.is_closed]) <= size
+                are_open = [each for each in made if not each.is_closed]
+                assert connection in are_open
+                assert len(are_open) <= size
             finally:
-                one.give(connection)
+                one.release(connection)
 
         tasks = [asyncio.create_task(call(chance.choice("abcdefgh"))) for _ in range(40)]
         for _ in range(20):
             await asyncio.sleep(0)
             chance.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        last = await asyncio.gather(*(one.take("z", "z") for _ in range(size)))
+        last = await asyncio.gather(*(one.acquire("z", "z") for _ in range(size)))
         assert len(last) == size
         for connection in last:
-            one.give(connection)
+            one.release(connection)
         await one.close()
 
     asyncio.run(scenario())
@@ -171,8 +171,8 @@ def test_no_slot_is_lost_or_made_whoever_is_cancelled(size: int, seed: int) -> N
     asyncio.run(scenario())
 
 
-async def call(one: ConnectionPool[FakeConnection], origin: str) -> None:
-    one.give(await one.take(origin, origin))
+async def call(one: ConnectionPool, origin: str) -> None:
+    one.release(await one.acquire(origin, origin))
 
 
 async def test_origins_that_come_back_keep_their_connections(clock: FakeClock) -> None:
@@ -206,7 +206,9 @@ async def test_origins_that_never_come_back_leave_few_connections(clock: FakeClo
     await one.close()
 
 
-async def test_more_regulars_than_lanes_do_not_drive_one_another_out(clock: FakeClock) -> None:
+async def test_more_regulars_than_connections_do_not_drive_one_another_out(
+    clock: FakeClock,
+) -> None:
     made: list[FakeConnection] = []
     one = pool(300, made, clock)
     origins = [f"origin-{number}" for number in range(600)]

@@ -70,7 +70,7 @@ async def test_large_headers_are_understood(headers: bytes, is_watched: bool) ->
 
 
 @pytest.mark.fault(70)
-async def test_a_proxy_that_wants_a_password_is_asked_once_and_named(clock: FakeClock) -> None:
+async def test_a_proxy_that_wants_a_password_gets_one_request_and_named(clock: FakeClock) -> None:
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     async with (
         saying(refusal) as (port, requests),

@@ -242,7 +242,7 @@ MEGABYTE = b"x" * 1024 * 1024
         ),
         pytest.param(gzip.compress(EMPTY_LIST)[:-12], {"Content_Encoding": "gzip"}, id="cut gzip"),
         pytest.param(b"\x1f\x8bnonsense", {"Content_Encoding": "gzip"}, id="bad gzip"),
-        pytest.param(b"br", {"Content_Encoding": "br"}, id="br, which was not asked for"),
+        pytest.param(b"br", {"Content_Encoding": "br"}, id="br, which was not requested"),
     ],
 )
 async def test_a_body_that_is_too_much_or_broken_is_malformed(

@@ -1,4 +1,4 @@
-"""A kept connection and aiohttp's own session are two ways to send; nobody can tell them apart."""
+"""A kept connection and aiohttp's own session are two ways to send; they behave alike."""
 
 import asyncio
 import contextlib
@@ -112,7 +112,7 @@ async def test_a_kept_connection_is_used_for_all(raw: RawServer) -> None:
 )
 @pytest.mark.parametrize("is_at_once", [True, False], ids=["with the answer", "later"])
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
-async def test_what_nobody_asked_for_is_never_an_answer(
+async def test_what_was_not_requested_is_never_a_response(
     unasked: bytes, raw: RawServer, *, is_at_once: bool, is_kept: bool
 ) -> None:
     trace_configs = [] if is_kept else hooks()
@@ -132,7 +132,7 @@ async def test_what_nobody_asked_for_is_never_an_answer(
     ("status", "is_interim"), [(100, True), (103, True), (101, False), (99, False)]
 )
 @pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "by session"])
-async def test_only_what_is_interim_is_followed_by_the_answer(
+async def test_only_what_is_interim_is_followed_by_the_response(
     status: int, raw: RawServer, *, is_interim: bool, is_kept: bool
 ) -> None:
     raw.before = f"HTTP/1.1 {status:03} Odd\r\nContent-Length: 0\r\n\r\n".encode()
@@ -196,7 +196,7 @@ async def test_what_has_been_idle_for_long_is_not_trusted(raw: RawServer, clock:
     assert raw.connections == 2
 
 
-async def test_a_mock_answers_though_a_connection_is_kept(
+async def test_a_mock_responds_though_a_connection_is_kept(
     raw: RawServer, mocked: aioresponses
 ) -> None:
     mocked.stop()
@@ -285,7 +285,7 @@ async def test_an_aiohttp_whose_requests_are_made_otherwise_sends_by_its_session
 async def outcome_of(
     fault: str, verb: str, clock: FakeClock, *, trace_configs: list[aiohttp.TraceConfig]
 ) -> tuple[object, ...]:
-    """Meet a fault twice, the second time over a connection that is open; tell what came of it."""
+    """Meet a fault twice, the second time over a connection that is open; return the outcome."""
     server = FaultServer(accounts=[account_of(ACCOUNT)], clock=clock.now, sleep=clock.sleep, seed=1)
     async with (
         server,
@@ -297,18 +297,18 @@ async def outcome_of(
         ) as manager,
     ):
         sequences = manager.account(ACCOUNT, API_KEY).sequences
-        told: list[object] = []
+        reported: list[object] = []
         for serie in ("2027", "2028"):
             server.faults.next(fault)
             try:
                 made = await (sequences.create(serie) if verb == "create" else sequences.list())
-                told.append(type(made).__name__)
+                reported.append(type(made).__name__)
             except OutcomeUnknownError as error:
-                told += [type(error).__name__, re.sub(r":\d+|\(\w+Error\)", "", str(error))]
+                reported += [type(error).__name__, re.sub(r":\d+|\(\w+Error\)", "", str(error))]
             except InvoiceXpressError as error:
-                told += [type(error).__name__, error.attempts, error.may_have_been_processed]
+                reported += [type(error).__name__, error.attempts, error.may_have_been_processed]
         rows = [sequence.serie for sequence in server.sequences(ACCOUNT)]
-        return (*told, server.oracle.posts(ACCOUNT), rows, server.oracle.duplicates())
+        return (*reported, server.oracle.posts(ACCOUNT), rows, server.oracle.duplicates())
 
 
 @pytest.mark.parametrize("verb", ["create", "list"])

@@ -10,6 +10,8 @@ from conftest import ACCOUNT, API_KEY, LoopbackResolver
 from fakes import FakeClock
 
 from invoicexpress_async import OutcomeUnknownError, SequenceService, SessionManager
+from invoicexpress_async.protocol.exchange import Response
+from invoicexpress_async.transport import Attempt
 from invoicexpress_async.transport.connection import ConnectionTrust
 
 _GAPS = (0.0, 0.0, 0.002, 0.004, 0.1, 0.5, 0.9, 0.95, 1.5, 1.9, 3.0, 4.9, 7.0, 9.9, 12.0, 0.3, 0.0)
@@ -98,8 +100,7 @@ def test_one_request_with_an_effect_at_a_time_tries_a_longer_idle_time(clock: Fa
     first = trust.reuse("a", used_at, has_effect=True)
     second = trust.reuse("a", used_at, has_effect=True)
     assert first is not None
-    first.answered()
-    first.end()
+    first.end(Attempt(is_sent=True, response=Response(status=200)))
 
     assert second is None
     assert trust.reuse("a", used_at, has_effect=True) is not None
@@ -112,8 +113,7 @@ def test_an_origin_that_let_a_connection_die_is_never_trusted_with_an_effect_aga
     trust = ConnectionTrust(clock)
     reuse = trust.reuse("a", clock.now() - 0.5, has_effect=False)
     assert reuse is not None
-    reuse.died()
-    reuse.end()
+    reuse.end(Attempt(is_sent=True))
 
     assert trust.reuse("a", clock.now(), has_effect=True) is None
     assert trust.reuse("a", clock.now() - 0.5, has_effect=False) is None

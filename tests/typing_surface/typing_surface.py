@@ -306,7 +306,7 @@ def slices(one: provisioning.SliceLeft, report: provisioning.SliceReport) -> Non
     assert_type(report.no_key, tuple[provisioning.KeyUnavailableError, ...])
 
 
-def told(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
+def progress_of(progress: provisioning.Progress, reference: provisioning.KeyReference) -> None:
     assert_type(progress.counts, Mapping[provisioning.RowState, int])
     assert_type(progress.total, int | None)
     assert_type(reference.kind, Literal["env", "file"])

@@ -45,7 +45,7 @@ def tests_of_users() -> None:
         assert_type(same, aioresponses)
 
 
-async def servers(running: sandbox.Sandbox, told: Callable[[sandbox.Sandbox], None]) -> None:
+async def servers(running: sandbox.Sandbox, on_start: Callable[[sandbox.Sandbox], None]) -> None:
     async with running as entered:
         assert_type(entered, sandbox.Sandbox)
         assert_type(entered.base_url, str)
@@ -64,7 +64,7 @@ async def servers(running: sandbox.Sandbox, told: Callable[[sandbox.Sandbox], No
     assert_type(running.seed, int)
     assert_type(running.state_file, str | Path | None)
     assert_type(running.clock, Callable[[], float])
-    assert_type(await sandbox.serve(running, on_start=told), None)
+    assert_type(await sandbox.serve(running, on_start=on_start), None)
 
 
 def behaviour(server: sandbox.Sandbox | sandbox.FaultServer) -> None:

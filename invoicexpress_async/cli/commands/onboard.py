@@ -51,7 +51,6 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
     read_standings,
 )
-from invoicexpress_async.provisioning import RunSettings
 
 _NO_OPTIONS: Final = PartnerOptions()
 _NO_JOB_OPTIONS: Final = OnboardOptions()
@@ -104,9 +103,7 @@ def onboard(  # noqa: PLR0913  # the options of a command
     file:PATH.
     """
     check_concurrency(job.concurrency)
-    settings = RunSettings(
-        resend_absent_after=job.resend_absent_after, retry_refused=job.retry_refused
-    )
+    settings = job.settings()
     base_url, partner = base_url_of(options), name_of(options)
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
     _check_paths(companies, keys_out, journal, spool, job)

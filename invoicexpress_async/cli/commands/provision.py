@@ -100,7 +100,7 @@ def provision(
     looks first; with --journal it also knows what an earlier run sent without seeing the outcome.
     """
     check_job_options(job)
-    settings = settings_of(job)
+    settings = job.settings()
     base_url = base_url_of(options)
     if job.report is not None:
         check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
@@ -164,15 +164,6 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
         return True
     about_to = job.said(_ABOUT_TO_PLAN if job.plan_only else _ABOUT_TO, what=what)
     return confirm(f"{about_to}{more}", job.language)
-
-
-def settings_of(job: JobOptions) -> RunSettings:
-    return RunSettings(
-        resend_absent_after=job.resend_absent_after,
-        retry_refused=job.retry_refused,
-        accept_changes=job.accept_changes,
-        accept_added=isinstance(job.journal, str),  # of a pilot, the rest comes later
-    )
 
 
 def describe(plan: Plan, language: Language = "en") -> str:

@@ -11,7 +11,7 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.commands.provision import describe, may_begin, settings_of
+from invoicexpress_async.cli.commands.provision import describe, may_begin
 from invoicexpress_async.cli.connection import (
     base_url_of,
     open_job,
@@ -167,7 +167,7 @@ class _Rollover:
             if not self._may(plan):
                 return FAILED
             settings = plan.settings(
-                settings_of(self.job), not_before=self.day, default_now=self.day is None
+                self.job.settings(), not_before=self.day, default_now=self.day is None
             )
             work = JobSpec(
                 plan=plan.plan(),

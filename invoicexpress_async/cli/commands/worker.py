@@ -15,6 +15,7 @@ from invoicexpress_async.cli.options import (
     DATABASE_URL,
     ConnectionOptions,
     JournalPlace,
+    SettingsOptions,
     check_concurrency,
     parse_place,
 )
@@ -42,6 +43,19 @@ _UNKNOWN: Final = frozenset({"intent", RowState.UNKNOWN, RowState.ABSENT})
 _GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 
 
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class WorkerOptions(SettingsOptions):
+    """What a worker may do."""
+
+    retry_refused: Annotated[
+        bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
+    ] = False
+
+
+_NO_RUN_OPTIONS: Final = WorkerOptions()
+
+
 def worker(  # noqa: PLR0913  # the options of a command
     *,
     journal: Annotated[
@@ -67,12 +81,7 @@ def worker(  # noqa: PLR0913  # the options of a command
     until_done: Annotated[
         bool, Parameter(help="End when nothing is to be done now, instead of waiting for more.")
     ] = False,
-    retry_refused: Annotated[
-        bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
-    ] = False,
-    resend_absent_after: Annotated[
-        float | None, Parameter(help="As of `provision`: seconds, 900 or more; without it, never.")
-    ] = None,
+    run: WorkerOptions = _NO_RUN_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
     """Do the rows of a journal in PostgreSQL, beside other workers, until SIGTERM or Ctrl-C.
@@ -93,7 +102,7 @@ def worker(  # noqa: PLR0913  # the options of a command
         journal=PostgresJournal(journal),
         keys=load_keys(keys),
         concurrency=concurrency,
-        settings=RunSettings(resend_absent_after=resend_absent_after, retry_refused=retry_refused),
+        settings=run.settings(),
         until_done=until_done,
         interruption=Interruption(drain_seconds=check_seconds("--drain", drain)),
         options=options,

@@ -29,7 +29,7 @@ from invoicexpress_async.sandbox.domain.responses import (
 )
 from invoicexpress_async.sandbox.domain.sequences import SequenceHandlers
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import Order
+from invoicexpress_async.sandbox.routes import Command
 
 _WRONG_PASSWORD = "wrong"  # noqa: S105 - the one that is wrong for everybody
 
@@ -91,31 +91,31 @@ class AccountHandlers:
     def __attrs_post_init__(self) -> None:
         self._authority = TaxAuthority(self._behaviour, self._directory)
 
-    def receive(self, state: AccountState, order: Order, request: Request) -> Order:
+    def receive(self, state: AccountState, command: Command, request: Request) -> Command:
         """Refuse what can be refused before anything has an effect; reads the body."""
-        match order.operation:
+        match command.operation:
             case "account_get":
-                return order
+                return command
             case "account_update":
                 required = self._behaviour.required_update_fields
-                return attrs.evolve(order, form=read_change(request, required=required))
+                return attrs.evolve(command, form=read_change(request, required=required))
             case "at_communication":
-                return attrs.evolve(order, form=read_at_communication(request))
+                return attrs.evolve(command, form=read_at_communication(request))
             case operation:
-                return attrs.evolve(order, form=self._read_new(state, operation, request))
+                return attrs.evolve(command, form=self._read_new(state, operation, request))
 
-    def commit(self, state: AccountState, order: Order) -> Response:
-        state.check_refusals(order.operation)
-        match order.form:
+    def commit(self, state: AccountState, command: Command) -> Response:
+        state.check_refusals(command.operation)
+        match command.form:
             case NewAccount() as new:
                 return self._create(state, new)
             case AccountChange() as change:
-                return self._update(self._owned(state, order), change)
+                return self._update(self._owned(state, command), change)
             case AtCredentials() as credentials:
                 self._authority.configure(state, credentials)
                 return at_communication_response(self._behaviour)
             case _:
-                return got_response(self._behaviour, self._owned(state, order).account)
+                return got_response(self._behaviour, self._owned(state, command).account)
 
     def _read_new(self, state: AccountState, operation: str, request: Request) -> NewAccount:
         if not state.account.is_partner:
@@ -158,8 +158,8 @@ class AccountHandlers:
         )
         return _changed(account, new.texts)
 
-    def _owned(self, state: AccountState, order: Order) -> AccountState:
-        for found in self._directory.by_id(order.id):
+    def _owned(self, state: AccountState, command: Command) -> AccountState:
+        for found in self._directory.by_id(command.id):
             if found.account.owner == state.account.name:
                 return found
         raise RefusedError(404)

@@ -1,4 +1,4 @@
-"""One account's books: its rows, its default, its minute, and what AT said to it."""
+"""The state of one account: its rows, its default, its request window, its AT attempts."""
 
 from collections import Counter, deque
 from typing import Literal, Protocol

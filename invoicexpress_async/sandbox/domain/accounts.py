@@ -1,4 +1,4 @@
-"""An account of the sandbox and what the tax authority thinks of it."""
+"""An account of the sandbox, and how the tax authority treats it."""
 
 import re
 import secrets

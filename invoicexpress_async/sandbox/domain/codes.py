@@ -1,4 +1,4 @@
-"""Why a request on series is refused, and by which status and code it says so.
+"""Why a request on series is refused, and with which status and code.
 
 The same number means different things on create and on register, so that each has a table of its
 own (the provider's OpenAPI description, 2.0.0).

@@ -19,11 +19,11 @@ from invoicexpress_async.sandbox.domain.rows import IdGenerator, SandboxSequence
 from invoicexpress_async.sandbox.domain.sequences import SequenceHandlers
 from invoicexpress_async.sandbox.requests import Request, RequestLog
 from invoicexpress_async.sandbox.routes import (
+    Command,
     NewSequence,
-    Order,
-    find_order,
+    find_command,
     query_key,
-    read_order,
+    read_command,
 )
 
 
@@ -32,11 +32,11 @@ class Pending:
     """A request that was received and checked, and has had no effect yet.
 
     Each `commit` applies it: once is the rule, never is a lost request, twice is one that was
-    replayed on the way. `order` is the refusal if the request was refused on arrival.
+    replayed on the way. `command` is the refusal if the request was refused on arrival.
     """
 
     request: Request
-    order: Order | RefusedError
+    command: Command | RefusedError
     _commit: Callable[["Pending"], Response] = attrs.field(repr=False)
     index: int
 
@@ -117,15 +117,15 @@ class Engine:
         now = self.clock()
         index = self.log.add(request, received_at=now)
         try:
-            order: Order | RefusedError = self._admit(request, now=now)
+            command: Command | RefusedError = self._admit(request, now=now)
         except RefusedError as refused:
-            order = refused
-        return Pending(request, order, self._commit, index)
+            command = refused
+        return Pending(request, command, self._commit, index)
 
     def handle(self, request: Request) -> Response:
         return self.receive(request).commit()
 
-    def _admit(self, request: Request, *, now: float) -> Order:
+    def _admit(self, request: Request, *, now: float) -> Command:
         state = self.states.get(request.account)
         if state is None:
             # The host name exists for every account name: the response is that to a bad key.
@@ -133,11 +133,11 @@ class Engine:
         # Whether a request with a bad key counts is unknown: here it does.
         if not state.admits(self.behaviour, now=now):
             raise RefusedError(429)
-        order = read_order(request)
+        command = read_command(request)
         if query_key(request.query) != state.account.api_key.encode():
             raise RefusedError(401)
-        handlers = self._accounts if order.operation in ACCOUNT_OPERATIONS else self._sequences
-        return handlers.receive(state, order, request)
+        handlers = self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences
+        return handlers.receive(state, command, request)
 
     def _commit(self, pending: Pending) -> Response:
         try:
@@ -145,11 +145,11 @@ class Engine:
         except RefusedError as refused:
             state = self.states.get(pending.request.account)
             language = (state and state.account.language) or self.behaviour.language
-            order = find_order(pending.request.method, pending.request.path)
+            command = find_command(pending.request.method, pending.request.path)
             response = refusal_response(
                 self.behaviour,
                 refused,
-                operation=order.operation if order is not None else None,
+                operation=command.operation if command is not None else None,
                 language=language,
             )
         self.log.settle(pending.index, status=response.status)
@@ -159,12 +159,12 @@ class Engine:
         return response.with_header("Set-Cookie", cookie)
 
     def _apply(self, pending: Pending) -> Response:
-        order = pending.order
-        if isinstance(order, RefusedError):
-            raise order.anew()
+        command = pending.command
+        if isinstance(command, RefusedError):
+            raise command.anew()
         state = self.states[pending.request.account]
-        if order.operation not in READ_OPERATIONS:
+        if command.operation not in READ_OPERATIONS:
             # A refused create may leave a row behind, so that a refusal counts as well.
             self.revision += 1
-        handlers = self._accounts if order.operation in ACCOUNT_OPERATIONS else self._sequences
-        return handlers.commit(state, order)
+        handlers = self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences
+        return handlers.commit(state, command)

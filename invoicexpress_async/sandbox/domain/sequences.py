@@ -22,8 +22,8 @@ from invoicexpress_async.sandbox.domain.rows import IdGenerator, SequenceRow
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import (
     MAX_SERIE_LENGTH,
+    Command,
     NewSequence,
-    Order,
     is_name_allowed,
     read_new_sequence,
 )
@@ -35,33 +35,33 @@ class SequenceHandlers:
     _clock: Callable[[], float]
     _generator: IdGenerator
 
-    def receive(self, state: AccountState, order: Order, request: Request) -> Order:
+    def receive(self, state: AccountState, command: Command, request: Request) -> Command:
         """Refuse what can be refused before anything has an effect; reads the body."""
-        if order.operation != "create" or state.account.is_trial:
-            return order
+        if command.operation != "create" or state.account.is_trial:
+            return command
         new = read_new_sequence(request)
         if not is_name_allowed(new.serie) or str(new.serie) in self._behaviour.refused_names:
             raise create_refused("name")
         if not self._behaviour.is_name_check_atomic:
             self._check_name_is_free(state, new)
-        return Order(operation="create", form=new)
+        return Command(operation="create", form=new)
 
-    def commit(self, state: AccountState, order: Order) -> Response:
+    def commit(self, state: AccountState, command: Command) -> Response:
         state.settle(self._generator, now=self._clock())
-        match order.operation:
+        match command.operation:
             case "create":
-                return self._create(state, order)
+                return self._create(state, command)
             case "list":
                 return self._list(state)
             case "get":
                 state.check_refusals("get")
-                return self._one(200, state, _find(state, order))
+                return self._one(200, state, _find(state, command))
             case "set_current":
                 state.check_refusals("set_current")
-                state.make_default(_find(state, order))
+                state.make_default(_find(state, command))
                 return empty_response(self._behaviour)
             case "register":
-                return self._register(state, order)
+                return self._register(state, command)
             case _:
                 raise RefusedError(302)
 
@@ -97,22 +97,22 @@ class SequenceHandlers:
             seconds = self._behaviour.registration_seconds
         state.start_registration(row, until=self._clock() + seconds, is_new=is_new)
 
-    def _create(self, state: AccountState, order: Order) -> Response:
+    def _create(self, state: AccountState, command: Command) -> Response:
         _check_trial(state)
-        new = order.form
+        new = command.form
         if not isinstance(new, NewSequence):
             raise create_refused("invalid_series")
         if self._behaviour.is_name_check_atomic:
             self._check_name_is_free(state, new)
         listed_from = self._clock() + self._behaviour.list_lag_seconds
         try:
-            self._check_tax_authority(state, order)
+            self._check_tax_authority(state, command)
         except RefusedError:
             if self._behaviour.has_row_after_refusal:
                 self.insert(state, new, is_registered=False, listed_from=listed_from)
             raise
         row = self.insert(state, new, is_registered=False, listed_from=listed_from)
-        self._register_or_wait(state, row, order)
+        self._register_or_wait(state, row, command)
         return self._one(201, state, row)
 
     def _list(self, state: AccountState) -> Response:
@@ -122,9 +122,9 @@ class SequenceHandlers:
         is_object = self._behaviour.list_form == "object_when_single" and len(rows) == 1
         return json_response(200, {"sequences": rows[0] if is_object else rows})
 
-    def _register(self, state: AccountState, order: Order) -> Response:
+    def _register(self, state: AccountState, command: Command) -> Response:
         _check_trial(state)
-        row = state.by_id(order.id)
+        row = state.by_id(command.id)
         if row is None:
             raise self._register_refused("missing")
         if not state.account.is_portuguese:
@@ -135,8 +135,8 @@ class SequenceHandlers:
             raise self._register_refused("all_registered")
         # Whether a partial series can really be registered again is unknown; here it can,
         # and the types that were refused are requested again.
-        self._check_tax_authority(state, order)
-        self._register_or_wait(state, row, order)
+        self._check_tax_authority(state, command)
+        self._register_or_wait(state, row, command)
         return json_response(200, {"sequences": [self._row(state, row)]})
 
     def _check_name_is_free(self, state: AccountState, new: NewSequence) -> None:
@@ -147,30 +147,30 @@ class SequenceHandlers:
         if existing is not None:
             raise create_refused("exists")
 
-    def _check_tax_authority(self, state: AccountState, order: Order) -> None:
-        state.check_refusals(order.operation)
+    def _check_tax_authority(self, state: AccountState, command: Command) -> None:
+        state.check_refusals(command.operation)
         account = state.account
         if not account.is_portuguese:
             return
         if not (account.has_at_credentials and account.has_valid_at_credentials):
-            raise self._refused(order, "at_credentials")
+            raise self._refused(command, "at_credentials")
         is_inactive = account.fiscal_id in self._behaviour.inactive_fiscal_ids
         if is_inactive or not account.has_open_activity:
-            raise self._refused(order, "no_activity")
+            raise self._refused(command, "no_activity")
 
-    def _register_or_wait(self, state: AccountState, row: SequenceRow, order: Order) -> None:
+    def _register_or_wait(self, state: AccountState, row: SequenceRow, command: Command) -> None:
         if row.is_registered:
             return
-        self.start_registration(state, row, is_new=order.operation == "create")
+        self.start_registration(state, row, is_new=command.operation == "create")
         state.settle(self._generator, now=self._clock())
         is_waiting = row.registering_until is not None
         if is_waiting and not self._behaviour.may_answer_before_registered:
-            raise self._refused(order, "being_registered")
+            raise self._refused(command, "being_registered")
 
     def _refused(
-        self, order: Order, reason: Literal["at_credentials", "no_activity", "being_registered"]
+        self, command: Command, reason: Literal["at_credentials", "no_activity", "being_registered"]
     ) -> RefusedError:
-        if order.operation == "register":
+        if command.operation == "register":
             return self._register_refused(reason)
         return create_refused(reason)
 
@@ -199,8 +199,8 @@ def _check_trial(state: AccountState) -> None:
         raise RefusedError(401)
 
 
-def _find(state: AccountState, order: Order) -> SequenceRow:
-    row = state.by_id(order.id)
+def _find(state: AccountState, command: Command) -> SequenceRow:
+    row = state.by_id(command.id)
     if row is None:
         raise RefusedError(404)
     return row

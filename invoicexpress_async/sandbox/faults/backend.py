@@ -22,7 +22,7 @@ from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.oracle import Oracle, serie_of
 from invoicexpress_async.sandbox.requests import Request
-from invoicexpress_async.sandbox.routes import Order
+from invoicexpress_async.sandbox.routes import Command
 
 # More than a cancelled task needs; an injected sleep might swallow its cancelling.
 _CLOSE_SECONDS = 1.0
@@ -98,8 +98,8 @@ class Backend:
 
 
 def _has_effect(pending: Pending) -> bool:
-    order = pending.order
-    return not isinstance(order, RefusedError) and order.operation not in READ_OPERATIONS
+    command = pending.command
+    return not isinstance(command, RefusedError) and command.operation not in READ_OPERATIONS
 
 
 # Neither a row nor an account has it: a client that believes such a response is detected.
@@ -109,17 +109,17 @@ _NO_ACCOUNT = "promised-and-never-made"
 
 def false_success(engine: Engine, pending: Pending) -> Response:
     """Return the response to a request with an effect, that has none."""
-    match pending.order:
-        case Order(operation="create"):
+    match pending.command:
+        case Command(operation="create"):
             promised = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}
             return json_response(201, {engine.behaviour.envelope: promised})
-        case Order(operation="register", id=id_):
+        case Command(operation="register", id=id_):
             row = engine.states[pending.request.account].by_id(id_)
             serie = row.serie if row is not None else ""
             return json_response(200, {"sequences": [{"id": id_, "serie": serie}]})
-        case Order(form=NewAccount() as new):
+        case Command(form=NewAccount() as new):
             return _account(engine, new)
-        case Order(operation="at_communication"):
+        case Command(operation="at_communication"):
             return at_communication_response(engine.behaviour)
         case _:
             return empty_response(engine.behaviour)

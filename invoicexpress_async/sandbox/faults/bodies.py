@@ -1,4 +1,4 @@
-"""Faults in what a response says: complete and well-formed HTTP, and not to be believed."""
+"""Faults in what a response says: complete and well-formed HTTP, with a wrong body."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ from typing import cast
 import attrs
 
 from invoicexpress_async.sandbox.domain.responses import Response
-from invoicexpress_async.sandbox.faults.fault import altering, body
+from invoicexpress_async.sandbox.faults.fault import Kind, altering, body, fixed
 
 Json = dict[str, object]
 
@@ -27,10 +27,9 @@ def truncated_json(true: bytes) -> bytes:
     return true[: len(true) // 2] or b'{"sequence":'
 
 
-@body
-def invalid_json(_: bytes) -> bytes:
-    """Respond with what is not JSON."""
-    return b"{'sequence': undefined,}"
+invalid_json: Kind = fixed(
+    "invalid_json", b"{'sequence': undefined,}", "Respond with what is not JSON."
+)
 
 
 @body
@@ -85,34 +84,11 @@ def nonsense_charset(response: Response) -> Response:
     return _with_type(response, "application/json; charset=klingon-8")
 
 
-@body
-def empty(_: bytes) -> bytes:
-    """Respond with an empty body."""
-    return b""
-
-
-@body
-def one_space(_: bytes) -> bytes:
-    """Respond with one space."""
-    return b" "
-
-
-@body
-def null(_: bytes) -> bytes:
-    """Respond with null."""
-    return b"null"
-
-
-@body
-def empty_list(_: bytes) -> bytes:
-    """Respond with []."""
-    return b"[]"
-
-
-@body
-def empty_object(_: bytes) -> bytes:
-    """Respond with {}."""
-    return b"{}"
+empty: Kind = fixed("empty", b"", "Respond with an empty body.")
+one_space: Kind = fixed("one_space", b" ", "Respond with one space.")
+null: Kind = fixed("null", b"null", "Respond with null.")
+empty_list: Kind = fixed("empty_list", b"[]", "Respond with [].")
+empty_object: Kind = fixed("empty_object", b"{}", "Respond with {}.")
 
 
 @body

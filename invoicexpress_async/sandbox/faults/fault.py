@@ -1,6 +1,5 @@
 """What a fault is, what it may do to a connection, and how a function becomes one."""
 
-import abc
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,34 +35,43 @@ class Exchange(Protocol):
     def reset(self) -> None: ...
 
 
+Work = Callable[..., Awaitable[None]]
+Reader = Callable[[Any], object]
+Options = tuple[tuple[str, object], ...]
+
+
 @attrs.frozen(kw_only=True)
 class Fault:
     """One way of going wrong, with its options; `make_fault` makes them by name."""
 
     name: str
+    _work: Work = attrs.field(repr=False)
+    _options: Options
 
 
 @attrs.frozen(kw_only=True)
-class ArrivalFault(Fault, abc.ABC):
+class ArrivalFault(Fault):
     """Meets a connection before TLS, when nothing is known of the request."""
 
-    @abc.abstractmethod
-    async def meet(self, arrival: Arrival) -> None: ...
+    async def meet(self, arrival: Arrival) -> None:
+        await self._work(arrival, **dict(self._options))
 
 
 @attrs.frozen(kw_only=True)
-class ExchangeFault(Fault, abc.ABC):
-    """Is done to a request.
+class ExchangeFault(Fault):
+    """Is done to a request, when its head has arrived; its body is not read."""
 
-    `is_early` ones begin when its head has arrived, and then its body is not read.
-    `needs_reuse` ones wait for a connection that has served a request already.
-    """
-
-    is_early: ClassVar[bool] = False
+    is_early: ClassVar[bool] = True
     needs_reuse: ClassVar[bool] = False
+    """Whether it waits for a connection that has served a request already."""
 
-    @abc.abstractmethod
-    async def play(self, exchange: Exchange) -> None: ...
+    async def play(self, exchange: Exchange) -> None:
+        await self._work(exchange, **dict(self._options))
+
+
+@attrs.frozen(kw_only=True)
+class ReuseFault(ExchangeFault):
+    needs_reuse: ClassVar[bool] = True
 
 
 def _check_commits(_fault: object, _field: object, commits: object) -> None:
@@ -81,63 +89,24 @@ class ReadFault(ExchangeFault):
         late_seconds: With "late": it also takes effect by itself after so long.
     """
 
+    is_early: ClassVar[bool] = False
     commits: Commits = attrs.field(default=True, validator=_check_commits)
     late_seconds: float | None = None
 
-    def settle(self, exchange: Exchange) -> Response:
-        return exchange.settle(self.commits, late_seconds=self.late_seconds)
-
-
-Work = Callable[..., Awaitable[None]]
-Reader = Callable[[Any], object]
-Options = tuple[tuple[str, object], ...]
-
-
-@attrs.frozen(kw_only=True)
-class _OnArrival(ArrivalFault):
-    work: Work = attrs.field(repr=False)
-    options: Options
-
-    async def meet(self, arrival: Arrival) -> None:
-        await self.work(arrival, **dict(self.options))
-
-
-@attrs.frozen(kw_only=True)
-class _Early(ExchangeFault):
-    is_early: ClassVar[bool] = True
-    work: Work = attrs.field(repr=False)
-    options: Options
-
     async def play(self, exchange: Exchange) -> None:
-        await self.work(exchange, **dict(self.options))
+        exchange.settle(self.commits, late_seconds=self.late_seconds)
+        await self._work(exchange, **dict(self._options))
 
 
 @attrs.frozen(kw_only=True)
-class _EarlyOnReuse(_Early):
-    needs_reuse: ClassVar[bool] = True
-
-
-@attrs.frozen(kw_only=True)
-class _Silent(ReadFault):
-    work: Work = attrs.field(repr=False)
-    options: Options
-
-    async def play(self, exchange: Exchange) -> None:
-        self.settle(exchange)
-        await self.work(exchange, **dict(self.options))
-
-
-@attrs.frozen(kw_only=True)
-class _Responding(ReadFault):
-    work: Work = attrs.field(repr=False)
-    options: Options
+class ResponseFault(ReadFault):
     status: int | None = None
 
     async def play(self, exchange: Exchange) -> None:
-        response = self.settle(exchange)
+        response = exchange.settle(self.commits, late_seconds=self.late_seconds)
         if self.status is not None:
             response = attrs.evolve(response, status=self.status)
-        await self.work(exchange, response, **dict(self.options))
+        await self._work(exchange, response, **dict(self._options))
 
 
 @attrs.frozen
@@ -187,18 +156,18 @@ class Kind:
 
 def on_arrival(**readers: Reader) -> Callable[[Work], Kind]:
     """Do it to a connection that was accepted, before anything is known of a request."""
-    return lambda work: Kind(_OnArrival, work, readers)
+    return lambda work: Kind(ArrivalFault, work, readers)
 
 
 def early(*, needs_reuse: bool = False, **readers: Reader) -> Callable[[Work], Kind]:
     """Do it to a request whose head has arrived."""
-    of = _EarlyOnReuse if needs_reuse else _Early
+    of = ReuseFault if needs_reuse else ExchangeFault
     return lambda work: Kind(of, work, readers)
 
 
 def silent(**readers: Reader) -> Callable[[Work], Kind]:
     """Do it to a request that was read to its end, and gets no response."""
-    return lambda work: Kind(_Silent, work, readers)
+    return lambda work: Kind(ReadFault, work, readers)
 
 
 def responding(**readers: Reader) -> Callable[[Work], Kind]:
@@ -207,7 +176,7 @@ def responding(**readers: Reader) -> Callable[[Work], Kind]:
     It has the option `status`, in place of the true one; a function that has a parameter of that
     name applies it itself.
     """
-    return lambda work: Kind(_Responding, work, readers)
+    return lambda work: Kind(ResponseFault, work, readers)
 
 
 def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
@@ -218,7 +187,7 @@ def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
         async def work(exchange: Exchange, response: Response, **options: object) -> None:
             await respond(exchange, alter(response, **options))
 
-        return Kind(_Responding, work, readers)
+        return Kind(ResponseFault, work, readers)
 
     return decorate
 
@@ -230,7 +199,17 @@ def body(render: Callable[[bytes], bytes]) -> Kind:
     async def work(exchange: Exchange, response: Response) -> None:
         await respond(exchange, attrs.evolve(response, body=render(response.body)))
 
-    return Kind(_Responding, work, {})
+    return Kind(ResponseFault, work, {})
+
+
+def fixed(name: str, content: bytes, description: str) -> Kind:
+    """Send this body in place of the true one; content type and status stay."""
+
+    def render(_: bytes) -> bytes:
+        return content
+
+    render.__name__, render.__doc__ = name, description
+    return body(render)
 
 
 async def respond(exchange: Exchange, response: Response) -> None:

@@ -149,7 +149,7 @@ class FaultPlan:
         return planned.fault
 
     def for_request(self, head: Head, *, is_reused: bool) -> ExchangeFault | None:
-        operation = head.order.operation if head.order is not None else None
+        operation = head.command.operation if head.command is not None else None
         if self._exchanges:
             for key in (head.account, None):
                 fault = self._take(key, operation, is_reused=is_reused)

@@ -1,4 +1,4 @@
-"""Faults that are well-formed responses, only not those that were due."""
+"""Faults that are well-formed responses, but not the expected ones."""
 
 from collections.abc import Iterable
 

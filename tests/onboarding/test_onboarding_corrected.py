@@ -39,7 +39,7 @@ async def test_what_was_parked_is_not_taken_for_a_server_that_fails(
     assert (clock.slept, posts) == ([], 1)
 
 
-async def test_a_create_in_doubt_is_not_the_doubt_of_the_series(tmp_path: Path) -> None:
+async def test_an_unresolved_create_is_not_an_unresolved_series(tmp_path: Path) -> None:
     async with stage(tmp_path, inactive_fiscal_ids=(nif(1),)) as on:
         on.server.faults.next("close_after_read", operation="account_create", commits=True)
         await on.run(companies(1))
