@@ -80,6 +80,7 @@ def session(options: Sequence[str]) -> list[list[str]]:
     serie, job = str(_THIS_YEAR + 1), ("--journal", "job.db", "--concurrency", "1")
     return [
         ["rollover", "accounts.csv", "--year", serie, "--dry-run"],
+        ["provision", "accounts.csv", "--serie", serie, "--default", "--dry-run", *options],
         ["provision", "accounts.csv", "--serie", serie, *job, *options],
         ["provision", "accounts.csv", "--serie", serie, *job, *options],
         ["status", "job.db", *options],

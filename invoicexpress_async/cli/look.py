@@ -79,6 +79,9 @@ class Look:
     @contextlib.contextmanager
     def shown(self) -> Generator[Callable[[AccountAudit], None]]:
         """Show how far it is; the block calls what it gets with each account."""
+        if not self.count:
+            yield lambda _: None
+            return
         accounts = counted(self.count, "accounts", self.language, one="account")
         echo(word(_LOOKING, self.language, accounts=accounts))
         looked_at, started = word(_LOOKED_AT, self.language), time.monotonic()
@@ -93,9 +96,6 @@ class Look:
                 progress.update(Step(ended=self.seen, text=looked_at))
 
             yield on_account
-            if not self.interruption.has_come:
-                skipped = self.count - self.seen
-                progress.update(Step(ended=self.count, text=looked_at, skipped=skipped))
 
     def print_interrupted(self) -> int:
         """Say that it was interrupted, and return the exit code."""
@@ -116,7 +116,7 @@ class Look:
         costs = Counter[str]()
         slower_costs = Counter[str]()
         for line in lines:
-            all_requests, changes = _requests(line, is_staged=is_staged)
+            all_requests, changes = requests_of(line, is_staged=is_staged)
             costs[line.account] += all_requests
             slower_costs[line.account] += all_requests + changes * (_TIMES_SLOWER - 1)
         # The rows of one account are done one after the other, and within its limit.
@@ -133,7 +133,7 @@ class Look:
         return Estimate(shortest_seconds=duration(costs), longest_seconds=duration(slower_costs))
 
 
-def _requests(line: LookLine, *, is_staged: bool) -> tuple[int, int]:
+def requests_of(line: LookLine, *, is_staged: bool) -> tuple[int, int]:
     """Return how many requests a row takes, and how many of these change something."""
     if line.is_settled or line.error is not None:
         return 0, 0

@@ -18,6 +18,7 @@ from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit, look_for
 from invoicexpress_async.provisioning.next_serie import (
+    CURE_OF_BACKWARDS,
     check_year,
     coming_year,
     default_day,
@@ -356,10 +357,11 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
 def _backwards(seen: AccountAudit, current: Sequence, to: str) -> RolloverStep:
     text = (
         f"Account {seen.row.account}: {to} after its default {current.serie!r} would be a step "
-        "backwards. If that is meant, make the other one its default with "
-        "`invoicexpress sequences set-current`."
+        f"backwards. {CURE_OF_BACKWARDS}"
     )
-    return RolloverStep(row=seen.row, current=current, problem=ConfigurationError(text))
+    problem = ConfigurationError(text)
+    problem.cure = CURE_OF_BACKWARDS
+    return RolloverStep(row=seen.row, current=current, problem=problem)
 
 
 def _unclear(seen: AccountAudit, why: str) -> RolloverStep:

@@ -21,6 +21,7 @@ from invoicexpress_async.cli.words import LANGUAGES, portuguese
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.onboarding import CompanyStep
 from invoicexpress_async.protocol import codes
+from invoicexpress_async.provisioning import next_serie
 from invoicexpress_async.services import account_errors
 
 PACKAGE = Path(invoicexpress_async.__file__).parent
@@ -114,7 +115,17 @@ def texts() -> Iterator[str]:
     yield from texts_in_calls()
     for kind in errors_below(InvoiceXpressError):
         yield failures.cure_of_kind(kind)
-    for module in (cures, account_errors, codes, audit, audit_lines, look, row_view, status):
+    for module in (
+        cures,
+        account_errors,
+        codes,
+        audit,
+        audit_lines,
+        look,
+        next_serie,
+        row_view,
+        status,
+    ):
         yield from constants_of(module)
     yield from NAMED
     yield from (*onboard.COUNTS.values(), *BRIEF_STEPS)

@@ -173,12 +173,11 @@ class _Provision:
 
     async def run(self) -> int:
         more = ""
-        if not (self.job.yes or self.job.plan_only):
+        if self.plan.summary.defaults and not (self.job.yes or self.job.plan_only):
             lines = [one for one in compare(self.plan, self.job).lines if one.is_default]
             look = self._new_look(lines)
-            if look.count:
-                lines = await self._look(look, lines)
-                more = "".join(f" {one}" for one in question_texts(lines, self.job.language))
+            lines = await self._look(look, lines)
+            more = "".join(f" {one}" for one in question_texts(lines, self.job.language))
             if look.interruption.has_come:
                 return look.print_interrupted()
         if not may_begin(self.job, base_url_of(self.options), self.what, more):

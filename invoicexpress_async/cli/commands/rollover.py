@@ -62,6 +62,7 @@ _ODD_YEAR: Final = "{year} is neither this year nor the next."
 _UNCHANGED: Final = "Nothing was changed."
 _NO_OPTIONS: Final = ConnectionOptions()
 _NO_JOB_OPTIONS: Final = JobOptions()
+_NEW: Final = ("", "")
 
 
 def rollover(  # noqa: PLR0913  # the options of a command, each with a default
@@ -132,7 +133,7 @@ class _Rollover:
     async def look(self) -> int:
         known = _known(self.job, self.year, self.day)
         accounts = _with_series(self.accounts, known)
-        look = self._new_look()
+        look = self._new_look(accounts)
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, look, journal=None)
         if look.interruption.has_come:
@@ -155,8 +156,8 @@ class _Rollover:
         return FAILED if any(line.error for line in lines) else DONE
 
     async def run(self) -> int:
+        look = self._new_look(self._open_accounts())
         async with open_job(self.options, self.job) as (manager, journal):
-            look = self._new_look()
             plan = await self._plan(manager, self.accounts, look, journal=journal)
             if look.interruption.has_come:
                 return look.print_interrupted()
@@ -182,9 +183,22 @@ class _Rollover:
             )
             return await run_plan(manager, work, output)
 
-    def _new_look(self) -> Look:
+    def _open_accounts(self) -> AccountList:
+        """Return the accounts that the journal has not as done: they are looked at."""
+        path, settled = self.job.journal, settled_states(self.job)
+        if path is None or not is_stored(path):
+            return self.accounts
+        with JournalReader(path) as reader:
+            series = reader.series()
+        is_open = (
+            one for one in self.accounts.rows if series.get(one.account, _NEW)[1] not in settled
+        )
+        return AccountList(rows=is_open)
+
+    def _new_look(self, accounts: AccountList) -> Look:
+        names = [one.account for one in accounts.rows]
         return Look(
-            count=len(self.accounts.rows if self.only is None else self.only),
+            count=sum(self.only is None or name in self.only for name in names),
             concurrency=self.job.concurrency,
             language=self.job.language,
             as_json=self.options.as_json,

@@ -56,7 +56,7 @@ _NOTHING: Final = "nothing: it is the default"
 
 _THERE: Final = "{there} there already, {created} to be created."
 _UNREGISTERED: Final = "{count} of those there to be registered."
-_WOULD_FAIL: Final = "{accounts} would fail: the table says why, and what to do."
+_WOULD_FAIL: Final = "It would fail on {accounts}: the table says why, and what to do."
 _DEFAULT_NOW: Final = "The default now is {names}."
 _DEFAULT_UNREAD: Final = "The default now could not be read on {accounts}."
 _NOT_AGAIN: Final = "The journal has all as done or refused: the present defaults were not read."
@@ -81,6 +81,7 @@ class LookLine:
         registration: How far the serie is registered, when it is there already.
         is_unlike: Whether the serie's name is of another form than all others of the account.
         is_abroad: Whether codes apply to none of its sequences.
+        is_left_out: Whether the run would not do it.
         error: Why the run would fail on it, or would not do it.
     """
 
@@ -95,6 +96,7 @@ class LookLine:
     registration: Registration | None = None
     is_unlike: bool = False
     is_abroad: bool = False
+    is_left_out: bool = False
     error: InvoiceXpressError | None = None
 
     @classmethod
@@ -110,6 +112,7 @@ class LookLine:
             registration=step.registration,
             is_unlike=step.is_unlike,
             is_abroad=_is_abroad(() if step.current is None else (step.current,)),
+            is_left_out=step.problem is not None,
             error=step.problem or step.error,
         )
 
@@ -278,7 +281,8 @@ def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
     yield word(_THERE, language, there=counts["there"], created=counts["to_create"])
     if registered := counts["to_register"]:
         yield word(_UNREGISTERED, language, count=registered)
-    if failing := {line.account for line in lines if line.error is not None}:
+    failing = {line.account for line in lines if line.error and not line.is_left_out}
+    if failing:
         yield word(_WOULD_FAIL, language, accounts=_accounts(len(failing), language))
     yield from _default_texts(lines, language)
 
