@@ -242,7 +242,7 @@ async def test_on_the_day_a_second_run_shows_what_it_replaces_and_refuses_a_step
     assert "Looking at" not in done.err
     assert "Looking at 1 account." in held.err
     assert held.code == 1
-    assert sandbox.count("POST", "/sequences.json") == 0
+    assert sandbox.count("POST", "/sequences.json") == 3
 
 
 @pytest.mark.parametrize("is_default", [False, True])
