@@ -34,6 +34,7 @@ from invoicexpress_async.cli.views.look import (
     look_counts,
     look_texts,
     question_texts,
+    settled_texts,
     show_look,
 )
 from invoicexpress_async.cli.views.row_view import unplanned_view
@@ -148,7 +149,11 @@ class _Rollover:
         texts = [said(_NOTHING, left_out=left_out)]
         if rows.summary.rows:
             what = f"{describe(rows, self.job.language)}{self._when()}{left_out}"
-            texts = [said(_WOULD, what=what), *look_texts(lines, self.job.language)]
+            texts = [
+                said(_WOULD, what=what),
+                *settled_texts(lines, self.job.language),
+                *look_texts(lines, self.job.language),
+            ]
         texts += self._odd_year()
         if rows.summary.rows:
             texts.append(estimate.text(self.job.language))
