@@ -28,13 +28,12 @@ from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.compared import settled_states
+from invoicexpress_async.cli.views.compared import settled_states, settled_texts
 from invoicexpress_async.cli.views.look import (
     LookLine,
     look_counts,
     look_texts,
     question_texts,
-    settled_texts,
     show_look,
 )
 from invoicexpress_async.cli.views.row_view import unplanned_view

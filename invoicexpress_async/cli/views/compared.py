@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -10,11 +10,12 @@ import attrs
 from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.shell import echo
 from invoicexpress_async.cli.views.look import LookLine
-from invoicexpress_async.cli.words import counted
+from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import Plan, PlanRow, RowState
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
+_LEFT: Final = "Left as the journal has them: {states}."
 _JOURNAL_EMPTY: Final = "The journal {journal} has nothing yet: all {count} rows are new."
 _JOURNAL_HAS: Final = (
     "The journal {journal} has settled {settled}; {unknown} unknown would be read first; {left} "
@@ -105,3 +106,11 @@ def show_compared(job: JobOptions, compared: Compared) -> None:
     echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))
     if compared.differences and not job.accept_changes:
         echo(job.said(_JOURNAL_DIFFERS, count=compared.differences))
+
+
+def settled_texts(lines: Iterable[LookLine], language: Language) -> Iterator[str]:
+    """Yield how many lines a run leaves as the journal has them."""
+    found = Counter(line.journal for line in lines if line.is_settled and line.journal is not None)
+    states = [counted(count, state, language) for state, count in sorted(found.items())]
+    if states:
+        yield word(_LEFT, language, states=", ".join(states))

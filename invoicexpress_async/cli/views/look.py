@@ -56,7 +56,6 @@ _NOTHING: Final = "nothing: it is the default"
 
 _THERE: Final = "{there} there already, {created} to be created."
 _UNREGISTERED: Final = "{count} of those there to be registered."
-_LEFT: Final = "Left as the journal has them: {states}."
 _WOULD_FAIL: Final = "It would fail on {accounts}: the table says why, and what to do."
 _DEFAULT_NOW: Final = "The default now is {names}."
 _DEFAULT_UNREAD: Final = "The default now could not be read on {accounts}."
@@ -287,14 +286,6 @@ def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
     if failing:
         yield word(_WOULD_FAIL, language, accounts=_accounts(len(failing), language))
     yield from _default_texts(lines, language)
-
-
-def settled_texts(lines: Iterable[LookLine], language: Language) -> Iterator[str]:
-    """Yield how many lines a run leaves as the journal has them."""
-    found = Counter(line.journal for line in lines if line.is_settled and line.journal is not None)
-    states = [counted(count, state, language) for state, count in sorted(found.items())]
-    if states:
-        yield word(_LEFT, language, states=", ".join(states))
 
 
 def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
