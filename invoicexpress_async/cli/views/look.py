@@ -1,7 +1,7 @@
 """What a run would do, account by account, after a look at them; what needs a person first."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -44,7 +44,7 @@ _BACKWARDS: Final = "a step backwards:"
 CREATE: Final = "create"
 REGISTER: Final = "register"
 DEFAULT: Final = "default"
-_TEXTS: Final = {
+_TEXTS: Final[Mapping[tuple[str, ...], str]] = {
     (): "nothing: it is there",
     (CREATE,): "create",
     (CREATE, DEFAULT): "create, then make it the default",
