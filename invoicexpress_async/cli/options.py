@@ -181,9 +181,7 @@ class RunOptions(SelectionOptions, ReportOptions):
     concurrency: Annotated[int, Parameter(help="Accounts or companies in flight at a time.")] = (
         _DEFAULT_CONCURRENCY
     )
-    dry_run: Annotated[
-        bool, Parameter(help="Show what would be done, and send nothing for it.")
-    ] = False
+    dry_run: Annotated[bool, Parameter(help="Show what would be done, and change nothing.")] = False
     yes: Yes = False
 
 

@@ -150,6 +150,24 @@ async def test_the_defaults_that_would_be_replaced_are_shown_before_the_run_too(
     assert sandbox.count("GET", "/sequences.json") == before_yes + 1
 
 
+async def test_what_the_present_defaults_say_of_an_account_is_said_before_the_run(
+    run: Run, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_account(SandboxAccount(name="abroad", api_key=KEY, country="ES"))
+    sandbox.add_sequence("abroad", "2026", is_default=True)
+    give(sandbox, "bare", "2026", is_registered=False)
+    give(sandbox, "fine", "2026")
+    path = file_of(tmp_path, "abroad", "bare", "fine")
+
+    dry = await run(*line(path, sandbox, "--dry-run"))
+    rolled = await run("rollover", path, "--year", 2027, "--base-url", sandbox.base_url)
+
+    assert (dry.code, rolled.code) == (0, 0)
+    for shown in (dry, rolled):
+        assert "As if not Portuguese, without validation codes until now: abroad. " in shown.err
+        assert "The default now lacks validation codes, and so may the new serie: bare" in shown.err
+
+
 async def test_what_a_journal_has_settled_is_not_looked_at(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import invoicexpress_async
 from invoicexpress_async import DocumentType, InvoiceXpressError, Registration, cli
 from invoicexpress_async.cli import cures, failures
 from invoicexpress_async.cli.commands import onboard
-from invoicexpress_async.cli.views import audit, audit_lines, look, row_view, status
+from invoicexpress_async.cli.views import audit, audit_lines, look, look_texts, row_view, status
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS
 from invoicexpress_async.cli.views.columns import DOCUMENT_COLUMNS, Place
 from invoicexpress_async.cli.views.companies import BRIEF_STEPS, COMPANIES, COMPANY_COLUMNS
@@ -115,17 +115,8 @@ def texts() -> Iterator[str]:
     yield from texts_in_calls()
     for kind in errors_below(InvoiceXpressError):
         yield failures.cure_of_kind(kind)
-    for module in (
-        cures,
-        account_errors,
-        codes,
-        audit,
-        audit_lines,
-        look,
-        next_serie,
-        row_view,
-        status,
-    ):
+    modules = (cures, account_errors, codes, audit, audit_lines, look, look_texts, next_serie)
+    for module in (*modules, row_view, status):
         yield from constants_of(module)
     yield from NAMED
     yield from (*onboard.COUNTS.values(), *BRIEF_STEPS)

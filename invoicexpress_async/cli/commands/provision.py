@@ -32,14 +32,8 @@ from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printabl
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import show_plan
 from invoicexpress_async.cli.views.compared import Compared, compare, journal_reader, show_compared
-from invoicexpress_async.cli.views.look import (
-    PLAN_COLUMNS,
-    LookLine,
-    look_counts,
-    look_texts,
-    question_texts,
-    show_look,
-)
+from invoicexpress_async.cli.views.look import PLAN_COLUMNS, LookLine, show_look
+from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.config import BaseUrl, Secret

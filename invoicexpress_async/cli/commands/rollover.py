@@ -29,13 +29,8 @@ from invoicexpress_async.cli.report_file import OutputOptions, check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.compared import settled_states, settled_texts
-from invoicexpress_async.cli.views.look import (
-    LookLine,
-    look_counts,
-    look_texts,
-    question_texts,
-    show_look,
-)
+from invoicexpress_async.cli.views.look import LookLine, show_look
+from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.row_view import unplanned_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import counted

@@ -1,7 +1,7 @@
 """What a run would do, account by account, after a look at them; what needs a person first."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -17,7 +17,7 @@ from invoicexpress_async.cli.views.columns import (
     show_plan,
     yes_text,
 )
-from invoicexpress_async.cli.words import Language, counted, lines_of, word
+from invoicexpress_async.cli.words import Language, lines_of, word
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.errors import (
     ConfigurationError,
@@ -32,9 +32,9 @@ from invoicexpress_async.provisioning import PlanRow, RolloverStep
 from invoicexpress_async.provisioning.audit import AccountAudit, look_for
 from invoicexpress_async.provisioning.next_serie import is_step_backwards
 
+_INCOMPLETE: Final = frozenset({Registration.NOT_REGISTERED, Registration.PARTIAL})
 _MAX_ROWS: Final = 20
 _MAX_PROBLEMS: Final = 100
-_MAX_NAMED: Final = 3
 _SERIE_WIDTH: Final = 18
 _IN_JOURNAL: Final = "the journal has it:"
 _NOT_READ: Final = "cannot be read:"
@@ -54,16 +54,6 @@ _TEXTS: Final[Mapping[tuple[str, ...], str]] = {
 }
 _NOTHING: Final = "nothing: it is the default"
 
-_THERE: Final = "{there} there already, {created} to be created."
-_UNREGISTERED: Final = "{count} of those there to be registered."
-_WOULD_FAIL: Final = "It would fail on {accounts}: the table says why, and what to do."
-_DEFAULT_NOW: Final = "The default now is {names}."
-_DEFAULT_UNREAD: Final = "The default now could not be read on {accounts}."
-_NOT_AGAIN: Final = "The journal has all as done or refused: the present defaults were not read."
-_UNLIKE_ALL: Final = "Unlike all other names of the account: {names}."
-_BACKWARDS_ON: Final = "A step backwards: {names}."
-_ABROAD: Final = "Without validation codes until now, as if not Portuguese: {names}."
-
 
 @attrs.frozen(kw_only=True)
 class LookLine:
@@ -81,6 +71,7 @@ class LookLine:
         registration: How far the serie is registered, when it is there already.
         is_unlike: Whether the serie's name is of another form than all others of the account.
         is_abroad: Whether codes apply to none of its sequences.
+        lacks_codes: Whether its present default lacks codes that it needs.
         is_left_out: Whether the run would not do it.
         error: Why the run would fail on it, or would not do it.
     """
@@ -96,6 +87,7 @@ class LookLine:
     registration: Registration | None = None
     is_unlike: bool = False
     is_abroad: bool = False
+    lacks_codes: bool = False
     is_left_out: bool = False
     error: InvoiceXpressError | None = None
 
@@ -112,6 +104,7 @@ class LookLine:
             registration=step.registration,
             is_unlike=step.is_unlike,
             is_abroad=_is_abroad(() if step.current is None else (step.current,)),
+            lacks_codes=_lacks_codes(step.current),
             is_left_out=step.problem is not None,
             error=step.problem or step.error,
         )
@@ -129,7 +122,7 @@ class LookLine:
 
     def settled(self) -> "LookLine":
         """Return the line of a row that the run leaves as the journal has it."""
-        return attrs.evolve(self, is_settled=True, is_unlike=False, is_abroad=False, error=None)
+        return attrs.evolve(self, is_settled=True, is_unlike=False, error=None)
 
     def looked_at(self, seen: AccountAudit) -> "LookLine":
         """Return the line with what its account has."""
@@ -142,6 +135,7 @@ class LookLine:
             registration=found.registration,
             is_unlike=found.registration is None and seen.has_only_names_unlike(serie),
             is_abroad=_is_abroad(seen.sequences),
+            lacks_codes=_lacks_codes(current),
             error=found.error,
         )
 
@@ -263,76 +257,12 @@ def _show_causes(lines: Iterable[LookLine], language: Language) -> None:
     console.print(table)
 
 
-def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
-    """Return what the lines come to, for the summary in JSON."""
-    lines = list(lines)
-    done = [line for line in lines if line.is_read and line.error is None]
-    return {
-        "there": sum(line.registration is not None for line in lines),
-        "to_create": sum(CREATE in line.actions for line in done),
-        "to_register": sum(REGISTER in line.actions for line in done),
-        "to_make_default": sum(DEFAULT in line.actions for line in done),
-        "problems": sum(line.error is not None for line in lines),
-    }
-
-
-def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield what is there, and what a person has to know before the run."""
-    counts = look_counts(lines)
-    yield word(_THERE, language, there=counts["there"], created=counts["to_create"])
-    if registered := counts["to_register"]:
-        yield word(_UNREGISTERED, language, count=registered)
-    failing = {line.account for line in lines if line.error and not line.is_left_out}
-    if failing:
-        yield word(_WOULD_FAIL, language, accounts=_accounts(len(failing), language))
-    yield from _default_texts(lines, language)
-
-
-def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield what a person has to know who is asked whether a run may begin."""
-    defaults = [line for line in lines if line.is_default]
-    if defaults and not any(line.is_read for line in defaults):
-        yield word(_NOT_AGAIN, language)
-    if unread := sum(line.is_unread for line in defaults):
-        yield word(_DEFAULT_UNREAD, language, accounts=_accounts(unread, language))
-    yield from _default_texts(lines, language)
-
-
-def _default_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield the present defaults, the most frequent first, and what is odd."""
-    names = Counter(line.current for line in lines if line.is_default and line.current is not None)
-    if names:
-        found = [(name, str(count)) for name, count in names.most_common()]
-        yield _named(_DEFAULT_NOW, found, language)
-    # A slip in a name stays for ever.
-    for text, odd in (
-        (_UNLIKE_ALL, [line for line in lines if line.is_unlike]),
-        (_BACKWARDS_ON, [line for line in lines if line.is_backwards]),
-    ):
-        if odd:
-            yield _named(text, [(line.serie or "", line.account) for line in odd], language)
-    if abroad := [line.account for line in lines if line.is_abroad]:
-        yield word(_ABROAD, language, names=_first(abroad, language))
-
-
-def _named(text: str, found: Iterable[tuple[str, str]], language: Language) -> str:
-    shown = [
-        word("{name} on {count}", language, name=repr(name), count=count) for name, count in found
-    ]
-    return word(text, language, names=_first(shown, language))
-
-
-def _first(texts: Sequence[str], language: Language) -> str:
-    shown, more = ", ".join(texts[:_MAX_NAMED]), len(texts) - _MAX_NAMED
-    return f"{shown} {word('and {count} more', language, count=more)}" if more > 0 else shown
-
-
-def _accounts(count: int, language: Language) -> str:
-    return counted(count, "accounts", language, one="account")
-
-
 def _is_abroad(sequences: Iterable[DocumentSequence]) -> bool:
     return {one.registration for one in sequences} == {Registration.NOT_APPLICABLE}
+
+
+def _lacks_codes(current: DocumentSequence | None) -> bool:
+    return current is not None and current.registration in _INCOMPLETE
 
 
 def _is_of_account(error: InvoiceXpressError) -> bool:
