@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
@@ -154,7 +155,8 @@ class _Provision:
         """Show the rows with what their accounts have, and return the exit code."""
         job, compared = self.job, compare(self.plan, self.job)
         look = self._new_look(compared.lines)
-        lines = await self._look(look, compared.lines)
+        async with open_manager(self.options) as manager:
+            lines = await self._look(look, compared.lines, manager)
         if look.interruption.has_come:
             return look.print_interrupted()
         show_look(lines, as_json=self.options.as_json, language=job.language)
@@ -166,23 +168,19 @@ class _Provision:
         return FAILED if any(line.error for line in lines) else code
 
     async def run(self) -> int:
-        more = ""
-        if self.plan.summary.defaults and not (self.job.yes or self.job.plan_only):
-            lines = [one for one in compare(self.plan, self.job).lines if one.is_default]
-            look = self._new_look(lines)
-            lines = await self._look(look, lines)
-            more = "".join(f" {one}" for one in question_texts(lines, self.job.language))
-            if look.interruption.has_come:
-                return look.print_interrupted()
-        if not may_begin(self.job, base_url_of(self.options), self.what, more):
+        is_shown = self.plan.summary.defaults and not (self.job.yes or self.job.plan_only)
+        if not (is_shown or self._may_begin()):
             return FAILED
-        output = OutputOptions(
-            as_json=self.options.as_json,
-            report=self.job.report,
-            accounts=self.path,
-            style=self.job.style,
-        )
         async with open_job(self.options, self.job) as (manager, journal):
+            if is_shown:
+                lines = [one for one in compare(self.plan, self.job).lines if one.is_default]
+                look = self._new_look(lines)
+                lines = await self._look(look, lines, manager)
+                if look.interruption.has_come:
+                    return look.print_interrupted()
+                texts = question_texts(lines, self.job.language)
+                if not self._may_begin("".join(f" {one}" for one in texts)):
+                    return FAILED
             work = JobSpec(
                 plan=self.plan,
                 concurrency=self.job.concurrency,
@@ -191,7 +189,16 @@ class _Provision:
             )
             if self.job.plan_only:
                 return await plan_only(work, self.job, as_json=self.options.as_json)
+            output = OutputOptions(
+                as_json=self.options.as_json,
+                report=self.job.report,
+                accounts=self.path,
+                style=self.job.style,
+            )
             return await run_plan(manager, work, output)
+
+    def _may_begin(self, more: str = "") -> bool:
+        return may_begin(self.job, base_url_of(self.options), self.what, more)
 
     def _new_look(self, lines: Iterable[LookLine]) -> Look:
         return Look(
@@ -201,7 +208,9 @@ class _Provision:
             as_json=self.options.as_json,
         )
 
-    async def _look(self, look: Look, lines: Sequence[LookLine]) -> list[LookLine]:
+    async def _look(
+        self, look: Look, lines: Sequence[LookLine], manager: SessionManager
+    ) -> list[LookLine]:
         """Return the lines with what their accounts have; each account is read once."""
         places: dict[str, list[int]] = {}
         for place, line in enumerate(lines):
@@ -213,18 +222,17 @@ class _Provision:
         )
         seen_lines = list(lines)
         with look.shown() as on_account:
-            async with open_manager(self.options) as manager:
-                stream = iter_audit(
-                    manager,
-                    accounts,
-                    concurrency=self.job.concurrency,
-                    stop=look.interruption.stop,
-                )
-                async with contextlib.aclosing(stream):
-                    async for seen in stream:
-                        for place in places[seen.row.account]:
-                            seen_lines[place] = lines[place].looked_at(seen)
-                        on_account(seen)
+            stream = iter_audit(
+                manager,
+                accounts,
+                concurrency=self.job.concurrency,
+                stop=look.interruption.stop,
+            )
+            async with contextlib.aclosing(stream):
+                async for seen in stream:
+                    for place in places[seen.row.account]:
+                        seen_lines[place] = lines[place].looked_at(seen)
+                    on_account(seen)
         return seen_lines
 
     def _show_summary(self, compared: Compared, more: Mapping[str, object]) -> int:

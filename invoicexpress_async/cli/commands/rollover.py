@@ -155,8 +155,8 @@ class _Rollover:
         return FAILED if any(line.error for line in lines) else DONE
 
     async def run(self) -> int:
-        look = self._new_look(self._open_accounts())
         async with open_job(self.options, self.job) as (manager, journal):
+            look = self._new_look(self._open_accounts())
             plan = await self._plan(manager, self.accounts, look, journal=journal)
             if look.interruption.has_come:
                 return look.print_interrupted()
