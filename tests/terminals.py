@@ -31,9 +31,11 @@ FOLDER: Final = Path(__file__).parent / "data" / "terminals"
 KEY: Final = "canary-key-of-terminals"
 LONG_NAME: Final = "padaria-central-de-vila-nova-de-famalicao"
 _LINES: Final = 60
-_THIS_YEAR: Final = today_in_lisbon().year
+_TODAY: Final = today_in_lisbon()
+_THIS_YEAR: Final = _TODAY.year
 # Of what differs from one run to the next: times, rates, processes, ports, years.
 _VARYING: Final = (
+    (re.compile(rf"\b{_TODAY}\b"), "2026-12-31"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8780"),
     (re.compile(r"\d{4}-\d\d-\d\d(\s)\d\d:\d\d:\d\d"), r"2026-12-31\g<1>12:00:00"),
     (re.compile(r"\b(in|em)(\s)\d+([.,])\d(\s)s\b"), r"\1\g<2>0\g<3>1\g<4>s"),
@@ -80,6 +82,7 @@ def session(options: Sequence[str]) -> list[list[str]]:
     serie, job = str(_THIS_YEAR + 1), ("--journal", "job.db", "--concurrency", "1")
     return [
         ["rollover", "accounts.csv", "--year", serie, "--dry-run"],
+        ["provision", "accounts.csv", "--serie", serie, "--default", "--dry-run", *options],
         ["provision", "accounts.csv", "--serie", serie, *job, *options],
         ["provision", "accounts.csv", "--serie", serie, *job, *options],
         ["status", "job.db", *options],

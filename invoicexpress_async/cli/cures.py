@@ -119,7 +119,9 @@ def cure_of_unknown(state: str, *, has_journal: bool) -> str:
 
 
 def cure_of_step(error: InvoiceXpressError) -> str:
-    return CURE_OF_UNPLANNED if isinstance(error, ConfigurationError) else cure_of(error)
+    has_own_cure = error.cure != type(error).cure
+    is_unclear = isinstance(error, ConfigurationError) and not has_own_cure
+    return CURE_OF_UNPLANNED if is_unclear else cure_of(error)
 
 
 def cure_of_company(outcome: CompanyOutcome) -> str | None:

@@ -195,9 +195,7 @@ class RunOptions(SettingsOptions, SelectionOptions, ReportOptions):
     concurrency: Annotated[int, Parameter(help="Accounts or companies in flight at a time.")] = (
         DEFAULT_CONCURRENCY
     )
-    dry_run: Annotated[
-        bool, Parameter(help="Show what would be done, and send nothing for it.")
-    ] = False
+    dry_run: Annotated[bool, Parameter(help="Show what would be done, and change nothing.")] = False
     yes: Yes = False
 
 

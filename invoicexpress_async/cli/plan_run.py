@@ -259,12 +259,13 @@ def _pause_object(progress: Progress) -> dict[str, object]:
 
 def _brief(counts: Mapping[RowState, int], language: Language) -> str:
     """Return the counts for a bar: its line has no room for each state."""
-    good = sum(counts[state] for state in GOOD)
+    good = sum(counts[state] for state in GOOD) - counts[RowState.PREPARED]
+    prepared = counts[RowState.PREPARED]
     unknown = sum(counts[state] for state in UNKNOWN_STATES)
     others = [state for state in counts if counts[state] and state not in {*GOOD, *UNKNOWN_STATES}]
     bad = sum(counts[state] for state in others)
     name = others[0] if len(others) == 1 else "not done"
-    named = ((good, "done"), (bad, name), (unknown, "unknown"))
+    named = ((good, "done"), (prepared, "prepared"), (bad, name), (unknown, "unknown"))
     return ", ".join(counted(count, name, language) for count, name in named if count)
 
 

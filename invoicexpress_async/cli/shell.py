@@ -127,6 +127,12 @@ def echo(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def echo_all(*texts: str) -> None:
+    """Write sentences to stderr, each in a line of its own."""
+    for text in texts:
+        echo(text)
+
+
 def filled(text: str, indent: str = "") -> str:
     """Return a sentence as lines that fit every terminal; the lines after the first are set in."""
     return textwrap.fill(

@@ -8,9 +8,18 @@ from typing import Final
 
 import attrs
 
+from invoicexpress_async.call.reconcile import (
+    ONLY_BY_ITS_LOOK,
+    Listing,
+    partial_registration_error,
+)
 from invoicexpress_async.config import check_serie
-from invoicexpress_async.config.serie_names import canonical
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.config.serie_names import canonical, form_of
+from invoicexpress_async.errors import (
+    ConfigurationError,
+    InvoiceXpressError,
+    MalformedResponseError,
+)
 from invoicexpress_async.jobs.concurrent import map_concurrently
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY
@@ -22,6 +31,8 @@ from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
 
 _FINE: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
+# What `ensure` does not register again.
+_UNUSABLE: Final = frozenset({Registration.PARTIAL, Registration.UNKNOWN})
 
 
 def is_incomplete(sequence: Sequence) -> bool:
@@ -106,6 +117,17 @@ class AccountAudit:
         return tuple(one for one in self.sequences if one.is_default)
 
     @property
+    def default(self) -> Sequence | None:
+        """The default, where there is one and not several."""
+        defaults = self.defaults
+        return defaults[0] if len(defaults) == 1 else None
+
+    def has_only_names_unlike(self, serie: str) -> bool:
+        """Whether all its names are of another form: of `2027` and `2026`, none is."""
+        forms = {form_of(one.serie) for one in self.sequences}
+        return bool(forms) and form_of(serie) not in forms
+
+    @property
     def incomplete(self) -> tuple[Sequence, ...]:
         """The sequences some of whose document types need a validation code and have none.
 
@@ -120,6 +142,43 @@ class AccountAudit:
         defaults = self.defaults
         is_one = len(defaults) == 1 and not is_incomplete(defaults[0])
         return is_one and self.lack is None
+
+
+@attrs.frozen(kw_only=True)
+class SerieLook:
+    """What an account has of a serie that a run is to ensure, as far as its list says.
+
+    Attributes:
+        registration: How far the serie is registered; None when it is not there.
+        error: Why the run would fail on it; None when nothing is known to be in its way.
+    """
+
+    registration: Registration | None = None
+    error: InvoiceXpressError | None = None
+
+
+def look_for(seen: AccountAudit, serie: str) -> SerieLook:
+    """Return what an account has of a serie."""
+    if seen.error is not None:
+        return SerieLook(error=seen.error)
+    listing = Listing(sequences=seen.sequences)
+    try:
+        found = listing.find(serie)
+    except MalformedResponseError as twice:
+        return SerieLook(error=twice.with_traceback(None))
+    if found is None:
+        similar = listing.find_similar(serie)
+        return SerieLook(error=None if similar is None else _only_similar(similar, serie))
+    is_unusable = found.registration in _UNUSABLE
+    error = partial_registration_error(found) if is_unusable else None
+    return SerieLook(registration=found.registration, error=error)
+
+
+def _only_similar(similar: Sequence, serie: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The account has {similar.serie!r}, which differs from {serie!r} {ONLY_BY_ITS_LOOK}: use "
+        "that spelling, or another name."
+    )
 
 
 def _as_audits(audits: Iterable[AccountAudit]) -> tuple[AccountAudit, ...]:

@@ -15,6 +15,10 @@ _TWO_DIGITS: Final = re.compile(r"([^\W\d_]*)(?<!\d)(\d\d)(?!\d)([^\W\d_]*)")
 _MAX_LETTERS_BESIDE: Final = 2
 _WIDE: Final = 4
 _CENTURY: Final = 2000
+CURE_OF_BACKWARDS: Final = (
+    "If a step backwards is meant, make the earlier one its default by hand: "
+    "`invoicexpress sequences set-current NAME`."
+)
 
 
 def next_serie(current: str, year: int) -> str | None:

@@ -3,21 +3,22 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
+from typing import Final, NamedTuple
 
 import attrs
 
 from invoicexpress_async.config import check_new_serie
-from invoicexpress_async.config.serie_names import form_of
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError
+from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError, JournalState
 from invoicexpress_async.jobs.settings import (
     DEFAULT_CONCURRENCY,
     RunSettings,
 )
 from invoicexpress_async.jobs.stop import RunStop
-from invoicexpress_async.models.sequence import Sequence
-from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit
+from invoicexpress_async.models.sequence import Registration, Sequence
+from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit, look_for
 from invoicexpress_async.provisioning.next_serie import (
+    CURE_OF_BACKWARDS,
     check_year,
     coming_year,
     default_day,
@@ -32,6 +33,9 @@ from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.run import provision
 from invoicexpress_async.session import SessionManager
 
+_DONE: Final = frozenset({JournalState.DONE})
+_REFUSED_TOO: Final = _DONE | {JournalState.REFUSED}
+
 
 @attrs.frozen(kw_only=True)
 class RolloverStep:
@@ -39,11 +43,14 @@ class RolloverStep:
 
     Attributes:
         row: The account.
-        current: Its default sequence; None when the journal had the serie already, or when there
-            is none or more than one.
+        current: Its default sequence; None when there is none or more than one, or when it was
+            not read, since the journal has the row as done.
         serie: The next serie; None when it could not be determined.
-        problem: Why it could not; None otherwise.
+        problem: Why nothing is done: the next serie is not known, or would be a step backwards.
         is_unlike: Whether the serie's name is of another form than all others of the account.
+        registration: How far the serie is registered when it is there already; None otherwise.
+        error: Why the run would fail on it, as far as its list says; None otherwise.
+        is_read: Whether the account was looked at.
     """
 
     row: AccountRow
@@ -51,6 +58,9 @@ class RolloverStep:
     serie: str | None = None
     problem: InvoiceXpressError | None = None
     is_unlike: bool = False
+    registration: Registration | None = None
+    error: InvoiceXpressError | None = None
+    is_read: bool = True
 
 
 def _as_steps(steps: Iterable[RolloverStep]) -> tuple[RolloverStep, ...]:
@@ -73,7 +83,7 @@ class RolloverPlan:
 
     @property
     def problems(self) -> tuple[RolloverStep, ...]:
-        """The steps without a serie."""
+        """The steps of which nothing is done."""
         return tuple(step for step in self.steps if step.problem is not None)
 
     def settings(
@@ -94,10 +104,14 @@ class RolloverPlan:
         return attrs.evolve(settings, is_staged=True, default_not_before=day, accept_added=True)
 
     def plan(self) -> Plan:
-        """Return the rows of the accounts whose serie is known."""
-        chosen = frozenset(step.row.account for step in self.steps)
+        """Return the rows of the accounts whose serie is known; those with a problem are not run.
+
+        What the journal has of such an account stays in it.
+        """
+        chosen = frozenset(step.row.account for step in self.steps if step.problem is None)
+        is_held = any(step.serie is not None for step in self.problems)
         return Plan(
-            accounts=chosen if self.others else None,
+            accounts=chosen if self.others or is_held else None,
             rows=[
                 PlanRow(
                     account=step.row.account,
@@ -145,14 +159,15 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
     on_account: Callable[[AccountAudit], None] | None = None,
     stop: RunStop | None = None,
     only: Collection[str] | None = None,
+    retry_refused: bool = False,
 ) -> RolloverPlan:
     """Look at the default sequence of each account and derive the next; reads only.
 
-    Every account is read, so that its present default is in its step. Its next serie is the one
-    that its row names; else that of the `pattern`; else the
-    default's name with last year's number replaced, where that is plain: `2026`, `FR2026`, `A26`.
-    What the journal has of an earlier run stays as it is, whatever the default is by now. A serie
-    of an earlier year than the present default is refused.
+    Every account is read, so that its present default is in its step, except those that the
+    journal has as done or refused. Its next serie is the one that its row names; else that of the
+    `pattern`; else the default's name with last year's number replaced, where that is plain:
+    `2026`, `FR2026`, `A26`. The name that the journal has of an earlier run stays, whatever the
+    default is by now. A serie of an earlier year than the present default is refused.
 
     Args:
         manager: Whose connections and limits are used; it is not closed.
@@ -162,6 +177,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
         journal: That of the roll-over, open, if it is to be begun or gone on with.
         concurrency: How many accounts are read at a time.
         only: The accounts that are meant; None for all. The others stay in the journal.
+        retry_refused: Whether what the journal has as refused is to be tried again.
         on_account: Called with each as it comes.
         stop: Asked to end it early.
 
@@ -171,18 +187,24 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
     """
     check_year(year)
     for_all = None if pattern is None else serie_of_pattern(pattern, year)
-    known = await _known(journal, year)
+    known = await _known(journal, accounts, year)
     steps = {
-        row.account: RolloverStep(row=row, serie=known[row.account])
+        row.account: RolloverStep(row=row, serie=known[row.account].serie, is_read=False)
         for row in accounts.rows
         if row.account in known
     }
+    settled = _REFUSED_TOO if not retry_refused else _DONE
     meant = [row for row in accounts.rows if only is None or row.account in only]
-    rest = AccountList(rows=[row for row in meant if row.account not in steps])
-    stream = iter_audit(manager, rest, concurrency=concurrency, stop=stop)
+    to_read = [
+        row for row in meant if row.account not in known or known[row.account].state not in settled
+    ]
+    stream = iter_audit(manager, AccountList(rows=to_read), concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for seen in stream:
-            steps[seen.row.account] = _step(seen, year, seen.row.serie or for_all)
+            kept = known.get(seen.row.account)
+            serie = kept.serie if kept else seen.row.serie or for_all
+            step = _step(seen, year, serie)
+            steps[seen.row.account] = attrs.evolve(step, serie=serie) if kept else step
             if on_account is not None:
                 on_account(seen)
     names = {row.account for row in meant}
@@ -247,6 +269,7 @@ async def rollover(  # noqa: PLR0913  # keyword-only options, each with a defaul
         concurrency=concurrency,
         stop=stop,
         only=only,
+        retry_refused=settings.retry_refused,
     )
     run = await provision(
         manager,
@@ -261,7 +284,12 @@ async def rollover(  # noqa: PLR0913  # keyword-only options, each with a defaul
     return RolloverReport(plan=plan, run=run)
 
 
-async def _known(journal: Journal | None, year: int) -> dict[str, str]:
+class _Known(NamedTuple):
+    serie: str
+    state: JournalState
+
+
+async def _known(journal: Journal | None, accounts: AccountList, year: int) -> dict[str, _Known]:
     if journal is None:
         return {}
     rows = RowJournal(journal)
@@ -271,23 +299,43 @@ async def _known(journal: Journal | None, year: int) -> dict[str, str]:
         raise JournalDifferenceError(
             f"The journal {journal.label} is of the roll-over to {bound}, not {year}."
         )
-    return await rows.series()
+    series = await rows.series()
+    asked = [
+        PlanRow(account=one.account, api_key=one.api_key, serie=series[one.account])
+        for one in accounts.rows
+        if one.account in series
+    ]
+    records = await rows.look_up(asked)
+    return {
+        row.account: _Known(row.serie, record.state)
+        for row, record in zip(asked, records, strict=True)
+    }
 
 
 def _step(seen: AccountAudit, year: int, named: str | None) -> RolloverStep:
     if named is None:
         return _derive(seen, year)
-    (current,) = seen.defaults if len(seen.defaults) == 1 else (None,)
+    current = seen.default
     if current is not None and is_step_backwards(current.serie, named):
         return _backwards(seen, current, named)
-    forms = {form_of(one.serie) for one in seen.sequences}
-    is_unlike = bool(forms) and form_of(named) not in forms
-    return RolloverStep(row=seen.row, current=current, serie=named, is_unlike=is_unlike)
+    return _to(seen, named, is_unlike=seen.has_only_names_unlike(named))
+
+
+def _to(seen: AccountAudit, serie: str, *, is_unlike: bool = False) -> RolloverStep:
+    look = look_for(seen, serie)
+    return RolloverStep(
+        row=seen.row,
+        current=seen.default,
+        serie=serie,
+        is_unlike=is_unlike,
+        registration=look.registration,
+        error=look.error,
+    )
 
 
 def _derive(seen: AccountAudit, year: int) -> RolloverStep:
     if seen.error is not None:
-        return RolloverStep(row=seen.row, problem=seen.error)
+        return RolloverStep(row=seen.row, problem=seen.error, error=seen.error)
     defaults = seen.defaults
     if len(defaults) != 1:
         count = len(defaults) or "no"
@@ -303,16 +351,17 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
     except ConfigurationError as error:
         why = f"its default cannot be followed: {str(error.args[0]).rstrip('.')}"
         return attrs.evolve(_unclear(seen, why), current=defaults[0])
-    return RolloverStep(row=seen.row, current=defaults[0], serie=serie)
+    return _to(seen, serie)
 
 
 def _backwards(seen: AccountAudit, current: Sequence, to: str) -> RolloverStep:
     text = (
         f"Account {seen.row.account}: {to} after its default {current.serie!r} would be a step "
-        "backwards. If that is meant, make the other one its default with "
-        "`invoicexpress sequences set-current`."
+        f"backwards. {CURE_OF_BACKWARDS}"
     )
-    return RolloverStep(row=seen.row, current=current, problem=ConfigurationError(text))
+    problem = ConfigurationError(text)
+    problem.cure = CURE_OF_BACKWARDS
+    return RolloverStep(row=seen.row, current=current, problem=problem)
 
 
 def _unclear(seen: AccountAudit, why: str) -> RolloverStep:

@@ -550,11 +550,12 @@ async def test_provision_names_bad_rows_and_sends_nothing(
     assert sandbox.requests == []
 
 
-async def test_a_dry_run_shows_the_rows_and_sends_nothing(
+async def test_an_offline_dry_run_shows_the_rows_and_sends_nothing(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 3)
-    arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url, "--dry-run")
+    to = ("--base-url", sandbox.base_url)
+    arguments = ("provision", path, "--serie", "2027", *to, "--dry-run", "--offline")
 
     people, machines = await run(*arguments), await run(*arguments, "--json")
 

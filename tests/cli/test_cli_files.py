@@ -139,7 +139,7 @@ async def test_a_template_is_private_kept_and_read_by_its_command(
         monkeypatch.setenv(name, "x" * 20)
     (tmp_path / "another-account.key").write_text("x" * 20)
     read = {
-        "accounts": ("provision", path, "--serie", "2027", "--dry-run"),
+        "accounts": ("provision", path, "--serie", "2027", "--dry-run", "--offline"),
         "companies": (
             "onboard", path, "--partner", "p", "--keys-out", tmp_path / "keys.csv",
             "--journal", tmp_path / "job.db", "--dry-run",

@@ -121,13 +121,13 @@ async def test_a_serie_with_spaces_is_warned_of_and_taken(
     assert "warning: serie 'A 2027' has spaces in it" in ended.err
 
 
-async def test_a_dry_run_shows_the_first_rows_and_says_that_it_did_not_look(
+async def test_an_offline_dry_run_shows_the_first_rows_and_says_that_it_did_not_look(
     run: Run, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = accounts_file(tmp_path, sandbox, 25)
     arguments = ("provision", path, "--serie", "A 2027", "--base-url", sandbox.base_url)
 
-    ended = await run(*arguments, "--dry-run")
+    ended = await run(*arguments, "--dry-run", "--offline")
 
     assert ended.out.count("account-") == 20
     assert "… 5 more" in ended.out

@@ -54,17 +54,21 @@ async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_decid
     lisbon = await run(*line(accounts, sandbox, "--dry-run", "--language", "pt"))
 
     assert (people.code, machine.code) == (1, 1)
-    _warning, looking, *_, text = lisbon.err.splitlines()
+    _warning, looking, _, *texts = lisbon.err.splitlines()
     assert looking == "A verificar 5 contas."
-    assert text == (
-        "Seria assegurada a série '2027', 'FR2027', 'A27' em 3 contas, 3 como predefinida, não "
-        "antes de 2027-01-01 em Lisboa; 2 contas de fora, sem série seguinte. Agora a predefinida "
-        "é '2026' em 1, 'FR2026' em 1, 'A26' em 1 e mais 1. A execução demoraria menos de um "
-        "minuto, ao ritmo destas leituras. Nada foi alterado."
-    )
-    assert re.search(r"alfa +2026 +2027 +assegurar, e depois torná-la", lisbon.out)
+    assert texts == [
+        (
+            "Seria assegurada a série '2027', 'FR2027', 'A27' em 3 contas, 3 como predefinida, não "
+            "antes de 2027-01-01 em Lisboa; 2 contas de fora, sem série seguinte."
+        ),
+        "0 já existem, 3 por criar.",
+        "Agora a predefinida é '2026' em 1, 'FR2026' em 1, 'A26' em 1 e mais 1.",
+        "A execução demoraria menos de um minuto, ao ritmo destas leituras.",
+        "Nada foi alterado.",
+    ]
+    assert re.search(r"alfa +2026 +2027 +criar, e depois torná-la", lisbon.out)
     assert max(map(len, people.out.splitlines())) <= 100
-    assert re.search(r"^ +2 +alfa +2026 +2027 +ensure, then make it the", people.out, re.MULTILINE)
+    assert re.search(r"^ +2 +alfa +2026 +2027 +create, then make it the", people.out, re.MULTILINE)
     assert re.search(r"^ +3 +beta +FR2026 +FR2027 ", people.out, re.MULTILINE)
     assert re.search(r"^ +5 +odd +LOJA +\? +what follows its default", people.out, re.MULTILINE)
     assert "Name its next serie in the" in people.out

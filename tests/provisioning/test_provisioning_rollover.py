@@ -260,6 +260,32 @@ async def test_before_the_day_it_is_prepared_and_after_it_becomes_the_default(
     assert sandbox.count("POST", "/sequences.json") == 2
 
 
+async def test_a_row_waits_while_its_account_has_a_default_of_a_later_year(tmp_path: Path) -> None:
+    year = today_in_lisbon().year + 1
+    accounts = listed("acme", "beta")
+    async with (
+        Sandbox(accounts=[account("acme"), account("beta")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+        SqliteJournal(tmp_path / "job.db") as journal,
+    ):
+        await give(manager, acme=str(year - 1), beta=str(year - 1))
+        await rollover(manager, accounts, year=year, journal=journal)
+        await give(manager, beta=str(year + 1))
+        held = await rollover(manager, accounts, year=year, journal=journal)
+        (later,) = [one for one in sandbox.sequences("beta") if one.serie == str(year - 1)]
+        await manager.account("beta", KEY).sequences.set_current(later.id)
+        again = await rollover(manager, accounts, year=year, journal=journal)
+        posts = sandbox.count("POST", "/sequences.json")
+
+    assert [one.row.account for one in held.plan.problems] == ["beta"]
+    assert "would be a step backwards" in str(held.plan.problems[0].problem)
+    assert [one.row.account for one in held.run.outcomes] == ["acme"]
+    assert not held.is_complete
+    assert again.is_complete
+    assert again.run.counts[RowState.PREPARED] == 2
+    assert posts == 2 + 2 + 1
+
+
 async def test_a_journal_of_another_year_is_refused(tmp_path: Path) -> None:
     async with (
         Sandbox(accounts=[account("acme")]) as sandbox,

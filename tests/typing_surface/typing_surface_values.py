@@ -116,12 +116,15 @@ def rollovers(rolled: provisioning.RolloverReport, step: provisioning.RolloverSt
     assert_type(rolled.plan.others, tuple[provisioning.RolloverStep, ...])
     assert_type(step.current, ix.Sequence | None)
     assert_type((step.problem, step.is_unlike), tuple[ix.InvoiceXpressError | None, bool])
+    assert_type((step.error, step.is_read), tuple[ix.InvoiceXpressError | None, bool])
+    assert_type(step.registration, ix.Registration | None)
 
 
 def audits(report: provisioning.AuditReport, one: provisioning.AccountAudit) -> None:
     assert_type((report.is_fine, report.not_started), tuple[bool, int])
     assert_type((one.is_fine, one.row), tuple[bool, provisioning.AccountRow])
     assert_type(one.defaults, tuple[ix.Sequence, ...])
+    assert_type((one.default, one.has_only_names_unlike("A")), tuple[ix.Sequence | None, bool])
     assert_type(
         (one.wanted, one.lack), tuple[provisioning.WantedSerie | None, provisioning.Lack | None]
     )

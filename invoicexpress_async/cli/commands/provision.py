@@ -2,8 +2,7 @@
 
 import contextlib
 import sys
-from collections import Counter
-from collections.abc import Generator
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,33 +10,43 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
+from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.connection import (
     base_url_of,
     confirm,
     is_this_machine,
     open_job,
+    open_manager,
     warn_of_file,
     warn_of_spaces,
 )
+from invoicexpress_async.cli.look import Look
 from invoicexpress_async.cli.options import (
     ConnectionOptions,
     JobOptions,
-    JournalPlace,
     check_job_options,
 )
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printable
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.columns import Column, Columns, show_plan, yes_text
+from invoicexpress_async.cli.views.columns import show_plan
+from invoicexpress_async.cli.views.compared import Compared, compare, journal_reader, show_compared
+from invoicexpress_async.cli.views.look import PLAN_COLUMNS, LookLine, show_look
+from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.config import BaseUrl, Secret
+from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
-from invoicexpress_async.jobs.stored import is_stored
-from invoicexpress_async.provisioning import Plan, PlanRow, RowState, RunSettings
-from invoicexpress_async.provisioning.journal_status import JournalReader
+from invoicexpress_async.provisioning import (
+    AccountList,
+    AccountRow,
+    Plan,
+    RunSettings,
+    iter_audit,
+)
 from invoicexpress_async.provisioning.next_serie import coming_year, is_step_backwards
 
 _NO_OPTIONS: Final = ConnectionOptions()
@@ -56,30 +65,13 @@ _ABOUT_TO: Final = "About to ensure {what}."
 _ABOUT_TO_PLAN: Final = "About to plan {what}."
 _ENSURING: Final = "Ensuring {what}."
 _PLANNING: Final = "Planning {what}."
-_WOULD: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
-_JOURNAL_EMPTY: Final = "The journal {journal} has nothing yet: all {count} rows are new."
-_JOURNAL_HAS: Final = (
-    "The journal {journal} has settled {settled}; {unknown} unknown would be read first; {left} "
-    "would be ensured."
-)
-_JOURNAL_DIFFERS: Final = (
-    "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
-)
+_WOULD: Final = "Would ensure {what}."
+_WOULD_UNSEEN: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
+_UNCHANGED: Final = "Nothing was changed."
 _MAX_SERIES_NAMED = 3
-_SETTLED: Final = (RowState.DONE, RowState.REFUSED)
-_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
-COLUMNS: Final[Columns[tuple[PlanRow, str | None]]] = (
-    Column("line", lambda one: one[0].line, is_number=True),
-    Column("account", lambda one: one[0].account),
-    Column("serie", lambda one: one[0].serie),
-    Column(
-        "is_default", lambda one: one[0].is_default, title="default", text=yes_text, is_word=True
-    ),
-    Column("journal", lambda one: one[1]),
-)
 
 
-def provision(
+def provision(  # noqa: PLR0913  # the options of a command, each with a default
     accounts: Annotated[
         Path,
         Parameter(help="A CSV or .xlsx with a header: account, api_key, and maybe serie, default."),
@@ -90,6 +82,13 @@ def provision(
     default: Annotated[
         bool, Parameter(help="Make it the default, for the rows that do not say.")
     ] = False,
+    offline: Annotated[
+        bool,
+        Parameter(
+            help="With --dry-run: check the file and the journal only, without a network. No "
+            "account is looked at."
+        ),
+    ] = False,
     job: JobOptions = _NO_JOB_OPTIONS,
     options: ConnectionOptions = _NO_OPTIONS,
 ) -> int:
@@ -98,8 +97,12 @@ def provision(
     The key of a row may be a reference, env:NAME or file:PATH. All bad rows are listed by their
     line before anything is sent. A series can never be deleted. A second run of the same file
     looks first; with --journal it also knows what an earlier run sent without seeing the outcome.
+    --dry-run looks at the accounts, and changes nothing. A run that makes a default shows the
+    present one first, unless --yes is given.
     """
     check_job_options(job)
+    if offline and not job.dry_run:
+        raise ConfigurationError("--offline is for a check of the file: add --dry-run.")
     settings = job.settings()
     base_url = base_url_of(options)
     if job.report is not None:
@@ -121,34 +124,139 @@ def provision(
     of = job.said(" of {count}", count=all_accounts) if chosen is not None else ""
     what = f"{describe(plan, job.language)}{of}"
     what = f"{job.said('{what} at {where}', what=what, where=base_url.template)}{early}"
-    if job.dry_run:
-        echo(job.said(_WOULD, what=what))
-        return _show_plan(plan, job, as_json=options.as_json)
-    if not may_begin(job, base_url, what):
-        return FAILED
-    output = OutputOptions(
-        as_json=options.as_json, report=job.report, accounts=accounts, style=job.style
+    work = _Provision(
+        path=accounts, plan=plan, job=job, settings=settings, options=options, what=what
     )
-    return run_to_its_end(_run(plan, job, settings, options, output))
+    if job.dry_run:
+        return work.check() if offline else run_to_its_end(work.look())
+    return run_to_its_end(work.run())
 
 
-async def _run(
-    plan: Plan,
-    job: JobOptions,
-    settings: RunSettings,
-    options: ConnectionOptions,
-    output: OutputOptions,
-) -> int:
-    async with open_job(options, job) as (manager, journal):
-        work = JobSpec(plan=plan, concurrency=job.concurrency, journal=journal, settings=settings)
-        if job.plan_only:
-            return await plan_only(work, job, as_json=options.as_json)
-        return await run_plan(manager, work, output)
+@attrs.frozen(kw_only=True)
+class _Provision:
+    path: Path
+    plan: Plan
+    job: JobOptions
+    settings: RunSettings
+    options: ConnectionOptions
+    what: str
+
+    def check(self) -> int:
+        """Show the rows by the file and the journal alone, and return the exit code."""
+        compared = compare(self.plan, self.job)
+        lines, job = compared.lines, self.job
+        has_states = self.options.as_json or compared.has_journal
+        columns = [one for one in PLAN_COLUMNS if has_states or one.name != "journal"]
+        echo(job.said(_WOULD_UNSEEN, what=self.what))
+        show_plan(columns, lines, as_json=self.options.as_json, language=job.language)
+        return self._show_summary(compared, {})
+
+    async def look(self) -> int:
+        """Show the rows with what their accounts have, and return the exit code."""
+        job, compared = self.job, compare(self.plan, self.job)
+        look = self._new_look(compared.lines)
+        async with open_manager(self.options) as manager:
+            lines = await self._look(look, compared.lines, manager)
+        if look.interruption.has_come:
+            return look.print_interrupted()
+        show_look(lines, as_json=self.options.as_json, language=job.language)
+        estimate = look.estimate(lines, is_staged=False)
+        echo_all(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
+        more = look_counts(lines) | {"estimate": estimate.as_object()}
+        code = self._show_summary(compared, more)
+        echo_all(estimate.text(job.language), job.said(_UNCHANGED))
+        return FAILED if any(line.error for line in lines) else code
+
+    async def run(self) -> int:
+        is_shown = self.plan.summary.defaults and not (self.job.yes or self.job.plan_only)
+        if not (is_shown or self._may_begin()):
+            return FAILED
+        async with open_job(self.options, self.job) as (manager, journal):
+            if is_shown:
+                lines = [one for one in compare(self.plan, self.job).lines if one.is_default]
+                look = self._new_look(lines)
+                lines = await self._look(look, lines, manager)
+                if look.interruption.has_come:
+                    return look.print_interrupted()
+                texts = question_texts(lines, self.job.language)
+                if not self._may_begin("".join(f" {one}" for one in texts)):
+                    return FAILED
+            work = JobSpec(
+                plan=self.plan,
+                concurrency=self.job.concurrency,
+                journal=journal,
+                settings=self.settings,
+            )
+            if self.job.plan_only:
+                return await plan_only(work, self.job, as_json=self.options.as_json)
+            output = OutputOptions(
+                as_json=self.options.as_json,
+                report=self.job.report,
+                accounts=self.path,
+                style=self.job.style,
+            )
+            return await run_plan(manager, work, output)
+
+    def _may_begin(self, more: str = "") -> bool:
+        return may_begin(self.job, base_url_of(self.options), self.what, more)
+
+    def _new_look(self, lines: Iterable[LookLine]) -> Look:
+        return Look(
+            count=len({one.account for one in lines if not one.is_settled}),
+            concurrency=self.job.concurrency,
+            language=self.job.language,
+            as_json=self.options.as_json,
+        )
+
+    async def _look(
+        self, look: Look, lines: Sequence[LookLine], manager: SessionManager
+    ) -> list[LookLine]:
+        """Return the lines with what their accounts have; each account is read once."""
+        places: dict[str, list[int]] = {}
+        for place, line in enumerate(lines):
+            if not line.is_settled:
+                places.setdefault(line.account, []).append(place)
+        keys = {row.account: row.api_key for row in self.plan.rows if row.account in places}
+        accounts = AccountList(
+            rows=[AccountRow(account=name, api_key=keys[name]) for name in places]
+        )
+        seen_lines = list(lines)
+        with look.shown() as on_account:
+            stream = iter_audit(
+                manager,
+                accounts,
+                concurrency=self.job.concurrency,
+                stop=look.interruption.stop,
+            )
+            async with contextlib.aclosing(stream):
+                async for seen in stream:
+                    for place in places[seen.row.account]:
+                        seen_lines[place] = lines[place].looked_at(seen)
+                    on_account(seen)
+        return seen_lines
+
+    def _show_summary(self, compared: Compared, more: Mapping[str, object]) -> int:
+        """Show what the journal has, and return the exit code: 1 if it would refuse the plan."""
+        would_refuse = bool(compared.differences) and not self.job.accept_changes
+        if self.options.as_json:
+            write_json(
+                {
+                    "type": "summary",
+                    "rows": len(compared.lines),
+                    "journal": dict(compared.states),
+                    "differences": compared.differences,
+                    "would_refuse": would_refuse,
+                    **more,
+                }
+            )
+        elif self.job.journal is not None:
+            show_compared(self.job, compared)
+        return FAILED if would_refuse else DONE
 
 
 def _chosen_or_known(plan: Plan, place: str) -> Plan:
     """Return the plan without the rows that workers would do although they are not chosen."""
-    with _reader(place) as reader:
+    with journal_reader(place) as reader:
         rows = [
             row
             for row in plan.rows
@@ -192,81 +300,3 @@ def _becoming_default_early(plan: Plan, language: Language, *, is_planned_only: 
     if is_planned_only:
         return word(_EARLY_PLANNED, language, serie=repr(serie), day=day)
     return word(_EARLY, language, serie=repr(serie), today=today, day=day)
-
-
-@attrs.define(eq=False)
-class _Compared:
-    """What the journal says of the rows of a plan."""
-
-    rows_in_journal: int = 0
-    states: Counter[str] = attrs.field(factory=Counter[str])
-    changed: int = 0
-
-    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
-        if found is None:
-            return None
-        state, is_default = found
-        self.states[state] += 1
-        self.changed += is_default is not row.is_default
-        return state
-
-    def differences(self, rows: int) -> int:
-        if not self.rows_in_journal:
-            return 0  # this plan is its first
-        known = self.states.total()
-        return (rows - known) + (self.rows_in_journal - known) + self.changed
-
-
-def _show_plan(plan: Plan, job: JobOptions, *, as_json: bool) -> int:
-    """Show the rows, and return the exit code: 1 if the journal would refuse the plan."""
-    compared = _Compared()
-    with _reader(job.journal) as reader:
-        if reader is not None:
-            compared.rows_in_journal = reader.row_count()
-        has_states = as_json or reader is not None
-        compared_rows = [(row, _state(row, reader, compared)) for row in plan.rows]
-    columns = [one for one in COLUMNS if has_states or one.name != "journal"]
-    rows = [one for one in compared_rows if plan.is_chosen(one[0])]
-    show_plan(columns, rows, as_json=as_json, language=job.language)
-    differences = compared.differences(len(compared_rows))
-    would_refuse = bool(differences) and not job.accept_changes
-    if as_json:
-        write_json(
-            {
-                "type": "summary",
-                "rows": len(rows),
-                "journal": dict(compared.states),
-                "differences": differences,
-                "would_refuse": would_refuse,
-            }
-        )
-    elif job.journal is not None:
-        _print_summary(job, compared, rows=len(compared_rows), differences=differences)
-    return FAILED if would_refuse else DONE
-
-
-@contextlib.contextmanager
-def _reader(path: JournalPlace | None) -> Generator[JournalReader | None]:
-    if path is None or not is_stored(path):
-        yield None
-        return
-    with JournalReader(path) as reader:
-        yield reader
-
-
-def _state(row: PlanRow, reader: JournalReader | None, compared: _Compared) -> str | None:
-    return None if reader is None else compared.add(row, reader.row(row.account, row.serie))
-
-
-def _print_summary(job: JobOptions, compared: _Compared, *, rows: int, differences: int) -> None:
-    if not compared.rows_in_journal:
-        echo(job.said(_JOURNAL_EMPTY, journal=job.journal, count=rows))
-        return
-    settled = [*_SETTLED] if not job.retry_refused else [RowState.DONE]
-    counts = [counted(compared.states[state], state, job.language) for state in settled]
-    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
-    left = rows - sum(compared.states[state] for state in settled) - unknown
-    values = {"settled": ", ".join(counts), "unknown": unknown, "left": left}
-    echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))
-    if differences and not job.accept_changes:
-        echo(job.said(_JOURNAL_DIFFERS, count=differences))

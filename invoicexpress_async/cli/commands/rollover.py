@@ -1,9 +1,7 @@
 """`invoicexpress rollover`: the new year's serie on all accounts of a file."""
 
 import datetime as dt
-import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,14 +17,16 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.look import Estimate, Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
+from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
-from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputOptions, check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, echo
-from invoicexpress_async.cli.signals import Interruption, run_to_its_end
-from invoicexpress_async.cli.views.rollover import show_rollover
+from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
+from invoicexpress_async.cli.signals import run_to_its_end
+from invoicexpress_async.cli.views.compared import settled_states, settled_texts
+from invoicexpress_async.cli.views.look import LookLine, show_look
+from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.row_view import unplanned_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import counted
@@ -36,7 +36,6 @@ from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import (
-    AccountAudit,
     AccountList,
     JournalDifferenceError,
     RolloverPlan,
@@ -45,29 +44,16 @@ from invoicexpress_async.provisioning import (
 from invoicexpress_async.provisioning.journal_status import JournalReader
 from invoicexpress_async.provisioning.next_serie import default_day
 
-_LOOKING: Final = "Looking at {accounts}."
-_LOOKED_AT: Final = "looked at"
 _WOULD: Final = "Would ensure {what}."
 _NOTHING: Final = "Nothing to ensure{left_out}."
-_DEFAULT_NOW: Final = "The default now is {names}."
-_NOT_AGAIN: Final = "The journal has the names; the present defaults were not read again."
-_UNLIKE: Final = "Unlike all other names of the account: {names}."
 _AT_ONCE: Final = ", which it becomes at once"
 _NOT_BEFORE: Final = ", not before {day} in Lisbon"
 _LEFT_OUT: Final = "; {accounts} left out, without a next serie"
 _ODD_YEAR: Final = "{year} is neither this year nor the next."
-_SHORT: Final = "The run would take less than a minute, at the pace of these reads."
-_LONG: Final = "The run would take {minutes} minutes or more, at the pace of these reads."
 _UNCHANGED: Final = "Nothing was changed."
-_INTERRUPTED: Final = (
-    "Interrupted: {seen} of {count} accounts looked at. Nothing was changed: run the same command "
-    "again."
-)
 _NO_OPTIONS: Final = ConnectionOptions()
-_MAX_DEFAULTS_NAMED: Final = 3
-# A list, a create and a default for each account that was read once here.
-_REQUESTS_PER_READ: Final = 3
 _NO_JOB_OPTIONS: Final = JobOptions()
+_NEW: Final = ("", "")
 
 
 def rollover(  # noqa: PLR0913  # the options of a command, each with a default
@@ -134,36 +120,42 @@ class _Rollover:
     job: JobOptions
     day: dt.date | None
     options: ConnectionOptions
-    interruption: Interruption = attrs.field(factory=Interruption)
 
     async def look(self) -> int:
         known = _known(self.job, self.year, self.day)
         accounts = _with_series(self.accounts, known)
-        started = time.monotonic()
+        look = self._new_look(accounts)
         async with open_manager(self.options) as manager:
-            plan = await self._plan(manager, accounts, journal=None)
-        seconds = time.monotonic() - started
-        if self.interruption.has_come:
-            return self._print_interrupted(plan)
+            plan = await self._plan(manager, accounts, look, journal=None)
+        if look.interruption.has_come:
+            return look.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
-        show_rollover(plan, states, as_json=self.options.as_json, language=self.job.language)
+        lines = self._lines(plan, states)
+        show_look(lines, as_json=self.options.as_json, language=self.job.language)
+        estimate = self._estimate(look, lines)
+        if self.options.as_json:
+            write_json(_summary(plan) | look_counts(lines) | {"estimate": estimate.as_object()})
         said, rows, left_out = self.job.said, plan.plan(), self._left_out(plan)
         texts = [said(_NOTHING, left_out=left_out)]
-        if rows.rows:
+        if rows.summary.rows:
             what = f"{describe(rows, self.job.language)}{self._when()}{left_out}"
-            texts = [said(_WOULD, what=what)]
-        texts += self._notes(plan) if plan.steps else ()
-        if rows.rows:
-            minutes = seconds * _REQUESTS_PER_READ / 60
-            texts.append(said(_SHORT if minutes < 1 else _LONG, minutes=f"{minutes:.0f}"))
-        echo(" ".join((*texts, said(_UNCHANGED))))
-        return FAILED if plan.problems else DONE
+            texts = [
+                said(_WOULD, what=what),
+                *settled_texts(lines, self.job.language),
+                *look_texts(lines, self.job.language),
+            ]
+        texts += self._odd_year()
+        if rows.summary.rows:
+            texts.append(estimate.text(self.job.language))
+        echo_all(*texts, said(_UNCHANGED))
+        return FAILED if any(line.error for line in lines) else DONE
 
     async def run(self) -> int:
         async with open_job(self.options, self.job) as (manager, journal):
-            plan = await self._plan(manager, self.accounts, journal=journal)
-            if self.interruption.has_come:
-                return self._print_interrupted(plan)
+            look = self._new_look(self._open_accounts())
+            plan = await self._plan(manager, self.accounts, look, journal=journal)
+            if look.interruption.has_come:
+                return look.print_interrupted()
             if not self._may(plan):
                 return FAILED
             settings = plan.settings(
@@ -186,23 +178,32 @@ class _Rollover:
             )
             return await run_plan(manager, work, output)
 
+    def _open_accounts(self) -> AccountList:
+        """Return the accounts that the journal has not as done: they are looked at."""
+        path, settled = self.job.journal, settled_states(self.job)
+        if path is None or not is_stored(path):
+            return self.accounts
+        with JournalReader(path) as reader:
+            series = reader.series()
+        is_open = (
+            one for one in self.accounts.rows if series.get(one.account, _NEW)[1] not in settled
+        )
+        return AccountList(rows=is_open)
+
+    def _new_look(self, accounts: AccountList) -> Look:
+        names = [one.account for one in accounts.rows]
+        return Look(
+            count=sum(self.only is None or name in self.only for name in names),
+            concurrency=self.job.concurrency,
+            language=self.job.language,
+            as_json=self.options.as_json,
+        )
+
     async def _plan(
-        self, manager: SessionManager, accounts: AccountList, *, journal: Journal | None
+        self, manager: SessionManager, accounts: AccountList, look: Look, *, journal: Journal | None
     ) -> RolloverPlan:
-        count, language = self._count, self.job.language
-        echo(self.job.said(_LOOKING, accounts=self._accounts(count)))
-        seen: list[str] = []
-        looked_at = self.job.said(_LOOKED_AT)
-        with (
-            self.interruption.catching(),
-            open_progress(count, language, as_json=self.options.as_json) as progress,
-        ):
-
-            def on_account(one: AccountAudit) -> None:
-                seen.append(one.row.account)
-                progress.update(Step(ended=len(seen), text=looked_at))
-
-            plan = await plan_rollover(
+        with look.shown() as on_account:
+            return await plan_rollover(
                 manager,
                 accounts,
                 year=self.year,
@@ -210,21 +211,32 @@ class _Rollover:
                 journal=journal,
                 concurrency=self.job.concurrency,
                 on_account=on_account,
-                stop=self.interruption.stop,
+                stop=look.interruption.stop,
                 only=self.only,
+                retry_refused=self.job.retry_refused,
             )
-            progress.update(Step(ended=len(plan.steps), text=looked_at, skipped=_not_read(plan)))
-        return plan
+
+    def _lines(self, plan: RolloverPlan, states: Mapping[str, str]) -> list[LookLine]:
+        settled = settled_states(self.job)
+        lines = [LookLine.of_step(step, states.get(step.row.account)) for step in plan.steps]
+        return [line.settled() if line.journal in settled else line for line in lines]
+
+    def _estimate(self, look: Look, lines: list[LookLine]) -> Estimate:
+        if self.day is not None and today_in_lisbon() < self.day:
+            lines = [attrs.evolve(line, is_default=False) for line in lines]
+        reads = sum(not line.is_settled for line in lines)
+        return look.estimate(lines, is_staged=True, reads=reads)
 
     def _may(self, plan: RolloverPlan) -> bool:
         rows, left_out, base_url = plan.plan(), self._left_out(plan), base_url_of(self.options)
         warn_of_spaces(rows.summary.series)
-        if not rows.rows:
+        if not rows.summary.rows:
             echo(self.job.said(_NOTHING, left_out=left_out))
             return True
         what = describe(rows, self.job.language)
         what = self.job.said("{what} at {where}", what=what, where=base_url.template)
-        more = "".join(f" {one}" for one in self._notes(plan))
+        notes = question_texts(self._lines(plan, {}), self.job.language)
+        more = "".join(f" {one}" for one in (*notes, *self._odd_year()))
         return may_begin(self.job, base_url, f"{what}{self._when()}{left_out}", more)
 
     def _when(self) -> str:
@@ -237,39 +249,10 @@ class _Rollover:
     def _accounts(self, count: int) -> str:
         return counted(count, "accounts", self.job.language, one="account")
 
-    @property
-    def _count(self) -> int:
-        return len(self.accounts.rows if self.only is None else self.only)
-
-    def _notes(self, plan: RolloverPlan) -> Iterator[str]:
-        """Yield the present defaults, the most frequent first, and what is odd."""
-        said = self.job.said
-        names = Counter(step.current.serie for step in plan.steps if step.current is not None)
-        shown = [
-            said("{name} on {count}", name=repr(name), count=count)
-            for name, count in names.most_common()
-        ]
-        yield said(_DEFAULT_NOW, names=self._first(shown)) if shown else said(_NOT_AGAIN)
-        # A slip in a name stays for ever.
-        unlike = [
-            said("{name} on {count}", name=repr(step.serie), count=step.row.account)
-            for step in plan.steps
-            if step.is_unlike
-        ]
-        if unlike:
-            yield said(_UNLIKE, names=self._first(unlike))
+    def _odd_year(self) -> Iterator[str]:
         this_year = today_in_lisbon().year
         if self.year not in {this_year, this_year + 1}:
-            yield said(_ODD_YEAR, year=self.year)
-
-    def _first(self, texts: Sequence[str]) -> str:
-        shown, more = ", ".join(texts[:_MAX_DEFAULTS_NAMED]), len(texts) - _MAX_DEFAULTS_NAMED
-        return f"{shown} {self.job.said('and {count} more', count=more)}" if more > 0 else shown
-
-    def _print_interrupted(self, plan: RolloverPlan) -> int:
-        text = self.job.said(_INTERRUPTED, seen=len(plan.steps), count=self._count)
-        print_failure(text, as_json=self.options.as_json)
-        return INTERRUPTED
+            yield self.job.said(_ODD_YEAR, year=self.year)
 
 
 def _known(job: JobOptions, year: int, day: dt.date | None) -> dict[str, tuple[str, str]]:
@@ -304,5 +287,10 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
     )
 
 
-def _not_read(plan: RolloverPlan) -> int:
-    return sum(step.current is None and step.problem is None for step in plan.steps)
+def _summary(plan: RolloverPlan) -> dict[str, object]:
+    return {
+        "type": "summary",
+        "year": plan.year,
+        "accounts": len(plan.steps),
+        "series": dict(plan.plan().summary.series),
+    }

@@ -31,7 +31,7 @@ _REGISTER: Final = (
 _NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
 
 # The ranks of lines: the account is not fine because of it; a serie without all its codes that is
-# not the default; the default; another serie.
+# not the default, or one that is to be the default and is not; the default; another serie.
 _WRONG: Final = 0
 _ODD: Final = 1
 _DEFAULT: Final = 2
@@ -110,7 +110,9 @@ def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
             found = _incomplete(line, sequence)
             yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
         elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
-            yield attrs.evolve(line, problem=lines_of(wanted, _NOT_DEFAULT), cure=_CHOOSE_IT)
+            # Before its day it is so on all accounts: what else is wrong comes first.
+            text = lines_of(wanted, _NOT_DEFAULT)
+            yield attrs.evolve(line, rank=_ODD, problem=text, cure=_CHOOSE_IT)
         else:
             yield attrs.evolve(line, rank=_DEFAULT if sequence.is_default else _OTHER)
 

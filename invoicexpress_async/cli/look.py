@@ -1,0 +1,147 @@
+"""The look at the accounts before a run: shown as it goes on, and timed for an estimate."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from typing import Final
+
+import attrs
+
+from invoicexpress_async import RateLimit
+from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.progress import Step, open_progress
+from invoicexpress_async.cli.shell import INTERRUPTED, echo
+from invoicexpress_async.cli.signals import Interruption
+from invoicexpress_async.cli.views.look import CREATE, DEFAULT, LookLine
+from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.provisioning import AccountAudit
+
+_LOOKING: Final = "Looking at {accounts}."
+_LOOKED_AT: Final = "looked at"
+_INTERRUPTED: Final = (
+    "Interrupted: {seen} of {count} accounts looked at. Nothing was changed: run the same command "
+    "again."
+)
+_SHORT: Final = "The run would take less than a minute, at the pace of these reads."
+_LONG: Final = (
+    "The run would take about {first} to {last} minutes, at the pace of these reads: a request "
+    "that changes something may take longer."
+)
+# A create registers up to 16 document types at the tax authority, and a read none. No measurement
+# of the provider's own server is known: this makes the estimate a range.
+_TIMES_SLOWER: Final = 5
+_MINUTE: Final = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Estimate:
+    """How long a run takes, at the pace of the reads before it."""
+
+    shortest_seconds: float
+    longest_seconds: float
+
+    def text(self, language: Language) -> str:
+        if self.longest_seconds < _MINUTE:
+            return word(_SHORT, language)
+        first, last = self.shortest_seconds / _MINUTE, self.longest_seconds / _MINUTE
+        return word(_LONG, language, first=f"{max(first, 1):.0f}", last=f"{max(last, 2):.0f}")
+
+    def as_object(self) -> dict[str, float]:
+        return {
+            "shortest_seconds": round(self.shortest_seconds, 1),
+            "longest_seconds": round(self.longest_seconds, 1),
+        }
+
+
+@attrs.define(eq=False, kw_only=True)
+class Look:
+    """The reads of a command, one for each account.
+
+    Attributes:
+        count: How many accounts it is to read.
+        concurrency: How many at a time.
+        language: Of what is shown.
+        as_json: Whether stdout has JSON.
+        interruption: What ends it early.
+        seen: How many it has read.
+        seconds: How long these took together, from the first to the last.
+    """
+
+    count: int
+    concurrency: int
+    language: Language
+    as_json: bool
+    interruption: Interruption = attrs.field(factory=Interruption)
+    seen: int = 0
+    seconds: float = 0.0
+
+    @contextlib.contextmanager
+    def shown(self) -> Generator[Callable[[AccountAudit], None]]:
+        """Show how far it is; the block calls what it gets with each account."""
+        if not self.count:
+            yield lambda _: None
+            return
+        accounts = counted(self.count, "accounts", self.language, one="account")
+        echo(word(_LOOKING, self.language, accounts=accounts))
+        looked_at, started = word(_LOOKED_AT, self.language), time.monotonic()
+        with (
+            self.interruption.catching(),
+            open_progress(self.count, self.language, as_json=self.as_json) as progress,
+        ):
+
+            def on_account(_: AccountAudit) -> None:
+                self.seen += 1
+                self.seconds = time.monotonic() - started
+                progress.update(Step(ended=self.seen, text=looked_at))
+
+            yield on_account
+
+    def print_interrupted(self) -> int:
+        """Say that it was interrupted, and return the exit code."""
+        text = word(_INTERRUPTED, self.language, seen=self.seen, count=self.count)
+        print_failure(text, as_json=self.as_json)
+        return INTERRUPTED
+
+    def estimate(self, lines: Iterable[LookLine], *, is_staged: bool, reads: int = 0) -> Estimate:
+        """Return how long a run would take that does these lines.
+
+        Args:
+            lines: The lines.
+            is_staged: Whether a serie becomes the default only after it was read again.
+            reads: How many more reads the run makes first.
+        """
+        limit, workers = RateLimit(), min(self.concurrency, max(self.seen, 1))
+        seconds = self.seconds * workers / max(self.seen, 1)
+        costs = Counter[str]()
+        slower_costs = Counter[str]()
+        for line in lines:
+            all_requests, changes = requests_of(line, is_staged=is_staged)
+            costs[line.account] += all_requests
+            slower_costs[line.account] += all_requests + changes * (_TIMES_SLOWER - 1)
+        # The rows of one account are done one after the other, and within its limit.
+        waits = (
+            (count - 1) // limit.allowed * limit.per_seconds for count in costs.values() if count
+        )
+        wait = max(waits, default=0.0)
+
+        def duration(found: Counter[str]) -> float:
+            together = (found.total() + reads) * seconds / workers
+            one = max(found.values(), default=0) * seconds
+            return max(together, one, wait)
+
+        return Estimate(shortest_seconds=duration(costs), longest_seconds=duration(slower_costs))
+
+
+def requests_of(line: LookLine, *, is_staged: bool) -> tuple[int, int]:
+    """Return how many requests a row takes, and how many of these change something."""
+    if line.is_settled or line.error is not None:
+        return 0, 0
+    actions = line.actions
+    # A create that is asked for the default makes it so; else the flag is looked at afterwards.
+    is_default_by_create = CREATE in actions and DEFAULT in actions and not is_staged
+    changes = len(actions) - is_default_by_create
+    reads = 1 + (CREATE in actions and not is_default_by_create)
+    if DEFAULT in actions and not is_default_by_create:
+        reads += 1 + is_staged
+    return reads + changes, changes

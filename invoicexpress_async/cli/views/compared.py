@@ -1,0 +1,116 @@
+"""The rows of a plan beside what a journal has of them."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from invoicexpress_async.cli.options import JobOptions, JournalPlace
+from invoicexpress_async.cli.shell import echo
+from invoicexpress_async.cli.views.look import LookLine
+from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.jobs.stored import is_stored
+from invoicexpress_async.provisioning import Plan, PlanRow, RowState
+from invoicexpress_async.provisioning.journal_status import JournalReader
+
+_LEFT: Final = "Left as the journal has them: {states}."
+_JOURNAL_EMPTY: Final = "The journal {journal} has nothing yet: all {count} rows are new."
+_JOURNAL_HAS: Final = (
+    "The journal {journal} has settled {settled}; {unknown} unknown would be read first; {left} "
+    "would be ensured."
+)
+_JOURNAL_DIFFERS: Final = (
+    "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
+)
+_SETTLED: Final = (RowState.DONE, RowState.REFUSED)
+_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
+
+
+@attrs.define(eq=False)
+class Compared:
+    """The rows of a plan with what the journal says of them.
+
+    Attributes:
+        has_journal: Whether there is one.
+        rows: How many rows the plan has.
+        rows_in_journal: How many the journal has.
+        states: How many rows of the plan are in which state.
+        changed: How many are to be the default in one of them only.
+        lines: The rows that are chosen.
+    """
+
+    has_journal: bool = False
+    rows: int = 0
+    rows_in_journal: int = 0
+    states: Counter[str] = attrs.field(factory=Counter[str])
+    changed: int = 0
+    lines: list[LookLine] = attrs.field(factory=list[LookLine])
+
+    @property
+    def differences(self) -> int:
+        if not self.rows_in_journal:
+            return 0  # this plan is its first
+        known = self.states.total()
+        return (self.rows - known) + (self.rows_in_journal - known) + self.changed
+
+    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
+        self.rows += 1
+        if found is None:
+            return None
+        state, is_default = found
+        self.states[state] += 1
+        self.changed += is_default is not row.is_default
+        return state
+
+
+def compare(plan: Plan, job: JobOptions) -> Compared:
+    compared, settled = Compared(), settled_states(job)
+    with journal_reader(job.journal) as reader:
+        if reader is not None:
+            compared.has_journal, compared.rows_in_journal = True, reader.row_count()
+        for row in plan.rows:
+            found = None if reader is None else reader.row(row.account, row.serie)
+            state = compared.add(row, found)
+            if plan.is_chosen(row):
+                line = LookLine.of_row(row, state)
+                compared.lines.append(line.settled() if state in settled else line)
+    return compared
+
+
+def settled_states(job: JobOptions) -> frozenset[str]:
+    """Return in which states the run leaves a row as the journal has it."""
+    done = frozenset({RowState.DONE.value})
+    return done if job.retry_refused else done | {RowState.REFUSED.value}
+
+
+@contextlib.contextmanager
+def journal_reader(path: JournalPlace | None) -> Generator[JournalReader | None]:
+    if path is None or not is_stored(path):
+        yield None
+        return
+    with JournalReader(path) as reader:
+        yield reader
+
+
+def show_compared(job: JobOptions, compared: Compared) -> None:
+    if not compared.rows_in_journal:
+        echo(job.said(_JOURNAL_EMPTY, journal=job.journal, count=compared.rows))
+        return
+    settled = [one for one in _SETTLED if one in settled_states(job)]
+    counts = [counted(compared.states[state], state, job.language) for state in settled]
+    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
+    left = compared.rows - sum(compared.states[state] for state in settled) - unknown
+    values = {"settled": ", ".join(counts), "unknown": unknown, "left": left}
+    echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))
+    if compared.differences and not job.accept_changes:
+        echo(job.said(_JOURNAL_DIFFERS, count=compared.differences))
+
+
+def settled_texts(lines: Iterable[LookLine], language: Language) -> Iterator[str]:
+    """Yield how many lines a run leaves as the journal has them."""
+    found = Counter(line.journal for line in lines if line.is_settled and line.journal is not None)
+    states = [counted(count, state, language) for state, count in sorted(found.items())]
+    if states:
+        yield word(_LEFT, language, states=", ".join(states))
