@@ -2,10 +2,10 @@
 
 import csv
 import difflib
-from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -24,6 +24,9 @@ _DELIMITERS: Final = (";", ",", "\t")
 # A letter or two are wrong; what is less like a column is a column of the user's own.
 _LIKENESS: Final = 0.75
 _MAX_NAME: Final = 30
+# So many rows are looked at together: they fit into a cache of the processor, and more take longer.
+_CHUNK: Final = 256
+_Row: TypeAlias = tuple[int, list[str]]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +40,20 @@ class CsvRecord:
     cells: Mapping[str, str] = attrs.field(repr=False)
 
 
+@attrs.frozen(kw_only=True)
+class CsvColumns:
+    """Some rows, one after the other: the lines on which they begin, and their cells by column.
+
+    They are those of records. Columns that the file does not have are not there.
+    """
+
+    lines: Sequence[int]
+    cells: Mapping[str, Sequence[str]] = attrs.field(repr=False)
+
+
 @attrs.define(kw_only=True)
 class CsvReader:
-    """A file that is read row by row.
+    """A file that is read row by row, or some rows at a time.
 
     Attributes:
         path: The file.
@@ -74,9 +88,28 @@ class CsvReader:
         Raises:
             ConfigurationError: the file cannot be read, is not text, or has no such header.
         """
+        for names, rows in self._chunks():
+            yield from self._records(names, rows)
+
+    def read_columns(self) -> Iterator[CsvColumns]:
+        """Yield the same rows, some at a time.
+
+        Raises:
+            ConfigurationError: as `read`.
+        """
+        for names, rows in self._chunks():
+            yield self._plain_columns(names, rows) or self._columns(names, rows)
+
+    @property
+    def label(self) -> str:
+        """The file, for people."""
+        return "stdin" if self.path == STDIN else str(self.path)
+
+    def _chunks(self) -> Iterator[tuple[list[str], list[_Row]]]:
+        """Yield the names of the columns, with some rows."""
         failure = ""
         try:
-            yield from self._records()
+            yield from self._sheet() if self.path.suffix.lower() in SHEETS else self._text()
         except OSError as error:
             failure = f"cannot be read: {error.strerror}"
         except UnicodeError:
@@ -85,45 +118,67 @@ class CsvReader:
         if failure:
             raise ConfigurationError(f"{self.label} {failure}.")
 
-    @property
-    def label(self) -> str:
-        """The file, for people."""
-        return "stdin" if self.path == STDIN else str(self.path)
+    def _sheet(self) -> Iterator[tuple[list[str], list[_Row]]]:
+        return self._table(row for row in sheet_rows(self.path) if any(row[1]))
 
-    def _records(self) -> Iterator[CsvRecord]:
-        if self.path.suffix.lower() in SHEETS:
-            yield from self._table(row for row in sheet_rows(self.path) if any(row[1]))
-            return
+    def _text(self) -> Iterator[tuple[list[str], list[_Row]]]:
         source = open_text(self.path)
         self.is_windows = source.encoding == WINDOWS
         with source.text as text:
             yield from self._table(self._csv_rows(text))
 
-    def _table(self, rows: Iterator[tuple[int, list[str]]]) -> Iterator[CsvRecord]:
-        columns: list[str] | None = None
-        for line, cells in rows:
-            if columns is None:
-                self._check_header(cells)
-                columns = self._header(cells)
-            elif record := self._record(line, columns, cells):
-                yield record
-        if columns is None:
-            self._check_header([])
+    def _table(self, rows: Iterator[_Row]) -> Iterator[tuple[list[str], list[_Row]]]:
+        _, header = next(rows, (0, list[str]()))
+        self._check_header(header)
+        names = self._header(header)
+        while chunk := [*islice(rows, _CHUNK)]:
+            yield names, chunk
 
-    def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    def _records(self, names: list[str], rows: list[_Row]) -> Iterator[CsvRecord]:
+        for line, cells in rows:
+            if record := self._record(line, names, cells):
+                yield record
+
+    def _columns(self, names: list[str], rows: list[_Row]) -> CsvColumns:
+        records = [*self._records(names, rows)]
+        known = filter(self._is_known, names)
+        return CsvColumns(
+            lines=[one.line for one in records],
+            cells={name: [one.cells[name] for one in records] for name in known},
+        )
+
+    def _plain_columns(self, names: list[str], rows: list[_Row]) -> CsvColumns | None:
+        """Return rows that are records as they stand, as most are; None when one may not be."""
+        lines, cells = zip(*rows, strict=True)
+        if self.is_windows or {*map(len, cells)} != {len(names)}:
+            return None
+        marker, *_ = self.required
+        found: dict[str, Sequence[str]] = {}
+        for name, column in zip(names, zip(*cells, strict=True), strict=True):
+            if not self._is_known(name):
+                continue
+            values = [*map(str.strip, column)]
+            # A blank row, or the header again, is seen by its cell in any one column.
+            if FORMULA in values or (name == marker and _may_lack_record(name, values)):
+                return None
+            is_exact = name in self.exact and values != [*column]
+            found[name] = [*map(_unless_blank, column)] if is_exact else values
+        return CsvColumns(lines=lines, cells=found)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self.required or name in self.optional
+
+    def _csv_rows(self, text: Iterator[str]) -> Iterator[_Row]:
         skipped, header = _first_line(text)
         reader = csv.reader(chain([header], text), delimiter=self._delimiter(header), strict=True)
-        while True:
-            line = skipped + reader.line_num + 1
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                # What follows a quote that was never closed cannot be distinguished any more.
-                self.problems.add(line, f"the rest cannot be read: {error}")
-                return
-            if cells is None:
-                return
-            yield line, cells
+        line = skipped + 1
+        try:
+            for cells in reader:
+                yield line, cells
+                line = skipped + reader.line_num + 1
+        except csv.Error as error:
+            # What follows a quote that was never closed cannot be distinguished any more.
+            self.problems.add(line, f"the rest cannot be read: {error}")
 
     def _delimiter(self, header: str) -> str:
         """Return what separates the most columns that are known."""
@@ -156,7 +211,7 @@ class CsvReader:
 
     def _header(self, cells: list[str]) -> list[str]:
         columns = [_normal(cell) for cell in cells]
-        known = [name for name in columns if name in {*self.required, *self.optional}]
+        known = [*filter(self._is_known, columns)]
         twice = {name for name in known if known.count(name) > 1}
         if twice:
             raise ConfigurationError(f"{self.label} has two columns {' and '.join(sorted(twice))}.")
@@ -209,8 +264,8 @@ class CsvReader:
         return "the header again: leave it out" if is_header else ""
 
     def _unreadable(self, columns: list[str], values: list[str]) -> str:
-        known = {*self.required, *self.optional}
-        cells = [(name, one) for name, one in zip(columns, values, strict=True) if name in known]
+        named = zip(columns, values, strict=True)
+        cells = [(name, one) for name, one in named if self._is_known(name)]
         wrong = [f"{name} is a formula: paste its value" for name, one in cells if one == FORMULA]
         if self.is_windows:
             wrong += (
@@ -235,6 +290,15 @@ def _split(header: str, delimiter: str) -> list[str]:
         return next(csv.reader([header], delimiter=delimiter, strict=True), list[str]())
     except csv.Error:
         return []
+
+
+def _may_lack_record(name: str, cells: list[str]) -> bool:
+    # A million cells pass here: they are made normal as one text.
+    return "" in cells or f"\0{name}\0" in _normal("\0".join(["", *cells, ""]))
+
+
+def _unless_blank(cell: str) -> str:
+    return cell if cell.strip() else ""
 
 
 def _normal(name: str) -> str:

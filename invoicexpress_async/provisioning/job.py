@@ -39,7 +39,7 @@ from invoicexpress_async.provisioning.task import ReschedulePolicy, RowTask
 T = TypeVar("T")
 
 # One hop to the journal for so many rows; the event loop is held for a few milliseconds.
-_CHUNK: Final = 500
+_CHUNK: Final = 1_024
 # What concerns the account as a whole, whichever operation said it: its other rows would be
 # refused the same, and wrong tax-authority credentials, tried again and again, lock the sub-user.
 _SUSPENDS_ACCOUNT: Final = (

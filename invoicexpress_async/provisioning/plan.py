@@ -7,15 +7,24 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_new_serie
+from invoicexpress_async.config import Secret, account_name_in, check_new_serie
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.csv_reader import CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference
-from invoicexpress_async.provisioning.reading import CsvRows, Defaults, read_accounts
+from invoicexpress_async.jobs.problems import Problems
+from invoicexpress_async.provisioning.reading import (
+    CsvRows,
+    Defaults,
+    account_problem,
+    key_in,
+    key_problem,
+    plan_table,
+    serie_problem,
+)
 from invoicexpress_async.provisioning.row import (
     AccountRow,
     PlanRow,
     PlanSummary,
-    RequestedRow,
     summarise,
 )
 
@@ -235,11 +244,56 @@ class AccountList:
         Raises:
             ConfigurationError: naming every bad row by its line, and never a key.
         """
-        rows, notes = read_accounts(Path(path), api_keys)
+        rows, notes = _read_accounts(Path(path), api_keys)
         return cls(rows=rows, notes=notes)
 
 
-def requested_rows(plan: Plan) -> Iterator[RequestedRow | PlanRow]:
-    """Yield what the journal is to have of each row, which needs no key."""
+def requested_rows(plan: Plan) -> Iterator[tuple[str, str, int]]:
+    """Yield account, serie and `is_default` of each row: what the journal is to have of it."""
     rows = plan.rows
-    return rows.requested() if isinstance(rows, CsvRows) else iter(rows)
+    if isinstance(rows, CsvRows):
+        return rows.requested()
+    return ((row.account, row.serie, row.is_default) for row in rows)
+
+
+def _read_accounts(
+    path: Path, api_keys: AccountKeys | None
+) -> tuple[list[AccountRow], tuple[str, ...]]:
+    """Return the accounts of a file, each with the serie that it names or none; and the notes.
+
+    Raises:
+        ConfigurationError: naming every bad row by its line.
+    """
+    problems = Problems(path)
+    defaults = Defaults(serie=None, is_default=True, api_keys=api_keys)
+    rows: dict[str, AccountRow] = {}
+    table = plan_table(path, defaults, problems)
+    for record in table.read():
+        row = _account_row(record, problems, folder=path.parent, api_keys=api_keys)
+        if row is None:
+            continue
+        if row.account in rows:
+            problems.add(row.line, f"the same account as line {rows[row.account].line}")
+        rows.setdefault(row.account, row)
+    problems.check()
+    if not rows:
+        raise ConfigurationError(f"{path} has a header and no rows.")
+    return list(rows.values()), table.notes
+
+
+def _account_row(
+    record: CsvRecord, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
+) -> AccountRow | None:
+    cells = record.cells
+    account = account_name_in(cells["account"])
+    serie = cells.get("serie") or None
+    key = key_in(cells.get("api_key", ""), api_keys, folder)
+    found = [
+        account_problem(account),
+        key_problem(key),
+        None if serie is None else serie_problem(serie),
+    ]
+    if texts := [text for text in found if text]:
+        problems.add(record.line, "; ".join(texts))
+        return None
+    return AccountRow(account=account, api_key=key, serie=serie, line=record.line)

@@ -1,9 +1,8 @@
-"""From the records of a file to rows; problems are reported by line, and show no cell."""
+"""From the cells of a file to rows; problems are reported by line, and show no cell."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
@@ -16,25 +15,25 @@ from invoicexpress_async.config import (
 )
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
+from invoicexpress_async.jobs.csv_reader import CsvColumns, CsvReader
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.jobs.table_source import is_read_once
 from invoicexpress_async.provisioning.row import (
-    AccountRow,
     PlanRow,
     PlanSummary,
     RequestedRow,
-    RowConflicts,
+    RequestedRows,
 )
+
+T = TypeVar("T")
+Key: TypeAlias = Secret | KeyReference | AccountKeys
 
 # Spreadsheets write their truth values in the user's language.
 _TRUE: Final = ("1", "true", "yes", "sim", "verdadeiro")
 _FALSE: Final = ("0", "false", "no", "não", "nao", "falso")
 _FLAGS: Final[dict[str, bool]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
-# So many rows are compared with the earlier ones at once.
-_CHUNK: Final = 500
 _ACCOUNT_PROBLEM: Final = "account is not one DNS label of letters, digits and hyphens, up to 63"
 _SERIE_PROBLEM: Final = "serie is over 35 characters or has a control character in it"
 _NO_SERIE: Final = "no serie, and none was given for all rows"
@@ -56,115 +55,11 @@ class Defaults:
     api_keys: AccountKeys | None = None
 
 
-@attrs.define(kw_only=True, eq=False)
-class CsvRows:
-    """The rows of a file, checked once and read anew each time: none is kept.
-
-    What can be read only once, such as a pipe, is kept.
-
-    Attributes:
-        path: The file.
-        defaults: What its rows do not say themselves.
-        summary: Its rows, counted.
-        ignored: The columns that mean nothing here.
-        notes: What a person should know of how it was read.
-    """
-
-    path: Path
-    defaults: Defaults
-    summary: PlanSummary
-    ignored: tuple[str, ...]
-    notes: tuple[str, ...]
-    _state: tuple[int, ...] = attrs.field(alias="state")
-    _kept: list[PlanRow] | None = attrs.field(alias="kept")
-    _conflicts: RowConflicts = attrs.field(alias="conflicts")
-
-    @classmethod
-    def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
-        """Read the file once, to find all that is wrong with it.
-
-        Raises:
-            ConfigurationError: naming every bad row by its line.
-        """
-        problems = Problems(path)
-        state = _state(path)
-        table = _table(path, defaults, problems)
-        kept = list[PlanRow]() if is_read_once(path) else None
-        conflicts = RowConflicts()
-        given = _given_rows(table, defaults)
-        while chunk := [*islice(given, _CHUNK)]:
-            found = {row.line: problem for row in chunk if (problem := row.problem())}
-            right = [row for row in chunk if row.line not in found]
-            found.update(conflicts.find_all([row.requested() for row in right]))
-            for line, problem in found.items():
-                problems.add(line, problem)
-            if kept is not None:
-                kept += filter(None, (row.plan_row() for row in right))
-        problems.check()
-        summary = conflicts.summary()
-        if not summary.rows:
-            raise ConfigurationError(f"{path} has a header and no rows.")
-        return cls(
-            path=path,
-            defaults=defaults,
-            summary=summary,
-            ignored=table.ignored,
-            notes=table.notes,
-            state=state,
-            kept=kept,
-            conflicts=conflicts,
-        )
-
-    def __len__(self) -> int:
-        return self.summary.rows
-
-    def __iter__(self) -> Iterator[PlanRow]:
-        if self._kept is not None:
-            yield from self._kept
-            return
-        problems = Problems(self.path)
-        self._check_unchanged()
-        yield from _rows(_table(self.path, self.defaults, problems), self.defaults, problems)
-        self._check_unchanged()
-        problems.check()
-
-    def requested(self) -> Iterator[RequestedRow]:
-        """Yield what its rows request, without reading it again."""
-        self._check_unchanged()
-        yield from self._conflicts.requested()
-
-    def __contains__(self, row: object) -> bool:
-        return any(one == row for one in self)
-
-    def _check_unchanged(self) -> None:
-        if _state(self.path) != self._state:
-            raise ConfigurationError(f"{self.path} was changed since it was checked: begin anew.")
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()  # reading it says what is wrong
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
-    is_keyed = defaults.api_keys is None
-    return CsvReader(
-        path=path,
-        required=("account", "api_key") if is_keyed else ("account",),
-        exact=("serie",),
-        optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
-        problems=problems,
-    )
-
-
-class _GivenRow(NamedTuple):
-    """The cells of a row that matter, not checked yet."""
+class GivenRow(NamedTuple):
+    """What the cells of a row say, not checked yet."""
 
     account: str
-    api_key: Secret | KeyReference | AccountKeys
+    api_key: Key
     serie: str
     is_default: bool | None
     line: int
@@ -172,8 +67,9 @@ class _GivenRow(NamedTuple):
     def problem(self) -> str:
         """Return what is wrong with it; "" when nothing is. It shows no cell."""
         found = (
-            *_account_problems(self.account, self.api_key),
-            _problem(check_new_serie, self.serie, _SERIE_PROBLEM) if self.serie else _NO_SERIE,
+            account_problem(self.account),
+            key_problem(self.api_key),
+            serie_problem(self.serie) if self.serie else _NO_SERIE,
             _FLAG_PROBLEM if self.is_default is None else None,
         )
         return "; ".join(filter(None, found))
@@ -198,21 +94,186 @@ class _GivenRow(NamedTuple):
             return None
 
 
-def _given_rows(table: CsvReader, defaults: Defaults) -> Iterator[_GivenRow]:
-    folder = table.path.parent
-    for record in table.read():
-        cells = record.cells
-        yield _GivenRow(
-            account_name_in(cells["account"]).lower(),
-            _located(as_key(cells.get("api_key") or defaults.api_keys or ""), folder),
-            cells.get("serie") or defaults.serie or "",
-            _flag(cells.get("default", ""), default=defaults.is_default),
-            record.line,
+@attrs.frozen(kw_only=True)
+class PlanCells:
+    """The cells of some rows of a file, by column.
+
+    Attributes:
+        columns: As they were read.
+        defaults: What the rows do not say themselves.
+        folder: What the path of a key is relative to.
+    """
+
+    columns: CsvColumns
+    defaults: Defaults
+    folder: Path
+
+    def rows(self) -> Iterator[GivenRow]:
+        """Return the rows, not checked yet."""
+        accounts = [account_name_in(cell).lower() for cell in self._cells("account")]
+        keys = [*map(self._key, self._cells("api_key"))]
+        return map(GivenRow, accounts, keys, self._series(), self._flags(), self.columns.lines)
+
+    def right_rows(self) -> list[tuple[str, str, bool, int]] | None:
+        """Return what the rows request, when all are plainly right; None when one may not be.
+
+        The checks are those of a row, in a quarter of the time: there are no rows, and what many
+        rows say is checked once.
+        """
+        flags = [flag for flag in self._flags() if flag is not None]
+        try:
+            accounts = [*map(check_account_name, map(account_name_in, self._cells("account")))]
+            series = _each(check_new_serie, self._series())
+        except ConfigurationError:
+            return None
+        if len(flags) < len(accounts) or not self._has_right_keys():
+            return None
+        return [*zip(accounts, series, flags, self.columns.lines, strict=True)]
+
+    def _has_right_keys(self) -> bool:
+        cells = self._cells("api_key")
+        if "" in cells and self.defaults.api_keys is None:
+            return False
+        # What makes a key wrong is one of its characters: those of all rows are looked at together.
+        keys = "".join(cell for cell in cells if ":" not in cell)
+        if keys and key_problem(Secret(keys)):
+            return False
+        return not any(key_problem(self._key(cell)) for cell in cells if ":" in cell)
+
+    def _key(self, cell: str) -> Key:
+        return key_in(cell, self.defaults.api_keys, self.folder)
+
+    def _series(self) -> list[str]:
+        return [cell or self.defaults.serie or "" for cell in self._cells("serie")]
+
+    def _flags(self) -> list[bool | None]:
+        return _each(self._flag, self._cells("default"))
+
+    def _flag(self, text: str) -> bool | None:
+        return _FLAGS.get(text.casefold()) if text else self.defaults.is_default
+
+    def _cells(self, name: str) -> Sequence[str]:
+        return self.columns.cells.get(name) or [""] * len(self.columns.lines)
+
+
+@attrs.define(kw_only=True, eq=False)
+class CsvRows:
+    """The rows of a file, checked once and read anew each time: none is kept.
+
+    What can be read only once, such as a pipe, is kept.
+
+    Attributes:
+        path: The file.
+        defaults: What its rows do not say themselves.
+        summary: Its rows, counted.
+        ignored: The columns that mean nothing here.
+        notes: What a person should know of how it was read.
+    """
+
+    path: Path
+    defaults: Defaults
+    summary: PlanSummary
+    ignored: tuple[str, ...]
+    notes: tuple[str, ...]
+    _state: tuple[int, ...] = attrs.field(alias="state")
+    _kept: list[PlanRow] | None = attrs.field(alias="kept")
+    _requested: RequestedRows = attrs.field(alias="requested")
+
+    @classmethod
+    def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
+        """Read the file once, to find all that is wrong with it.
+
+        Raises:
+            ConfigurationError: naming every bad row by its line.
+        """
+        problems = Problems(path)
+        state = _state(path)
+        table = plan_table(path, defaults, problems)
+        kept = list[PlanRow]() if is_read_once(path) else None
+        requested = RequestedRows()
+        for cells in _cells(table, defaults):
+            if kept is not None:
+                kept += filter(None, map(GivenRow.plan_row, cells.rows()))
+            requested.add(cells.right_rows() or _right_rows(cells.rows(), problems))
+        for row, problem in requested.conflicts():
+            problems.add(row.line, problem)
+        problems.check()
+        summary = requested.summary()
+        if not summary.rows:
+            raise ConfigurationError(f"{path} has a header and no rows.")
+        return cls(
+            path=path,
+            defaults=defaults,
+            summary=summary,
+            ignored=table.ignored,
+            notes=table.notes,
+            state=state,
+            kept=kept,
+            requested=requested,
         )
 
+    def __len__(self) -> int:
+        return self.summary.rows
 
-def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[PlanRow]:
-    for row in _given_rows(table, defaults):
+    def __iter__(self) -> Iterator[PlanRow]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        problems = Problems(self.path)
+        self._check_unchanged()
+        for cells in _cells(plan_table(self.path, self.defaults, problems), self.defaults):
+            yield from _plan_rows(cells.rows(), problems)
+        self._check_unchanged()
+        problems.check()
+
+    def requested(self) -> Iterator[tuple[str, str, int]]:
+        """Yield account, serie and `is_default` of its rows, without reading it again."""
+        self._check_unchanged()
+        yield from self._requested
+
+    def __contains__(self, row: object) -> bool:
+        return any(one == row for one in self)
+
+    def _check_unchanged(self) -> None:
+        if _state(self.path) != self._state:
+            raise ConfigurationError(f"{self.path} was changed since it was checked: begin anew.")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()  # reading it says what is wrong
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def plan_table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
+    """Return what reads the columns of a plan from a file."""
+    is_keyed = defaults.api_keys is None
+    return CsvReader(
+        path=path,
+        required=("account", "api_key") if is_keyed else ("account",),
+        exact=("serie",),
+        optional=("serie", "default") if is_keyed else ("api_key", "serie", "default"),
+        problems=problems,
+    )
+
+
+def _cells(table: CsvReader, defaults: Defaults) -> Iterator[PlanCells]:
+    for columns in table.read_columns():
+        yield PlanCells(columns=columns, defaults=defaults, folder=table.path.parent)
+
+
+def _right_rows(rows: Iterable[GivenRow], problems: Problems) -> Iterator[RequestedRow]:
+    for row in rows:
+        if problem := row.problem():
+            problems.add(row.line, problem)
+        else:
+            yield row.requested()
+
+
+def _plan_rows(rows: Iterable[GivenRow], problems: Problems) -> Iterator[PlanRow]:
+    for row in rows:
         plan_row = row.plan_row()  # a row that was found right is not looked at twice
         if plan_row is None:
             problems.add(row.line, row.problem())
@@ -220,56 +281,42 @@ def _rows(table: CsvReader, defaults: Defaults, problems: Problems) -> Iterator[
             yield plan_row
 
 
-def read_accounts(
-    path: Path, api_keys: AccountKeys | None
-) -> tuple[list[AccountRow], tuple[str, ...]]:
-    """Return the accounts of a file, each with the serie that it names or none; and the notes.
-
-    Raises:
-        ConfigurationError: naming every bad row by its line.
-    """
-    problems = Problems(path)
-    defaults = Defaults(serie=None, is_default=True, api_keys=api_keys)
-    rows: dict[str, AccountRow] = {}
-    table = _table(path, defaults, problems)
-    for record in table.read():
-        row = _account_row(record, problems, folder=path.parent, api_keys=api_keys)
-        if row is None:
-            continue
-        if row.account in rows:
-            problems.add(row.line, f"the same account as line {rows[row.account].line}")
-        rows.setdefault(row.account, row)
-    problems.check()
-    if not rows:
-        raise ConfigurationError(f"{path} has a header and no rows.")
-    return list(rows.values()), table.notes
+def _each(read: Callable[[str], T], cells: Sequence[str]) -> list[T]:
+    """Return what is read from each of some cells; from the same ones it is read once."""
+    known = {cell: read(cell) for cell in {*cells}}
+    return [*map(known.__getitem__, cells)]
 
 
-def _account_row(
-    record: CsvRecord, problems: Problems, *, folder: Path, api_keys: AccountKeys | None
-) -> AccountRow | None:
-    cells = record.cells
-    account = account_name_in(cells["account"])
-    serie = cells.get("serie") or None
-    key = _located(as_key(cells.get("api_key") or api_keys or ""), folder)
-    found = [
-        *_account_problems(account, key),
-        None if serie is None else _problem(check_new_serie, serie, _SERIE_PROBLEM),
-    ]
-    if texts := [text for text in found if text]:
-        problems.add(record.line, "; ".join(texts))
+def key_in(cell: str, api_keys: AccountKeys | None, folder: Path) -> Key:
+    """Return the key in a cell, or where it is, which is relative to a folder."""
+    key = as_key(cell or api_keys or "")
+    if isinstance(key, KeyReference) and key.kind == "file":
+        return KeyReference("file", str(folder / key.name))
+    return key
+
+
+def account_problem(account: str) -> str | None:
+    """Return what is wrong with the name of an account, or None."""
+    return _problem(check_account_name, account, _ACCOUNT_PROBLEM)
+
+
+def serie_problem(serie: str) -> str | None:
+    """Return what is wrong with a serie, or None."""
+    return _problem(check_new_serie, serie, _SERIE_PROBLEM)
+
+
+def key_problem(key: Key) -> str | None:
+    """Return what is wrong with a key, or with where it is, or None."""
+    if isinstance(key, KeyReference):
+        return key.problem()
+    if not isinstance(key, Secret):
         return None
-    return AccountRow(account=account, api_key=key, serie=serie, line=record.line)
-
-
-def _account_problems(
-    account: str, key: Secret | KeyReference | AccountKeys
-) -> tuple[str | None, ...]:
-    return _problem(check_account_name, account, _ACCOUNT_PROBLEM), _key_problem(key)
-
-
-def _flag(text: str, *, default: bool) -> bool | None:
-    return _FLAGS.get(text.casefold()) if text else default
+    try:
+        check_api_key(key)
+    except ConfigurationError:
+        hidden = _reason("api_key", key.reveal())
+        return hidden or "api_key is empty or has a control character in it"
+    return None
 
 
 def _problem(check: Callable[[object], object], value: str, text: str) -> str | None:
@@ -286,24 +333,3 @@ def _reason(column: str, value: str) -> str | None:
         return f"{column} has an invisible character in it, {invisible}"
     misread = misread_in(value) if column == "serie" else None
     return misread and f"{column} {misread}"
-
-
-def _key_problem(key: Secret | KeyReference | AccountKeys) -> str | None:
-    if isinstance(key, KeyReference):
-        return key.problem()
-    if not isinstance(key, Secret):
-        return None
-    try:
-        check_api_key(key)
-    except ConfigurationError:
-        hidden = _reason("api_key", key.reveal())
-        return hidden or "api_key is empty or has a control character in it"
-    return None
-
-
-def _located(
-    key: Secret | KeyReference | AccountKeys, folder: Path
-) -> Secret | KeyReference | AccountKeys:
-    if isinstance(key, KeyReference) and key.kind == "file":
-        return KeyReference("file", str(folder / key.name))
-    return key

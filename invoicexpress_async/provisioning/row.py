@@ -2,8 +2,9 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -11,8 +12,11 @@ from invoicexpress_async.config import Secret, check_account_name, check_api_key
 from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
-from invoicexpress_async.jobs.sqlite import SeenLine, SeenLines
+from invoicexpress_async.jobs.sqlite import SeenLine, SeenLines, SortedRows
 from invoicexpress_async.models.account_fields import hide_secrets_in_tracebacks
+
+# So many rows are noted at once.
+_CHUNK: Final = 1_000
 
 
 def _check_key(_: object, __: object, key: Secret | KeyReference | AccountKeys) -> None:
@@ -100,44 +104,62 @@ class RowConflicts:
 
     def __init__(self) -> None:
         self._seen = SeenLines()
-        self._series: Counter[str] = Counter()
-        self._defaults: Counter[str] = Counter()
 
     def find(self, row: PlanRow | RequestedRow) -> str | None:
         """Return what is wrong with the row beside those before it, or None."""
-        earlier = self._seen.enter(_as_row(row))
+        # Names that only look the same would be refused by `ensure` one by one.
+        earlier = self._seen.enter(SeenLine("row", row.account, fold(row.serie), row.line))
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
-        self._series[row.serie] += 1
         if not row.is_default:
             return None
-        earlier = self._seen.enter(_as_default(row))
-        if earlier is not None:
-            return f"a second default for the account of {_where(earlier)}"
-        self._defaults[row.serie] += 1
-        return None
+        earlier = self._seen.enter(SeenLine("default", row.account, "", row.line))
+        return None if earlier is None else f"a second default for the account of {_where(earlier)}"
 
-    def find_all(self, rows: Sequence[RequestedRow]) -> Iterator[tuple[int, str]]:
-        """Yield what `find` says of each of some rows, by line: of nearly all it is nothing."""
-        defaults = [row for row in rows if row.is_default]
-        if self._seen.enter_all([*map(_as_row, rows), *map(_as_default, defaults)]):
-            self._series.update(row.serie for row in rows)
-            self._defaults.update(row.serie for row in defaults)
-            return
-        for row in rows:
-            if problem := self.find(row):
-                yield row.line, problem
+    def close(self) -> None:
+        """Forget them."""
+        self._seen.close()
 
-    def requested(self) -> Iterator[RequestedRow]:
-        """Yield what the rows seen request, in the order of their names."""
-        for account, detail in self._seen.details("row"):
-            yield RequestedRow(account, detail[1:], detail[0] == "1")
+
+class RequestedRows:
+    """What all rows of a plan request: a million of them are on the disk.
+
+    They are forgotten when it is closed, or collected.
+    """
+
+    def __init__(self) -> None:
+        self._rows = SortedRows()
+        self._series: Counter[str] = Counter()
+        self._defaults: Counter[str] = Counter()
+
+    def add(self, rows: Iterable[tuple[str, str, bool, int]]) -> None:
+        """Note account, serie, `is_default` and line of some rows."""
+        given = iter(rows)
+        while chunk := [*islice(given, _CHUNK)]:
+            self._rows.add([(one, fold(serie), serie, +flag, at) for one, serie, flag, at in chunk])
+            self._series.update(serie for _, serie, _, _ in chunk)
+            self._defaults.update(serie for _, serie, is_default, _ in chunk if is_default)
+
+    def conflicts(self) -> Iterator[tuple[RequestedRow, str]]:
+        """Yield the rows that cannot be meant beside one before them, once all were noted."""
+        self._rows.sort()
+        if not self._rows.has_conflict:
+            return  # as nearly always
+        with contextlib.closing(RowConflicts()) as conflicts:
+            for account, serie, is_default, line in self._rows.as_given():
+                row = RequestedRow(account, serie, bool(is_default), line)
+                if problem := conflicts.find(row):
+                    yield row, problem
+
+    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+        """Yield account, serie and `is_default`, in the order of the accounts."""
+        yield from self._rows.in_order()
 
     def summary(self) -> PlanSummary:
-        """Count the rows seen."""
+        """Count the rows."""
         return PlanSummary(
             rows=self._series.total(),
-            accounts=self._seen.count("row"),
+            accounts=self._rows.accounts,
             series=dict(self._series.most_common()),
             defaults=self._defaults.total(),
             default_series=tuple(self._defaults),
@@ -145,7 +167,7 @@ class RowConflicts:
 
     def close(self) -> None:
         """Forget them."""
-        self._seen.close()
+        self._rows.close()
 
 
 def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
@@ -154,20 +176,11 @@ def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
     Raises:
         ConfigurationError: naming the first such row.
     """
-    with contextlib.closing(RowConflicts()) as conflicts:
-        for row in rows:
-            if problem := conflicts.find(row):
-                raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
-        return conflicts.summary()
-
-
-def _as_row(row: PlanRow | RequestedRow) -> SeenLine:
-    # Names that only look the same would be refused by `ensure` one by one.
-    return SeenLine("row", row.account, fold(row.serie), row.line, f"{row.is_default:d}{row.serie}")
-
-
-def _as_default(row: PlanRow | RequestedRow) -> SeenLine:
-    return SeenLine("default", row.account, "", row.line)
+    with contextlib.closing(RequestedRows()) as requested:
+        requested.add((row.account, row.serie, row.is_default, row.line) for row in rows)
+        for row, problem in requested.conflicts():
+            raise ConfigurationError(f"Account {row.account}, serie {row.serie!r}: {problem}.")
+        return requested.summary()
 
 
 def _where(line: int) -> str:

@@ -37,7 +37,7 @@ from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.report import RowOutcome
-from invoicexpress_async.provisioning.row import PlanRow, RequestedRow
+from invoicexpress_async.provisioning.row import PlanRow
 
 ROWS: Final = Table(
     name="rows",
@@ -133,9 +133,11 @@ class RowJournal:
         """Begin to compare a plan with the journal."""
         await self._journal.begin_plan(ROWS)
 
-    async def add_to_plan(self, rows: Iterable[PlanRow | RequestedRow]) -> None:
-        """Note some rows of the plan."""
-        await self._journal.add_to_plan(ROWS, [self._requested(row) for row in rows])
+    async def add_to_plan(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Note account, serie and `is_default` of some rows of the plan."""
+        given = [self._given(is_default=flag) for flag in (False, True)]
+        entries = [{"account": one, "serie": serie, **given[flag]} for one, serie, flag in rows]
+        await self._journal.add_to_plan(ROWS, entries)
 
     async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
@@ -250,7 +252,7 @@ class RowJournal:
         """
         error = outcome.error_name
         values: dict[str, Value] = {
-            **self._given(outcome.row),
+            **self._given(is_default=outcome.row.is_default),
             "state": outcome.state,
             "intent": None if intent is None else json.dumps(intent),
             "absent_since": None if absent_since is None else absent_since.dump(),
@@ -267,12 +269,13 @@ class RowJournal:
             values["is_created"] = int(outcome.created)
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
 
-    def _requested(self, row: PlanRow | RequestedRow) -> Entry:
-        return {"account": row.account, "serie": row.serie, **self._given(row)}
+    def _requested(self, row: PlanRow) -> Entry:
+        given = self._given(is_default=row.is_default)
+        return {"account": row.account, "serie": row.serie, **given}
 
-    def _given(self, row: PlanRow | RequestedRow) -> dict[str, Value]:
-        day = self._day if row.is_default else None
-        return {"is_default": int(row.is_default), "default_not_before": day}
+    def _given(self, *, is_default: bool) -> dict[str, Value]:
+        day = self._day if is_default else None
+        return {"is_default": int(is_default), "default_not_before": day}
 
     async def _day_text(self, changes: PlanChanges) -> str:
         """Return that the day is another one, where that is what differs."""

@@ -100,6 +100,35 @@ async def test_a_plan_that_differs_says_how(journal: Journal) -> None:
     assert changes.lost == (("b", "2027"),)
 
 
+async def test_an_entry_that_left_the_plan_is_added_when_it_is_back(journal: Journal) -> None:
+    await enter(journal, thing("a"), thing("b"))
+    await enter(journal, thing("a"))
+
+    await journal.begin_plan(THINGS)
+    await journal.add_to_plan(THINGS, [thing("a"), thing("b")])
+    changes = await journal.compare_plan(THINGS)
+
+    assert changes.counts == {"added": 1, "removed": 0, "changed": 0}
+    assert [(one.kind, one.key[0]) for one in changes.first] == [("added", "b")]
+    await journal.enter_plan(THINGS)
+    planned = await journal.read(THINGS, states=frozenset({JournalState.PLANNED}))
+    assert {one["account"] for one in planned} == {"a", "b"}
+
+
+async def test_of_many_entries_of_a_plan_none_is_lost_and_of_a_key_the_last_counts(
+    journal: Journal,
+) -> None:
+    many = [thing(f"a{number}") for number in range(150)]
+
+    await enter(journal, *many, thing("a3", is_default=1), thing("b"))
+
+    entries = await journal.read(THINGS)
+    assert {str(one["account"]): one["is_default"] for one in entries} == {
+        **{f"a{number}": int(number == 3) for number in range(150)},
+        "b": 0,
+    }
+
+
 @pytest.mark.parametrize("state", sorted(JournalState))
 async def test_a_changed_request_is_planned_anew_unless_it_is_unresolved(
     journal: Journal, state: JournalState

@@ -2,6 +2,6 @@
 
 from invoicexpress_async.jobs.sqlite.journal import SqliteJournal
 from invoicexpress_async.jobs.sqlite.reader import JournalFile
-from invoicexpress_async.jobs.sqlite.seen import SeenLine, SeenLines
+from invoicexpress_async.jobs.sqlite.seen import SeenLine, SeenLines, SortedRows
 
-__all__ = ["JournalFile", "SeenLine", "SeenLines", "SqliteJournal"]
+__all__ = ["JournalFile", "SeenLine", "SeenLines", "SortedRows", "SqliteJournal"]

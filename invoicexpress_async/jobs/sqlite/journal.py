@@ -22,8 +22,9 @@ from invoicexpress_async.jobs.journal import (
     PlanChange,
     PlanChanges,
     Table,
+    Value,
 )
-from invoicexpress_async.jobs.sqlite.batch import find, rows_of
+from invoicexpress_async.jobs.sqlite.batch import find, insert_all, rows_of
 from invoicexpress_async.jobs.sqlite.statements import (
     create,
     definition,
@@ -128,8 +129,7 @@ class SqliteJournal:
             known = connection.execute(query, (name,)).fetchone()
             if known is not None:
                 return str(known[0])
-            used = f"SELECT 1 FROM {unless_used.name} LIMIT 1"  # noqa: S608  # a name of our own
-            if connection.execute(used).fetchone() is not None:
+            if _is_used(connection, unless_used):
                 return None
             connection.execute("INSERT INTO job VALUES (?, ?)", (name, value))
             return value
@@ -148,7 +148,7 @@ class SqliteJournal:
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
         """Note some entries of the plan: key and what is requested."""
         rows = list(map(_plan_values(table), entries))
-        await self.writer.run(lambda one: one.executemany(plan(table).add, rows))
+        await self.writer.run(lambda one: insert_all(one, plan(table).add, rows))
 
     async def compare_plan(self, table: Table) -> PlanChanges:
         """Return how the plan differs; nothing is changed yet."""
@@ -158,8 +158,9 @@ class SqliteJournal:
         """Take the plan over: new entries are planned, missing ones leave the plan."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute(plan(table).leave)
-            connection.execute(plan(table).enter, (time.time(),))
+            if not _is_used(connection, table) or any(_counts(connection, table).values()):
+                connection.execute(plan(table).leave)
+                connection.execute(plan(table).enter, (time.time(),))
             connection.execute(plan(table).empty)
 
         await self.writer.run(work)
@@ -230,19 +231,26 @@ def _columns(connection: sqlite3.Connection, table: Table) -> set[str]:
     return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table.name})")}
 
 
-def _plan_values(table: Table) -> Callable[[Entry], tuple[object, ...]]:
+def _plan_values(table: Table) -> Callable[[Entry], tuple[Value, ...]]:
     return operator.itemgetter(*table.key, *(one.name for one in table.requested))
 
 
-def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
-    statements = plan(table)
+def _is_used(connection: sqlite3.Connection, table: Table) -> bool:
     used = f"SELECT 1 FROM {table.name} LIMIT 1"  # noqa: S608  # a name of our own
-    if connection.execute(used).fetchone() is None:
+    return connection.execute(used).fetchone() is not None
+
+
+def _counts(connection: sqlite3.Connection, table: Table) -> dict[str, int]:
+    counts = connection.execute(plan(table).counts).fetchone()
+    return dict(zip(plan(table).changes, counts, strict=True))
+
+
+def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
+    if not _is_used(connection, table):
         return PlanChanges(counts={}, first=(), lost=())
-    counts: dict[str, int] = {}
+    counts = _counts(connection, table)
     first: list[PlanChange] = []
-    for kind, query in statements.changes.items():
-        (counts[kind],) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()  # noqa: S608  # a query of our own
+    for kind, query in plan(table).changes.items():
         limit = min(_MAX_CHANGES_SHOWN - len(first), counts[kind])
         if not limit:
             continue
@@ -250,5 +258,6 @@ def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:
             PlanChange(kind=kind, key=tuple(key), state=state)  # type: ignore[arg-type]  # one of three
             for *key, state in connection.execute(f"{query} LIMIT {limit}")
         )
-    lost = tuple(tuple(map(str, row[:-1])) for row in connection.execute(statements.lost))
+    unresolved = connection.execute(plan(table).lost) if counts["removed"] else ()
+    lost = tuple(tuple(map(str, row[:-1])) for row in unresolved)
     return PlanChanges(counts=counts, first=tuple(first), lost=lost)

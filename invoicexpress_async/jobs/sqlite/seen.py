@@ -1,26 +1,30 @@
 """Which keys an input has had, and on which line: a million of them spill to the disk."""
 
+import contextlib
 import sqlite3
 import weakref
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Generator, Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.sqlite.batch import insert_all
 
-_SCHEMA: Final = """
+_SEEN: Final = """
 CREATE TABLE seen (kind TEXT, first TEXT, second TEXT, line INTEGER NOT NULL,
-    detail TEXT, PRIMARY KEY (kind, first, second)) WITHOUT ROWID
+    PRIMARY KEY (kind, first, second)) WITHOUT ROWID
 """
+_ROWS: Final = (
+    "CREATE TABLE rows (account TEXT, alike TEXT, name TEXT, is_only INTEGER, line INTEGER)"
+)
 
 
 class SeenLine(NamedTuple):
-    """A pair of texts of some kind, the line that it stands on, and some detail of it."""
+    """A pair of texts of some kind, and the line that it stands on."""
 
     kind: str
     first: str
     second: str
     line: int
-    detail: str | None = None
 
 
 class SeenLines:
@@ -30,11 +34,8 @@ class SeenLines:
     """
 
     def __init__(self) -> None:
-        # An empty name is a private file that is gone when it is closed.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database = _private_database(_SEEN)
         weakref.finalize(self, self._database.close)
-        self._database.execute(_SCHEMA)
-        self._database.execute("BEGIN")  # one transaction for all: it is never committed
 
     def enter(self, entry: SeenLine) -> int | None:
         """Note a pair; return the line of the same pair before it, or None.
@@ -42,42 +43,9 @@ class SeenLines:
         Raises:
             ConfigurationError: there is no room for it.
         """
-        return None if self.enter_all([entry]) else self._line(entry)
-
-    def enter_all(self, entries: Iterable[SeenLine]) -> bool:
-        """Note pairs, or none of them when one is there already; return whether they are noted.
-
-        Raises:
-            ConfigurationError: there is no room for them.
-        """
-        try:
-            return self._enter(entries)
-        except sqlite3.Error as error:
-            problem = str(error)
-        raise ConfigurationError(
-            f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
-        )
-
-    def _enter(self, entries: Iterable[SeenLine]) -> bool:
-        is_new = True
-        self._database.execute("SAVEPOINT entries")
-        try:
-            self._database.executemany("INSERT INTO seen VALUES (?, ?, ?, ?, ?)", entries)
-        except sqlite3.IntegrityError:
-            is_new = False
-            self._database.execute("ROLLBACK TO entries")
-        self._database.execute("RELEASE entries")
-        return is_new
-
-    def count(self, kind: str) -> int:
-        """Return how many different first texts a kind has."""
-        query = "SELECT count(DISTINCT first) FROM seen WHERE kind = ?"
-        return int(self._database.execute(query, (kind,)).fetchone()[0])
-
-    def details(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Yield the first texts of a kind, in order, each with its detail."""
-        query = "SELECT first, detail FROM seen WHERE kind = ? ORDER BY first, second"
-        yield from self._database.execute(query, (kind,))
+        with _room_for_a_plan():
+            cursor = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)", entry)
+            return None if cursor.rowcount else self._line(entry)
 
     def close(self) -> None:
         """Forget them."""
@@ -86,3 +54,90 @@ class SeenLines:
     def _line(self, entry: SeenLine) -> int:
         query = "SELECT line FROM seen WHERE kind = ? AND first = ? AND second = ?"
         return int(self._database.execute(query, entry[:3]).fetchone()[0])
+
+
+NamedRow: TypeAlias = tuple[str, str, str, int, int]
+"""An account, a name folded and exact, 1 if no other of the account may have a 1, a line."""
+
+
+class SortedRows:
+    """Names of accounts, sorted once all of them are there.
+
+    They are forgotten when it is closed, or collected.
+    """
+
+    def __init__(self) -> None:
+        self._database = _private_database(_ROWS)
+        weakref.finalize(self, self._database.close)
+
+    def add(self, rows: Sequence[NamedRow]) -> None:
+        """Note some rows.
+
+        Raises:
+            ConfigurationError: there is no room for them.
+        """
+        with _room_for_a_plan():
+            insert_all(self._database, "INSERT INTO rows", rows)
+
+    def sort(self) -> None:
+        """Sort them, once all of them are there.
+
+        Raises:
+            ConfigurationError: there is no room for that.
+        """
+        # Keys that are put in order one by one, as they come, cost four times as much.
+        with _room_for_a_plan():
+            self._database.execute(
+                "CREATE INDEX IF NOT EXISTS sorted ON rows (account, alike, is_only, name)"
+            )
+
+    @property
+    def has_conflict(self) -> bool:
+        """Whether two rows of an account have the same folded name, or are both to be the only."""
+        query = (
+            "SELECT 1 FROM rows GROUP BY account, alike HAVING count(*) > 1 UNION ALL "
+            "SELECT 1 FROM rows WHERE is_only GROUP BY account HAVING count(*) > 1 LIMIT 1"
+        )
+        return self._database.execute(query).fetchone() is not None
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts there are."""
+        query = "SELECT count(DISTINCT account) FROM rows"
+        return int(self._database.execute(query).fetchone()[0])
+
+    def in_order(self) -> Iterator[tuple[str, str, int]]:
+        """Yield account, name and `is_only`, in the order of the accounts."""
+        query = "SELECT account, name, is_only FROM rows ORDER BY account, alike"
+        yield from self._database.execute(query)
+
+    def as_given(self) -> Iterator[tuple[str, str, int, int]]:
+        """Yield account, name, `is_only` and line, in the order in which they came."""
+        query = "SELECT account, name, is_only, line FROM rows ORDER BY rowid"
+        yield from self._database.execute(query)
+
+    def close(self) -> None:
+        """Forget them."""
+        self._database.close()
+
+
+def _private_database(schema: str) -> sqlite3.Connection:
+    # An empty name is a private file that is gone when it is closed.
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA cache_size = -1024")  # KiB; more is not faster
+    database.execute(schema)
+    database.execute("BEGIN")  # one transaction for all: it is never committed
+    return database
+
+
+@contextlib.contextmanager
+def _room_for_a_plan() -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        problem = str(error)
+    else:
+        return
+    raise ConfigurationError(
+        f"The plan cannot be checked: {problem}. Make room in the folder for temporary files."
+    )

@@ -62,7 +62,7 @@ def win(rows: int) -> str:
     """
     columns = (*INTENTS.key, *_WON)
     changes = ", ".join(f"{name} = excluded.{name}" for name in (*_WON, "updated_at"))
-    values = _values(rows, len(columns))
+    values = marks(rows, len(columns))
     claimable = ", ".join(repr(state.value) for state in sorted(CLAIMABLE))
     return (
         f"INSERT INTO intents (updated_at, {', '.join(columns)}) SELECT ?, * FROM ({values}) "  # noqa: S608  # names of our own
@@ -72,7 +72,8 @@ def win(rows: int) -> str:
     )
 
 
-def _values(rows: int, columns: int) -> str:
+def marks(rows: int, columns: int) -> str:
+    """Return the marks for the values of some rows."""
     row = f"({', '.join('?' * columns)})"
     return f"VALUES {', '.join([row] * rows)}"
 
@@ -116,7 +117,7 @@ def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
     if "state" in wanted:
         # What is done stays done, whatever a process that was frozen still writes.
         same += f" AND ({table.name}.state IS NOT 'done' OR ({wanted['state']}) = 'done')"
-    values = _values(rows, len(new))
+    values = marks(rows, len(new))
     return f"UPDATE {table.name} SET updated_at = ?{changes} FROM ({values}) AS new WHERE {same}"  # noqa: S608  # names of our own
 
 
@@ -158,9 +159,19 @@ class PlanStatements:
 
     @property
     def add(self) -> str:
-        """What notes one entry of the plan."""
-        marks = ", ".join("?" * (len(self._table.key) + len(self._table.requested)))
-        return f"INSERT OR REPLACE INTO {self._plan} VALUES ({marks})"  # noqa: S608  # as above
+        """What notes entries of the plan, before their values."""
+        return f"INSERT OR REPLACE INTO {self._plan}"
+
+    @property
+    def counts(self) -> str:
+        """What counts the differences that `changes` finds, in its order, in one pass."""
+        there = "count(*) FILTER (WHERE old.is_in_plan)"
+        return (
+            f"SELECT count(*) - {there} AS added, "  # noqa: S608  # names of our own
+            f"(SELECT count(*) FROM {self._name} WHERE is_in_plan) - {there} AS removed, "
+            f"count(*) FILTER (WHERE old.is_in_plan AND ({self._is_other})) AS changed "
+            + self._joined("new", "old")
+        )
 
     @property
     def changes(self) -> dict[str, str]:
