@@ -165,7 +165,7 @@ async def _enter(path: Path, folder: Path) -> None:
             marks.append((time.process_time(), _peak_mib()))
     names = ("check the file", "read it again", "enter it into a journal", "the same at a resume")
     for name, (before, _), (after, peak) in zip(names, marks, marks[1:], strict=False):
-        print(f"{name:26}{after - before:8.1f} s{peak - marks[0][1]:+8.1f} MiB in all")
+        print(f"{name:26}{after - before:8.1f} s of CPU{peak - marks[0][1]:+8.1f} MiB in all")
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:
