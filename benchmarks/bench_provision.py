@@ -47,7 +47,7 @@ _SIZES = (100, 1_000, 10_000, 100_000)
 # So many rows for each size, in as many jobs as that takes; a size above it gets one job.
 _ROWS_PER_SIZE = 10_000
 _MOST_JOBS = 20
-_WARM_UP_ROWS = 500
+_MAX_WARM_UP_ROWS = 500
 
 Figures = dict[str, float]
 
@@ -130,12 +130,16 @@ async def _contest(kind: str, folder: Path, accounts: int) -> None:
     print(json.dumps(figures))
 
 
+def _warm_up(size: int) -> int:
+    return min(_MAX_WARM_UP_ROWS, 5 * size)
+
+
 async def _cost(folder: Path, size: int, jobs: int) -> None:
     """Run some jobs of one size, each on accounts of its own and with a journal of its own."""
     base_url = _given_url()
     figures: list[Figures] = []
     async with SessionManager(base_url=base_url) as manager:
-        sizes = [_WARM_UP_ROWS, *([size] * jobs)]
+        sizes = [_warm_up(size), *([size] * jobs)]
         first = 0
         for number, rows in enumerate(sizes):
             plan = Plan.from_csv(_write_plan(folder / "plan.csv", first, rows))
@@ -245,7 +249,7 @@ def cost(sizes: list[int], svg: Path | None) -> None:
     points: dict[int, Figures] = {}
     for size in sizes:
         jobs = max(1, min(_MOST_JOBS, _ROWS_PER_SIZE // size))
-        accounts = _WARM_UP_ROWS + jobs * size
+        accounts = _warm_up(size) + jobs * size
         points[size] = row = _run(accounts, 0.0, "cost-of", str(size), str(jobs))
         print(
             f"{size:8}{jobs:6}{row['wall']:13.0f}{row['cpu']:12.0f}{row['peak']:10.0f}"
