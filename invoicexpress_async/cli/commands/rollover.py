@@ -288,9 +288,7 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
     )
 
 
-def _as_run(
-    plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]
-) -> RolloverPlan:
+def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
     """Return a plan as a run has it: of what its journal has as settled, nothing is left out."""
     steps = [
         attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
