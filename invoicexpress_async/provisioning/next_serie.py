@@ -70,8 +70,7 @@ def is_step_backwards(current: str, serie: str) -> bool:
 def step_backwards(account: str, current: str, to: object) -> ConfigurationError:
     """Return the error of an account whose default is of a later year than what is to follow it."""
     error = ConfigurationError(
-        f"Account {account}: {to} after its default {current!r} would be a step backwards. "
-        f"{CURE_OF_BACKWARDS}"
+        f"Account {account}: {to} after its default {current!r} would be a step backwards."
     )
     error.cure = CURE_OF_BACKWARDS
     return error

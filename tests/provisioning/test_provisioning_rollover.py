@@ -304,6 +304,7 @@ async def test_a_default_that_became_later_since_the_look_is_not_replaced() -> N
     acme, beta = report.outcomes
     assert (acme.state, beta.state) == (RowState.DONE, RowState.REFUSED)
     assert "2027 after its default '2028' would be a step backwards" in str(beta.error)
+    assert str(beta.error).count("make the earlier one its default by hand") == 1
     assert sandbox.count("POST", "/sequences.json") == posts + 1
     assert [one.serie for one in sandbox.sequences("beta") if one.is_default] == ["2028"]
 
