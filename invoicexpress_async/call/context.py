@@ -20,6 +20,7 @@ from invoicexpress_async.errors import (
     SessionClosedError,
 )
 from invoicexpress_async.models.intent import Intent
+from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.protocol.decision import Action, Evidence, RetryPolicy
 from invoicexpress_async.transport.attempt import Address
 
@@ -31,6 +32,7 @@ IntentHook: TypeAlias = Callable[[Intent], Awaitable[None]]
 If it raises, the request is not sent, and the call raises the same. It is also given an
 intent that an earlier call of this process left unresolved, before that one is looked up.
 """
+ListCheck: TypeAlias = Callable[[tuple[Sequence, ...]], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +47,8 @@ class AccountContext:
     """The manager, which a handle keeps alive."""
     claims: Claims | None = attrs.field(default=None, eq=False, repr=False)
     """Where intents are claimed before they are sent; None when this process is the only sender."""
+    check_list: ListCheck | None = attrs.field(default=None, eq=False, repr=False)
+    """Called by `ensure` with what the account has; if it raises, nothing is changed."""
 
     @property
     def account(self) -> str:
@@ -74,8 +78,9 @@ class AccountContext:
         total_seconds: float | None = None,
         policy: RetryPolicy | None = None,
         claims: Claims | None = None,
+        check_list: ListCheck | None = None,
     ) -> "AccountContext":
-        """Return the same with another deadline, policy or claims; what is None stays."""
+        """Return the same with another deadline, policy, claims or check; what is None stays."""
         # By hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
         return AccountContext(
             address=self.address,
@@ -84,6 +89,7 @@ class AccountContext:
             policy=policy or self.policy,
             owner=self.owner,
             claims=claims or self.claims,
+            check_list=check_list or self.check_list,
         )
 
 

@@ -50,7 +50,7 @@ class RunSettings:
         accept_added: Go on although the plan has rows that the journal has not.
         outage_patience_seconds: How long the server may fail as a whole before the run ends.
         is_staged: Create without the default, look whether all is registered, and only then make
-            it the default; as `rollover` does.
+            it the default, unless that would replace one of a later year; as `rollover` does.
         default_not_before: The day, in Lisbon, before which nothing becomes the default: until
             then a row ends as prepared.
     """

@@ -67,6 +67,15 @@ def is_step_backwards(current: str, serie: str) -> bool:
     return has_four_digits or old[0].left_in(current) == new[0].left_in(serie)
 
 
+def step_backwards(account: str, current: str, to: object) -> ConfigurationError:
+    """Return the error of an account whose default is of a later year than what is to follow it."""
+    error = ConfigurationError(
+        f"Account {account}: {to} after its default {current!r} would be a step backwards."
+    )
+    error.cure = CURE_OF_BACKWARDS
+    return error
+
+
 def serie_of_pattern(pattern: str, year: int) -> str:
     """Fill `{year}` (2027) and `{yy}` (27) in.
 

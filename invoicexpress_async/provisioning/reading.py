@@ -235,7 +235,8 @@ class CsvRows:
         return any(one == row for one in self)
 
     def _check_unchanged(self) -> None:
-        if _state(self.path) != self._state:
+        # What is kept is not read again, and a pipe has the time of what was last written to it.
+        if self._kept is None and _state(self.path) != self._state:
             raise ConfigurationError(f"{self.path} was changed since it was checked: begin anew.")
 
 

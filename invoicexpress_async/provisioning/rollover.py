@@ -18,13 +18,13 @@ from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit, look_for
 from invoicexpress_async.provisioning.next_serie import (
-    CURE_OF_BACKWARDS,
     check_year,
     coming_year,
     default_day,
     is_step_backwards,
     next_serie,
     serie_of_pattern,
+    step_backwards,
 )
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.report import Progress, ProvisioningReport, RowOutcome
@@ -355,12 +355,7 @@ def _derive(seen: AccountAudit, year: int) -> RolloverStep:
 
 
 def _backwards(seen: AccountAudit, current: Sequence, to: str) -> RolloverStep:
-    text = (
-        f"Account {seen.row.account}: {to} after its default {current.serie!r} would be a step "
-        f"backwards. {CURE_OF_BACKWARDS}"
-    )
-    problem = ConfigurationError(text)
-    problem.cure = CURE_OF_BACKWARDS
+    problem = step_backwards(seen.row.account, current.serie, to)
     return RolloverStep(row=seen.row, current=current, problem=problem)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Iterable
 
 import attrs
 
@@ -17,8 +18,9 @@ from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.models.sequence import Ensured, Via
+from invoicexpress_async.models.sequence import Ensured, Sequence, Via
 from invoicexpress_async.protocol.decision import RetryPolicy
+from invoicexpress_async.provisioning.next_serie import is_step_backwards, step_backwards
 from invoicexpress_async.provisioning.report import RowOutcome
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import RowJournal
@@ -57,7 +59,8 @@ class RowRunner:
         started, row = time.monotonic(), task.row
         account = _account(self.manager, row)
         claims = RowClaims(task, self._claims(account, task))
-        claiming = account.claiming(claims, retry=self._policy)
+        check = functools.partial(_check_no_later_default, row) if self._is_rollover(row) else None
+        claiming = account.claiming(claims, retry=self._policy, check_list=check)
         failure: InvoiceXpressError
         try:
             async with self.stop.row():
@@ -78,6 +81,9 @@ class RowRunner:
             failure = _cut_off(failure, task)
         task.seconds += time.monotonic() - started
         return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+
+    def _is_rollover(self, row: PlanRow) -> bool:
+        return row.is_default and self.settings.is_staged
 
     def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:
         if self.journal is None:
@@ -125,6 +131,13 @@ class RowRunner:
             return ensured
         final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)
+
+
+def _check_no_later_default(row: PlanRow, sequences: Iterable[Sequence]) -> None:
+    """Refuse a step backwards: the account's default may be another than when it was planned."""
+    for one in sequences:
+        if one.is_default and is_step_backwards(one.serie, row.serie):
+            raise step_backwards(row.account, one.serie, row.serie)
 
 
 def _check_not_default(task: RowTask, ensured: Ensured) -> None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from invoicexpress_async.call.claims import Claims
-from invoicexpress_async.call.context import AccountContext
+from invoicexpress_async.call.context import AccountContext, ListCheck
 from invoicexpress_async.config import Secret, check_path, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
@@ -47,9 +47,16 @@ class AccountSession:
         """Where its intents are claimed; None when this process is the only sender."""
         return self._context.claims
 
-    def claiming(self, claims: Claims, *, retry: RetryPolicy | None = None) -> "AccountSession":
+    def claiming(
+        self,
+        claims: Claims | None,
+        *,
+        retry: RetryPolicy | None = None,
+        check_list: ListCheck | None = None,
+    ) -> "AccountSession":
         """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
-        return AccountSession(self._shared, self._context.with_options(policy=retry, claims=claims))
+        context = self._context.with_options(policy=retry, claims=claims, check_list=check_list)
+        return AccountSession(self._shared, context)
 
     @property
     def sequences(self) -> SequenceService:

@@ -148,6 +148,8 @@ class SequenceOperations:
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
         """Make sure that it exists, and is registered and the default if requested."""
         listing = await self.list(call)
+        if call.context.check_list is not None:
+            call.context.check_list(listing.sequences)
         # Whether a list can lag behind a create is unknown; what this process created exists.
         sequence = listing.find(serie) or await self._get_made(call, serie)
         via = Via.LISTED

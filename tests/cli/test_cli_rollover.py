@@ -135,6 +135,23 @@ async def test_what_cannot_be_planned_is_left_out_and_reported_while_the_others_
     assert (summary["rows"], summary["is_complete"], summary["created"]) == (5, False, 0)
 
 
+async def test_a_dry_run_does_not_count_as_left_out_what_the_journal_has_as_done(
+    run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    command = line(accounts, sandbox, "--default-now", "--journal", tmp_path / "2027.db")
+    command += ("--only", "alfa", "beta")
+    await run(*command)
+    sandbox.add_sequence("beta", "FR2028", is_default=True)
+
+    looked = await run(*command, "--dry-run")
+    again = await run(*command)
+
+    assert (looked.code, again.code) == (0, 0)
+    assert "left out" not in looked.err
+    assert "Left as the journal has them: 2 done." in looked.err
+    assert default_of(sandbox, "beta") == "FR2028"
+
+
 async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
     run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
 ) -> None:

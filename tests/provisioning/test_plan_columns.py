@@ -3,6 +3,8 @@
 import csv
 import io
 import itertools
+import os
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,7 @@ from invoicexpress_async.jobs.csv_reader import CsvColumns, CsvReader
 from invoicexpress_async.jobs.problems import Problems
 from invoicexpress_async.jobs.table_source import FORMULA
 from invoicexpress_async.provisioning import Plan
+from invoicexpress_async.provisioning.plan import requested_rows
 from invoicexpress_async.provisioning.reading import Defaults, PlanCells
 from invoicexpress_async.provisioning.row import RequestedRow, RequestedRows, RowConflicts
 
@@ -191,6 +194,22 @@ def test_a_row_that_needs_a_look_does_not_change_those_beside_it(tmp_path: Path)
     ]
     assert [(one.account, one.is_default, one.line) for one in plan.rows] == expected
     assert (plan.summary.rows, plan.summary.accounts, plan.summary.defaults) == (699, 699, 349)
+
+
+def test_a_plan_from_a_named_pipe_is_not_taken_for_changed(tmp_path: Path) -> None:
+    pipe = tmp_path / "plan.csv"
+    os.mkfifo(pipe)
+    os.utime(pipe, (0, 0))  # what is written sets its time anew
+    writer = threading.Thread(
+        target=pipe.write_text, args=("account;api_key;serie\nacme;key;2027\n",), daemon=True
+    )
+
+    writer.start()
+    plan = Plan.from_csv(pipe)
+    writer.join(timeout=10)
+
+    assert [*requested_rows(plan)] == [("acme", "2027", 0)]
+    assert [row.account for row in plan.rows] == ["acme"]
 
 
 @given(

@@ -2,6 +2,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresServer
 
 from invoicexpress_async import ConfigurationError, SessionManager
 from invoicexpress_async.jobs.settings import today_in_lisbon
@@ -13,9 +14,12 @@ from invoicexpress_async.provisioning import (
     RunSettings,
     SqliteJournal,
     audit,
+    enter_plan,
     plan_rollover,
+    provision,
     read_status,
     rollover,
+    run_worker,
 )
 from invoicexpress_async.provisioning.next_serie import (
     coming_year,
@@ -284,6 +288,55 @@ async def test_a_row_waits_while_its_account_has_a_default_of_a_later_year(tmp_p
     assert again.is_complete
     assert again.run.counts[RowState.PREPARED] == 2
     assert posts == 2 + 2 + 1
+
+
+async def test_a_default_that_became_later_since_the_look_is_not_replaced() -> None:
+    async with (
+        Sandbox(accounts=[account("acme"), account("beta")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+    ):
+        await give(manager, acme="2026", beta="2026")
+        plan = await plan_rollover(manager, listed("acme", "beta"), year=2027)
+        await give(manager, beta="2028")
+        posts = sandbox.count("POST", "/sequences.json")
+        report = await provision(manager, plan.plan(), settings=plan.settings(default_now=True))
+
+    acme, beta = report.outcomes
+    assert (acme.state, beta.state) == (RowState.DONE, RowState.REFUSED)
+    assert "2027 after its default '2028' would be a step backwards" in str(beta.error)
+    assert str(beta.error).count("make the earlier one its default by hand") == 1
+    assert sandbox.count("POST", "/sequences.json") == posts + 1
+    assert [one.serie for one in sandbox.sequences("beta") if one.is_default] == ["2028"]
+
+
+async def test_a_worker_does_not_replace_a_default_of_a_later_year(
+    postgres: PostgresServer,
+) -> None:
+    async with (
+        Sandbox(accounts=[account("acme"), account("beta")]) as sandbox,
+        SessionManager(base_url=sandbox.base_url) as manager,
+        postgres.journal(slices=2) as journal,
+    ):
+        await give(manager, acme="2026", beta="2026")
+        accounts = listed("acme", "beta")
+        plan = await plan_rollover(manager, accounts, year=2027, journal=journal)
+        await enter_plan(journal, plan.plan(), settings=plan.settings(default_now=True))
+        await give(manager, beta="2028")
+        held = await plan_rollover(manager, accounts, year=2027, journal=journal)
+        posts = sandbox.count("POST", "/sequences.json")
+        await run_worker(manager, journal, _keys, until_done=True, sweep_seconds=0.01)
+
+    assert [one.row.account for one in held.problems] == ["beta"]
+    assert sandbox.count("POST", "/sequences.json") == posts + 1
+    defaults = {
+        name: [one.serie for one in sandbox.sequences(name) if one.is_default]
+        for name in ("acme", "beta")
+    }
+    assert defaults == {"acme": ["2027"], "beta": ["2028"]}
+
+
+async def _keys(_: str) -> str:
+    return KEY
 
 
 async def test_a_journal_of_another_year_is_refused(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ class _Rollover:
         if look.interruption.has_come:
             return look.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
+        plan = _as_run(plan, states, settled_states(self.job))
         lines = self._lines(plan, states)
         show_look(lines, as_json=self.options.as_json, language=self.job.language)
         estimate = self._estimate(look, lines)
@@ -285,6 +286,15 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
             for row in accounts.rows
         ]
     )
+
+
+def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
+    """Return a plan as a run has it: of what its journal has as settled, nothing is left out."""
+    steps = [
+        attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
+        for one in plan.steps
+    ]
+    return attrs.evolve(plan, steps=steps)
 
 
 def _summary(plan: RolloverPlan) -> dict[str, object]:

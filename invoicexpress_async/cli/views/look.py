@@ -282,5 +282,7 @@ def _problem_text(error: InvoiceXpressError, account: str) -> str:
     if isinstance(error, PartialRegistrationError):
         return _UNUSABLE
     if _says_its_cure(error):
-        return message_of(error).removeprefix(f"Account {account}: ")
+        what = message_of(error).removeprefix(f"Account {account}: ")
+        own_cure = error.cure if error.cure != type(error).cure else ""
+        return lines_of(what, own_cure)
     return lines_of(_NOT_READ, _cause(error))
