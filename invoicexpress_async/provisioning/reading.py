@@ -222,6 +222,7 @@ class CsvRows:
         problems = Problems(self.path)
         self._check_unchanged()
         for cells in _cells(plan_table(self.path, self.defaults, problems), self.defaults):
+            self._check_unchanged()  # once they were read, and before any of them is run
             yield from _plan_rows(cells.rows(), problems)
         self._check_unchanged()
         problems.check()

@@ -196,6 +196,24 @@ def test_a_row_that_needs_a_look_does_not_change_those_beside_it(tmp_path: Path)
     assert (plan.summary.rows, plan.summary.accounts, plan.summary.defaults) == (699, 699, 349)
 
 
+def test_no_row_comes_of_a_file_that_was_changed_while_it_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "plan.csv"
+    header = "account;api_key;serie\n"
+    path.write_text(header + "".join(f"a{number:05d};key;2027\n" for number in range(2_000)))
+    plan = Plan.from_csv(path)
+    rows = iter(plan.rows)
+    names = [next(rows).account]
+
+    with path.open("r+") as file:  # the same file, not one in its place
+        file.write(header + "".join(f"b{number:05d};key;2027\n" for number in range(2_000)))
+    os.utime(path, (1, 1))
+    with pytest.raises(ConfigurationError, match="was changed since it was checked"):
+        names += (row.account for row in rows)
+
+    assert len(names) < 2_000
+    assert {name[0] for name in names} == {"a"}
+
+
 def test_a_plan_from_a_named_pipe_is_not_taken_for_changed(tmp_path: Path) -> None:
     pipe = tmp_path / "plan.csv"
     os.mkfifo(pipe)
