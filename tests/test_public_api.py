@@ -24,6 +24,7 @@ PROMISED = {
 ADDED = {
     "AccountNotPortugueseError",
     "DefaultChangedError",
+    "StepBackwardsError",
     "UntrustedConnectionError",
     "AccountDetails",
     "AccountService",

@@ -119,8 +119,7 @@ def cure_of_unknown(state: str, *, has_journal: bool) -> str:
 
 
 def cure_of_step(error: InvoiceXpressError) -> str:
-    has_own_cure = error.cure != type(error).cure
-    is_unclear = isinstance(error, ConfigurationError) and not has_own_cure
+    is_unclear = error.cure == ConfigurationError.cure
     return CURE_OF_UNPLANNED if is_unclear else cure_of(error)
 
 

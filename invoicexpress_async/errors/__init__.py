@@ -1,7 +1,7 @@
 """The error tree. Every error says what happened, whether it may have taken effect, and a cure.
 
 InvoiceXpressError
-├─ ConfigurationError (ValueError)
+├─ ConfigurationError (ValueError) ── StepBackwardsError
 ├─ SessionClosedError (RuntimeError)
 ├─ TransportError
 │  ├─ ConnectionFailedError (ConnectionError) ── UntrustedConnectionError
@@ -38,6 +38,7 @@ from invoicexpress_async.errors.client import (
 from invoicexpress_async.errors.context import (
     ConfigurationError,
     InvoiceXpressError,
+    StepBackwardsError,
 )
 from invoicexpress_async.errors.context import (
     ErrorContext as ErrorContext,
@@ -86,6 +87,7 @@ __all__ = [
     "ServerError",
     "SessionClosedError",
     "StatusError",
+    "StepBackwardsError",
     "TaxAuthorityCredentialsError",
     "TransportError",
     "UnexpectedRedirectError",

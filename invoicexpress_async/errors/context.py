@@ -72,3 +72,12 @@ class ConfigurationError(InvoiceXpressError, ValueError):
     """An argument that cannot be right. Raised before anything is resolved or sent."""
 
     cure = "Correct it and call again; nothing was sent."
+
+
+class StepBackwardsError(ConfigurationError):
+    """The account's default is of a later year than the serie that is to replace it."""
+
+    cure = (
+        "If a step backwards is meant, make the earlier one its default by hand: "
+        "`invoicexpress sequences set-current NAME`."
+    )

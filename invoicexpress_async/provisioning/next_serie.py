@@ -5,7 +5,7 @@ import re
 from typing import Final, NamedTuple
 
 from invoicexpress_async.config import check_new_serie
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.errors import ConfigurationError, StepBackwardsError
 from invoicexpress_async.jobs.settings import today_in_lisbon
 
 _PLACES: Final = re.compile(r"\{(year|yy)\}")
@@ -15,10 +15,6 @@ _TWO_DIGITS: Final = re.compile(r"([^\W\d_]*)(?<!\d)(\d\d)(?!\d)([^\W\d_]*)")
 _MAX_LETTERS_BESIDE: Final = 2
 _WIDE: Final = 4
 _CENTURY: Final = 2000
-CURE_OF_BACKWARDS: Final = (
-    "If a step backwards is meant, make the earlier one its default by hand: "
-    "`invoicexpress sequences set-current NAME`."
-)
 
 
 def next_serie(current: str, year: int) -> str | None:
@@ -67,13 +63,11 @@ def is_step_backwards(current: str, serie: str) -> bool:
     return has_four_digits or old[0].left_in(current) == new[0].left_in(serie)
 
 
-def step_backwards(account: str, current: str, to: object) -> ConfigurationError:
+def step_backwards(account: str, current: str, to: object) -> StepBackwardsError:
     """Return the error of an account whose default is of a later year than what is to follow it."""
-    error = ConfigurationError(
+    return StepBackwardsError(
         f"Account {account}: {to} after its default {current!r} would be a step backwards."
     )
-    error.cure = CURE_OF_BACKWARDS
-    return error
 
 
 def serie_of_pattern(pattern: str, year: int) -> str:

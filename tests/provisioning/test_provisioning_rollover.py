@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from postgres_server import PostgresServer
 
-from invoicexpress_async import ConfigurationError, SessionManager
+from invoicexpress_async import ConfigurationError, SessionManager, StepBackwardsError
+from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import (
     AccountList,
@@ -28,6 +29,7 @@ from invoicexpress_async.provisioning.next_serie import (
     next_serie,
     serie_of_pattern,
 )
+from invoicexpress_async.provisioning.rows_table import ROWS
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -303,6 +305,7 @@ async def test_a_default_that_became_later_since_the_look_is_not_replaced() -> N
 
     acme, beta = report.outcomes
     assert (acme.state, beta.state) == (RowState.DONE, RowState.REFUSED)
+    assert isinstance(beta.error, StepBackwardsError)
     assert "2027 after its default '2028' would be a step backwards" in str(beta.error)
     assert str(beta.error).count("make the earlier one its default by hand") == 1
     assert sandbox.count("POST", "/sequences.json") == posts + 1
@@ -325,7 +328,10 @@ async def test_a_worker_does_not_replace_a_default_of_a_later_year(
         held = await plan_rollover(manager, accounts, year=2027, journal=journal)
         posts = sandbox.count("POST", "/sequences.json")
         await run_worker(manager, journal, _keys, until_done=True, sweep_seconds=0.01)
+        refused = await journal.read(ROWS, states=frozenset({JournalState.REFUSED}))
 
+    # A later run and `status` say what to do about it from the name of its class.
+    assert [(one["account"], one["error"]) for one in refused] == [("beta", "StepBackwardsError")]
     assert [one.row.account for one in held.problems] == ["beta"]
     assert sandbox.count("POST", "/sequences.json") == posts + 1
     defaults = {

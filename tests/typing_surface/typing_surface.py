@@ -203,6 +203,7 @@ UNPROCESSABLES: tuple[type[ix.UnprocessableError], ...] = (
 BUILT_IN_TOO: tuple[type[ValueError | RuntimeError | OSError], ...] = (
     ix.ConfigurationError,
     ix.RepeatedCredentialsError,
+    ix.StepBackwardsError,
     ix.SessionClosedError,
     ix.ConnectionFailedError,
     ix.UntrustedConnectionError,

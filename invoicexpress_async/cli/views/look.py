@@ -283,6 +283,6 @@ def _problem_text(error: InvoiceXpressError, account: str) -> str:
         return _UNUSABLE
     if _says_its_cure(error):
         what = message_of(error).removeprefix(f"Account {account}: ")
-        own_cure = error.cure if error.cure != type(error).cure else ""
+        own_cure = error.cure if error.cure != ConfigurationError.cure else ""
         return lines_of(what, own_cure)
     return lines_of(_NOT_READ, _cause(error))
