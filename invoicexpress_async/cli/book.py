@@ -3,6 +3,7 @@
 import importlib
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,6 +15,8 @@ from invoicexpress_async.errors import ConfigurationError
 T = TypeVar("T")
 _CREATOR: Final = "invoicexpress report"
 _COLUMN_WIDTH: Final = 18
+# More lines, the head among them, no sheet of Excel can have.
+MAX_LINES: Final = 1_048_576
 
 
 @attrs.frozen
@@ -36,23 +39,27 @@ class BookReport(Generic[T]):
         return ""
 
     def save(self, path: Path, records: Iterable[T]) -> None:
-        """Write the spreadsheet."""
+        """Write the spreadsheet; what does not fit on a sheet is on the next one."""
         book = _openpyxl("").Workbook(write_only=True)
         book.properties.creator = _CREATOR
-        sheet = book.create_sheet("InvoiceXpress")
+        lines = (line for one in records for line in self.rows_of(one))
+        self._add_sheet(book, islice(lines, MAX_LINES - 1))
+        for line in lines:
+            self._add_sheet(book, chain([line], islice(lines, MAX_LINES - 2)))
+        book.save(path)
+
+    def _add_sheet(self, book: Any, lines: Iterable[Sequence[object]]) -> None:  # noqa: ANN401  # as below
+        sheet = book.create_sheet("InvoiceXpress")  # a second one is given a number
         sheet.freeze_panes = "A2"
-        for at in range(1, len(self.headings) + 1):
-            letter = _openpyxl(".utils").get_column_letter(at)
+        letter_of = _openpyxl(".utils").get_column_letter
+        letters = [letter_of(at) for at in range(1, len(self.headings) + 1)]
+        for letter in letters:
             sheet.column_dimensions[letter].width = _COLUMN_WIDTH
         sheet.append(self.headings)
         count = 1
-        for one in records:
-            for row in self.rows_of(one):
-                sheet.append([_cell(sheet, value) for value in row])
-                count += 1
-        last = _openpyxl(".utils").get_column_letter(max(1, len(self.headings)))
-        sheet.auto_filter.ref = f"A1:{last}{count}"
-        book.save(path)
+        for count, line in enumerate(lines, 2):  # noqa: B007  # the last one counts
+            sheet.append([_cell(sheet, value) for value in line])
+        sheet.auto_filter.ref = f"A1:{letters[-1]}{count}"
 
 
 def is_book_report(path: Path) -> bool:
