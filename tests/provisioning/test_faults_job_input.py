@@ -45,7 +45,7 @@ async def test_a_file_full_of_bad_rows_is_reported_in_bounded_memory(tmp_path: P
 
     figures = json.loads(reported.read_text())
     assert f"has {ROWS - 9} problems" in figures["problem"]
-    assert figures["mib"] < 4
+    assert figures["mib"] < 6  # kept, its problems alone would be more
     assert not (tmp_path / "job.db").exists()
 
 
