@@ -46,7 +46,7 @@ class Claims(Protocol):
         ...
 
     def observe(self, intent: Intent) -> None:
-        """Write that what an intent requested was found, whoever sent it."""
+        """Write that what an intent requested was found, also when another process sent it."""
         ...
 
     def forget(self, intent: Intent) -> None:

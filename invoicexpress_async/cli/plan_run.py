@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -102,6 +103,16 @@ async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
         has = ROWS.count_text(counts, options.language)
         echo(options.said(_PLANNED, count=rows, journal=journal.label, counts=has))
     return FAILED if left_out else DONE
+
+
+async def run_or_plan_only(
+    manager: SessionManager, work: JobSpec, job: JobOptions, accounts: Path, *, as_json: bool
+) -> int:
+    """Run a job with its options, or only enter its plan for the workers."""
+    if job.plan_only:
+        return await plan_only(work, job, as_json=as_json)
+    output = OutputOptions(as_json=as_json, report=job.report, accounts=accounts, style=job.style)
+    return await run_plan(manager, work, output)
 
 
 async def run_plan(

@@ -3,17 +3,14 @@
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 
 from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError, JournalState
-from invoicexpress_async.jobs.settings import (
-    DEFAULT_CONCURRENCY,
-    RunSettings,
-)
+from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit, look_for
@@ -29,7 +26,7 @@ from invoicexpress_async.provisioning.next_serie import (
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.report import Progress, ProvisioningReport, RowOutcome
 from invoicexpress_async.provisioning.row import AccountRow, PlanRow
-from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.rows_table import RowJournal, RowRecord
 from invoicexpress_async.provisioning.run import provision
 from invoicexpress_async.session import SessionManager
 
@@ -189,20 +186,22 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
     for_all = None if pattern is None else serie_of_pattern(pattern, year)
     known = await _known(journal, accounts, year)
     steps = {
-        row.account: RolloverStep(row=row, serie=known[row.account].serie, is_read=False)
+        row.account: RolloverStep(row=row, serie=known[row.account][0].serie, is_read=False)
         for row in accounts.rows
         if row.account in known
     }
     settled = _REFUSED_TOO if not retry_refused else _DONE
     meant = [row for row in accounts.rows if only is None or row.account in only]
     to_read = [
-        row for row in meant if row.account not in known or known[row.account].state not in settled
+        row
+        for row in meant
+        if row.account not in known or known[row.account][1].state not in settled
     ]
     stream = iter_audit(manager, AccountList(rows=to_read), concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for seen in stream:
             kept = known.get(seen.row.account)
-            serie = kept.serie if kept else seen.row.serie or for_all
+            serie = kept[0].serie if kept else seen.row.serie or for_all
             step = _step(seen, year, serie)
             steps[seen.row.account] = attrs.evolve(step, serie=serie) if kept else step
             if on_account is not None:
@@ -284,12 +283,9 @@ async def rollover(  # noqa: PLR0913  # keyword-only options, each with a defaul
     return RolloverReport(plan=plan, run=run)
 
 
-class _Known(NamedTuple):
-    serie: str
-    state: JournalState
-
-
-async def _known(journal: Journal | None, accounts: AccountList, year: int) -> dict[str, _Known]:
+async def _known(
+    journal: Journal | None, accounts: AccountList, year: int
+) -> dict[str, tuple[PlanRow, RowRecord]]:
     if journal is None:
         return {}
     rows = RowJournal(journal)
@@ -299,17 +295,7 @@ async def _known(journal: Journal | None, accounts: AccountList, year: int) -> d
         raise JournalDifferenceError(
             f"The journal {journal.label} is of the roll-over to {bound}, not {year}."
         )
-    series = await rows.series()
-    asked = [
-        PlanRow(account=one.account, api_key=one.api_key, serie=series[one.account])
-        for one in accounts.rows
-        if one.account in series
-    ]
-    records = await rows.look_up(asked)
-    return {
-        row.account: _Known(row.serie, record.state)
-        for row, record in zip(asked, records, strict=True)
-    }
+    return await rows.of_accounts(accounts.rows)
 
 
 def _step(seen: AccountAudit, year: int, named: str | None) -> RolloverStep:

@@ -37,7 +37,7 @@ from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.report import RowOutcome
-from invoicexpress_async.provisioning.row import PlanRow
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow
 
 ROWS: Final = Table(
     name="rows",
@@ -173,6 +173,19 @@ class RowJournal:
         """Return which serie each account of the journal's plan is to have."""
         entries = await self._journal.read(ROWS, states=frozenset(JournalState))
         return dict(map(ROWS.key_of, entries))  # type: ignore[arg-type]  # a key of two
+
+    async def of_accounts(
+        self, accounts: Iterable[AccountRow]
+    ) -> dict[str, tuple[PlanRow, RowRecord]]:
+        """Return by account the row that the journal's plan has of it, and what is known of it."""
+        series = await self.series()
+        rows = [
+            PlanRow(account=one.account, api_key=one.api_key, serie=series[one.account])
+            for one in accounts
+            if one.account in series
+        ]
+        found = zip(rows, await self.look_up(rows), strict=True)
+        return {row.account: (row, record) for row, record in found}
 
     async def bind_job(self, name: str, value: str) -> str:
         """Write what kind of job this is, if that is not written yet; return what is written."""

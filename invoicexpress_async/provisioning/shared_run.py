@@ -54,7 +54,7 @@ class SharedRun(PlanRun):
     async def outcomes(
         self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
-        """Yield each outcome once it is durable, whoever did the row."""
+        """Yield each outcome once it is durable, also of rows that others did."""
         if not isinstance(journal, PostgresJournal):
             raise TypeError("Only a PostgresJournal has slices.")
         check_concurrency(concurrency)

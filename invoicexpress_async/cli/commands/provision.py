@@ -27,8 +27,8 @@ from invoicexpress_async.cli.options import (
     check_job_options,
 )
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
-from invoicexpress_async.cli.report_file import OutputOptions, check_report
+from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printable
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import show_plan
@@ -187,15 +187,9 @@ class _Provision:
                 journal=journal,
                 settings=self.settings,
             )
-            if self.job.plan_only:
-                return await plan_only(work, self.job, as_json=self.options.as_json)
-            output = OutputOptions(
-                as_json=self.options.as_json,
-                report=self.job.report,
-                accounts=self.path,
-                style=self.job.style,
+            return await run_or_plan_only(
+                manager, work, self.job, self.path, as_json=self.options.as_json
             )
-            return await run_plan(manager, work, output)
 
     def _may_begin(self, more: str = "") -> bool:
         return may_begin(self.job, base_url_of(self.options), self.what, more)

@@ -20,8 +20,8 @@ from invoicexpress_async.cli.connection import (
 from invoicexpress_async.cli.look import Estimate, Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, plan_only, run_plan
-from invoicexpress_async.cli.report_file import OutputOptions, check_report
+from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.compared import settled_states, settled_texts
@@ -169,15 +169,9 @@ class _Rollover:
                 settings=settings,
                 unplanned=tuple(map(unplanned_view, plan.problems)),
             )
-            if self.job.plan_only:
-                return await plan_only(work, self.job, as_json=self.options.as_json)
-            output = OutputOptions(
-                as_json=self.options.as_json,
-                report=self.job.report,
-                accounts=self.path,
-                style=self.job.style,
+            return await run_or_plan_only(
+                manager, work, self.job, self.path, as_json=self.options.as_json
             )
-            return await run_plan(manager, work, output)
 
     def _open_accounts(self) -> AccountList:
         """Return the accounts that the journal has not as done: they are looked at."""

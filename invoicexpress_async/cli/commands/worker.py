@@ -89,7 +89,7 @@ def worker(  # noqa: PLR0913  # the options of a command
     Plans come from `provision`, `rollover` or `onboard` with the same --journal. Start as many on
     as many machines as you like: each account is one worker's at a time. A row whose key this
     worker does not have stays open for one that has it. The exit code of --until-done is that of
-    the whole journal, whoever did its rows: 1 when rows are refused or open, 3 when the outcome of
+    the whole journal, of all its rows: 1 when rows are refused or open, 3 when the outcome of
     some is unknown.
     """
     if isinstance(journal, Path):
