@@ -54,18 +54,15 @@ class SharedBreaker(CircuitBreaker):
 
     async def exchange(self) -> None:
         """Say once what is new here, and take over what the others know."""
-        news, self._news = self._news, None
         self._has_news.clear()
         try:
             outage = await self._board.share_outage(
-                self._token, is_failing=news, may_probe=self.may_probe
+                self._token, is_failing=self._news, may_probe=self.may_probe
             )
         except JournalError:
-            # Nothing is sent without the journal: nothing is lost by waiting.
-            if not self._has_news.is_set():
-                self._news = news
-            return
+            return  # nothing is sent without the journal: nothing is lost by waiting
         if not self._has_news.is_set():
+            self._news = None
             self._take_over(outage)
 
     def _take_over(self, outage: SharedOutage) -> None:

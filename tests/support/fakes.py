@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+from collections.abc import Iterator
 
 _QUIET_ROUNDS = 25
 
@@ -18,6 +19,7 @@ class FakeClock:
         self._timeouts: list[tuple[float, int, asyncio.Timeout]] = []
         self.ticker: asyncio.Task[None] | None = None
         self.slept: list[float] = []
+        self._stops = 0
 
     def now(self) -> float:
         return self._now
@@ -43,6 +45,15 @@ class FakeClock:
         """Let time pass at once."""
         self._move_to(self._now + seconds)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let no time pass by itself meanwhile: something outside of the event loop is awaited."""
+        self._stops += 1
+        try:
+            yield
+        finally:
+            self._stops -= 1
+
     def _move_to(self, when: float) -> None:
         self._now = max(self._now, when)
         while self._timeouts and self._timeouts[0][0] <= self._now:
@@ -59,7 +70,7 @@ class FakeClock:
             while self._sleepers:
                 for _ in range(_QUIET_ROUNDS):
                     await asyncio.sleep(0)
-                if self._sleepers:
+                if self._sleepers and not self._stops:
                     self._move_to(self._sleepers[0][0])
         finally:
             self.ticker = None
