@@ -220,6 +220,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "fault(*lines): the test shows what these lines of the list of faults promise"
     )
+    config.addinivalue_line(
+        "markers", "one_python: not of the product, which is the same on every Python; run on 3.11"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from postgres_server import find_binaries
 
+pytestmark = pytest.mark.one_python
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 

@@ -9,6 +9,8 @@ from pages import DOCS, FILES, ROOT
 
 import invoicexpress_async
 
+pytestmark = pytest.mark.one_python
+
 TEXTS = {file: file.read_text() for file in (*FILES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md")}
 LINKS = [
     pytest.param(file, link, id=f"{file.name}-{link}")

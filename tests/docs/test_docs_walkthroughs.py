@@ -14,6 +14,8 @@ import attrs
 import pytest
 from pages import DOCS, block_with, blocks_of
 
+pytestmark = pytest.mark.one_python
+
 FIRST_MINUTES = blocks_of(DOCS / "first-ten-minutes.md")
 REHEARSAL = blocks_of(DOCS / "rehearsal.md")
 (PYTEST_INI,) = (block.code for block in FIRST_MINUTES if block.language == "ini")
