@@ -19,6 +19,8 @@ async def run(*arguments: str, timeout_seconds: float = 170) -> subprocess.Compl
         subprocess.run,
         [sys.executable, *arguments],
         cwd=BENCHMARKS,
+        # Without coverage: what only a benchmark runs is not tested.
+        env={name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")},
         capture_output=True,
         text=True,
         timeout=timeout_seconds,

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
-import psycopg
 import pytest
 from conftest import API_KEY, account_of
 from fakes import FakeClock
@@ -32,19 +31,6 @@ from invoicexpress_async.sandbox import FaultServer
 
 NAMES = tuple(f"a{number}" for number in range(12))
 FIVE = NAMES[:5]  # as many as are taken for the server as a whole
-
-
-@pytest.fixture
-def clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock that stands still while the database works: its time is real."""
-    wait = psycopg.AsyncConnection.wait
-
-    async def wait_in_no_time(*args: Any, **options: Any) -> Any:
-        with clock.stopped():
-            return await wait(*args, **options)
-
-    monkeypatch.setattr(psycopg.AsyncConnection, "wait", wait_in_no_time)
-    return clock
 
 
 @pytest.fixture
