@@ -42,9 +42,9 @@ class LastCommand:
         return journal.write(Change(LAST_COMMAND, LAST_COMMAND_KEY, attrs.asdict(self)))
 
     @classmethod
-    def read(cls, entry: Entry | None) -> "LastCommand | None":
+    def read(cls, entry: Entry) -> "LastCommand | None":
         """Return what a journal has, or None."""
-        if entry is None or entry["line"] is None:
+        if not entry or entry["line"] is None:
             return None
         seconds = entry["resend_absent_after"]
         return cls(

@@ -1,13 +1,13 @@
 """Where a journal is, a file or a database, and reading it without being its run."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
-from invoicexpress_async.jobs.journal import Entry, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import Entry, JournalState, Key, Table, Value
 from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, import_psycopg
 from invoicexpress_async.jobs.sqlite import JournalFile
@@ -37,8 +37,8 @@ class StoredJournal(Protocol):
         """Let all that is read inside be of one moment."""
         ...
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; an empty one where it is absent."""
         ...
 
     def entries(
@@ -49,7 +49,7 @@ class StoredJournal(Protocol):
         order_by: str | None = None,
         limit: int | None = None,
     ) -> Iterable[Entry]:
-        """Return the entries of the plan, or those of them in some states."""
+        """Yield the entries of the plan, or those of them in some states; none is kept."""
         ...
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:

@@ -1,19 +1,28 @@
 """A journal in a database that is only read, whether anybody works on it or not."""
 
 import contextlib
-from collections.abc import Collection, Generator
+import json
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import psycopg
 
-from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import (
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    Table,
+    Value,
+)
 from invoicexpress_async.jobs.postgres.address import Address, problem_of
 from invoicexpress_async.jobs.postgres.schema import VERSION
 from invoicexpress_async.jobs.postgres.slices import SliceLeft, slices_left_of
 from invoicexpress_async.jobs.postgres.statements import Statements, states_text
 
 _MAX_HOLDERS_NAMED: Final = 3
+_ROWS_AT_ONCE: Final = 1_000
 
 
 class JournalDatabase:
@@ -80,11 +89,14 @@ class JournalDatabase:
         finally:
             self._ask("COMMIT")
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
-        condition = " AND ".join(f"old.{name} = %s" for name in table.key)
-        found = self._select(table, f"WHERE {condition}", *key)
-        return found[0] if found else None
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; an empty one where it is absent."""
+        if not self._present(table):
+            return [{}] * len(keys)
+        named = [dict(zip(table.key, key, strict=True)) for key in keys]
+        rows = self._rows(self._statements.look_up(table), json.dumps(named))
+        found = {table.key_of(row): row for row in rows}
+        return [found.get(key, {}) for key in keys]
 
     def entries(
         self,
@@ -93,12 +105,14 @@ class JournalDatabase:
         states: frozenset[JournalState] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
-    ) -> list[Entry]:
-        """Return the entries of the plan, or those of them in some states."""
+    ) -> Iterator[Entry]:
+        """Yield the entries of the plan, or those of them in some states; none is kept."""
+        if not self._present(table):
+            return
         condition = f"WHERE old.is_in_plan <> 0{_and_in(states)}"
         order = f" ORDER BY {order_by}" if order_by else ""
         end = f" LIMIT {limit}" if limit is not None else ""
-        return self._select(table, condition + order + end)
+        yield from self._each(self._statements.select(table, condition + order + end))
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
         """Return the entries of the plan by columns: these, their number, and one `example`."""
@@ -143,10 +157,20 @@ class JournalDatabase:
         name = self._statements.name(table.name)
         return _number(self._ask(f"SELECT count(*) FROM {name} AS old WHERE {condition}"))
 
-    def _select(self, table: Table, condition: str, *values: Value) -> list[Entry]:
-        if not self._present(table):
-            return []
-        return self._rows(self._statements.select(table, condition), *values)
+    def _each(self, query: str) -> Iterator[Entry]:
+        """Yield the rows of a query as they come: a cursor of the server's holds the others."""
+        try:
+            with self._connection.transaction(), self._connection.cursor(name="each") as cursor:
+                cursor.itersize = _ROWS_AT_ONCE
+                cursor.execute(query.encode())
+                names = [column.name for column in cursor.description or ()]
+                for row in cursor:
+                    yield dict(zip(names, row, strict=True))
+        except psycopg.Error as error:
+            problem = problem_of(error)
+        else:
+            return
+        raise self._unreadable(problem)
 
     def _rows(self, query: str, *values: Value) -> list[Entry]:
         cursor = self._execute(query, *values)
@@ -166,7 +190,10 @@ class JournalDatabase:
             return self._connection.execute(query.encode(), values or None)
         except psycopg.Error as error:
             problem = problem_of(error)
-        raise JournalError(f"The journal {self.label} cannot be read: {problem}.")
+        raise self._unreadable(problem)
+
+    def _unreadable(self, problem: str) -> JournalError:
+        return JournalError(f"The journal {self.label} cannot be read: {problem}.")
 
     def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         parameters = cast("dict[str, Any]", dict(self._address.parameters))
@@ -179,7 +206,7 @@ class JournalDatabase:
             )
         except psycopg.Error as error:
             problem = problem_of(error)
-        raise JournalError(f"The journal {self.label} cannot be read: {problem}.")
+        raise self._unreadable(problem)
 
     def _check(self) -> None:
         journal = self._statements.name("journal")
