@@ -20,7 +20,9 @@ class ClaimEnd(StrEnum):
     REFUSED = "refused"
     """The server refused it without an effect: it may be sent again."""
     APPLIED = "applied"
-    """What was requested is there."""
+    """The server did it."""
+    FOUND = "found"
+    """What was requested was found after it, and may be another sender's."""
     UNKNOWN = "unknown"
     """It was sent, and its outcome is not known."""
 
@@ -67,17 +69,19 @@ class OpenClaim:
         since: When it was won, on the clock that counts the time of a suspended machine.
         had_changed: Whether the call had changed something before.
         is_sent: Whether a byte of it may have left.
+        is_accepted: Whether the server has responded that it did it.
     """
 
     intent: Intent
     since: float
     had_changed: bool
     is_sent: bool = False
+    is_accepted: bool = False
 
     def end_of(self, *, is_unknown: bool, has_changed: bool) -> ClaimEnd:
         """Return its outcome, from what the call has found out."""
         if is_unknown:
             return ClaimEnd.UNKNOWN
         if has_changed:
-            return ClaimEnd.APPLIED
+            return ClaimEnd.APPLIED if self.is_accepted else ClaimEnd.FOUND
         return ClaimEnd.REFUSED if self.is_sent else ClaimEnd.NOT_SENT

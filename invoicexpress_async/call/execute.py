@@ -233,7 +233,10 @@ class Dispatcher:
             # Repeating a request does not settle an earlier one whose outcome is unknown.
             is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
-            call.has_changed |= evidence is Evidence.APPLIED
+            if evidence is Evidence.APPLIED:
+                call.has_changed = True
+                if call.claim is not None:
+                    call.claim.is_accepted = True
             self._track_unresolved(call)
         if call.is_watched:
             status = attempt.response.status if attempt.response else None
