@@ -302,7 +302,7 @@ class LimiterRegistry:
 
 
 class RetryBudget:
-    """The retries that one process may spend, so that an outage is not made worse.
+    """The retries that the calls of one manager may spend, so that an outage is not made worse.
 
     Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
     outage over 10,000 calls thus costs at most about 10 % more requests.
