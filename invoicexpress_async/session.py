@@ -68,7 +68,7 @@ class Health(TypedDict):
     Attributes:
         is_open: Whether calls are accepted.
         calls_in_flight: The number of calls under way.
-        connections: The maximum number of sockets at present, busy or idle.
+        connections: An upper bound of the number of open sockets, busy or idle.
         accounts_slowed: The number of accounts that pause after a 429.
         calls: The counters of ended calls.
     """
