@@ -83,8 +83,8 @@ class Health(TypedDict):
 class SessionManager:
     """The connections, limits and retries that all accounts of one process share.
 
-    Open one per process and event loop; end it with `async with` or `close()`. It holds at most
-    `max_connections` sockets, however many accounts there are, and sends no telemetry.
+    Open one per process and event loop, with `async with`, or call `close()` at the end. It holds
+    at most `max_connections` sockets, however many accounts there are, and sends no telemetry.
 
     Args:
         base_url: A template with `{account}` in its host or path. By default
@@ -110,8 +110,8 @@ class SessionManager:
             at once.
         journal: An open journal, in which every create, register and account create is claimed
             before it is sent. Of all managers that share it, in this or another process or host,
-            only one sends, and the others look up the outcome. Without a journal, only this process
-            knows what it sends: two that ensure the same sequence at once may both send it.
+            only one sends, and the others look up the outcome. Without a journal, two processes
+            that ensure the same sequence at once may both send it.
         process: Replaces this process, in tests that simulate several.
 
     Raises:

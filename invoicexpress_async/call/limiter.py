@@ -81,7 +81,7 @@ class AccountLimiter:
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
         self._spread: Spread | None = None
-        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None without any
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None: no waiters
         self._freed: asyncio.Future[None] | None = None
 
     @property
@@ -118,7 +118,7 @@ class AccountLimiter:
             return True
 
     async def acquire(self) -> None:
-        """Wait for a slot and take it. When it is cancelled, the next call has its turn."""
+        """Wait for a slot and take it. If this is cancelled, the next call has its turn."""
         if self.acquire_at_once():
             return
         await self._queue()
@@ -315,7 +315,7 @@ class RetryBudget:
         self._left = self._CAPACITY
 
     def deposit(self) -> None:
-        """Add the share of a first attempt."""
+        """Add the deposit of a first attempt."""
         self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
 
     def withdraw(self) -> bool:

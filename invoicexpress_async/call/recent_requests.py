@@ -10,7 +10,7 @@ import attrs
 from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
 
 Recent: TypeAlias = Mapping[str, Mapping[int, int]]
-"""For each account, the slots of its limit in use: the number of slots by seconds until free."""
+"""For each account, the limiter slots in use: their number by seconds until they are free."""
 
 
 @attrs.frozen

@@ -38,7 +38,7 @@ class Listing:
     sequences: tuple[Sequence, ...]
 
     def find(self, serie: str) -> Sequence | None:
-        """Return the only sequence with exactly that name, or with another Unicode form of it.
+        """Return the only sequence with that exact name, or another Unicode form of it; else None.
 
         Two sequences are an error: the server refuses a second one, so the list is wrong, and
         guessing one of them could number documents wrongly.
@@ -75,7 +75,7 @@ class Listing:
 
 
 ONLY_BY_ITS_LOOK: Final = "in case, spaces or look-alike characters only"
-"""How the name of a sequence that `Listing.find_similar` returns differs."""
+"""How a name that `Listing.find_similar` finds differs from the requested name."""
 
 
 class Reconciler:

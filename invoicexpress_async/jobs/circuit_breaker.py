@@ -22,7 +22,7 @@ class CircuitBreaker:
     """Distinguishes a failing server from a failing account, and lets one item at a time retry.
 
     A run that goes on against a server that is down turns thousands of rows into failures, and
-    keeps it down.
+    keeps the server down.
     """
 
     def __init__(self, clock: Clock) -> None:

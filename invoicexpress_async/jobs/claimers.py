@@ -48,7 +48,7 @@ def is_dead(token: str) -> bool:
 def is_of_an_earlier_boot(token: str) -> bool:
     """Whether a token was made before this machine last booted, so that its process has ended.
 
-    Only for tokens of this machine, such as those in a journal file: one machine writes a file.
+    Valid only for tokens of this machine, such as all tokens in a file: one machine writes it.
     """
     space, _, _ = token.partition(":")
     boot, _, _ = space.partition(".")

@@ -63,7 +63,7 @@ class CsvReader:
         exact: The columns whose cells are taken as they are, such as passwords.
         prose: The columns that may contain any letter, even in a file that is not UTF-8.
         ignored: The columns that are not known; set when reading begins.
-        is_windows: Whether it is read as Windows-1252 (Western Europe); set when reading begins.
+        is_windows: Whether the encoding is Windows-1252 (Western Europe); set when reading begins.
     """
 
     path: Path

@@ -181,7 +181,7 @@ class Journal(Protocol):
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
         """Write a property of the job, such as its kind, once; return the value that is written.
 
-        None when it has no value and `unless_used` has entries: they are of another kind of job.
+        Returns None when there is no value and `unless_used` has entries, of another kind of job.
         """
         ...
 

@@ -14,7 +14,7 @@ from invoicexpress_async.config import Secret, check_api_key
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
-"""A vault: takes an account's name and returns the account's key."""
+"""A vault: an async callable that takes an account's name and returns the account's key."""
 
 _MAX_CHARACTERS: Final = 4096  # so that a wrong path does not fill the memory
 

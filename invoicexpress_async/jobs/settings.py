@@ -13,7 +13,7 @@ from invoicexpress_async.errors import ConfigurationError
 DEFAULT_CONCURRENCY: Final = 50
 # The tax authority's day begins in Lisbon.
 _ZONE: Final = "Europe/Lisbon"
-# A server can commit minutes after a lost response; a create sent again before makes a duplicate.
+# A server can commit minutes after a lost response: sending again earlier makes a duplicate.
 _MIN_RESEND_SECONDS: Final = 900.0
 
 
@@ -69,7 +69,7 @@ class RunSettings:
 
 
 def today_in_lisbon() -> dt.date:
-    """Return the present date in Lisbon, where the tax authority is.
+    """Return today's date in Lisbon, where the tax authority is.
 
     Raises:
         ConfigurationError: this machine has no time-zone data.
@@ -97,7 +97,7 @@ def _lisbon() -> ZoneInfo:
 
 
 def check_concurrency(concurrency: object) -> int:
-    """Return the number of items that may be in flight at a time, if it is valid.
+    """Check the number of items that may be in flight at a time, and return it.
 
     Raises:
         ConfigurationError: it is not a positive integer.

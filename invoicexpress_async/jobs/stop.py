@@ -31,8 +31,8 @@ class RowCutOffError(InvoiceXpressError):
 class RunStop:
     """Ends a run early: no further row begins, and those in flight have bounded time to end.
 
-    Given to `provision` or `iter_outcomes`; called from the run's event loop, as by a handler of
-    `loop.add_signal_handler`.
+    Pass it to `provision` or `iter_outcomes`. Call it from the run's event loop, for example in a
+    handler of `loop.add_signal_handler`.
     """
 
     _deadline: float | None = attrs.field(default=None, init=False)

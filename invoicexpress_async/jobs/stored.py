@@ -53,7 +53,7 @@ class StoredJournal(Protocol):
         ...
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
-        """Group the plan's entries by columns: return these, the count and the least `example`."""
+        """Group the plan's entries: return the columns `by`, the count and smallest `example`."""
         ...
 
     def count(self, table: Table, column: str, *, is_set: bool = True) -> int:

@@ -51,7 +51,7 @@ class Timestamp:
         return f'[{self.wall!r}, {self.steady!r}, "{self.boot}"]'
 
     def seconds_until(self, later: "Timestamp") -> float:
-        """Return the time that has passed at least: the smaller difference of the two clocks."""
+        """Return at least how many seconds have passed: the smaller difference of the clocks."""
         by_wall = later.wall - self.wall
         if self.boot and self.boot == later.boot:
             return min(by_wall, later.steady - self.steady)

@@ -47,7 +47,7 @@ class Registration(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The response does not show it: some responses have no codes, others have no real code."""
+    """The response does not show it: old and lean responses have no codes, others no real code."""
 
 
 @attrs.frozen(kw_only=True)

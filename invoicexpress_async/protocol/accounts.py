@@ -30,7 +30,10 @@ FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
         "fiscal_id",
     }
 )  # fmt: skip
-"""The fields of an update outside its AT credentials; `password` is absent, as it may be both."""
+"""The fields that a refused update can name and that do not belong to its AT credentials.
+
+`password` may belong to either, so it is absent.
+"""
 _KNOWN: Final = frozenset(
     {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
 )

@@ -68,7 +68,7 @@ class Evidence(StrEnum):
     APPLIED = "applied"
     """A complete 2xx with the requested content."""
     UNKNOWN = "unknown"
-    """The request was sent, and none of the above is known."""
+    """Any other case in which the request was sent."""
 
 
 class Action(StrEnum):

@@ -316,7 +316,7 @@ class ResponseProblems(list[str]):
     """The problems of one response, collected so that one error reports all of them."""
 
     def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
-        """Structure one field, or note its problem; only a readable number of them is kept."""
+        """Structure one field, or note its problem, up to a number that people can read."""
         try:
             return structure(value, path)
         except ProblemError as problem:

@@ -1,4 +1,4 @@
-"""The only factory of converters, which accept values as they are, and the errors of responses."""
+"""The only factory of converters, which never coerce values, and the errors for bad responses."""
 
 from collections.abc import Mapping
 from enum import Enum

@@ -27,7 +27,7 @@ from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 
 @attrs.frozen(kw_only=True)
 class CredentialsSubmission:
-    """AT credentials to be sent, and the account for which they are.
+    """AT credentials to be sent, and the account that they are for.
 
     Attributes:
         scope: The id of that account; "" when it is the account of the call.

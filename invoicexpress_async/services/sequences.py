@@ -113,7 +113,7 @@ class SequenceService:
         A name that is stored in another Unicode form (NFC) is the same name.
 
         Raises:
-            MalformedResponseError: the account lists two sequences of that name; also as below.
+            MalformedResponseError: two sequences have that name, or the response is malformed.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("find", timeout_seconds, check_serie(serie))
@@ -218,7 +218,7 @@ class SequenceService:
         return await self._dispatcher.run(call, flight)
 
     async def resume(self, intent: Intent, *, timeout_seconds: float | None = None) -> Sequence:
-        """Read until the outcome of an earlier send is known. Nothing is sent again.
+        """Read until the outcome of an earlier send is known. Only reads are sent.
 
         Args:
             intent: The intent of an `OutcomeUnknownError`, from this process or another.

@@ -237,7 +237,7 @@ class IdleConnections:
         return [self._pop(self._visitors, now)]
 
     def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> HttpConnection | None:
-        """Take out the visitor, else the regular, idle longest and at least `idle_seconds`."""
+        """Take out the longest idle visitor, else regular, if idle for at least `idle_seconds`."""
         for connections in (self._visitors, self._regulars):
             if connections and next(iter(connections.values())) <= now - idle_seconds:
                 return self._pop(connections, now)

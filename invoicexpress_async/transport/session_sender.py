@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-# The event loop reads an end of a connection that has arrived in two iterations, with TLS in three.
+# The event loop needs two iterations to read that a connection has ended, and three with TLS.
 _PASSES_TO_SEE_AN_END: Final = 3
 # aiohttp warns about a body of more than 1 MiB that is given as bytes.
 _LARGE_BYTES: Final = 1 << 20

@@ -125,7 +125,7 @@ class Connection:
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and check that the server is a durable primary with a right clock.
+        """Connect, and check the server's version, settings, encoding, clock and role.
 
         Raises:
             JournalError: it cannot be reached, or a check fails.

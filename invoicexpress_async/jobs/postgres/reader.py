@@ -115,7 +115,7 @@ class JournalDatabase:
         yield from self._each(self._statements.select(table, condition + order + end))
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
-        """Group the plan's entries by columns: return these, the count and the least `example`."""
+        """Group the plan's entries: return the columns `by`, the count and smallest `example`."""
         if not self._present(table):
             return []
         columns, name = ", ".join(by), self._statements.name(table.name)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
 
 Slots: TypeAlias = Mapping[str, Mapping[int, int]]
-"""For each account, the slots of its limit in use: the number of slots by seconds until free."""
+"""For each account, the limiter slots in use: their number by seconds until they are free."""
 
 # The part of a lease after which the holder stops, before another process may begin.
 _CERTAIN: Final = 0.9

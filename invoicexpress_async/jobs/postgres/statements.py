@@ -38,7 +38,7 @@ def states_text(states: frozenset[JournalState]) -> str:
 
 
 def has_slice(table: Table) -> bool:
-    """Whether workers divide the table's entries: true of all that is planned for an account."""
+    """Whether the table's entries are divided among workers: entries planned for accounts are."""
     return bool(table.requested) and "account" in table.key
 
 
@@ -142,7 +142,7 @@ class Statements:
         )
 
     def wake_for_new(self, table: Table) -> str:
-        """Return the SQL that does the same for the slice of a key, if the plan lacks the key."""
+        """Return the SQL that makes the slice of a key due at once, if the plan lacks the key."""
         key = " AND ".join(f"{name} = %s" for name in table.key)
         is_there = f"SELECT FROM {self.name(table.name)} WHERE {key} AND is_in_plan <> 0"
         return self.wake(f"slice = %s AND NOT EXISTS ({is_there})")
