@@ -287,7 +287,7 @@ class Difference:
 
 
 class JournalDifferenceError(ConfigurationError):
-    """The journal belongs to another plan: rows were added, removed or changed since.
+    """The journal is of another plan: rows were added, removed or changed since.
 
     Attributes:
         differences: The first differences, at most 100.

@@ -17,7 +17,7 @@ DRAIN_SECONDS: Final = 8.0
 
 
 class RowCutOffError(InvoiceXpressError):
-    """The run was cut off while a row was in flight with no request known to be unresolved."""
+    """A row had begun when the run was cut off, and no send of it is known to be unresolved."""
 
     cure = "Run the plan again: it looks first, and creates only what is absent."
 

@@ -14,7 +14,7 @@ class Fence(NamedTuple):
 
 
 class FencedError(JournalError):
-    """Another process has taken the account over: this one sends and writes nothing more for it."""
+    """Another process speaks for the account now: nothing is sent or written for it any more."""
 
     cure = "Nothing: the process that has taken the account over goes on with it."
 
