@@ -38,6 +38,7 @@ _STATES: Final = {
     ClaimEnd.NOT_SENT: JournalState.PLANNED,
     ClaimEnd.REFUSED: JournalState.REFUSED,
     ClaimEnd.APPLIED: JournalState.DONE,
+    ClaimEnd.FOUND: JournalState.DONE,
     ClaimEnd.UNKNOWN: JournalState.UNKNOWN,
 }
 

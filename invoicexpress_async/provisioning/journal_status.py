@@ -1,7 +1,8 @@
 """The status of a journal: counts, what is unresolved, who holds it."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
@@ -15,10 +16,12 @@ from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
+_ROWS_AT_ONCE: Final = 1_000
 _ENDED: Final = frozenset(
     {
         JournalState.DONE,
@@ -186,12 +189,14 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self._file.__exit__(None, None, None)
 
-    def row(self, account: str, serie: str) -> tuple[str, bool] | None:
-        """Return the state of a row of its plan and whether it makes a default, or None."""
-        entry = self._file.entry(ROWS, (account, serie))
-        if entry is None or not entry["is_in_plan"]:
-            return None
-        return str(entry["state"]), bool(entry["is_default"])
+    def compare(self, rows: Iterable[PlanRow]) -> Iterator[tuple[PlanRow, tuple[str, bool] | None]]:
+        """Yield each row with its state and whether it makes a default; None if it is not there."""
+        left = iter(rows)
+        while chunk := list(islice(left, _ROWS_AT_ONCE)):
+            entries = self._file.look_up(ROWS, [(row.account, row.serie) for row in chunk])
+            for row, entry in zip(chunk, entries, strict=True):
+                is_there = entry and entry["is_in_plan"]
+                yield row, (str(entry["state"]), bool(entry["is_default"])) if is_there else None
 
     def row_count(self) -> int:
         """Return how many rows its plan has."""
@@ -252,7 +257,7 @@ class JournalReader:
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
                 default_not_before=self.default_not_before(),
-                last_command=LastCommand.read(file.entry(LAST_COMMAND, LAST_COMMAND_KEY)),
+                last_command=LastCommand.read(*file.look_up(LAST_COMMAND, [LAST_COMMAND_KEY])),
                 slices=self._slices(),
             )
 

@@ -18,7 +18,7 @@ from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.models.sequence import Ensured, Sequence, Via
+from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.next_serie import is_step_backwards, step_backwards
 from invoicexpress_async.provisioning.report import RowOutcome
@@ -70,7 +70,8 @@ class RowRunner:
         else:
             task.intent = task.superseded_intent = None
             task.seconds += time.monotonic() - started
-            return RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
+            outcome = RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
+            return _with_created(outcome, is_known=task.is_created)
         # A call that was not even begun has found nothing out of what an earlier run sent.
         task.intent = _unresolved(account, task) or (None if failure.attempts else task.intent)
         if task.intent is None and not isinstance(failure, PartialRegistrationError):
@@ -80,7 +81,8 @@ class RowRunner:
         if isinstance(failure, RowCutOffError):
             failure = _cut_off(failure, task)
         task.seconds += time.monotonic() - started
-        return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+        outcome = RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+        return _with_created(outcome, is_known=task.is_created)
 
     def _is_rollover(self, row: PlanRow) -> bool:
         return row.is_default and self.settings.is_staged
@@ -101,7 +103,7 @@ class RowRunner:
         if self.journal is None or isinstance(outcome.error, JournalError):
             return None
         return self.journal.record_outcome(
-            outcome,
+            _with_created(outcome, is_known=task.record.is_created),
             intent=task.intent,
             intended_at=task.intended_at,
             absent_since=task.absent_since,
@@ -113,24 +115,27 @@ class RowRunner:
         if task.resend_allowed and task.intent is not None:
             sequences.forget(task.intent)
             task.superseded_intent, task.intent, task.resend_allowed = task.intent, None, False
-        was_created = False
         if task.intent is not None:
             await _read_for(sequences, task, task.intent)
-            is_ours = task.intent["operation"] == "create" and not task.is_of_another
-            was_created, task.intent = is_ours, None
+            task.is_created |= task.intent["operation"] == "create" and not task.is_of_another
+            task.intent = None
         settings = self.settings
         is_staged = row.is_default and (settings.is_staged or not settings.may_default())
         default = row.is_default and not is_staged
         ensure = functools.partial(sequences.ensure, row.serie, shared=False)
         ensured = await ensure(default=default)
-        if was_created:
-            ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
+        task.is_created |= ensured.created
         if is_staged and not settings.may_default():
             _check_not_default(task, ensured)
         if not is_staged or ensured.sequence.is_default or not settings.may_default():
             return ensured
         final = await ensure(default=True)
         return attrs.evolve(ensured, sequence=final.sequence)
+
+
+def _with_created(outcome: RowOutcome, *, is_known: bool | None) -> RowOutcome:
+    """Return the outcome of a turn, also when the create that made it was in an earlier one."""
+    return attrs.evolve(outcome, created=True) if is_known else outcome
 
 
 def _check_no_later_default(row: PlanRow, sequences: Iterable[Sequence]) -> None:
@@ -143,7 +148,7 @@ def _check_no_later_default(row: PlanRow, sequences: Iterable[Sequence]) -> None
 def _check_not_default(task: RowTask, ensured: Ensured) -> None:
     """Refuse what this job made and became the default by itself, before its day."""
     sequence, sent = ensured.sequence, task.last_intent
-    is_ours = ensured.created or (sent is not None and sent["operation"] == "create")
+    is_ours = task.is_created or (sent is not None and sent["operation"] == "create")
     if is_ours and sequence.is_default:
         raise DefaultChangedError(
             f"The server made {sequence.serie!r} (id {sequence.id}) the default by itself, before "

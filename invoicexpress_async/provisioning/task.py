@@ -33,6 +33,7 @@ class RowTask:
         intent: Of the send whose outcome is not known, if there is one.
         last_intent: The intent of its last send, whatever its outcome.
         is_of_another: Whether `intent` is that of another sender, who shares the journal.
+        is_created: Whether a create of this run is known to have made the sequence.
         token: Of the claim that this run won last.
         intended_at: When the last send was.
         unknown_since: When this run first saw that the outcome is not known, on its clock.
@@ -59,6 +60,7 @@ class RowTask:
     absent_since: Timestamp | None = None
     unbelieved: int = 0
     is_of_another: bool = False
+    is_created: bool = False
     token: str | None = None
     superseded_intent: Intent | None = None
     resend_allowed: bool = False
@@ -130,6 +132,8 @@ class RowClaims:
         """Write the outcome of a request that was claimed."""
         if end is ClaimEnd.NOT_SENT:
             self.task.sends -= 1
+        if end is ClaimEnd.APPLIED and intent["operation"] == "create":
+            self.task.is_created = True
         if self.inner is not None:
             self.inner.end(intent, end)
 

@@ -251,11 +251,8 @@ class _Provision:
 def _chosen_or_known(plan: Plan, place: str) -> Plan:
     """Return the plan without the rows that workers would do although they are not chosen."""
     with journal_reader(place) as reader:
-        rows = [
-            row
-            for row in plan.rows
-            if plan.is_chosen(row) or (reader and reader.row(row.account, row.serie))
-        ]
+        found = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
+        rows = [row for row, known in found if known or plan.is_chosen(row)]
     return attrs.evolve(plan, rows=rows)
 
 

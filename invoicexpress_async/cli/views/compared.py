@@ -70,8 +70,8 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
     with journal_reader(job.journal) as reader:
         if reader is not None:
             compared.has_journal, compared.rows_in_journal = True, reader.row_count()
-        for row in plan.rows:
-            found = None if reader is None else reader.row(row.account, row.serie)
+        rows = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
+        for row, found in rows:
             state = compared.add(row, found)
             if plan.is_chosen(row):
                 line = LookLine.of_row(row, state)

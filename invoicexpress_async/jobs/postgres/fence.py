@@ -1,4 +1,4 @@
-"""What keeps a process from writing for accounts that another has taken over."""
+"""Fences: they keep a process from writing for accounts that another process has taken over."""
 
 import hashlib
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from invoicexpress_async.jobs.journal import JournalError
 
 
 class Fence(NamedTuple):
-    """A slice of the accounts, and the epoch in which this process holds it."""
+    """A slice of the accounts, and the epoch of this process's hold on it."""
 
     slice: int
     epoch: int

@@ -1,16 +1,24 @@
 """A journal file that is only read, whether a run holds it or not."""
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import (
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    Table,
+    Value,
+)
 from invoicexpress_async.jobs.sqlite.file import connect_to_read, locate
 from invoicexpress_async.jobs.sqlite.lock import lock_holder
-from invoicexpress_async.jobs.sqlite.statements import by_key, in_states, select
+from invoicexpress_async.jobs.sqlite.statements import in_states, of_keys, select
 
 
 class JournalFile:
@@ -52,9 +60,11 @@ class JournalFile:
         finally:
             self._ask("COMMIT")
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
-        return next(self._select(table, by_key(table), *key), None)
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; an empty one where it is absent."""
+        entries = self._select(table, of_keys(table), json.dumps(keys))
+        found = {table.key_of(entry): entry for entry in entries}
+        return [found.get(key, {}) for key in keys]
 
     def entries(
         self,

@@ -39,9 +39,10 @@ def select(table: Table, present: frozenset[str], condition: str = "") -> str:
 
 
 @functools.cache
-def by_key(table: Table) -> str:
-    """Return the condition for one entry."""
-    return "WHERE " + " AND ".join(f"{name} = ?" for name in table.key)
+def of_keys(table: Table) -> str:
+    """Return the condition for the entries of some keys, which are a JSON array of arrays."""
+    key = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(table.key)))
+    return f"WHERE ({', '.join(table.key)}) IN (SELECT {key} FROM json_each(?))"  # noqa: S608  # names of our own
 
 
 @functools.cache
