@@ -52,7 +52,7 @@ class Person:
     ports: dict[str, str] = attrs.field(factory=dict[str, str])
 
     def __attrs_post_init__(self) -> None:
-        own = ("INVOICEXPRESS", "PYTEST_")  # the settings of this run of tests
+        own = ("INVOICEXPRESS", "PYTEST_", "COVERAGE_")  # the settings of this run of tests
         self.variables = {
             name: value for name, value in os.environ.items() if not name.startswith(own)
         }
