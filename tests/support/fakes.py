@@ -20,6 +20,8 @@ class FakeClock:
         self.ticker: asyncio.Task[None] | None = None
         self.slept: list[float] = []
         self._stops = 0
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
 
     def now(self) -> float:
         return self._now
@@ -49,10 +51,13 @@ class FakeClock:
     def stopped(self) -> Iterator[None]:
         """Let no time pass by itself meanwhile: something outside of the event loop is awaited."""
         self._stops += 1
+        self._goes_on.clear()
         try:
             yield
         finally:
             self._stops -= 1
+            if not self._stops:
+                self._goes_on.set()
 
     def _move_to(self, when: float) -> None:
         self._now = max(self._now, when)
@@ -68,6 +73,7 @@ class FakeClock:
     async def _tick(self) -> None:
         try:
             while self._sleepers:
+                await self._goes_on.wait()
                 for _ in range(_QUIET_ROUNDS):
                     await asyncio.sleep(0)
                 if self._sleepers and not self._stops:
