@@ -47,8 +47,7 @@ class RowTask:
         seconds: How long the turns took, together.
         last: The outcome of the last turn.
         refusal: The error of a row that gets no turn at all.
-        read_failure: The error that kept the last turn from looking the outcome up; None without
-            one.
+        read_failure: The error that kept the last turn from looking the outcome up, or None.
     """
 
     row: PlanRow
@@ -99,10 +98,7 @@ class RowTask:
 
 @attrs.frozen
 class RowClaims:
-    """Claims through `inner`, if there is one, and notes the claim in the row's task.
-
-    Without `inner`, this process is the only sender.
-    """
+    """Claims through `inner`, and notes it in the task. Without `inner`, no other process sends."""
 
     task: RowTask
     inner: Claims | None
