@@ -90,7 +90,7 @@ class AtStep:
             return None  # as for an account that was not created with this partner's key
 
     def _is_resend_requested(self) -> bool:
-        """Whether `retry_refused` has to send credentials again with which an earlier run ended."""
+        """Whether an earlier run ended with them and `retry_refused` requests another send."""
         has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
         return self.retry_refused and has_ended and not self.task.has_renewed
 
@@ -104,7 +104,7 @@ class AtStep:
             raise _still_a_trial(task)
         sends = _sends(task, digests)
         is_known_unset = seen is not None and seen.at_configured is False
-        # After a lost response, send again only if they are known to be unset; after a 5xx, always.
+        # After a lost response, send again only if a read shows none are set; after a 5xx, anyway.
         if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
             raise _unknown(subuser, sends)
 

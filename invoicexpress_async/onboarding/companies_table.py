@@ -204,7 +204,7 @@ class CompanyJournal:
         if self._held_for is None:
             is_over = is_of_an_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
             return isinstance(self._journal, SqliteJournal) and is_over
-        # Another machine's process cannot be checked; but it must have held the same partner.
+        # A process of another machine cannot be checked; but it held this partner before us.
         partner: object = json.loads(str(claimed["intent"])).get("partner")
         return partner == self._held_for
 

@@ -103,7 +103,7 @@ class CredentialHistory:
         return attrs.evolve(self, unknown={**self.unknown, digest: self.unknown.get(digest, 0) + 1})
 
     def clear(self, digests: CredentialDigests) -> "CredentialHistory":
-        """Return the history without these: they were accepted, or must be sent again."""
+        """Return the history without these: they were accepted, or a person wants another send."""
         left = {digest: count for digest, count in self.unknown.items() if digest != digests.own}
         return attrs.evolve(
             self, refused=self.refused - {digests.own, digests.with_key}, unknown=left

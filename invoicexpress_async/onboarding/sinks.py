@@ -33,7 +33,7 @@ It may be called with the same account twice. If it raises, the company is parke
 stays in the spool.
 """
 
-# The name is last, since a name that was cut short still looks complete.
+# The company's name is last, since a name that was cut short still looks complete.
 _COLUMNS: Final = ("account", "api_key", "fiscal_id", "account_id", "organization_name")
 _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")

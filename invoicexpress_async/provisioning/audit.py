@@ -48,7 +48,7 @@ class Lack(StrEnum):
     NOT_REGISTERED = "not_registered"
     """The account has the serie, but a document type that needs a code has none."""
     NOT_DEFAULT = "not_default"
-    """The account has the serie, registered, but it is not the only default."""
+    """The account has the serie, registered, but not as the default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +100,7 @@ class AccountAudit:
 
     @property
     def lack(self) -> Lack | None:
-        """How the account falls short of `wanted`; None if it does not, or was not read."""
+        """How the account falls short of `wanted`; None if not, without `wanted` or if unread."""
         if self.wanted is None or self.error is not None:
             return None
         found = [one for one in self.sequences if self.wanted.is_name(one.serie)]
@@ -123,7 +123,7 @@ class AccountAudit:
         return defaults[0] if len(defaults) == 1 else None
 
     def has_only_names_unlike(self, serie: str) -> bool:
-        """Whether no existing name has the form of `serie`; `2026` has the form of `2027`."""
+        """Whether the account has names, but none of the form of `serie`; `2026` is like `2027`."""
         forms = {form_of(one.serie) for one in self.sequences}
         return bool(forms) and form_of(serie) not in forms
 

@@ -80,7 +80,7 @@ class RowJob:
         return outcome
 
     def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:
-        """Return the error that must end the run: the journal fails, or TLS trust does."""
+        """Return the error that must end the run: of the journal, or of an untrusted server."""
         for error in (outcome.error, item.read_failure):
             if isinstance(error, JournalError | UntrustedConnectionError):
                 return error
@@ -260,7 +260,7 @@ def _refusal(row: PlanRow, problem: str) -> ConfigurationError:
 
 async def _chunks(rows: Iterable[T], *, is_file: bool) -> AsyncIterator[list[T]]:
     iterator = iter(rows)
-    # A disk may be slow, so a file is read in a thread. The caller's rows may need their thread.
+    # A disk may be slow: a file is read in a thread. The caller's own rows may need its thread.
     while True:
         piece = islice(iterator, _CHUNK)
         chunk = await asyncio.to_thread(list, piece) if is_file else list(piece)

@@ -211,7 +211,7 @@ class JournalReader:
         }
 
     def rows(self) -> Iterator[KeptRow]:
-        """Yield the rows of the journal, by account and serie."""
+        """Yield the rows of the plan, ordered by account and serie."""
         reader = row_reader()
         for entry in self._file.entries(ROWS, order_by="account, serie"):
             record, created = reader.read(entry), entry["is_created"]

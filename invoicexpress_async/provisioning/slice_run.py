@@ -118,7 +118,7 @@ class SliceRun:
     on_progress: Callable[[Progress], None] | None = None
     _counts: Counter[RowState] = attrs.field(factory=Counter[RowState], init=False)
     _problem: InvoiceXpressError | None = attrs.field(default=None, init=False)
-    # The rows that were tried: an open row that is not among them came later.
+    # The rows that were tried in this run; an open row that came later is not among them.
     _tried: set[Key] = attrs.field(factory=set[Key], init=False)
     # Shared by the runs of all days: wrong credentials tried once for each could lock a sub-user.
     _suspended: dict[str, InvoiceXpressError] = attrs.field(

@@ -60,7 +60,7 @@ class SliceWorker(abc.ABC):
     sweep_seconds: float = SWEEP_SECONDS
     # By slice that it works on: the highest number of its rows that can be in flight.
     _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
-    # By slice that it could not take: when to try again, on the clock.
+    # By slice that is left to other workers for now: when to try it again, on the clock.
     _again_at: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
