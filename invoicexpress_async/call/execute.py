@@ -12,7 +12,7 @@ from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
 from invoicexpress_async.call.instrumentation import EventHook, Instrumentation
 from invoicexpress_async.call.keys import RefusedCredentials
-from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
+from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
@@ -62,7 +62,6 @@ class Dispatcher:
         self._transport = transport
         self._rate_limit = rate_limit
         self._has_hook = on_event is not None
-        self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
@@ -108,7 +107,7 @@ class Dispatcher:
 
     async def send(self, call: Call, request: Request[T]) -> AttemptResult[T]:
         """Send a request, and again where the decision table allows it; return the final result."""
-        self._budget.deposit()
+        self.realm.retry_budget.deposit()
         for number in itertools.count(1):
             outcome = await self._attempt(call, request)
             if outcome.evidence is Evidence.APPLIED:
@@ -126,7 +125,7 @@ class Dispatcher:
             if await self._has_new_key(call, outcome.error):
                 continue
             is_retry = decision.action is Action.RETRY
-            if not is_retry or call.refusal is not None or not self._budget.withdraw():
+            if not is_retry or call.refusal is not None or not self.realm.retry_budget.withdraw():
                 outcome.action = Action.RAISE if is_retry else decision.action
                 if isinstance(outcome.error, RateLimitedError):
                     # The whole account waits, also when the caller gets the error.

@@ -302,7 +302,7 @@ class LimiterRegistry:
 
 
 class RetryBudget:
-    """The retries that the calls of one manager may spend, so that an outage is not made worse.
+    """The retries that all calls to one server may spend, so that an outage is not made worse.
 
     Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
     outage over 10,000 calls thus costs at most about 10 % more requests.
@@ -313,14 +313,17 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._left = self._CAPACITY
+        self._mutex = threading.Lock()  # managers in several threads share it
 
     def deposit(self) -> None:
         """Add the deposit of a first attempt."""
-        self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
+        with self._mutex:
+            self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
 
     def withdraw(self) -> bool:
         """Take one retry, if one is left; return whether it was taken."""
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
+        with self._mutex:
+            if self._left < 1.0:
+                return False
+            self._left -= 1.0
+            return True

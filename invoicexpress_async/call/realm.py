@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, TypeAlias
 
-from invoicexpress_async.call.limiter import LimiterRegistry
+from invoicexpress_async.call.limiter import LimiterRegistry, RetryBudget
 from invoicexpress_async.call.wake import wake
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config.serie_names import canonical
@@ -178,6 +178,7 @@ class Realm:
 
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
+        self.retry_budget: RetryBudget = RetryBudget()
         self.send_lock: KeyedLock = KeyedLock()
         """Held during each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()

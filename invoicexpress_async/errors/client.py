@@ -18,7 +18,7 @@ class SessionClosedError(InvoiceXpressError, RuntimeError):
 
 
 class TransportError(InvoiceXpressError):
-    """No complete response came."""
+    """No complete response arrived."""
 
     cure = "Check the network, then call again."
 
@@ -42,7 +42,7 @@ class UntrustedConnectionError(ConnectionFailedError):
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
-    """The time given to the call ran out."""
+    """The deadline of the call passed."""
 
     cure = "Give the call more time with timeout_seconds=, or make fewer calls at once."
 

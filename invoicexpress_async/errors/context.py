@@ -69,7 +69,7 @@ class InvoiceXpressError(Exception):
 
 
 class ConfigurationError(InvoiceXpressError, ValueError):
-    """An argument that cannot be right. Raised before anything is resolved or sent."""
+    """An argument is invalid. Raised before anything is resolved or sent."""
 
     cure = "Correct it and call again; nothing was sent."
 

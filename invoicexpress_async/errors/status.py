@@ -60,7 +60,7 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404. There is no such thing on this account."""
+    """404. The account has no such sequence or resource."""
 
     cure = "Check the id, and that it belongs to this account."
 
@@ -80,7 +80,7 @@ class ServerError(StatusError):
 
 
 class ConflictError(StatusError):
-    """409. The thing is in a state that forbids this."""
+    """409. The present state of the resource forbids the request."""
 
     cure = "Read the sequence to see its present state."
 

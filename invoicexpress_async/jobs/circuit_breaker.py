@@ -13,7 +13,7 @@ _MAX_PAUSE_SECONDS: Final = 60.0
 
 
 class OutageError(InvoiceXpressError):
-    """The server failed for every account, for longer than the run was to wait."""
+    """The server failed for every account, for longer than the run was set to wait."""
 
     cure = "Run the same command again when the server responds; it continues where it stopped."
 

@@ -257,7 +257,7 @@ class RightToSend(Protocol):
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
-    cure = "Correct what is named and run the same command again. What a journal has is kept."
+    cure = "Correct the named problem and run the same command again. The journal loses nothing."
 
 
 class ClaimLostError(JournalError):
@@ -287,7 +287,7 @@ class Difference:
 
 
 class JournalDifferenceError(ConfigurationError):
-    """The journal is of another plan: rows were added, removed or changed since.
+    """The journal belongs to another plan: rows were added, removed or changed since.
 
     Attributes:
         differences: The first differences, at most 100.

@@ -20,7 +20,7 @@ _MAX_CHARACTERS: Final = 4096  # so that a wrong path does not fill the memory
 
 
 class KeyUnavailableError(InvoiceXpressError):
-    """The key of an account could not be had: nothing was sent, and its row stays open.
+    """The key of an account was not available: nothing was sent, and its row stays open.
 
     Attributes:
         is_transient: Whether the source itself failed, and may return the key later; False when

@@ -14,7 +14,7 @@ _Cures: TypeAlias = tuple[tuple[tuple[type[errors.InvoiceXpressError] | int, ...
 
 
 class RepeatedCredentialsError(errors.ConfigurationError):
-    """AT credentials that this account's server refused before. Nothing was sent.
+    """The server refused these AT credentials before. Nothing was sent.
 
     Each wrong attempt counts at the tax authority, and repeated ones may lock the sub-user.
     """

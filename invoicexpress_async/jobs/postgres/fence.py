@@ -14,9 +14,9 @@ class Fence(NamedTuple):
 
 
 class FencedError(JournalError):
-    """Another process speaks for the account now: nothing is sent or written for it any more."""
+    """Another process has taken the account over: this one sends and writes nothing more for it."""
 
-    cure = "Nothing: the process that has taken the account over goes on with it."
+    cure = "Nothing to do: the process that has taken the account over goes on with it."
 
 
 def slice_of(account: str, slices: int) -> int:
