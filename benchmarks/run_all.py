@@ -69,8 +69,8 @@ QUICK = Sizes(
     start_rounds=1,
     accounts=20,
     provision=("20", "1"),
-    costs=("10", "20"),
-    limiter=("1", "0.3"),
+    costs=("10",),
+    limiter=("1", "0.1"),
     is_whole=False,
 )
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import aiohttp
 import aioresponses
 import aioresponses.core
+import psycopg
 import pytest
 import trustme
 from fakes import FakeClock
@@ -58,8 +59,18 @@ AS_AIOHTTP_MADE_IT = _methods_of_the_client()
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """A clock that stands still while a database works, whose time is real."""
+    clock = FakeClock()
+    if "postgres" in request.fixturenames:
+        wait = psycopg.AsyncConnection.wait
+
+        async def wait_in_no_time(*args: Any, **options: Any) -> Any:
+            with clock.stopped():
+                return await wait(*args, **options)
+
+        monkeypatch.setattr(psycopg.AsyncConnection, "wait", wait_in_no_time)
+    return clock
 
 
 @pytest.fixture
@@ -219,6 +230,9 @@ _covered: dict[int, int] = {}
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "fault(*lines): the test shows what these lines of the list of faults promise"
+    )
+    config.addinivalue_line(
+        "markers", "one_python: not of the product, which is the same on every Python; run on 3.11"
     )
 
 

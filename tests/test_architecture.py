@@ -1,8 +1,13 @@
 """Imports go down only: from room to room, and from module to module inside a room."""
 
 import ast
+import functools
 from collections import Counter
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.one_python
 
 PACKAGE = Path(__file__).parents[1] / "invoicexpress_async"
 NAME = PACKAGE.name
@@ -36,7 +41,9 @@ MODULES = {
 }
 
 
-TREES = {module: ast.parse(path.read_text()) for module, path in MODULES.items()}
+@functools.cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
 
 
 def room_of(module: str) -> str:
@@ -47,7 +54,7 @@ def room_of(module: str) -> str:
 def imports_of(module: str, *, with_types: bool = False) -> set[str]:
     """Return all modules that one imports at runtime; or also those of its types only."""
     names: set[str] = set()
-    tree = TREES[module]
+    tree = tree_of(module)
     for node in ast.walk(tree) if with_types else _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -112,8 +119,8 @@ def test_no_module_imports_a_private_name_of_another() -> None:
     private_modules = {name.rpartition(".")[2] for name in MODULES}
     bad = {
         (module, alias.name)
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME)
         for alias in node.names
         if alias.name.startswith("_") and alias.name not in private_modules
@@ -156,8 +163,8 @@ def test_wire_names_of_a_row_stand_in_the_protocol_only() -> None:
     wire = {"default_sequence", "serie_number"}
     rooms = {
         room_of(module)
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
+        for module in MODULES
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.Constant) and node.value in wire
     }
 

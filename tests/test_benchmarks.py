@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from postgres_server import find_binaries
 
+pytestmark = pytest.mark.one_python
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -17,6 +19,8 @@ async def run(*arguments: str, timeout_seconds: float = 170) -> subprocess.Compl
         subprocess.run,
         [sys.executable, *arguments],
         cwd=BENCHMARKS,
+        # Without coverage: what only a benchmark runs is not tested.
+        env={name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")},
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
@@ -42,12 +46,12 @@ async def test_a_short_soak_has_no_duplicate_none_lost_and_no_false_success() ->
 
 
 async def test_onboarding_creates_as_fast_as_the_partners_limit_allows() -> None:
-    process = await run("bench_onboarding.py", "45", "15", "3")
+    process = await run("bench_onboarding.py", "30", "15", "3")
 
     assert process.returncode == 0, process.stdout + process.stderr
     reported = dict(line.split(maxsplit=1) for line in process.stdout.splitlines()[1:])
     assert reported["429s"] == "0"
-    assert reported["keys"] == "45 delivered of 45 created"
+    assert reported["keys"] == "30 delivered of 30 created"
     # Of the real window the same delays are a twentieth; a loaded machine may add to them.
     assert float(reported["share"]) >= 0.8
 

@@ -23,6 +23,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from invoicexpress_async.provisioning import Plan, PlanRow, PostgresJournal, enter_plan, slices_left
 from invoicexpress_async.sandbox import Sandbox
 
+pytestmark = pytest.mark.one_python
+
 URL = "postgresql://ix@db.example/ix"
 NAMES = tuple(f"a{number}" for number in range(6))
 PAGE = [block for block in BLOCKS if block.page == MACHINES]

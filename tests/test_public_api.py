@@ -61,11 +61,10 @@ def test_type_checkers_see_the_same_names() -> None:
     assert named == PROMISED | ADDED
 
 
-@pytest.mark.parametrize("name", sorted(PROMISED | ADDED))
-def test_every_exported_name_is_there_and_documented(name: str) -> None:
-    value = getattr(invoicexpress_async, name)
+def test_every_exported_name_is_there_and_documented() -> None:
+    names = sorted(PROMISED | ADDED)
 
-    assert inspect.getdoc(value)
+    assert [one for one in names if not inspect.getdoc(getattr(invoicexpress_async, one))] == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

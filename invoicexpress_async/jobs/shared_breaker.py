@@ -54,18 +54,15 @@ class SharedBreaker(CircuitBreaker):
 
     async def exchange(self) -> None:
         """Report this process's news once, and take over the state known to the others."""
-        news, self._news = self._news, None
         self._has_news.clear()
         try:
             outage = await self._board.share_outage(
-                self._token, is_failing=news, may_probe=self.may_probe
+                self._token, is_failing=self._news, may_probe=self.may_probe
             )
         except JournalError:
-            # Without the journal nothing is sent, so waiting loses nothing.
-            if not self._has_news.is_set():
-                self._news = news
-            return
+            return  # without the journal nothing is sent, so waiting loses nothing
         if not self._has_news.is_set():
+            self._news = None
             self._take_over(outage)
 
     def _take_over(self, outage: SharedOutage) -> None:

@@ -118,6 +118,8 @@ class SliceWorker(abc.ABC):
                 async with asyncio.TaskGroup() as group:
                     await self._work_on(group)
                 following.cancel()
+            if not self.stop.is_requested:
+                await self.breaker.exchange()  # the others hear the last, and so does this process
         finally:
             self.breaker.unlisten(self._changed.set)
 

@@ -57,8 +57,9 @@ def environment(**variables: str) -> dict[str, str]:
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let the programs started here share their compiled modules, whatever the environment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "bytecode"))
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "bytecode"))
         yield
 
 

@@ -4,6 +4,7 @@ It knows neither the client nor the sandbox: both are judged by the description 
 openapi-core.
 """
 
+import functools
 import json
 import re
 from collections import Counter
@@ -52,6 +53,12 @@ class Exchange:
         return "" if code is None else str(code).zfill(3)
 
 
+@functools.cache
+def _api_of(description: str) -> OpenAPI:
+    # Once: that the description itself is valid takes longer to see than all else in a test.
+    return OpenAPI.from_dict(json.loads(description))
+
+
 @attrs.define(eq=False)
 class Contract:
     """The description, and what was seen of it."""
@@ -66,7 +73,7 @@ class Contract:
     _api: OpenAPI = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._api = OpenAPI.from_dict(self.description)
+        self._api = _api_of(json.dumps(self.description))
 
     @property
     def documented(self) -> set[tuple[str, str]]:

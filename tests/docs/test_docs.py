@@ -26,6 +26,8 @@ from invoicexpress_async.__main__ import main
 from invoicexpress_async.provisioning import AccountList
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
+pytestmark = pytest.mark.one_python
+
 README = (ROOT / "README.md").read_text()
 PYTHON = blocks_in("python")
 # Those of many machines need a database: test_docs_machines.py runs them.

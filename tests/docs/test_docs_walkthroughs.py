@@ -14,6 +14,8 @@ import attrs
 import pytest
 from pages import DOCS, block_with, blocks_of
 
+pytestmark = pytest.mark.one_python
+
 FIRST_MINUTES = blocks_of(DOCS / "first-ten-minutes.md")
 REHEARSAL = blocks_of(DOCS / "rehearsal.md")
 (PYTEST_INI,) = (block.code for block in FIRST_MINUTES if block.language == "ini")
@@ -50,7 +52,7 @@ class Person:
     ports: dict[str, str] = attrs.field(factory=dict[str, str])
 
     def __attrs_post_init__(self) -> None:
-        own = ("INVOICEXPRESS", "PYTEST_")  # the settings of this run of tests
+        own = ("INVOICEXPRESS", "PYTEST_", "COVERAGE_")  # the settings of this run of tests
         self.variables = {
             name: value for name, value in os.environ.items() if not name.startswith(own)
         }

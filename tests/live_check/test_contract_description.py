@@ -49,7 +49,7 @@ def contents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 EXAMPLES = [
-    pytest.param(content["schema"], resolved(example)["value"], id=f"{place}-{name}")
+    (f"{place}-{name}", content["schema"], resolved(example)["value"])
     for place, content in contents()
     for name, example in content.get("examples", {}).items()
 ]
@@ -87,22 +87,20 @@ def test_it_describes_the_ten_operations_and_the_update_by_post() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        *(pytest.param(one, id=name) for name, one in OPERATIONS.items()),
-        *(pytest.param(one, id=f"{name}-{status}") for name, status, one in responses()),
-        *(pytest.param(one, id=name) for name, one in DESCRIPTION["components"]["schemas"].items()),
-    ],
-)
-def test_every_part_names_its_evidence(part: dict[str, Any]) -> None:
-    assert part["x-evidence"]
-    assert set(part["x-evidence"]) <= EVIDENCE
+def test_every_part_names_its_evidence() -> None:
+    parts = {
+        **OPERATIONS,
+        **{f"{name}-{status}": one for name, status, one in responses()},
+        **DESCRIPTION["components"]["schemas"],
+    }
+
+    evidence = {name: {*part.get("x-evidence", ())} for name, part in parts.items()}
+
+    assert [name for name, given in evidence.items() if not given or not given <= EVIDENCE] == []
 
 
-@pytest.mark.parametrize(("schema", "value"), EXAMPLES)
-def test_every_example_is_as_its_schema_says(schema: dict[str, Any], value: Any) -> None:
-    assert is_valid(schema, value)
+def test_every_example_is_as_its_schema_says() -> None:
+    assert [name for name, schema, value in EXAMPLES if not is_valid(schema, value)] == []
 
 
 @pytest.mark.parametrize("name", ["create_201", "create_201_lean_2019"])

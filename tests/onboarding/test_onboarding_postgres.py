@@ -75,9 +75,9 @@ async def test_the_first_series_are_left_to_workers_who_have_the_keys_by_referen
 async def test_a_series_that_a_worker_failed_at_is_waited_for(
     tmp_path: Path, journal: PostgresJournal, clock: FakeClock
 ) -> None:
-    async def work(base_url: str) -> Counter[str]:
+    async def work(base_url: str, clock: FakeClock | None = None) -> Counter[str]:
         counts: Counter[str] = Counter()
-        async with SessionManager(base_url=base_url, retry=QUICK) as workers:
+        async with SessionManager(base_url=base_url, retry=QUICK, clock=clock) as workers:
             for number in range(4):
                 held = await journal.take(number)
                 report = await work_slice(workers, held, sink.key_of)
@@ -100,7 +100,8 @@ async def test_a_series_that_a_worker_failed_at_is_waited_for(
         )
         while not await slices_left(journal):  # noqa: ASYNC110  # the database has no event
             await asyncio.sleep(0.01)
-        failed = await work("http://127.0.0.1:9/{account}")  # a closed port
+        closed_port = "http://127.0.0.1:9/{account}"
+        failed = await work(closed_port, FakeClock())  # its row waits twice before it fails
         then = clock.now()
         while clock.now() < then + 60 and not onboarding.done():  # noqa: ASYNC110  # its turns pass
             await asyncio.sleep(0.01)

@@ -136,21 +136,29 @@ async def test_two_onboardings_create_each_account_once_and_send_its_credentials
 
 @pytest.mark.fault(60)
 async def test_a_second_onboarding_with_the_same_spool_is_refused_and_sends_nothing(
-    server: FaultServer, start: Start, tmp_path: Path
+    start: Start, tmp_path: Path
 ) -> None:
-    place = Place(server, tmp_path)
-    place.write(COMPANIES)
+    has_ended = asyncio.Event()
 
-    first, second = await Pair(start, place.journal).run(
-        place.arguments("--json", "--concurrency", 1),  # it lasts until the other has started
-        place.arguments("--json"),
-        server,
-        place.variables,
-    )
+    async def wait(_: float) -> None:
+        await has_ended.wait()
 
-    assert (first.code, second.code) == (0, 1)
-    assert "keys.csv.spool is in use by another run" in second.err
-    assert server.oracle.accounts.posts() == COMPANIES
+    partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
+    async with FaultServer(accounts=[partner], sleep=wait) as server:
+        server.faults.next("latency", operation="account_create")
+        place = Place(server, tmp_path)
+        place.write(2)
+        first = await start(*place.arguments("--json"), variables=place.variables)
+        await until(lambda: any(one.method == "POST" for one in server.requests))
+        place.journal.with_name(f"{place.journal.name}-lease").unlink()
+
+        second = await run_process(*place.arguments("--json"), **place.variables)
+
+        has_ended.set()
+        await first.communicate()
+        assert (first.returncode, second.code) == (0, 1)
+        assert "keys.csv.spool is in use by another run" in second.err
+        assert server.oracle.accounts.posts() == 2
 
 
 async def test_a_run_leaves_a_company_whose_credentials_another_sends_as_the_other_has_it(

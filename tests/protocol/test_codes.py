@@ -362,18 +362,18 @@ BY_STATUS = {
 
 @pytest.mark.parametrize("operation", OTHERS)
 @pytest.mark.parametrize("status", BY_STATUS)
-@pytest.mark.parametrize("code", ["001", "002", "004", "006", "007"])
 async def test_every_other_operation_has_the_classes_of_its_status_at_once(
-    operation: str, status: int, code: str, place: Place
+    operation: str, status: int, place: Place
 ) -> None:
     server, account = place
-    server.says(operation, status, {"errors": {"code": code, "message": "Não."}})
+    for number, code in enumerate(("001", "002", "004", "006", "007"), 1):
+        server.says(operation, status, {"errors": {"code": code, "message": "Não."}})
 
-    with pytest.raises(StatusError, match="it had no effect") as caught:
-        await OTHERS[operation](account)
+        with pytest.raises(StatusError, match="it had no effect") as caught:
+            await OTHERS[operation](account)
 
-    assert type(caught.value) is BY_STATUS[status]
-    assert server.sent == {operation: 1}
+        assert type(caught.value) is BY_STATUS[status], code
+        assert server.sent == {operation: number}
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

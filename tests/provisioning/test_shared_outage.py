@@ -17,6 +17,7 @@ from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
     PostgresJournal,
+    Progress,
     RowState,
     RunSettings,
     RunStop,
@@ -24,6 +25,7 @@ from invoicexpress_async.provisioning import (
     provision,
     run_worker,
     work_free_slice,
+    work_slice,
 )
 from invoicexpress_async.sandbox import FaultServer
 
@@ -282,6 +284,93 @@ async def test_a_run_and_a_worker_pause_together_and_do_all_when_the_server_work
         assert [on.oracle.posts(name) for name in NAMES] == [1] * len(NAMES)
     assert pauses == {False, True}
     assert ask("SELECT since FROM outage") == [(None,)]
+
+
+class SlowJournal(PostgresJournal):
+    """Once it is slow, an exchange about an outage takes until the caller gives it up, once."""
+
+    is_slow = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_waiting = asyncio.Event()
+
+    async def share_outage(self, *args: Any, **options: Any) -> SharedOutage:
+        if self.is_slow and not self.is_waiting.is_set():
+            self.is_waiting.set()
+            await asyncio.Event().wait()
+        return await super().share_outage(*args, **options)
+
+
+async def test_a_run_ends_with_what_others_have_found_out_of_the_server(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    async def key(_: str) -> str:
+        return API_KEY
+
+    schema, pauses = new_schema(), list[bool]()
+    plan = Plan(rows=[PlanRow(account=NAMES[0], api_key=key, serie="2027")])
+    async with (
+        FaultServer(accounts=[account_of(NAMES[0])]) as on,
+        SlowJournal(postgres.url, schema=schema, slices=1) as journal,
+        postgres.journal(schema) as another,
+        process_of(on, clock) as planner,
+        process_of(on, clock) as worker,
+    ):
+        await enter_plan(journal, plan)
+        held = await another.take(0)
+        working = breaker_of(another, clock)
+        fail(working)
+        await working.exchange()
+        running = asyncio.create_task(
+            provision(
+                planner, plan, journal=journal, on_progress=lambda one: pauses.append(one.is_paused)
+            )
+        )
+        while True not in pauses:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+        journal.is_slow = True
+        await journal.is_waiting.wait()
+
+        working.record_success()
+        await working.exchange()
+        await work_slice(worker, held, key)
+        await another.release(held)
+        report = await running
+
+    assert report.is_complete
+    assert pauses[-1] is False
+
+
+async def test_a_run_that_ends_when_the_server_works_again_reports_it_to_the_others(
+    postgres: PostgresServer, clock: FakeClock
+) -> None:
+    async def key(_: str) -> str:
+        return API_KEY
+
+    def note(progress: Progress) -> None:
+        pauses.append(progress.is_paused)
+        journal.is_slow |= pauses[-2:] == [True, False]
+
+    schema, pauses = new_schema(), list[bool]()
+    plan = Plan(rows=[PlanRow(account=NAMES[0], api_key=key, serie="2027")])
+    async with (
+        FaultServer(accounts=[account_of(NAMES[0])]) as on,
+        SlowJournal(postgres.url, schema=schema, slices=1) as journal,
+        postgres.journal(schema) as another,
+        process_of(on, clock) as manager,
+    ):
+        await enter_plan(journal, plan)
+        failing = breaker_of(another, clock)
+        fail(failing)
+        await failing.exchange()
+        postgres.ask("UPDATE outage SET probe_at = now()", schema=schema)
+        report = await provision(manager, plan, journal=journal, on_progress=note)
+        found = postgres.ask("SELECT since FROM outage", schema=schema)
+
+    assert report.is_complete
+    assert journal.is_waiting.is_set()
+    assert found == [(None,)]
 
 
 def process_of(on: FaultServer, clock: FakeClock) -> SessionManager:

@@ -164,6 +164,7 @@ async def test_sigterm_in_the_middle_leaves_no_client_without_a_response(
     assert most_posts(sandbox) == 1
 
 
+@pytest.mark.one_python
 async def test_a_short_run_of_the_benchmark_posts_nothing_twice() -> None:
     process = await asyncio.to_thread(
         subprocess.run,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+from collections.abc import Iterator
 
 _QUIET_ROUNDS = 25
 
@@ -18,6 +19,9 @@ class FakeClock:
         self._timeouts: list[tuple[float, int, asyncio.Timeout]] = []
         self.ticker: asyncio.Task[None] | None = None
         self.slept: list[float] = []
+        self._stops = 0
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
 
     def now(self) -> float:
         return self._now
@@ -43,6 +47,18 @@ class FakeClock:
         """Move the clock on at once."""
         self._move_to(self._now + seconds)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let no time pass by itself meanwhile: something outside of the event loop is awaited."""
+        self._stops += 1
+        self._goes_on.clear()
+        try:
+            yield
+        finally:
+            self._stops -= 1
+            if not self._stops:
+                self._goes_on.set()
+
     def _move_to(self, when: float) -> None:
         self._now = max(self._now, when)
         while self._timeouts and self._timeouts[0][0] <= self._now:
@@ -57,9 +73,10 @@ class FakeClock:
     async def _tick(self) -> None:
         try:
             while self._sleepers:
+                await self._goes_on.wait()
                 for _ in range(_QUIET_ROUNDS):
                     await asyncio.sleep(0)
-                if self._sleepers:
+                if self._sleepers and not self._stops:
                     self._move_to(self._sleepers[0][0])
         finally:
             self.ticker = None
