@@ -21,7 +21,10 @@ from invoicexpress_async.sandbox import FaultServer
         pytest.param({"errors": [{"error": "Temporarily unavailable"}]}, id="errors"),
         pytest.param({"error": "Temporarily unavailable"}, id="error"),
         pytest.param({"code": "000", "message": "unknown error"}, id="code"),
+        pytest.param({"message": "Temporarily unavailable"}, id="message"),
         pytest.param({"success": "False"}, id="success"),
+        pytest.param({"success": 0}, id="success as a number"),
+        pytest.param({"sequence": {"id": 7, "serie": "2026"}}, id="another envelope"),
     ],
 )
 async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
@@ -30,7 +33,7 @@ async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
     body = json.dumps({"sequences": []} | inside)
     faulty.faults.next("status", status=200, times=None, operation="list", body=body)
 
-    with pytest.raises(InvoiceXpressError, match="HTTP 200"):
+    with pytest.raises(InvoiceXpressError, match=r"HTTP 200|an error|one envelope"):
         await faulty_account.sequences.ensure("2027")
 
     assert faulty.oracle.posts(ACCOUNT) == 0
@@ -41,6 +44,9 @@ async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
     [
         pytest.param({"code": "003", "message": "invalid sequence"}, id="code"),
         pytest.param([["sequence", "is invalid"]], id="pairs"),
+        pytest.param({"message": "Não é possível"}, id="message"),
+        pytest.param({"sequence": ["is invalid"]}, id="a field with its texts"),
+        pytest.param({"success": "no"}, id="a success that is none"),
     ],
 )
 async def test_a_set_current_with_an_error_inside_a_200_is_no_success(

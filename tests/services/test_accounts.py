@@ -104,6 +104,7 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
             "sapataria",
             id="errors",
         ),
+        pytest.param({"account": CREATED, "success": "false"}, "12345", "sapataria", id="failure"),
     ],
 )
 async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
@@ -132,7 +133,9 @@ async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
         pytest.param(201, {"account": []}, id="a list"),
         pytest.param(201, {"errors": ["no account was made"]}, id="errors only"),
         pytest.param(201, {}, id="nothing"),
+        pytest.param(201, {"account": CREATED | {"api_key": " "}}, id="a blank key"),
         pytest.param(302, {}, id="a redirect"),
+        pytest.param(101, {}, id="another protocol"),
     ],
 )
 async def test_a_create_without_a_usable_answer_is_unknown_and_never_sent_again(
