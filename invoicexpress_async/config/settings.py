@@ -212,14 +212,32 @@ def check_seconds(name: str, value: object) -> float:
     """Return the duration in seconds; refuse what is not a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError(f"{name} is {value!r:.80}, not a number of seconds.")
-    if not math.isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} is {value}: give a finite number of seconds above 0.")
-    return float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:  # of an integer of over 308 digits
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ConfigurationError(
+            f"{name} is {value!r:.40}: give a finite number of seconds above 0."
+        )
+    return seconds
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return the flag; refuse any other value: "false" and "0" from a form are true to Python."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r:.80}: give True or False.")
+    return value
 
 
 def positive_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
     """Validate a field that is a duration."""
     check_seconds(attribute.name, value)
+
+
+def boolean(_: object, attribute: "attrs.Attribute[bool]", value: bool) -> None:  # noqa: FBT001  # of attrs
+    """Validate a field that is a flag."""
+    check_bool(attribute.name, value)
 
 
 def positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:

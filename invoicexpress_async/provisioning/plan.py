@@ -25,6 +25,7 @@ from invoicexpress_async.provisioning.row import (
     AccountRow,
     PlanRow,
     PlanSummary,
+    named_accounts,
     summarise,
 )
 
@@ -79,7 +80,7 @@ def _of_mapping(row: Mapping[str, object], number: int, defaults: Defaults) -> P
         missing = "account" if not isinstance(account, str) else "serie"
         raise ConfigurationError(f"its {missing} is no text.")
     flag = row.get("default")
-    if not (flag is None or isinstance(flag, bool) or flag in {0, 1}):
+    if not (flag is None or (isinstance(flag, int) and flag in {0, 1})):
         raise ConfigurationError("its default is none of True, False, 1, 0, None.")
     is_default = defaults.is_default if flag is None else bool(flag)
     api_key = cast("str | Secret | KeyReference | AccountKeys", key)
@@ -194,7 +195,7 @@ class Plan:
 
         A pilot of five accounts has the journal of all: the rest is run later with the whole plan.
         """
-        return attrs.evolve(self, accounts=frozenset(accounts))
+        return attrs.evolve(self, accounts=named_accounts(accounts))
 
     def is_chosen(self, row: PlanRow) -> bool:
         """Whether a row is run."""

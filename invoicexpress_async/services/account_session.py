@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.call.context import AccountContext, ListCheck
-from invoicexpress_async.config import Secret, check_path, check_seconds
+from invoicexpress_async.config import Secret, check_path, check_seconds, check_type
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
@@ -78,8 +78,10 @@ class AccountSession:
         """Return a handle on the same account with other defaults; what is None stays.
 
         Raises:
-            ConfigurationError: a timeout that is not a finite number above 0.
+            ConfigurationError: a timeout that is not a finite number above 0, or no policy.
         """
+        if retry is not None:
+            check_type("retry", retry, RetryPolicy)
         if timeout_seconds is not None:
             timeout_seconds = check_seconds("timeout_seconds", timeout_seconds)
         return AccountSession(self._shared, self._context.with_options(timeout_seconds, retry))
