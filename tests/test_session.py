@@ -353,6 +353,16 @@ def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any
     assert API_KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), None, "x", True], ids=repr)
+async def test_a_grace_that_cannot_be_is_refused_and_closes_nothing(
+    seconds: Any, manager: SessionManager
+) -> None:
+    with pytest.raises(ConfigurationError, match="grace_seconds"):
+        await manager.close(seconds)
+
+    assert manager.health()["is_open"]
+
+
 async def test_a_retry_policy_that_is_none_is_refused_before_anything_is_sent(
     manager: SessionManager,
 ) -> None:

@@ -12,7 +12,7 @@ import attrs
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.config import Secret, check_seconds
+from invoicexpress_async.config import Secret, check_callable, check_seconds
 from invoicexpress_async.errors import (
     DeadlineExceededError,
     InvoiceXpressError,
@@ -62,9 +62,10 @@ class AccountContext:
         timeout_seconds: float | None,
         on_intent: IntentHook | None = None,
     ) -> "Call":
-        """Return a call on the account; refuse a timeout that is not a finite number above 0."""
+        """Return a call on the account; refuse a timeout or hook that cannot be."""
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
+        check_callable("on_intent", on_intent)
         return Call(
             context=self,
             operation=operation,

@@ -5,13 +5,16 @@ import json
 import math
 import re
 import unicodedata
-from typing import Final, NoReturn
+from collections.abc import Iterable
+from typing import Final, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
 
 import attrs
 
 from invoicexpress_async.config.serie_names import invisible_in, misread_in, remember
 from invoicexpress_async.errors import ConfigurationError
+
+T = TypeVar("T")
 
 ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
 API_KEY_VARIABLE: Final = "INVOICEXPRESS_API_KEY"
@@ -206,6 +209,21 @@ def check_type(name: str, value: object, kind: type[object]) -> None:
     if not isinstance(value, kind):
         # Not its value: whatever came to the wrong place may be a key.
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {kind.__name__}.")
+
+
+def all_of(name: str, kind: type[T], values: Iterable[T]) -> tuple[T, ...]:
+    """Return the values; refuse what is no iterable, and one that is of another type."""
+    check_type(name, values, Iterable)
+    given = tuple(values)
+    for value in given:
+        check_type(f"one of {name}", value, kind)
+    return given
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what would fail when it is called, after something may have been sent."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: give a function.")
 
 
 def check_seconds(name: str, value: object) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from invoicexpress_async.config import Secret, account_name_in, check_new_serie
+from invoicexpress_async.config import Secret, account_name_in, all_of, check_new_serie
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
@@ -83,7 +83,7 @@ class _CompanyConflicts:
 
 
 def _as_companies(companies: Iterable[Company]) -> tuple[Company, ...]:
-    return tuple(companies)
+    return all_of("companies", Company, companies)
 
 
 @attrs.frozen(kw_only=True)

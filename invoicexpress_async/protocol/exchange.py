@@ -230,7 +230,7 @@ def _refuse_constant(name: str) -> None:
 
 # `json.loads` and `json.dumps` make one of these for each call with settings.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _loads(body: bytes) -> JsonValue:

@@ -7,7 +7,13 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from invoicexpress_async.config import Secret, account_name_in, check_new_serie
+from invoicexpress_async.config import (
+    Secret,
+    account_name_in,
+    all_of,
+    check_new_serie,
+    check_type,
+)
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference
@@ -60,6 +66,9 @@ async def given_stream(rows: AsyncIterable[GivenRow], defaults: Defaults) -> Asy
 def _row(row: GivenRow, number: int, defaults: Defaults) -> PlanRow:
     if isinstance(row, PlanRow):
         return row
+    if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        kind = type(row).__name__
+        raise ConfigurationError(f"Row {number}: it is of type {kind}: give a PlanRow or mapping.")
     problem = ""
     try:
         return _of_mapping(row, number, defaults)
@@ -90,7 +99,7 @@ def _of_mapping(row: Mapping[str, object], number: int, defaults: Defaults) -> P
 
 
 def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
-    return rows if isinstance(rows, CsvRows) else tuple(rows)
+    return rows if isinstance(rows, CsvRows) else all_of("rows", PlanRow, rows)
 
 
 def _summary(plan: "Plan") -> PlanSummary:
@@ -207,11 +216,12 @@ class Plan:
 
         A row that clashes with an earlier one is refused at its turn, and the others go on.
         """
+        check_type("rows", rows, AsyncIterable)
         return cls(stream=rows)
 
 
 def _as_accounts(rows: Iterable[AccountRow]) -> tuple[AccountRow, ...]:
-    return tuple(rows)
+    return all_of("rows", AccountRow, rows)
 
 
 @attrs.frozen(kw_only=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.services.accounts import AccountService
 
 _MAX_TEXTS: Final = 1_000
-_METHODS: Final = frozenset({"GET", "POST", "PUT"})
+_METHODS: Final = ("GET", "POST", "PUT")
 
 
 class AccountSession:
@@ -121,7 +121,7 @@ class AccountSession:
             InvoiceXpressError: as for every coroutine of `sequences`.
         """
         if method not in _METHODS:
-            raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
+            raise ConfigurationError(f"The method {method!r:.20} is none of {', '.join(_METHODS)}.")
         secrets = _texts_of(json)
         body = b"" if json is None else _encoded(json)
         del json  # no frame of an error shows what may hold a password

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,11 @@ def test_mappings_are_rows() -> None:
         ({"account": "acme", "api_key": KEY, "serie": "1", "default": "x"}, "Row 2: its default"),
         ({"account": "acme", "api_key": KEY, "serie": "1", "default": []}, "Row 2: its default"),
         ({"account": "acme", "key": KEY}, "Row 2: it has 'key'; known are account"),
+        (None, "Row 2: it is of type NoneType"),
+        (7, "Row 2: it is of type int"),
     ],
 )
-def test_a_row_that_cannot_be_is_named_by_its_number(
-    row: Mapping[str, object], message: str
-) -> None:
+def test_a_row_that_cannot_be_is_named_by_its_number(row: Any, message: str) -> None:
     first = {"account": "first", "api_key": KEY, "serie": "2027"}
 
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -76,6 +77,9 @@ def test_a_row_that_cannot_be_is_named_by_its_number(
         pytest.param(lambda: Plan.from_rows([], default="0"), id="default of all rows"),  # type: ignore[arg-type]
         pytest.param(lambda: Plan.from_rows([], api_keys=KEY), id="api_keys"),  # type: ignore[arg-type]
         pytest.param(lambda: Plan.from_rows([]).only("acme"), id="one name"),
+        pytest.param(lambda: Plan.from_async([]), id="rows that do not come one by one"),  # type: ignore[arg-type]
+        pytest.param(lambda: Plan(rows=[KEY]), id="rows that are none"),  # type: ignore[list-item]
+        pytest.param(lambda: AccountList(rows=None), id="no accounts"),  # type: ignore[arg-type]
         pytest.param(lambda: WantedSerie(year="2027"), id="year"),  # type: ignore[arg-type]
         pytest.param(lambda: RunSettings(accept_changes="no"), id="accept_changes"),  # type: ignore[arg-type]
         pytest.param(

@@ -290,6 +290,36 @@ async def test_an_unresolved_create_holds_no_other_partner_back(partner: Partner
     assert len(partner.manager.unresolved()) == len(partner.bodies) == 2
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda service: service.create(COMPANY), id="no NewAccount"),
+        pytest.param(lambda service: service.update("1", {"phone": "1"}), id="no AccountUpdate"),
+        pytest.param(
+            lambda service: service.configure_at_communication("x"), id="no AtCredentials"
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_created="x"), id="on_created"
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_created=asyncio.sleep),
+            id="an async on_created, which would keep nothing",
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_intent="x"), id="on_intent"
+        ),
+    ],
+)
+async def test_an_argument_of_another_type_is_refused_before_anything_is_sent(
+    wrong: Any, partner: Partner
+) -> None:
+    with pytest.raises(ConfigurationError, match="give") as caught:
+        await wrong(partner.service)
+
+    assert not partner.bodies
+    assert COMPANY["password"] not in str(caught.value)
+
+
 async def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(
     partner: Partner,
 ) -> None:
