@@ -22,12 +22,21 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # A report of more is left in the order in which the rows ended: sorting needs all of it.
 _MAX_SORTED: Final = 50_000
-# What a spreadsheet would compute.
-_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet would compute; some take the full-width forms for the same.
+_COMPUTED: Final = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
 
 
 def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
-    """Return rows as CSV; no cell of them is computed by a spreadsheet."""
+    """Return rows as CSV: no spreadsheet computes a cell of them, and no cell steers a terminal."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";" if style.is_excel_pt else ",")
     writer.writerows([_csv_cell(value, style) for value in row] for row in rows)
@@ -37,8 +46,9 @@ def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
 def _csv_cell(value: object, style: ReportStyle) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(_COMPUTED):
-        return f"'{value}"
+    if isinstance(value, str):
+        shown = printable(value)
+        return f"'{shown}" if shown.startswith(_COMPUTED) else shown
     if isinstance(value, float) and style.is_excel_pt:
         return str(value).replace(".", ",")
     return value
