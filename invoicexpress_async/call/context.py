@@ -110,7 +110,10 @@ class Call:
         refusal: Why nothing more of it may be sent, if its right to send is lost or too old.
         on_intent: Awaited with the intent before its first byte leaves; if it raises, nothing is
             sent.
+        applied: The intent of a create that is known to have been applied, until a caller has the
+            sequence.
         leader: The call that does the work, when this one only waits for it.
+        is_wanted: Whether any call still waits for this one, which does their work.
         request_id: What events, log lines and errors of it carry.
         is_watched: Whether a hook or the log takes its events.
         key: What its last attempt was made with.
@@ -131,7 +134,9 @@ class Call:
     is_claiming: bool = False
     refusal: InvoiceXpressError | None = None
     on_intent: IntentHook | None = None
+    applied: Intent | None = None
     leader: "Call | None" = None
+    is_wanted: bool = True
     request_id: str = ""
     is_watched: bool = False
     key: Secret | None = attrs.field(default=None, repr=False)
