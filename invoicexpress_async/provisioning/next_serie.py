@@ -79,6 +79,10 @@ def serie_of_pattern(pattern: str, year: int) -> str:
     if not _PLACES.search(pattern):
         raise ConfigurationError(f"The pattern {pattern!r:.80} has neither {{year}} nor {{yy}}.")
     serie = pattern.replace("{year}", str(year)).replace("{yy}", str(year)[-2:])
+    if {"{", "}"} & {*serie}:
+        raise ConfigurationError(
+            f"The pattern {pattern!r:.80} has a brace that is not of {{year}} or {{yy}}."
+        )
     return check_new_serie(serie)
 
 

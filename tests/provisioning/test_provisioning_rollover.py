@@ -86,7 +86,7 @@ def test_the_turn_of_a_decade_is_a_year_like_others() -> None:
 def test_a_pattern_names_them_all() -> None:
     assert serie_of_pattern("FR{year}", 2027) == "FR2027"
     assert serie_of_pattern("{yy}-A", 2027) == "27-A"
-    for wrong in ("FR", "{serie}", "{year}" + "x" * 40):
+    for wrong in ("FR", "{serie}", "{year}" + "x" * 40, "{yy}{yyyy}", "{year}}"):
         with pytest.raises(ConfigurationError):
             serie_of_pattern(wrong, 2027)
 
