@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
@@ -47,11 +48,16 @@ def _csv_cell(value: object, style: ReportStyle) -> object:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        shown = printable(value)
+        shown = value if value.isprintable() else "".join(map(_harmless, value))
         return f"'{shown}" if shown.startswith(_COMPUTED) else shown
     if isinstance(value, float) and style.is_excel_pt:
         return str(value).replace(".", ",")
     return value
+
+
+def _harmless(character: str) -> str:
+    # A space of another width is kept: it may be part of a name that is looked for.
+    return character if unicodedata.category(character) == "Zs" else printable(character)
 
 
 def markdown_row(cells: Iterable[object]) -> str:
