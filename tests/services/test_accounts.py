@@ -407,6 +407,8 @@ async def test_an_intent_that_cannot_be_kept_keeps_the_create_from_being_sent(
         {"organization_name": "\ud800"},
         {"email": None},
         {"email": "a@b\x00"},
+        {"email": "a@b.pt\u200b"},
+        {"fiscal_id": "IE1\u00ad", "tax_country": TaxCountry.IRELAND},
         {"password": "  "},
         {"password": "from a file\n"},
         {"password": "\ud800"},
