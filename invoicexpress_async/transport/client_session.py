@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 import attrs
@@ -43,7 +43,8 @@ def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object]
     """Refuse what aiohttp would refuse at the first call only, or take for "trust anybody"."""
 
     def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-        for one in value if isinstance(value, tuple) else [value]:
+        values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for one in values:
             if one is not None:
                 check_type(field.name, one, kind)
 
