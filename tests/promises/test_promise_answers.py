@@ -96,6 +96,21 @@ async def test_a_pagination_that_does_not_advance_ends_at_once(
     assert len(faulty.requests) <= 4
 
 
+async def test_a_row_that_has_moved_to_the_next_page_meanwhile_is_one(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    rows = [{"id": 1, "serie": "2026"}, {"id": 2, "serie": "2027"}, {"id": 3, "serie": "X"}]
+    for number, shown in ((1, rows[:2]), (2, rows[1:])):
+        pagination = {"current_page": number, "total_pages": 2}
+        body = json.dumps({"sequences": shown, "pagination": pagination})
+        faulty.faults.next("status", status=200, operation="list", body=body)
+
+    ensured = await faulty_account.sequences.ensure("2027", registered=False)
+
+    assert (ensured.sequence.id, ensured.created) == (2, False)
+    assert faulty.oracle.posts(ACCOUNT) == 0
+
+
 @pytest.mark.parametrize(
     "second",
     [
