@@ -1,8 +1,8 @@
 """Many callers on as many accounts over TLS: time, sockets, memory and event-loop lag.
 
-Every account is its own host, `NAME.app.invoicexpress.com`, resolved to this machine. Beside our
-manager, the same calls through one bare aiohttp session, and through one behind a semaphore. Each
-contestant runs in a process of its own, against a server in another.
+Every account is its own host, `NAME.app.invoicexpress.com`, resolved to this machine. Our manager
+is compared with the same calls through one bare aiohttp session, and through one behind a
+semaphore. Each contestant runs in its own process, against a server in another process.
 `python benchmarks/bench_accounts.py [accounts]`
 """
 
@@ -34,7 +34,7 @@ Call = Callable[[str], Coroutine[object, object, object]]
 
 
 class LoopbackResolver(AbstractResolver):
-    """Every name is this machine."""
+    """Resolves every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -44,7 +44,7 @@ class LoopbackResolver(AbstractResolver):
                               flags=socket.AI_NUMERICHOST)]  # fmt: skip
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 async def _serve(folder: Path, accounts: int) -> None:
@@ -90,14 +90,14 @@ async def _watch(lags: list[float], sockets: list[int]) -> None:
         await asyncio.sleep(0.01)
         lags.append(time.perf_counter() - started - 0.01)
         turn += 1
-        if turn % 20 == 0:  # reading /proc costs more than the lag that is measured
+        if turn % 20 == 0:  # reading /proc takes longer than the lag that is measured
             sockets.append(_count_sockets())
 
 
 def _count_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed meanwhile
+        with contextlib.suppress(OSError):  # the descriptor was closed meanwhile
             count += str(entry.readlink()).startswith("socket:")
     return count
 

@@ -1,9 +1,9 @@
-"""CPU and wall time of a typed `create` and `list`, beside the same calls written by hand.
+"""CPU and wall time of a typed `create` and `list`, compared with the same calls by hand.
 
-By hand means what people write: aiohttp's `session.post(params=…, json=…)` and
-`response.json()`, and the like with httpx and niquests, one session each, kept alive. All run in
-turns against one canned server in another process; `create` once more on uvloop. A service with a
-journal stands beside one without: each create is claimed on the disk before it is sent.
+"By hand" is what people usually write: aiohttp's `session.post(params=…, json=…)` and
+`response.json()`, and the same with httpx and niquests, one session each, kept alive. All run in
+turns against one canned server in another process; `create` also on uvloop. A service with a
+journal, which claims each create on the disk before it is sent, is compared with one without.
 `python benchmarks/bench_call.py [calls]`
 """
 
@@ -28,17 +28,17 @@ from invoicexpress_async import AccountSession, SessionManager
 from invoicexpress_async.provisioning import SqliteJournal
 
 _KEY = "benchmark-key-0123456789"
-_SERIE = "2023"  # the one in the canned answer
+_SERIE = "2023"  # the serie in the canned response
 _BODY = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _ROUNDS = 7
 _TOGETHER = 50
-_WITHIN_THE_LIMIT = 300  # calls of one account, so that no one waits for the limiter
+_WITHIN_THE_LIMIT = 300  # calls of one account, so that no call waits for the limiter
 
 Call = Callable[[], Awaitable[object]]
 
 
 class Figures(NamedTuple):
-    """Microseconds of a call, and ours divided by them."""
+    """The microseconds of a call, and our microseconds divided by them."""
 
     cpu: float
     wall: float
@@ -109,7 +109,7 @@ async def _time(call: Call, calls: int) -> tuple[float, float]:
 async def _open_journaled(
     base_url: str, folder: Path, stack: AsyncExitStack
 ) -> dict[str, dict[str, Call]]:
-    """Return creates of new accounts, for a service with a journal and one without."""
+    """Return calls that create on new accounts, for a service with a journal and one without."""
     journal = await stack.enter_async_context(SqliteJournal(folder / "service.db", shared=True))
     with_journal = SessionManager(base_url=base_url, journal=journal)
     without = SessionManager(base_url=base_url)
@@ -158,7 +158,7 @@ async def _measure(contestants: dict[str, Call], calls: int) -> dict[str, Figure
 
 
 async def measure(verb: str, calls: int) -> dict[str, Figures]:
-    """Measure one verb, on the loop that runs this."""
+    """Measure one verb, on the running event loop."""
     with canned_server() as port:
         async with AsyncExitStack() as stack:
             everybody = await _open_all(f"http://127.0.0.1:{port}/{{account}}", stack)

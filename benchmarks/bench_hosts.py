@@ -1,11 +1,11 @@
-"""The real shape of the work: a TLS host for each account; CPU of a call and of an account.
+"""The real work: a TLS host for each account. Measures the CPU of a call and of an account.
 
-`service`: creates over so many hosts, in turns, with the default settings. `job`: a list and a
-create for each account, without a journal and with one. Beside ours: aiohttp by hand, a floor of
-raw asyncio that parses nothing, and clients written in Rust, as far as they are installed
-(`pip install ry pyreqwest wreq`). Each
-runs in a process of its own, with one TLS context made and all modules loaded before the clock
-starts; the CPU is that of the whole process, threads and all.
+`service`: creates on the hosts in turn, with the default settings. `job`: a list and a create for
+each account, without a journal and with one. Compared with aiohttp by hand, a floor of raw asyncio
+that parses nothing, and clients written in Rust, if they are installed
+(`pip install ry pyreqwest wreq`). Each contestant runs in its own process. One TLS context is made
+and all modules are loaded before the measurement; the CPU is that of the whole process, including
+its threads.
 
 `python benchmarks/bench_hosts.py [hosts ...]`
 """
@@ -38,7 +38,7 @@ from invoicexpress_async import SessionManager
 from invoicexpress_async.provisioning import Plan, PlanRow, SqliteJournal, provision
 
 _KEY: Final = "benchmark-key-0123456789"
-_SERIE: Final = "2023"  # the one in the canned response
+_SERIE: Final = "2023"  # the serie in the canned response
 _BODY: Final = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _AT_ONCE: Final = 50
 _ROUNDS: Final = 3
@@ -55,7 +55,7 @@ Figures = dict[str, float]
 async def _opened(
     kind: str, port: int, names: list[str], folder: Path
 ) -> AsyncIterator[tuple[Call, Call]]:
-    """Yield the two calls, list and create of an account by name."""
+    """Yield two calls, which list and create for an account by name."""
     trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
     if kind.startswith("ours"):
         async with _manager(port, trust) as manager:
@@ -108,7 +108,7 @@ _RAW_BODY: Final = json.dumps(_BODY).encode()
 
 
 class _Raw:
-    """Connections by host, and no parsing: what nothing in asyncio can be cheaper than."""
+    """Connections by host, without parsing: the lower bound for any client on asyncio."""
 
     def __init__(self, port: int, trust: ssl.SSLContext) -> None:
         self._port, self._trust = port, trust
@@ -198,8 +198,8 @@ async def _all(calls: Sequence[Callable[[], Coroutine[object, object, object]]])
 async def _service(kind: str, port: int, hosts: int, folder: Path) -> None:
     names = [f"account-{number}" for number in range(hosts)]
     async with _opened(kind, port, names, folder) as (listed, create):
-        # The handshakes, what a first call loads, and who comes back. By reads: a create after
-        # more than a second of quiet takes a fresh connection, by design.
+        # Warm up the handshakes, the imports of a first call, and connections that are used again.
+        # With reads, since a create after over a second idle takes a new connection, by design.
         for call in (listed, listed, listed, create):
             await _all([functools.partial(call, name) for name in names])
         turn = [functools.partial(create, name) for name in names]
@@ -254,7 +254,7 @@ def _plan(names: list[str]) -> Plan:
 
 
 class _Clock:
-    """The CPU and the time between `start` and `stop`, and the CPU until `end`."""
+    """Measures CPU and time between `start` and `stop`, and the CPU until `end`."""
 
     def start(self) -> None:
         print("warm", flush=True)
@@ -265,7 +265,7 @@ class _Clock:
     def stop(self) -> None:
         self._seconds = time.perf_counter() - self._started
         print("done", flush=True)
-        sys.stdin.readline()  # until the server's connections are counted
+        sys.stdin.readline()  # wait until the connections of the server are counted
 
     def end(self, *, calls: int) -> None:
         figures = {

@@ -1,7 +1,7 @@
-"""Sustained throughput under each kind of limiting server, as a share of what it allows.
+"""Sustained throughput under each kind of server-side limiter, as a share of the allowed rate.
 
-The server's minute is scaled to seconds, the requests are real ones over loopback. Beside ours,
-the same calls paced by aiolimiter and by pyrate-limiter, given the same limit, and not paced.
+The server's minute is scaled to seconds; the requests are real, over loopback. Our limiter is
+compared with aiolimiter and pyrate-limiter at the same limit, and with no pacing.
 `python benchmarks/bench_limiter.py [minutes] [seconds per minute]`
 """
 
@@ -26,7 +26,7 @@ Window = Literal["fixed", "sliding", "token_bucket"]
 
 
 async def _nothing() -> None:
-    """Pace by the manager's own limiter, or not at all."""
+    """Do nothing: the manager's limiter paces, or nothing does."""
 
 
 def _paces(seconds: float) -> dict[str, tuple[RateLimit | None, Acquire]]:
@@ -43,7 +43,7 @@ def _paces(seconds: float) -> dict[str, tuple[RateLimit | None, Acquire]]:
 async def _run(
     window: Window, pace: tuple[RateLimit | None, Acquire], *, minutes: int, seconds: float
 ) -> tuple[int, int]:
-    """Call for so many scaled minutes; return how many were answered 200 and 429."""
+    """Send calls for `minutes` scaled minutes; return how many got 200 and 429."""
     limit, acquire = pace
     sandbox = Sandbox(
         accounts=[SandboxAccount(name="acme", api_key=_KEY)],

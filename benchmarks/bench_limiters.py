@@ -1,9 +1,9 @@
 """Throughput and 429s of one account against real limiters: nginx, haproxy and rack-attack.
 
-Each is started here, on loopback, from its Debian package (`nginx`, `haproxy`, and
-`ruby-rack-attack` with `ruby-rack` and `ruby-webrick`); one that is missing is named and left out.
-40 callers send as fast as they are let, to all limiters side by side. By default the true rate,
-780 a minute, for two minutes; with `--scaled` it is 780 in five seconds.
+The script starts each on loopback, from its Debian package (`nginx`, `haproxy`, and
+`ruby-rack-attack` with `ruby-rack` and `ruby-webrick`); a missing one is named and left out.
+40 callers send as fast as possible to all limiters side by side. By default the rate is the real
+one, 780 a minute, for two minutes; with `--scaled` it is 780 in five seconds.
 
 `python benchmarks/bench_limiters.py [--scaled] [windows]`
 """
@@ -40,12 +40,12 @@ _SCALED_SECONDS: Final = 5.0
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """One limiter, as it is configured.
+    """A limiter and its configuration.
 
     Attributes:
-        name: For the table.
-        program: What must be installed.
-        start: Writes its configuration, and returns its command.
+        name: The name in the table.
+        program: The program that must be installed.
+        start: Writes the configuration, and returns the command.
     """
 
     name: str
@@ -145,7 +145,7 @@ SUBJECTS: Final = (
 
 @attrs.define
 class Counts:
-    """What came of the requests of one run."""
+    """The outcomes of the requests of one run."""
 
     taken: int = 0
     refused: int = 0
@@ -162,7 +162,7 @@ class Counts:
 
 
 def is_missing(subject: Subject) -> str | None:
-    """Return what is not installed, None when all is there."""
+    """Return what is not installed, or None."""
     if shutil.which(subject.program) is None:
         return subject.program
     if subject.program == "ruby":
@@ -219,7 +219,7 @@ async def _run(port: int, *, windows: float, seconds: float) -> tuple[Counts, fl
                 try:
                     await sequences.list(timeout_seconds=left)
                 except InvoiceXpressError:
-                    # The deadline is the end of the run; sooner than that, it is an error.
+                    # The deadline is the end of the run; a failure well before it is an error.
                     counts.errors += time.monotonic() < ends - 0.5
 
         await asyncio.gather(*(call() for _ in range(_CALLERS)))
@@ -235,7 +235,7 @@ async def measure(subject: Subject, *, windows: float, seconds: float) -> str:
 
 
 async def main(windows: float, seconds: float) -> None:
-    """Run all that are there side by side, and print a row for each."""
+    """Run all installed limiters side by side, and print a row for each."""
     print(f"{_LIMIT} in {seconds:.0f} s, {windows:g} windows, {_CALLERS} callers")
     print(f"{'limiter':30}{'taken':>9}{'share':>8}{'429s':>7}{'errors':>8}")
     there = []

@@ -1,8 +1,8 @@
-"""A journal in PostgreSQL beside one in SQLite: rows a second of one process and of workers.
+"""A journal in PostgreSQL compared with SQLite: rows a second of one process and of workers.
 
-Every contestant runs in processes of its own, in turns, on accounts of its own, against one
-server in another. `sends` is how many intents a second the database makes durable, with nothing
-sent: each is a claim and its outcome.
+The contestants run in turns, each in its own processes and on its own accounts, against one server
+in another process. `sends` is the number of intents a second that the database makes durable, each
+a claim and its outcome, without sending anything.
 
 `python benchmarks/bench_machines.py [accounts] [rounds] [milliseconds of each response]`
 """
@@ -163,7 +163,7 @@ def _crew(base_url: str, url: str, schema: str, count: int) -> float:
 
 
 def main() -> None:
-    """Run it, or one of its processes."""
+    """Run the benchmark, or one of its processes."""
     match sys.argv[1:]:
         case ["serve", prefixes, accounts, latency]:
             asyncio.run(_serve(json.loads(prefixes), int(accounts), float(latency)))

@@ -1,10 +1,11 @@
-"""How near onboarding comes to what the partner's limit allows: it binds creating, nothing else.
+"""Throughput of onboarding as a share of the partner's limit, which binds only the creates.
 
-A server that counts in windows of a minute, on a clock that is scaled so that a window takes
-`window_seconds`, and a manager with the same limit; each in a process of its own. A slot is used
-again at the earliest one window after its last use, so the share is one window divided by the time
-from one create to the one that follows it by `limit`, over all full windows. The new accounts'
-own calls count towards their own limits: were they the partner's, it would be a quarter of it.
+The server counts in windows of a minute, with a clock scaled so that a window takes
+`window_seconds`; the manager has the same limit. Each is in its own process. A slot is used again
+at the earliest one window after its last use. So the share is one window divided by the time from
+a create to the create that comes `limit` later, over all full windows. Calls of the new accounts
+count towards their own limits; if they counted towards the partner's, the share would be a
+quarter.
 
 `python benchmarks/bench_onboarding.py [companies] [limit] [window_seconds]`
 """
@@ -30,7 +31,7 @@ from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 _KEY = "benchmark-partner-key"
 _WINDOW_OF_SERVER = 60.0
 _CREATE = "/api/accounts/create.json"
-# Above it, a process has no time left to be faster.
+# Above this share of CPU, a process cannot be faster.
 _BUSY = 0.9
 
 
@@ -82,7 +83,7 @@ def share_of(creates: list[float], limit: int, window: float) -> float | None:
 
 
 def main(count: int, limit: int, window: float) -> int:
-    """Run it, print the figures, and return 1 if a promise is broken."""
+    """Run the benchmark, print the figures, and return 1 if a promise is broken."""
     serve = [sys.executable, __file__, "serve", str(limit), str(window)]
     with (
         tempfile.TemporaryDirectory() as name,

@@ -1,8 +1,9 @@
 """Provisioning many accounts: rows a second, memory, sockets, and the cost of a row.
 
-Beside a run with a journal and one without, the same requests (a list and a create of each
-account) by a bare aiohttp script with a semaphore: what people write first, which forgets all
-when it is killed. Each runs in a process of its own, in turns, against a fresh server in another.
+Compares a run with a journal and one without with the same requests (a list and a create for each
+account) by a bare aiohttp script with a semaphore. That is what people write first, and it loses
+everything when it is killed. Each runs in its own process, in turns, against a new server in
+another process.
 
 `python benchmarks/bench_provision.py [accounts] [rounds] [milliseconds of each answer]`
 `python benchmarks/bench_provision.py cost [sizes ...] [--svg FILE]`: the cost of a row
@@ -44,7 +45,7 @@ _BARE = "aiohttp + semaphore"
 _WITHOUT = "ours, without"
 _CONTESTANTS = (_OURS, _WITHOUT, _BARE)
 _SIZES = (100, 1_000, 10_000, 100_000)
-# So many rows for each size, in as many jobs as that takes; a size above it gets one job.
+# The rows measured for each size, in as many jobs as needed; a larger size gets one job.
 _ROWS_PER_SIZE = 10_000
 _MOST_JOBS = 20
 _MAX_WARM_UP_ROWS = 500
@@ -109,7 +110,7 @@ def _peak_mib() -> float:
 
 
 def _given_url() -> str:
-    # By a pipe: the server starts while this process does.
+    # From a pipe, since the server starts at the same time as this process.
     return sys.stdin.readline().strip()
 
 
@@ -135,7 +136,7 @@ def _warm_up(size: int) -> int:
 
 
 async def _cost(folder: Path, size: int, jobs: int) -> None:
-    """Run some jobs of one size, each on accounts of its own and with a journal of its own."""
+    """Run some jobs of one size, each on its own accounts and with its own journal."""
     base_url = _given_url()
     figures: list[Figures] = []
     async with SessionManager(base_url=base_url) as manager:
@@ -183,7 +184,7 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
 
 @contextlib.contextmanager
 def _against(accounts: int, latency: float, seen: Figures) -> Iterator[str]:
-    """Yield the URL of a fresh server; in the end `seen` has what it knows."""
+    """Yield the URL of a new server; afterwards `seen` has the server's counts."""
     with _start("serve", str(accounts), str(latency)) as server:
         assert server.stdout is not None
         assert server.stdin is not None
@@ -208,7 +209,7 @@ def _run(accounts: int, latency: float, *arguments: str) -> Figures:
 
 
 def contest(accounts: int, rounds: int, latency_ms: int) -> None:
-    """Let the contestants run in turns, and print their medians."""
+    """Run the contestants in turns, and print their medians."""
     print(
         f"{accounts} accounts, {_CONCURRENCY} at a time, each answer after {latency_ms} ms; "
         f"medians of {rounds} rounds in turns"
@@ -274,7 +275,7 @@ def _drawing(points: dict[int, Figures]) -> str:
 
 
 def plan(rows: int) -> None:
-    """Show that a plan of any length takes no memory."""
+    """Show that the memory for a plan does not grow with its length."""
     with tempfile.TemporaryDirectory() as name:
         path = _write_plan(Path(name) / "plan.csv", 0, rows)
         print(f"{rows} rows, {path.stat().st_size / 1e6:.0f} MB")

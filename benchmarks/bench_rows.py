@@ -1,9 +1,9 @@
-"""A wide row, from bytes to a nested, checked value: ours beside pydantic and cattrs by hand.
+"""A wide row, from bytes to a nested, checked value, compared with pydantic and cattrs by hand.
 
-pydantic does the same: a `before` validator nests the columns by a split that is worked out once,
-the types are strict. By hand means a regular expression for each key and a plain cattrs converter.
-Once with the JSON parser of the standard library, once with the extra `speed`, each in a process
-of its own. `python benchmarks/bench_rows.py [rounds]`
+pydantic does the same work: a `before` validator nests the columns, with a split of the names that
+is computed once, and the types are strict. "By hand" is a regular expression for each key and a
+plain cattrs converter. Measured with the JSON parser of the standard library and with the extra
+`speed`, each in its own process. `python benchmarks/bench_rows.py [rounds]`
 """
 
 import json
@@ -132,9 +132,9 @@ def _time(read: Read, body: bytes, times: int) -> float:
 
 
 def measure(rounds: int) -> dict[str, dict[int, float]]:
-    """Return the microseconds of a row by reader and size: the least, the readers taking turns.
+    """Return the microseconds of a row by reader and size; the readers take turns.
 
-    The least, as what else the machine does only ever adds.
+    The figures are minima, since other work of the machine can only add time.
     """
     readers = {"ours": _ours(), "pydantic": _with_pydantic(), "cattrs": _with_cattrs()}
     bodies = _bodies()
@@ -145,7 +145,7 @@ def measure(rounds: int) -> dict[str, dict[int, float]]:
         for size, body in bodies.items():
             for name, read in readers.items():
                 seconds = _time(read, body, max(1, _ROWS_IN_A_ROUND // size))
-                if turn:  # the first one warms up
+                if turn:  # the first turn warms up
                     figures[name][size].append(seconds / size * 1e6)
     return {
         name: {size: min(all_of) for size, all_of in by_size.items()}
@@ -177,7 +177,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["stdlib json" | "speed" as parser, rounds]:
             if parser != "speed":
-                sys.modules["orjson"] = None  # type: ignore[assignment]  # as if it were not there
+                sys.modules["orjson"] = None  # type: ignore[assignment]  # as if it were not installed
             print(json.dumps(measure(int(rounds))))
         case arguments:
             main(int(arguments[0]) if arguments else 9)

@@ -1,9 +1,10 @@
-"""A web service under load: 1,000 requests in flight over 500 accounts, a fifth of them hung up.
+"""A web service under load: 1,000 requests in flight on 500 accounts; a fifth are cancelled.
 
-The service is that of `tests/examples/aiohttp_service.py`; beside it stands the same with aiohttp
-by hand. Each runs in a process of its own, on a server that loses, cuts or garbles a tenth of its
-answers. "own" is the processor time of the code of one request, waiting left out; "lies" are
-answers that a create had no effect, of series that are there; "posts" the most of one series.
+The service of `tests/examples/aiohttp_service.py` is compared with the same service written by hand
+with aiohttp. Each runs in its own process, with a server that loses, cuts or garbles a tenth of its
+responses. "own" is the CPU time of the code of one request, without waiting; "lies" are responses
+that a create had no effect although its series exists; "posts" is the highest number of POSTs for
+one series.
 `python benchmarks/bench_services.py [requests in flight] [turns]`
 """
 
@@ -51,14 +52,14 @@ _HUNG_UP_SHARE = 0.2
 
 @attrs.define
 class _Spent:
-    """The processor seconds of one request."""
+    """The CPU seconds of one request."""
 
     seconds: float = 0.0
 
 
 @attrs.define(eq=False)
 class _Ledger:
-    """What requests took, and how late the loop was."""
+    """The times of the requests, and the lag of the event loop."""
 
     own: list[float] = attrs.field(factory=list)
     lags: list[float] = attrs.field(factory=list)
@@ -94,7 +95,7 @@ async def _timed(work: Awaitable[T], spent: _Spent) -> T:
 
 @types.coroutine
 def _steps(awaitable: Awaitable[T], spent: _Spent) -> Generator[Any, Any, T]:
-    """Run a coroutine, and count what it runs and not what it waits."""
+    """Run a coroutine, and count the time it runs, without the time it waits."""
     work = cast("Coroutine[Any, Any, T]", awaitable)
     step = functools.partial(work.send, None)
     while True:
@@ -109,7 +110,7 @@ def _steps(awaitable: Awaitable[T], spent: _Spent) -> Generator[Any, Any, T]:
         try:
             yield awaited
             step = functools.partial(work.send, None)
-        except BaseException as error:  # noqa: BLE001  # thrown on into the work
+        except BaseException as error:  # noqa: BLE001  # thrown into the work
             step = functools.partial(work.throw, error)
 
 
@@ -118,7 +119,7 @@ def _timed_task(
     work: Any,  # noqa: ANN401  # as asyncio has it
     **options: Any,  # noqa: ANN401  # as asyncio has it
 ) -> asyncio.Task[Any]:
-    """Make a task whose time counts for the request that started it."""
+    """Create a task whose time counts for the request that started it."""
     spent = _SPENT.get()
     return asyncio.Task(_timed(work, spent) if spent else work, loop=loop, **options)
 
@@ -130,7 +131,7 @@ def _percentile(values: list[float], share: float) -> float:
 def _count_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # that of the listing itself
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
             count += str(entry.readlink()).startswith("socket:")
     return count
 
@@ -142,7 +143,7 @@ class _Measured(SessionManager):
 
 
 class _Memory:
-    """In place of the example's store, whose time on the disk is not the package's."""
+    """Replaces the example's store, whose disk time is not that of the package."""
 
     async def keep(self, intent: object) -> None: ...
     async def settle(self, account: str, sequence: object) -> None: ...
@@ -201,7 +202,7 @@ def _serve(kind: str, port: int) -> None:
 
 @attrs.define(eq=False)
 class _Load:
-    """Clients that each ask again as soon as they have an answer, or have hung up."""
+    """Clients that each send the next request after a response or after hanging up."""
 
     url: str
     accounts: list[str]

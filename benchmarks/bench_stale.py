@@ -1,9 +1,9 @@
-"""Creates over connections that the server closes when they are idle, without announcing it.
+"""Creates over connections that the server closes when idle, without announcing it.
 
-For each idle time of the server and each latency: one account calls `list`, waits, and creates,
-51 times with gaps from nothing to 12 seconds; three creates at a time. The clock is a fake one, the
-sockets are real. `lost` are creates that reached a connection that was closed already; a create
-with an unknown outcome is never sent again. `python benchmarks/bench_stale.py`
+For each idle time of the server and each latency, one account calls `list`, waits and creates, 51
+times with gaps from 0 to 12 seconds, three creates at a time. The clock is fake, the sockets are
+real. `lost` are creates that reached a connection that was already closed; a create with an
+unknown outcome is never sent again. `python benchmarks/bench_stale.py`
 """
 
 import asyncio

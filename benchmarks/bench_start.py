@@ -1,8 +1,8 @@
-"""How long the import takes, beside that of what it stands on, and `invoicexpress --help`.
+"""The time of importing the package and its dependencies, and of `invoicexpress --help`.
 
-Processes of their own, in turns, with compiled files as an installed package has them. The package
-imports its names when they are first used, so it is measured once more with all that a first call
-needs. `python benchmarks/bench_start.py [rounds]`
+Each is a separate process, in turns, with compiled files as an installed package has them. The
+package imports its names when they are first used, so it is also measured with all that a first
+call needs. `python benchmarks/bench_start.py [rounds]`
 """
 
 import os
@@ -25,12 +25,12 @@ _CONTESTANTS = {
 
 
 def measure(rounds: int) -> dict[str, float]:
-    """Return the milliseconds of each."""
+    """Return the median milliseconds of each."""
     figures: dict[str, list[float]] = {name: [] for name in _CONTESTANTS}
     with tempfile.TemporaryDirectory() as compiled:
         environment = os.environ | {
             "PYTHONPYCACHEPREFIX": compiled,
-            "PYTHONDONTWRITEBYTECODE": "",  # some set it, and would compile at every start
+            "PYTHONDONTWRITEBYTECODE": "",  # if it is set, Python compiles at every start
         }
         for turn in range(rounds + 1):
             for name, command in _CONTESTANTS.items():
@@ -38,7 +38,7 @@ def measure(rounds: int) -> dict[str, float]:
                 subprocess.run(  # noqa: S603  # ours
                     command, stdout=subprocess.DEVNULL, check=True, env=environment
                 )
-                if turn:  # the first one compiles
+                if turn:  # the first turn compiles
                     figures[name].append((time.perf_counter() - started) * 1e3)
     return {name: statistics.median(one) for name, one in figures.items()}
 

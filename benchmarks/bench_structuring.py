@@ -1,8 +1,8 @@
-"""What a create would cost if cattrs structured `Sequence` and its states from the nested row.
+"""The cost of a create if cattrs structured `Sequence` and its states from the nested row.
 
-The package makes the states of a row's 15 document types when they are first looked at. Here a
-hook nests the row and cattrs structures all of it, by its fastest generated functions, which do not
-even collect all the problems of a row. Both and a whole create run in turns in one process.
+The package makes the states of a row's 15 document types when they are first read. Here a hook
+nests the row and cattrs structures all of it, with its fastest generated functions, which do not
+even collect all problems of a row. Both, and a whole create, run in turns in one process.
 `python benchmarks/bench_structuring.py [rounds]`
 """
 
@@ -35,7 +35,7 @@ from invoicexpress_async.protocol.sequences import (
 from invoicexpress_async.protocol.strict import make_strict_converter
 
 _KEY = "benchmark-key-0123456789"
-_SERIE = "2023"  # the one in the canned answer
+_SERIE = "2023"  # the serie in the canned response
 _CALLS = 100
 
 
@@ -94,7 +94,7 @@ def _nesting_converter() -> cattrs.Converter:
 
 
 async def measure(rounds: int) -> tuple[float, float, float]:
-    """Return the CPU seconds of a row by us, of one by cattrs, and of a whole create."""
+    """Return the CPU seconds of a row by the package, by cattrs, and of a whole create."""
     payload = loads(canned_responses()[0].partition(b"\r\n\r\n")[2])
     ours, theirs = make_converter(), _nesting_converter()
     assert structure_one(payload, theirs) == structure_one(payload, ours)
@@ -118,7 +118,7 @@ async def measure(rounds: int) -> tuple[float, float, float]:
 
 
 def main(rounds: int) -> None:
-    """Print the figures, and how much more a create would cost."""
+    """Print the figures, and the additional cost of a create."""
     by_us, by_cattrs, whole = asyncio.run(measure(rounds))
     more = (by_cattrs - by_us) / whole
     print(f"a row: {by_us * 1e6:.1f} µs by us, {by_cattrs * 1e6:.1f} µs by cattrs")

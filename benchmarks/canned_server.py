@@ -1,4 +1,4 @@
-"""A server that costs nearly nothing: one canned answer, from a process of its own.
+"""A server that costs nearly nothing: canned responses, from its own process.
 
 `python benchmarks/canned_server.py` prints its port, and ends when its standard input closes.
 """
@@ -21,12 +21,12 @@ def _answer(status: str, body: bytes) -> bytes:
 
 
 def _compact(document: object) -> bytes:
-    # As the real server writes it: the body recorded in live traffic has no spaces.
+    # Without spaces, like the body recorded in live traffic.
     return json.dumps(document, separators=(",", ":")).encode()
 
 
 class Canned(asyncio.Protocol):
-    """Answers each request with one of two responses."""
+    """Responds to each request with one of two responses."""
 
     def __init__(self, created: bytes, listed: bytes) -> None:
         self._created, self._listed = created, listed
@@ -44,16 +44,16 @@ class Canned(asyncio.Protocol):
             return
         is_post = head.startswith(b"POST")
         if is_post and b"}" not in body[-2:]:
-            return  # the rest of the body is still on its way
+            return  # the rest of the body has not arrived yet
         self._buffer = b""
         self._transport.write(self._created if is_post else self._listed)
 
 
 def canned_responses(listed_serie: str | None = None) -> tuple[bytes, bytes]:
-    """Return what a create and a list are answered with.
+    """Return the responses to a create and to a list.
 
     Args:
-        listed_serie: The serie of the one row of the list; by default the one that is created.
+        listed_serie: The serie of the only row of the list; by default the created one.
     """
     document = json.loads(_SAMPLE.read_text())
     row = document["sequence"]
@@ -76,7 +76,7 @@ async def _serve() -> None:
 
 @contextlib.contextmanager
 def canned_server() -> Iterator[int]:
-    """Yield the port of a server in a process of its own."""
+    """Yield the port of a server in its own process."""
     with subprocess.Popen(  # noqa: S603  # this very file
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

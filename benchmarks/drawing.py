@@ -1,4 +1,4 @@
-"""Bars in groups, and lines, as SVG written by hand: no library is worth its weight here."""
+"""Grouped bars, and lines, as SVG. It is simple enough to need no library."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ _COLOURS = ("#0b5cad", "#c2571a", "#5a8f29", "#999999")
 _STEPS = 5
 
 Values = Mapping[str, Mapping[str, float]]
-"""By series, and by group in each."""
+"""The values by series, and by group in each."""
 
 
 class _Paper:
@@ -34,15 +34,15 @@ class _Paper:
             )
 
     def across(self, group: str) -> float:
-        """Return where the room of a group begins."""
+        """Return the x coordinate at which a group begins."""
         return _LEFT + self._groups.index(group) * self.room
 
     def down(self, value: float) -> float:
-        """Return how far down a value stands."""
+        """Return the y coordinate of a value."""
         return _HEIGHT - _BOTTOM - value / self._most * (_HEIGHT - _BOTTOM - _TOP)
 
     def rule(self, value: float, style: str) -> None:
-        """Draw a level, with its number."""
+        """Draw a horizontal line at a value, with its number."""
         y = self.down(value)
         self.parts += [
             f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - 20}" {style}/>',
@@ -50,12 +50,12 @@ class _Paper:
         ]
 
     def text(self) -> str:
-        """Return it, ended."""
+        """Return the finished drawing."""
         return "\n".join([*self.parts, "</svg>\n"])
 
 
 def bars(title: str, values: Values) -> str:
-    """Return a drawing of values by series and group; a line stands at 100."""
+    """Return a bar chart of values by series and group, with a line at 100."""
     paper = _Paper(title, values, max(100.0, _most(values)))
     paper.rule(100, 'stroke="#333" stroke-dasharray="4"')
     width = paper.room * 0.8 / len(values)
@@ -70,7 +70,7 @@ def bars(title: str, values: Values) -> str:
 
 
 def lines(title: str, values: Values) -> str:
-    """Return a drawing of values by series over the groups, from 0 on."""
+    """Return a line chart of values by series over the groups, from 0."""
     most = _most(values)
     paper = _Paper(title, values, most)
     for step in range(_STEPS + 1):

@@ -1,4 +1,4 @@
-"""A coverage-guided fuzzer over the answers: a value or one of our errors, and nothing else.
+"""A coverage-guided fuzzer of responses: each must give a value or an error of the package.
 
 `pip install atheris`, then `python benchmarks/fuzz_answers.py -max_total_time=300`. The first
 byte chooses the request, the second the status, the third the encoding; the rest is the body.
@@ -38,7 +38,7 @@ _MOST = 1 << 16
 
 
 def fuzz(data: bytes) -> None:
-    """Decipher one answer."""
+    """Decipher one response."""
     choice = (*data[:4], 0, 0, 0, 0)
     body = data[4:]
     if choice[2] % 4 == 1:
@@ -63,7 +63,7 @@ def fuzz(data: bytes) -> None:
 
 
 def main() -> None:
-    """Fuzz from the recorded samples on."""
+    """Fuzz, starting from the recorded samples."""
     corpus = Path(sys.argv.pop()) if not sys.argv[-1].startswith("-") else None
     arguments = [*sys.argv, *([str(corpus)] if corpus else [])]
     if corpus is not None:

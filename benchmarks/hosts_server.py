@@ -1,7 +1,7 @@
-"""A TLS server for a host per account that costs little: canned responses, in its own process.
+"""A cheap TLS server with a host per account: canned responses, in its own process.
 
-`python benchmarks/hosts_server.py FOLDER` writes `ca.pem` there and prints its port; each line on
-its standard input is answered by the handshakes so far and the connections that are open.
+`python benchmarks/hosts_server.py FOLDER` writes `ca.pem` there and prints its port. For each line
+on its standard input it prints the handshakes so far and the number of open connections.
 """
 
 import asyncio
@@ -49,14 +49,14 @@ async def _serve(folder: Path) -> None:
 
 
 class HostsServer:
-    """The server as its user sees it."""
+    """The server, for its user."""
 
     def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self._process = process
         self.port = port
 
     def counts(self) -> tuple[int, int]:
-        """Return the handshakes so far, and the connections that are open."""
+        """Return the number of handshakes so far, and of open connections."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -67,7 +67,7 @@ class HostsServer:
 
 @contextlib.contextmanager
 def hosts_server(folder: Path) -> Iterator[HostsServer]:
-    """Run the server in a process of its own."""
+    """Run the server in its own process."""
     with subprocess.Popen(  # noqa: S603  # this very file
         [sys.executable, __file__, str(folder)],
         stdin=subprocess.PIPE,

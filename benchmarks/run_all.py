@@ -1,10 +1,10 @@
-"""All benchmarks with one command, in one table, and two drawings; a quarter of an hour.
+"""Runs all benchmarks and shows one table and two drawings; takes a quarter of an hour.
 
 `python benchmarks/run_all.py [folder of the drawings]`; without a folder, one is made.
-`python benchmarks/run_all.py --quick [folder]` is too short to be believed, and for tests.
+`python benchmarks/run_all.py --quick [folder]` is too short for reliable figures; it is for tests.
 
-Each ratio is ours over theirs, both measured in turns by the script that the row names, except
-where the row says otherwise. A busy machine moves times; ratios less, and counts not at all.
+Each ratio is our figure over theirs, both measured in turns by the script that the row names,
+unless the row says otherwise. A busy machine changes times; ratios less, and counts not at all.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?=%?(?:\s|$))")
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One line of the table: what was measured, beside whom, and what it must reach."""
+    """One line of the table: what was measured, the comparison, and the aim."""
 
     what: str
     ours: str
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the aim is met."""
+        """Whether the aim is met, as text."""
         if self.ratio is None:
             return "not run"
         if self.aim is None:
@@ -51,7 +51,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes of the measurements."""
 
     calls: int = 300
     row_rounds: int = 15
@@ -76,7 +76,7 @@ QUICK = Sizes(
 
 
 def _run(*arguments: str) -> list[str]:
-    """Run a benchmark, show what it prints, and return its lines; none if it failed."""
+    """Run a benchmark, show its output, and return its lines; no lines if it failed."""
     print(f"\n$ python benchmarks/{' '.join(arguments)}", flush=True)
     process = subprocess.run(  # noqa: S603  # a script beside this one
         [sys.executable, *arguments],
@@ -126,7 +126,7 @@ def _rows(sizes: Sizes, _: Path) -> Iterator[Row]:
     for parser, aim in (("stdlib json", 0.5), ("speed", 0.35)):
         start = next((at for at, line in enumerate(lines) if line.startswith(parser)), len(lines))
         mine, theirs = (_figures(lines[start:], name) for name in ("ours", "pydantic"))
-        # Two columns for each of the sizes 1, 10, 100 and 1,000.
+        # There are two columns for each of the sizes 1, 10, 100 and 1,000.
         for what, at in (("a row", 0), ("a row of 1,000", 6)):
             yield Row(
                 what=f"{what} from bytes, {parser}",
@@ -159,7 +159,7 @@ def _provisioning(sizes: Sizes, folder: Path) -> Iterator[Row]:
         ratio=price[1] if price else None,
         aim=1.25,
     )
-    # s, rows/s, ratio, CPU s, ratio, sockets, MiB: of the more expensive run
+    # s, rows/s, ratio, CPU s, ratio, sockets, MiB, for the more expensive run
     run = _figures(lines, _OURS)
     for what, at, unit, aim in (
         ("memory of that run above an idle manager", 6, "MiB", 60.0),
@@ -226,7 +226,7 @@ def _hosts(_: Sizes, __: Path) -> Iterator[Row]:
 
 
 def _limiters(_: Sizes, __: Path) -> Iterator[Row]:
-    # Scaled to seconds, what it takes to learn would be most of it.
+    # Not scaled: in a few seconds, learning the limiter would be most of the run.
     lines = _run("bench_limiters.py", "2")
     for name, aim in (
         ("nginx, burst 100, nodelay", 0.85),
@@ -234,7 +234,7 @@ def _limiters(_: Sizes, __: Path) -> Iterator[Row]:
         ("haproxy, http_req_rate", 0.85),
         ("rack-attack, throttle", 0.85),
     ):
-        # taken, share, 429s, errors; none of what is not installed
+        # taken, share, 429s, errors; no figures if it is not installed
         mine = _figures(lines, name)
         if mine is not None and len(mine) > 1:
             yield Row(
@@ -302,7 +302,7 @@ _ALL: tuple[Callable[[Sizes, Path], Iterator[Row]], ...] = (
     _calls, _rows, _provisioning, _accounts, _limiter, _start,
 )  # fmt: skip
 _WHOLE: tuple[Callable[[Sizes, Path], Iterator[Row]], ...] = (_hosts, _limiters, _stale)
-"""Those that cannot be short."""
+"""The benchmarks that have no quick form."""
 
 
 def _table(rows: list[Row]) -> str:
@@ -317,7 +317,7 @@ def _table(rows: list[Row]) -> str:
 
 
 def main(sizes: Sizes, folder: Path) -> None:
-    """Run all, and print the table."""
+    """Run all benchmarks, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     parts = (*_ALL, *_WHOLE) if sizes.is_whole else _ALL

@@ -1,4 +1,4 @@
-"""The service of `bench_services.py` as it is written by hand, with aiohttp alone."""
+"""The service of `bench_services.py` written by hand, with aiohttp only."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 def make_app(*, connections: int, deadline_seconds: float) -> web.Application:
-    """Return what is written in an afternoon: list, and create what is not there."""
+    """Return a service as written in an afternoon: it lists, and creates what is missing."""
     base_url = os.environ["INVOICEXPRESS_BASE_URL"]
     keys: Mapping[str, str] = json.loads(Path(os.environ["COMPANIES_FILE"]).read_text())
     session: aiohttp.ClientSession

@@ -1,4 +1,4 @@
-"""Several processes of one job at a time, killed, frozen and woken at random."""
+"""Several processes of one job at the same time, killed, frozen and woken at random."""
 
 import multiprocessing.process
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-# Shorter than the time for which a process waits for another that holds the file.
+# Shorter than the time for which a process waits for the lock of another process on the file.
 _LONGEST_FREEZE_SECONDS = 1.0
 _FREEZES_FOR_A_KILL = 2.0
 _POLL_SECONDS = 0.005
@@ -20,16 +20,16 @@ Process = multiprocessing.process.BaseProcess
 
 @attrs.define(kw_only=True)
 class Crew:
-    """Keeps so many processes running. What has ended is started again before the next kill.
+    """Keeps `size` processes running. Ended processes are started again before the next kill.
 
     Attributes:
-        size: How many.
-        start: Starts one.
-        creates: Returns how many creates the server has had.
-        dice: Chooses whom, and when.
-        kills: How many were killed, by now.
-        kills_while_frozen: How many of them were frozen.
-        freezes: How often one was frozen.
+        size: How many processes run.
+        start: Starts a process.
+        creates: Returns how many creates the server has received.
+        dice: Chooses the process and the moment.
+        kills: How many processes were killed so far.
+        kills_while_frozen: How many of them were frozen then.
+        freezes: How often a process was frozen.
     """
 
     size: int
@@ -43,7 +43,7 @@ class Crew:
     _wake_at: dict[Process, float] = attrs.field(factory=dict[Process, float])
 
     def kill_one(self, *, creates: int) -> None:
-        """Let all work until about so many more creates have come, and kill one of them."""
+        """Let all work until about `creates` more creates have come, then kill one process."""
         self._fill()
         wanted = self.creates() + self.dice.randint(1, max(1, 2 * creates))
         until = time.monotonic() + _LONGEST_WAIT_SECONDS
@@ -59,7 +59,7 @@ class Crew:
         self._kill(self.dice.choice(alive or self._running))
 
     def finish(self, seconds: float) -> None:
-        """Wake all, and wait until they have ended by themselves."""
+        """Wake all processes, and wait until they have ended by themselves."""
         for process in self._running:
             self._wake(process)
         for process in self._running:

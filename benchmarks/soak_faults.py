@@ -1,9 +1,9 @@
 """Creates under random faults, counted by an oracle: 0 duplicates, 0 lost, 0 false successes.
 
-Every create goes to its own account and serie of a local server that breaks at every step: before
-reading, while reading, after committing, with late commits, and in its answers. It runs once with
-a server whose name check is atomic and once with one where it is not. Time is virtual, so the
-schedules of minutes take none. Afterwards every unknown outcome is resumed.
+Every create has its own account and serie, on a local server with faults at every step: before
+reading, while reading, after committing, with late commits, and in its responses. The soak runs
+once with a server whose name check is atomic and once with one whose check is not. Time is virtual,
+so schedules of minutes take no time. Afterwards every unknown outcome is resumed.
 
 `python benchmarks/soak_faults.py [creates] [seed]` prints the counts and exits 1 on a violation.
 """
@@ -36,7 +36,8 @@ _CONCURRENCY = 50
 _SHARE = 0.2
 _LATE_SECONDS = (0.5, 3.0, 20.0, 60.0, 300.0)
 
-# Answers that say success must be true, so these always commit; the rest commit, or not, or late.
+# A response that reports success must be true, so these always commit; others commit, or late, or
+# not at all.
 _ANSWERS = (
     "limit_data", "cut_chunk", "cut_without_length", "truncated_json", "invalid_json", "empty",
     "one_space", "null", "empty_object", "without_id", "status_line_only", "garbage",
@@ -48,7 +49,7 @@ _UNREAD = ("close_unread", "reset_unread", "reset_half_body")
 
 @attrs.define
 class Tally:
-    """What one run came to."""
+    """The counts of one run."""
 
     creates: int = 0
     answered: int = 0
@@ -65,7 +66,7 @@ class Tally:
 
     @property
     def violations(self) -> int:
-        """What must be 0."""
+        """The number of violations, which must be 0."""
         return self.duplicates + self.posted_twice + self.lost + self.false_successes
 
 
@@ -101,7 +102,7 @@ async def _create(
 
 
 async def soak(creates: int, *, seed: int, is_name_check_atomic: bool) -> Tally:
-    """Send `creates` creates and hold what they returned against what the server knows."""
+    """Send `creates` creates, and compare their results with the server's oracle."""
     clock, tally = FakeClock(), Tally(creates=creates)
     accounts = [SandboxAccount(name=f"account-{n}", api_key=_KEY) for n in range(_ACCOUNTS)]
     server = FaultServer(
@@ -134,7 +135,7 @@ async def soak(creates: int, *, seed: int, is_name_check_atomic: bool) -> Tally:
         await asyncio.gather(*(work() for _ in range(_CONCURRENCY)))
         tally.faults = sum(server.oracle.faults.values())
         server.faults.clear()
-        clock.advance(1_000)  # whatever is late has come by now, or never will
+        clock.advance(1_000)  # by now every late commit has come, or never will
         await server.commit_late()
         await _resume(manager, results, tally)
         _judge(server, results, tally)
@@ -169,7 +170,7 @@ def _judge(
         if isinstance(result, Sequence):
             tally.false_successes += rows == 0
         else:
-            # It is on the server, and it was not reported: neither a sequence nor an open intent.
+            # Lost: it is on the server, but neither a sequence nor an open intent was reported.
             tally.lost += rows > 0
 
 

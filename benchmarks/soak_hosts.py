@@ -1,6 +1,6 @@
-"""Hosts for a soak: each worker in a network namespace, with cables that are cut, and TLS.
+"""Hosts for a soak: each worker in a network namespace, with cables that can be cut, and TLS.
 
-While a cable is cut nothing passes: what was sent passes later, as packets that are sent again.
+While a cable is cut nothing passes; packets that were sent are retransmitted later.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from soak_network import Network
 
 
 def listen(centre: str, certificate: Path) -> dict[str, Any]:
-    """Go where the API is, in a process of its own; return how a server listens there."""
+    """Enter the API's namespace with this whole process; return a server's settings there."""
     enter(centre)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -26,7 +26,7 @@ def listen(centre: str, certificate: Path) -> dict[str, Any]:
 
 @attrs.define(kw_only=True)
 class HostNetwork(Network):
-    """As a `Network`, of hosts."""
+    """A `Network` made of hosts."""
 
     _hosts: list[Host]
 
@@ -35,7 +35,7 @@ class HostNetwork(Network):
     def connected(
         cls, folder: Path, centre: Namespace, database: PostgresServer, workers: int
     ) -> Iterator["HostNetwork"]:
-        """Make so many hosts, and a certificate for the API."""
+        """Make `workers` hosts, and a certificate for the API."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "authority.pem")
         certificate = authority.issue_cert(ADDRESSES["api"])
@@ -52,11 +52,11 @@ class HostNetwork(Network):
             )
 
     def cut(self, way: str) -> None:
-        """Let nothing pass."""
+        """Cut a way."""
         what, number = way.split()
         self._hosts[int(number)].cut("database" if what == "database" else "api")
 
     def heal(self, way: str, *, loses: bool) -> None:  # noqa: ARG002  # a cable keeps connections
-        """Let all pass again."""
+        """Connect a way again."""
         what, number = way.split()
         self._hosts[int(number)].heal("database" if what == "database" else "api")

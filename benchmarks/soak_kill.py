@@ -1,13 +1,13 @@
 """A job that is killed with -9 at random instants, hundreds of times, and resumed each time.
 
-The job is a process of its own with a plan and a journal on the disk; the server is another, and
-its oracle counts. One create in thirty loses its answer, and is committed at once, late or never.
-A tenth of the kills comes in the start of the process, wherever it is; the others some
-milliseconds after the server has had so many more creates. In the end the job runs to its end,
-and then once more with what is absent sent again, its waiting time put into the past.
+The job is a process with a plan and a journal on the disk; the server is another process, with an
+oracle that counts. One create in thirty loses its response, and is committed at once, late or
+never. A tenth of the kills come at a random moment of the process's start; the others some
+milliseconds after a number of further creates. Then the job runs to its end, and once more with
+absent rows sent again, for which the journal's times are moved back.
 
-With several processes, they carry out the same job on one shared journal at the same time, and
-are frozen and woken as well. The server accepts every create: it has no check of names.
+Several processes run the same job on one shared journal at the same time, and are also frozen and
+woken. The server accepts every create: it has no check of names.
 
 `python benchmarks/soak_kill.py [accounts] [kills] [seed] [processes]` exits 1 on a violation.
 """
@@ -38,14 +38,14 @@ from invoicexpress_async.provisioning import Plan, RunSettings, SqliteJournal, p
 
 _SHARE_IN_THE_START = 0.1
 _LONGEST_RUN_SECONDS = 60.0
-# A kill leaves up to so many rows between intent and send, of a few that it is given each time.
+# A kill leaves up to this many rows between intent and send, of the few that each run completes.
 _CONCURRENCY = 10
 _UNRESOLVED = "state IN ('intent', 'unknown', 'absent')"
 
 
 @attrs.define
 class Tally(JobTally):
-    """What the whole soak came to."""
+    """The counts of the whole soak."""
 
     kills: int = 0
     kills_in_the_start: int = 0
@@ -94,12 +94,12 @@ class _Soak:
         return process
 
     def kill_alone(self, kills: int) -> None:
-        """Kill one process at a time, so many times."""
+        """Kill a single process, `kills` times."""
         for left in range(kills, 0, -1):
             self.kill_once(creates=self.share_of(left))
 
     def kill_in_company(self, kills: int) -> None:
-        """Kill and freeze some of several processes, and let them end."""
+        """Kill and freeze some of several processes, and then let them end."""
         crew = Crew(size=self.processes, start=self.start, creates=self.creates, dice=self.dice)
         for left in range(kills, 0, -1):
             self.tally.intents_open += [self.count(_UNRESOLVED)]
@@ -109,12 +109,12 @@ class _Soak:
         self.tally.kills_while_frozen = crew.kills_while_frozen
 
     def share_of(self, left: int) -> int:
-        """Return how many creates to wait for when so many kills are left."""
-        # What a kill leaves unresolved is not sent again, and is no create to wait for.
+        """Return how many creates to wait for when `left` kills are left."""
+        # Rows that a kill left unresolved are not sent again, so they are no creates to wait for.
         return self.count("state = 'planned'", else_=self.accounts) // (left + 1)
 
     def kill_once(self, *, creates: int) -> None:
-        """Start the job, and kill it after about so many more creates."""
+        """Start the job, and kill it after about `creates` more creates."""
         self.tally.intents_open += [self.count(_UNRESOLVED)]
         is_early = self.dice.random() < _SHARE_IN_THE_START
         before, started = self.creates(), time.monotonic()
@@ -147,7 +147,7 @@ class _Soak:
         return dict(self.query("SELECT account, state FROM rows"))
 
     def age(self) -> None:
-        """Let what is unresolved have been sent long ago."""
+        """Move the times of unresolved rows far into the past."""
         moment = long_ago()
         text = f"UPDATE rows SET intended_at = ?, absent_since = ? WHERE {_UNRESOLVED}"  # noqa: S608  # a constant
         self.query(text, moment, moment)
@@ -161,11 +161,11 @@ class _Soak:
         try:
             rows = self.query(f"SELECT account, state FROM rows WHERE {condition}")  # noqa: S608  # a constant
         except sqlite3.OperationalError:
-            return else_  # killed before it had made its tables
+            return else_  # the job was killed before it had made its tables
         return len(rows)
 
     def query(self, text: str, *values: str) -> list[tuple[str, str]]:
-        # What a kill has interrupted in the file is ended first, as `status` does.
+        # First end a transaction that a kill interrupted in the file, as `status` does.
         with contextlib.suppress(JournalError), JournalFile(self.folder / "job.db"):
             pass
         connection = sqlite3.connect(self.folder / "job.db")
@@ -176,7 +176,7 @@ class _Soak:
 
 
 def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
-    """Kill and resume, then judge."""
+    """Kill and resume the job, then check the result."""
     with tempfile.TemporaryDirectory() as name, serving(accounts, seed) as server:
         folder = Path(name)
         lines = "".join(f"{name_of(number)};{KEY};2027\n" for number in range(accounts))
@@ -193,7 +193,7 @@ def soak(accounts: int, kills: int, seed: int, processes: int) -> Tally:
 
 
 def main(accounts: int, kills: int, seed: int, processes: int) -> int:
-    """Print what it came to."""
+    """Run the soak, and print the counts."""
     started = time.perf_counter()
     tally = soak(accounts, kills, seed, processes)
     seconds = time.perf_counter() - started

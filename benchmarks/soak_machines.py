@@ -1,15 +1,16 @@
-"""Several workers on one journal in PostgreSQL, as on several machines, and all that can befall.
+"""Several workers on one journal in PostgreSQL, as on several machines, with every trouble.
 
-Workers are killed with -9, and started again as systemd does it; the postmaster is killed with -9;
+Workers are killed with -9, and started again like by systemd; the postmaster is killed with -9;
 workers are frozen for longer than they hold a slice; the way of a worker to the database or to the
-API is cut, each by a proxy of its own, and what was sent on it arrives late or never. The server
-loses one answer of thirty, and commits at once, late or never. It accepts every create: it has no
-check of names. When all has been done to them, the workers go on until nothing is left; then once
-more with what is absent sent again, its waiting time put into the past.
+API is cut, each by its own proxy, and data in flight arrive late or never. The server loses one
+response in thirty, and commits at once, late or never. It accepts every create: it has no check of
+names. After all troubles, the workers continue until nothing is left; then once more with absent
+rows sent again, for which the journal's times are moved back.
 
 `python benchmarks/soak_machines.py [accounts] [kills] [postmaster kills] [freezes] [cuts] [seed]
-[workers] [hosts]` exits 1 on a violation. It needs the binaries of PostgreSQL. With hosts, 1, each
-worker is in a network namespace and cut off by its cables instead of proxies, over TLS: for root.
+[workers] [hosts]` exits 1 on a violation. It needs the binaries of PostgreSQL. With 1 for hosts,
+each worker is in a network namespace with TLS, and its cables are cut instead of proxies; that
+needs root.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ _PATIENCE_SECONDS = 5.0
 _CONCURRENCY = 10
 _MAX_SLICES = 256
 _POLL_SECONDS = 0.01
-# When nothing comes any more, since all are frozen or cut off, the next thing happens all the same.
+# If no create comes in this time, since all workers are frozen or cut off, the next event follows.
 _LONGEST_WAIT_SECONDS = 5.0
 _LONGEST_END_SECONDS = 600.0
 
@@ -70,7 +71,7 @@ Process = multiprocessing.process.BaseProcess
 
 @attrs.define
 class Tally(JobTally):
-    """What the whole soak came to."""
+    """The counts of the whole soak."""
 
     kills: int = 0
     kills_of_the_postmaster: int = 0
@@ -96,7 +97,7 @@ class _Place:
     authority: Path | None = None
 
     def note(self, what: object) -> None:
-        """Write down what a worker reports, for who has to explain a violation."""
+        """Write down what a worker reports, to explain a violation."""
         with self.log.open("a") as log:
             print(f"{time.time():.3f} {os.getpid()} {what}", file=log)
 
@@ -148,7 +149,7 @@ async def _work(place: _Place) -> None:
                 return
         except JournalError as error:
             place.note(error)
-            await asyncio.sleep(0.2)  # as systemd: again
+            await asyncio.sleep(0.2)  # then start again, like systemd
 
 
 def _run_worker(place: _Place) -> None:
@@ -179,7 +180,7 @@ class _Soak:
     )
 
     def run(self, events: list[str], workers: int) -> None:
-        """Let the workers work, and do all of it to them."""
+        """Let the workers work, and inject the events."""
         self._workers = [None] * workers
         began = time.monotonic()
         for left, event in zip(range(len(events), 0, -1), events, strict=True):
@@ -196,13 +197,13 @@ class _Soak:
         for worker in self._workers:
             if worker is not None:
                 worker.join(60)
-                # It was killed by us, or stopped before it had begun.
+                # It was killed by this soak, or stopped before it had begun.
                 assert worker.exitcode in {0, -signal.SIGTERM, -signal.SIGKILL}, (
                     f"a worker ended with {worker.exitcode}"
                 )
 
     def finish(self, settings: RunSettings | None = None) -> dict[str, str]:
-        """Let one worker do what is left, and return the states."""
+        """Let one worker do the rest, and return the states."""
         self.query("UPDATE invoicexpress.slices SET due = NULL")
         process = self._start(self._place(0, settings or RunSettings(), until_done=True))
         process.join(_LONGEST_END_SECONDS)
@@ -211,7 +212,7 @@ class _Soak:
         return {str(account): str(state) for account, state in rows}
 
     def age(self) -> None:
-        """Let what is unresolved have been sent long ago."""
+        """Move the times of unresolved rows far into the past."""
         moment = long_ago()
         self.query(
             "UPDATE invoicexpress.rows SET intended_at = %s, absent_since = %s "
@@ -221,7 +222,7 @@ class _Soak:
         )
 
     def measure(self) -> None:
-        """Read from the database how often a slice changed hands, and when rows were known."""
+        """Read from the database how often slices changed hands, and when rows were settled."""
         ((self.tally.takeovers,),) = self.query("SELECT sum(epoch)::int FROM invoicexpress.slices")
         times = self.query(
             "SELECT updated_at - (intended_at::json ->> 0)::double precision "
@@ -230,11 +231,11 @@ class _Soak:
         self.tally.known_after_seconds = [float(one) for (one,) in times]
 
     def creates(self) -> int:
-        """Return how many creates the server has had."""
+        """Return how many creates the server has received."""
         return cast("int", ask(self.server, "creates"))
 
     def query(self, text: str, *values: str) -> list[Any]:
-        """Ask the database itself."""
+        """Run a query on the database."""
         with psycopg.connect(self.database.url, autocommit=True) as connection:
             cursor = connection.execute(text.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
@@ -252,7 +253,7 @@ class _Soak:
         )
 
     def keep(self) -> Path:
-        """Write down all that explains a violation, and return where."""
+        """Save all that can explain a violation, and return the folder."""
         kept = Path(tempfile.mkdtemp(prefix="soak-machines-"))
         for log in self.folder.glob("*.log"):
             shutil.copy(log, kept)
@@ -295,7 +296,7 @@ class _Soak:
         query = "SELECT count(*) FROM invoicexpress.rows WHERE state IN ('planned', 'intent')"
         while self.query(query) != [(0,)]:
             assert time.monotonic() < until, "the workers do not come to an end"
-            # As when a plan is entered again: what waits for a later try is tried now.
+            # As if a plan were entered again: rows that wait for a later try are tried now.
             self.query("UPDATE invoicexpress.slices SET due = NULL WHERE due IS NOT NULL")
             self._keep_running()
             time.sleep(0.2)
@@ -341,7 +342,7 @@ class _Soak:
             try:
                 self.database.start()
             except AssertionError:
-                time.sleep(0.1)  # a child of the dead one has not noticed yet
+                time.sleep(0.1)  # a child of the dead postmaster has not ended yet
             else:
                 return
         raise AssertionError(self.database.log.read_text()[-2000:])
@@ -355,7 +356,7 @@ def _wake(worker: Process) -> None:
 def soak(  # of a command line
     accounts: int, events: list[str], seed: int, workers: int, on_hosts: int
 ) -> Tally:
-    """Do all of it, then judge."""
+    """Run the soak, then check the result."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not on this machine: apt-get install postgresql"
     centre = Namespace.made() if on_hosts else None
@@ -402,7 +403,7 @@ def main(  # noqa: PLR0913, PLR0917  # of a command line
     workers: int,
     on_hosts: int,
 ) -> int:
-    """Print what it came to."""
+    """Run the soak, and print the counts."""
     events = ["kill"] * kills + ["postmaster"] * postmaster + ["freeze"] * freezes
     events += ["cut database"] * cuts + ["cut server"] * cuts
     started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""A network that can be cut: a process with a way of its own for each worker, to each server.
+"""A network that can be cut: a process with a separate way from each worker to each server.
 
-While a way is cut nothing passes: what is sent waits, as packets that are sent again, and passes
-later, or is lost with the connection.
+While a way is cut nothing passes. Data wait, like packets that are retransmitted, and pass later or
+are lost with the connection.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SOCKET = ".s.PGSQL.5432"
 
 @attrs.define(eq=False)
 class _Way:
-    """One listener, and what goes on behind it."""
+    """One listener, and its connections to the server behind it."""
 
     upstream: tuple[str, int] | str
     is_open: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -98,13 +98,13 @@ def _run_network(
 
 @attrs.define(kw_only=True)
 class Network:
-    """Its ways are named "database 0" or "server 0", by the number of the worker.
+    """A network whose ways are named "database 0" or "server 0", with the worker's number.
 
     Attributes:
-        databases: Of each worker: where its database is.
-        base_urls: Of each worker: where its server is.
-        namespaces: Of each worker: the network namespace in which that is so, if not in all.
-        authority: Whose certificates the workers trust, if it is their own.
+        databases: By worker: the address of its database.
+        base_urls: By worker: the base URL of its server.
+        namespaces: By worker: the network namespace of these addresses, if they have one.
+        authority: The certificate authority that the workers trust, if there is a special one.
     """
 
     databases: list[str]
@@ -118,7 +118,7 @@ class Network:
     def started(
         cls, folder: Path, database: str, base_url: str, workers: int
     ) -> Iterator["Network"]:
-        """Run it, to the folder of the database's socket and to the server."""
+        """Run the network, to the folder of the database's socket and to the server."""
         here, there = CONTEXT.Pipe()
         arguments = (folder, database, base_url, workers, there)
         process = CONTEXT.Process(target=_run_network, args=arguments, daemon=True)
@@ -136,11 +136,11 @@ class Network:
             process.join()
 
     def cut(self, way: str) -> None:
-        """Let nothing pass."""
+        """Cut a way."""
         self._report("cut", way)
 
     def heal(self, way: str, *, loses: bool) -> None:
-        """Let all pass again; with `loses`, no connection has survived it."""
+        """Connect a way again; with `loses`, reset all of its connections."""
         self._report("reset" if loses else "heal", way)
 
     def _report(self, what: str, way: str) -> None:

@@ -1,9 +1,9 @@
 """Companies onboarded under random faults by a process that is killed with -9, again and again.
 
-A partner on a local server that breaks at every call: it closes before and after committing, cuts
-answers, answers 5xx that were applied or not. The onboarding runs in a process of its own, killed
-at random instants and started again with the same journal and spool; then once more to its end.
-What its report says of each company is held against what the server knows.
+The partner's local server has faults at every call: it closes before and after committing, cuts
+responses, and responds with 5xx to requests that it applied or not. The onboarding runs in its own
+process, killed at random instants and started again with the same journal and spool; then once more
+to its end. Its report on each company is compared with the server's oracle.
 
 `python benchmarks/soak_onboarding.py [companies] [kills] [seed]` prints the counts and exits 1 on a
 violation.
@@ -50,19 +50,19 @@ _SHARE = 0.03
 _CUT_ANSWERS = ("limit_data", "truncated_json", "empty", "status_line_only", "bad_gzip")
 _SETTLING_RUNS = 2
 _AT_PATH = "/api/v3/accounts/at_communication.json"
-# The same credentials go out so many times without an answer that settles it, over all runs.
+# The same credentials are sent at most this often without a known outcome, over all runs.
 _MOST_AT_SENDS = 3
 
 
 def nif(number: int) -> str:
-    """Return the fiscal number of a made-up company, with its check digit."""
+    """Return the fiscal number of an invented company, with its check digit."""
     digits = f"5{number:07d}"
     rest = sum(int(one) * weight for one, weight in zip(digits, range(9, 1, -1), strict=True)) % 11
     return f"{digits}{(11 - rest) % 11 % 10}"
 
 
 def companies(count: int, *, all_are_right: bool = False) -> CompanyList:
-    """Return so many; each tenth has a wrong AT password, unless all are right."""
+    """Return `count` companies; each tenth has a wrong AT password, unless all are right."""
     return CompanyList(
         companies=[
             Company(
@@ -85,9 +85,9 @@ def companies(count: int, *, all_are_right: bool = False) -> CompanyList:
 
 
 async def job(base_url: str, folder: Path, count: int, url: str | None = None) -> None:
-    """Run the onboarding in a process of its own; print each outcome as it comes.
+    """Run the onboarding, as the main function of its own process; print each outcome.
 
-    With the URL of a database its journal is there, and the first series are left to workers.
+    With the URL of a database, the journal is in it, and the first series are left to workers.
     """
 
     def note(outcome: CompanyOutcome) -> None:
@@ -115,7 +115,7 @@ async def job(base_url: str, folder: Path, count: int, url: str | None = None) -
             journal=journal,
             key_spool=KeySpool(folder / "keys.spool"),
             secret_sink=CsvSink(folder / "keys.csv"),
-            # A kill parks all that are in flight: of few companies few are.
+            # A kill parks all companies in flight, so few of a small number are in flight.
             concurrency=max(1, min(50, count // 5)),
             on_outcome=note,
             series_by_workers=url is not None,
@@ -124,7 +124,7 @@ async def job(base_url: str, folder: Path, count: int, url: str | None = None) -
 
 @attrs.define
 class Tally:
-    """What a soak came to."""
+    """The counts of a soak."""
 
     companies: int = 0
     kills: int = 0
@@ -142,7 +142,7 @@ class Tally:
 
     @property
     def violations(self) -> int:
-        """What must be 0."""
+        """The number of violations, which must be 0."""
         return (
             self.duplicate_accounts
             + self.posted_twice
@@ -172,14 +172,14 @@ async def start(*arguments: object, stderr: int | None = None) -> asyncio.subpro
 
 
 def ends_of(out: bytes) -> dict[str, dict[str, Any]]:
-    """Return how each company ended, by what a job has printed."""
+    """Return how each company ended, from the output of a job."""
     return {one["fiscal_id"]: one for one in map(json.loads, out.splitlines()[1:])}
 
 
 async def _kill(process: asyncio.subprocess.Process, seconds: float) -> bool:
-    """Let it run for a while, then kill it; return whether it was running."""
+    """Let a process run for a while, then kill it; return whether it was still running."""
     assert process.stdout is not None
-    await process.stdout.readline()  # it has opened its journal
+    await process.stdout.readline()  # then it has opened its journal
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while await process.stdout.readline():
@@ -192,7 +192,7 @@ async def _kill(process: asyncio.subprocess.Process, seconds: float) -> bool:
 
 
 async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
-    """Onboard `count` companies through `kills` kills, and judge the end."""
+    """Onboard `count` companies through `kills` kills, and check the result."""
     tally, instants = Tally(companies=count), random.Random(seed)
     partner = SandboxAccount(name="partner", api_key=KEY, is_partner=True)
     server = FaultServer(accounts=[partner], seed=seed, requests_per_minute=None)
@@ -200,7 +200,7 @@ async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
         _break(server)
         for number in range(kills):
             process = await start(server.base_url, folder, count)
-            # Spread over the whole job, however fast this machine is.
+            # Spread over the whole job, on a fast or slow machine.
             seconds = instants.uniform(0.02, 0.6) if number % 3 else instants.uniform(0.0, 0.05)
             tally.kills += await _kill(process, seconds)
         tally.faults = sum(server.oracle.faults.values())
@@ -215,7 +215,7 @@ async def soak(count: int, kills: int, seed: int, folder: Path) -> Tally:
 
 
 def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, tally: Tally) -> None:
-    """Compare what a job has reported and delivered with what the server knows."""
+    """Compare the reports and delivered keys of a job with the server's oracle."""
     oracle = server.oracle.accounts
     tally.duplicate_accounts = len(oracle.duplicates())
     accounts = {one.fiscal_id: one for one in server.accounts.values() if one.fiscal_id}
@@ -241,14 +241,14 @@ def judge(server: FaultServer, ends: dict[str, dict[str, Any]], folder: Path, ta
         if end["state"] == "done":
             tally.done += 1
             rows = server.sequences(account.name) if account is not None else ()
-            # A new account has a series of its own already, which is not registered.
+            # A new account already has a series, which is not registered.
             series = [row for row in rows if row.is_registered]
             is_right = has_key and account is not None and account.has_at_credentials
             tally.not_as_reported += not (is_right and len(series) == len(rows) - 1 == 1)
 
 
 def main(count: int, kills: int, seed: int) -> int:
-    """Run it and print the tally."""
+    """Run the soak and print the counts."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(soak(count, kills, seed, Path(folder)))

@@ -1,10 +1,10 @@
-"""Companies onboarded by one process, their first series done by workers on a shared journal.
+"""Companies onboarded by one process; workers on a shared journal create their first series.
 
-One process has the partner: it creates the accounts, delivers their keys and sends the AT
-credentials, with its journal in PostgreSQL. Others that are started meanwhile for the same partner,
-as on other machines, are refused. The first series are rows of that journal: workers do them, with
-the keys as they were delivered. Of the responses to their creates one in ten is lost. In the end
-every secret is looked for in all tables of the database and in its server's log.
+One process holds the partner: it creates the accounts, delivers their keys and sends the AT
+credentials, with its journal in PostgreSQL. Other processes that are started meanwhile for the same
+partner, as on other machines, are refused. The first series are rows of that journal; workers do
+them, with the delivered keys. One in ten responses to their creates is lost. At the end every
+secret is searched for in all tables of the database and in the server's log.
 
 `python benchmarks/soak_onboarding_machines.py [companies] [workers] [seed]` prints the counts and
 exits 1 on a violation. It needs the binaries of PostgreSQL.
@@ -53,7 +53,7 @@ _LONGEST_START_SECONDS = 60.0
 
 
 async def _work(base_url: str, keys: Path, url: str) -> int:
-    """Do rows until SIGTERM, and return how many were done."""
+    """Work on rows until SIGTERM, and return how many were done."""
     stop, done = RunStop(), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.request)
 
@@ -87,7 +87,7 @@ def _run_rival(base_url: str, folder: Path, count: int, url: str) -> None:
 
 @attrs.define
 class SharedTally(Tally):
-    """What a soak with workers came to."""
+    """The counts of a soak with workers."""
 
     rivals_not_refused: int = 0
     keys_delivered_twice: int = 0
@@ -100,7 +100,7 @@ class SharedTally(Tally):
 
     @property
     def violations(self) -> int:
-        """What must be 0."""
+        """The number of violations, which must be 0."""
         keys = self.keys_lost + self.keys_delivered_twice + self.keys_delivered_elsewhere
         sent_twice = self.credentials_sent_twice + self.series_posted_twice
         others = self.rivals_not_refused + self.secrets_in_the_database + self.not_done
@@ -127,7 +127,7 @@ async def _workers(count: int, tally: SharedTally, *arguments: object) -> AsyncI
 
 
 async def soak(count: int, workers: int, seed: int, folder: Path) -> SharedTally:
-    """Onboard `count` companies, and judge the end."""
+    """Onboard `count` companies, and check the result."""
     binaries = find_binaries()
     assert binaries is not None, "PostgreSQL is not on this machine: apt-get install postgresql"
     tally = SharedTally(companies=count)
@@ -145,7 +145,7 @@ async def soak(count: int, workers: int, seed: int, folder: Path) -> SharedTally
             rivals = [Path(tempfile.mkdtemp(prefix="rival-", dir=folder)) for _ in range(_RIVALS)]
             refused = [_is_refused(server, count, one, database.url) for one in rivals]
             tally.rivals_not_refused = (await asyncio.gather(*refused)).count(False)
-            # It cannot have ended before: its first series wait for the workers.
+            # The onboarding cannot have ended before, since its first series wait for the workers.
             to = (server.base_url, folder / "keys.csv", database.url)
             async with _workers(workers, tally, *to):
                 out, _ = await onboarding.communicate()
@@ -183,7 +183,7 @@ def _judge_what_is_shared(server: FaultServer, folder: Path, tally: SharedTally)
 
 
 def main(count: int, workers: int, seed: int) -> int:
-    """Run it and print the tally."""
+    """Run the soak and print the counts."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tally = asyncio.run(soak(count, workers, seed, Path(folder)))

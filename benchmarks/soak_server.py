@@ -1,4 +1,4 @@
-"""The server of a soak: a process of its own that loses answers, and whose oracle counts."""
+"""The server of a soak: its own process, which loses responses and has an oracle that counts."""
 
 import asyncio
 import multiprocessing
@@ -13,7 +13,7 @@ from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 Listen: TypeAlias = Callable[[], dict[str, Any]]
 KEY = "soak-key-0123456789"
 LATE_SECONDS = 0.3
-# One that has the package imported already: a process begins in milliseconds.
+# A fork server that has already imported the package, so that a process starts in milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -62,9 +62,9 @@ def _run_server(accounts: int, seed: int, pipe: Connection, listen: Listen) -> N
 
 @contextmanager
 def serving(accounts: int, seed: int, listen: Listen = dict[str, Any]) -> Iterator[Connection]:
-    """Run the server, and give the connection for questions; the first answer is its address.
+    """Run the server, and yield a connection for questions; the first answer is its address.
 
-    Its process calls `listen` first, for how the server listens.
+    Its process first calls `listen`, which returns the settings for listening.
     """
     here, there = CONTEXT.Pipe()
     process = CONTEXT.Process(target=_run_server, args=(accounts, seed, there, listen), daemon=True)

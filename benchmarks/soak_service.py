@@ -1,11 +1,10 @@
-"""A service of several worker processes and a job beside it, on one shared journal.
+"""A service of several worker processes, and a job at the same time, on one shared journal.
 
-The service is `tests/examples/fastapi_service.py` under uvicorn, which replaces a worker that is
-killed. Clients ask for the same series at the same time, and come again when their connection
-breaks. The job has the same series in its plan; it is killed when the clients are done. The server
-accepts every create: it has no check of names. In the end what is unresolved is read for, what is
-absent is sent for again, and the job runs once more: every account must have one row, from one
-POST.
+The service is `tests/examples/fastapi_service.py` under uvicorn, which replaces a killed worker.
+Clients request the same series at the same time, and retry when their connection breaks. The job
+has the same series in its plan; it is killed when the clients are done. The server accepts every
+create: it has no check of names. At the end unresolved intents are resumed, absent ones are sent
+again, and the job runs once more: every account must have one row, from one POST.
 
 `python benchmarks/soak_service.py [requests] [accounts] [workers] [kills] [seed]` exits 1 on a
 violation.
@@ -45,7 +44,7 @@ _READ_AFTER_SECONDS = (0.1, 0.3)
 
 @attrs.define
 class Tally(Violations):
-    """What the whole soak came to."""
+    """The counts of the whole soak."""
 
     answers: Counter[str] = attrs.field(factory=Counter[str])
     kills: int = 0
@@ -56,7 +55,7 @@ class Tally(Violations):
 
 @attrs.define(kw_only=True)
 class _Service:
-    """uvicorn with its workers."""
+    """A running uvicorn with its workers."""
 
     url: str
     process: asyncio.subprocess.Process
@@ -77,7 +76,7 @@ class _Service:
 
 
 def _is_worker(child: str) -> bool:
-    with contextlib.suppress(OSError):  # it has just ended
+    with contextlib.suppress(OSError):  # the process has just ended
         return b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
     return False
 
@@ -137,12 +136,12 @@ class _Soak:
             await asyncio.gather(*(self.ask(session, service.url, name) for name in wanted))
             await killing
             if job.returncode is None:
-                job.kill()  # it still reads for what a killed worker has left
+                job.kill()  # it still reads for intents that a killed worker left
             assert await job.wait() in _JOB_ENDS
 
     async def ask(self, session: aiohttp.ClientSession, url: str, name: str) -> None:
-        """Ensure the serie of an account, as a client that comes again when it is cut off."""
-        # All at once, one worker would take them all.
+        """Ensure the serie of an account, like a client that retries when it is cut off."""
+        # If all came at once, one worker would accept them all.
         await asyncio.sleep(self.dice.uniform(0.0, self.spread_seconds))
         for number in range(_TRIES):
             try:
@@ -162,7 +161,7 @@ class _Soak:
 
     async def kill(self, service: _Service, requests: int, kills: int) -> None:
         for number in range(kills):
-            # The first while none is answered yet.
+            # The first kill comes while no request has a response yet.
             wanted = requests * number // (kills + 1)
             while self.answered < wanted:  # noqa: ASYNC110  # a counter of many tasks
                 await asyncio.sleep(0.005)
@@ -172,7 +171,7 @@ class _Soak:
                 self.tally.kills += 1
 
     async def start_job(self, *more: str) -> asyncio.subprocess.Process:
-        """Start the job beside the service."""
+        """Start the job, while the service runs."""
         options = ("--journal", self.folder / "job.db", "--shared-journal", *more)
         arguments = ("-m", "invoicexpress_async", "provision", self.folder / "plan.csv", *options)
         return await asyncio.create_subprocess_exec(
@@ -184,7 +183,7 @@ class _Soak:
         )
 
     def judge(self) -> None:
-        """Hold what was answered against what the server knows."""
+        """Compare the responses of the service with the server's oracle."""
         posts = [self.server.oracle.posts(name) for name in self.names]
         self.tally.posts = sum(posts)
         self.tally.posted_twice = sum(count > 1 for count in posts)
@@ -194,7 +193,7 @@ class _Soak:
             self.tally.false_done += self.ids.get(name, there) != there
 
     async def settle(self) -> None:
-        """Read for what is unresolved, and send for what is absent, as its owner would."""
+        """Resume unresolved intents, and send absent ones again, as an operator would."""
         retry = RetryPolicy(read_after_seconds=_READ_AFTER_SECONDS)
         async with (
             SqliteJournal(self.folder / "job.db", shared=True) as journal,
@@ -221,7 +220,7 @@ class _Soak:
 
 
 async def soak(requests: int, accounts: int, workers: int, kills: int, seed: int) -> Tally:
-    """Storm the service, kill its workers, settle what is left, and judge."""
+    """Load the service, kill its workers, settle the rest, and check the result."""
     names = [f"account-{number}" for number in range(accounts)]
     listed = [SandboxAccount(name=name, api_key=_KEY) for name in names]
     with tempfile.TemporaryDirectory() as name:
@@ -240,7 +239,7 @@ async def soak(requests: int, accounts: int, workers: int, kills: int, seed: int
 
 
 def main(requests: int, accounts: int, workers: int, kills: int, seed: int) -> int:
-    """Print what it came to."""
+    """Run the soak, and print the counts."""
     started = time.perf_counter()
     tally = asyncio.run(soak(requests, accounts, workers, kills, seed))
     seconds = time.perf_counter() - started

@@ -1,8 +1,8 @@
-"""Histories of several senders on one journal, simulated: as many seeds as you like, in pieces.
+"""Simulated histories of several senders on one journal, for any number of seeds.
 
-A history takes a seed and some milliseconds, and hours of its own time. The figures are the
-seeds a second and the violations; each of these is replayed by `python -m simulation SEED` in
-`tests/`.
+A history has one seed. It takes some milliseconds, and hours of virtual time. The figures are the
+seeds a second and the violations; `python -m simulation SEED` in `tests/` replays a seed with a
+violation.
 
 `python benchmarks/soak_simulation.py SEEDS [FIRST] [PROCESSES]` exits 1 on a violation.
 `python benchmarks/soak_simulation.py breaks [SEEDS]` breaks each promise on purpose, and prints
@@ -35,7 +35,7 @@ def _brief(seed: int, promise: str | None = None) -> tuple[int, int, Counter[str
 
 
 def soak(seeds: int, first: int, processes: int) -> int:
-    """Run the seeds; return how many of them violate a promise."""
+    """Run the seeds; return how many of them have a violation."""
     started, done, sends, bad = time.perf_counter(), 0, 0, 0
     troubles: Counter[str] = Counter()
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -55,7 +55,7 @@ def soak(seeds: int, first: int, processes: int) -> int:
 
 
 def show_breaks(seeds: int, processes: int) -> int:
-    """Break each promise; return how many of them no seed has caught."""
+    """Break each promise; return how many breaks no seed has caught."""
     missed = 0
     print(f"of {seeds} seeds  first  caught by   broken on purpose")
     with multiprocessing.get_context("spawn").Pool(processes) as pool:

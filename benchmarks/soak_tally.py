@@ -1,4 +1,4 @@
-"""What soaks count, how they hold a journal against what the server knows, and how they end."""
+"""The counts of soaks, the comparison of a journal with the server, and the final report."""
 
 import json
 import time
@@ -19,13 +19,13 @@ class Counts(attrs.AttrsInstance, Protocol):
 
     @property
     def violations(self) -> int:
-        """What must be 0."""
+        """The number of violations, which must be 0."""
         ...
 
 
 @attrs.define
 class Violations:
-    """What must be 0."""
+    """Counts that must be 0."""
 
     duplicates: int = 0
     posted_twice: int = 0
@@ -35,21 +35,21 @@ class Violations:
 
     @property
     def violations(self) -> int:
-        """The sum of these."""
+        """The sum of these counts."""
         wrong = self.duplicates + self.posted_twice + self.lost
         return wrong + self.false_done + self.not_done_at_last
 
 
 @attrs.define
 class JobTally(Violations):
-    """What a job came to, whose rows are one serie of each account of a server."""
+    """The counts of a job whose rows are one serie for each account of a server."""
 
     creates: int = 0
     lost_answers: int = 0
     absent_at_the_end: int = 0
 
     def judge(self, server: Connection, states: dict[str, str]) -> None:
-        """Hold what the journal says against what the server knows."""
+        """Compare the states in the journal with the server's oracle."""
         rows = cast("list[int]", ask(server, "rows"))
         posts = cast("list[int]", ask(server, "posts"))
         self.creates = sum(posts)
@@ -62,7 +62,7 @@ class JobTally(Violations):
         self.absent_at_the_end = Counter(states.values())["absent"]
 
     def judge_the_last_run(self, server: Connection, states: dict[str, str]) -> None:
-        """Every account has its one row now."""
+        """Check that every account has exactly one row now."""
         rows = cast("list[int]", ask(server, "rows"))
         self.duplicates += sum(count > 1 for count in rows)
         done = sum(state == "done" for state in states.values())
@@ -70,12 +70,12 @@ class JobTally(Violations):
 
 
 def long_ago() -> str:
-    """Return when both lists that sending again needs, and the time between, will have been."""
+    """Return a time so far back that the next list without the row allows another send."""
     return json.dumps([time.time() - 3 * AGAIN_SECONDS, 0, ""])
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the middle and the upper end of some figures."""
+    """Return the middle and the upper end of some figures as text."""
     if not values:
         return "not measured"
     ordered = sorted(values)

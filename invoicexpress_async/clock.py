@@ -1,4 +1,4 @@
-"""The seam between this package and time: one monotonic clock, its sleep and its timeouts."""
+"""The package's only access to time: one monotonic clock, its sleep and its timeouts."""
 
 import asyncio
 import functools
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the package needs of time; tests put a clock of their own in its place."""
+    """The time functions that the package needs; tests replace them with a clock of their own."""
 
     def now(self) -> float:
-        """Return monotonic seconds: unmoved by changes of the wall clock."""
+        """Return monotonic seconds, which changes of the wall clock do not affect."""
         ...
 
     def uptime(self) -> float:
-        """Return monotonic seconds that go on while the machine is suspended."""
+        """Return monotonic seconds that also count the time of a suspended machine."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -28,8 +28,8 @@ class Clock(Protocol):
 
 
 def _uptime_clock() -> Callable[[], float]:
-    # Linux's monotonic clock stands still in a suspended machine, and this one does not; that of
-    # macOS goes on, where Python's own does not; Windows counts the time in its only one.
+    # On Linux CLOCK_MONOTONIC stops in a suspended machine, and CLOCK_BOOTTIME goes on. On macOS
+    # CLOCK_MONOTONIC goes on, and Python's own stops. On Windows time.monotonic goes on.
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
         if (number := getattr(time, name, None)) is not None:
             return functools.partial(time.clock_gettime, number)
@@ -41,8 +41,8 @@ class MonotonicClock:
 
     uptime: "staticmethod[[], float]" = staticmethod(_uptime_clock())
 
-    # Read eight times in a call: the function itself, and not one more around it. A library that
-    # freezes `time` in tests does not reach it: limits and deadlines go on.
+    # Read eight times in a call, hence the function itself without a wrapper. A library that
+    # freezes `time` in tests does not affect it: limits and deadlines go on.
     now: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
     timeout: "staticmethod[[float | None], asyncio.Timeout]" = staticmethod(asyncio.timeout)

@@ -1,14 +1,14 @@
-"""Events inside a call, passed to `on_event` as they happen. None of them can hold a secret."""
+"""Events inside a call, passed to `on_event` as they happen. No event can contain a secret."""
 
 import attrs
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """One thing that happened in one call.
+    """The base of all events of a call.
 
     Attributes:
-        request_id: Of the call, made here and not sent; errors and log lines carry the same.
+        request_id: The id of the call, made here and not sent; also in errors and log lines.
         account: The account's name.
         operation: The operation, such as "ensure".
     """
@@ -20,10 +20,10 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class LimiterWaited(Event):
-    """The account's limit, or its pause after a 429, held an attempt back.
+    """The account's limit, or its pause after a 429, delayed an attempt.
 
     Attributes:
-        seconds: For so long.
+        seconds: The length of the delay.
     """
 
     seconds: float
@@ -34,8 +34,8 @@ class AttemptStarted(Event):
     """A request is about to be made.
 
     Attributes:
-        attempt: Its number in the call, from 1; reads count too.
-        request: The operation that is requested, such as "list" in an `ensure`.
+        attempt: The number of the request in the call, from 1; reads count too.
+        request: The operation of the request, such as "list" in an `ensure`.
     """
 
     attempt: int
@@ -44,15 +44,15 @@ class AttemptStarted(Event):
 
 @attrs.frozen(kw_only=True)
 class AttemptEnded(Event):
-    """A request got a response, or none.
+    """A request has ended, with or without a response.
 
     Attributes:
-        attempt: Its number in the call, from 1.
-        request: The operation that was requested.
-        seconds: How long it took, the wait for a connection included.
-        evidence: What is known of it: "applied", "refused", "not_sent", "untrusted", "unknown".
+        attempt: The number of the request in the call, from 1.
+        request: The operation of the request.
+        seconds: How long the request took, including the wait for a connection.
+        evidence: Its known effect: "applied", "refused", "not_sent", "untrusted", "unknown".
         status: The HTTP status; None without a complete response.
-        error: The class of the error it ended in; None when it got what it requested.
+        error: The class of the error; None when the response was the requested one.
     """
 
     attempt: int
@@ -65,11 +65,11 @@ class AttemptEnded(Event):
 
 @attrs.frozen(kw_only=True)
 class RetryScheduled(Event):
-    """A request that had no effect is made again.
+    """A request that had no effect will be sent again.
 
     Attributes:
-        after_seconds: After so long.
-        error: The class of the error before.
+        after_seconds: The wait before the next attempt.
+        error: The class of the error of the last attempt.
     """
 
     after_seconds: float
@@ -78,10 +78,10 @@ class RetryScheduled(Event):
 
 @attrs.frozen(kw_only=True)
 class AccountSlowed(Event):
-    """A 429: all calls of the account wait.
+    """All calls of the account wait, after a 429.
 
     Attributes:
-        seconds: For so long.
+        seconds: The length of the wait.
     """
 
     seconds: float
@@ -89,10 +89,10 @@ class AccountSlowed(Event):
 
 @attrs.frozen(kw_only=True)
 class Reconciled(Event):
-    """A send whose response was lost was looked up.
+    """A request with an unknown outcome was looked up.
 
     Attributes:
-        is_found: Whether that showed its outcome; if not, the outcome of the call is unknown.
+        is_found: Whether that showed the outcome; if not, the outcome of the call is unknown.
     """
 
     is_found: bool
@@ -103,8 +103,8 @@ class BecameDefault(Event):
     """A new sequence became the account's default by itself. `ensure` restores the previous one.
 
     Attributes:
-        serie: Its name.
-        sequence_id: Its id.
+        serie: The name of the new sequence.
+        sequence_id: The id of the new sequence.
     """
 
     serie: str
@@ -113,13 +113,13 @@ class BecameDefault(Event):
 
 @attrs.frozen(kw_only=True)
 class CallEnded(Event):
-    """A call of the user's has ended.
+    """A call by the user has ended.
 
     Attributes:
-        seconds: How long it took, with all that it did.
-        attempts: The requests it began.
-        error: The class of the error it raised, or "CancelledError"; None when it raised none.
-        is_in_doubt: Whether something was sent whose outcome is not known.
+        seconds: How long the call took, with all its requests and waits.
+        attempts: The number of requests that the call began.
+        error: The class of the error it raised, or "CancelledError"; None without an error.
+        is_in_doubt: Whether a request was sent whose outcome is unknown.
     """
 
     seconds: float

@@ -1,7 +1,7 @@
 """Spans and metrics through OpenTelemetry's API: `SessionManager(on_event=OpenTelemetryHook())`.
 
-Needs the extra `otel`, which brings `opentelemetry-api` alone: what exports them is yours. They
-hold account names, operations, statuses and classes of errors; no key and no URL is in any.
+Needs the extra `otel`, which installs `opentelemetry-api` only; you choose the exporter. Spans and
+metrics contain account names, operations, statuses and error classes, but no key and no URL.
 """
 
 from collections import OrderedDict
@@ -19,17 +19,17 @@ _MAX_OPEN: Final = 10_000
 
 
 class OpenTelemetryHook:
-    """Makes a span of each call, with one of each request under it, and two metrics.
+    """Creates a span for each call, with a child span for each request, and two metrics.
 
-    The span of a call stands under the span that is current where the call is made.
+    The parent of a call's span is the span that is current where the call is made.
 
     Metrics: `invoicexpress.call.duration` (seconds) by operation and error, and
-    `invoicexpress.attempts` by request, evidence and status. Accounts are in spans only: as an
-    attribute of a metric, thousands of them would be too many.
+    `invoicexpress.attempts` by request, evidence and status. Only spans have account names:
+    thousands of accounts would be too many values for an attribute of a metric.
 
     Args:
-        tracer_provider: Instead of the global one.
-        meter_provider: Instead of the global one.
+        tracer_provider: Replaces the global provider.
+        meter_provider: Replaces the global provider.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class OpenTelemetryHook:
         self._open: dict[str, Span] = {}
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Record one event in spans and metrics."""
         if isinstance(event, AttemptStarted):
             self._start_attempt(event)
         elif isinstance(event, AttemptEnded):

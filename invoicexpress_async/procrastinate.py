@@ -1,8 +1,8 @@
-"""Tasks for an application of Procrastinate that a shop has already: its tables, its workers.
+"""Tasks for an existing Procrastinate application, with its tables and its workers.
 
-A job only wakes a worker for a slice; what is done and who does it is in the journal. Procrastinate
-may run a job twice, too late, or leave one of a killed worker as running for ever: none of its
-states is read here. A periodic task wakes every slice that has open rows.
+A job only wakes a worker for a slice; the journal decides what is done, and by which worker.
+Procrastinate may run a job twice or too late, or leave the job of a killed worker as running for
+ever: its states are not read here. A periodic task wakes every slice that has open rows.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from invoicexpress_async.session import SessionManager
 
 _QUEUE: Final = "invoicexpress"
 _SWEEP: Final = "* * * * * */5"  # the sixth field: seconds
-_FIRST: Final = 10  # a sweep does not wait behind the slices that the last one has found
+_FIRST: Final = 10  # a sweep must not wait behind the slices that the last sweep has found
 
 
 def sequence_tasks(  # noqa: PLR0913  # keyword-only options
@@ -38,20 +38,22 @@ def sequence_tasks(  # noqa: PLR0913  # keyword-only options
 ) -> None:
     """Add the tasks `invoicexpress.slice` and `invoicexpress.sweep` to an application.
 
-    The first works on one slice, and the second, which runs every five seconds, wakes it.
+    The first task works on one slice. The second runs every five seconds, and adds a job of the
+    first task for each slice that is due.
 
-    Plans are entered by `provision`, `rollover` or `onboard` with the same journal. The workers
-    of the application do them: of the queue, or of all. Nothing secret is in a job.
+    Plans are entered by `provision`, `rollover` or `onboard` with the same journal. They are
+    carried out by the application's workers for this queue, or for all queues. A job contains no
+    secret.
 
     Args:
         app: The application.
         journal: Returns the journal, not yet open. It may be in the application's own database.
         keys: An async callable that returns the key of an account.
-        manager: Returns a manager, not yet open, without a journal of its own.
-        settings: What a run may do.
+        manager: Returns a manager, not yet open, without its own journal.
+        settings: The settings of a run.
         concurrency: How many rows of a slice are in flight at a time.
         queue: The queue of the tasks.
-        sweep_cron: When to sweep, as of `App.periodic`.
+        sweep_cron: When to sweep, in the form that `App.periodic` takes.
     """
     shared = _Shared(journal=journal, manager=manager)
 
@@ -73,7 +75,7 @@ def sequence_tasks(  # noqa: PLR0913  # keyword-only options
         del timestamp
         async with shared.open() as (_, opened):
             for one in [one for one in await slices_left(opened) if one.is_due]:
-                # No `lock`: one that a killed worker leaves behind would keep the others out.
+                # No `lock`: a lock that a killed worker leaves behind would block other workers.
                 name = f"invoicexpress.{opened.schema}.{one.number}"
                 deferrer = work_on.configure(queueing_lock=name)
                 with contextlib.suppress(AlreadyEnqueued):
@@ -82,7 +84,7 @@ def sequence_tasks(  # noqa: PLR0913  # keyword-only options
 
 @attrs.define(kw_only=True, eq=False)
 class _Shared:
-    """The journal and the manager of the jobs that run at a time; closed when none runs."""
+    """The journal and the manager that simultaneous jobs share; closed when no job runs."""
 
     journal: Callable[[], PostgresJournal]
     manager: Callable[[], SessionManager]

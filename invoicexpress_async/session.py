@@ -66,11 +66,11 @@ class Health(TypedDict):
     """The counters of a manager.
 
     Attributes:
-        is_open: Whether calls are let in.
-        calls_in_flight: The calls under way.
-        connections: The sockets there are at the most, busy or idle.
-        accounts_slowed: The accounts that a 429 holds back.
-        calls: How calls have ended.
+        is_open: Whether calls are accepted.
+        calls_in_flight: The number of calls under way.
+        connections: An upper bound of the number of open sockets, busy or idle.
+        accounts_slowed: The number of accounts that pause after a 429.
+        calls: The counters of ended calls.
     """
 
     is_open: bool
@@ -83,39 +83,39 @@ class Health(TypedDict):
 class SessionManager:
     """The connections, limits and retries that all accounts of one process share.
 
-    Open one per process and event loop, with `async with` or `close()` in the end. It holds at
-    most `max_connections` sockets, however many accounts there are, and sends no telemetry.
+    Open one per process and event loop, with `async with`, or call `close()` at the end. It holds
+    at most `max_connections` sockets, however many accounts there are, and sends no telemetry.
 
     Args:
         base_url: A template with `{account}` in its host or path. By default
             `INVOICEXPRESS_BASE_URL`, else the provider's own. Plain http is for this machine only.
         timeouts: The time budgets of every call.
-        retry: How what may be sent again is sent again.
+        retry: The policy for sending requests again and for looking up unknown outcomes.
         rate_limit: The limit of each account, 780 requests a minute; None switches pacing off.
-        max_connections: The most sockets at a time, over all accounts: 1,000 by default, or fewer
-            where the system allows fewer open files. A connection of TLS takes
-            about 0.1 MB, and a handshake over a millisecond of CPU: for a service, give at least
-            the number of accounts that call within 15 seconds, plus 100, and let the system's
-            limit of open files (`ulimit -n`) be above that. A job over any number of accounts
-            leaves at most 100 idle.
-        ssl_context: Instead of the system's trust store.
-        proxy: The URL of a proxy; those of the environment are ignored.
-        trace_configs: aiohttp's; the URLs they see never hold a key.
-        app_name: Put before this package's name in the User-Agent.
-        resolver: aiohttp's, instead of the system's names; it is not closed here.
-        clock: Instead of the monotonic clock, in tests.
+        max_connections: The maximum number of sockets, over all accounts: 1,000 by default, or
+            fewer where the system allows fewer open files. A TLS connection takes about 0.1 MB,
+            and a handshake over a millisecond of CPU. For a service, give at least the number of
+            accounts that call within 15 seconds, plus 100, and set the system's limit of open
+            files (`ulimit -n`) above that. A job over any number of accounts leaves at most 100
+            sockets idle.
+        ssl_context: Replaces the system's trust store.
+        proxy: The URL of a proxy; proxies in the environment are ignored.
+        trace_configs: aiohttp's trace configs; the URLs that they see never contain a key.
+        app_name: A name to put before this package's name in the User-Agent.
+        resolver: An aiohttp resolver to use instead of the system's; it is not closed here.
+        clock: Replaces the monotonic clock, in tests.
         on_event: Called with each `Event` of `invoicexpress_async.events` as it happens, in the
-            event loop; what it raises is logged, and harms nothing.
-        key_ttl_seconds: How long a key that a callable gave is kept; after a 401 it is requested
-            again at once.
+            event loop; an exception in it is logged, and has no other effect.
+        key_ttl_seconds: How long a key from a callable is kept; after a 401 it is requested again
+            at once.
         journal: An open journal, in which every create, register and account create is claimed
-            before it is sent. Of the managers that share it, in this process, another one or on
-            another host, one sends, and the others look it up. Without one, only this manager knows
-            what it sends: two processes that ensure the same at once may both send it.
-        process: Instead of this process, in tests that play several.
+            before it is sent. Of all managers that share it, in this or another process or host,
+            only one sends, and the others look up the outcome. Without a journal, two processes
+            that ensure the same sequence at once may both send it.
+        process: Replaces this process, in tests that simulate several.
 
     Raises:
-        ConfigurationError: an argument that cannot be right.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(  # noqa: PLR0913  # keyword-only settings, each with a default
@@ -139,7 +139,7 @@ class SessionManager:
     ) -> None:
         hidden_url = None if base_url is None else Given(base_url)
         hidden_proxy = None if proxy is None else Given(proxy)
-        del base_url, proxy  # they may hold a password: no frame of an error shows it
+        del base_url, proxy  # they may contain a password: no frame of an error shows it
         set_up_logging(os.environ.get(LOG_VARIABLE))
         check_types(timeouts, retry, rate_limit, on_event)
         self._base_url = base_url_of(hidden_url)
@@ -164,7 +164,7 @@ class SessionManager:
         self._keys = KeyProviderCache(ttl_seconds=ttl_seconds, clock=clock)
         self._claims = None if journal is None else JournalClaims(check_journal(journal))
         self._process = process or THIS_PROCESS
-        # Entered when no argument can be refused any more: only a manager that exists leaves it.
+        # Entered after the last argument is checked: only a manager that exists leaves it again.
         self._realm = self._process.enter(self._base_url.template, clock)
         self.recent_requests: RecentRequests = RecentRequests(self._realm.limiters, rate_limit)
         dispatcher = Dispatcher(
@@ -183,7 +183,7 @@ class SessionManager:
 
     @classmethod
     def from_env(cls, *, journal: Journal | None = None) -> Self:
-        """Return a manager that is set up by the environment.
+        """Return a manager that is configured by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
         `INVOICEXPRESS_TIMEOUT_SECONDS`, `INVOICEXPRESS_MAX_CONNECTIONS` and `INVOICEXPRESS_PROXY`.
@@ -192,7 +192,7 @@ class SessionManager:
             journal: An open journal, as for the manager itself.
 
         Raises:
-            ConfigurationError: a variable that cannot be right.
+            ConfigurationError: a variable is invalid.
         """
         settings = os.environ
         timeouts = Timeouts()
@@ -217,19 +217,19 @@ class SessionManager:
         *,
         base_url: str | None = None,
     ) -> AccountSession:
-        """Return a light handle on one account. No I/O; make one per request if you like.
+        """Return a light handle on one account, without I/O. You may create one for each request.
 
         Args:
-            name: As in `https://NAME.app.invoicexpress.com`; upper case is lowered. By default
-                `INVOICEXPRESS_ACCOUNT`.
+            name: The NAME in `https://NAME.app.invoicexpress.com`; upper case is lowered. By
+                default `INVOICEXPRESS_ACCOUNT`.
             api_key: The key, or an async callable that returns it, awaited at the first call of
-                this handle. Left out, `INVOICEXPRESS_API_KEY`; None is refused, as a vault that
-                found nothing must not use the key of another account.
+                this handle. By default `INVOICEXPRESS_API_KEY`. None is refused: a vault that
+                found nothing must not lead to the key of another account.
             base_url: The address of this one account, without `{account}`, instead of the
                 manager's: for a mock server, which has no account in its address.
 
         Raises:
-            ConfigurationError: a name, key or address that cannot be right.
+            ConfigurationError: the name, key or address is invalid.
         """
         own_url = None if base_url is None else Given(base_url)
         source = hidden_key(api_key)
@@ -259,16 +259,16 @@ class SessionManager:
 
     @property
     def total_seconds(self) -> float:
-        """The deadline of each call, unless the handle or the call says else."""
+        """The seconds that each call may take, unless the handle or the call sets another limit."""
         return self._timeouts.total_seconds
 
     @property
     def retry(self) -> RetryPolicy:
-        """How requests of all accounts are sent again and looked up, unless a handle differs."""
+        """The retry policy of all accounts, unless a handle has another one."""
         return self._retry
 
     def health(self) -> Health:
-        """Return counters for a readiness page; nothing in them is secret or names an account."""
+        """Return counters for a readiness page; they contain no secret and no account name."""
         return Health(
             is_open=not self._lifecycle.is_closing,
             calls_in_flight=self._lifecycle.in_flight,
@@ -278,16 +278,16 @@ class SessionManager:
         )
 
     def unresolved(self) -> tuple[Intent, ...]:
-        """Return what this process sent for any account and does not know the outcome of.
+        """Return the intents that this process sent, for any account, with an unknown outcome.
 
-        To be stored on the way out: `SequenceService.resume` takes each, in any process.
+        Store them before the process ends: `SequenceService.resume` takes each, in any process.
         """
         return self._realm.unresolved.all()
 
     async def read_unresolved(self) -> tuple[Intent, ...]:
         """Return the unresolved intents of all processes that share the manager's journal.
 
-        Without a journal, those of this manager. `SequenceService.resume` takes each.
+        Without a journal, return those of this process. `SequenceService.resume` takes each.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -297,12 +297,12 @@ class SessionManager:
     async def close(self, grace_seconds: float = _DEFAULT_GRACE_SECONDS) -> None:
         """Close in bounded time. Closing again does nothing.
 
-        New calls are refused at once. Those in flight have `grace_seconds` to end; then they
-        raise `SessionClosedError`, or `OutcomeUnknownError` when they had sent what must not be
-        sent twice.
+        New calls are refused at once. Calls in flight have `grace_seconds` to end; then they
+        raise `SessionClosedError`, or `OutcomeUnknownError` when they have sent a request that
+        must not be sent twice.
 
         Raises:
-            ConfigurationError: a grace that is no finite number.
+            ConfigurationError: `grace_seconds` is not a finite number.
         """
         if type(grace_seconds) not in {int, float} or not grace_seconds <= 0:
             check_seconds("grace_seconds", grace_seconds)
@@ -329,7 +329,7 @@ class SessionManager:
         # Absent when the constructor refused an argument.
         transport: Transport | None = getattr(self, "_transport", None)
         if transport is None or self._lifecycle.is_forked:
-            return  # in a child, the connections are the parent's
+            return  # in a forked child, the connections belong to the parent
         if transport.connection_count and not self._lifecycle.is_closing:
             warnings.warn(
                 "A SessionManager was never closed: use `async with` or await its close().",

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -135,11 +136,12 @@ async def test_the_recipe_for_celery_does_the_job(
             env={**os.environ, "IX_BROKER": broker, "C_FORCE_ROOT": "1"},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         try:
             await all_done(place)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the beat is a process of its own
             await process.wait()
 
     assert [sandbox.count("POST", "/sequences.json", account=one) for one in NAMES] == [1] * 6

@@ -5,7 +5,7 @@ import warnings
 from typing import Any, Self
 
 import pytest
-from conftest import ACCOUNT, API_KEY
+from conftest import ACCOUNT, API_KEY, account_of
 from fakes import FakeClock
 
 from invoicexpress_async import (
@@ -15,12 +15,13 @@ from invoicexpress_async import (
     OutcomeUnknownError,
     RateLimit,
     RetryPolicy,
+    ServerError,
     SessionClosedError,
     SessionManager,
 )
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.clock import MonotonicClock
-from invoicexpress_async.sandbox import Sandbox
+from invoicexpress_async.sandbox import FaultServer, Sandbox
 
 
 async def until(condition: Any) -> None:
@@ -331,6 +332,21 @@ async def test_without_pacing_the_servers_429_slows_the_whole_account_and_no_oth
     assert waited >= 60.0 - 1.0
     assert [request.status for request in sandbox.requests].count(429) <= 5
     assert sandbox.requests[-1].status == 200
+
+
+async def test_managers_of_one_server_share_the_retries_of_an_outage(clock: FakeClock) -> None:
+    calls_of_each, managers, capacity = 60, 3, 50
+    async with FaultServer(accounts=[account_of(ACCOUNT)]) as on:
+        on.faults.next("status", status=503, times=None)
+        for _ in range(managers):
+            async with SessionManager(base_url=on.base_url, clock=clock) as manager:
+                account = manager.account(ACCOUNT, API_KEY)
+                for _ in range(calls_of_each):
+                    with pytest.raises(ServerError):
+                        await account.sequences.list()
+
+    retries = len(on.requests) - managers * calls_of_each
+    assert capacity < retries <= capacity + managers * calls_of_each / 10
 
 
 @pytest.mark.parametrize(

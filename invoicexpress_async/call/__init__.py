@@ -1,1 +1,1 @@
-"""One call under one deadline: limiter, attempts, retries, and reading for what is unknown."""
+"""One call under one deadline: limiter, attempts, retries, and looking up unknown outcomes."""

@@ -29,26 +29,26 @@ T = TypeVar("T")
 IntentHook: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
-If it raises, the request is not sent, and the call raises the same. It is also given an
-intent that an earlier call of this process left unresolved, before that one is looked up.
+If the hook raises, the request is not sent, and the call raises the same error. The hook is also
+awaited with an intent that an earlier call left unresolved, before that intent is looked up.
 """
 ListCheck: TypeAlias = Callable[[tuple[Sequence, ...]], None]
 
 
 @attrs.frozen(kw_only=True)
 class AccountContext:
-    """An account as a call sees it."""
+    """The account of a call: its address, its keys and its options."""
 
     address: Address
     keys: KeySource
     total_seconds: float
     policy: RetryPolicy
     owner: object = attrs.field(default=None, eq=False, repr=False)
-    """The manager, which a handle keeps alive."""
+    """The manager; this reference keeps it alive as long as a handle exists."""
     claims: Claims | None = attrs.field(default=None, eq=False, repr=False)
-    """Where intents are claimed before they are sent; None when this process is the only sender."""
+    """Claims intents before they are sent; None when this process is the only sender."""
     check_list: ListCheck | None = attrs.field(default=None, eq=False, repr=False)
-    """Called by `ensure` with what the account has; if it raises, nothing is changed."""
+    """Called by `ensure` with the account's sequences; if it raises, nothing is changed."""
 
     @property
     def account(self) -> str:
@@ -81,8 +81,8 @@ class AccountContext:
         claims: Claims | None = None,
         check_list: ListCheck | None = None,
     ) -> "AccountContext":
-        """Return the same with another deadline, policy, claims or check; what is None stays."""
-        # By hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
+        """Return a copy with another deadline, policy, claims or check; None means no change."""
+        # Built by hand: `attrs.evolve` is expensive, and a bulk job does this for each row.
         return AccountContext(
             address=self.address,
             keys=self.keys,
@@ -96,29 +96,29 @@ class AccountContext:
 
 @attrs.define(kw_only=True)
 class Call:
-    """One call of the user's: its budget, and what it has done so far.
+    """One call by the user: its deadline, and the state of its requests.
 
     Attributes:
-        deadline: On the monotonic clock; infinite until `Dispatcher.run` starts it.
-        attempts: The requests begun.
+        deadline: The deadline on the monotonic clock; infinite until `Dispatcher.run` starts it.
+        attempts: The number of requests begun.
         is_unknown: Whether a request with an effect may have reached the server and its outcome
-            is not known.
-        has_changed: Whether a request of it is known to have changed something.
-        intent: What can be resumed if the outcome of the call stays unknown.
-        claim: The right to send it, until that is settled.
-        is_claiming: Whether it waits for the journal to have that right.
-        refusal: Why nothing more of it may be sent, if its right to send is lost or too old.
+            is unknown.
+        has_changed: Whether a request of the call is known to have changed something.
+        intent: The intent to resume if the outcome of the call stays unknown.
+        claim: The claim on this intent, until it is settled.
+        is_claiming: Whether the call waits for the journal to record the claim.
+        refusal: Why the call may send nothing more, if its right to send is lost or too old.
         on_intent: Awaited with the intent before its first byte leaves; if it raises, nothing is
             sent.
-        applied: The intent of a create that is known to have been applied, until a caller has the
+        applied: The intent of a create that is known to be applied, until a caller has the
             sequence.
-        leader: The call that does the work, when this one only waits for it.
-        is_wanted: Whether any call still waits for this one, which does their work.
-        request_id: What events, log lines and errors of it carry.
-        is_watched: Whether a hook or the log takes its events.
-        key: What its last attempt was made with.
+        leader: The call that does the work, when this call only waits for the result.
+        is_wanted: Whether any other call still waits for the result of this call.
+        request_id: The id in the call's events, log lines and errors.
+        is_watched: Whether a hook or the log receives the call's events.
+        key: The key of the last attempt.
         has_renewed: Whether the key was requested again, after a 401.
-        attempt_started: When its last attempt began, if it is watched.
+        attempt_started: When the last attempt began, if the call is watched.
     """
 
     context: AccountContext
@@ -145,12 +145,12 @@ class Call:
 
     @property
     def active(self) -> "Call":
-        """The call that does the work: this one, unless it follows another."""
+        """The call that does the work: this call, unless it follows another call."""
         return self.leader or self
 
     def for_leader(self) -> "Call":
-        """Return a new call that does the work for this one and for others that wait."""
-        # By hand: `attrs.evolve` is expensive.
+        """Return a new call that does the work for this call and for others that wait."""
+        # Built by hand, because `attrs.evolve` is expensive.
         return Call(
             context=self.context,
             operation=self.operation,
@@ -163,7 +163,7 @@ class Call:
         )
 
     def attach_context(self, error: InvoiceXpressError) -> InvoiceXpressError:
-        """Write into the error which call it belongs to."""
+        """Write the details of the call into the error, and return the error."""
         error.operation = self.operation
         error.subject = self.subject
         error.account = self.context.account
@@ -173,7 +173,7 @@ class Call:
         return error
 
     async def persist_intent(self, intent: Intent) -> None:
-        """Let the caller store the intent, before anything of it is sent or looked up."""
+        """Let the caller store the intent, before its request is sent or looked up."""
         if self.on_intent is not None:
             await self.on_intent(intent)
 
@@ -219,9 +219,9 @@ class CallCounters(TypedDict):
     """How calls have ended.
 
     Attributes:
-        seconds_since_success: None when there was none yet.
-        errors: How many calls have raised each class.
-        seconds_since_error: Of each class.
+        seconds_since_success: Seconds since a call succeeded; None when none has yet.
+        errors: The number of calls that have raised each error class.
+        seconds_since_error: Seconds since each error class was raised.
     """
 
     seconds_since_success: float | None
@@ -247,16 +247,16 @@ class Lifecycle:
 
     @property
     def in_flight(self) -> int:
-        """The calls under way."""
+        """The number of calls under way."""
         return len(self._scopes)
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process is a child of the one that it belongs to."""
+        """Whether this process was forked from the process that the manager belongs to."""
         return self._pid != os.getpid()
 
     def check(self) -> None:
-        """Refuse a call once it is closed, and one of another event loop or process."""
+        """Refuse a call after the closing, and a call of another event loop or process."""
         if self.is_closing:
             raise SessionClosedError("The SessionManager is closed.")
         loop = asyncio.get_running_loop()
@@ -268,12 +268,12 @@ class Lifecycle:
             raise SessionClosedError("The SessionManager belongs to another event loop.")
 
     def enter(self, scope: asyncio.Timeout) -> str:
-        """Note a call by the scope of its deadline; return its id, the only one in this process."""
+        """Note a call by the scope of its deadline; return its id, unique in this process."""
         self._scopes.add(scope)
         return f"{self._prefix}-{next(self._numbers):x}"
 
     def leave(self, scope: asyncio.Timeout, failure: BaseException | None) -> None:
-        """Count that a call has ended, and how."""
+        """Note that a call has ended, and count its success or error."""
         now = self._clock.now()
         if failure is None:
             self._last_success = now
@@ -286,7 +286,7 @@ class Lifecycle:
             self._drained.set_result(None)
 
     def counters(self) -> CallCounters:
-        """Return how calls have ended."""
+        """Return the counters of ended calls."""
         now = self._clock.now()
         last = self._last_success
         return CallCounters(
@@ -296,20 +296,20 @@ class Lifecycle:
         )
 
     async def drain(self, grace_seconds: float) -> None:
-        """Accept no new call, give those in flight `grace_seconds`, then end them."""
+        """Accept no new call, give the calls in flight `grace_seconds`, then end them."""
         self.is_closing = True
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            # Its sockets died with its loop; awaiting them here would never end.
+            # The calls' sockets died with their event loop; awaiting them here would never end.
             self._scopes.clear()
         if self._scopes:
             await self._wait(grace_seconds)
         self.is_aborting = True
         for scope in self._scopes:
-            with contextlib.suppress(RuntimeError):  # its deadline has fired, and it is unwinding
+            with contextlib.suppress(RuntimeError):  # the deadline has fired; the call is unwinding
                 scope.reschedule(asyncio.get_running_loop().time())
         if self._scopes:
-            # An ended call only has to unwind; a user's callable that ignores cancellation must
-            # not block the shutdown for ever.
+            # An ended call only has to unwind; a user's callable that ignores its cancellation
+            # must not block the shutdown for ever.
             await self._wait(1.0)
 
     async def _wait(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, OpenClaim
 from invoicexpress_async.call.context import AccountContext, AttemptResult, Call, Lifecycle
 from invoicexpress_async.call.instrumentation import EventHook, Instrumentation
 from invoicexpress_async.call.keys import RefusedCredentials
-from invoicexpress_async.call.limiter import AccountLimiter, RateLimit, RetryBudget
+from invoicexpress_async.call.limiter import AccountLimiter, RateLimit
 from invoicexpress_async.call.realm import Realm
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
@@ -43,7 +43,7 @@ _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
 class Dispatcher:
-    """Carries calls out over one transport."""
+    """Executes calls over one transport."""
 
     def __init__(  # noqa: PLR0913  # its parts, each used by name
         self,
@@ -63,7 +63,6 @@ class Dispatcher:
         self._transport = transport
         self._rate_limit = rate_limit
         self._has_hook = on_event is not None
-        self._budget = RetryBudget()
         self._random = random.Random()  # noqa: S311  # jitter, not cryptography
 
     async def run(self, call: Call, work: Coroutine[object, object, T]) -> T:
@@ -71,7 +70,7 @@ class Dispatcher:
 
         Raises:
             DeadlineExceededError: the deadline passed and no outcome is unknown.
-            OutcomeUnknownError: it passed after a send whose outcome is not known.
+            OutcomeUnknownError: the deadline passed after a send whose outcome is unknown.
             SessionClosedError: the manager is closed, or was closed meanwhile.
         """
         try:
@@ -94,7 +93,7 @@ class Dispatcher:
             raise
         except TimeoutError as error:
             if not scope.expired():
-                failure = error  # a key callable's own
+                failure = error  # raised by a key callable
                 raise
             failure = call.expired(is_closed=self._lifecycle.is_aborting)
         except asyncio.CancelledError as error:
@@ -108,12 +107,12 @@ class Dispatcher:
             self._lifecycle.leave(scope, failure)
             if call.is_watched:
                 self.instrumentation.call_ended(call, started, failure)
-        # Of the deadline, with no context; pyright does not see that it is one.
+        # Raised here, without a context; pyright does not infer that it is an InvoiceXpressError.
         raise cast("InvoiceXpressError", failure)  # type: ignore[redundant-cast]
 
     async def send(self, call: Call, request: Request[T]) -> AttemptResult[T]:
-        """Send, again where the decision table allows it, until it is accepted or decided."""
-        self._budget.deposit()
+        """Send a request, and again where the decision table allows it; return the final result."""
+        self.realm.retry_budget.deposit()
         for number in itertools.count(1):
             outcome = await self._attempt(call, request)
             if outcome.evidence is Evidence.APPLIED:
@@ -131,7 +130,7 @@ class Dispatcher:
             if await self._has_new_key(call, outcome.error):
                 continue
             is_retry = decision.action is Action.RETRY
-            if not is_retry or call.refusal is not None or not self._budget.withdraw():
+            if not is_retry or call.refusal is not None or not self.realm.retry_budget.withdraw():
                 outcome.action = Action.RAISE if is_retry else decision.action
                 if isinstance(outcome.error, RateLimitedError):
                     # The whole account waits, also when the caller gets the error.
@@ -141,14 +140,14 @@ class Dispatcher:
         raise AssertionError("count() does not end")
 
     async def fetch(self, call: Call, request: Request[T]) -> T:
-        """Send a request without a look-up after it, and return its value or raise."""
+        """Send a request that needs no look-up afterwards; return its value or raise its error."""
         return (await self.send(call, request)).result()
 
     async def begin(self, call: Call, intent: Intent) -> Intent | None:
-        """Make an intent durable, before its first byte may leave.
+        """Make an intent durable, before the first byte of its request may leave.
 
-        Returns the intent of another sender who has the right to send the same: then nothing is
-        sent, and that one is looked up. None if this call must send and `settle` it.
+        Returns the intent of another sender that has the right to send the same request: then
+        nothing is sent, and that intent is looked up. None if this call must send and `settle` it.
         """
         claims = call.context.claims
         if claims is not None:
@@ -178,7 +177,7 @@ class Dispatcher:
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
-        """End the claim of the call; keep its intent as unresolved, or forget it."""
+        """End the claim of the call; keep the call's intent as unresolved, or remove it."""
         claim, call.claim = call.claim, None
         if claim is not None and call.context.claims is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
@@ -202,19 +201,19 @@ class Dispatcher:
             self.realm.unresolved.add(worker.applied)
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
-        """Treat an intent as lost: it may be sent again."""
+        """Treat an intent as lost: its request may be sent again."""
         self.realm.unresolved.discard(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 
     def observe(self, call: Call, intent: Intent) -> None:
-        """Note that what an intent requested exists, whichever process sent it."""
+        """Note that the result of an intent exists, whichever process sent it."""
         self.realm.unresolved.discard(intent)
         if call.context.claims is not None:
             call.context.claims.observe(intent)
 
     def _track_unresolved(self, call: Call) -> None:
-        """Keep the intent on record as unresolved, from the send until its outcome is known."""
+        """Record the call's intent as unresolved, from the send until its outcome is known."""
         if call.intent is None:
             return
         if call.is_unknown:
@@ -228,7 +227,7 @@ class Dispatcher:
         value: T | None = None
         error: InvoiceXpressError | None = None
         if call.refusal is not None:
-            # A frame of its traceback holds the request line, key and all.
+            # A frame of the traceback contains the request line, and so the key.
             error = call.refusal.with_traceback(None)
         elif attempt.response is None:
             error = _no_response(attempt, call.context)
@@ -237,7 +236,7 @@ class Dispatcher:
                 value = decipher(request, attempt.response, wall_seconds=time.time())
             except InvoiceXpressError as refusal:
                 error = refusal
-        # The requested content came; only other results need the table.
+        # The response has the requested content; only other results need the table.
         evidence = Evidence.APPLIED
         if error is not None or not attempt.is_sent:
             evidence = classify(
@@ -250,7 +249,10 @@ class Dispatcher:
             # Repeating a request does not settle an earlier one whose outcome is unknown.
             is_open = was_unknown and evidence is not Evidence.APPLIED
             call.is_unknown = is_open or evidence is Evidence.UNKNOWN
-            call.has_changed |= evidence is Evidence.APPLIED
+            if evidence is Evidence.APPLIED:
+                call.has_changed = True
+                if call.claim is not None:
+                    call.claim.is_accepted = True
             self._track_unresolved(call)
         if call.is_watched:
             status = attempt.response.status if attempt.response else None
@@ -279,16 +281,16 @@ class Dispatcher:
         return self.realm.limiters.of(call.context.account, self._rate_limit)
 
     async def _has_new_key(self, call: Call, error: InvoiceXpressError | None) -> bool:
-        """After a 401, which comes before any effect, see whether the key was changed meanwhile."""
+        """After a 401, which comes before any effect, return whether there is another key now."""
         if not isinstance(error, AuthenticationError) or call.key is None or call.has_renewed:
             return False
         call.has_renewed = True
         return await call.context.keys.renew(call.key)
 
     def _begin_unknown(self, call: Call, operation: Operation) -> None:
-        """From the first byte until a response is deciphered, the outcome is unknown.
+        """Mark the outcome as unknown: from the first byte until a response is deciphered.
 
-        If it raises, the byte is not sent: the right to send may be lost, or too old.
+        If this raises, no byte is sent: the right to send may be lost, or too old.
         """
         claims, claim = call.context.claims, call.claim if operation.has_effect else None
         try:

@@ -1,6 +1,7 @@
 """Instrumentation: events for a hook, and lines for the log.
 
-Events are only built when a hook or the log wants them, and nothing in a hook can harm a call.
+Events are only built when a hook or the log receives them. An error in a hook does not affect the
+call.
 """
 
 import logging
@@ -28,7 +29,7 @@ from invoicexpress_async.protocol.decision import Evidence, Operation
 LOG_VARIABLE: Final = "INVOICEXPRESS_LOG"
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 _LEVELS: Final = {"info": logging.INFO, "debug": logging.DEBUG}
-# A clock read twice in a row differs too.
+# Less than this is not a wait: two reads of the clock in a row differ too.
 _MIN_WAIT_SECONDS: Final = 1e-3
 
 EventHook = Callable[[Event], None]
@@ -41,14 +42,14 @@ class _About(TypedDict):
 
 
 class Instrumentation:
-    """Emits the events of the calls of one manager that are watched."""
+    """Emits the events of the watched calls of one manager."""
 
     def __init__(self, hook: EventHook | None, clock: Clock) -> None:
         self._hook = hook
         self._clock = clock
 
     def attempt_started(self, call: Call, operation: Operation, requested_at: float) -> None:
-        """Emit that an attempt begins, which had requested its slot at `requested_at`."""
+        """Emit that an attempt begins; `requested_at` is when it requested its limiter slot."""
         if not self._wants_attempts:
             return
         call.attempt_started = self._clock.now()
@@ -65,7 +66,7 @@ class Instrumentation:
         status: int | None,
         error: InvoiceXpressError | None,
     ) -> None:
-        """Emit how it ended."""
+        """Emit how an attempt ended."""
         if not self._wants_attempts:
             return
         event = AttemptEnded(
@@ -82,7 +83,7 @@ class Instrumentation:
         self._emit(event)
 
     def retry_scheduled(self, call: Call, seconds: float, error: InvoiceXpressError | None) -> None:
-        """Emit that a request is made again."""
+        """Emit that a request will be sent again."""
         if self._hook is not None:
             name = type(error).__name__
             self._emit(RetryScheduled(**_about(call), after_seconds=seconds, error=name))
@@ -93,7 +94,7 @@ class Instrumentation:
             self._emit(AccountSlowed(**_about(call), seconds=seconds))
 
     def reconciled(self, call: Call, *, is_found: bool) -> None:
-        """Emit what reading for a lost response came to."""
+        """Emit the result of reading after an unknown outcome."""
         if self._hook is not None:
             self._emit(Reconciled(**_about(call), is_found=is_found))
 
@@ -157,7 +158,7 @@ def _attempt_line(event: AttemptEnded) -> str:
 
 
 def set_up_logging(level: str | None) -> None:
-    """Write the log to stderr at `level`, info or debug; without one nothing is changed."""
+    """Write the log to stderr at `level`, info or debug; without a level change nothing."""
     if not level:
         return
     if level.lower() not in _LEVELS:

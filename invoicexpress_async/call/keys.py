@@ -1,4 +1,4 @@
-"""Where an account's key comes from."""
+"""The sources of an account's API key."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ KeyCallable = Callable[[], Awaitable[str]]
 
 
 class StaticKey:
-    """A key that the caller has given: it is never requested."""
+    """A fixed key that the caller has given."""
 
     __slots__ = ("known",)
 
@@ -26,7 +26,7 @@ class StaticKey:
 
     @property
     def identity(self) -> Hashable:
-        """What two sources of the same key share."""
+        """A value that all sources of the same key share."""
         return self.known
 
     async def get(self) -> Secret:
@@ -34,12 +34,12 @@ class StaticKey:
         return self.known
 
     async def renew(self, _: Secret) -> bool:
-        """There is no other."""
+        """Return False: there is no other key."""
         return False
 
 
 class KeyProvider:
-    """A key that a callable returns: requested when first needed, then kept for a while."""
+    """A key that a callable returns: requested when first needed, then kept for `ttl_seconds`."""
 
     known: None = None
 
@@ -53,7 +53,7 @@ class KeyProvider:
         self._lock = asyncio.Lock()
 
     async def get(self) -> Secret:
-        """Return the key. A burst of first calls requests it once."""
+        """Return the key. Simultaneous first calls request it once."""
         if self._key is None or self._clock.now() >= self._stale_at:
             async with self._lock:
                 if self._key is None or self._clock.now() >= self._stale_at:
@@ -61,7 +61,7 @@ class KeyProvider:
         return self._key  # type: ignore[return-value]  # requested, or an error was raised
 
     async def renew(self, refused: Secret) -> bool:
-        """Request it again after a 401 with `refused`; return whether there is another key now."""
+        """Request the key again after a 401 with `refused`; return whether the key has changed."""
         async with self._lock:
             if self._key == refused:
                 await self._refresh()
@@ -80,7 +80,7 @@ KeySource: TypeAlias = StaticKey | KeyProvider
 
 
 class KeyProviderCache:
-    """The keys that callables have given, for handles that are made anew for each request."""
+    """Keeps key providers, because handles are often created anew for each request."""
 
     _MAX_SOURCES: Final = 4_096
 
@@ -130,18 +130,18 @@ class RefusedCredentials:
         self._digests: set[bytes] = set()
 
     def digest(self, *parts: str) -> bytes:
-        """Return the digest of `parts` together. None of them has a NUL in it."""
+        """Return the digest of `parts` together. No part may contain a NUL."""
         text = "\0".join(parts).encode()
         return hashlib.blake2b(text, key=self._salt).digest()
 
     def add(self, digest: bytes) -> None:
-        """Note a refusal."""
+        """Note that a secret was refused."""
         self._digests.add(digest)
 
     def discard(self, *digests: bytes) -> None:
-        """Note that what was refused is accepted now."""
+        """Note that refused secrets are accepted now."""
         self._digests.difference_update(digests)
 
     def contains(self, *digests: bytes) -> bool:
-        """Return whether any of them was refused."""
+        """Return whether any of the secrets was refused."""
         return not self._digests.isdisjoint(digests)

@@ -17,8 +17,8 @@ from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import positive_int, positive_seconds
 from invoicexpress_async.errors import ConfigurationError
 
-# Two machines' clocks do not run alike. 800 parts in a million is far over what a quartz drifts,
-# and costs less than a thousandth of the throughput.
+# The clocks of two machines differ in speed. 800 parts per million is far above the drift of a
+# quartz, and costs less than a thousandth of the throughput.
 _DRIFT: Final = 800e-6
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
@@ -33,15 +33,15 @@ def _fraction(_: object, __: object, value: object) -> None:
 
 @attrs.frozen
 class RateLimit:
-    """How many requests of one account this process may make.
+    """The number of requests that this process may send for one account.
 
-    The provider allows 780 a minute for each account; the kind of window is unknown, so no
-    window of any kind is ever given more.
+    The provider allows 780 a minute for each account. The kind of window is unknown, so no
+    window of any kind ever contains more.
 
     Attributes:
-        requests: The number allowed in each `per_seconds`.
+        requests: The number allowed in each window.
         per_seconds: The length of the window.
-        share: The part of it that is for this process, when several use the same account.
+        share: The part of `requests` for this process, when several use the same account.
     """
 
     requests: int = attrs.field(default=780, validator=positive_int)
@@ -59,11 +59,12 @@ class AccountLimiter:
 
     The server counts a request somewhere between its send and its response, so a slot that is
     freed `per_seconds` after the response keeps every window of the server within the limit,
-    whatever the network delays. A full burst goes at once, until a 429 says that the server does
-    not take bursts: then the account is spread out evenly, and bursts are tried again later.
+    whatever the network delays. A full burst is sent at once, until a 429 shows that the server
+    refuses bursts: then requests are spread out evenly, and bursts are tried again later.
     """
 
-    # A job has one for each account for a minute: slots, and lists, which are a tenth of a deque.
+    # A job keeps one limiter per account for a minute. Hence `__slots__`, and lists, which take a
+    # tenth of the memory of a deque.
     __slots__ = (
         "_allowed", "_clock", "_freed", "_freed_at", "_held_seconds", "_in_flight",
         "_mutex", "_paused_until", "_spread", "_waiting", "limit",
@@ -72,22 +73,22 @@ class AccountLimiter:
     def __init__(
         self, limit: RateLimit | None, clock: Clock, mutex: "threading.RLock | None" = None
     ) -> None:
-        # Without a limit it only pauses, after a 429.
+        # Without a limit, the limiter only pauses after a 429.
         self._allowed = float("inf") if limit is None else limit.allowed
         self._held_seconds = 0.0 if limit is None else limit.per_seconds * (1 + _DRIFT)
         self.limit = limit
         self._clock = clock
-        self._mutex = mutex or threading.RLock()  # held for moments, over no await
+        self._mutex = mutex or threading.RLock()  # held briefly, and never across an await
         self._in_flight = 0
         self._freed_at: list[float] = []
         self._paused_until = float("-inf")
         self._spread: Spread | None = None
-        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None without any
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None  # None: no waiters
         self._freed: asyncio.Future[None] | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether it can be dropped: a new limiter would behave the same."""
+        """Whether the limiter can be dropped: a new one would behave the same."""
         now = self._clock.now()
         self._drop_expired(now)
         if self._spread is not None and not self._spread.is_over(now):
@@ -96,11 +97,11 @@ class AccountLimiter:
 
     @property
     def is_paused(self) -> bool:
-        """Whether a 429 holds the account back."""
+        """Whether the account pauses after a 429."""
         return self._clock.now() < self._paused_until
 
     def acquire_at_once(self) -> bool:
-        """Take a slot if there is one and no other call waits; return whether it was."""
+        """Take a slot if one is free and no other call waits; return whether it was taken."""
         with self._mutex:
             if self._waiting or not self._has_room():
                 return False
@@ -108,7 +109,7 @@ class AccountLimiter:
             return True
 
     def tighten(self, limit: RateLimit) -> bool:
-        """Take over a limit if it is stricter than the present one; return whether it was."""
+        """Adopt a limit if it is stricter than the present one; return whether it was."""
         held_seconds = limit.per_seconds * (1 + _DRIFT)
         with self._mutex:
             rate = self._allowed / self._held_seconds if self._held_seconds else float("inf")
@@ -119,7 +120,7 @@ class AccountLimiter:
             return True
 
     async def acquire(self) -> None:
-        """Wait for a slot and take it. Cancelling gives the turn to the next."""
+        """Wait for a slot and take it. If this is cancelled, the next call has its turn."""
         if self.acquire_at_once():
             return
         await self._queue()
@@ -132,7 +133,7 @@ class AccountLimiter:
         self.release_unused()
 
     def release_unused(self) -> None:
-        """Free a slot at once: its request was never even attempted."""
+        """Free a slot at once, because its request was never attempted."""
         with self._mutex:
             self._in_flight -= 1
             freed = self._freed
@@ -140,24 +141,24 @@ class AccountLimiter:
             wake(freed)
 
     def recent(self) -> list[float]:
-        """Return in how many seconds each slot in use is free again, at the most."""
+        """Return for each slot in use the seconds after which it is free again at the latest."""
         with self._mutex:
             now = self._clock.now()
             self._drop_expired(now)
             return [at - now for at in self._freed_at] + [self._held_seconds] * self._in_flight
 
     def take_over(self, recent: Iterable[float]) -> None:
-        """Count what another process has sent: each takes a slot for so many seconds."""
+        """Count another process's requests: each takes a slot for its number of seconds."""
         with self._mutex:
             now = self._clock.now()
-            # This process may be the one that sent them, or some of them: each counts once.
+            # This process may have sent some or all of these requests: each request counts once.
             theirs = sorted((now + min(one, self._held_seconds) for one in recent), reverse=True)
             mine = sorted(self._freed_at, reverse=True)
             both = itertools.zip_longest(mine, theirs, fillvalue=float("-inf"))
             self._freed_at = sorted(max(pair) for pair in both)
 
     def pause(self, seconds: float) -> None:
-        """Hold the whole account back after a 429, and spread it out from then on."""
+        """Pause the whole account after a 429, and spread its requests out from then on."""
         now = self._clock.now()
         with self._mutex:
             self._paused_until = max(self._paused_until, now + seconds)
@@ -188,10 +189,10 @@ class AccountLimiter:
             self._leave_queue(turn)
 
     def _take_or_wait(self) -> "asyncio.Future[None] | None":
-        """Take a slot, or return what is done when one is given back."""
+        """Take a slot, or return a future that is done when a request in flight has ended."""
         with self._mutex:
             if self._has_room():
-                self._take()  # before the next in the queue looks
+                self._take()  # before the next call in the queue checks
                 return None
             self._freed = asyncio.get_running_loop().create_future()
             return self._freed
@@ -214,7 +215,7 @@ class AccountLimiter:
         return self._in_flight + len(self._freed_at) < self._allowed
 
     def _opens_at(self, now: float) -> float:
-        """Return before when nothing is sent, however many slots are free."""
+        """Return the time before which nothing is sent, however many slots are free."""
         if self._spread is None or not self._spread.is_active(now):
             return self._paused_until
         return max(self._paused_until, self._spread.next_at)
@@ -232,10 +233,10 @@ class AccountLimiter:
             await self._clock.sleep(opens_at - now)
             return
         if next_at is None:
-            # Every slot is in flight: the next date is known only when a response comes.
+            # Every slot is in flight: when a slot gets free is known only after a response.
             await freed
             return
-        # A slot that is given back unused comes sooner than the next date.
+        # A slot that is released unused is free sooner than `next_at`.
         sleeper = asyncio.ensure_future(self._clock.sleep(next_at - now))
         try:
             await asyncio.wait([sleeper, freed], return_when=asyncio.FIRST_COMPLETED)
@@ -244,9 +245,9 @@ class AccountLimiter:
 
 
 class LimiterRegistry:
-    """The limiters of all accounts of one server: the same account, the same limiter.
+    """The limiters of one server's accounts: each account has exactly one.
 
-    It belongs to the process: managers and event loops in several threads share it.
+    The registry belongs to the process: managers and event loops in several threads share it.
     """
 
     _FIRST_SWEEP: Final = 1_000
@@ -258,7 +259,7 @@ class LimiterRegistry:
         self._next_sweep = self._FIRST_SWEEP
 
     def of(self, account: str, limit: RateLimit | None) -> AccountLimiter:
-        """Return the account's limiter; of two limits for it, the stricter holds."""
+        """Return the account's limiter; of two different limits, the stricter one applies."""
         limiter = self._by_account.get(account)
         if limiter is not None and limiter.limit is limit:
             return limiter
@@ -282,18 +283,18 @@ class LimiterRegistry:
         return len(self._by_account)
 
     def count_paused(self) -> int:
-        """Count the accounts that a 429 holds back."""
+        """Count the accounts that pause after a 429."""
         with self._mutex:
             return sum(limiter.is_paused for limiter in self._by_account.values())
 
     @property
     def is_idle(self) -> bool:
-        """Whether it can be dropped: a new one would behave the same."""
+        """Whether the registry can be dropped: a new one would behave the same."""
         with self._mutex:
             return all(limiter.is_idle for limiter in self._by_account.values())
 
     def _sweep(self) -> None:
-        # Doubling the mark keeps the cost of sweeping constant per account.
+        # Doubling the threshold keeps the cost of sweeping constant per account.
         if len(self._by_account) < self._next_sweep:
             return
         self._by_account = {
@@ -303,7 +304,7 @@ class LimiterRegistry:
 
 
 class RetryBudget:
-    """The retries that one process may spend, so that an outage is not made worse.
+    """The retries that all calls to one server may spend, so that an outage is not made worse.
 
     Each first attempt deposits a tenth of a retry; a capacity of 50 covers ordinary trouble. An
     outage over 10,000 calls thus costs at most about 10 % more requests.
@@ -314,14 +315,17 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._left = self._CAPACITY
+        self._mutex = threading.Lock()  # managers in several threads share it
 
     def deposit(self) -> None:
-        """Count a first attempt."""
-        self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
+        """Add the deposit of a first attempt."""
+        with self._mutex:
+            self._left = min(self._CAPACITY, self._left + self._DEPOSIT)
 
     def withdraw(self) -> bool:
-        """Take one retry, if there is one."""
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
+        """Take one retry, if one is left; return whether it was taken."""
+        with self._mutex:
+            if self._left < 1.0:
+                return False
+            self._left -= 1.0
+            return True

@@ -1,4 +1,4 @@
-"""State of a server's accounts, not of a manager: limits, locks, unresolved intents.
+"""State that belongs to a server's accounts, not to a manager: limits, locks, unresolved intents.
 
 The server counts the requests of an account from all senders, and a create that one manager has
 lost must not be sent by another. So all managers of a process that have the same base URL share
@@ -12,52 +12,52 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, TypeAlias
 
-from invoicexpress_async.call.limiter import LimiterRegistry
+from invoicexpress_async.call.limiter import LimiterRegistry, RetryBudget
 from invoicexpress_async.call.wake import wake
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.intent import Intent
 
-# So many are remembered, in case a list lags; older ones have been listed long ago.
+# The number of creates to remember, in case a list lags; older ones have been listed long ago.
 _MAX_RECENT_CREATES: Final = 10_000
 
-# Ordered, so that each of thousands that are cancelled together leaves in constant time.
+# Ordered, so that thousands of waiters can be cancelled together, each in constant time.
 _Queue: TypeAlias = OrderedDict["_Turn", None]
 
 
 class RecentCreates:
-    """The ids of sequences that this process has created: whether a list can lag is unknown."""
+    """The ids of sequences created by this process; it is unknown whether a list can lag."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._mutex = threading.Lock()
 
     def add(self, account: str, serie: str, sequence_id: int) -> None:
-        """Note one."""
+        """Note the id of a created sequence."""
         with self._mutex:
             self._ids[account, serie] = sequence_id
             if len(self._ids) > _MAX_RECENT_CREATES:
                 self._ids.popitem(last=False)
 
     def get(self, account: str, serie: str) -> int | None:
-        """Return the id of one."""
+        """Return the id of a created sequence; None when none is noted."""
         return self._ids.get((account, serie))
 
 
 class UnresolvedIntents:
-    """Intents by account, one for each thing that was requested."""
+    """The unresolved intents by account, at most one for each request."""
 
     def __init__(self) -> None:
         self._by_account: dict[str, dict[tuple[object, ...], Intent]] = {}
         self._mutex = threading.Lock()  # managers in several threads share it
 
     def add(self, intent: Intent) -> None:
-        """Keep one."""
+        """Add an intent, or replace one with the same request."""
         with self._mutex:
             self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
 
     def discard(self, intent: Intent) -> None:
-        """Remove the one that requests the same as `intent`, if there is one."""
+        """Remove the intent with the same request as `intent`, if there is one."""
         with self._mutex:
             mine = self._by_account.get(intent["account"])
             if mine is None:
@@ -67,17 +67,17 @@ class UnresolvedIntents:
                 del self._by_account[intent["account"]]
 
     def get(self, intent: Intent) -> Intent | None:
-        """Return the one that requests the same."""
+        """Return the intent with the same request, or None."""
         mine = self._by_account.get(intent["account"])
         return None if mine is None else mine.get(_identity(intent))
 
     def for_account(self, account: str) -> tuple[Intent, ...]:
-        """Return those of one account."""
+        """Return the unresolved intents of one account."""
         with self._mutex:
             return tuple(self._by_account.get(account, {}).values())
 
     def all(self) -> tuple[Intent, ...]:
-        """Return those of all accounts."""
+        """Return the unresolved intents of all accounts."""
         with self._mutex:
             return tuple(one for mine in self._by_account.values() for one in mine.values())
 
@@ -92,13 +92,13 @@ def _identity(intent: Intent) -> tuple[object, ...]:
 
 
 class KeyedLock:
-    """Lets one holder of a key go at a time, first come first served.
+    """A lock for each key: one holder at a time, first come, first served.
 
-    The holders may be tasks of event loops in several threads: none blocks another's loop.
+    The holders may be tasks of event loops in several threads. No holder blocks another's loop.
     """
 
     def __init__(self) -> None:
-        # The waiters for each key that is held; None without any, which is nearly always.
+        # The waiters for each key that is held; None without waiters, which is the usual case.
         self._waiting: dict[Hashable, _Queue | None] = {}
         self._mutex = threading.Lock()
 
@@ -120,7 +120,7 @@ class KeyedLock:
             return turn
 
     def leave(self, key: Hashable) -> None:
-        """Hand the lock over to the next in the queue."""
+        """Hand the lock over to the next in the queue, or free it."""
         with self._mutex:
             queue = self._waiting[key]
             if not queue:
@@ -131,7 +131,7 @@ class KeyedLock:
         wake(turn.waiter)
 
     def give_up(self, key: Hashable, turn: "_Turn") -> None:
-        """Leave the queue; a lock that was handed over in the same moment is handed on."""
+        """Leave the queue; pass on a lock that was handed over at the same moment."""
         with self._mutex:
             queue = self._waiting[key]
             if not turn.has_come and queue is not None:
@@ -141,7 +141,7 @@ class KeyedLock:
 
 
 class _Turn:
-    """A place in a queue. It is handed the lock before its task runs again."""
+    """A place in a queue. The lock is handed to it before its task runs again."""
 
     __slots__ = ("has_come", "waiter")
 
@@ -151,7 +151,7 @@ class _Turn:
 
 
 class _Guard:
-    # A class, as contextlib's generators cost a hundredth of a whole call.
+    # A class, because a generator of contextlib costs a hundredth of a whole call.
     __slots__ = ("_key", "_lock")
 
     def __init__(self, lock: KeyedLock, key: Hashable) -> None:
@@ -178,22 +178,23 @@ class Realm:
 
     def __init__(self, clock: Clock) -> None:
         self.limiters: LimiterRegistry = LimiterRegistry(clock)
+        self.retry_budget: RetryBudget = RetryBudget()
         self.send_lock: KeyedLock = KeyedLock()
-        """Held over each request that is sent at most once, by account and subject."""
+        """Held during each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
         self.users: int = 0
 
     @property
     def is_forgettable(self) -> bool:
-        """Whether nothing is lost with it."""
+        """Whether the realm can be dropped without losing anything."""
         return not self.users and self.limiters.is_idle and not self.unresolved.all()
 
 
 class Process:
     """The realms of one process.
 
-    There is one for each process, `THIS_PROCESS`; tests make others to play several processes.
+    A process has one, `THIS_PROCESS`; tests create others to simulate several processes.
     """
 
     def __init__(self) -> None:
@@ -202,7 +203,7 @@ class Process:
 
     def enter(self, template: str, clock: Clock) -> Realm:
         """Return the realm of a base URL, for a manager that opens."""
-        # All real clocks are one; that of a test is another time.
+        # All monotonic clocks show the same time; a clock of a test shows another time.
         key = template, None if type(clock) is MonotonicClock else clock
         with self._mutex:
             realm = self._realms.get(key)
@@ -225,12 +226,12 @@ class Process:
             self._realms = {key: realm for key, realm in self._realms.items() if key[0] != template}
 
     def forget(self) -> None:
-        """Forget everything: a forked child has sent nothing, and needs locks of its own."""
+        """Forget everything: a forked child has sent nothing, and needs new locks."""
         self._mutex = threading.Lock()
         self._realms = {}
 
 
-# The one piece of state that belongs to the process: the server, too, sees one sender.
+# The only state that belongs to the process: the server, too, sees the process as one sender.
 THIS_PROCESS: Final = Process()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=THIS_PROCESS.forget)

@@ -1,4 +1,4 @@
-"""What a process has sent for accounts lately, handed on to the one that sends for them next."""
+"""Passes the slots that a process has in use on to the next process that sends for an account."""
 
 import math
 from collections import Counter
@@ -10,18 +10,18 @@ import attrs
 from invoicexpress_async.call.limiter import LimiterRegistry, RateLimit
 
 Recent: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Of each account: how many slots of its limit are free again in how many seconds."""
+"""For each account, the limiter slots in use: their number by seconds until they are free."""
 
 
 @attrs.frozen
 class RecentRequests:
-    """The slots in use of the accounts of one manager."""
+    """The limiter slots that the accounts of one manager have in use."""
 
     limiters: LimiterRegistry
     limit: RateLimit | None
 
     def of(self, accounts: Iterable[str]) -> Recent:
-        """Return what is in use now, rounded up to whole seconds."""
+        """Return the slots in use now, by seconds rounded up to whole ones."""
         found: dict[str, Mapping[int, int]] = {}
         for account in accounts:
             limiter = self.limiters.known(account)
@@ -31,7 +31,7 @@ class RecentRequests:
         return found
 
     def take_over(self, recent: Recent, *, seconds_ago: float) -> None:
-        """Count what another process had in use so long ago."""
+        """Count the slots that another process had in use `seconds_ago`."""
         for account, slots in recent.items():
             left = [one - seconds_ago for one, count in slots.items() for _ in range(count)]
             if any(one > 0 for one in left):

@@ -1,6 +1,6 @@
-"""The outcome of a request that is never sent again: read until it is known.
+"""Reconciling: an unknown outcome is read until it is known, and the request is not sent again.
 
-A request is looked up when its `RetryPolicy` says, inside the deadline. "List once, then send
+The times of the reads come from `RetryPolicy`; all are inside the deadline. "List once, then send
 again" makes duplicates as often as a blind retry when the server commits late.
 """
 
@@ -25,7 +25,7 @@ from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.sequences import SequenceRequests
 from invoicexpress_async.protocol.strict import malformed_response
 
-# No list of sequences was ever seen paginated: this only bounds a server that says so for ever.
+# No paginated list of sequences was ever seen: this bounds a server that always has a next page.
 _MAX_PAGES: Final = 200
 _AFTER_THE_SCHEDULE_SECONDS: Final = 45.0
 _SETTLED: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
@@ -38,9 +38,9 @@ class Listing:
     sequences: tuple[Sequence, ...]
 
     def find(self, serie: str) -> Sequence | None:
-        """Return the one sequence of exactly that name, or of another Unicode form of it.
+        """Return the only sequence with that exact name, or another Unicode form of it; else None.
 
-        Two are an error: the server refuses a second one, so the list is not what it should be, and
+        Two sequences are an error: the server refuses a second one, so the list is wrong, and
         guessing one of them could number documents wrongly.
         """
         found = [sequence for sequence in self.sequences if sequence.serie == serie]
@@ -55,19 +55,19 @@ class Listing:
         return found[0] if found else None
 
     def find_similar(self, serie: str) -> Sequence | None:
-        """Return a sequence whose name only looks the same: it may be meant, or not."""
+        """Return a sequence whose name only looks the same; it may be another sequence."""
         folded = fold(serie)
         return next((one for one in self.sequences if fold(one.serie) == folded), None)
 
     def default_beside(self, sequence: Sequence) -> Sequence | None:
-        """Return the account's one default; None when it is `sequence`, or there are others."""
+        """Return the account's only default; None when it is `sequence` or not exactly one."""
         defaults = [one for one in self.sequences if one.is_default]
         if len(defaults) != 1 or defaults[0].id == sequence.id:
             return None
         return defaults[0]
 
     def absence_reason(self, serie: str) -> str:
-        """Return why `serie` is not found, for a person."""
+        """Return why `serie` is not found, for people."""
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
@@ -75,11 +75,11 @@ class Listing:
 
 
 ONLY_BY_ITS_LOOK: Final = "in case, spaces or look-alike characters only"
-"""How a name differs that `Listing.find_similar` returns."""
+"""How a name that `Listing.find_similar` finds differs from the requested name."""
 
 
 class Reconciler:
-    """Reads, never sends."""
+    """Looks up outcomes: it only reads, and never sends a request with an effect."""
 
     def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
         self._dispatcher = dispatcher
@@ -87,7 +87,7 @@ class Reconciler:
         self._clock = dispatcher.clock
 
     async def list(self, call: Call) -> Listing:
-        """Read all sequences of the account; raise what keeps the list from being complete."""
+        """Read all sequences of the account; raise any error that makes the list incomplete."""
         sequences: list[Sequence] = []
         for number in range(1, _MAX_PAGES + 1):
             page = await self._dispatcher.fetch(call, self._requests.list(number))
@@ -106,18 +106,18 @@ class Reconciler:
         *,
         immediately: bool = False,
     ) -> Sequence:
-        """Read until the sequence shows.
+        """Read until a list shows the sequence.
 
         Args:
             call: The call, with its intent set and unresolved.
             serie: The name that was sent.
-            server_error: The server's own response to the create, if it gave one.
+            server_error: The error in the server's response to the create, if there was one.
             immediately: Whether the first read is due at once, as when an old intent is resumed.
 
         Raises:
-            SequenceBeingRegisteredError: the server said so, and it has not settled.
-            UnknownSequenceError: the server said so, and left an unregistered sequence behind.
-            OutcomeUnknownError: nothing was found.
+            SequenceBeingRegisteredError: it was `server_error`, and no settled sequence was found.
+            UnknownSequenceError: it was `server_error`, and an unregistered sequence was found.
+            OutcomeUnknownError: no sequence was found.
         """
         is_being_registered = isinstance(server_error, SequenceBeingRegisteredError)
         why, was_absent = "no list has shown the sequence", False
@@ -156,9 +156,9 @@ class Reconciler:
         """Read until the sequence is registered. The arguments are those of `after_create`.
 
         Raises:
-            SequenceBeingRegisteredError: the server said so, and it has not settled.
+            SequenceBeingRegisteredError: it was `server_error`, and the sequence has not settled.
             PartialRegistrationError: at the end of the schedule, some types have no code.
-            OutcomeUnknownError: it does not show as registered.
+            OutcomeUnknownError: no read has shown the sequence as registered.
         """
         is_being_registered = isinstance(server_error, SequenceBeingRegisteredError)
         last: Sequence | None = None
@@ -169,7 +169,7 @@ class Reconciler:
             try:
                 last = await self._dispatcher.fetch(call, self._requests.get(sequence_id))
             except InvoiceXpressError:
-                continue  # a failing read says nothing
+                continue  # a failing read proves nothing
             if _is_settled(last):
                 call.is_unknown, call.has_changed = False, True
                 self._dispatcher.instrumentation.reconciled(call, is_found=True)
@@ -185,7 +185,7 @@ class Reconciler:
     async def after_refused_create(
         self, call: Call, serie: str, refusal: StatusError
     ) -> StatusError:
-        """Look once whether a sequence of that name is there; return the refusal with it."""
+        """Read once whether a sequence of that name exists; return the refusal with it."""
 
         async def look() -> Sequence | None:
             return (await self.list(call)).find(serie)
@@ -195,7 +195,7 @@ class Reconciler:
     async def after_refused_register(
         self, call: Call, sequence_id: int, refusal: StatusError
     ) -> StatusError:
-        """Look once whether the sequence is registered; return the refusal with it."""
+        """Read once whether the sequence is registered; return the refusal with it."""
 
         async def look() -> Sequence:
             return await self._dispatcher.fetch(call, self._requests.get(sequence_id))
@@ -214,8 +214,8 @@ class Reconciler:
     ) -> Sequence:
         had_before = call.intent is not None and call.intent["had_sequences"] is not None
         if not had_before and not is_late and _has_documents(found):
-            # A new sequence has used no number: this one was there before, so ours was refused.
-            # Of an old intent that cannot be said: its sequence may have been used since.
+            # A new sequence has used no number: this one existed before, so ours was refused. An
+            # old intent is different: its sequence may have been used since.
             call.is_unknown = False
             raise SequenceAlreadyExistsError(
                 f"The create failed, and the sequence (id {found.id}) has documents already."
@@ -228,7 +228,7 @@ class Reconciler:
         return found
 
     async def _wait_until(self, call: Call, when: float) -> bool:
-        """Sleep until `when`, unless the deadline comes first: then say so at once."""
+        """Sleep until `when` and return True; return False at once if the deadline comes first."""
         if when >= call.deadline:
             return False
         await self._clock.sleep(max(0.0, when - self._clock.now()))
@@ -245,7 +245,7 @@ async def _seen_after(
     try:
         found = await look()
     except InvoiceXpressError:
-        return refusal  # an unknown outcome stays unknown, and the error says so
+        return refusal  # an unknown outcome stays unknown, and the error shows it
     was_unknown, call.is_unknown = call.is_unknown, False
     refusal.sequence = found
     refusal.may_have_been_processed = was_unknown and found is not None and is_effect(found)
@@ -257,7 +257,7 @@ def _has_documents(sequence: Sequence) -> bool:
 
 
 def partial_registration_error(sequence: Sequence) -> PartialRegistrationError:
-    """Return the error for a sequence some of whose types have no code."""
+    """Return the error for a sequence of which some document types have no code."""
     types = ", ".join(sequence.unregistered)
     return PartialRegistrationError(
         f"Sequence {sequence.serie!r} (id {sequence.id}) has no validation code for: {types}.",
@@ -277,7 +277,7 @@ def _is_absent(call: Call, listing: Listing, serie: str) -> bool:
 
 
 def _schedule(call: Call, *, immediately: bool, is_endless: bool) -> Iterator[float]:
-    """Yield the seconds after the send at which to read; endless only up to the deadline."""
+    """Yield the seconds after the send at which to read; only the deadline ends an endless one."""
     if immediately:
         yield 0.0
     schedule = call.context.policy.read_after_seconds

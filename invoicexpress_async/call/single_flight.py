@@ -1,4 +1,4 @@
-"""One piece of work for all simultaneous calls that request the same."""
+"""Shares one piece of work among all simultaneous calls that request the same."""
 
 import asyncio
 import copy
@@ -20,7 +20,7 @@ class _Flight(Generic[T]):
     task: "asyncio.Task[T]"
     waiters: int = 0
     is_given_up: bool = False
-    # A dict, and one callback on the task for all: thousands may be cancelled together.
+    # A dict, and one callback on the task for all waiters: thousands may be cancelled together.
     waiting: "dict[asyncio.Future[None], None]" = attrs.field(
         factory=dict["asyncio.Future[None]", None]
     )
@@ -37,16 +37,16 @@ class _Flight(Generic[T]):
         return self.task.result()
 
     def wake(self) -> None:
-        """Let all that wait go on."""
+        """Wake all waiters."""
         for ended in self.waiting:
             if not ended.done():
                 ended.set_result(None)
 
 
 class SingleFlight(Generic[T]):
-    """Shares running work by key. Nothing is kept once it has ended.
+    """Shares running work by key. Nothing is kept after the work has ended.
 
-    Each waiter has its own deadline; the work ends when the last of them has gone.
+    Each waiter has its own deadline; the work is cancelled when the last waiter has gone.
     """
 
     def __init__(self) -> None:
@@ -57,12 +57,12 @@ class SingleFlight(Generic[T]):
     ) -> T:
         """Await the work of `key` on behalf of `call`; start it if it is not running.
 
-        Cancelling one waiter cancels no other; when the last one goes, the work is cancelled,
-        and has ended before the cancellation goes on.
+        Cancelling one waiter cancels no other. When the last waiter goes, the work is cancelled,
+        and has ended before the waiter's cancellation continues.
         """
         flight = self._flights.get(key)
         while flight is not None and flight.is_given_up:
-            # What the cancelled work has sent must be recorded before another one starts.
+            # What the cancelled work has sent must be recorded before new work starts.
             await asyncio.wait([flight.task])
             flight = self._flights.get(key)
         if flight is None:
@@ -82,7 +82,7 @@ class SingleFlight(Generic[T]):
         del self._flights[key]
         flight.wake()
         if not task.cancelled():
-            task.exception()  # who waited may be gone, and asyncio would complain
+            task.exception()  # all waiters may be gone, and asyncio would warn
 
     async def _follow(self, flight: _Flight[T], call: Call) -> T:
         call.leader = flight.call

@@ -1,4 +1,4 @@
-"""An even pace for an account whose server refuses bursts, and the way back from it."""
+"""An even pace for an account whose server refuses bursts, and the return to bursts."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ import attrs
 
 # The server's window and ours are not aligned: staying a little under the limit allows for it.
 _MARGIN: Final = 1.03
-# How long bursts are left alone, in windows; four times as long each time that one is refused.
+# How long bursts are avoided, in windows; four times as long each time that a burst is refused.
 _FIRST_WINDOWS: Final = 5.0
 _LONGER_EACH_TIME: Final = 4.0
 _MAX_WINDOWS: Final = 240.0
-# A pace that is refused as well is slowed down: others may use a part of the limit.
+# An even pace that is refused as well is slowed down: others may use a part of the limit.
 _SLOWER: Final = 1.25
 _MAX_SLOWDOWN: Final = 8.0
 
@@ -21,7 +21,7 @@ class Spread:
 
     Attributes:
         ends_at: When bursts are tried again.
-        next_at: When the next request may go.
+        next_at: When the next request may be sent.
     """
 
     window_seconds: float
@@ -34,10 +34,10 @@ class Spread:
     _has_sent: bool = True
 
     def refused(self, now: float, paused_until: float) -> None:
-        """Note a 429: spread out from the end of the pause on, for longer or slower than before."""
+        """Note a 429: spread requests out after the pause, for longer or slower than before."""
         if not self._has_sent:
             self.next_at = max(self.next_at, paused_until)
-            return  # it was on its way already when the pace was set
+            return  # the refused request was sent before the pace was set
         if now < self.ends_at:
             self._slowdown = min(self._slowdown * _SLOWER, _MAX_SLOWDOWN)
         else:
@@ -48,15 +48,15 @@ class Spread:
         self.ends_at = paused_until + self._windows * self.window_seconds
 
     def is_active(self, now: float) -> bool:
-        """Whether requests are spread out; afterwards bursts are tried."""
+        """Whether requests are spread out now; afterwards bursts are tried."""
         return now < self.ends_at
 
     def is_over(self, now: float) -> bool:
-        """Whether bursts have been taken for as long as they were left alone."""
+        """Whether bursts have been accepted for as long as they were avoided."""
         return now >= self.ends_at + self._windows * self.window_seconds
 
     def sent(self, now: float) -> None:
-        """Note a request: the next one goes an interval later."""
+        """Note a request: the next one may be sent an interval later."""
         self._has_sent = True
         if self._slowdown > 1.0 and now - self._changed_at >= self.window_seconds:
             self._slowdown, self._changed_at = max(1.0, self._slowdown / _SLOWER), now

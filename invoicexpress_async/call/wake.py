@@ -1,16 +1,16 @@
-"""Waking a waiter of any event loop, from any thread."""
+"""Wakes a waiter of any event loop, from any thread."""
 
 import asyncio
 import contextlib
 
 
 def wake(waiter: "asyncio.Future[None]") -> None:
-    """Let a waiter go on, whatever loop it waits in."""
+    """Wake a waiter, whichever event loop it waits in."""
     loop = waiter.get_loop()
     if loop is _running():
         _set(waiter)
         return
-    with contextlib.suppress(RuntimeError):  # its loop is closed, and nothing waits any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing waits any more
         loop.call_soon_threadsafe(_set, waiter)
 
 

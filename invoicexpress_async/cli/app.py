@@ -1,4 +1,4 @@
-"""The cyclopts application, and the errors of wrong usage."""
+"""The cyclopts application, and the texts for wrong usage."""
 
 import itertools
 import re
@@ -52,7 +52,7 @@ def build() -> App:
         default_parameter=Parameter(negative=(), show_default=_shown_default),
     )
     for command in COMMANDS:
-        # An application of its own, such as `sequences`, has its examples itself.
+        # A group of commands, such as `sequences`, adds its examples itself.
         examples = {} if command.is_group else {"help_epilogue": examples_of(command.name)}
         app.command(command.import_path, name=command.name, **examples)
     return app
@@ -73,12 +73,12 @@ def _in_words(name: str) -> str:
 
 
 class _HelpFormatter(DefaultFormatter):
-    """Wraps a description at the width of the terminal only, and names no types of Python."""
+    """Wraps descriptions at the width of the terminal, and shows no Python types."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         entries = [
             attrs.evolve(one, metavar=one.metavar and _in_words(one.metavar))
-            if getattr(one, "metavar", None)  # older versions have none
+            if getattr(one, "metavar", None)  # older versions of cyclopts lack it
             else one
             for one in panel.entries
         ]
@@ -101,25 +101,25 @@ class _HelpFormatter(DefaultFormatter):
 
 
 def dispatch(tokens: list[str]) -> int:
-    """Run the command and return its exit code; errors of this package are shown."""
+    """Run the command and return its exit code. Errors of this package are printed."""
     as_json = "--json" in tokens
     error: InvoiceXpressError
     try:
         _refuse_key(tokens)
         _refuse_leading_option(tokens)
-        # cyclopts takes a lone hyphen for an option; as a path this is the same.
+        # cyclopts takes a lone hyphen as an option; the path "./-" means the same.
         with typed(tokens):
             result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError:
-        # Its own text repeats them, and one may be a key.
+        # The text of cyclopts repeats the arguments, and one may be a key.
         error = ConfigurationError("There are more arguments than the command takes.")
     except CycloptsError as usage:
         error = ConfigurationError(_usage_text(str(usage), tokens))
     except InvoiceXpressError as failure:
         error = failure
     except (KeyboardInterrupt, SystemExit) as end:
-        # cyclopts turns the first into the second.
+        # cyclopts turns a KeyboardInterrupt into a SystemExit.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
         print_failure("Interrupted.", as_json=as_json)
@@ -128,7 +128,7 @@ def dispatch(tokens: list[str]) -> int:
 
 
 def _usage_text(text: str, tokens: list[str]) -> str:
-    """Return what is wrong with the arguments, the form that is expected, and where to look."""
+    """Return what is wrong with the arguments, the form expected, and the help to read."""
     text = _NEEDED.sub(r'"\1" needs \2.', text)
     text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
     names = itertools.takewhile(lambda one: not one.startswith("-"), tokens)
@@ -138,7 +138,7 @@ def _usage_text(text: str, tokens: list[str]) -> str:
 
 
 def _refuse_key(tokens: list[str]) -> None:
-    # Before anything could print the arguments: this one may hold the key.
+    # First of all, before anything prints the arguments, since this one may hold the key.
     if any(token.partition("=")[0] in _KEY_OPTIONS for token in tokens):
         raise ConfigurationError(
             "A key is never an argument: the process list would show it. Put it into "

@@ -1,4 +1,4 @@
-"""A report as a spreadsheet (extra `excel`): a head that stays, a filter, a row for each line."""
+"""A report as a spreadsheet (extra `excel`): a fixed header, a filter, and a row per line."""
 
 import importlib
 import zipfile
@@ -15,13 +15,13 @@ from invoicexpress_async.errors import ConfigurationError
 T = TypeVar("T")
 _CREATOR: Final = "invoicexpress report"
 _COLUMN_WIDTH: Final = 18
-# More lines, the head among them, no sheet of Excel can have.
+# The limit of Excel for the lines of a sheet, including the header.
 MAX_LINES: Final = 1_048_576
 
 
 @attrs.frozen
 class BookReport(Generic[T]):
-    """What a spreadsheet is made of; it is written as a whole at the end."""
+    """The layout of a spreadsheet, which is written as a whole at the end."""
 
     headings: Sequence[str]
     rows_of: Callable[[T], Iterable[Sequence[object]]]
@@ -39,7 +39,7 @@ class BookReport(Generic[T]):
         return ""
 
     def save(self, path: Path, records: Iterable[T]) -> None:
-        """Write the spreadsheet; what does not fit on a sheet is on the next one."""
+        """Write the spreadsheet. Lines that do not fit on a sheet go to the next one."""
         book = _openpyxl("").Workbook(write_only=True)
         book.properties.creator = _CREATOR
         lines = (line for one in records for line in self.rows_of(one))
@@ -49,7 +49,7 @@ class BookReport(Generic[T]):
         book.save(path)
 
     def _add_sheet(self, book: Any, lines: Iterable[Sequence[object]]) -> None:  # noqa: ANN401  # as below
-        sheet = book.create_sheet("InvoiceXpress")  # a second one is given a number
+        sheet = book.create_sheet("InvoiceXpress")  # openpyxl adds a number to a second one
         sheet.freeze_panes = "A2"
         letter_of = _openpyxl(".utils").get_column_letter
         letters = [letter_of(at) for at in range(1, len(self.headings) + 1)]
@@ -75,7 +75,7 @@ def is_book_report(path: Path) -> bool:
 def _cell(sheet: object, value: object) -> object:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    # As text, so that nothing in it is computed.
+    # As text, so that Excel computes nothing in it.
     cell = _openpyxl(".cell").WriteOnlyCell(sheet, value=None)
     cell.value = printable(str(value))
     cell.data_type = "s"

@@ -1,4 +1,4 @@
-"""From options to a manager, a key and a call; the question before what cannot be undone."""
+"""Turns options into a manager, a key and a call; asks before a step that cannot be undone."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ from invoicexpress_async.config import (
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import Journal
 
-_MAX_KEY_CHARACTERS = 4096  # a key file has one short line; another file is here by mistake
+_MAX_KEY_CHARACTERS = 4096  # a key file has one short line; a longer file is a mistake
 
 _YES: Final = frozenset({"y", "yes", "s", "sim"})
 _GO_ON: Final = "This cannot be undone. Go on?"
@@ -46,18 +46,18 @@ T = TypeVar("T")
 
 
 def base_url_of(options: ConnectionOptions) -> BaseUrl:
-    """Return the address that the options and the environment give."""
+    """Return the base URL from the options, else the environment, else the default."""
     given = options.base_url or os.environ.get(BASE_URL_VARIABLE)
     return BaseUrl.parse(given or DEFAULT_BASE_URL)
 
 
 def is_this_machine(base_url: BaseUrl) -> bool:
-    """Whether it is a sandbox's: plain http is taken for this machine only."""
+    """Whether the URL is of this machine, as a sandbox's: plain http is allowed for no other."""
     return base_url.template.startswith("http://")
 
 
 def open_manager(options: ConnectionOptions, *, journal: Journal | None = None) -> SessionManager:
-    """Return a manager that is set up by the options, with an open journal or without one."""
+    """Return a manager set up by the options, optionally with an open journal."""
     timeouts = Timeouts()
     if options.timeout is not None:
         if not (math.isfinite(options.timeout) and options.timeout > 0):
@@ -86,7 +86,7 @@ async def open_job(
 
 
 def read_key(api_key_file: Path | None) -> Secret:
-    """Return the key: from the file, else the environment, else typed on a terminal."""
+    """Return the key from the file, else the environment, else typed on a terminal."""
     if api_key_file is not None:
         return check_api_key(_from_file(api_key_file))
     if os.environ.get(API_KEY_VARIABLE):
@@ -131,7 +131,7 @@ def _warn_if_open(path: Path, mode: int) -> None:
 
 
 def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
-    """Say how a file was read, and when others can read the keys in it."""
+    """Print how a file was read, and warn if other users can read the keys in it."""
     for note in notes:
         sys.stderr.write(f"warning: {note}.\n")
     if has_keys and os.name == "posix" and path.is_file():
@@ -156,13 +156,13 @@ def confirm(what: str, language: Language = "en") -> bool:
 
 
 def require_terminal(why: str) -> None:
-    """Refuse to go on without a terminal."""
+    """Raise if there is no terminal to ask on."""
     if not _has_terminal():
         raise ConfigurationError(f"{why} There is no terminal to ask on.")
 
 
 def ask_yes_or_no(question: str) -> bool:
-    """Ask on the terminal; anything but a yes is a no."""
+    """Ask on the terminal; any answer except yes means no."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in _YES
@@ -173,7 +173,7 @@ def _has_terminal() -> bool:
 
 
 def warn_of_spaces(series: Iterable[str]) -> None:
-    """Say so when a name that is for ever has spaces in it."""
+    """Warn of names with spaces, since a name can never be changed."""
     spaced = [serie for serie in series if any(map(str.isspace, serie))]
     if spaced:
         more = f" and {len(spaced) - 1} more" if len(spaced) > 1 else ""
@@ -197,7 +197,7 @@ def name_of(options: AccountOptions | PartnerOptions) -> str:
 def run_call(
     options: AccountOptions | PartnerOptions, call: Callable[[AccountSession], Awaitable[T]]
 ) -> T:
-    """Make one call with the name and the key that the options give, and return its result."""
+    """Make one call with the account and key of the options, and return its result."""
     name = name_of(options)
     return run_until_signal(_call(options, name, read_key(options.api_key_file), call))
 

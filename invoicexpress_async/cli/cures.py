@@ -1,7 +1,7 @@
-"""What a user of the command line can do about a row or a company that is not done.
+"""The cures for rows and companies that are not done, for users of the command line.
 
-The cure of an error stands at its class; here is what the outcome of a job adds to it. All are
-texts of `words`, to be shown in a language.
+The cure of an error is in its class; this module adds what depends on the outcome in a job. All
+are texts for `words`, which shows them in a language.
 """
 
 from collections.abc import Mapping
@@ -99,12 +99,12 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
 
 
 def cure_of_row(error: InvoiceXpressError, state: str, *, has_journal: bool) -> str:
-    """Return what to do about a row of a run; it depends on what the next run will know."""
+    """Return the cure of a row of a run. It depends on whether the next run has a journal."""
     return _row_cure(type(error), state, cure_of(error), has_journal=has_journal)
 
 
 def cure_of_recorded_row(error: str, state: str) -> str:
-    """Return what to do about a row of which a journal has the class of its error."""
+    """Return the cure of a row from a journal, given the class of its error."""
     kind = error_class(error)
     if kind is None:
         return _ROW_AGAIN
@@ -112,7 +112,7 @@ def cure_of_recorded_row(error: str, state: str) -> str:
 
 
 def cure_of_unknown(state: str, *, has_journal: bool) -> str:
-    """Return what to do about what was sent and is not known to have worked."""
+    """Return the cure of a row whose request was sent and whose outcome is unknown."""
     if not has_journal:
         return CURE_WITHOUT_JOURNAL
     return lines_of(_READ, _RESEND if state == RowState.ABSENT else "")
@@ -124,7 +124,7 @@ def cure_of_step(error: InvoiceXpressError) -> str:
 
 
 def cure_of_company(outcome: CompanyOutcome) -> str | None:
-    """Return what to do about a company of a run, or None when it is done."""
+    """Return the cure of a company of a run, or None when it is done."""
     error = outcome.error
     if error is None:
         return None
@@ -137,7 +137,7 @@ def cure_of_company(outcome: CompanyOutcome) -> str | None:
 
 
 def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | None:
-    """Return what to do about companies of which a journal has the class of their error."""
+    """Return the cure of a company from a journal, given the class of its error, or None."""
     if error is None:
         return None
     kind = error_class(error)
@@ -149,7 +149,7 @@ def cure_of_standing(step: CompanyStep, state: str, error: str | None) -> str | 
 
 
 def error_class(name: str) -> type[InvoiceXpressError] | None:
-    """Return the error of a name, or None."""
+    """Return the error class with this name, or None."""
     for module in (errors, onboarding, provisioning, invoicexpress_async):
         kind = getattr(module, name, None)
         if isinstance(kind, type) and issubclass(kind, InvoiceXpressError):

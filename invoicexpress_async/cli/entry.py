@@ -1,4 +1,4 @@
-"""From the arguments to a command. Help and version import no cyclopts and no rich."""
+"""Runs the command of the arguments. The overview and the version need no cyclopts or rich."""
 
 import sys
 
@@ -7,7 +7,7 @@ from invoicexpress_async.cli.shell import DONE, guarded
 
 
 def run(tokens: list[str]) -> int:
-    """Run the command that the arguments name and return its exit code."""
+    """Run the command given by the arguments and return its exit code."""
     return guarded(lambda: _run(tokens))
 
 
@@ -19,7 +19,7 @@ def _run(tokens: list[str]) -> int:
         # `help COMMAND` is COMMAND --help.
         return _run([*tokens[1:], "--help"])
     if tokens == ["--version"]:
-        from importlib.metadata import version  # noqa: PLC0415  # a third of the help's time
+        from importlib.metadata import version  # noqa: PLC0415  # a third of the time of the help
 
         sys.stdout.write(f"invoicexpress-async {version('invoicexpress-async')}\n")
         return DONE

@@ -1,4 +1,4 @@
-"""Errors for people, as one block, and for machines, as one JSON object; both on stderr."""
+"""Errors on stderr: for people as one block of text, for programs as one JSON object."""
 
 import json
 import os
@@ -39,7 +39,7 @@ _AS_IT_SAYS: Final = "Do as the server says."
 # Only the message of the server says what to do about these.
 _WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
 
-# Where the library's cure names Python, the one that a shell user can follow.
+# Replaces cures of the library that name Python by cures that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     DeadlineExceededError: "Give it more time with --timeout.",
     OutcomeUnknownError: (
@@ -74,7 +74,7 @@ _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
     SequenceAlreadyExistsError: "Take it with `invoicexpress sequences ensure`, or choose another.",
 }
 
-# A new process that does not find it would send it, so it must have had the time to show.
+# A new process sends a create if a list does not have it, so the list needs time to catch up.
 CURE_WITHOUT_JOURNAL: Final = (
     "Give its intent to `invoicexpress sequences resume` in some minutes, and again later; it only "
     "reads. Until it shows, do not run this again: without a --journal, the next run does not know "
@@ -83,33 +83,33 @@ CURE_WITHOUT_JOURNAL: Final = (
 
 
 def cure_of(error: InvoiceXpressError) -> str:
-    """Return what a user of the command line can do: a text of `words`."""
+    """Return the cure for a user of the command line, as a text for `words`."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
         return CURE_WITHOUT_JOURNAL
-    # A cure that was chosen for the operation says more than that of the class.
+    # A cure that was set for the operation is more precise than that of the class.
     is_of_class = error.cure == type(error).cure
     return _CURES.get(type(error), error.cure) if is_of_class else error.cure
 
 
 def hint_of(error: InvoiceXpressError | None) -> str:
-    """Return what the server said, where only that says what to do; else nothing."""
+    """Return the server's message if the error has no better cure, else ""."""
     if isinstance(error, StatusError) and error.messages and type(error) in _WITHOUT_CURE:
         return error.messages[0]
     return ""
 
 
 def cure_of_kind(kind: type[InvoiceXpressError]) -> str:
-    """Return the same for an error of which only the class is known."""
+    """Return the cure for an error of which only the class is known."""
     return _CURES.get(kind, kind.cure)
 
 
 def message_of(error: InvoiceXpressError) -> str:
-    """Return what happened, without context and cure."""
+    """Return the message of an error, without its context and cure."""
     return str(error.args[0]).strip() if error.args else ""
 
 
 def cause_text(error: str | None, status: int | None, code: str | None) -> str:
-    """Return the status and code of a response, such as "422/004", or else the error in a word."""
+    """Return the status and code of a response, such as "422/004", else the error's short name."""
     if status is not None:
         return f"{status}/{code}" if code else str(status)
     return (error or "").removesuffix("Error")
@@ -135,7 +135,7 @@ def show_error(error: InvoiceXpressError, *, as_json: bool) -> int:
 
 
 def print_failure(text: str, *, as_json: bool) -> None:
-    """Print what ended a command and is not one of the package's errors."""
+    """Print why a command ended, if that is not one of the package's errors."""
     if as_json:
         sys.stderr.write(json.dumps({"error": None, "message": text}) + "\n")
     else:
@@ -171,8 +171,8 @@ def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, ob
 
 
 def differences_of(error: InvoiceXpressError) -> "tuple[Difference, ...]":
-    """Return the rows on which a plan and its journal do not agree."""
-    # By its field: the help of a command is not to import what raises it.
+    """Return the rows in which a plan and its journal differ; empty for other errors."""
+    # By its attribute: the class of the error would be a slow import for the help of a command.
     return getattr(error, "differences", ())
 
 
@@ -192,13 +192,13 @@ def _block(error: InvoiceXpressError) -> list[str]:
     if isinstance(error, BadRowsError) and not error.is_whole:
         lines.append(f"  all of them: {_write_bad_rows(error)}")
     if others or differences or not isinstance(error, ConfigurationError):
-        # The text of a wrong usage is its own cure.
+        # The message of a usage error says what to do.
         lines += [f"  cure: {word(cure_of(error), 'en')}", f"  more: {error.anchor}"]
     return lines
 
 
 def _write_bad_rows(error: BadRowsError) -> str:
-    """Write every bad row into a new file, and return where."""
+    """Write every bad row into a new file, and return its path or why it cannot be written."""
     rows = "".join(f"{line},{json.dumps(problem)}\n" for line, problem in error.problems)
     try:
         descriptor, name = tempfile.mkstemp(prefix="bad-rows-", suffix=".csv")
@@ -210,5 +210,5 @@ def _write_bad_rows(error: BadRowsError) -> str:
 
 
 def show_intent(intent: Intent) -> None:
-    """Write one as a line; `sequences resume` takes what stands after the colon."""
+    """Print an intent as a line; `sequences resume` takes the JSON in it."""
     sys.stderr.write(f"Sent, outcome not known; keep this: {json.dumps(intent)}\n")

@@ -1,4 +1,4 @@
-"""A run with all that is shown of it: of the rows of a plan, or of companies."""
+"""A run of a plan or of an onboarding, with its progress, its summary and its exit code."""
 
 import abc
 import asyncio
@@ -31,7 +31,7 @@ _STOPPING: Final = (
 
 @attrs.define(eq=False, kw_only=True)
 class JobRun(abc.ABC, Generic[E]):
-    """A run of any kind: its progress, its outcomes, how it ended and how to go on."""
+    """A run of any kind: shows its progress, its outcomes, how it ended and how to continue."""
 
     kind: RecordKind[E]
     summary: RunSummary[E]
@@ -44,7 +44,7 @@ class JobRun(abc.ABC, Generic[E]):
     _command: LastCommand | None = attrs.field(default=None, init=False)
 
     async def run(self) -> int:
-        """Run it, show it, and return the exit code. An interruption hides nothing."""
+        """Run the job, show it, and return the exit code. An interrupted run is shown too."""
         started = time.monotonic()
         try:
             await self._run()
@@ -61,30 +61,30 @@ class JobRun(abc.ABC, Generic[E]):
         self.sinks.add(one)
 
     def end(self, one: E) -> None:
-        """Add one that the run itself has ended."""
+        """Add a record that ended in this run."""
         if self._command is not None and self.journal is not None:
-            # The journal has taken the plan: this is the command to repeat from now on.
+            # The journal has accepted the plan, so this is the command to repeat from now on.
             self._command.keep(self.journal).add_done_callback(_forget_failure)
             self._command = None
         self.add(one)
 
     @abc.abstractmethod
     async def execute(self, view: ProgressView) -> None:
-        """Do the work."""
+        """Run the job itself."""
 
     def extra(self) -> dict[str, object]:
-        """Return what the summary in JSON has beside the counts."""
+        """Return the fields that the JSON summary has besides the counts."""
         return {}
 
     @abc.abstractmethod
     def end_text(self) -> str:
-        """Return the counts in words, and how to go on."""
+        """Return the counts in words, and how to continue."""
 
     def show_rest(self) -> None:
-        """Show what the summary does not say."""
+        """Show what is not in the summary."""
 
     def end_by_itself(self) -> None:
-        """Say how to go on after a run that nothing cut short."""
+        """Print how to continue after a run that nothing cut short."""
 
     def exit_code(self) -> int:
         """Return the exit code of a run that nothing cut short."""
@@ -131,7 +131,7 @@ class JobRun(abc.ABC, Generic[E]):
             self.print_end(self.said("Interrupted"))
             return INTERRUPTED
         if isinstance(failed, BrokenPipeError):
-            # As `head` does when it has read enough: this alone is no failure.
+            # A reader such as `head` has read enough: this alone is not a failure.
             self.print_end(self.said("The reader of the output went away"))
         elif failed is not None:
             name = self.said(self.sinks.problem_name)
@@ -147,7 +147,7 @@ class JobRun(abc.ABC, Generic[E]):
 
 
 async def keep_if_first(journal: Journal, settings: RunSettings) -> LastCommand | None:
-    """Keep the command in a journal that has none yet; return it, if one was typed."""
+    """Write the typed command into a journal that has none yet. Return it, or None."""
     line = typed_command()
     if line is None:
         return None
@@ -158,6 +158,6 @@ async def keep_if_first(journal: Journal, settings: RunSettings) -> LastCommand 
 
 
 def _forget_failure(commit: Commit) -> None:
-    """Let the run itself find out that its journal fails."""
+    """Retrieve the exception of a commit: the run itself reports that its journal fails."""
     if not commit.cancelled():
         commit.exception()

@@ -1,4 +1,4 @@
-"""The look at the accounts before a run: shown as it goes on, and timed for an estimate."""
+"""The reads of the accounts before a run, with progress, and timed for an estimate."""
 
 import contextlib
 import time
@@ -28,15 +28,15 @@ _LONG: Final = (
     "The run would take about {first} to {last} minutes, at the pace of these reads: a request "
     "that changes something may take longer."
 )
-# A create registers up to 16 document types at the tax authority, and a read none. No measurement
-# of the provider's own server is known: this makes the estimate a range.
+# A create registers up to 16 document types at the tax authority, a read none. The provider's
+# server was never measured, so the estimate is a range up to this factor.
 _TIMES_SLOWER: Final = 5
 _MINUTE: Final = 60.0
 
 
 @attrs.frozen(kw_only=True)
 class Estimate:
-    """How long a run takes, at the pace of the reads before it."""
+    """The estimated time of a run, at the pace of the reads before it."""
 
     shortest_seconds: float
     longest_seconds: float
@@ -56,16 +56,16 @@ class Estimate:
 
 @attrs.define(eq=False, kw_only=True)
 class Look:
-    """The reads of a command, one for each account.
+    """The reads of a command before its run, one per account.
 
     Attributes:
-        count: How many accounts it is to read.
-        concurrency: How many at a time.
-        language: Of what is shown.
+        count: How many accounts are to be read.
+        concurrency: How many accounts are read at a time.
+        language: The language of the texts.
         as_json: Whether stdout has JSON.
-        interruption: What ends it early.
-        seen: How many it has read.
-        seconds: How long these took together, from the first to the last.
+        interruption: Ends the reads early.
+        seen: How many accounts have been read.
+        seconds: The time from the start to the last of these reads.
     """
 
     count: int
@@ -78,7 +78,7 @@ class Look:
 
     @contextlib.contextmanager
     def shown(self) -> Generator[Callable[[AccountAudit], None]]:
-        """Show how far it is; the block calls what it gets with each account."""
+        """Show the progress. The block must call the yielded function with each account."""
         if not self.count:
             yield lambda _: None
             return
@@ -98,18 +98,18 @@ class Look:
             yield on_account
 
     def print_interrupted(self) -> int:
-        """Say that it was interrupted, and return the exit code."""
+        """Print that the reads were interrupted, and return the exit code."""
         text = word(_INTERRUPTED, self.language, seen=self.seen, count=self.count)
         print_failure(text, as_json=self.as_json)
         return INTERRUPTED
 
     def estimate(self, lines: Iterable[LookLine], *, is_staged: bool, reads: int = 0) -> Estimate:
-        """Return how long a run would take that does these lines.
+        """Return the estimated time of a run of these lines.
 
         Args:
             lines: The lines.
-            is_staged: Whether a serie becomes the default only after it was read again.
-            reads: How many more reads the run makes first.
+            is_staged: Whether a serie becomes the default only after another read of it.
+            reads: How many more reads the run sends before its work.
         """
         limit, workers = RateLimit(), min(self.concurrency, max(self.seen, 1))
         seconds = self.seconds * workers / max(self.seen, 1)
@@ -119,7 +119,7 @@ class Look:
             all_requests, changes = requests_of(line, is_staged=is_staged)
             costs[line.account] += all_requests
             slower_costs[line.account] += all_requests + changes * (_TIMES_SLOWER - 1)
-        # The rows of one account are done one after the other, and within its limit.
+        # The rows of one account run one after the other, within the account's limit.
         waits = (
             (count - 1) // limit.allowed * limit.per_seconds for count in costs.values() if count
         )
@@ -134,11 +134,11 @@ class Look:
 
 
 def requests_of(line: LookLine, *, is_staged: bool) -> tuple[int, int]:
-    """Return how many requests a row takes, and how many of these change something."""
+    """Return how many requests a row needs, and how many of them change something."""
     if line.is_settled or line.error is not None:
         return 0, 0
     actions = line.actions
-    # A create that is asked for the default makes it so; else the flag is looked at afterwards.
+    # A create can set the default itself, unless staged; else the flag is read afterwards.
     is_default_by_create = CREATE in actions and DEFAULT in actions and not is_staged
     changes = len(actions) - is_default_by_create
     reads = 1 + (CREATE in actions and not is_default_by_create)

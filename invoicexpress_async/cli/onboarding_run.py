@@ -1,4 +1,4 @@
-"""A run of an onboarding, with all that is shown of it."""
+"""A run of an onboarding on the command line."""
 
 from collections import Counter
 from pathlib import Path
@@ -154,5 +154,5 @@ class _OnboardingRun(JobRun[CompanyView]):
             self.print_end(self.said("Not all is done"))
 
     def exit_code(self) -> int:
-        # A reader that goes away stops the run, but the companies are still to be done.
+        # If the reader of stdout goes away, the run stops with companies left: a failure.
         return max(self.summary.exit_code, FAILED if self.summary.not_started else DONE)

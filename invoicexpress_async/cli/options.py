@@ -19,21 +19,21 @@ from invoicexpress_async.provisioning import RunSettings, SqliteJournal
 _NAMES: Final = Parameter(consume_multiple=True)
 
 JournalPlace: TypeAlias = Path | str
-"""Where a journal is: a path, or a `postgresql://` URL as text."""
+"""The place of a journal: a path, or a `postgresql://` URL as a str."""
 
 DATABASE_URL: Final = "postgresql:// URL"
-"""What a database is named by, for the help: a store is added here and in `jobs/stored.py`."""
+"""The name of a database for the help. A new store is added here and in `jobs/stored.py`."""
 
 
 def parse_place(_type: object, tokens: Sequence[Token]) -> JournalPlace:
-    """Return what an argument names."""
+    """Return the place of a journal that an argument gives."""
     text = tokens[0].value
     return text if is_url(text) else Path(text)
 
 
 def journal_at(place: JournalPlace, *, shared: bool = False) -> SqliteJournal | PostgresJournal:
     if isinstance(place, str):
-        return PostgresJournal(place)  # it is shared in any case
+        return PostgresJournal(place)  # always shared
     return SqliteJournal(place, shared=shared)
 
 
@@ -141,7 +141,7 @@ class SelectionOptions:
     )
 
     def choose(self, names: Iterable[str]) -> frozenset[str] | None:
-        """Return which names are meant; None for all."""
+        """Return the chosen names; None for all."""
         if not (self.only or self.exclude or self.limit is not None):
             return None
         if self.limit is not None and self.limit < 1:
@@ -237,7 +237,7 @@ class JobOptions(RunOptions):
 
     @property
     def accept_added(self) -> bool:
-        return isinstance(self.journal, str)  # of a pilot, the rest comes later
+        return isinstance(self.journal, str)  # the rows after those of a pilot come later
 
 
 def check_job_options(options: JobOptions) -> None:

@@ -1,4 +1,4 @@
-"""Data for people, as tables, and for machines, as JSON; both on stdout."""
+"""Data on stdout: for people as tables, for programs as JSON."""
 
 import json
 import os
@@ -33,7 +33,7 @@ _MARKS: Final = {
     Registration.UNKNOWN: ("?", "yellow"),
 }
 _MARK_MEANINGS: Final = "✓ has a code  ✗ needs one and has none  · needs none"
-# As printed on Portuguese documents; the others are this program's own.
+# Those of Portuguese documents where they exist; the others are defined here.
 _INITIALS: Final[dict[str, str]] = {
     DocumentType.INVOICE: "FT",
     DocumentType.INVOICE_RECEIPT: "FR",
@@ -56,11 +56,11 @@ _INITIALS: Final[dict[str, str]] = {
 
 class _DataConsole(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # Rich's own ends the process with 1
+        raise BrokenPipeError  # Rich's method would end the process with 1
 
 
 def data_console() -> Console:
-    """Return the console for data; without a terminal it has a fixed width and no colour."""
+    """Return the console for data. Without a terminal it has a fixed width and no colour."""
     is_given = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     width = None if is_given else _WIDTH
     return _DataConsole(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
@@ -72,7 +72,7 @@ def write_json(value: object) -> None:
 
 
 def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
-    """Return a table in the form of this program; the columns in `numbers` are set to the right."""
+    """Return a table in the style of this program; columns in `numbers` are right-aligned."""
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -81,13 +81,13 @@ def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
         header_style="bold",
     )
     for column in columns:
-        # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
+        # Folded, not cut, on a narrow terminal: a part of an id or a code would be wrong.
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table
 
 
 def cell(value: object) -> Text:
-    """Return a value as a cell: safe for the terminal, and a dash for nothing."""
+    """Return a value as a cell, safe for the terminal; None as a dash."""
     if isinstance(value, Text):
         return value
     return Text("-", "dim") if value is None else Text(printable(with_program_name(str(value))))
@@ -154,7 +154,7 @@ def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
 
 
 def documents_of(sequence: Sequence | None) -> Mapping[str, DocumentSequenceState]:
-    """Return its document types by their plain names."""
+    """Return the document types of a sequence by their names; empty for None."""
     if sequence is None:
         return {}
     return {str(name): state for name, state in sequence.documents.items()}

@@ -1,4 +1,4 @@
-"""A run of the rows of a plan, with all that is shown of it."""
+"""A run of a plan on the command line."""
 
 import asyncio
 import datetime as dt
@@ -83,7 +83,7 @@ async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
     journal, rows, left_out = job.journal, job.plan.summary.rows, job.unplanned
     if journal is None or options.journal is None:
         raise ConfigurationError("--plan-only needs a journal.")
-    if rows:  # without, a journal would take it for the end of all its rows
+    if rows:  # an empty plan would remove all rows of the journal's plan
         await enter_plan(journal, job.plan, settings=job.settings)
         if (command := await keep_if_first(journal, job.settings)) is not None:
             await command.keep(journal)
@@ -147,7 +147,7 @@ class _PlanRun(JobRun[RowView]):
         for row in job.unplanned:
             self.add(row)
         if not job.plan.rows:
-            return  # a journal would take it for the end of all its rows
+            return  # an empty plan would remove all rows of the journal's plan
         self.report = await provision(
             self.manager,
             job.plan,
@@ -166,13 +166,13 @@ class _PlanRun(JobRun[RowView]):
 
     def _on_progress(self, one: Progress, view: ProgressView) -> None:
         self.waiting = one.waiting
-        # Rows that a stop cuts off look like a server that fails.
+        # Rows that a stop cuts off look like failures of the server.
         is_stopping = self.interruption.stop.is_requested
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
             self.sinks.write(_pause_object(one))
         self._explain_wait(one, view)
-        # The counts of the event: its outcome comes a moment later.
+        # From the progress, not the summary: the outcome of its last row arrives a moment later.
         unplanned = len(self.job.unplanned)
         counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
         view.update(
@@ -186,7 +186,7 @@ class _PlanRun(JobRun[RowView]):
         )
 
     def _explain_wait(self, one: Progress, view: ProgressView) -> None:
-        """Say once what a long wait is for, when nothing else is left to do."""
+        """Explain a long wait, once, when all that is left are waiting rows."""
         is_last = one.total is not None and one.ended + one.waiting == one.total
         is_long = (one.next_turn_in_seconds or 0.0) >= _LONG_WAIT_SECONDS
         if is_last and is_long and not self.is_wait_explained:
@@ -236,7 +236,7 @@ class _PlanRun(JobRun[RowView]):
             echo(self.said(_PREPARED, count=prepared, day=day))
 
     def _show_unknown(self) -> None:
-        """Say how many outcomes are unknown and where their intents are kept; else show a few."""
+        """Print how many outcomes are unknown, and where their intents are, or a few of them."""
         count, intents, kept = self.summary.unknown, self.summary.intents, self.sinks.kept_where
         if not count:
             return
@@ -259,7 +259,7 @@ class _PlanRun(JobRun[RowView]):
 
 
 def _pause_object(progress: Progress) -> dict[str, object]:
-    """Return, as plain data, that a run pauses since the server fails, or that it goes on."""
+    """Return the JSON object for a run that pauses because the server fails, or that resumes."""
     return {
         "type": "pause",
         "is_paused": progress.is_paused,
@@ -269,7 +269,7 @@ def _pause_object(progress: Progress) -> dict[str, object]:
 
 
 def _brief(counts: Mapping[RowState, int], language: Language) -> str:
-    """Return the counts for a bar: its line has no room for each state."""
+    """Return the counts for a bar, whose line has no room for every state."""
     good = sum(counts[state] for state in GOOD) - counts[RowState.PREPARED]
     prepared = counts[RowState.PREPARED]
     unknown = sum(counts[state] for state in UNKNOWN_STATES)
@@ -283,7 +283,7 @@ def _brief(counts: Mapping[RowState, int], language: Language) -> str:
 def wait_text(
     one: Progress, resend_absent_after: float | None, now: dt.datetime, language: Language = "en"
 ) -> str:
-    """Return what the rows of a run wait for, and until when."""
+    """Return a text on what the rows of a run wait for, and until when."""
     texts = [word(_WAIT, language, count=one.waiting, time=_until(one, now))]
     if resend_absent_after:
         texts.append(word(_WAIT_THEN, language, seconds=f"{resend_absent_after:g}"))
@@ -291,5 +291,5 @@ def wait_text(
 
 
 def _until(one: Progress, now: dt.datetime) -> str:
-    """Return the local time at which the first of those that wait has its turn."""
+    """Return the local time of the next turn of a waiting row."""
     return f"{now + dt.timedelta(seconds=one.next_turn_in_seconds or 0.0):%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, else a line every few seconds."""
+"""Progress on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 import abc
 import sys
@@ -25,7 +25,7 @@ _GOES_ON: Final = "The server responds again: going on."
 
 
 class Pace:
-    """Measures over the last half minute: after a pause, the time before it is of no use."""
+    """Measures the rate over the last half minute, so that an earlier pause does not count."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -42,12 +42,12 @@ class Pace:
 
     @property
     def per_second(self) -> float:
-        """How many a second; 0 when that is not known yet."""
+        """The rate per second; 0 while it is not known."""
         (began, first), (moment, count) = self._samples[0], self._last
         return (count - first) / (moment - began) if moment > began else 0.0
 
     def text(self, left: int, language: Language = "en") -> str:
-        """Return the rate and the time for those that are left, such as "12/s, 3 min left"."""
+        """Return the rate and the time for the rest, such as "12/s, 3 min left"."""
         rate = self.per_second
         if rate <= 0:
             return ""
@@ -70,13 +70,13 @@ def _duration(seconds: float, language: Language) -> str:
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """How far it is.
+    """The progress at one moment.
 
     Attributes:
-        ended: How many have ended.
-        skipped: How many of these took no time, and do not count for the pace.
+        ended: How many items have ended.
+        skipped: How many of these took no time, and do not count for the rate.
         text: The counts, in words.
-        brief: The same for a bar; as the text, unless it is given.
+        brief: The counts for a bar; `text` if it is empty.
         is_paused: Whether the server as a whole fails.
     """
 
@@ -88,7 +88,7 @@ class Step:
 
 
 class ProgressView(abc.ABC):
-    """Where a run shows how far it is; a context manager."""
+    """Shows the progress of a run; a context manager."""
 
     def __init__(
         self, total: int, language: Language = "en", *, now: Callable[[], float] = time.monotonic
@@ -110,7 +110,7 @@ class ProgressView(abc.ABC):
 
     @abc.abstractmethod
     def _show(self) -> None:
-        """Show the step, if it is time."""
+        """Show the step if it is due."""
 
     @property
     def _pace_text(self) -> str:
@@ -123,11 +123,11 @@ class ProgressView(abc.ABC):
 
     @abc.abstractmethod
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Show the end."""
+        """Show the last step."""
 
 
 class Bar(ProgressView):
-    """The bar: counts, rate, time left, or that it is paused."""
+    """A bar with the counts, the rate and the time left, or a note that the run is paused."""
 
     def __init__(self, total: int, language: Language = "en") -> None:
         super().__init__(total, language)
@@ -137,7 +137,7 @@ class Bar(ProgressView):
             TextColumn("{task.fields[counts]}"),
             TextColumn("{task.fields[pace]}", style="dim"),
             console=Console(stderr=True),
-            # Rich would send what is written to stdout, our data, to this console instead.
+            # Else Rich would send what is written to stdout, which is data, to this console.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -161,7 +161,7 @@ class Bar(ProgressView):
 
 
 class Lines(ProgressView):
-    """The lines, for logs: no more than one in five seconds, and one at the end."""
+    """Lines for logs: at most one every five seconds, and one at the end."""
 
     def __init__(
         self, total: int, language: Language = "en", *, now: Callable[[], float] = time.monotonic

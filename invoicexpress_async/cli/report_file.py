@@ -1,4 +1,4 @@
-"""Where a run is written to while it goes on: a report in a file, and JSON lines on stdout."""
+"""The outputs of a run while it goes on: a report in a file, and JSON lines on stdout."""
 
 import csv
 import io
@@ -21,9 +21,9 @@ _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
-# A report of more is left in the order in which the rows ended: sorting needs all of it.
+# A longer report stays in the order in which the rows ended, since sorting keeps all in memory.
 _MAX_SORTED: Final = 50_000
-# What a spreadsheet would compute; some take the full-width forms for the same.
+# A spreadsheet would compute a cell that begins with one of these, some also in full width.
 _COMPUTED: Final = (
     "=",
     "+",
@@ -37,7 +37,7 @@ _COMPUTED: Final = (
 
 
 def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
-    """Return rows as CSV: no spreadsheet computes a cell of them, and no cell steers a terminal."""
+    """Return rows as CSV in which a spreadsheet computes no cell, and without control codes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";" if style.is_excel_pt else ",")
     writer.writerows([_csv_cell(value, style) for value in row] for row in rows)
@@ -61,7 +61,7 @@ def _harmless(character: str) -> str:
 
 
 def markdown_row(cells: Iterable[object]) -> str:
-    """Return a row of a table; nothing in it can be taken for Markdown."""
+    """Return a row of a Markdown table, with its cells escaped."""
     cells_text = (
         _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
     )
@@ -73,14 +73,14 @@ def markdown_head(columns: Sequence[str]) -> str:
 
 
 class Layout(Protocol[T_contra]):
-    """How a report is written."""
+    """The layout of a report: the text at its start, for each record, and at its end."""
 
     @property
     def start(self) -> str: ...
 
     @property
     def starts(self) -> Sequence[str]:
-        """How an earlier one begins in each language, by which it is known."""
+        """The starts of such reports in every language, to recognise an earlier report."""
         ...
 
     def entry(self, one: T_contra, /) -> str: ...
@@ -88,27 +88,27 @@ class Layout(Protocol[T_contra]):
     def end(self) -> str: ...
 
     def order(self, one: T_contra, /) -> tuple[int | str, ...]:
-        """Return where it stands: what needs a person comes first, then by account."""
+        """Return the sort key: records that need a person first, then by account."""
         ...
 
 
 class LayoutOf(Protocol[T_contra]):
-    """Returns the layout of a file."""
+    """Returns the layout for a file."""
 
     def __call__(self, path: Path, /, *, style: ReportStyle = ...) -> Layout[T_contra]: ...
 
 
 class ReportFile(Generic[T]):
-    """A file that is opened before anything is sent and written as things come.
+    """A report file. It is opened before anything is sent, and written as records come.
 
-    An earlier report is kept until there is something to write in its place.
+    An earlier report is kept until the first record is written.
     """
 
     def __init__(self, path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
         check_report(path, layout, accounts=accounts)
         problem = ""
         try:
-            # No key is in it, but the names of customers are private.
+            # The report holds no key, but the names of customers are private.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
             self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         except OSError as error:
@@ -123,7 +123,7 @@ class ReportFile(Generic[T]):
     def add(self, one: T) -> None:
         if not self._has_begun:
             self._has_begun = True
-            if self._file.seekable():  # a device is not
+            if self._file.seekable():  # a device cannot be truncated
                 self._file.truncate(0)
             self._file.write(self._layout.start)
         entry = self._layout.entry(one)
@@ -146,10 +146,10 @@ class ReportFile(Generic[T]):
 
 
 class BookFile(Generic[T]):
-    """A spreadsheet, which is written when it is closed; as `ReportFile` otherwise."""
+    """A report as a spreadsheet. Like `ReportFile`, but written only when it is closed."""
 
     def __init__(self, path: Path, layout: BookReport[T], *, accounts: Path | None = None) -> None:
-        # That it can be written is found out before anything is sent.
+        # Raises before anything is sent if the file cannot be written.
         ReportFile(path, layout, accounts=accounts).close()
         self.path = path
         self._layout = layout
@@ -164,7 +164,7 @@ class BookFile(Generic[T]):
 
 
 def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
-    """Refuse to write over anything but an earlier report."""
+    """Raise if the file exists and is not an earlier report."""
     if not path.is_file():
         return  # new, or a device
     if accounts is not None and accounts.exists() and path.samefile(accounts):
@@ -189,9 +189,9 @@ def _is_report(path: Path, starts: Sequence[str]) -> bool:
 
 @attrs.define(kw_only=True, eq=False)
 class OutputSinks(Generic[T]):
-    """Where a run is written to. Raises nothing: it keeps the problem and calls `on_problem`.
+    """The outputs of a run. An OSError is kept, not raised, and `on_problem` is called.
 
-    Raised out of a run, an error would end it, and hide the outcomes of the rows in flight.
+    An error raised in a run would end it, and hide the outcomes of the rows in flight.
     """
 
     as_json: bool
@@ -216,7 +216,7 @@ class OutputSinks(Generic[T]):
             self.render(lambda: write_json(value))
 
     def render(self, work: Callable[[], None]) -> None:
-        """Write to stdout, unless it has failed before."""
+        """Call `work`, which writes to stdout, unless stdout has failed before."""
         if self.stdout_problem is not None:
             return
         try:
@@ -235,7 +235,7 @@ class OutputSinks(Generic[T]):
 
     @property
     def kept_where(self) -> tuple[str, Path | None] | None:
-        """Where everything has been written, in words; None when it is nowhere."""
+        """Where all records were written, as a text and a path; None if nowhere."""
         if self.report is not None and self.report_problem is None:
             return "in {path}", self.report.path
         return ("on stdout", None) if self.as_json and self.stdout_problem is None else None
@@ -250,7 +250,7 @@ class OutputSinks(Generic[T]):
 
 @attrs.frozen(kw_only=True)
 class OutputOptions:
-    """How a run is shown."""
+    """The options for the output of a run."""
 
     as_json: bool = False
     report: Path | None = None
@@ -270,7 +270,7 @@ def open_report(
 def write_report(
     output: OutputOptions, path: Path, layout: LayoutOf[T], records: Iterable[T]
 ) -> None:
-    """Write a report of what is known already."""
+    """Write a report of records that are all known already."""
     report, problem = open_report(output, path, layout), ""
     try:
         for one in records:
@@ -288,7 +288,7 @@ def open_sinks(
     as_object: Callable[[T], object],
     on_problem: Callable[[], None],
 ) -> OutputSinks[T]:
-    """Return where a run is written to; `on_problem` is called when that cannot be written."""
+    """Return the outputs of a run; `on_problem` is called when one of them fails."""
     report = None if output.report is None else open_report(output, output.report, layout)
     return OutputSinks(
         as_json=output.as_json, report=report, as_object=as_object, on_problem=on_problem

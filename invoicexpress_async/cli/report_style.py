@@ -1,4 +1,4 @@
-"""The kinds of reports, and how they are written."""
+"""The kinds and styles of reports."""
 
 import enum
 from pathlib import Path
@@ -17,14 +17,14 @@ _CSV: Final = frozenset({".csv", ""})  # a device has no ending
 
 @attrs.frozen(kw_only=True)
 class ReportStyle:
-    """How reports are written."""
+    """The number format and language of a report."""
 
     is_excel_pt: bool = False
     language: Language = "en"
 
 
 class ReportKind(enum.Enum):
-    """What the ending of a file selects."""
+    """The kind of a report, selected by the ending of its file."""
 
     CSV = enum.auto()
     MARKDOWN = enum.auto()

@@ -1,4 +1,4 @@
-"""What every command needs of a shell: exit codes, the program's name, text, a guarded stdout."""
+"""The shell side of every command: exit codes, the program's name, texts, a guarded stdout."""
 
 import codecs
 import contextlib
@@ -19,7 +19,7 @@ DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 UNKNOWN: Final = 3
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 
 MEANINGS: Final = {
     DONE: "all done",
@@ -33,7 +33,7 @@ MEANINGS: Final = {
 _NAME: Final = "invoicexpress"
 _PACKAGE: Final = "invoicexpress_async"
 
-# Of the variables those that a command is not the same without, and that are no secret.
+# The environment variables that a repeated command needs, and that hold no secret.
 _KEPT: Final = ("INVOICEXPRESS_BASE_URL", "INVOICEXPRESS_TIMEOUT_SECONDS")
 _KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
 _PROGRAM: Final = "{program} "
@@ -51,7 +51,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 
 
 def program(argv: Sequence[str] | None = None, python: str | None = None) -> str:
-    """Return the command as it was typed: the name alone where a shell finds it."""
+    """Return the program as it was typed; its bare name if the shell finds it by that."""
     given = (sys.argv if argv is None else argv)[0]
     path = Path(given)
     if path.name == "__main__.py" and path.parent.name == _PACKAGE:
@@ -63,20 +63,20 @@ def program(argv: Sequence[str] | None = None, python: str | None = None) -> str
 
 
 def with_program_name(text: str) -> str:
-    """Return a text with the commands in it as they can be typed."""
+    """Return a text in which the commands have the program's name as it can be typed."""
     start = f"`{_NAME} "
     return text.replace(start, f"`{program()} ") if start in text else text
 
 
 def _as_found(given: str) -> str:
-    # A script's first argument is its whole path, also when the shell looked it up.
+    # argv[0] of a script is its whole path, even if the shell found it by its name.
     path = Path(given)
     return path.name if shutil.which(path.name) == given else given
 
 
 @contextlib.contextmanager
 def typed(tokens: Iterable[str]) -> Generator[None]:
-    """Let a command know how it was typed."""
+    """Make the typed arguments available to `typed_command`."""
     before = _TYPED.set(tuple(tokens))
     try:
         yield
@@ -85,9 +85,9 @@ def typed(tokens: Iterable[str]) -> Generator[None]:
 
 
 def typed_command() -> str | None:
-    """Return the command as it was typed, after the variables that it needs, for `as_typed`.
+    """Return the typed command, after the environment variables that it needs, for `as_typed`.
 
-    None when none was typed: another program called this one.
+    None if no command was typed, because another program called this one.
     """
     typed_tokens = _TYPED.get()
     if not typed_tokens:
@@ -101,7 +101,7 @@ def typed_command() -> str | None:
 
 
 def as_typed(command: str) -> str:
-    """Return such a command with the name of the program."""
+    """Return the text of a `typed_command` with the program's name."""
     return command.replace(_PROGRAM, f"{program()} ", 1)
 
 
@@ -112,14 +112,14 @@ def _skip(token: str, tokens: Iterator[str]) -> bool:
 
 
 def printable(text: str) -> str:
-    """Replace what is not printable: a server's text must not steer the terminal."""
+    """Replace characters that are not printable: a server's text must not control the terminal."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def echo(text: str) -> None:
-    """Write a sentence to stderr: in one line for logs, between words on a terminal."""
+    """Write a sentence to stderr: as one line for logs, wrapped between words on a terminal."""
     text = with_program_name(text)
     if sys.stderr.isatty():
         width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
@@ -128,13 +128,13 @@ def echo(text: str) -> None:
 
 
 def echo_all(*texts: str) -> None:
-    """Write sentences to stderr, each in a line of its own."""
+    """Write sentences to stderr, each on a new line."""
     for text in texts:
         echo(text)
 
 
 def filled(text: str, indent: str = "") -> str:
-    """Return a sentence as lines that fit every terminal; the lines after the first are set in."""
+    """Return a sentence wrapped to 80 columns, with the lines after the first indented."""
     return textwrap.fill(
         with_program_name(text),
         _NARROW,
@@ -151,16 +151,16 @@ def next_year() -> str:
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Run a command; a stdout that cannot be written to ends it without a traceback."""
+    """Run a command. If stdout cannot be written, end it without a traceback."""
     _open_closed()
     _survive_narrow_encodings()
     try:
         code = work()
-        # Otherwise Python flushes after our last line, and shows its own text.
+        # Otherwise Python flushes at exit, and prints an error text of its own.
         sys.stdout.flush()
     except BrokenPipeError as error:
         silence_broken(error)
-        return DONE  # the reader has read enough, as `head`
+        return DONE  # the reader, such as `head`, has read enough
     except OSError as error:
         silence_broken(error)
         sys.stderr.write(f"error: stdout cannot be written: {error.strerror}\n")
@@ -169,7 +169,7 @@ def guarded(work: Callable[[], int]) -> int:
 
 
 def silence_broken(error: OSError | None) -> None:
-    """Discard the rest of the output, and what Python flushes at its end."""
+    """Discard the rest of the output, including what Python flushes at exit."""
     if error is None:
         return
     try:
@@ -179,14 +179,14 @@ def silence_broken(error: OSError | None) -> None:
 
 
 def _open_closed() -> None:
-    # `>&-`: a socket must not become descriptor 1, and nothing reads what is written.
+    # After `>&-` a socket must not become descriptor 1. Nothing reads the output then.
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for life
 
 
 def _survive_narrow_encodings() -> None:
-    # A pipe on Windows, or an old locale, has no check marks: a "+" is better than a traceback.
+    # A pipe on Windows, or an old locale, cannot encode check marks: write "+" instead.
     codecs.register_error(_ERRORS, _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""Running a coroutine until it ends or a signal stops it."""
+"""Runs a coroutine until it ends or a signal stops it."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,12 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_until_signal(work: Coroutine[object, object, T]) -> T:
-    """Run it. SIGINT and SIGTERM cancel it, so that it can clean up."""
+    """Run a coroutine. SIGINT and SIGTERM cancel it, so that it can clean up."""
     return run_to_its_end(_cancelled_by_sigterm(work))
 
 
 def run_to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Run what takes the signals itself, with an `Interruption`."""
+    """Run a coroutine that handles the signals itself, with an `Interruption`."""
     with contextlib.suppress(asyncio.CancelledError):
         return asyncio.run(work)
     raise KeyboardInterrupt
@@ -33,7 +33,7 @@ def run_to_its_end(work: Coroutine[object, object, T]) -> T:
 async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
     task = asyncio.current_task()
     if task is not None:
-        # Windows has no such handlers, and a thread that is not the main one may set none.
+        # Windows has no such handlers, and only the main thread may set them.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await work
@@ -41,7 +41,7 @@ async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
 
 @contextlib.contextmanager
 def plain_interrupts() -> Generator[None]:
-    """Let Ctrl-C end a question inside a running event loop, where it otherwise would not."""
+    """Let Ctrl-C end a question inside a running event loop, which otherwise delays it."""
     before = signal.getsignal(signal.SIGINT)
     if before in {None, signal.SIG_IGN}:
         yield
@@ -55,7 +55,7 @@ def plain_interrupts() -> Generator[None]:
 
 @attrs.define(eq=False)
 class Interruption:
-    """SIGINT and SIGTERM during a run: the first stops it in order, the next cuts it off."""
+    """SIGINT and SIGTERM during a run: the first stops it cleanly, the second cuts it off."""
 
     stop: RunStop = attrs.field(factory=RunStop)
     drain_seconds: float = DRAIN_SECONDS
@@ -63,7 +63,7 @@ class Interruption:
     has_come: bool = False
 
     def __call__(self) -> None:
-        """End the run: in order at the first signal, at once at the second."""
+        """End the run: cleanly at the first signal, at once at the second."""
         if self.has_come:
             self.stop.cut_off()
             return
@@ -74,24 +74,24 @@ class Interruption:
 
     @contextlib.contextmanager
     def catching(self) -> Generator[None]:
-        """Take the two signals, as far as this thread may, inside a running event loop."""
+        """Handle the two signals inside a running event loop; only in the main thread."""
         loop = asyncio.get_running_loop()
         count = itertools.count()
 
         def note(_number: int, _frame: FrameType | None) -> None:
             if next(count) > 1:
-                # A reader of stdout that does not read blocks the loop: then nothing else helps.
+                # A reader of stdout that does not read blocks the loop: only this ends the run.
                 raise KeyboardInterrupt
             loop.call_soon_threadsafe(self)
 
         with contextlib.ExitStack() as stack:
             for number in _SIGNALS:
                 before = signal.getsignal(number)
-                # What was started to ignore it, as by `nohup` or `&`, goes on doing so.
+                # A process started to ignore a signal, as by `nohup` or `&`, keeps ignoring it.
                 if before is signal.SIG_IGN:
                     continue
                 with contextlib.suppress(ValueError):  # not the main thread
-                    # Not the loop's own handlers: Windows has none.
+                    # Not the handlers of the loop, which Windows does not have.
                     signal.signal(number, note)
                     stack.callback(signal.signal, number, before)
             yield

@@ -1,4 +1,4 @@
-"""What is kept of a run while it goes on: counts, groups of failures, the first records."""
+"""The summary of a run while it goes on: counts, groups of failures, and the first records."""
 
 import abc
 import heapq
@@ -24,13 +24,13 @@ _HINT: Final = "Of {example} it said: {hint}"
 
 
 class Group(NamedTuple):
-    """In what way records failed alike.
+    """What the records of a group of failures have in common.
 
     Attributes:
-        state: How they ended, or what is wrong with them: a text of `words`.
-        cure: What to do about it, too.
-        code: The status and code of the response, or the error in a word.
-        step: At which step.
+        state: How they ended, or what is wrong with them, as a text for `words`.
+        cure: What to do about it, as a text for `words`.
+        code: The status and code of the response, or the error's short name.
+        step: The step at which they failed.
     """
 
     state: str
@@ -40,7 +40,7 @@ class Group(NamedTuple):
 
 
 class _Shown(Protocol):
-    """A record that a table may show."""
+    """A record that a `Digest` can keep."""
 
     @property
     def line(self) -> int: ...
@@ -56,7 +56,7 @@ class _Shown(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Ended(abc.ABC):
-    """A row or a company that has ended, as it is shown."""
+    """The view of a row or a company that has ended."""
 
     line: int
     state: str
@@ -71,42 +71,42 @@ class Ended(abc.ABC):
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing needs a person."""
+        """Whether the record is done or prepared, and needs no person."""
         return self.state in _GOOD
 
     @property
     def is_unknown(self) -> bool:
-        """Whether something was sent that is not known to have worked."""
+        """Whether a request was sent whose outcome is unknown."""
         return self.state in _UNKNOWN
 
     @property
     @abc.abstractmethod
     def is_shown(self) -> bool:
-        """Whether the table has a line for it."""
+        """Whether the table may have a line for the record."""
 
     @property
     @abc.abstractmethod
     def rank(self) -> int:
-        """How soon it is shown; 0 comes first."""
+        """The place in the order of the table; 0 comes first."""
 
     @property
     @abc.abstractmethod
     def example(self) -> str:
-        """What names it as an example of its group."""
+        """The name of the record as an example of its group."""
 
     @property
     @abc.abstractmethod
     def cause(self) -> str:
-        """The status and code of a refusal, or what else went wrong, in a word."""
+        """The status and code of a refusal, or another cause in short."""
 
     @property
     def hint(self) -> str:
-        """What the server said, where only that says what to do."""
+        """The server's message, if the error has no better cure."""
         return ""
 
     @property
     def group(self) -> Group | None:
-        """In what way it failed; None when it did not."""
+        """The group of the record's failure; None when it did not fail."""
         if self.error is None:
             return None
         return Group(state=self.state, cure=self.cure or "", code=self.cause, step=self.step)
@@ -124,7 +124,7 @@ E = TypeVar("E", bound=Ended)
 
 @attrs.define(eq=False)
 class FailureGroup:
-    """Records that failed alike, and the first of them in the order of the file."""
+    """The count of records that failed alike, and the first of them in the order of the file."""
 
     count: int
     line: int
@@ -141,7 +141,7 @@ class FailureGroup:
 
 @attrs.define(kw_only=True, eq=False)
 class Digest(Generic[S]):
-    """The first records, and how many failed alike. The others are not kept."""
+    """The first records and the groups of failures. Other records are not kept."""
 
     max_kept: int = _MAX_KEPT
     seen: int = 0
@@ -150,7 +150,7 @@ class Digest(Generic[S]):
     _order: Iterator[int] = attrs.field(factory=itertools.count)
 
     def keep(self, one: S) -> None:
-        """Count its failure; keep the record if it is among the first."""
+        """Count the failure of a record, and keep the record if it is among the first."""
         self.seen += 1
         if one.group is not None:
             first = FailureGroup(0, one.line, one.example, one.hint)
@@ -158,7 +158,7 @@ class Digest(Generic[S]):
             group.count += 1
             if one.line < group.line:
                 group.line, group.example, group.hint = one.line, one.example, one.hint
-        # The one to go first is the least of the heap.
+        # Negated, so that the smallest entry of the heap is the record to drop.
         entry = (-one.rank, -one.line, -next(self._order), one)
         if len(self._kept) < self.max_kept:
             heapq.heappush(self._kept, entry)
@@ -175,7 +175,7 @@ class Digest(Generic[S]):
 
 @attrs.define(kw_only=True, eq=False)
 class RunSummary(Digest[E]):
-    """The rows, or the companies, that have ended."""
+    """The digest and the counts of the rows or companies that have ended."""
 
     total: int
     counts: Counter[str] = attrs.field(factory=Counter[str])
@@ -203,7 +203,7 @@ class RunSummary(Digest[E]):
 
     @property
     def about(self) -> str:
-        """The names of the series, the most frequent first."""
+        """The names of the most frequent series, and how many more there are."""
         first = [name for name, _ in self.series.most_common(_MAX_SERIES)]
         more = len(self.series) - len(first)
         return ", ".join(first) + (f" + {more}" if more else "")

@@ -1,6 +1,6 @@
-"""The texts for people, in the languages that they can be had in.
+"""The texts for people, in English and Portuguese.
 
-A text is written in English where it is used; `data/texts_pt.json` has it in Portuguese.
+A text is written in English where it is used; `data/texts_pt.json` has its translation.
 """
 
 import json
@@ -16,8 +16,8 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 def word(text: str, language: Language, /, **values: object) -> str:
     """Return a text in a language.
 
-    A text may have several lines, each a text of its own: they are joined to one. A line that the
-    language does not have stays as it is.
+    Each line of a text is translated as a text and the lines are joined by spaces. A line without
+    a translation stays as it is.
     """
     lines = text.splitlines()
     if language == "pt":
@@ -27,12 +27,12 @@ def word(text: str, language: Language, /, **values: object) -> str:
 
 
 def label(text: str, language: Language) -> str:
-    """Return a state, a step or another name of JSON as people see it."""
+    """Return a state, a step or another name from the JSON output in words for people."""
     return word(text.replace("_", " "), language)
 
 
 def counted(count: int, text: str, language: Language, *, one: str | None = None) -> str:
-    """Return a count and what it is of, such as "2 rows"; `one` is the text of a single one."""
+    """Return a count with its noun, such as "2 rows"; `one` is the noun for a count of 1."""
     if count == 1:
         return label(f"1 {one or text}", language)
     return label(f"{{count}} {text}", language).format(count=count)

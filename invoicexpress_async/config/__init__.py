@@ -1,4 +1,4 @@
-"""The settings of the user, checked before any network: nothing here does I/O."""
+"""The user's settings, checked before any network access. Nothing here does I/O."""
 
 from invoicexpress_async.config.addresses import (
     DEFAULT_BASE_URL,

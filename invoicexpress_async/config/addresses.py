@@ -1,4 +1,4 @@
-"""Addresses: of the API, of a proxy, and of an account's pages as people paste it."""
+"""The addresses of the API, of a proxy, and of an account's pages as people paste them."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ _ACCOUNT_URL: Final = re.compile(
 
 
 def account_name_in(text: str) -> str:
-    """Return the account's name in the address of its pages, or the text when it is none."""
+    """Return the account's name from the address of its pages; other texts as they are."""
     found = _ACCOUNT_URL.fullmatch(text.strip()) if "." in text else None
     return found[1] if found else text
 
@@ -36,14 +36,14 @@ class BaseUrl:
         """Check a template, or the address of one account, which has no `{account}` in it.
 
         Raises:
-            ConfigurationError: not a str, no `{account}` or nothing else in the host, plain http
-                to anything but this machine, dot segments, or more than scheme, host, port and
-                path.
+            ConfigurationError: it is not a str, has no `{account}` or nothing else in the host,
+                uses plain http to another machine, or has dot segments or more than scheme, host,
+                port and path.
         """
         problem = _template_problem(template, placeholders=0 if is_of_one_account else 1)
         if problem is None:
             return cls(template=str(template).rstrip("/"))
-        del template  # it may hold a password: no text and no frame shows it
+        del template  # it may contain a password: no text and no frame shows it
         raise ConfigurationError(f"base_url {problem}.")
 
     def for_account(self, name: str) -> str:
@@ -85,7 +85,7 @@ def _url_problem(url: str) -> str | None:
 
 
 def proxy_problem(url: str) -> str | None:
-    """Return what is wrong with the URL of a proxy, without a part of it; None when nothing is."""
+    """Return what is wrong with a proxy's URL, without any part of it; None for a valid one."""
     try:
         parts = urlsplit(url)
         is_right = bool(parts.hostname) and parts.port != 0 and url.isprintable()

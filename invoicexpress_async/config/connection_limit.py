@@ -1,16 +1,16 @@
-"""How many connections a manager may hold when its owner does not say."""
+"""The default limit of a manager's connections."""
 
 from typing import Final
 
-# Hundreds of accounts keep their connections; so many over TLS take under 150 MB.
+# Enough for hundreds of accounts to keep their connections; 1,000 over TLS take under 150 MB.
 _MAX_CONNECTIONS: Final = 1_000
 _MIN_CONNECTIONS: Final = 16
-# The interpreter's own, a journal, a log, and what else the program has open.
+# The files of the interpreter, a journal, a log, and whatever else the program has open.
 OTHER_FILES: Final = 64
 
 
 def open_files_limit() -> int | None:
-    """Return how many files this process may have open; None for any number."""
+    """Return how many files this process may have open; None when there is no known limit."""
     try:
         import resource  # noqa: PLC0415  # not on Windows
     except ImportError:

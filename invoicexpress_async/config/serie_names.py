@@ -1,19 +1,19 @@
-"""When two names of series are the same, and when they only look so."""
+"""Whether two names of series are the same, or only look the same."""
 
 import functools
 import re
 import unicodedata
 from typing import Final
 
-# Characters that show nothing and are of no category of their own: joiners, Hangul fillers, Khmer
-# inherent vowels and variation selectors (Unicode, Default_Ignorable_Code_Point).
+# Invisible characters that no category identifies: joiners, Hangul fillers, Khmer inherent vowels
+# and variation selectors (Unicode, Default_Ignorable_Code_Point).
 _SHOWN_AS_NOTHING: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
 # Format characters, and separators of lines and paragraphs.
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cf", "Zl", "Zp"})
 _MINUS: Final = "\N{MINUS SIGN}"
-# What spreadsheets show of a cell that they cannot compute ("#N/D" is the Portuguese "#N/A").
+# Texts that spreadsheets write instead of a name ("#N/D" is the Portuguese "#N/A").
 _MISREAD: Final = (
     (re.compile(r"=.*", re.DOTALL), "is a formula"),
     (re.compile(r"#(N/[AD]|[^\s#]+[!?]|#+)", re.IGNORECASE), "is an error of a spreadsheet"),
@@ -23,19 +23,20 @@ _MISREAD: Final = (
     (re.compile(r"\d{1,2}/\d{1,2}/(\d{4}|\d\d)"), "is a date"),
     (re.compile(r"(-?\d+ days?, )?\d{1,2}:\d\d(:\d\d(\.\d+)?)?"), "is a time"),
 )
-# The rows of a file name few series, again and again.
+# The rows of a file repeat a few names of series.
 remember: Final = functools.lru_cache(maxsize=256)
 
 
 canonical: Final = functools.partial(unicodedata.normalize, "NFC")
-"""Returns the one form of a name that Unicode has in several: a server may store it (NFC)."""
+"""Returns the NFC form of a name, because a server may store that form."""
 
 
 @remember
 def fold(serie: str) -> str:
-    """Return a name without everything that a person may overlook.
+    """Return a name without the differences that a person may overlook.
 
-    Case, spaces, dashes of another length, full-width and composed forms, invisible characters.
+    They are case, spaces, dashes of another length, full-width and composed forms, and invisible
+    characters.
     """
     if serie.isascii():
         return "".join(serie.casefold().split())
@@ -66,9 +67,9 @@ def _is_invisible(character: str) -> bool:
 
 @remember
 def misread_in(serie: str) -> str | None:
-    """Return what a spreadsheet, or a slip, made of a name that no person means; None otherwise.
+    """Return what a spreadsheet or a slip made of a name, such as "is a formula"; else None.
 
-    A series can never be deleted or renamed, so these are refused before they are sent.
+    A series can never be deleted or renamed, so such names are refused before they are sent.
     """
     if serie != serie.strip():
         return "has spaces around it"
@@ -76,5 +77,5 @@ def misread_in(serie: str) -> str | None:
 
 
 def form_of(serie: str) -> str:
-    """Return a name with every digit as 0: `FR2026` and `FR2027` are of one form."""
+    """Return a name with every digit as 0: `FR2026` and `FR2027` have the same form."""
     return re.sub(r"\d", "0", fold(serie))

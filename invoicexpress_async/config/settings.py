@@ -35,10 +35,10 @@ _MIN_REDACTABLE_CHARACTERS: Final = 8
 
 
 class Secret:
-    """A string that shows itself to `reveal()` only.
+    """A string that only `reveal()` shows.
 
-    It has no `__dict__`, does not pickle, and a copy is itself, so that `attrs.asdict`, cattrs,
-    `deepcopy` and a traceback that prints locals hold this object and never the text.
+    It has no `__dict__`, does not pickle, and its copy is the same object, so that `attrs.asdict`,
+    cattrs, `deepcopy` and a traceback that prints locals contain this object and never the text.
     """
 
     __slots__ = ("_forms", "_quoted", "_value")
@@ -53,7 +53,7 @@ class Secret:
         return self._value
 
     def quoted(self) -> str:
-        """Return the text as it stands in a URL's query. Handle it like that of `reveal`."""
+        """Return the text in the form for a URL's query. Handle it like the text of `reveal`."""
         if self._quoted is None:
             self._quoted = quote(self._value, safe="")
         return self._quoted
@@ -98,9 +98,9 @@ class Secret:
 
 
 def check_api_key(key: Secret) -> Secret:
-    """Refuse a key that cannot be one: empty, or with control or invisible characters in it.
+    """Refuse an invalid key: empty, or with control or invisible characters in it.
 
-    The text of the error does not show it.
+    The text of the error does not show the key.
     """
     if problem := _key_problem(key):
         raise ConfigurationError(f"The API key {problem}.")
@@ -110,7 +110,7 @@ def check_api_key(key: Secret) -> Secret:
 def _key_problem(key: Secret) -> str | None:
     value = key.reveal()
     if value.isascii() and value.isprintable() and value.strip():
-        return None  # as nearly all
+        return None  # the usual case
     if not value or value.isspace():
         return "is empty"
     if _has_control_characters(value):
@@ -120,7 +120,7 @@ def _key_problem(key: Secret) -> str | None:
 
 
 def _has_control_characters(text: str) -> bool:
-    if text.isprintable():  # most are, and this sees it at once
+    if text.isprintable():  # the usual case, and fast to check
         return False
     # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
     return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
@@ -147,7 +147,8 @@ def check_account_name(name: object) -> str:
 def check_serie(serie: object) -> str:
     """Return the name of a sequence unless it is certainly wrong; the server's own rule is unknown.
 
-    Wrong is what is not a str, blank, over 35 characters, or has control or invisible characters.
+    A name is wrong if it is not a str, is blank, has over 35 characters, or has control or
+    invisible characters.
     """
     if not isinstance(serie, str):
         raise ConfigurationError(f"The serie {serie!r:.80} is not a str.")
@@ -171,9 +172,9 @@ def _serie_problem(serie: str) -> str | None:
 
 
 def check_new_serie(serie: object) -> str:
-    """Return the name of a sequence that is to be made, which can never be deleted.
+    """Return the name of a sequence to be created, which can never be deleted.
 
-    What a spreadsheet makes of a name is refused too: an error, a formula, a rounded number.
+    A name that a spreadsheet has changed is refused too: an error, a formula, a rounded number.
     """
     name = check_serie(serie)
     if misread := misread_in(name):
@@ -191,7 +192,7 @@ def check_id(value: object) -> int:
 
 
 def check_path(path: object) -> str:
-    """Return a path below the account's root; refuse one that could be anything else."""
+    """Return a path below the account's root; refuse anything that could be another address."""
     if (
         not isinstance(path, str)
         or not _PATH.fullmatch(path)
@@ -207,7 +208,7 @@ def check_path(path: object) -> str:
 def check_type(name: str, value: object, kind: type[object]) -> None:
     """Refuse a value of another type, for an argument that would fail much later."""
     if not isinstance(value, kind):
-        # Not its value: whatever came to the wrong place may be a key.
+        # The value is not shown: an argument in the wrong place may be a key.
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {kind.__name__}.")
 
 
@@ -270,11 +271,12 @@ class Timeouts:
 
     Attributes:
         total_seconds: The deadline of one call with everything in it: limiter, pool, retries,
-            back-off and reading after a lost response. The default holds one full attempt and the
+            back-off and reading after a lost response. The default allows one full attempt and the
             whole schedule of reads after it.
-        attempt_seconds: One request, from connecting to the last byte. A create calls the tax
-            authority for about 11 document types; its own budget is unknown, so 60 s and more.
-        connect_seconds: Name, TCP and TLS of one attempt.
+        attempt_seconds: The limit of one request, from connecting to the last byte. A create calls
+            the tax authority for about 11 document types; the time that takes is unknown, so allow
+            60 s and more.
+        connect_seconds: The limit of name resolution, TCP and TLS in one attempt.
     """
 
     total_seconds: float = attrs.field(default=180.0, validator=positive_seconds)

@@ -19,8 +19,8 @@ InvoiceXpressError
                             · TaxAuthorityCredentialsError · NoOpenActivityError
                             · AccountNotPortugueseError
 
-Codes and their meanings are the provider's own, for each operation; they decide, never the
-localised text.
+The class of a StatusError is decided by the provider's codes, which depend on the operation, and
+never by the localised text.
 """
 
 from invoicexpress_async.errors.client import (

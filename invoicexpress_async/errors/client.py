@@ -1,4 +1,4 @@
-"""What is wrong before, around or after a response, as the client sees it."""
+"""The errors that the client detects before, around or after a response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SessionClosedError(InvoiceXpressError, RuntimeError):
 
 
 class TransportError(InvoiceXpressError):
-    """No complete response came."""
+    """No complete response arrived."""
 
     cure = "Check the network, then call again."
 
@@ -42,7 +42,7 @@ class UntrustedConnectionError(ConnectionFailedError):
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
-    """The time given to the call ran out."""
+    """The deadline of the call passed."""
 
     cure = "Give the call more time with timeout_seconds=, or make fewer calls at once."
 
@@ -69,7 +69,7 @@ class OutcomeUnknownError(InvoiceXpressError):
         context.setdefault("may_have_been_processed", True)
         super().__init__(message, **context)
         self.was_absent = was_absent
-        # Always set where this is raised; the default is for pickle, which restores it after.
+        # Always given where this is raised; the default is for pickle, which restores it later.
         self.intent: Intent = intent or {
             "version": 1,
             "operation": "create",
@@ -86,9 +86,9 @@ class MalformedResponseError(InvoiceXpressError):
     """The response is not what was requested: oversized, HTML, cut, or of another shape.
 
     Attributes:
-        problems: What is wrong, each with the path where it stands and never the value.
-        excerpt: The first 512 bytes at most, with secrets redacted; empty when they say nothing.
-        is_html: Whether it was a web page: a login, a firewall, maintenance.
+        problems: The problems, each with its path in the response and never with the value.
+        excerpt: At most the first 512 bytes, with secrets redacted; empty if a secret may be left.
+        is_html: Whether the response was a web page: a login, a firewall, maintenance.
     """
 
     cure = "Look at error.problems; a proxy, a login page or a change of the API may be the cause."
@@ -112,7 +112,7 @@ class UnexpectedRedirectError(InvoiceXpressError):
     """The server responded with a redirect, which is never part of the API. Not followed.
 
     Attributes:
-        location_host: The host it pointed to; the rest is dropped, it may hold secrets.
+        location_host: The host of the target; the rest is dropped, because it may contain secrets.
     """
 
     cure = "Check base_url and the account's name: unknown routes are redirected to a web page."

@@ -1,4 +1,4 @@
-"""What every error carries, and the one error that models raise, as other errors name models."""
+"""The base of all errors, and the errors that models raise: the other errors refer to models."""
 
 from typing import ClassVar, TypedDict
 
@@ -18,13 +18,13 @@ class InvoiceXpressError(Exception):
     """Base of all errors of this package.
 
     Attributes:
-        operation: The operation that failed, such as "create"; None before there was one.
-        subject: What it was about, such as "sequence '2027'".
+        operation: The operation that failed, such as "create"; None before it began.
+        subject: The subject of the operation, such as "sequence '2027'".
         account: The account's name.
-        attempts: How many requests the call started.
+        attempts: The number of requests that the call started.
         may_have_been_processed: Whether the request may have taken effect.
-        request_id: Of the call, as its log lines and events have it; it is not sent.
-        cure: What to do about it.
+        request_id: The id of the call, also in its log lines and events; it is not sent.
+        cure: What to do about the error.
         anchor: The place in the documentation that describes the class; a traceback ends with it.
     """
 
@@ -53,7 +53,7 @@ class InvoiceXpressError(Exception):
         self.attempts = attempts
         self.may_have_been_processed = may_have_been_processed
         self.request_id = request_id
-        # A note, which tracebacks show: `str()` stays short for logs and responses.
+        # A note appears in tracebacks only: `str()` stays short for logs and responses.
         self.add_note(f"See {self.anchor}")
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class InvoiceXpressError(Exception):
 
 
 class ConfigurationError(InvoiceXpressError, ValueError):
-    """An argument that cannot be right. Raised before anything is resolved or sent."""
+    """An argument is invalid. Raised before anything is resolved or sent."""
 
     cure = "Correct it and call again; nothing was sent."
 

@@ -15,7 +15,7 @@ class StatusError(InvoiceXpressError):
 
     Attributes:
         status: The HTTP status.
-        code: The API's code, such as "006", or one that is not known as it came; None without.
+        code: The API's code, such as "006"; an unknown code as it came; None without a code.
         messages: The server's texts, localised, at most 512 characters each.
         retry_after_seconds: The wait that the server requested; None without one.
         sequence: The sequence of the request, as one read after the refusal showed it. It may have
@@ -60,7 +60,7 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404. There is no such thing on this account."""
+    """404. The account has no such sequence or resource."""
 
     cure = "Check the id, and that it belongs to this account."
 
@@ -80,7 +80,7 @@ class ServerError(StatusError):
 
 
 class ConflictError(StatusError):
-    """409. The thing is in a state that forbids this."""
+    """409. The present state of the resource forbids the request."""
 
     cure = "Read the sequence to see its present state."
 
@@ -95,7 +95,7 @@ class SequenceBeingRegisteredError(ConflictError):
 class SequenceAlreadyRegisteredError(ConflictError):
     """409/007, and 409/005 or 422/007 of a register. All sequences are registered already.
 
-    A conflict by its meaning, also where `status` is 422.
+    It is a conflict by its meaning, even where `status` is 422.
     """
 
     cure = "There is nothing left to do: read the sequence."

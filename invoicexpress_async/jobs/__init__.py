@@ -1,4 +1,4 @@
-"""What every job shares: scheduling, outages, stopping, tables of text, the journal and its file.
+"""What all jobs share: scheduling, outages, stopping, input tables, the journal and its stores.
 
-It knows no sequence and no company.
+Nothing here depends on sequences or companies.
 """

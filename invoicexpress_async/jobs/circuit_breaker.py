@@ -1,4 +1,4 @@
-"""Whether the server fails as a whole, and when to try it again."""
+"""A circuit breaker: detects that the server fails as a whole, and decides when to try it again."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import InvoiceXpressError
 
-# One account can fail for reasons of its own; so many in a row, with no success between them,
-# do not.
+# One account can fail for reasons of its own; this many accounts in a row, with no success between
+# them, mean that the server fails.
 _ACCOUNTS_IN_A_ROW: Final = 5
 _MAX_PAUSE_SECONDS: Final = 60.0
 
 
 class OutageError(InvoiceXpressError):
-    """The server failed for every account, for longer than the run was to wait."""
+    """The server failed for every account, for longer than the run was set to wait."""
 
     cure = "Run the same command again when the server responds; it continues where it stopped."
 
@@ -22,7 +22,7 @@ class CircuitBreaker:
     """Distinguishes a failing server from a failing account, and lets one item at a time retry.
 
     A run that goes on against a server that is down turns thousands of rows into failures, and
-    keeps it down.
+    keeps the server down.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,64 +37,64 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the server is taken to be down."""
+        """Whether the server is considered down."""
         return self._opened_at is not None
 
     @property
     def seconds(self) -> float:
-        """How long it has been down; 0 when it is not."""
+        """The seconds since the breaker opened; 0 when it is closed."""
         return 0.0 if self._opened_at is None else self._clock.now() - self._opened_at
 
     def allows(self) -> bool:
-        """Whether an item may have a turn now."""
+        """Whether an item may start now."""
         is_due = not self._is_probing and self._clock.now() >= self.probe_at
         return not self.is_open or is_due
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call it when an item that was not allowed may be, or the other way round."""
+        """Call `listener` whenever the result of `allows` may have changed."""
         self._listeners.add(listener)
 
     def unlisten(self, listener: Callable[[], None]) -> None:
-        """Call it no more."""
+        """Stop calling `listener`."""
         self._listeners.discard(listener)
 
     def add_source(self, has_item: Callable[[], bool]) -> None:
-        """Note who says whether it has an item that could have a turn now."""
+        """Register a callable that says whether there is an item to run now."""
         self._sources.add(has_item)
 
     def remove_source(self, has_item: Callable[[], bool]) -> None:
-        """Forget it."""
+        """Remove a callable that `add_source` registered."""
         self._sources.discard(has_item)
 
     @property
     def may_probe(self) -> bool:
-        """Whether an item tries the server, or one could now."""
+        """Whether an item is probing the server, or could do so now."""
         return self._is_probing or any(has_item() for has_item in self._sources)
 
     def on_start(self) -> bool:
-        """Note that an item has its turn; return whether it is the one that tries the server."""
+        """Note that an item starts; return whether it is the item that probes the server."""
         self._is_probing = self.is_open
         return self._is_probing
 
     def on_idle(self) -> None:
-        """Note that the probe has ended: one that requested nothing has found nothing out."""
+        """Note that the probe has ended. A probe that sent no request leaves the breaker open."""
         self._is_probing = False
         self._notify()
 
     @property
     def next_probe_at(self) -> float:
-        """When the next item may try it; infinite while one does."""
+        """When the next item may probe the server, on the clock; infinite during a probe."""
         return float("inf") if self._is_probing else self.probe_at
 
     def record_success(self) -> None:
-        """Note a response of a server that works."""
+        """Note a response that shows that the server works."""
         self._failing.clear()
         self._is_probing = False
         if self.is_open:
             self._close()
 
     def record_failure(self, account: str) -> None:
-        """Note a failure that may be the server's."""
+        """Note a failure that the server may have caused."""
         self._failing.add(account)
         if self._opened_at is None and len(self._failing) >= _ACCOUNTS_IN_A_ROW:
             self._open(since_seconds=0.0)

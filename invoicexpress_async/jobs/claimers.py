@@ -1,4 +1,4 @@
-"""Who has claimed something: a token names its process, so that another can see that it is dead."""
+"""Claim tokens. A token names its process, so that other processes can see whether it has ended."""
 
 import os
 import uuid
@@ -13,7 +13,7 @@ _NUMBERS: Final = count(1)
 
 
 def _process_space() -> str:
-    """Return what process ids are counted in: a container has its own, on the same machine."""
+    """Return an id of this boot and PID namespace; each container has its own namespace."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -26,16 +26,16 @@ _SPACE: Final = _process_space()
 
 def new_token() -> str:
     """Return a unique token."""
-    # The random part distinguishes processes where the system does not; a UUID for each would be
-    # expensive.
+    # The random part distinguishes processes where the system does not; a UUID for each token
+    # would be expensive.
     return f"{_process_of(os.getpid())}/{next(_NUMBERS)}"
 
 
 def is_dead(token: str) -> bool:
     """Whether the process of a token is known to have ended.
 
-    False when it cannot be known: it is of another machine or container, or the system does not
-    say.
+    False when this cannot be known: the process is of another machine or container, or the system
+    does not say.
     """
     space, _, rest = token.partition(":")
     process, _, _ = rest.partition("/")
@@ -46,9 +46,9 @@ def is_dead(token: str) -> bool:
 
 
 def is_of_an_earlier_boot(token: str) -> bool:
-    """Whether the process of a token ended with an earlier start of its machine, if that is this.
+    """Whether a token was made before this machine last booted, so that its process has ended.
 
-    A file is written by processes of one machine: who has claimed something in it was on this.
+    Valid only for tokens of this machine, such as all tokens in a file: one machine writes it.
     """
     space, _, _ = token.partition(":")
     boot, _, _ = space.partition(".")
@@ -61,14 +61,14 @@ def _process_of(pid: int) -> str:
 
 
 def _started_at(pid: int) -> str:
-    """Return when a process started, in the system's own count; "" when there is none."""
+    """Return the start time of a process, in clock ticks since boot; "" when it is not known."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    # The name of the program, in brackets, may hold anything.
+    # The name of the program, in brackets, may contain any character.
     return fields.rpartition(")")[2].split()[19]
 
 
-# Read at import, for a claim in an event loop must not touch the file system.
+# Read at import, because a claim in an event loop must not touch the file system.
 _process_of(os.getpid())

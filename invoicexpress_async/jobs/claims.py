@@ -1,4 +1,4 @@
-"""Claims of intents in a journal: of all processes that share it, one sends."""
+"""Claims of intents in a journal: of all processes that share the journal, one sends."""
 
 import asyncio
 import functools
@@ -31,19 +31,20 @@ from invoicexpress_async.protocol.intents import structure_intent
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 ChangesOf = Callable[[Claim, JournalState], tuple[Change, ...]]
-"""Gives what else is written with a claim: in the state INTENT when it is won, and in that of its
-end."""
+"""Returns the changes to write together with a claim: with the state INTENT when it is won, and
+with the state of its outcome when it ends."""
 
 _STATES: Final = {
     ClaimEnd.NOT_SENT: JournalState.PLANNED,
     ClaimEnd.REFUSED: JournalState.REFUSED,
     ClaimEnd.APPLIED: JournalState.DONE,
+    ClaimEnd.FOUND: JournalState.DONE,
     ClaimEnd.UNKNOWN: JournalState.UNKNOWN,
 }
 
 
 def key_of(intent: Intent) -> Key:
-    """Return the key of an intent: two that request the same have the same."""
+    """Return the key of an intent; intents with the same request have the same key."""
     operation = intent["operation"]
     if operation == "create":
         return operation, intent["account"], canonical(intent["serie"] or "")
@@ -61,7 +62,7 @@ def _right_of(journal: Journal) -> RightToSend | None:
 
 @functools.cache
 def _is_limited(kind: type[Journal]) -> bool:
-    # To compare a class with a protocol costs a tenth of what a journal adds to a row.
+    # A check of a class against a protocol is a tenth of the cost of a journal for a row.
     return issubclass(kind, RightToSend)
 
 
@@ -78,8 +79,8 @@ class JournalClaims:
 
     Args:
         journal: Open.
-        changes_of: What else is written in the same transactions.
-        check: Called before the first byte of each request; raises when it must not leave.
+        changes_of: Returns further changes to write in the same transactions.
+        check: Called before the first byte of each request; raises if it must not be sent.
     """
 
     def __init__(
@@ -98,11 +99,11 @@ class JournalClaims:
 
     @property
     def token(self) -> str | None:
-        """The token of the claim that was won last."""
+        """The token of the last claim that was won."""
         return self._token
 
     async def claim(self, intent: Intent) -> Intent | None:
-        """Win the right to send, or return the intent of the one who has it."""
+        """Claim the right to send, or return the intent of its owner."""
         key = key_of(intent)
         claim = Claim(
             key=key,
@@ -131,27 +132,27 @@ class JournalClaims:
         return None
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
-        """Write the outcome of a request that was claimed."""
+        """Write the outcome of a claimed request."""
         claim = self._open.pop(key_of(intent), None)
         if claim is not None:
             self._settle(claim, end).add_done_callback(_report)
 
     def observe(self, intent: Intent) -> None:
-        """Write that what somebody's intent requested was seen to be there."""
+        """Write that the result of an intent was found, even if another process sent it."""
         _keep_quiet(self._journal.observe(key_of(intent)))
 
     def forget(self, intent: Intent) -> None:
-        """Let the next claim take over from this very intent."""
+        """Let the next claim replace this intent."""
         self._forgotten[key_of(intent)] = intent
 
     def check_right(self) -> None:
-        """Raise when this process may not send for the account any more."""
+        """Raise if this process may no longer send for the account."""
         self._check()
         if self._right is not None:
             self._right.check_right()
 
     async def unresolved(self) -> tuple[Intent, ...]:
-        """Return the intents of all senders whose outcome is not known."""
+        """Return the unresolved intents of all senders."""
         entries = await self._journal.read(INTENTS, states=UNRESOLVED)
         return tuple(self._intent_of(one) for one in entries if one["kind"] != AT_COMMUNICATION)
 
@@ -160,18 +161,18 @@ class JournalClaims:
         try:
             return await self._journal.claim(claim, *changes)
         except asyncio.CancelledError:
-            # It may be won by now, and nothing of it is sent: it is given back, in that order.
+            # The claim may be won by now, and nothing is sent: release it, after the claim.
             self._settle(claim, ClaimEnd.NOT_SENT).add_done_callback(_report)
             raise
         except JournalError:
-            # The same: the answer of a database may be lost for good, and the claim be there.
+            # The same: the response of a database may be lost, and the claim may exist.
             _keep_quiet(self._settle(claim, ClaimEnd.NOT_SENT))
             raise
 
     def _settle(self, claim: Claim, end: ClaimEnd) -> Commit:
         state = _STATES[end]
         if claim.replaces is not None and state is JournalState.PLANNED:
-            state = JournalState.UNKNOWN  # as unknown as the one that it was to replace
+            state = JournalState.UNKNOWN  # the replaced intent is still unknown
         return self._journal.settle(claim, state, *self._changes_of(claim, state))
 
     def _intent_of(self, entry: Entry) -> Intent:

@@ -1,4 +1,4 @@
-"""Work on many items at a time: results as they come."""
+"""Concurrent work on many items: each result is yielded when it is ready."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -14,7 +14,7 @@ R = TypeVar("R")
 async def map_concurrently(
     items: Iterable[T], work: Callable[[T], Awaitable[R]], *, concurrency: int, stop: RunStop | None
 ) -> AsyncGenerator[R, None]:
-    """Yield the result of each item; a slow consumer makes the work wait.
+    """Yield the result of each item when it is ready; a slow consumer delays further items.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
@@ -45,13 +45,14 @@ async def map_concurrently(
 async def drain(
     queue: "asyncio.Queue[T | None]", filling: "asyncio.Task[None]"
 ) -> AsyncGenerator[T, None]:
-    """Yield what a task puts into a queue, until it has ended; a full queue makes it wait.
+    """Yield what the task `filling` puts into a queue, until the task has ended.
 
-    What it raises is raised here. When the reader leaves early, the task is cancelled.
+    A full queue makes the task wait. An exception of the task is raised here. When the reader
+    leaves early, the task is cancelled.
     """
 
     def wake(_: object) -> None:
-        if not queue.full():  # the reader of a full one needs no waking
+        if not queue.full():  # the reader of a full queue is not waiting
             queue.put_nowait(None)
 
     filling.add_done_callback(wake)

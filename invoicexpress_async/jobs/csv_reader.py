@@ -1,4 +1,4 @@
-"""A table in a file, as spreadsheets write it: BOM, delimiter, quotes, blank lines, sheets."""
+"""Reads a table from a spreadsheet's file: BOM, delimiter, quotes, blank lines, sheets."""
 
 import csv
 import difflib
@@ -21,10 +21,10 @@ from invoicexpress_async.jobs.table_source import (
 )
 
 _DELIMITERS: Final = (";", ",", "\t")
-# A letter or two are wrong; what is less like a column is a column of the user's own.
+# A name with one or two wrong letters is a misspelt column; a less similar name is another column.
 _LIKENESS: Final = 0.75
 _MAX_NAME: Final = 30
-# So many rows are looked at together: they fit into a cache of the processor, and more take longer.
+# The number of rows processed together: they fit into a processor cache; more rows take longer.
 _CHUNK: Final = 256
 _Row: TypeAlias = tuple[int, list[str]]
 
@@ -42,9 +42,9 @@ class CsvRecord:
 
 @attrs.frozen(kw_only=True)
 class CsvColumns:
-    """Some rows, one after the other: the lines on which they begin, and their cells by column.
+    """Consecutive rows: the lines on which they begin, and their cells by column.
 
-    They are those of records. Columns that the file does not have are not there.
+    The cells are the same as those of `CsvRecord`. Columns that the file does not have are absent.
     """
 
     lines: Sequence[int]
@@ -53,17 +53,17 @@ class CsvColumns:
 
 @attrs.define(kw_only=True)
 class CsvReader:
-    """A file that is read row by row, or some rows at a time.
+    """Reads a file row by row, or several rows at a time.
 
     Attributes:
         path: The file.
-        required: The columns that must be there.
-        optional: The columns that may be; others are ignored.
-        problems: Where bad rows are noted.
+        required: The columns that the file must have.
+        optional: The columns that the file may have; others are ignored.
+        problems: Collects the bad rows.
         exact: The columns whose cells are taken as they are, such as passwords.
-        prose: The columns whose letters may be any, also in a file that is not UTF-8.
-        ignored: After reading began, the columns that are not known.
-        is_windows: After reading began, whether it was read as Windows-1252 (Western Europe).
+        prose: The columns that may contain any letter, even in a file that is not UTF-8.
+        ignored: The columns that are not known; set when reading begins.
+        is_windows: Whether the encoding is Windows-1252 (Western Europe); set when reading begins.
     """
 
     path: Path
@@ -77,22 +77,22 @@ class CsvReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of how it was read."""
+        """Notes for people about how the file was read."""
         if not self.is_windows:
             return ()
         return (f"{self.label} is not UTF-8: it was read as Windows-1252 (Western Europe)",)
 
     def read(self) -> Iterator[CsvRecord]:
-        """Yield the rows that are rows; the others are noted in `problems`.
+        """Yield the valid rows; the others are noted in `problems`.
 
         Raises:
-            ConfigurationError: the file cannot be read, is not text, or has no such header.
+            ConfigurationError: the file cannot be read, is not text, or lacks required columns.
         """
         for names, rows in self._chunks():
             yield from self._records(names, rows)
 
     def read_columns(self) -> Iterator[CsvColumns]:
-        """Yield the same rows, some at a time.
+        """Yield the same rows as `read`, several at a time.
 
         Raises:
             ConfigurationError: as `read`.
@@ -102,18 +102,18 @@ class CsvReader:
 
     @property
     def label(self) -> str:
-        """The file, for people."""
+        """The name of the file, for people."""
         return "stdin" if self.path == STDIN else str(self.path)
 
     def _chunks(self) -> Iterator[tuple[list[str], list[_Row]]]:
-        """Yield the names of the columns, with some rows."""
+        """Yield the names of the columns with several rows, until the file ends."""
         failure = ""
         try:
             yield from self._sheet() if self.path.suffix.lower() in SHEETS else self._text()
         except OSError as error:
             failure = f"cannot be read: {error.strerror}"
         except UnicodeError:
-            # Its own exception holds the bytes, and so the keys: it is not chained.
+            # The UnicodeError contains the bytes, and so the keys: it is not chained.
             failure = "is not UTF-8 text; in a spreadsheet, save it as CSV UTF-8"
         if failure:
             raise ConfigurationError(f"{self.label} {failure}.")
@@ -148,7 +148,7 @@ class CsvReader:
         )
 
     def _plain_columns(self, names: list[str], rows: list[_Row]) -> CsvColumns | None:
-        """Return rows that are records as they stand, as most are; None when one may not be."""
+        """Return rows that are all valid as they stand, as most are; None when one may not be."""
         lines, cells = zip(*rows, strict=True)
         if self.is_windows or {*map(len, cells)} != {len(names)}:
             return None
@@ -158,7 +158,7 @@ class CsvReader:
             if not self._is_known(name):
                 continue
             values = [*map(str.strip, column)]
-            # A blank row, or the header again, is seen by its cell in any one column.
+            # The cells of any one column are enough to detect a blank row or a repeated header.
             if FORMULA in values or (name == marker and _may_lack_record(name, values)):
                 return None
             is_exact = name in self.exact and values != [*column]
@@ -177,11 +177,11 @@ class CsvReader:
                 yield line, cells
                 line = skipped + reader.line_num + 1
         except csv.Error as error:
-            # What follows a quote that was never closed cannot be distinguished any more.
+            # After a quote that is never closed, the following rows cannot be separated any more.
             self.problems.add(line, f"the rest cannot be read: {error}")
 
     def _delimiter(self, header: str) -> str:
-        """Return what separates the most columns that are known."""
+        """Return the delimiter that yields the most known columns."""
         known = {*self.required, *self.optional}
 
         def found(delimiter: str) -> tuple[int, int]:
@@ -205,7 +205,7 @@ class CsvReader:
         if not cells or not any(columns):
             return "its first line is empty"
         if {*self.required, *self.optional}.isdisjoint(columns):
-            # This may be a row, and one of its cells a key.
+            # The line may be a row of data, and one of its cells an API key.
             return f"its first line has {len(cells)} fields, and none is a known column"
         return "found are " + ", ".join(repr(cell.strip()[:_MAX_NAME]) for cell in cells)
 
@@ -231,7 +231,7 @@ class CsvReader:
                 )
 
     def _record(self, line: int, columns: list[str], cells: list[str]) -> CsvRecord | None:
-        # A million rows pass here: what only few of them need is looked at for these alone.
+        # A million rows pass here: a check that few rows need is done for these rows only.
         values = list(map(str.strip, cells))
         if not any(values):
             return None
@@ -250,9 +250,9 @@ class CsvReader:
         return CsvRecord(line=line, cells=found)
 
     def _fit(self, columns: list[str], values: list[str]) -> str:
-        """Give a row as many cells as the header has; return why that is not right."""
-        # Spreadsheets end some rows with empty cells that the header does not have, and others
-        # before the last cells, when these are empty.
+        """Give a row as many cells as the header has; return what is wrong with it, or ""."""
+        # Spreadsheets add empty cells beyond the header to some rows, and leave out the last cells
+        # of others when these are empty.
         count = len(values)
         while count > len(columns) and not values[count - 1]:
             count -= 1
@@ -293,7 +293,7 @@ def _split(header: str, delimiter: str) -> list[str]:
 
 
 def _may_lack_record(name: str, cells: list[str]) -> bool:
-    # A million cells pass here: they are made normal as one text.
+    # A million cells pass here: they are normalised as one text.
     return "" in cells or f"\0{name}\0" in _normal("\0".join(["", *cells, ""]))
 
 

@@ -1,6 +1,6 @@
 """The engine of every job: workers over one scheduler, each outcome durable before it is reported.
 
-What an item is, and what a turn of it does, is the job's own.
+The job defines what an item is, and what a turn of an item does.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Outcome = TypeVar("Outcome")
 
 
 class Verdict(StrEnum):
-    """What an outcome says of the server as a whole."""
+    """What an outcome says about the server as a whole."""
 
     WORKS = "works"
     FAILS = "fails"
@@ -34,38 +34,38 @@ class Verdict(StrEnum):
 
 
 class Job(Protocol[Item_contra, Outcome]):
-    """What one kind of job does with its items."""
+    """How one kind of job handles its items."""
 
     def recorded(self, item: Item_contra) -> Outcome | None:
-        """Return the outcome of an item that gets no turn: an earlier run has settled it."""
+        """Return the outcome of an item that an earlier run settled; None if it needs a turn."""
         ...
 
     async def turn(self, item: Item_contra) -> Outcome | None:
-        """Give an item a turn and return how it ended, whatever it is; None if it did not begin."""
+        """Run one turn of an item and return its outcome; None if the turn did not begin."""
         ...
 
     def failure(self, item: Item_contra, outcome: Outcome) -> InvoiceXpressError | None:
-        """Return the error of an outcome that ends the whole run."""
+        """Return the error if an outcome ends the whole run."""
         ...
 
     def verdict(self, item: Item_contra, outcome: Outcome) -> Verdict:
-        """Return what an outcome says of the server."""
+        """Return what an outcome says about the server."""
         ...
 
     def account_of(self, item: Item_contra) -> str:
-        """Return the account, for which alone the server may fail."""
+        """Return the account of an item: the server may fail for this account only."""
         ...
 
     def due(self, item: Item_contra, outcome: Outcome) -> float | None:
-        """Return when the next turn is, on the clock; None when this outcome is the last."""
+        """Return the time of the next turn, on the clock; None when this outcome is the last."""
         ...
 
     def record(self, item: Item_contra, outcome: Outcome) -> Commit | None:
-        """Write an outcome to the journal; None when nothing is to be written."""
+        """Write an outcome to the journal; return None when nothing is to be written."""
         ...
 
     def last(self, item: Item_contra) -> Outcome | None:
-        """Return how the last turn of an item that still waits has ended."""
+        """Return the outcome of the last turn of an item that still waits."""
         ...
 
 
@@ -77,13 +77,13 @@ class Engine(Generic[Item, Outcome]):
     """Carries out all items of one run.
 
     Attributes:
-        job: What is done with each.
-        settings: What the run may do.
-        stop: Ends it early.
-        clock: The run's.
-        breaker: What is known of the server as a whole.
-        on_change: Called when an item waits, and when the run pauses or goes on.
-        problem: What ended the run early, if something did.
+        job: The job.
+        settings: The settings of the run.
+        stop: Ends the run early.
+        clock: The clock of the run.
+        breaker: The circuit breaker of the server.
+        on_change: Called when an item waits, and when the run pauses or continues.
+        problem: The error that ended the run early, if there is one.
     """
 
     job: Job[Item, Outcome]
@@ -94,17 +94,17 @@ class Engine(Generic[Item, Outcome]):
     on_change: Callable[[], None] = lambda: None
     problem: InvoiceXpressError | None = None
     _scheduler: Scheduler[Item] | None = attrs.field(default=None, init=False)
-    # What waits in it is an outcome and what is done when that is durable; None wakes the reader.
+    # Outcomes, each with the future that is done when it is durable; None wakes the reader.
     _ready: asyncio.Queue[tuple[Outcome, Commit | None] | None] = attrs.field(init=False)
 
     @property
     def waiting(self) -> int:
-        """How many items wait for another turn."""
+        """The number of items that wait for another turn."""
         return 0 if self._scheduler is None else self._scheduler.waiting
 
     @property
     def next_turn_in_seconds(self) -> float | None:
-        """How long the first of them waits; None when none does."""
+        """The seconds until the first waiting item has its turn; None when none waits."""
         due = None if self._scheduler is None else self._scheduler.next_due
         return None if due is None else max(0.0, due - self.clock.now())
 
@@ -113,7 +113,7 @@ class Engine(Generic[Item, Outcome]):
     ) -> AsyncGenerator[Outcome, None]:
         """Yield each outcome as it comes; a slow consumer makes the run wait.
 
-        What a worker raises beside its items' own errors is a bug, and is raised here.
+        An exception of a worker, apart from the errors of its items, is a bug, and is raised here.
         """
         self._ready = asyncio.Queue(2 * concurrency)
         self._scheduler = Scheduler(items, clock=self.clock, stop=self.stop, breaker=self.breaker)
@@ -156,7 +156,7 @@ class Engine(Generic[Item, Outcome]):
     async def _turn(
         self, scheduler: Scheduler[Item], item: Item
     ) -> tuple[Outcome, Commit | None] | None:
-        """Return the last outcome of an item, or None when it has another turn."""
+        """Run a turn; return the outcome if it is the last of the item, else None."""
         if (recorded := self.job.recorded(item)) is not None:
             return recorded, None
         outcome = await self.job.turn(item)
@@ -175,7 +175,7 @@ class Engine(Generic[Item, Outcome]):
         return None
 
     async def _wait_until(self, commit: Commit | None) -> None:
-        """Wait until an outcome is durable; a journal that fails ends the run."""
+        """Wait until an outcome is durable; a journal error ends the run."""
         if commit is None:
             return
         try:
@@ -192,7 +192,7 @@ class Engine(Generic[Item, Outcome]):
             async with self.stop.row():
                 await asyncio.shield(commit)
         except RowCutOffError:
-            # What was cut off is on its way to the disk; only a locked file keeps it for longer.
+            # The outcome is being written; only a locked file delays it for longer.
             await asyncio.wait({commit}, timeout=_LAST_COMMIT_SECONDS)
             if not commit.done():
                 raise
@@ -202,7 +202,7 @@ class Engine(Generic[Item, Outcome]):
         failure = self.job.failure(item, outcome)
         if failure is not None:
             self._end(failure)
-        elif not self.stop.is_requested:  # what is cut off says nothing of the server
+        elif not self.stop.is_requested:  # a turn that was cut off says nothing about the server
             self._note(item, self.job.verdict(item, outcome))
         if was_open is not self.breaker.is_open:
             self.on_change()

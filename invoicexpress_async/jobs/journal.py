@@ -1,7 +1,7 @@
 """The `Journal` protocol: intents and outcomes, kept across crashes.
 
-A job keeps one entry for each of its items, in a table that its package owns. The store, SQLite
-or another, knows nothing of what the columns mean.
+A job keeps one entry for each of its items, in a table that the job's package defines. The store,
+SQLite or another, does not know the meaning of the columns.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ import attrs
 from invoicexpress_async.errors import ConfigurationError, ErrorContext, InvoiceXpressError
 
 Value: TypeAlias = str | int | float | None
-"""What one column of one entry holds; a bool is an int to a database."""
+"""The value of one column of an entry; a bool is stored as an int."""
 Entry: TypeAlias = Mapping[str, Value]
 """One entry of a table, by column."""
 Key: TypeAlias = tuple[str, ...]
 """The values of the key columns of an entry, in their order."""
 Commit: TypeAlias = asyncio.Future[None]
-"""Done when something is durable, or with a JournalError."""
+"""Done when a write is durable; raises JournalError when the write fails."""
 
 
 class JournalState(StrEnum):
@@ -29,13 +29,13 @@ class JournalState(StrEnum):
     PLANNED = "planned"
     """Nothing was sent."""
     OPEN = "open"
-    """A company between two steps: nothing of it is unresolved."""
+    """A company is between two steps, and none of its requests is unresolved."""
     INTENT = "intent"
-    """It may have been sent: the intent is durable, and no outcome is."""
+    """The request may have been sent: the intent is durable, and no outcome is."""
     UNKNOWN = "unknown"
-    """It was sent, and its outcome is not known."""
+    """The request was sent, and its outcome is unknown."""
     ABSENT = "absent"
-    """It was sent, and a complete list did not show it."""
+    """The request was sent, and a complete list did not show its sequence."""
     DONE = "done"
     PREPARED = "prepared"
     PARTIAL = "partial"
@@ -45,11 +45,11 @@ class JournalState(StrEnum):
 
 
 UNRESOLVED: Final = frozenset({JournalState.INTENT, JournalState.UNKNOWN, JournalState.ABSENT})
-"""The states of what may have taken effect: it is looked up before anything else."""
+"""The states of requests that may have taken effect: they are looked up before anything else."""
 
 
 class Column(NamedTuple):
-    """A column of a table, and the type of its values; all may be empty but those of the key."""
+    """A column of a table, and the type of its values. Any column outside the key may be empty."""
 
     name: str
     kind: type[str] | type[int] | type[float]
@@ -60,10 +60,10 @@ class Table:
     """A table of a journal. A column that an older journal lacks is added to it.
 
     Attributes:
-        name: In the database.
-        key: The text columns that name an entry.
-        requested: The columns that a plan gives; an entry of which they changed is planned anew.
-        columns: The others. `state` and `updated_at` are among those of every table.
+        name: The table's name in the database.
+        key: The text columns that identify an entry.
+        requested: The columns that a plan gives; an entry is planned again when they change.
+        columns: The other columns. Every table also has `state`, `is_in_plan` and `updated_at`.
     """
 
     name: str
@@ -93,12 +93,12 @@ class PlanChange(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class PlanChanges:
-    """How a plan differs from the one that a journal has.
+    """The differences between a plan and the plan that a journal has.
 
     Attributes:
-        counts: How many entries, by kind.
-        first: Some of them.
-        lost: Some entries that are unresolved and not in the plan any more.
+        counts: The number of differing entries, by kind.
+        first: Some of the differing entries.
+        lost: The keys of some entries that are unresolved and not in the plan any more.
     """
 
     counts: Mapping[str, int]
@@ -107,13 +107,13 @@ class PlanChanges:
 
 
 class Change(NamedTuple):
-    """Columns of one entry to be changed.
+    """New values for columns of one entry.
 
-    Columns that a plan gives are not changed. They say what the outcome is of: when the entry has
-    others by now, it is not done but planned.
+    Columns that a plan gives are compared, not changed: when the entry has other values by now,
+    the outcome is of another request, and the state "done" is written as "planned".
 
-    With a token, nothing of it is written when the entry has another one: then another process
-    has taken it over since.
+    With a token, nothing is written when the entry has another token: another process has taken
+    the entry over.
     """
 
     table: Table
@@ -132,17 +132,17 @@ INTENTS: Final = Table(
         Column("claimed_at", str),
     ),
 )
-"""Who may send what. One entry for each request that must not be sent twice:
+"""The claims: one entry for each request that must not be sent twice. Its key is:
 
 - `create`, the account, the serie;
-- `register`, the account, the sequence's id;
-- `create_account`, the fiscal number or e-mail, nothing;
-- `at_communication`, the account, nothing: of who sends credentials. It is no `Intent`.
+- `register`, the account, the sequence id;
+- `create_account`, the fiscal number, ""; without a number the e-mail, the organization's name;
+- `at_communication`, the account, "": the claim to send AT credentials. It is not an `Intent`.
 """
 AT_COMMUNICATION: Final = "at_communication"
 
 CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, JournalState.FAILED})
-"""The states of an intent that nothing was sent of, or that the server refused without effect."""
+"""The states of an intent that was not sent, or that the server refused without effect."""
 
 
 @attrs.frozen(kw_only=True)
@@ -150,12 +150,12 @@ class Claim:
     """The right to send one request, once.
 
     Attributes:
-        key: Of its entry in `INTENTS`.
-        token: Known to the claimer only; every later write of the entry must carry it.
-        intent: What is to be sent, as JSON without a secret.
+        key: The key of the claim's entry in `INTENTS`.
+        token: Known only to the claimer; every later write of the entry must carry it.
+        intent: The request to be sent, as JSON without a secret.
         claimed_at: A `Timestamp`, as text.
-        replaces: The token of a claim that this one takes over, because its request was found
-            absent for long enough; None for a first one.
+        replaces: The token of the claim that this one takes over, because the sequence of that
+            claim was absent for long enough; None for a first claim.
     """
 
     key: Key
@@ -171,17 +171,17 @@ class Journal(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name for people, without a secret."""
+        """The journal's name for people, without a secret."""
         ...
 
     async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Create the table, or add the columns that it lacks."""
         ...
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written.
+        """Write a property of the job, such as its kind, once; return the value that is written.
 
-        None when nothing is, and the table has entries: they are of another kind of job.
+        Returns None when there is no value and `unless_used` has entries, of another kind of job.
         """
         ...
 
@@ -190,23 +190,23 @@ class Journal(Protocol):
         ...
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and what is requested."""
+        """Add entries to the plan: the key and the requested columns of each."""
         ...
 
     async def compare_plan(self, table: Table) -> PlanChanges:
-        """Return how the plan differs; nothing is changed yet."""
+        """Return the differences between the plan and the entries; change nothing yet."""
         ...
 
     async def enter_plan(self, table: Table) -> None:
-        """Take the plan over: new entries are planned, missing ones leave the plan."""
+        """Apply the plan: new entries are planned, and missing entries leave the plan."""
         ...
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and what is requested, into the plan and return what is there."""
+        """Add one entry, with its key and requested columns, to the plan; return it as stored."""
         ...
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order; every one must be there."""
+        """Return the entries of these keys, in the order of the keys; all entries must exist."""
         ...
 
     async def read(
@@ -216,7 +216,7 @@ class Journal(Protocol):
         ...
 
     async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
+        """Add the entries whose key does not exist yet."""
         ...
 
     def write(self, *changes: Change) -> Commit:
@@ -224,46 +224,46 @@ class Journal(Protocol):
         ...
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
-        """Win the right to send, in one durable transaction with the changes, or change nothing.
+        """Claim the right to send, in one durable transaction with the changes.
 
-        It is won when the key is not claimed, when what was claimed is `CLAIMABLE`, or when
-        the present token is the one that the claim replaces. Returns None then, and the entry as
-        it is otherwise: who does not win reads, and never sends.
+        The claim is won when its key has no entry, when the entry's state is in `CLAIMABLE`, or
+        when the entry's token is the one that the claim replaces. Returns None when it is won;
+        else changes nothing and returns the entry: the caller must read, and must not send.
         """
         ...
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
         """Write the outcome of a claimed request, together with the changes.
 
-        What is returned raises ClaimLostError, and nothing is written, when another has taken
-        the claim over. An intent that is done stays done.
+        The returned commit raises ClaimLostError, and nothing is written, when another process
+        has taken the claim over. An intent that is done stays done.
         """
         ...
 
     def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to exist, whichever process sent it."""
+        """Write that the result of an intent was seen to exist, whichever process sent it."""
         ...
 
 
 @runtime_checkable
 class RightToSend(Protocol):
-    """A journal that is held for a time, after which another process may send for its accounts."""
+    """A journal whose right to send expires: after that, another process may send instead."""
 
     def check_right(self) -> None:
-        """Raise JournalError when the time has run out, or may have: nothing may be sent."""
+        """Raise JournalError when the right has expired, or may have: nothing may be sent."""
         ...
 
 
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
-    cure = "Correct what is named and run the same command again. What a journal has is kept."
+    cure = "Correct the named problem and run the same command again. The journal loses nothing."
 
 
 class ClaimLostError(JournalError):
-    """Another process has taken over what this one had claimed, and has its outcome.
+    """Another process has taken over a claim of this process, and has its outcome.
 
-    It happens to a process that was frozen for long: it must not write what it knew before.
+    This happens to a process that was frozen for long: it must not write its outdated state.
     """
 
     cure = "Run the same command again: it goes on from what the other process has written."
@@ -271,13 +271,13 @@ class ClaimLostError(JournalError):
 
 @attrs.frozen(kw_only=True)
 class Difference:
-    """One row that the plan and the journal do not agree on.
+    """One row on which the plan and the journal do not agree.
 
     Attributes:
         kind: "added" to the plan, "removed" from it, or "changed" in its default.
         account: The account's name.
         serie: The name of the sequence.
-        state: What the journal says of it; None of an added one.
+        state: The row's state in the journal; None for an added row.
     """
 
     kind: Literal["added", "removed", "changed"]
@@ -287,11 +287,11 @@ class Difference:
 
 
 class JournalDifferenceError(ConfigurationError):
-    """The journal is of another plan: rows were added, removed or changed since.
+    """The journal belongs to another plan: rows were added, removed or changed since.
 
     Attributes:
-        differences: The first of them, at most 100.
-        count: How many there are.
+        differences: The first differences, at most 100.
+        count: The number of all differences.
     """
 
     cure = (
@@ -313,10 +313,10 @@ class JournalDifferenceError(ConfigurationError):
 
 
 def check_journal(journal: object) -> Journal:
-    """Return a journal, or refuse what is none; its path is a natural slip.
+    """Return the journal; refuse anything else, such as a path given by mistake.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not a journal.
     """
     if not isinstance(journal, Journal):
         kind = type(journal).__name__

@@ -1,4 +1,4 @@
-"""Where the key of a row is: in the row, hidden, or at a place that the row names."""
+"""The API key of a row: the key itself as a `Secret`, a reference to its place, or a vault."""
 
 import asyncio
 import functools
@@ -14,17 +14,17 @@ from invoicexpress_async.config import Secret, check_api_key
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 
 AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
-"""A vault: awaited with an account's name, returns its key."""
+"""A vault: an async callable that takes an account's name and returns the account's key."""
 
-_MAX_CHARACTERS: Final = 4096  # so that a path by mistake does not fill the memory
+_MAX_CHARACTERS: Final = 4096  # so that a wrong path does not fill the memory
 
 
 class KeyUnavailableError(InvoiceXpressError):
-    """The key of an account could not be had: nothing was sent, and its row stays open.
+    """The key of an account was not available: nothing was sent, and its row stays open.
 
     Attributes:
-        is_transient: Whether the source itself failed, and may have the key later; False when it
-            has none for the account.
+        is_transient: Whether the source itself failed, and may return the key later; False when
+            it has no key for the account.
     """
 
     cure = "Fix the source of the keys, and run the plan again."
@@ -33,7 +33,7 @@ class KeyUnavailableError(InvoiceXpressError):
 
 @attrs.frozen
 class KeyReference:
-    """Where a key is, in place of the key: `env:NAME` or `file:PATH`. Read at the row's turn."""
+    """A reference to a key: `env:NAME` or `file:PATH`. It is read when the row's turn begins."""
 
     kind: Literal["env", "file"]
     name: str
@@ -42,7 +42,7 @@ class KeyReference:
         return f"{self.kind}:{self.name}"
 
     def problem(self) -> str | None:
-        """Return why there is nothing to read, or None."""
+        """Return why the key cannot be read, or None."""
         if self.kind == "env":
             is_there = bool(os.environ.get(self.name))
             return None if is_there else "api_key names an environment variable that is not set"
@@ -51,18 +51,18 @@ class KeyReference:
         return None if is_there else "api_key names a file that cannot be read"
 
     async def read(self) -> str:
-        """Return the key.
+        """Return the key; read it in a worker thread.
 
         Raises:
-            KeyUnavailableError: there is none.
+            KeyUnavailableError: there is no key.
         """
         return await asyncio.to_thread(self.read_now)
 
     def read_now(self) -> str:
-        """Return what is there, and let the thread wait for it.
+        """Return the key; block the thread while it is read.
 
         Raises:
-            KeyUnavailableError: there is nothing.
+            KeyUnavailableError: there is no key.
         """
         is_variable = self.kind == "env"
         text = os.environ.get(self.name) if is_variable else _read_text(Path(self.name))
@@ -81,7 +81,7 @@ def _read_text(path: Path) -> str | None:
 
 
 def source_of(key: Secret | KeyReference | AccountKeys, account: str) -> str | KeyCallable:
-    """Return the key as `SessionManager.account` takes it."""
+    """Return the key in a form that `SessionManager.account` accepts."""
     if isinstance(key, Secret):
         return key.reveal()
     if isinstance(key, KeyReference):
@@ -96,9 +96,9 @@ async def _ask(keys: AccountKeys, account: str) -> str:
     except (ConfigurationError, KeyUnavailableError) as error:
         why = str(error.args[0]).rstrip(".")
         why = why[:1].lower() + why[1:]
-    except Exception as error:  # noqa: BLE001  # a vault's own, of any class
+    except Exception as error:  # noqa: BLE001  # a vault may raise any class
         why, is_transient = type(error).__name__, True
-    # What another raised, its text and its frames, may hold what the vault knows.
+    # The text and the frames of a vault's exception may contain secrets: it is not chained.
     unavailable = KeyUnavailableError(
         f"The key of account {account} could not be had: {why}.", account=account
     )
@@ -116,7 +116,7 @@ def _checked(returned: object) -> str:
 def as_key(
     value: str | Secret | KeyReference | AccountKeys,
 ) -> Secret | KeyReference | AccountKeys:
-    """Take a text for what it is: `env:NAME`, `file:PATH`, or a key."""
+    """Convert a text, `env:NAME`, `file:PATH` or a key; return other kinds of keys unchanged."""
     if not isinstance(value, str):
         is_key = isinstance(value, Secret | KeyReference) or callable(value)
         if is_key:

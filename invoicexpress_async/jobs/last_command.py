@@ -1,4 +1,4 @@
-"""The command that ran a job last, kept in its journal for people to repeat."""
+"""The last command that ran a job, kept in its journal so that people can repeat it."""
 
 from typing import Final
 
@@ -19,8 +19,8 @@ class LastCommand:
     """A command as it was typed.
 
     Attributes:
-        line: For a shell, with `{program}` for the program's name; no secret is in it.
-        folder: Where it was typed: a name of a file may be relative to it.
+        line: The command line, with `{program}` for the program's name; it contains no secret.
+        folder: The folder where it was typed: file names may be relative to it.
         resend_absent_after: As in `RunSettings`.
     """
 
@@ -29,22 +29,22 @@ class LastCommand:
     resend_absent_after: float | None
 
     async def keep_if_first(self, journal: Journal) -> None:
-        """Write it, if the journal has none yet.
+        """Write the command, if the journal has none yet.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the command cannot be written.
         """
         await journal.prepare(LAST_COMMAND)
         await journal.insert(LAST_COMMAND, [{"name": "last", **attrs.asdict(self)}])
 
     def keep(self, journal: Journal) -> Commit:
-        """Write it in place of an earlier one, once the journal has taken its plan."""
+        """Replace an earlier command. Call it after the journal has accepted the plan."""
         return journal.write(Change(LAST_COMMAND, LAST_COMMAND_KEY, attrs.asdict(self)))
 
     @classmethod
-    def read(cls, entry: Entry | None) -> "LastCommand | None":
-        """Return what a journal has, or None."""
-        if entry is None or entry["line"] is None:
+    def read(cls, entry: Entry) -> "LastCommand | None":
+        """Return the command of a journal's entry, or None."""
+        if not entry or entry["line"] is None:
             return None
         seconds = entry["resend_absent_after"]
         return cls(

@@ -1,4 +1,4 @@
-"""What the outcomes of all jobs share: the error, in parts, and back from a journal."""
+"""The error of an outcome, for all jobs: its parts, and how it is rebuilt from a journal."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _RECORDED: Final = (
 def recorded_error(
     name: str | None, *, status: int | None, code: str | None, text: str = _RECORDED
 ) -> InvoiceXpressError:
-    """Return the error by the name of its class, its status and its code."""
+    """Rebuild an error from the name of its class, its status and its code."""
     kind = getattr(errors, name or "", InvoiceXpressError)
     if isinstance(kind, type) and issubclass(kind, StatusError):
         return kind(text, status=status or 0, code=code)
@@ -45,5 +45,5 @@ class ErrorDetails:
 
     @property
     def cure(self) -> str | None:
-        """What to do about it."""
+        """What to do about the error."""
         return None if self.error is None else self.error.cure

@@ -1,4 +1,4 @@
-"""What is wrong with a file, by line."""
+"""The problems of an input file, by line."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,15 +9,15 @@ from invoicexpress_async.errors.context import ErrorContext
 
 _MOST_PROBLEMS_SHOWN: Final = 20
 _MOST_LINES_NAMED: Final = 3
-# A million bad rows are one mistake: the first of them say what it is.
+# A million bad rows are one mistake: the first rows show what it is.
 _MOST_PROBLEMS_KEPT: Final = 2_000
 
 
 class BadRowsError(ConfigurationError):
-    """Rows of a file cannot be right. Nothing was sent.
+    """Rows of a file are invalid. Nothing was sent.
 
     Attributes:
-        problems: The line and the problem of each, at most 2,000; no cell is shown in them.
+        problems: The line and the text of each problem, at most 2,000; no text shows a cell.
         is_whole: Whether the message names every line itself.
     """
 
@@ -38,9 +38,9 @@ BadRowsError.anchor = ConfigurationError.anchor
 
 
 class Problems:
-    """What is wrong with a file, all of it, shown up to a bound. Never a cell's content.
+    """Collects all problems of a file, and shows some of them. A cell's content is never shown.
 
-    A cell may be a key that stands in the wrong column.
+    A cell may be a key in the wrong column.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,15 +63,15 @@ class Problems:
             lines.append(line)
 
     def check(self) -> None:
-        """Raise when there are any.
+        """Raise an error if there is any problem.
 
         Raises:
-            BadRowsError: naming the problems by line.
+            BadRowsError: it names the problems by line.
         """
         if not self._count:
             return
         lines = [f"{self._path} has {self._count} problem{'s' if self._count > 1 else ''}:"]
-        # Some were found later than those of the lines after them.
+        # Problems are not always found in the order of their lines.
         by_line = sorted(self._lines.items(), key=lambda one: one[1])
         lines += (_line_of(text, where, self._counts[text]) for text, where in by_line)
         if left := self._count - self._counts.total():

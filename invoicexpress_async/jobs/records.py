@@ -1,4 +1,4 @@
-"""From the entries of a journal to values, strictly: a damaged field is an error that names it."""
+"""Converts journal entries to values, strictly: a damaged field raises an error that names it."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=attrs.AttrsInstance)
 
 
 def make_record_converter() -> cattrs.Converter:
-    """Return a strict converter that also reads what a journal keeps as text or as 0 and 1."""
+    """Return a strict converter that also reads values kept as text or as 0 and 1."""
     converter = make_strict_converter()
 
     def structure_bool(value: object, _: object) -> bool:
@@ -47,9 +47,9 @@ class RecordReader(Generic[T]):
     """Reads the entries of one table.
 
     Args:
-        table: Whose entries.
+        table: The table.
         kind: An attrs class whose fields are columns of the table.
-        converter: From `make_record_converter`, with the hooks of the table's own types.
+        converter: From `make_record_converter`, with hooks for the table's own types.
     """
 
     def __init__(self, table: Table, kind: type[T], converter: cattrs.Converter) -> None:
@@ -59,10 +59,10 @@ class RecordReader(Generic[T]):
         self._structure = converter.get_structure_hook(kind)
 
     def read(self, entry: Entry) -> T:
-        """Return the value.
+        """Return the value of an entry.
 
         Raises:
-            JournalError: a field of it is damaged.
+            JournalError: a field of the entry is damaged.
         """
         try:
             value: T = self._structure({name: entry[name] for name in self._names}, self._kind)
@@ -78,24 +78,24 @@ class RecordReader(Generic[T]):
 
 
 def _damaged(error: cattrs.ClassValidationError) -> list[str]:
-    """Return the names of the fields, and nothing of their values."""
+    """Return the names of the damaged fields, without their values."""
     with_notes, _ = error.group_exceptions()
     return [str(note.name) for _, note in with_notes] or ["unreadable"]
 
 
 _DOCUMENT_TYPES: Final[dict[str, DocumentType]] = {one.value: one for one in DocumentType}
-# `json.dumps` makes one for each call.
+# `json.dumps` would make an encoder for each call.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def dump_sequence(sequence: Sequence) -> str:
-    """Return a sequence as the text that a journal keeps."""
+    """Return the text that a journal keeps of a sequence."""
     documents = configured_documents(sequence.documents)
     return _ENCODER.encode([sequence.id, sequence.serie, int(sequence.is_default), documents])
 
 
 def load_sequence(text: str) -> Sequence:
-    """Return the sequence of a text.
+    """Return the sequence from a text of `dump_sequence`.
 
     Raises:
         ValueError: the text is damaged.
@@ -117,7 +117,7 @@ def load_sequence(text: str) -> Sequence:
 
 
 def _states(documents: Any) -> list[object]:  # noqa: ANN401  # as it was read
-    if isinstance(documents, Mapping):  # by an earlier version
+    if isinstance(documents, Mapping):  # written by an earlier version
         by_name = cast("Mapping[str, list[object]]", documents)
         return [(name, *state) for name, state in by_name.items()]
     return list(documents)
@@ -137,7 +137,7 @@ def _documents(found: list[object]) -> DocumentColumns:
                 codes.append(code)
             case _:
                 raise ValueError("no state of a document type")
-    # Not a state for each: a million rows are read, and of few of them any state is looked at.
+    # No state object for each document: a million rows are read, and few rows need their states.
     index = {name: place for place, name in enumerate(names)}
     if len(index) < len(names):
         raise ValueError("a document type is there twice")

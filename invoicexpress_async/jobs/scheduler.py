@@ -1,4 +1,4 @@
-"""Which item is next: one whose time has come again, else a new one."""
+"""Decides which item is next: a delayed item that is due, else a new item."""
 
 import asyncio
 import heapq
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 _NOW: Final = float("-inf")
 _NEVER: Final = float("inf")
-# Enough that a fetch, with its turns of the loop, costs little per item.
+# Enough items that a fetch, with its steps of the event loop, costs little per item.
 _MAX_PREFETCHED: Final = 16
-# More than a cancelled task needs; a user's stream might swallow its cancelling.
+# More than a cancelled task needs; a user's stream might swallow the cancellation.
 _CLOSE_SECONDS: Final = 1.0
 
 
 class Scheduler(Generic[T]):
-    """The items that wait, for all workers of a run. No task sleeps for any of them."""
+    """Hands out items to all workers of a run. One timer serves all items that wait."""
 
     def __init__(
         self, source: AsyncIterator[T], *, clock: Clock, stop: RunStop, breaker: CircuitBreaker
@@ -53,25 +53,25 @@ class Scheduler(Generic[T]):
 
     @property
     def next_due(self) -> float | None:
-        """When the first of them has its turn, on the clock; None when none waits."""
+        """When the first waiting item has its turn, on the clock; None when no item waits."""
         return self._delayed[0][0] if self._delayed else None
 
     def has_item(self) -> bool:
-        """Whether an item could have a turn now, and not only later."""
+        """Whether an item could have a turn now."""
         if self._is_ended:
             return False
         is_due = bool(self._delayed) and self._delayed[0][0] <= self._clock.now()
         return is_due or (self._has_new() and not self._stop.is_requested)
 
     async def take(self) -> T | None:
-        """Wait for the next item; None when there will be none before the run ends."""
+        """Wait for the next item; return None when there is no further item in this run."""
         while not self._is_over():
             item = self._next() if self._breaker.allows() else None
             if item is not None:
                 self._in_flight += 1
                 self._has_probe |= self._breaker.on_start()
                 return item
-            # The source may be silent for long; meanwhile others become due.
+            # The source may yield nothing for long, while waiting items become due.
             await self._change()
         self._notify()
         return None
@@ -82,15 +82,15 @@ class Scheduler(Generic[T]):
         self._notify()
 
     def has_time_until(self, due: float) -> bool:
-        """Whether the run still goes on then."""
+        """Whether the run will still be going on at `due`."""
         return not self._is_ended and due - self._clock.now() <= self._stop.seconds_left
 
     def reschedule(self, item: T, due: float) -> None:
-        """Let an item wait until `due`. It is still in flight until `task_done`."""
+        """Let an item wait until `due`. It stays in flight until `task_done`."""
         heapq.heappush(self._delayed, (due, next(self._order), item))
 
     def task_done(self) -> None:
-        """Note that an item has had its turn."""
+        """Note that the turn of an item has ended."""
         self._in_flight -= 1
         if self._has_probe and not self._in_flight:
             self._has_probe = False
@@ -98,7 +98,7 @@ class Scheduler(Generic[T]):
         self._notify()
 
     async def close(self) -> list[T]:
-        """Stop the timer, and return the items that still wait."""
+        """Stop the timer and the fetch, and return the items that still wait."""
         self._breaker.unlisten(self._notify)
         if self._timer is not None:
             self._timer.cancel()
@@ -110,7 +110,7 @@ class Scheduler(Generic[T]):
     def _next(self) -> T | None:
         if self._delayed and self._delayed[0][0] <= self._clock.now():
             return heapq.heappop(self._delayed)[2]
-        # One that was fetched when a stop is requested has not begun, and does not.
+        # An item that was only fetched when a stop is requested does not start.
         return None if self._stop.is_requested else self._next_new()
 
     def _next_new(self) -> T | None:
@@ -147,7 +147,7 @@ class Scheduler(Generic[T]):
         if self._is_ended:
             return True
         if self._stop.is_requested:
-            # What was sent is still looked up, as long as there is time and a server.
+            # A request that was sent is still looked up, while there is time and a server.
             may_read = self._delayed and not self._breaker.is_open
             return not (may_read and self.has_time_until(self._delayed[0][0]))
         is_idle = not (self._in_flight or self._delayed)

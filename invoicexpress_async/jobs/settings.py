@@ -1,4 +1,4 @@
-"""How a plan is to be carried out."""
+"""The settings of a run."""
 
 import datetime as dt
 from typing import Final
@@ -9,11 +9,11 @@ import attrs
 from invoicexpress_async.config import boolean, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 
-# Half of a manager's connections: a web service beside it is not starved.
+# Half of a manager's connections, so that a web service that shares the manager is not starved.
 DEFAULT_CONCURRENCY: Final = 50
 # The tax authority's day begins in Lisbon.
 _ZONE: Final = "Europe/Lisbon"
-# A server can commit minutes after a lost response; one that is sent again then is there twice.
+# A server can commit minutes after a lost response: sending again earlier makes a duplicate.
 _MIN_RESEND_SECONDS: Final = 900.0
 
 
@@ -49,20 +49,20 @@ def check_day(name: str, day: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class RunSettings:
-    """What a run may do.
+    """The settings of a run.
 
     Attributes:
-        resend_absent_after: Seconds, 900 or more: a create whose response was lost is sent again
-            once two complete lists, so far apart and the first of them so long after the send,
-            do not show it. None: never. The risk that is left is yours: a server that commits
-            later still.
-        retry_refused: Try again what an earlier run recorded as refused: the cause was cured.
-        accept_changes: Go on although the plan and the journal differ.
-        accept_added: Go on although the plan has rows that the journal has not.
+        resend_absent_after: Seconds, 900 or more. A create whose response was lost is sent again
+            when two complete lists do not show its sequence: the first this long after the send,
+            the second this long after the first. None: it is never sent again. The caller takes
+            the remaining risk that the server commits even later.
+        retry_refused: Try again what an earlier run recorded as refused: the cause was removed.
+        accept_changes: Continue although the plan and the journal differ.
+        accept_added: Continue although the plan has rows that the journal does not have.
         outage_patience_seconds: How long the server may fail as a whole before the run ends.
-        is_staged: Create without the default, look whether all is registered, and only then make
-            it the default, unless that would replace one of a later year; as `rollover` does.
-        default_not_before: The day, in Lisbon, before which nothing becomes the default: until
+        is_staged: Create the sequence without the default, check that it is registered, and only
+            then make it the default, unless it would replace a later year's; as in `rollover`.
+        default_not_before: The day, in Lisbon, before which no sequence becomes the default; until
             then a row ends as prepared.
     """
 
@@ -80,7 +80,7 @@ class RunSettings:
 
 
 def today_in_lisbon() -> dt.date:
-    """Return the date at which the tax authority is.
+    """Return today's date in Lisbon, where the tax authority is.
 
     Raises:
         ConfigurationError: this machine has no time-zone data.
@@ -89,7 +89,7 @@ def today_in_lisbon() -> dt.date:
 
 
 def seconds_until_in_lisbon(day: dt.date) -> float:
-    """Return how long it is until a day begins; 0 when it has begun.
+    """Return the seconds until a day begins in Lisbon; 0 when it has begun.
 
     Raises:
         ConfigurationError: this machine has no time-zone data.
@@ -108,7 +108,7 @@ def _lisbon() -> ZoneInfo:
 
 
 def check_concurrency(concurrency: object) -> int:
-    """Return how many items may be in flight at a time.
+    """Check the number of items that may be in flight at a time, and return it.
 
     Raises:
         ConfigurationError: it is not a positive integer.

@@ -1,4 +1,4 @@
-"""A circuit breaker of several processes: what one of them finds out, all know."""
+"""A circuit breaker that several processes share: all learn what one of them finds out."""
 
 import asyncio
 import uuid
@@ -14,12 +14,12 @@ _NEVER: Final = float("inf")
 
 
 class OutageBoard(Protocol):
-    """Where processes report an outage to each other, as a `PostgresJournal`."""
+    """A place where processes report outages to each other, such as a `PostgresJournal`."""
 
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool
     ) -> SharedOutage:
-        """Report what this process sees, and return what all together know."""
+        """Report the state that this process sees, and return the state known to all processes."""
         ...
 
 
@@ -27,20 +27,20 @@ class SharedBreaker(CircuitBreaker):
     """Opens for all processes when it opens for one, and lets one of them try the server.
 
     Args:
-        clock: Of the run.
-        board: Where the others are heard of.
+        clock: The clock of the run.
+        board: Where the processes exchange their states.
     """
 
     def __init__(self, clock: Clock, board: OutageBoard) -> None:
         super().__init__(clock)
         self._board = board
         self._token = uuid.uuid4().hex
-        # What the others do not know yet.
+        # Whether the server fails, if the other processes do not know it yet; else None.
         self._news: bool | None = None
         self._has_news = asyncio.Event()
 
     async def follow(self) -> None:
-        """Keep this process and the others informed, until it is cancelled."""
+        """Exchange states with the other processes until cancelled."""
         while True:
             await self.exchange()
             timer = asyncio.ensure_future(self._clock.sleep(_POLL_SECONDS))
@@ -53,7 +53,7 @@ class SharedBreaker(CircuitBreaker):
                 await asyncio.wait({timer, news})
 
     async def exchange(self) -> None:
-        """Say once what is new here, and take over what the others know."""
+        """Report this process's news once, and take over the state known to the others."""
         news, self._news = self._news, None
         self._has_news.clear()
         try:
@@ -61,7 +61,7 @@ class SharedBreaker(CircuitBreaker):
                 self._token, is_failing=news, may_probe=self.may_probe
             )
         except JournalError:
-            # Nothing is sent without the journal: nothing is lost by waiting.
+            # Without the journal nothing is sent, so waiting loses nothing.
             if not self._has_news.is_set():
                 self._news = news
             return
@@ -71,7 +71,7 @@ class SharedBreaker(CircuitBreaker):
     def _take_over(self, outage: SharedOutage) -> None:
         if outage.seconds is None:
             if self.is_open:
-                self._failing.clear()  # another has seen it work
+                self._failing.clear()  # another process has seen the server work
                 super()._close()
             return
         was_open, before = self.is_open, self.probe_at

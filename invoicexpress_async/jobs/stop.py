@@ -12,7 +12,7 @@ from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ErrorContext, InvoiceXpressError
 
 # A server that responds at all does so in this time; a service manager waits 10 s or more
-# before it kills.
+# before it kills the process.
 DRAIN_SECONDS: Final = 8.0
 
 
@@ -31,8 +31,8 @@ class RowCutOffError(InvoiceXpressError):
 class RunStop:
     """Ends a run early: no further row begins, and those in flight have bounded time to end.
 
-    Given to `provision` or `iter_outcomes`; called from the run's event loop, as by a handler of
-    `loop.add_signal_handler`.
+    Pass it to `provision` or `iter_outcomes`. Call it from the run's event loop, for example in a
+    handler of `loop.add_signal_handler`.
     """
 
     _deadline: float | None = attrs.field(default=None, init=False)
@@ -47,14 +47,14 @@ class RunStop:
 
     @property
     def seconds_left(self) -> float:
-        """The time in which rows in flight may end; infinite when no stop was requested."""
+        """The time that rows in flight have left; infinite when no stop was requested."""
         if self._deadline is None:
             return float("inf")
         return self._deadline - time.monotonic()
 
     @property
     def in_flight(self) -> int:
-        """The rows that have begun and not ended."""
+        """The number of rows that have begun and not ended."""
         return len(self._scopes) + sum(part.in_flight for part in self._parts)
 
     def request(self, *, drain_seconds: float = DRAIN_SECONDS) -> None:
@@ -63,7 +63,7 @@ class RunStop:
         Another request can shorten the time, and never lengthens it.
 
         Raises:
-            ConfigurationError: it is not a finite number above 0.
+            ConfigurationError: `drain_seconds` is not a finite number above 0.
         """
         self._end_at(time.monotonic() + check_seconds("drain_seconds", drain_seconds))
 
@@ -73,7 +73,7 @@ class RunStop:
 
     @contextlib.asynccontextmanager
     async def row(self) -> AsyncGenerator[None]:
-        """Hold while a row is in flight; raises RowCutOffError when its time was up."""
+        """Enclose a row while it is in flight; raise RowCutOffError when its time runs out."""
         scope = asyncio.timeout(None if self._deadline is None else self.seconds_left)
         try:
             async with scope:
@@ -91,7 +91,7 @@ class RunStop:
 
     @contextlib.contextmanager
     def part(self) -> "Generator[RunStop]":
-        """Give the stop of a part of the run: it ends with the run, or earlier by itself."""
+        """Yield the stop of a part of the run. The part ends with the run, or earlier by itself."""
         part = RunStop()
         if self._deadline is not None:
             part._end_at(self._deadline)
@@ -102,7 +102,7 @@ class RunStop:
             self._parts.discard(part)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call it when a stop is requested."""
+        """Call `listener` when a stop is requested."""
         self._listeners.append(listener)
 
     def _end_at(self, when: float) -> None:

@@ -1,13 +1,13 @@
-"""Where a journal is, a file or a database, and reading it without being its run."""
+"""Reads a journal, in a file or a database, outside the run that writes it."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, runtime_checkable
 
-from invoicexpress_async.jobs.journal import Entry, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import Entry, JournalState, Key, Table, Value
 from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.jobs.postgres.address import DEFAULT_SCHEMA, import_psycopg
 from invoicexpress_async.jobs.sqlite import JournalFile
@@ -17,7 +17,7 @@ Place: TypeAlias = str | os.PathLike[str]
 
 
 class StoredJournal(Protocol):
-    """A journal that is only read. Every method raises JournalError when it cannot be."""
+    """A journal opened only to read. Every method raises JournalError when it cannot be read."""
 
     def __enter__(self) -> Self: ...
 
@@ -30,15 +30,15 @@ class StoredJournal(Protocol):
 
     @property
     def holder(self) -> str | None:
-        """Who holds it now, such as "by process 4711 on ..."; None when nobody does."""
+        """The present holder, such as "by process 4711 on ..."; None when there is none."""
         ...
 
     def one_moment(self) -> AbstractContextManager[None]:
-        """Let all that is read inside be of one moment."""
+        """Make all reads inside see the journal as it is at one moment."""
         ...
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in the order of the keys; empty for an absent key."""
         ...
 
     def entries(
@@ -49,32 +49,32 @@ class StoredJournal(Protocol):
         order_by: str | None = None,
         limit: int | None = None,
     ) -> Iterable[Entry]:
-        """Return the entries of the plan, or those of them in some states."""
+        """Yield the entries of the plan, or those in some states, without keeping them."""
         ...
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
-        """Return the entries of the plan by columns: these, their number, and one `example`."""
+        """Group the plan's entries: return the columns `by`, the count and smallest `example`."""
         ...
 
     def count(self, table: Table, column: str, *, is_set: bool = True) -> int:
-        """Return how many entries, in the plan or not, have a true or a false column."""
+        """Return how many entries, in the plan or not, have true (or false) in a column."""
         ...
 
     def count_since(self, table: Table, moment: float, states: frozenset[JournalState]) -> int:
-        """Return how many entries of the plan came into some states since a moment."""
+        """Return how many entries of the plan have reached some states since a moment."""
         ...
 
     def job(self, name: str) -> str | None:
-        """Return what is written of the kind of job."""
+        """Return the value that `Journal.bind` wrote under a name; None when there is none."""
         ...
 
     def runs(self, limit: int) -> list[tuple[Value, ...]]:
-        """Return when the last runs began and their process ids, the last one first."""
+        """Return the start times and process ids of the last runs, the latest first."""
         ...
 
     @property
     def run_count(self) -> int:
-        """How many runs began in all."""
+        """The number of all runs that have begun."""
         ...
 
 
@@ -83,12 +83,12 @@ class SlicedJournal(Protocol):
     """A journal whose accounts are divided among workers."""
 
     def slices_left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
-        """Return the slices that have entries of the plan in some states."""
+        """Return the slices that have entries of the plan in the given states."""
         ...
 
 
 def is_stored(place: Place) -> bool:
-    """Whether a journal was made there.
+    """Whether there is a journal at a place.
 
     Raises:
         JournalError: the database cannot be reached.
@@ -104,10 +104,10 @@ def is_stored(place: Place) -> bool:
 
 
 def open_stored(place: Place) -> StoredJournal:
-    """Return the journal of a file or of a database, only to read.
+    """Open the journal of a file or of a database, only to read.
 
     Raises:
-        JournalError: it is not there, or cannot be read.
+        JournalError: the journal does not exist, or cannot be read.
     """
     if is_url(place):
         import_psycopg()

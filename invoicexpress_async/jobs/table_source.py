@@ -1,4 +1,4 @@
-"""The rows of a file or of stdin, in whatever form a spreadsheet saved them."""
+"""Reads the text or the rows of a file or of stdin, in any form that spreadsheets save."""
 
 import codecs
 import importlib
@@ -18,15 +18,15 @@ from invoicexpress_async.errors import ConfigurationError
 STDIN: Final = Path("-")
 SHEETS: Final = frozenset({".xlsx", ".xlsm"})
 FORMULA: Final = "\0="
-"""What stands for a cell that a spreadsheet computes."""
+"""The text that replaces a cell with a formula."""
 
-# What spreadsheets write first; without one it is UTF-8. The long ones stand before their starts.
+# The marks that spreadsheets write first; a text without a mark is UTF-8 or Windows-1252.
 _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What Excel in Western Europe saves as "CSV" without "UTF-8" in its name.
+# The encoding in which Excel in Western Europe saves "CSV", unlike "CSV UTF-8".
 WINDOWS: Final = "cp1252"
 _PIECE: Final = 1 << 20
 # A spreadsheet keeps 15 digits of a number, and shows the rest as zeros or not at all.
@@ -35,7 +35,7 @@ _FIRST_ROUNDED: Final = 10**15
 
 @attrs.frozen
 class TextSource:
-    """A text and how it was encoded."""
+    """An open text and its encoding."""
 
     text: io.TextIOWrapper
     encoding: str
@@ -45,7 +45,7 @@ def open_text(path: Path) -> TextSource:
     """Open a text to read it line by line.
 
     Raises:
-        ConfigurationError: it is no file and no pipe.
+        ConfigurationError: it is neither a file nor a pipe.
         OSError: it cannot be read.
         UnicodeError: it is not text.
     """
@@ -65,7 +65,7 @@ def _open(path: Path) -> BinaryIO:
         return io.BytesIO(sys.stdin.buffer.read())
     mode = path.stat().st_mode
     if stat.S_ISFIFO(mode):
-        return io.BytesIO(path.read_bytes())  # it is read twice, to find its encoding
+        return io.BytesIO(path.read_bytes())  # the data is read twice, to detect its encoding
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device or a socket"
         raise ConfigurationError(f"{path} is {kind}, and not a file.")
@@ -153,11 +153,11 @@ def _load(path: Path) -> _Book:
         ) from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and forms that it does not keep
+            warnings.simplefilter("ignore")  # about styles and forms that are not kept
             book: _Book = openpyxl.load_workbook(path, read_only=True)
     except OSError as error:
         problem = f"cannot be read: {error.strerror or 'it is damaged'}"
-    except Exception:  # noqa: BLE001  # openpyxl raises what a damaged file makes its parsers raise
+    except Exception:  # noqa: BLE001  # a damaged file makes openpyxl's parsers raise any class
         problem = "is no spreadsheet that can be read"
     else:
         return book
@@ -175,5 +175,5 @@ def _cell_text(cell: _Cell) -> str:
     if isinstance(value, int | float) and abs(value) >= _FIRST_ROUNDED:
         return f"{value:E}"
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # a spreadsheet has one kind of number
+        return str(int(value))  # a spreadsheet stores integers as floats too
     return str(value)

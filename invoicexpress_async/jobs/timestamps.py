@@ -1,4 +1,4 @@
-"""Points in time that another process can measure from, whatever happens to the wall clock."""
+"""Timestamps from which another process can measure, even when the wall clock is changed."""
 
 import json
 import math
@@ -17,9 +17,9 @@ class Timestamp:
     """A time on two clocks.
 
     Attributes:
-        wall: Seconds since the epoch: known everywhere, and set at will.
-        steady: Seconds on the monotonic clock: right, but of one start of one machine only.
-        boot: Which start that was; "" where the system does not say.
+        wall: Seconds since the epoch: comparable everywhere, but anybody may set the clock.
+        steady: Seconds on the monotonic clock: reliable, but valid for one boot of one machine.
+        boot: The id of that boot; "" where the system has none.
     """
 
     wall: float
@@ -28,7 +28,7 @@ class Timestamp:
 
     @classmethod
     def now(cls) -> Self:
-        """Return the present."""
+        """Return the present time."""
         return cls(wall=time.time(), steady=time.monotonic(), boot=_boot())
 
     @classmethod
@@ -36,7 +36,7 @@ class Timestamp:
         """Read what `dump` wrote.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: the text is not a timestamp.
         """
         match json.loads(text):
             case [wall, steady, str(boot)] if {type(wall), type(steady)} <= {int, float}:
@@ -47,11 +47,11 @@ class Timestamp:
         raise ValueError("not a timestamp")
 
     def dump(self) -> str:
-        """Return it as text."""
+        """Return the timestamp as text."""
         return f'[{self.wall!r}, {self.steady!r}, "{self.boot}"]'
 
     def seconds_until(self, later: "Timestamp") -> float:
-        """Return at least how much time has passed: the less of what the clocks say."""
+        """Return at least how many seconds have passed: the smaller difference of the clocks."""
         by_wall = later.wall - self.wall
         if self.boot and self.boot == later.boot:
             return min(by_wall, later.steady - self.steady)
@@ -59,7 +59,7 @@ class Timestamp:
 
 
 def _read_boot() -> str:
-    # Linux counts its monotonic clock from the start of the machine, for all processes alike.
+    # Linux counts its monotonic clock from the boot of the machine, the same for all processes.
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
@@ -67,7 +67,7 @@ def _read_boot() -> str:
     return boot if _BOOT.fullmatch(boot) else ""
 
 
-# Read once, at import: it is a file.
+# Read once, at import, because it is a file.
 BOOT_ID: Final = _read_boot()
 
 

@@ -1,6 +1,6 @@
-"""What `invoicexpress live-check` does: compare a real server with what this project assumes.
+"""The checks of `invoicexpress live-check`: compare a real server with this project's assumptions.
 
-It sends plain HTTP requests of its own, since the client's transport hides what must be seen here
-(headers, redirects, the exact body), compares each response with the OpenAPI description in
-`data/openapi.json`, and writes recordings that hold no value of the account's.
+They do not use the client's transport, which hides what must be seen here (headers, redirects, the
+exact body), but send plain HTTP requests. Each response is compared with the OpenAPI description
+in `data/openapi.json`. Recordings hold no value of the account.
 """

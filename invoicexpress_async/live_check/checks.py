@@ -1,4 +1,4 @@
-"""The checks that only read."""
+"""The checks that send only reads."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ _FOUND: Final = 302
 
 
 def check_reads(inspection: Inspection) -> tuple[Row, ...]:
-    """Make every check that only reads, and return the account's rows."""
+    """Make every check that sends only reads, and return the account's rows."""
     listing = inspection.send("list", inspection.description.request("list_sequences"))
     if listing is None:
         return ()

@@ -1,4 +1,4 @@
-"""Responses beside the description: which of its forms a body has, and what it does not know."""
+"""Compares responses with the OpenAPI description: the form of a body, and unknown fields."""
 
 import json
 import re
@@ -17,9 +17,9 @@ _FILE: Final = "openapi.json"
 
 
 def read_description() -> JsonObject:
-    """Read the project's own OpenAPI description of what it calls, a new one for each caller.
+    """Return the project's OpenAPI description of the calls it makes, as a new object.
 
-    Each of its parts names its evidence; its `info.description` explains the extensions.
+    Each part names its evidence; `info.description` explains the extensions.
     """
     text = resources.files("invoicexpress_async").joinpath("data", _FILE).read_text("utf-8")
     return cast("JsonObject", json.loads(text))
@@ -31,13 +31,13 @@ _FORM_OF_EMPTY: Final = {b"": "no byte", b" ": "one space"}
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """A response beside its description.
+    """The result of comparing a response with its description.
 
     Attributes:
-        is_described: Whether the description has such a status and body.
-        form: Which of the described forms the body has, or what kind of body it is.
-        problem: What is not as described; field names only, never a value.
-        new_names: Names of fields that the description does not have.
+        is_described: Whether the description allows this status and body.
+        form: The described form that the body has, or the kind of body.
+        problem: What differs from the description, in field names, never in values.
+        new_names: The names of fields that are not in the description.
     """
 
     is_described: bool
@@ -47,12 +47,12 @@ class Comparison:
 
 
 class Description:
-    """The OpenAPI document, as what responses are compared with."""
+    """The OpenAPI document with which responses are compared."""
 
     def __init__(self) -> None:
-        """Read the document; refuse when the library that compares is not installed."""
+        """Read the document; raise ConfigurationError if `jsonschema` is not installed."""
         try:
-            # By name: its types are incomplete, and the import is too slow for the help.
+            # Imported by name: its types are incomplete, and it is too slow for the help.
             self._library: Any = import_module("jsonschema")
         except ImportError:
             self._library = None
@@ -71,7 +71,7 @@ class Description:
         return ProbeRequest(method=method, path=path, identifier=identifier, body=body)
 
     def compare(self, operation: str, reply: Reply) -> Comparison:
-        """Compare a response with what the operation may return with its status."""
+        """Compare a response with those that the description allows for its operation."""
         responses = _object(self._find(operation)[2]["responses"])
         response = responses.get(str(reply.status), responses.get(f"{reply.status // 100}XX"))
         if response is None:
@@ -85,11 +85,11 @@ class Description:
         return Comparison(is_described=is_described, form=form_of_kind(reply), problem=problem)
 
     def form(self, schema: str, value: JsonValue) -> str:
-        """Return which alternative of a named schema the value is; empty for none."""
+        """Return the title of the alternative of a named schema that the value fits; else ""."""
         return self._form({"$ref": f"#/components/schemas/{schema}"}, value)
 
     def document_types(self) -> frozenset[str]:
-        """Return the document types that the description names."""
+        """Return the document types in the description."""
         row = _object(_object(self._components["schemas"])["Row"])
         return frozenset(_object(row["x-document-types"]))
 
@@ -127,7 +127,7 @@ class Description:
         error = self._library.exceptions.best_match(errors)
         if error is None:
             return ""
-        # Its message holds the value: the place and the rule only.
+        # The error's message holds the value, so only the place and the rule are returned.
         place = ".".join(shown_name(one) for one in error.absolute_path if isinstance(one, str))
         return f"{place or 'the whole'} ({error.validator})"
 
@@ -158,7 +158,7 @@ class Description:
 
 
 def form_of_kind(reply: Reply) -> str:
-    """Return what a body is, when the description has no form for it."""
+    """Return the kind of a body in words, when the description has no form for it."""
     if reply.kind is BodyKind.EMPTY:
         return f"empty, {_FORM_OF_EMPTY.get(reply.body, 'white space')}"
     return {BodyKind.JSON: "JSON", BodyKind.HTML: "an HTML page"}.get(reply.kind, "plain text")
@@ -168,7 +168,7 @@ _FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,79}")
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a field when it looks like one: a server may use values as names."""
+    """Return a field's name if it looks like one, since a server may use values as names."""
     return name if _FIELD_NAME.fullmatch(name) else "<name>"
 
 

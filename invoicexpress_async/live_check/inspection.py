@@ -1,4 +1,4 @@
-"""One run against one account: what was sent, what came back, and what was found."""
+"""A run of the checks on one account: its requests, responses and findings."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -10,21 +10,21 @@ from invoicexpress_async.live_check.probe import NoReplyError, Probe, ProbeReque
 
 
 class Verdict(StrEnum):
-    """How what was found compares with what is assumed."""
+    """How a finding compares with the assumption."""
 
     AS_ASSUMED = "as assumed"
     NEW = "new"
-    """Not described, or not known before; the client copes with it."""
+    """Not described, or not known before; the client can handle it."""
     DIFFERS = "differs"
     NO_RESPONSE = "no response"
     UNKNOWN = "unknown"
-    """Something with an effect was sent, and no response says whether it took effect."""
+    """A request with an effect was sent, and no response shows whether it took effect."""
     SKIPPED = "skipped"
 
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """One line of the result; `found` has no value of the account's in it."""
+    """One line of the result; `found` contains no value of the account."""
 
     check: str
     verdict: Verdict
@@ -33,7 +33,7 @@ class Finding:
 
 @attrs.frozen(kw_only=True)
 class Exchange:
-    """A request and what came of it."""
+    """A request and its response; None without a complete one."""
 
     check: str
     request: ProbeRequest
@@ -42,7 +42,7 @@ class Exchange:
 
 @attrs.define(kw_only=True, eq=False)
 class Inspection:
-    """Sends, remembers every exchange, and collects the findings."""
+    """Sends requests, keeps every exchange, and collects the findings."""
 
     probe: Probe
     description: Description = attrs.field(factory=Description)
@@ -65,7 +65,7 @@ class Inspection:
             self.note(check, Verdict.SKIPPED, why)
 
     def send(self, check: str, request: ProbeRequest) -> Reply | None:
-        """Send a request once; without a response, that is the finding."""
+        """Send a request once. Without a response, add a finding and return None."""
         try:
             reply = self.probe.send(request)
         except NoReplyError as error:
@@ -88,7 +88,7 @@ class Inspection:
             self.note(check, Verdict.NO_RESPONSE, reason)
 
     def judge(self, check: str, operation: str, reply: Reply, *, statuses: Collection[int]) -> bool:
-        """Compare a response with the description; return whether its status is expected."""
+        """Compare a response with the description; return whether its status was expected."""
         found = self.description.compare(operation, reply)
         text = f"{reply.status}, {found.form}"
         if reply.status not in statuses:

@@ -1,7 +1,7 @@
-"""One request and its exact response, with nothing in between that repeats or hides anything.
+"""Sends one request and returns its exact response; nothing is repeated or hidden.
 
-It uses the client of the standard library: each request has a connection of its own and is sent
-once, no redirect is followed, no cookie is kept, and no setting of the environment is read.
+It uses `http.client` of the standard library: each request has a new connection and is sent once,
+no redirect is followed, no cookie is kept, and no setting of the environment is read.
 """
 
 import http.client
@@ -24,7 +24,7 @@ _MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a listing of thousands of series has
 
 
 class BodyKind(StrEnum):
-    """What a body is, whatever its label says."""
+    """The kind of a body, whatever its content type."""
 
     EMPTY = "empty"
     """Zero bytes or white space only."""
@@ -38,12 +38,12 @@ class ProbeRequest:
     """A request in the terms of the description.
 
     Attributes:
-        path: As the description has it, with the name of the id in braces.
+        path: The path as in the description, with the name of the id in braces.
         identifier: The value of that id.
-        query: What follows the key.
-        body: JSON, or None for no body.
-        has_wrong_key: Send a made-up key in place of the account's.
-        is_to_unknown_account: Send it to an account that does not exist.
+        query: The query string after the key.
+        body: The JSON body, or None for no body.
+        has_wrong_key: Send a made-up key instead of the account's key.
+        is_to_unknown_account: Send the request to an account that does not exist.
     """
 
     method: str
@@ -56,13 +56,13 @@ class ProbeRequest:
 
     @property
     def may_have_effect(self) -> bool:
-        """Whether the server may change something because of it."""
+        """Whether the request may change something on the server."""
         return self.method != "GET"
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class Reply:
-    """A complete response; it shows no value in its repr."""
+    """A complete response. Its repr shows no header and no body."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
@@ -70,7 +70,7 @@ class Reply:
 
     @cached_property
     def kind(self) -> BodyKind:
-        """What the body is."""
+        """The kind of the body."""
         stripped = self.body.strip()
         if not stripped:
             return BodyKind.EMPTY
@@ -96,7 +96,7 @@ class Reply:
 
 
 class NoReplyError(Exception):
-    """There is no complete response. The text has no address in it."""
+    """There is no complete response. The text contains no address."""
 
     def __init__(self, reason: str, *, was_sent: bool) -> None:
         super().__init__(reason)
@@ -106,7 +106,7 @@ class NoReplyError(Exception):
 
 @attrs.frozen(kw_only=True)
 class Probe:
-    """The way to one account."""
+    """Sends requests to one account."""
 
     base_url: BaseUrl
     account: str
@@ -114,7 +114,7 @@ class Probe:
     timeout_seconds: float
 
     def send(self, request: ProbeRequest) -> Reply:
-        """Send the request once; a response that is missing, cut or too large is an error."""
+        """Send the request once; raise NoReplyError for a missing, cut or too large response."""
         account = UNKNOWN_ACCOUNT if request.is_to_unknown_account else self.account
         parts = urlsplit(self.base_url.for_account(account))
         connection = _connection(parts, self.timeout_seconds)
@@ -153,7 +153,7 @@ def _connection(parts: SplitResult, seconds: float) -> http.client.HTTPConnectio
 
 
 def _connect(connection: http.client.HTTPConnection) -> str:
-    """Connect, and return what is wrong."""
+    """Connect, and return what went wrong, or ""."""
     try:
         connection.connect()
     except ssl.SSLCertVerificationError:

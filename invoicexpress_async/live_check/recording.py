@@ -1,4 +1,4 @@
-"""The file that a run leaves: every exchange and finding, with no value of the account's."""
+"""The recording of a run: every exchange and finding, without any value of the account."""
 
 import json
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ FORMAT: Final = "invoicexpress-live-check/1"
 
 
 def make_record_file(path: Path) -> None:
-    """Make an empty file, so that one that cannot be written is known before anything is sent."""
+    """Create the file, to find out before anything is sent whether it can be written."""
     problem = ""
     try:
         path.open("x").close()
@@ -72,7 +72,7 @@ def _response(redactor: Redactor, reply: Reply) -> JsonValue:
     if reply.kind is BodyKind.JSON:
         body = redactor.value(reply.document)
     elif reply.kind is BodyKind.EMPTY:
-        body = reply.body.decode()  # white space only: which of it is what is to be known
+        body = reply.body.decode()  # only white space, and its exact bytes matter
     return {
         "status": reply.status,
         "headers": [redactor.header(name, value) for name, value in reply.headers],

@@ -1,4 +1,4 @@
-"""Exchanges without any value of the account's: typed placeholders in place of them."""
+"""Replaces every value of the account in an exchange by a typed placeholder."""
 
 import re
 from typing import Final
@@ -11,14 +11,14 @@ from invoicexpress_async.live_check.description import shown_name
 from invoicexpress_async.models.json_value import JsonValue
 
 SHARED_COOKIE: Final = "shared by all accounts"
-"""Every response was seen to set a cookie for the domain of all accounts (contract, [rec])."""
+"""In recorded traffic, every response set a cookie for the domain of all accounts."""
 
 _SHARED_DOMAIN: Final = "app.invoicexpress.com"
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,79}")
 
 
 def shown_header(name: str) -> str:
-    """Return the name of a header in lower case when it looks like one."""
+    """Return a header's name in lower case if it looks like one, else a placeholder."""
     lowered = name.lower()
     return lowered if _NAME.fullmatch(lowered) else "<name>"
 
@@ -35,7 +35,7 @@ def target_of(location: str, own_host: str) -> str:
 
 
 def cookie_domain(header: str) -> str:
-    """Return whose cookie it is: of all accounts, of another domain, or of the host alone."""
+    """Return the scope of a cookie: all accounts, another domain, or this host only."""
     for part in header.split(";")[1:]:
         name, _, value = part.strip().partition("=")
         if name.lower() == "domain":
@@ -45,12 +45,12 @@ def cookie_domain(header: str) -> str:
 
 
 def is_labelled_json(content_type: str) -> bool:
-    """Whether a content type is that of JSON."""
+    """Whether a content type is JSON."""
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def is_limit_header(name: str) -> bool:
-    """Whether a header says something about a limit."""
+    """Whether a header is about a limit."""
     return name == "retry-after" or "ratelimit" in name.replace("-", "")
 
 
@@ -70,7 +70,7 @@ _KINDS: Final = (
 
 @attrs.define(kw_only=True, eq=False)
 class Redactor:
-    """Replaces values; within one recording equal values have equal placeholders."""
+    """Replaces values. Within one recording, equal values get equal placeholders."""
 
     key: Secret
     account: str
@@ -80,7 +80,7 @@ class Redactor:
     )
 
     def value(self, value: JsonValue, name: str = "") -> JsonValue:
-        """Return the value of a field with everything of the account's replaced."""
+        """Return the value of a field with every value of the account replaced."""
         if isinstance(value, dict):
             return {self.name(inner): self.value(one, inner) for inner, one in value.items()}
         if isinstance(value, list):
@@ -94,13 +94,13 @@ class Redactor:
         return value if is_kept and kind == "integer" else self._placeholder(kind, str(value))
 
     def name(self, name: str) -> str:
-        """Return the name of a field, if it looks like one."""
+        """Return a field's name if it looks like one and holds no secret, else a placeholder."""
         if shown_name(name) == name and not self._is_secret(name):
             return name
         return self._placeholder("name", name)
 
     def header(self, name: str, value: str) -> list[JsonValue]:
-        """Return name and value of a header; of most only the name is kept."""
+        """Return the name and value of a header; most values are replaced."""
         lowered = "<name>" if self._is_secret(name) else shown_header(name)
         if lowered == "content-type":
             return [lowered, _media_type(value)]

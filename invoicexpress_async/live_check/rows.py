@@ -1,4 +1,4 @@
-"""What the rows of a listing show of the questions that are open."""
+"""The checks of the rows of a listing, for open questions about the API."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ _NOT_APPLICABLE: Final = "N/A"
 
 
 def rows_of(reply: Reply) -> tuple[Row, ...]:
-    """Return the rows of a list, of a single object, or of a response to create or get."""
+    """Return the rows of a response: those of a list, or the one of a single object."""
     document = reply.document
     if not isinstance(document, dict):
         return ()
@@ -45,18 +45,18 @@ def serie_of(row: Row) -> str:
 
 
 def is_default(row: Row) -> bool:
-    """Whether the flag of the row is set, in any form in which it was seen."""
+    """Whether the row's default flag is set, in any form that was seen."""
     return row.get(_FLAG) in (1, "1", "true")  # True equals 1; a set refuses a list
 
 
 def is_registered(row: Row) -> bool:
-    """Whether a type of the row has a code and none lacks one."""
+    """Whether a document type of the row has a code and none lacks one."""
     kinds = {_kind(value) for _, value in _codes(row)}
     return "code" in kinds and kinds <= {"code", _NOT_APPLICABLE}
 
 
 def describe_rows(inspection: Inspection, rows: tuple[Row, ...]) -> None:
-    """Add what the rows show beyond their shape."""
+    """Add the findings of the rows' values."""
     equal = sum(id_of(row) == _integer(row.get("current_invoice_sequence_id")) for row in rows)
     found = f"equal to that of invoices in {equal} of {len(rows)} rows"
     inspection.agree("row id", found, is_as_assumed=equal == len(rows))
@@ -106,7 +106,7 @@ def _codes(row: Row) -> list[tuple[str, JsonValue]]:
 
 
 def _kind(value: JsonValue) -> str:
-    """Return a word for a code, so that no code is shown."""
+    """Return the kind of a code in a word, so that the code itself is not shown."""
     if not isinstance(value, str):
         return "null" if value is None else "no text"
     if value in {_NOT_REGISTERED, _NOT_APPLICABLE}:

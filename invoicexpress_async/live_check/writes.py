@@ -1,4 +1,4 @@
-"""The steps that write, each only after a yes, sent once, and followed by reads only."""
+"""The steps that write. Each needs a yes, is sent once, and is followed by reads only."""
 
 import unicodedata
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _REGISTERED_CODES: Final = frozenset({5, 7})  # register's 409/005, 409/007 and 
 def check_writes(
     inspection: Inspection, rows: tuple[Row, ...], *, serie: str | None, ask: Ask
 ) -> None:
-    """Make the steps that write; after one whose outcome is unknown, no other is sent."""
+    """Make the steps that write; stop after a step whose outcome is unknown."""
     steps: tuple[Callable[[], None], ...] = (
         lambda: _set_default_again(inspection, rows, ask),
         lambda: _register_again(inspection, rows, ask),
@@ -122,7 +122,7 @@ def _check_created(
 
 
 def _code(reply: Reply) -> int | None:
-    """Return the code of a refusal; a nested one wins."""
+    """Return the code of a refusal; a nested code takes precedence."""
     document = reply.document
     outer = document if isinstance(document, dict) else {}
     inner = outer.get("errors")
@@ -131,5 +131,5 @@ def _code(reply: Reply) -> int | None:
 
 
 def _folded(serie: str) -> str:
-    # As the client compares them: a look-alike of an existing name must not be created.
+    # Names are compared as in the client: a look-alike of an existing name must not be created.
     return "".join(unicodedata.normalize("NFKC", serie).casefold().split())

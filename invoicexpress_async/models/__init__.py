@@ -21,7 +21,7 @@ from invoicexpress_async.models.sequence import (
     restore_sequence,
 )
 
-_restore_sequence = restore_sequence  # pickles of 0.1.0 name it so
+_restore_sequence = restore_sequence  # the name in pickles of 0.1.0
 
 __all__ = [
     "AccountDetails",

@@ -1,4 +1,4 @@
-"""The values of accounts: what a partner creates, what it gets back, and what it reads."""
+"""The values of accounts: a new account, a created account, and an account as it is read."""
 
 import functools
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _DOMAIN: Final = ".app.invoicexpress.com"
 
 
 class TaxCountry(StrEnum):
-    """The countries that an account can be taxed in, in the API's numbering."""
+    """The countries in which an account can be taxed, in the API's numbering."""
 
     PORTUGAL = "1"
     IRELAND = "2"
@@ -52,12 +52,12 @@ class NewAccount:
     """An account to be created by a partner, for a company that it invoices for.
 
     Attributes:
-        organization_name: The company, at most 100 characters.
-        email: Of its user: a new one for `create`, an existing one for
+        organization_name: The company's name, at most 100 characters.
+        email: The e-mail of the account's user: a new user for `create`, an existing one for
             `create_for_existing_user`.
-        password: Of that user; a str becomes a `Secret`.
-        accepts_terms: That the provider's terms are accepted; nothing else than True is sent.
-        fiscal_id: Unique in the whole system; a Portuguese one has its check digit checked.
+        password: The password of that user; a str becomes a `Secret`.
+        accepts_terms: Whether the provider's terms are accepted; must be True.
+        fiscal_id: Unique in the whole system; the check digit of a Portuguese number is checked.
         tax_country: None leaves it to the server, and counts as Portugal for that check.
         accepts_marketing: None leaves it to the server.
     """
@@ -85,15 +85,15 @@ class NewAccount:
 
 @attrs.frozen(kw_only=True)
 class CreatedAccount:
-    """An account that was created. Its key is only given once: store it before anything else.
+    """An account that was created. Its key is only sent once: store it before anything else.
 
     A response that has the key and lacks another field is accepted.
 
     Attributes:
-        id: As it came; it may be text. "" when the response had none.
-        url: As it came; "" when the response had none.
+        id: The id as the server sent it; it may be text. "" when the response had none.
+        url: The URL as the server sent it; "" when the response had none.
         api_key: The new account's own key.
-        state: As it came, such as "active".
+        state: The state as the server sent it, such as "active".
     """
 
     id: str
@@ -103,10 +103,10 @@ class CreatedAccount:
 
     @property
     def name(self) -> str:
-        """The account's name: the first label of its url.
+        """The account's name: the first label of its URL.
 
         Raises:
-            MalformedResponseError: there is no url, or it leads to another host, which must
+            MalformedResponseError: there is no URL, or it leads to another host, which must
                 not get the new key. The key is still in `api_key`.
         """
         try:
@@ -134,14 +134,14 @@ class AccountDetails:
     """An account as its partner reads it. The response has no id and no key.
 
     Attributes:
-        organization_name: The company.
-        fiscal_id: None when it has none.
-        email: None when the server gives none.
-        state: As it came, such as "active".
-        at_configured: Whether AT communication is set up; None when the response did not say.
-        trial: Whether it is a trial, which cannot communicate with the tax authority; None
-            when the response did not say.
-        extra: Fields of the response that this version does not know, as they came.
+        organization_name: The company's name.
+        fiscal_id: The fiscal number; None when the response has none.
+        email: The e-mail; None when the response has none.
+        state: The state as the server sent it, such as "active".
+        at_configured: Whether AT communication is set up; None when the response does not say.
+        trial: Whether the account is a trial, which cannot communicate with the tax authority;
+            None when the response does not say.
+        extra: Fields of the response that this version does not know, as the server sent them.
     """
 
     organization_name: str

@@ -1,7 +1,7 @@
-"""What the fields of accounts are checked for, before anything is sent.
+"""The checks of account fields, before anything is sent.
 
-Only values that are certainly wrong are refused: the server knows its own rules. No text shows a
-secret.
+Only values that are certainly wrong are refused, because only the server knows its rules. No error
+shows a secret.
 """
 
 import functools
@@ -28,7 +28,7 @@ _POSTAL_CODE: Final = re.compile(r"[0-9]{4}-[0-9]{3}")
 
 
 def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
-    """Let no traceback reach into the constructor: its frame holds the secrets as they were given.
+    """Keep the constructor's frame, which contains the secrets as given, out of tracebacks.
 
     Applied above `attrs.frozen`, whose generated code has a local variable for each argument.
     """
@@ -39,7 +39,7 @@ def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
         failure: Exception | None = None
         try:
             construct(self, *values, **fields)
-        except Exception as error:  # noqa: BLE001  # raised again, without its frames
+        except Exception as error:  # noqa: BLE001  # raised again without its frames
             failure = error.with_traceback(None)
         del self, values, fields  # a half-made object cannot be shown
         if failure is not None:
@@ -50,7 +50,7 @@ def hide_secrets_in_tracebacks(kind: type[T]) -> type[T]:
 
 
 def is_nif(text: str) -> bool:
-    """Return whether `text` is a Portuguese fiscal number: nine digits, the last one a check."""
+    """Return whether `text` is a Portuguese fiscal number: nine digits, the last a check digit."""
     if len(text) != _NIF_DIGITS or not (text.isascii() and text.isdecimal()):
         return False
     weights = zip(text, range(_NIF_DIGITS, 1, -1), strict=False)
@@ -64,7 +64,7 @@ def _has_controls(text: str) -> bool:
 
 
 def check_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is not one line of text; None is a field that is not sent."""
+    """Refuse a value that is not one line of text; None means a field that is not sent."""
     if value is not None and (not isinstance(value, str) or _has_controls(value)):
         raise ConfigurationError(f"{field.name} {value!r:.80} is not one line of text.")
 
@@ -79,7 +79,7 @@ def check_visible_line(_: object, field: "attrs.Attribute[Any]", value: object) 
 
 
 def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is not text, of any number of lines."""
+    """Refuse a value that is not text; any number of lines is allowed."""
     if value is None:
         return
     if not isinstance(value, str) or _has_controls("".join(set(value) - _LINE_BREAKS)):
@@ -87,33 +87,33 @@ def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None
 
 
 def check_organization_name(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse an empty name, and one of over 100 characters."""
+    """Refuse an empty name, and a name of over 100 characters."""
     check_line(_, field, value)
     if isinstance(value, str) and not (value.strip() and len(value) <= _MAX_NAME_CHARACTERS):
         raise ConfigurationError(f"{field.name} must have 1 to {_MAX_NAME_CHARACTERS} characters.")
 
 
 def check_email(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what has no "@" inside, a space or an invisible character."""
+    """Refuse a text without an inner "@", or with a space or an invisible character."""
     check_visible_line(_, field, value)
     if isinstance(value, str) and ("@" not in value.strip("@") or value.split() != [value]):
         raise ConfigurationError(f"{field.name} {value!r:.80} is not an e-mail address.")
 
 
 def check_postal_code(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is not DDDD-DDD, the one form that the API documents."""
+    """Refuse a text that is not DDDD-DDD, the only form that the API documents."""
     if value is not None and (not isinstance(value, str) or not _POSTAL_CODE.fullmatch(value)):
         raise ConfigurationError(f"{field.name} {value!r:.40} is not like 1000-001.")
 
 
 def check_flag(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is neither a bool nor None: "0" from a form is true to Python."""
+    """Refuse what is neither a bool nor None: "0" from a form is true in Python."""
     if value is not None and not isinstance(value, bool):
         raise ConfigurationError(f"{field.name} is {value!r:.80}: give True or False.")
 
 
 def check_terms(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse what is neither True nor None: the API takes no other value."""
+    """Refuse what is neither True nor None: the API accepts no other value."""
     if value is not None and value is not True:
         raise ConfigurationError(f"{field.name} must be True: the API requires it.")
 
@@ -130,7 +130,7 @@ def member_of(kind: type[StrEnum]) -> Validator:
 
 
 def required(check: Validator) -> Validator:
-    """Return the same check, which refuses None too."""
+    """Return a check that also refuses None."""
 
     def check_required(owner: object, field: "attrs.Attribute[Any]", value: object) -> None:
         if value is None:
@@ -141,7 +141,7 @@ def required(check: Validator) -> Validator:
 
 
 def as_secret(value: str | Secret) -> Secret:
-    """Return the secret itself, or hide a str in one."""
+    """Return a `Secret` as it is, or hide a str in one."""
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
@@ -150,7 +150,7 @@ def as_secret(value: str | Secret) -> Secret:
 
 
 def check_password(_: object, field: "attrs.Attribute[Any]", value: Secret) -> None:
-    """Refuse an empty one, and one with a line break that a file left at its end."""
+    """Refuse an empty password, and one with a line break, such as a file leaves at the end."""
     if not value.reveal() or value.reveal().isspace():
         raise ConfigurationError(f"{field.name} is empty.")
     if _has_controls(value.reveal()):

@@ -1,4 +1,4 @@
-"""`AccountUpdate`: what of an account is to be changed."""
+"""`AccountUpdate`: the changes to an account."""
 
 import attrs
 
@@ -29,18 +29,18 @@ def _credentials(_: object, __: object, value: AtCredentials | None) -> None:
 @hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class AccountUpdate:
-    """Changes of an account: only what is set is sent, so None leaves a field as it is.
+    """Changes to an account: only fields that are set are sent, and None leaves a field unchanged.
 
     A fiscal number can never be changed, so there is no field for one.
 
     Attributes:
-        organization_name: At most 100 characters.
-        password: Of the account's user; a str becomes a `Secret`. The provider's description says
-            that an update needs the name, the e-mail, the password and the terms, and yet it was
-            seen to work without the last two: what is missing, the server says.
-        accepts_terms: That the provider's terms are accepted; nothing else than True is sent.
-        postal_code: DDDD-DDD.
-        credentials: At the tax authority; of them an update sends sub-user and password only.
+        organization_name: The company's name, at most 100 characters.
+        password: The password of the account's user; a str becomes a `Secret`. The provider's
+            description says that an update needs the name, the e-mail, the password and the terms,
+            but it was seen to work without the last two: the server reports what is missing.
+        accepts_terms: Whether the provider's terms are accepted; must be True or None.
+        postal_code: A code in the form DDDD-DDD.
+        credentials: The AT credentials; an update sends only their sub-user and password.
     """
 
     organization_name: str | None = attrs.field(default=None, validator=check_organization_name)

@@ -1,4 +1,4 @@
-"""`AtCredentials`: with what an account registers its sequences at the tax authority (AT)."""
+"""`AtCredentials`: the tax authority (AT) login with which an account registers its sequences."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -44,9 +44,9 @@ class AtCredentials:
     """A sub-user at the tax authority, with the right to communicate series.
 
     Attributes:
-        subuser: "NIF/n".
-        password: As it is typed at the tax authority: it is base64-encoded on the way out and
-            not before. A str becomes a `Secret`.
+        subuser: The sub-user, in the form "NIF/n".
+        password: The password as typed at the tax authority, not in base64: it is encoded when it
+            is sent. A str becomes a `Secret`.
         communication_type: How documents are communicated.
     """
 

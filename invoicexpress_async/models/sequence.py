@@ -1,4 +1,4 @@
-"""The values of the field: document types, their states, and the sequence that holds them."""
+"""Sequences, and the state of each document type in a sequence."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -39,29 +39,29 @@ class Registration(StrEnum):
     """How far a sequence, or one document type of it, is registered with the tax authority."""
 
     REGISTERED = "registered"
-    """It has a validation code; of a sequence: every type that needs one has one."""
+    """The type has a validation code; for a sequence: every type that needs a code has one."""
     PARTIAL = "partial"
     """Some types have a code and others have none. Such a sequence must not be used."""
     NOT_REGISTERED = "not_registered"
-    """A code is needed and there is none."""
+    """A code is needed, and there is none."""
     NOT_APPLICABLE = "not_applicable"
     """No code is needed."""
     UNKNOWN = "unknown"
-    """The response did not say: old and lean responses have no codes, others no real one."""
+    """The response does not show it: old and lean responses have no codes, others no real code."""
 
 
 @attrs.frozen(kw_only=True)
 class DocumentSequenceState:
-    """Where one document type stands in a sequence.
+    """The state of one document type in a sequence.
 
     Attributes:
-        number: The last number used, 0 on a new sequence, None when the server did not say.
+        number: The last number used, 0 on a new sequence, None when the server did not send it.
         sequence_id: The id that documents of this type must name. It is near the id of the
             sequence but at no fixed offset, so it is never computed. None or 0: the type is
             not configured on the account.
-        validation_code: As it came: a code, "N/D" (needed, not registered), "N/A" (not
-            needed), or None when the response had none. Official samples have codes of 7
-            characters although the law says 8, so the length is not checked. Only ASCII letters
+        validation_code: The code as the server sent it: a code, "N/D" (needed, not registered),
+            "N/A" (not needed), or None when the response had none. Official samples have codes of
+            7 characters although the law says 8, so the length is not checked. Only ASCII letters
             and digits that are not all zeros count as a code.
     """
 
@@ -78,19 +78,19 @@ class DocumentSequenceState:
     def registration(self) -> Registration:
         """The state that follows from the validation code. An absent code is not "N/A".
 
-        UNKNOWN also for what is no code, such as "0", "-" or "Pendente".
+        A text that is not a code, such as "0", "-" or "Pendente", gives UNKNOWN too.
         """
         return _registration(self.validation_code)
 
     @property
     def next_number(self) -> int | None:
-        """The number after the last one used, or None when that is not known."""
+        """The number after the last one used, or None when the last one is not known."""
         return None if self.number is None else self.number + 1
 
     def atcud(self, number: int | None) -> str:
         """Return the ATCUD of document `number`: its code, a hyphen, the number.
 
-        Portaria 195/2020, article 3: it is printed on every document of a registered type.
+        It is printed on every document of a registered type (Portaria 195/2020, article 3).
 
         Raises:
             ConfigurationError: the type has no validation code, or the number is not a
@@ -106,7 +106,7 @@ class DocumentSequenceState:
         return f"{self.validation_code}-{number}"
 
 
-# What the server writes where a code would stand (the provider's own page).
+# What the server writes instead of a code (the provider's own page).
 _WITHOUT_CODE = {"N/D": Registration.NOT_REGISTERED, "N/A": Registration.NOT_APPLICABLE}
 # Words that other programs show in that field; in capitals they would look like codes.
 _NO_CODES = frozenset({"NULL", "NONE", "ND", "NA", "PENDING", "PENDENTE", "ERROR", "ERRO"})
@@ -123,8 +123,8 @@ def _registration(code: str | None) -> Registration:
 def _is_validation_code(text: str) -> bool:
     """Return whether `text` can be a validation code: ASCII letters and digits, not only zeros.
 
-    One without any digit is in capitals, as the tax authority writes codes: "Pendente" is none.
-    Other values of the field are unknown, and give no ATCUD.
+    A code without digits must be in capitals, as the tax authority writes codes: "Pendente" is not
+    a code. Other values of the field have no known meaning, and give no ATCUD.
     """
     if not (text.isascii() and text.isalnum()):
         return False
@@ -134,15 +134,15 @@ def _is_validation_code(text: str) -> bool:
 
 
 class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
-    """The states of a sequence as they came, in columns.
+    """The states of a sequence as the server sent them, in columns.
 
-    A row has about 15 types, of which a caller looks at one or two. To make a state is expensive,
-    because it is frozen, so each is made when it is first looked at; what the columns hold has
+    A row has about 15 types, of which a caller reads one or two. Creating a state is expensive,
+    because it is frozen, so each is created when it is first read. The values in the columns have
     been checked before.
 
     Args:
-        index: Where each document type stands in a column.
-        counts: All numbers, and then all ids; those in text, all digits, are read when looked at.
+        index: The position of each document type in a column.
+        counts: All numbers, and then all ids; digit strings are converted when they are read.
         codes: All validation codes.
     """
 
@@ -175,7 +175,7 @@ class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
         ids = self._counts[len(self._index) :]
         columns = zip(self._index, self._counts, ids, self._codes, strict=False)
         return [
-            # Nearly all are numbers already, and a call for each would double the cost.
+            # Nearly all values are numbers already, and a call for each would double the cost.
             (name, number if type(number) is int else _whole(number), _whole(id_), code)
             for name, number, id_, code in columns
             if id_ and id_ != "0"
@@ -201,7 +201,7 @@ def _whole(count: int | str | None) -> int | None:
 def configured_documents(
     documents: Mapping[DocumentType | str, DocumentSequenceState],
 ) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
-    """Return name, number, id and validation code of the types that are configured."""
+    """Return name, number, id and validation code of the configured types."""
     if type(documents) is DocumentColumns:
         return documents.configured()
     return [
@@ -220,7 +220,7 @@ def _read_only_documents(
 
 
 EMPTY_EXTRA: Mapping[str, JsonValue] = MappingProxyType({})
-"""The `extra` of nearly every row."""
+"""The `extra` of nearly every sequence."""
 
 
 def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -239,7 +239,7 @@ class Sequence:
         is_default: Whether documents that name no sequence are numbered in this one.
         documents: The state by document type. `documents["invoice"]` and
             `documents[DocumentType.INVOICE]` are the same entry.
-        extra: Fields of the response that this version does not know, as they came.
+        extra: Fields of the response that this version does not know, as the server sent them.
     """
 
     id: int
@@ -258,9 +258,9 @@ class Sequence:
 
     @property
     def registration(self) -> Registration:
-        """The registration of the family, judged over its configured types.
+        """The registration of the sequence, from the codes of its configured types.
 
-        Pessimistic: a code that is missing beside real ones makes it PARTIAL.
+        Pessimistic: a missing code beside real codes makes it PARTIAL.
         """
         codes = {code for *_, code in configured_documents(self.documents)}
         states = {_registration(code) for code in codes}
@@ -275,7 +275,7 @@ class Sequence:
 
     @property
     def unregistered(self) -> tuple[DocumentType | str, ...]:
-        """The configured types without a code that are not known to need none."""
+        """The configured types that have no code and may need one."""
         fine = (Registration.REGISTERED, Registration.NOT_APPLICABLE)
         found = configured_documents(self.documents)
         return tuple(name for name, *_, code in found if _registration(code) not in fine)
@@ -298,14 +298,14 @@ def restore_sequence(
 
 
 class Via(StrEnum):
-    """How `ensure` came to know the sequence it returns."""
+    """How `ensure` found the sequence that it returns."""
 
     LISTED = "listed"
-    """It was there already."""
+    """The sequence existed already."""
     ANSWERED = "answered"
-    """It was created now, and the server's response said so."""
+    """The sequence was created now, and the server's response confirmed it."""
     OBSERVED = "observed"
-    """It was created now, the response was lost, and a later read found the sequence."""
+    """The sequence was created now, the response was lost, and a later read found it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -316,7 +316,7 @@ class Ensured:
         sequence: The sequence as last read.
         created: Whether a create of this process made it, sent by this call or by a
             simultaneous one for the same sequence.
-        via: How it was found.
+        via: How the sequence was found.
     """
 
     sequence: Sequence

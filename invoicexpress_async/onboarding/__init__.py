@@ -1,4 +1,4 @@
-"""Onboard companies: an account for each, its key delivered, AT credentials, a first sequence."""
+"""Onboard companies: create the account, deliver its key, set AT credentials, create the serie."""
 
 from invoicexpress_async.onboarding.companies import CompanyList
 from invoicexpress_async.onboarding.company import Company, KnownAccount

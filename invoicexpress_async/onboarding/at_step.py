@@ -1,4 +1,4 @@
-"""The AT step: the tax authority's credentials, each at most three times without a response."""
+"""The AT step: set the AT credentials, sent at most three times without a known outcome."""
 
 import asyncio
 import functools
@@ -31,19 +31,20 @@ from invoicexpress_async.protocol.decision import is_refusal
 from invoicexpress_async.services.account_errors import RepeatedCredentialsError, set_cure
 from invoicexpress_async.services.account_session import AccountSession
 
-# The tax authority locks a sub-user after repeated wrong passwords; how many is not known.
+# The tax authority locks a sub-user after repeated wrong passwords; after how many is not known.
 _MAX_SENDS: Final = 3
-# Sent before the credentials are checked: for a wrong key, a missing right, or a trial.
+# Responses that come before the credentials are checked: a wrong key, a missing right, a trial.
 _BEFORE_THE_CREDENTIALS: Final = (AuthenticationError, PermissionDeniedError)
 
 
 @attrs.frozen(kw_only=True)
 class AtStep:
-    """Sets the credentials of one company.
+    """Sets the AT credentials of one company.
 
     Attributes:
-        partner: Who can look whether they are set.
-        retry_refused: Whether to try again what was refused, or went unanswered too often.
+        partner: The partner's account, which can read whether credentials are set.
+        retry_refused: Whether to send credentials again that were refused, or that were sent too
+            often without a known outcome.
     """
 
     clock: Clock
@@ -56,15 +57,15 @@ class AtStep:
     credentials: AtCredentials
 
     async def configure(self) -> None:
-        """Set them, unless they are set; one send at the most.
+        """Set the credentials unless they are set. Sends them at most once.
 
-        Nothing is sent if these were refused before, or sent as often as may be without a response.
+        Sends nothing if they were refused before, or sent too often without a known outcome.
         """
         task = self.task
         digests = None if task.history.is_empty else await self._digests()
         sends = _sends(task, digests)
         seen = await self._look() if sends or _was_stopped_before(task) else None
-        # They are set, and not some that the account had before.
+        # These credentials are set, and not others that the account had before.
         is_set = seen is not None and seen.at_configured is True and not task.history.was_set
         if not (sends and is_set):
             if self._is_resend_requested():
@@ -89,7 +90,7 @@ class AtStep:
             return None  # as for an account that was not created with this partner's key
 
     def _is_resend_requested(self) -> bool:
-        """Whether an earlier run ended with them, and `retry_refused` sends them again."""
+        """Whether an earlier run ended with them and `retry_refused` requests another send."""
         has_ended = self.task.record.state in {JournalState.REFUSED, JournalState.UNKNOWN}
         return self.retry_refused and has_ended and not self.task.has_renewed
 
@@ -103,7 +104,7 @@ class AtStep:
             raise _still_a_trial(task)
         sends = _sends(task, digests)
         is_known_unset = seen is not None and seen.at_configured is False
-        # After a lost response nothing is sent blindly; after a 5xx it may be.
+        # After a lost response, send again only if a read shows none are set; after a 5xx, anyway.
         if sends >= _MAX_SENDS or (sends and not is_known_unset and not task.is_after_5xx):
             raise _unknown(subuser, sends)
 
@@ -116,7 +117,7 @@ class AtStep:
             task.at_sends += 1
             await self._record()
             task.has_sent_request = True
-            # Each attempt is counted on the disk before it is made: a call makes one.
+            # Every attempt must be counted on the disk before it is made, so a call makes only one.
             retry = attrs.evolve(self.own.retry, attempts=1)
             check = functools.partial(self._check_not_late, since)
             once = self.own.claiming(self.journal.claims(task.company, check), retry=retry)
@@ -146,7 +147,7 @@ class AtStep:
         task.known_credentials = task.at_sends, task.history.dump()
 
     async def _note(self, failure: InvoiceXpressError) -> None:
-        """Record the outcome of this send: only its own count is withdrawn, not earlier ones."""
+        """Record the outcome of this send. Only its own count is withdrawn, not earlier ones."""
         task = self.task
         task.at_sends -= 1
         task.is_after_5xx = isinstance(failure, ServerError)
@@ -173,7 +174,7 @@ class AtStep:
             return False
         if not isinstance(failure, _BEFORE_THE_CREDENTIALS):
             return True
-        # What a trial is refused, the same account may do once it has ended.
+        # A trial is refused; once the trial has ended, the same account may set credentials.
         try:
             seen = await self._look()
         except InvoiceXpressError:
@@ -182,12 +183,12 @@ class AtStep:
 
 
 def _sends(task: CompanyTask, digests: CredentialDigests | None) -> int:
-    """Return how many sends of them have no known outcome, those that were cut off included."""
+    """Return how many sends of the credentials have no known outcome, including those cut off."""
     return task.at_sends + (0 if digests is None else task.history.sends_of(digests))
 
 
 def _was_stopped_before(task: CompanyTask) -> bool:
-    """Whether an earlier run was refused before the credentials were looked at."""
+    """Whether an earlier run was refused before the server checked the credentials."""
     record = task.record
     is_refused = record.step is CompanyStep.AT and record.state is JournalState.REFUSED
     return is_refused and record.status in {401, 403}
@@ -195,7 +196,7 @@ def _was_stopped_before(task: CompanyTask) -> bool:
 
 def _still_a_trial(task: CompanyTask) -> StatusError:
     status = task.record.status or 0
-    kind = AuthenticationError if status == 401 else PermissionDeniedError  # noqa: PLR2004  # as it was then
+    kind = AuthenticationError if status == 401 else PermissionDeniedError  # noqa: PLR2004  # the status of that run
     error = kind("The account is a trial still: nothing was sent again.", status=status)
     error.operation = "configure_at_communication"
     set_cure(error)

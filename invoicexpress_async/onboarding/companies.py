@@ -1,4 +1,4 @@
-"""The companies of a run, and how a file of them is read: no problem shows a cell."""
+"""The companies of a run, and the reader of their file. No problem it reports shows a cell."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ _OPTIONAL: Final = (
 _TRUE: Final = frozenset({"1", "true", "yes", "sim", "verdadeiro"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "não", "nao", "falso"})
 _SECRETS: Final = ("password", "at_password", "api_key")
-# What is certainly right, to find out which field of a row is not.
+# Values that are certainly valid: with them, each field of a row is tested alone.
 _GOOD: Final[Mapping[str, Any]] = {
     "organization_name": "A",
     "email": "a@example.com",
@@ -61,13 +61,13 @@ _HINTS: Final = {
 
 
 class _CompanyConflicts:
-    """The companies seen so far, to find those that contradict each other."""
+    """Finds companies that clash with an earlier company."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
     def find(self, company: Company) -> str | None:
-        """Return what is wrong with a company beside those before it, or None."""
+        """Return how a company clashes with an earlier one, or None."""
         keys = [f"fiscal_id {fold_fiscal_id(company.fiscal_id)}"]
         if not company.has_existing_user:
             keys.append(f"e-mail {company.account.email.casefold()}")
@@ -91,12 +91,13 @@ class CompanyList:
     """The companies of a run.
 
     Attributes:
-        companies: In order.
-        ignored_columns: Columns of the file that mean nothing here.
-        notes: What a person should know of how the file was read.
+        companies: The companies, in order.
+        ignored_columns: Columns of the file that are not used.
+        notes: Remarks for people on how the file was read.
 
     Raises:
-        ConfigurationError: two have one fiscal number, or one e-mail though their users are new.
+        ConfigurationError: two companies have the same fiscal number or the same known account,
+            or the same e-mail though their users are new.
     """
 
     companies: tuple[Company, ...] = attrs.field(converter=_as_companies)
@@ -115,15 +116,15 @@ class CompanyList:
     ) -> "CompanyList":
         """Read companies from a file with a header, as spreadsheets write it.
 
-        Columns: organization_name, email, password, fiscal_id; and maybe serie, at_subuser,
+        Columns: organization_name, email, password, fiscal_id; optional: serie, at_subuser,
         at_password, communication_type, first_name, last_name, phone, tax_country, language,
         existing_user, account, account_id, api_key. A secret may be a reference, `env:NAME` or
         `file:PATH` (relative to this file).
 
         Args:
             path: The file.
-            serie: For the rows that name none.
-            accepts_terms: That the provider's terms are accepted for all of them.
+            serie: The serie of the rows that give none.
+            accepts_terms: Must be True: the provider's terms are accepted for all companies.
 
         Raises:
             ConfigurationError: naming every bad row by its line, and never a secret.
@@ -142,7 +143,7 @@ class CompanyList:
 
 
 class _CompanyReader:
-    """Reads one file."""
+    """Reads the companies of one file."""
 
     def __init__(self, path: Path, *, serie: str | None) -> None:
         self._serie = serie
@@ -159,7 +160,7 @@ class _CompanyReader:
         self._path = path
 
     def read(self) -> list[Company]:
-        """Return the companies; one error names every bad row by its line."""
+        """Return the companies. A single error names every bad row by its line."""
         conflicts = _CompanyConflicts()
         found: list[Company] = []
         for record in self.table.read():
@@ -210,7 +211,7 @@ class _CompanyReader:
         if problem is None:
             try:
                 cells[name] = reference.read_now()
-            except KeyUnavailableError:  # raised from here, its traceback would show the cells
+            except KeyUnavailableError:  # its traceback would show the cells
                 problem = "names what is empty"
         return problem and problem.removeprefix("api_key ")
 
@@ -223,7 +224,7 @@ def _account(cells: Mapping[str, str], wrong: list[str]) -> NewAccount | None:
     try:
         return NewAccount(**fields, accepts_terms=True)
     except ConfigurationError:
-        pass  # its own text shows the value
+        pass  # the error's text would show the value
     for name, value in fields.items():
         good: dict[str, Any] = {**_GOOD, "tax_country": fields["tax_country"], name: value}
         try:
@@ -253,7 +254,7 @@ def _member(kind: type[E], cells: Mapping[str, str], name: str, wrong: list[str]
 def _pair(
     cells: Mapping[str, str], first: str, second: str, wrong: list[str]
 ) -> tuple[str, str] | None:
-    """Return two cells that go together, or None."""
+    """Return two cells that must be given together, or None."""
     if first in cells and second in cells:
         return cells[first], cells[second]
     if first in cells or second in cells:

@@ -1,4 +1,4 @@
-"""The companies of a job in a journal. It has no secret, and nothing to derive one from."""
+"""The table of companies in a journal. It holds no secret, and nothing to derive one from."""
 
 import json
 from collections import defaultdict
@@ -54,30 +54,30 @@ _ANOTHER: Final = (
     "Take the company out of the input, or give the fiscal number, e-mail and account that the "
     "journal has: two accounts of one fiscal number split its numbering for good."
 )
-# A send is over by then, however it ended, and a process that was frozen before it sends nothing.
+# After this time a send has ended, and a process that was frozen before its send sends nothing.
 _GONE_AFTER_SECONDS: Final = 3600.0
 _OF_CREDENTIALS: Final = frozenset({"TaxAuthorityCredentialsError", "RepeatedCredentialsError"})
-# Until its account is sent for, the input may be corrected.
+# Until the account's create was sent, the company's input may be corrected.
 _CORRECTABLE: Final = frozenset({JournalState.OPEN, JournalState.REFUSED, JournalState.FAILED})
 
 
 @attrs.frozen(kw_only=True)
 class CompanyRecord:
-    """What is on the disk about a company.
+    """What a journal records about a company.
 
     Attributes:
-        step: Where it stands.
-        state: OPEN, or how it ended there.
-        intent: Of the send whose outcome is not known.
-        account_id: Of its account, once known.
-        account_name: Of its account, once known.
-        at_sends: How many sends of AT credentials were cut off, without a record of which.
-        at_mark: What is known of the AT credentials that were sent.
-        intended_at: When the last intent was.
-        absent_since: When a complete list first did not show its sequence, late enough to count.
-        error: The class of the error it ended with.
-        status: Of the refusal it ended with.
-        code: Of the refusal it ended with.
+        step: The step of the company.
+        state: OPEN, or how the company ended at that step.
+        intent: The intent of the send whose outcome is unknown.
+        account_id: The id of the account, once known.
+        account_name: The name of the account, once known.
+        at_sends: How many sends of AT credentials were cut off; which credentials is not recorded.
+        at_mark: The history of the AT credentials that were sent.
+        intended_at: When the last intent was claimed.
+        absent_since: When a complete list first did not show the sequence, late enough to count.
+        error: The class of the error that the company ended with.
+        status: The status of the refusal that it ended with.
+        code: The code of the refusal that it ended with.
     """
 
     step: CompanyStep = CompanyStep.ACCOUNT
@@ -95,27 +95,27 @@ class CompanyRecord:
 
     @property
     def history(self) -> CredentialHistory:
-        """What is known of the AT credentials that were sent."""
+        """The history of the AT credentials that were sent; empty without one."""
         return self.at_mark or CredentialHistory()
 
     @property
     def known_credentials(self) -> tuple[int, str | None]:
-        """How many sends have no known outcome, and the history, as text to compare."""
+        """The number of sends that were cut off, and the history as text, to compare."""
         return self.at_sends, self.history.dump()
 
     @property
     def lacks_credentials(self) -> bool:
-        """Whether the tax authority refused its sequence because of missing or wrong ones."""
+        """Whether the sequence was refused because of missing or wrong AT credentials."""
         return self.step is CompanyStep.SERIES and self.error in _OF_CREDENTIALS
 
 
 class CompanyJournal:
-    """The companies of one run in its journal. Open it before anything else.
+    """The companies of one run in its journal. Await `open` before anything else.
 
     Args:
-        journal: Open.
-        held_for: The partner for whom nobody else onboards while the journal is held; None when
-            nothing is held.
+        journal: The journal; open.
+        held_for: The partner for whom no other process onboards while the journal is held; None
+            when nothing is held.
     """
 
     def __init__(self, journal: Journal, *, held_for: str | None = None) -> None:
@@ -128,15 +128,16 @@ class CompanyJournal:
         self._reader = RecordReader(COMPANIES, CompanyRecord, converter)
 
     async def open(self) -> None:
-        """Make room for companies."""
+        """Create the table of companies, or add the columns that it lacks."""
         await self._journal.prepare(COMPANIES)
 
     async def admit(
         self, companies: tuple[Company, ...], also: Collection[str] = ()
     ) -> dict[str, CompanyRecord]:
-        """Enter those that are new; return what is known of them and of `also`, by fiscal number.
+        """Enter new companies; return the records of all, and of `also`, by fiscal number.
 
-        It is refused when a fiscal number is there already as another company.
+        Raises:
+            JournalDifferenceError: the journal has a fiscal number or account as another company.
         """
         known = await self._entries()
         _check(companies, known.values())
@@ -153,7 +154,7 @@ class CompanyJournal:
         return {fiscal_id: self._reader.read(entries[fiscal_id]) for fiscal_id in wanted}
 
     def claims(self, company: Company, check: Callable[[], None] = lambda: None) -> JournalClaims:
-        """Return where the intents of a company are claimed; `check` as of `JournalClaims`."""
+        """Return the claims for the intents of a company; `check` as for `JournalClaims`."""
         key = (company.fiscal_id,)
 
         def changes_of(claim: Claim, state: JournalState) -> tuple[Change, ...]:
@@ -161,14 +162,14 @@ class CompanyJournal:
                 return (Change(COMPANIES, key, _intended(claim)),)
             if state is JournalState.PLANNED:
                 return (Change(COMPANIES, key, {"state": JournalState.OPEN, "intent": None}),)
-            return ()  # the outcome of the company includes that of its intent
+            return ()  # the outcome of the company includes the outcome of its intent
 
         return JournalClaims(self._journal, changes_of, check)
 
     async def record_credentials(
         self, company: Company, sends: int, history: CredentialHistory
     ) -> None:
-        """Make durable what is known of credentials; only then may the next send be made."""
+        """Make the count and history of sent credentials durable, before the next send."""
         await self.record_step(company, CompanyStep.AT, at_sends=sends, at_mark=history.dump())
 
     async def claim_credentials(
@@ -176,15 +177,15 @@ class CompanyJournal:
     ) -> Claim:
         """Win the right to send AT credentials to an account, one sender at a time.
 
-        `known` is how many sends without a known outcome, and what history, this run has read or
-        written last: when the journal has another, another run has sent some.
+        `known` is the `known_credentials` that this run last read or wrote: if the journal's
+        differ, another run has sent credentials. Raises CredentialsBusyError when not won.
         """
         key = (AT_COMMUNICATION, account, "")
         intent = json.dumps({"fiscal_id": company.fiscal_id, "partner": self._held_for})
         claim = Claim(key=key, token=new_token(), intent=intent, claimed_at=Timestamp.now().dump())
         there = await self._journal.claim(claim)
         if there is not None and self._is_gone(there):
-            # The outcome of its send is counted with the company, and decides what is sent now.
+            # That claimant's sends are counted in the company's record, which is checked below.
             claim = attrs.evolve(claim, replaces=str(there["token"]))
             there = await self._journal.claim(claim)
         if there is None:
@@ -196,30 +197,30 @@ class CompanyJournal:
         raise CredentialsBusyError(f"Another run sends AT credentials to account {account}.")
 
     def _is_gone(self, claimed: Entry) -> bool:
-        """Whether the claimant can no longer send."""
+        """Whether the process of a claim can no longer send."""
         token = str(claimed["token"])
         if is_dead(token):
             return True
         if self._held_for is None:
             is_over = is_of_an_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
             return isinstance(self._journal, SqliteJournal) and is_over
-        # Whether a process of another machine runs is not known; but it held the partner before.
+        # A process of another machine cannot be checked; but it held this partner before us.
         partner: object = json.loads(str(claimed["intent"])).get("partner")
         return partner == self._held_for
 
     def release_credentials(self, claim: Claim) -> None:
-        """Give the right to send AT credentials back, whatever became of them."""
+        """Release the right to send AT credentials, whatever the outcome of the send."""
         commit = self._journal.settle(claim, JournalState.PLANNED)
         commit.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
-        """Make durable that a company has come to a step."""
+        """Write that a company has reached a step; durable on return."""
         values: dict[str, Value] = {"step": step, "state": JournalState.OPEN}
         values |= dict.fromkeys(("intent", "error", "status", "code")) | columns
         await self._journal.write(Change(COMPANIES, (company.fiscal_id,), values))
 
     def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
-        """Write how a company ended; done when it is durable."""
+        """Write the outcome of a company. The commit is done once it is durable."""
         values: dict[str, Value] = {
             "step": outcome.step,
             "state": outcome.state,
@@ -236,7 +237,7 @@ class CompanyJournal:
 
 
 def _is_long_ago(claimed_at: str) -> bool:
-    """Whether a claim of that time, made since this machine started, is over."""
+    """Whether a claim was made since this machine started, and so long ago that it is over."""
     try:
         then = Timestamp.parse(claimed_at)
     except ValueError:

@@ -18,7 +18,7 @@ from invoicexpress_async.protocol.accounts import check_account_id
 
 
 def fold_fiscal_id(fiscal_id: str) -> str:
-    """Return what two spellings of one fiscal number have in common: its letters and digits."""
+    """Return the letters and digits of a fiscal number, equal for all of its spellings."""
     folded = unicodedata.normalize("NFKC", fiscal_id).casefold()
     return "".join(filter(str.isalnum, folded))
 
@@ -45,12 +45,12 @@ def _as_key(key: str | Secret) -> Secret:
 
 @attrs.frozen(kw_only=True)
 class KnownAccount:
-    """An account that a person has found, for a company whose key was lost after its create.
+    """An account that a person has found for a company whose key was lost after the create.
 
     Attributes:
         name: The account's name, as in its url.
-        api_key: Its key; a str becomes a `Secret`.
-        id: Its id for the partner, if known.
+        api_key: The account's key; a str becomes a `Secret`.
+        id: The account's id for the partner, if known.
     """
 
     name: str = attrs.field(converter=check_account_name)
@@ -60,15 +60,15 @@ class KnownAccount:
 
 @attrs.frozen(kw_only=True)
 class Company:
-    """One company on its way to its first invoice.
+    """A company to be onboarded.
 
     Attributes:
-        account: The account to create; its fiscal number says which company it is.
-        serie: The first sequence, which becomes the default.
-        at: With what it registers sequences at the tax authority; None for one that needs none.
-        has_existing_user: Whether the e-mail and password are of a user who exists already.
+        account: The account to create; its fiscal number identifies the company.
+        serie: The serie of the first sequence, which becomes the default.
+        at: The AT credentials for registering sequences; None if none are needed.
+        has_existing_user: Whether the e-mail and password belong to an existing user.
         known: The account, if a person has found that it exists: then none is created.
-        line: Where it stands in the file it came from; 0 when it came from none.
+        line: The company's line in its file; 0 without a file.
     """
 
     account: NewAccount = attrs.field(validator=_check_new)

@@ -1,7 +1,7 @@
-"""What is kept of a company's AT credentials: which were refused, and how often each was sent.
+"""The history of a company's AT credentials: which were refused, and which were sent how often.
 
-The tax authority locks a sub-user after repeated wrong passwords. Only a slow, salted hash stands
-in the journal: enough to know credentials again, and not to recover them.
+The tax authority locks a sub-user after repeated wrong passwords. The journal has only a slow,
+salted hash: enough to recognise credentials, and not to recover them.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.models.at_credentials import AtCredentials
 
 _SALT_BYTES: Final = 16
-# Some 50 ms and 16 MiB a guess: only what was refused or went unanswered is ever marked.
+# About 50 ms and 16 MiB a guess. Only refused or unanswered credentials are ever hashed.
 _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 
 
@@ -25,8 +25,8 @@ class CredentialDigests:
     """Digests that identify credentials.
 
     Attributes:
-        own: Of the credentials themselves.
-        with_key: Of the same together with the account's key, which a 401 may be about.
+        own: The digest of the credentials themselves.
+        with_key: The digest of the credentials and the account's key; a 401 may be about the key.
     """
 
     own: str
@@ -35,13 +35,13 @@ class CredentialDigests:
 
 @attrs.frozen(kw_only=True)
 class CredentialHistory:
-    """What is kept of one company's.
+    """The history of one company's AT credentials.
 
     Attributes:
-        salt: Of all its digests.
+        salt: The salt of all digests.
         refused: The digests of credentials that were refused.
-        unknown: How many sends of credentials, by digest, have no known outcome.
-        was_set: Whether some were accepted, and the account's first sequence refused them.
+        unknown: By digest: how many sends of the credentials have no known outcome.
+        was_set: Whether credentials were accepted, but then refused for the first sequence.
     """
 
     salt: bytes = attrs.field(factory=lambda: os.urandom(_SALT_BYTES))
@@ -51,10 +51,10 @@ class CredentialHistory:
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Read what `dump` wrote."""
+        """Return the history that `dump` wrote."""
         if text is None:
             return cls()
-        if not text.startswith("{"):  # as the first journals have it: salt and one refused digest
+        if not text.startswith("{"):  # the format of the first journals: salt:refused digest
             first_salt, _, digest = text.partition(":")
             return cls(salt=bytes.fromhex(first_salt), refused=frozenset({digest}))
         saved = json.loads(text)
@@ -66,7 +66,7 @@ class CredentialHistory:
         )
 
     def dump(self) -> str | None:
-        """Return it as text; None if it is empty."""
+        """Return the history as text; None if it is empty."""
         if self.is_empty:
             return None
         digests = {"refused": sorted(self.refused), "unknown": dict(self.unknown)}
@@ -74,43 +74,43 @@ class CredentialHistory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to know credentials again by."""
+        """Whether the history has nothing to compare credentials with."""
         return not (self.refused or self.unknown or self.was_set)
 
     def digests(self, credentials: AtCredentials, key: Secret | None = None) -> CredentialDigests:
-        """Return the digests of credentials. It takes some 50 ms each: not in the event loop."""
+        """Return the digests of credentials. Each takes about 50 ms: not for the event loop."""
         with_key = "" if key is None else self._digest(credentials, key)
         return CredentialDigests(own=self._digest(credentials), with_key=with_key)
 
     def has_refused(self, digests: CredentialDigests) -> bool:
-        """Whether these very credentials were refused, or with this key."""
+        """Whether these credentials were refused, alone or with this key."""
         return not self.refused.isdisjoint({digests.own, digests.with_key})
 
     def sends_of(self, digests: CredentialDigests) -> int:
-        """Return how many sends of them have no known outcome."""
+        """Return how many sends of these credentials have no known outcome."""
         return self.unknown.get(digests.own, 0)
 
     def record_refused(self, digest: str) -> "CredentialHistory":
-        """Note a refusal."""
+        """Return the history with a refusal added."""
         return attrs.evolve(self, refused=self.refused | {digest})
 
     def record_rejected(self, digest: str) -> "CredentialHistory":
-        """Note that some were accepted, and are not enough to register a sequence with."""
+        """Return the history with credentials added that were set, but could not register."""
         return attrs.evolve(self.record_refused(digest), was_set=True)
 
     def record_unanswered(self, digest: str) -> "CredentialHistory":
-        """Note a send without a known outcome."""
+        """Return the history with a send added whose outcome is unknown."""
         return attrs.evolve(self, unknown={**self.unknown, digest: self.unknown.get(digest, 0) + 1})
 
     def clear(self, digests: CredentialDigests) -> "CredentialHistory":
-        """Forget all about these: they were accepted, or a person says to send them again."""
+        """Return the history without these: they were accepted, or a person wants another send."""
         left = {digest: count for digest, count in self.unknown.items() if digest != digests.own}
         return attrs.evolve(
             self, refused=self.refused - {digests.own, digests.with_key}, unknown=left
         )
 
     def _digest(self, credentials: AtCredentials, key: Secret | None = None) -> str:
-        # No frame of an error that this may raise holds the clear text.
+        # No local variable holds the clear text: a traceback of an error here would show it.
         return hashlib.scrypt(
             _clear_text(credentials, key), salt=self.salt, n=_COST, r=_BLOCK, p=_PARALLEL
         ).hex()

@@ -48,7 +48,7 @@ class SinkError(InvoiceXpressError):
 
 
 class CredentialsUnknownError(InvoiceXpressError):
-    """AT credentials were sent as often as may be, and it is not known whether they are set."""
+    """AT credentials were sent as often as allowed, and it is unknown whether they are set."""
 
     cure = (
         "Look in the account whether AT communication is configured: if so, run it again; if not, "
@@ -73,6 +73,6 @@ class CredentialsBusyError(InvoiceXpressError):
 
 
 class NotVerifiedError(InvoiceXpressError):
-    """The last read did not show the sequence as it was made."""
+    """The last read did not show the sequence as it was created."""
 
     cure = "Run it again in some minutes: a list can lag behind. Nothing is created twice."

@@ -37,16 +37,16 @@ from invoicexpress_async.provisioning.task import (
 )
 
 _MAX_RETRY_AFTER_SECONDS: Final = 120.0  # as inside a call
-# A company whose first serie is left to workers is looked at so often.
+# How often a company whose first serie is left to workers is checked.
 _WORKERS_SECONDS: Final = 5.0
-# Without the one, nothing may be sent; of the other, every company would be refused the same.
+# Without the journal and the spool nothing may be sent; an untrusted server fails every company.
 _ENDS_RUN: Final = (JournalError, SpoolError, UntrustedConnectionError)
 _OF_THE_PARTNER: Final = (AuthenticationError, PermissionDeniedError)
 
 
 @attrs.frozen(kw_only=True)
 class CompanyJob:
-    """What a run does with companies, as the engine requires it."""
+    """The engine's `Job` for companies."""
 
     steps: OnboardingSteps
     policy: ReschedulePolicy
@@ -54,11 +54,11 @@ class CompanyJob:
     stop: RunStop
 
     def recorded(self, item: CompanyTask) -> CompanyOutcome | None:
-        """Return the outcome of a company that the journal has settled."""
+        """Return the outcome of a company that the journal has settled, or None."""
         return _recorded_outcome(item, retry_refused=self.settings.retry_refused)
 
     async def turn(self, item: CompanyTask) -> CompanyOutcome:
-        """Take a company as far as it goes."""
+        """Take a company through its steps as far as possible."""
         failure: InvoiceXpressError | None = None
         item.has_sent_request = False
         if item.row_task is not None:
@@ -73,7 +73,7 @@ class CompanyJob:
         return item.last
 
     def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine requires
-        """Return the error of what every company needs: the journal, the spool, the partner."""
+        """Return an error of the journal, the spool or the partner: every company would fail."""
         error = outcome.error
         is_the_partners = (
             outcome.step is CompanyStep.ACCOUNT
@@ -83,7 +83,7 @@ class CompanyJob:
         return error if isinstance(error, _ENDS_RUN) or is_the_partners else None
 
     def verdict(self, item: CompanyTask, outcome: CompanyOutcome) -> Verdict:
-        """Return what an outcome says of the server."""
+        """Return what an outcome shows about the server as a whole."""
         error = outcome.error
         if not item.has_sent_request or _says_nothing(item, error):
             # The error of an earlier turn or run says nothing about the server now.
@@ -97,7 +97,7 @@ class CompanyJob:
         return item.company.fiscal_id
 
     def due(self, item: CompanyTask, outcome: CompanyOutcome) -> float | None:
-        """Return when its next turn is, on the clock; None when this outcome is the last."""
+        """Return when the next turn is, on the clock; None when this outcome is the last."""
         row = item.row_task
         if item.was_cut_off:
             return None
@@ -119,13 +119,13 @@ class CompanyJob:
         return self.policy.clock.now() + max(wait, requested or 0.0)
 
     def record(self, item: CompanyTask, outcome: CompanyOutcome) -> Commit | None:
-        """Write how its turn ended."""
+        """Write how the company's turn ended; None when there is nothing to write."""
         if isinstance(outcome.error, JournalError):
-            return None  # what stands there is older than what is known, and never newer
+            return None  # the journal has an older outcome; the next run continues from it
         if isinstance(outcome.error, SeriesWaitingError):
-            return None  # how far it is stands in the row
+            return None  # the state is in the row
         if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
-            return None  # it is the other run's to write: this one would put it back a step
+            return None  # the other run writes it; a write here could undo a step
         columns: dict[str, Value] = {}
         if item.account is not None:
             columns = {"account_id": item.account_id, "account_name": item.account_name}
@@ -135,7 +135,7 @@ class CompanyJob:
         return self.steps.journal.record_outcome(outcome, **columns)
 
     def last(self, item: CompanyTask) -> CompanyOutcome | None:
-        """Return how its last turn ended."""
+        """Return how the company's last turn ended."""
         return item.last
 
     def _outcome(self, item: CompanyTask, failure: InvoiceXpressError | None) -> CompanyOutcome:
@@ -146,7 +146,7 @@ class CompanyJob:
             failure = OutcomeUnknownError(text, intent=intent)
         if isinstance(failure, OutcomeUnknownError) and item.step is CompanyStep.ACCOUNT:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
-        # One whose create got a response is never created again, whatever happened later.
+        # A company whose create got a response is never created again, whatever happened later.
         is_created = item.step is CompanyStep.ACCOUNT and item.account is not None
         return CompanyOutcome(
             company=item.company,
@@ -160,7 +160,7 @@ class CompanyJob:
         )
 
     def _unresolved(self, item: CompanyTask, failure: InvoiceXpressError | None) -> Intent | None:
-        """Return the intent whose outcome is not known after a turn."""
+        """Return the intent whose outcome is unknown after a turn, or None."""
         if isinstance(failure, OutcomeUnknownError):
             return failure.intent
         if failure is None or item.step not in {CompanyStep.ACCOUNT, CompanyStep.SERIES}:
@@ -168,11 +168,11 @@ class CompanyJob:
         for intent in self.steps.manager.unresolved():
             is_create = intent["operation"] == "create_account"
             if is_create is not (item.step is CompanyStep.ACCOUNT):
-                continue  # a person may have found the account of a create that is unknown
+                continue  # the account of an unknown create may have been found by a person
             number, account = intent.get("fiscal_id"), intent["account"]
             if number == item.company.fiscal_id if is_create else account == item.account_name:
                 return intent
-        # A turn that ended before its read has found nothing out.
+        # A turn that ended before its read has learned nothing.
         return item.unresolved_intent if item.step is CompanyStep.SERIES else None
 
 
@@ -198,12 +198,12 @@ def _recorded_outcome(task: CompanyTask, *, retry_refused: bool) -> CompanyOutco
 
 def _says_nothing(task: CompanyTask, error: InvoiceXpressError | None) -> bool:
     if isinstance(error, OutcomeUnknownError) and task.row_task is not None:
-        # A list that does not show what was sent earlier is no failure, and no proof of health.
+        # A list without a sequence that was sent earlier shows neither a failure nor a success.
         return task.row_task.was_sent_before and task.row_task.read_failure is None
     return isinstance(error, CredentialsUnknownError)
 
 
-# These say that something was missing from the input, which may be there now.
+# Errors of something missing in the input, which may have been added since.
 _CURED_BY_INPUT: Final = frozenset({"KeyNeededError", "NameUnknownError", "ConfigurationError"})
 
 

@@ -1,4 +1,4 @@
-"""Private files that keys are appended to: each line is on the disk before it counts."""
+"""Private files to which keys are appended. Each line is synced to the disk."""
 
 import os
 import stat
@@ -10,13 +10,13 @@ if sys.platform != "win32":
     import fcntl
 
 _MODE: Final = 0o600
-_BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows would write a carriage return of its own
+_BINARY: Final = getattr(os, "O_BINARY", 0)  # else Windows would add a carriage return
 
 
 def open_private(path: Path) -> int:
-    """Open a file to read and append; made for its owner only when it is not there.
+    """Open a file to read and append. A new file is created for its owner only (0600).
 
-    A device, a pipe or a folder is an OSError.
+    Raises OSError for a device, a pipe or a folder.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, _MODE)
     try:
@@ -29,22 +29,22 @@ def open_private(path: Path) -> int:
 
 
 def make_private(descriptor: int) -> None:
-    """Make an open file of ours private, also if another program created it."""
+    """Make an open file private (0600), even if another program created it."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, _MODE)
 
 
 def lock(descriptor: int, *, is_waiting: bool = True) -> None:
-    """Lock an open file for this descriptor; where the system cannot, assume that no other does.
+    """Lock an open file for this descriptor. On Windows it does nothing.
 
-    A BlockingIOError says that another process holds it, and waiting was not requested.
+    Raises BlockingIOError when another process holds the lock and waiting was not requested.
     """
     if sys.platform != "win32":
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))
 
 
 def append(descriptor: int, content: bytes) -> None:
-    """Append, and return when it is on the disk; after an OSError a part of it may be."""
+    """Append and sync to the disk. After an OSError a part of the content may be written."""
     written = 0
     while written < len(content):
         written += os.write(descriptor, content[written:])
@@ -52,14 +52,14 @@ def append(descriptor: int, content: bytes) -> None:
 
 
 def read_all(descriptor: int) -> bytes:
-    """Return what is in an open file."""
+    """Return the content of an open file."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         return file.read()
 
 
 def sync_folder(path: Path) -> None:
-    """Make the name of a new file outlive the power, where folders can be synced."""
+    """Make a new file's name survive a loss of power, where folders can be synced."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     folder = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -70,6 +70,6 @@ def sync_folder(path: Path) -> None:
 
 
 def stamp(descriptor: int) -> tuple[int, int]:
-    """Return what changes with each write to an open file: its size and its time."""
+    """Return the size and mtime of an open file, which change with each write."""
     found = os.fstat(descriptor)
     return found.st_size, found.st_mtime_ns

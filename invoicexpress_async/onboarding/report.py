@@ -1,4 +1,4 @@
-"""The outcomes of the companies."""
+"""The outcomes of companies, and the report of a run."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from invoicexpress_async.onboarding.company import Company
 
 
 class CompanyStep(StrEnum):
-    """How far a company is: the step that is the next, or that it stands at."""
+    """The next step of a company, or the one that it could not complete."""
 
     ACCOUNT = "account"
-    """Its account is to be created."""
+    """The account is to be created."""
     KEY = "key"
     """The account exists; its key must be delivered."""
     AT = "at"
@@ -29,23 +29,23 @@ class CompanyStep(StrEnum):
     VERIFY = "verify"
     """The sequence exists; a last read must show it as registered and default."""
     END = "end"
-    """All is done and was seen."""
+    """All steps are done and verified."""
 
 
 class CompanyState(StrEnum):
-    """How a company ended, at its step."""
+    """How a company ended at its step."""
 
     DONE = JournalState.DONE
-    """It can invoice."""
+    """The company can invoice."""
     UNKNOWN = JournalState.UNKNOWN
-    """Something was sent that must not be sent twice, and its outcome is unknown. At
-    ACCOUNT: the account may exist, and its key was in the lost response only."""
+    """A request that must not be sent twice was sent, and its outcome is unknown. At ACCOUNT: the
+    account may exist, and its key was only in the lost response."""
     KEY_LOST = JournalState.KEY_LOST
-    """The account exists, and the one response with its key could not be used."""
+    """The account exists, and the only response with its key could not be used."""
     REFUSED = JournalState.REFUSED
-    """The server, or the client before it, said no: something must be changed first."""
+    """The server, or the client before sending, refused: something must be changed first."""
     FAILED = JournalState.FAILED
-    """It failed without leaving an outcome unknown: run it again."""
+    """The step failed without leaving an outcome unknown: run it again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,14 +54,15 @@ class CompanyOutcome(ErrorDetails):
 
     Attributes:
         company: The company.
-        step: Where it stands.
-        state: How it ended there.
-        account_name: Of its account, once known.
-        account_id: Of its account for the partner, once known.
-        sequence: As last read; None when there is none.
-        error: What stopped it, without its traceback; None when it is done.
+        step: The step at which the company ended.
+        state: How it ended at that step.
+        account_name: The name of its account, once known.
+        account_id: The id of its account for the partner, once known.
+        sequence: The sequence as last read; None when there is none.
+        error: The error that stopped it, without its traceback; None when it is done.
         intent: The unresolved intent, with the fields to search for; None without one.
-        is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
+        is_recorded: Whether the outcome is an earlier run's, from the journal: nothing was sent
+            or read.
     """
 
     company: Company
@@ -77,14 +78,15 @@ class CompanyOutcome(ErrorDetails):
 
 @attrs.frozen(kw_only=True)
 class OnboardingReport:
-    """How all companies ended.
+    """The report of a run: how the companies ended.
 
     Attributes:
-        outcomes: In the order of the input.
+        outcomes: The outcomes, in the order of the input.
         seconds: How long the run took.
-        not_started: How many had not begun when the run ended early.
+        not_started: How many companies had not begun when the run ended early.
         undelivered: How many keys are still in the spool.
-        problem: What ended the run early; None otherwise.
+        problem: The error that ended the run early or kept the spool from being emptied; None
+            otherwise.
     """
 
     outcomes: tuple[CompanyOutcome, ...]
@@ -106,10 +108,10 @@ class OnboardingReport:
         return is_whole and self.counts[CompanyState.DONE] == len(self.outcomes)
 
     def raise_for_failures(self) -> None:
-        """Raise what the companies raised, when any did.
+        """Raise the errors of the companies, if any.
 
         Raises:
-            ExceptionGroup: of one error for each company that is not done, and the run's own.
+            ExceptionGroup: one error for each company that is not done, and the error of the run.
         """
         errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
         if self.problem is not None:

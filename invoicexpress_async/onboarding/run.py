@@ -1,4 +1,4 @@
-"""Onboard companies: each step of each once, whatever happens on the way."""
+"""`onboard`: take companies through their steps, each step once."""
 
 import contextlib
 import time
@@ -51,36 +51,36 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
 ) -> OnboardingReport:
     """Create an account for each company, deliver its key, and bring it to its first sequence.
 
-    The error of a company is not raised; it is an outcome, and the others continue. Run the same
-    again, with the same journal and spool, after a crash or a fix: each company continues. An
-    account is created at most once for a company, ever; when its response is lost, the company is
-    parked with what to look for. AT credentials that were refused are not sent again; others for
-    the same company are.
+    A company's error is not raised: it becomes the company's outcome, and the others continue.
+    After a crash or a fix, run again with the same journal and spool: each company continues. An
+    account is created at most once for a company, ever; if the response is lost, the company is
+    parked, and its outcome has the fields to search for. AT credentials that were refused are not
+    sent again; different ones for the same company are.
 
     Args:
         manager: For the new accounts, each under its own key and limit; it is not closed.
         partner: The partner's own account: creating accounts counts towards its limit alone.
-        companies: Whom to onboard.
-        journal: Where intents and outcomes are recorded; open. No secret is in it.
-        key_spool: Where new keys are from the moment they are read until they are delivered.
+        companies: The companies.
+        journal: The journal that records intents and outcomes; open. It holds no secret.
+        key_spool: Holds new keys from the moment they are read until they are delivered.
         secret_sink: Awaited with each company and its new account until it has returned once; it
-            may be given the same again after a crash.
+            may be called with the same again after a crash.
         keys: Reads delivered keys back; by default the sink, if it has `key_of`.
-        forget: Fiscal numbers whose create was sent, with an outcome that an earlier run reported
-            as unknown, and for which a person has checked, among the partner's accounts, that no
-            account exists: they are created again.
+        forget: Fiscal numbers whose create is sent again. An earlier run must have reported its
+            outcome as unknown, and a person must have checked, among the partner's accounts, that
+            no account exists.
         concurrency: How many companies are in flight at a time.
-        settings: `resend_absent_after`, `retry_refused` and `outage_patience_seconds` count here.
+        settings: `resend_absent_after`, `retry_refused` and `outage_patience_seconds` are used.
         on_step: Called with each step that a company reaches; if it raises, the run ends.
         on_outcome: Called with each outcome as it comes; if it raises, the run ends.
         stop: Ends the run early.
-        series_by_workers: Enter the first series into a `PostgresJournal` as rows, wait until
-            workers have done them, and verify them.
+        series_by_workers: Enter the first series as rows into the journal, which must be a
+            `PostgresJournal`, wait until workers have done them, and verify them.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer, a company's account is the
             partner's, or a `CsvSink` or `EnvFileSink` cannot be written. Nothing was sent.
-        JournalDifferenceError: a fiscal number was onboarded as another company.
+        JournalDifferenceError: the journal has a fiscal number as another company.
         JournalError: the journal cannot be used, or another process onboards for the partner with
             it. Nothing was sent.
         SpoolError: the spool cannot be used. Nothing was sent.
@@ -147,9 +147,9 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
 
 @contextlib.asynccontextmanager
 async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journal]:
-    """Give the journal of the companies, in a database while no other process has it.
+    """Yield the journal; one in a database is held for the partner, by one process at a time.
 
-    Creating accounts counts towards the limit of the partner alone: one process at a time does.
+    All creates of accounts count towards the partner's limit, so only one process may send them.
     """
     if not isinstance(journal, PostgresJournal):
         yield journal
@@ -158,7 +158,7 @@ async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journa
     try:
         yield held
     finally:
-        # Where this fails the hold ends by itself; what was done is still to be reported.
+        # If the release fails, the hold expires by itself; the report must still be returned.
         with contextlib.suppress(JournalError):
             await journal.release(held)
 
@@ -183,7 +183,7 @@ async def _each(tasks: Iterable[CompanyTask]) -> AsyncIterator[CompanyTask]:
 
 
 def _emptied(spool: KeySpool) -> SpoolError | None:
-    """Empty the spool; return why it could not be emptied."""
+    """Empty the spool; return the error if it could not be emptied."""
     try:
         spool.empty()
     except SpoolError as error:
@@ -196,13 +196,13 @@ def _count_undelivered(
     records: Mapping[str, CompanyRecord],
     spooled: Mapping[str, CreatedAccount],
 ) -> int:
-    """Count the keys of the spool, by an earlier run or this one, that are not delivered."""
+    """Count the keys in the spool, from this run or an earlier one, that are not delivered."""
     left = 0
     for number in {*spooled, *(number for number, task in tasks.items() if task.account)}:
         task, record, account = tasks.get(number), records.get(number), spooled.get(number)
         was_delivered = record is not None and record.step not in _BEFORE_DELIVERY
         is_delivered = was_delivered or (task is not None and task.is_delivered)
-        # The spool may have a key of an account that is not the one a person has named.
+        # The spool may have the key of another account than the one that a person has found.
         known = None if task is None else task.company.known
         is_of_another = known and account and name_of(account) != known.name
         left += bool(not is_delivered or is_of_another)

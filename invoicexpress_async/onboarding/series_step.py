@@ -24,13 +24,13 @@ from invoicexpress_async.provisioning.task import RowTask
 from invoicexpress_async.services.account_session import AccountSession
 from invoicexpress_async.session import SessionManager
 
-# Workers try these again, but it may be in vain for ever.
+# Rows that workers try again, though they may never succeed.
 _MAY_STAY: Final = frozenset({*UNRESOLVED, JournalState.PARTIAL})
 
 
 @attrs.frozen(kw_only=True)
 class _CompanyRowRunner(RowRunner):
-    """Keeps the intents of one company where its other steps stand."""
+    """A `RowRunner` that claims its intents in the table of companies."""
 
     company_journal: CompanyJournal
     company: Company
@@ -42,7 +42,7 @@ class _CompanyRowRunner(RowRunner):
 async def ensure_series(
     manager: SessionManager, journal: CompanyJournal, task: CompanyTask, row: PlanRow
 ) -> RowOutcome:
-    """Give the sequence a turn: look an unknown outcome up, else ensure it."""
+    """Run one turn of the sequence: look up an unknown outcome, else ensure the sequence."""
     if task.row_task is None:
         record = task.record if task.intent is not None else CompanyRecord()
         task.row_task = RowTask(
@@ -54,8 +54,8 @@ async def ensure_series(
     runner = _CompanyRowRunner(
         manager=manager,
         journal=None,
-        stop=RunStop(),  # the company's whole turn is cut off, and this with it
-        settings=RunSettings(),  # its first serie is the default at once
+        stop=RunStop(),  # a stop cuts off the company's whole turn, and this turn with it
+        settings=RunSettings(),  # a company's first serie is the default at once
         company_journal=journal,
         company=task.company,
     )
@@ -68,8 +68,8 @@ class SharedSeries:
     """Leaves the first sequence of companies to the workers of a shared journal.
 
     Attributes:
-        journal: That journal, open.
-        rows: Its rows.
+        journal: The shared journal; open.
+        rows: The rows of that journal.
     """
 
     journal: PostgresJournal
@@ -78,8 +78,8 @@ class SharedSeries:
     async def ensure(self, task: CompanyTask, row: PlanRow) -> None:
         """Enter the sequence as a row if it is new, and return once the row is done.
 
-        Until then it raises: SeriesWaitingError while workers go on with it, or what is left of
-        the row when they do not.
+        Raises SeriesWaitingError while workers continue with the row, or the row's error when
+        they do not.
         """
         record = await self.rows.admit(row)
         task.sequence = record.sequence or task.sequence
@@ -94,7 +94,7 @@ class SharedSeries:
         )
 
     async def _is_with_a_worker(self, account: str) -> bool:
-        """Whether a worker goes on with an account, or the next one does at once."""
+        """Whether a worker holds the account's slice, or may take it now."""
         number = slice_of(account, self.journal.slices)
         left = [one for one in await slices_left(self.journal) if one.number == number]
         return not left or left[0].holder is not None or left[0].is_due

@@ -1,4 +1,4 @@
-"""Where new keys go: files that people use. A plain async callable does as well."""
+"""Sinks for new keys: files for people and programs. Any async callable can be a sink."""
 
 import abc
 import asyncio
@@ -27,39 +27,40 @@ from invoicexpress_async.onboarding.key_file import (
 )
 
 SecretSink: TypeAlias = Callable[[Company, CreatedAccount], Awaitable[None]]
-"""Awaited with a company and its new account, and again after a crash until it has returned.
+"""Awaited with a company and its new account, and again after a crash, until it has returned.
 
-So it may be given the same twice. What it raises parks the company, its key kept in the spool.
+It may be called with the same account twice. If it raises, the company is parked, and its key
+stays in the spool.
 """
 
-# The one that may be cut short and look whole stands last.
+# The company's name is last, since a name that was cut short still looks complete.
 _COLUMNS: Final = ("account", "api_key", "fiscal_id", "account_id", "organization_name")
 _PREFIX: Final = "INVOICEXPRESS_API_KEY_"
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+")
 
 
 class FileSink(abc.ABC):
-    """A file of keys by name, which other processes may read, and append to as it does.
+    """A file of keys by name. Other processes may read it, and append to it in the same way.
 
-    A last line that a kill or a full disk cut short is removed: its key is in the spool until its
-    append has returned.
+    A last line that a kill or a full disk cut short is removed: the key is still in the spool,
+    where it stays until its append has returned.
     """
 
     _start: str = ""
-    """What stands in it before the first key."""
+    """The text before the first key."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
-        # Not asyncio's: a run that is cut off leaves the thread of an append behind.
+        # Not an asyncio lock: the thread of an append can outlive a run that is cut off.
         self._using = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._keys: dict[str, Secret] = {}
 
     def check(self) -> None:
-        """Make the file, if it is not there; `onboard` does so before it sends anything.
+        """Create the file if it does not exist. `onboard` calls this before it sends anything.
 
         Raises:
-            ConfigurationError: the file is something else, or it cannot be written.
+            ConfigurationError: the file has another content, or cannot be written.
         """
         problem = ""
         try:
@@ -70,47 +71,47 @@ class FileSink(abc.ABC):
             raise ConfigurationError(f"The file of keys {self.path} cannot be written: {problem}.")
 
     async def __call__(self, company: Company, account: CreatedAccount) -> None:
-        """Append the account's key, unless it is there already.
+        """Append the account's key unless the file contains it.
 
         Raises:
-            ConfigurationError: the file is something else, or it cannot hold the key.
-            OSError: it cannot be written.
+            ConfigurationError: the file has another content, or cannot hold the key.
+            OSError: the file cannot be written.
         """
         name, line = self._name_and_line(company, account)
         await asyncio.to_thread(self._append, name, account.api_key, line)
 
     async def key_of(self, account: str) -> str:
-        """Return the key of an account that is in the file, for a run that continues later.
+        """Return the key of an account from the file, for a run that continues later.
 
         Raises:
-            KeyError: it is not there.
+            KeyError: the file does not contain it.
         """
         return await asyncio.to_thread(self._key, self._name_for(account))
 
     @abc.abstractmethod
     def _name_for(self, account: str) -> str:
-        """Return what the key of an account is kept under."""
+        """Return the name under which an account's key is stored."""
 
     @abc.abstractmethod
     def _name_and_line(
         self, company: Company, account: CreatedAccount
     ) -> tuple[str, Callable[[], str]]:
-        """Return what a new key is kept under, and what makes its line."""
+        """Return the name of a new key, and a function that makes its line."""
 
     @abc.abstractmethod
     def _read(self, text: str) -> dict[str, Secret]:
-        """Return the keys that are in it, by name; refuse another file."""
+        """Return the keys in the file's text, by name; refuse a file with another content."""
 
     @abc.abstractmethod
     def _is_complete_line(self, line: str) -> bool:
-        """Return whether a last line lacks its end only, as editors leave it."""
+        """Return whether a last line lacks only its line end, as some editors leave it."""
 
     @abc.abstractmethod
     def _is_own_line_cut_short(self, line: str, *, is_first: bool) -> bool:
-        """Return whether a last line may be one of this program's, cut short."""
+        """Return whether a last line may be a line of this program that was cut short."""
 
     def _append(self, name: str, key: Secret, line: Callable[[], str]) -> None:
-        # `line` makes the text only here: no frame that an error goes through holds it.
+        # `line` makes the text only here, so that no frame of a traceback holds it.
         def work(descriptor: int) -> None:
             if self._keys.get(name) == key:
                 return
@@ -147,7 +148,7 @@ class FileSink(abc.ABC):
                 sync_folder(self.path)
 
     def _reload_redacted(self, descriptor: int) -> None:
-        """Read the file again; no frame of an error holds its content."""
+        """Read the file again. No traceback of an error has a frame with its content."""
         failure: Exception | None = None
         try:
             self._reload(descriptor)
@@ -157,7 +158,7 @@ class FileSink(abc.ABC):
             raise failure
 
     def _reload(self, descriptor: int) -> None:
-        """Read it, and repair its end."""
+        """Read the file, and repair its end."""
         content = read_all(descriptor)
         end = content.rfind(b"\n") + 1
         text, tail = (
@@ -186,8 +187,8 @@ class CsvSink(FileSink):
     """A private CSV (0600) of account, api_key, fiscal_id, account_id, organization_name.
 
     Each row is on the disk before the key counts as delivered. `provision`, `rollover` and
-    `audit` take it as their file of accounts. Of an account whose name is not known, since its
-    url is missing or led elsewhere, the name is empty.
+    `audit` accept the file as their file of accounts. The name of an account is empty when it is
+    not known, because its url is missing or leads to another host.
     """
 
     _start = ",".join(_COLUMNS) + "\r\n"
@@ -221,10 +222,10 @@ class CsvSink(FileSink):
 class EnvFileSink(FileSink):
     """A private file (0600) of lines `INVOICEXPRESS_API_KEY_NAME=…`, for a process manager.
 
-    NAME is the account's in capitals, with `_` for what an environment variable cannot have. Keys
-    are written as they are, as systemd and Docker read such a file. Of an account whose name is
-    not known, since its url is missing or led elsewhere, it is `FISCAL_ID_` and the fiscal
-    number.
+    NAME is the account's name in capitals, with `_` for characters that are not letters or digits.
+    Keys are written unquoted, as systemd and Docker read such a file. NAME is `FISCAL_ID_` and the
+    fiscal number when the account's name is not known, because its url is missing or leads to
+    another host.
     """
 
     def _name_for(self, account: str) -> str:
@@ -234,7 +235,7 @@ class EnvFileSink(FileSink):
         self, company: Company, account: CreatedAccount
     ) -> tuple[str, Callable[[], str]]:
         name = self._name_for(name_of(account) or f"fiscal_id_{company.fiscal_id}")
-        key = check_api_key(account.api_key)  # one with a line break would set other variables
+        key = check_api_key(account.api_key)  # a key with a line break would set other variables
         return name, functools.partial(_assignment, name, key)
 
     def _read(self, text: str) -> dict[str, Secret]:
@@ -257,13 +258,13 @@ _KIND_OF_NAME: Final[Mapping[str, Callable[[Path], CsvSink | EnvFileSink]]] = {"
 
 
 def file_sink(path: Path) -> CsvSink | EnvFileSink:
-    """Return the sink that the name of a file stands for: a CSV, unless it ends in `.env`."""
+    """Return the sink for a file: an `EnvFileSink` if its name ends in `.env`, else a `CsvSink`."""
     by_end = _KIND_OF_NAME.get(path.suffix.lower() or path.name, CsvSink)
     return by_end(path)
 
 
 def name_of(account: CreatedAccount) -> str:
-    """Return the account's name, or "" when its url is missing or of another host."""
+    """Return the account's name, or "" when its url is missing or has another host."""
     try:
         return account.name
     except InvoiceXpressError:

@@ -1,4 +1,4 @@
-"""`KeySpool`: new keys on the disk from the moment they are read until they are delivered."""
+"""`KeySpool`: keeps new keys on the disk from the moment they are read until their delivery."""
 
 import json
 import os
@@ -27,12 +27,13 @@ class SpoolError(InvoiceXpressError):
 
 
 class KeySpool:
-    """A private file (0600) of keys that are not delivered yet, one line each, synced as written.
+    """A private file (0600) of keys that are not delivered yet. One line each, synced at once.
 
-    A new account's key comes once, in one response. It is emptied when all is delivered.
+    A new account's key comes only once, in one response. The spool is emptied when all keys are
+    delivered.
 
     Args:
-        path: The file; made when it is not there. Its folder must be there.
+        path: The file; created if it does not exist. Its folder must exist.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -41,16 +42,16 @@ class KeySpool:
         self._problem = ""
 
     def open(self) -> dict[str, CreatedAccount]:
-        """Open it and return what an earlier run left, by fiscal number.
+        """Open the spool and return the keys that an earlier run left, by fiscal number.
 
         Raises:
-            SpoolError: it cannot be opened, is in use by another run, or is not a spool.
+            SpoolError: the file cannot be opened, is in use by another run, or is not a spool.
         """
         problem = ""
         found: dict[str, CreatedAccount] | None = None
         try:
             self._file = open_private(self.path)
-            # Another run would empty it of keys that this one has not delivered.
+            # Another run would empty the spool while this one has keys to deliver.
             lock(self._file, is_waiting=False)
             sync_folder(self.path)
             found = _recover(self._file)
@@ -65,34 +66,34 @@ class KeySpool:
         raise SpoolError(f"The key spool {self.path} {problem}. Nothing was sent.")
 
     def write(self, fiscal_id: str, account: CreatedAccount) -> None:
-        """Put a key on the disk.
+        """Write a key to the disk.
 
         Raises:
-            SpoolError: it is not there.
+            SpoolError: the key, or an earlier one, could not be written.
         """
         if self._file is None:
             raise ConfigurationError(f"The key spool {self.path} is not open.")
         try:
-            # One that was cut short may have left half a line.
+            # A write that failed may have left half a line.
             append(self._file, (b"\n" if self._problem else b"") + _line(fiscal_id, account))
         except OSError as error:
             self._problem = str(error.strerror)
         self.check()
 
     def check(self) -> None:
-        """Refuse to continue after a key could not be written.
+        """Raise if a key could not be written.
 
         Raises:
-            SpoolError: one could not.
+            SpoolError: a key could not be written.
         """
         if self._problem:
             raise SpoolError(f"The key spool {self.path} cannot be written: {self._problem}.")
 
     def empty(self) -> None:
-        """Empty it: everything in it is delivered.
+        """Empty the spool. Call it only when every key is delivered.
 
         Raises:
-            SpoolError: it cannot be emptied.
+            SpoolError: the spool cannot be emptied.
         """
         if self._file is None:
             return
@@ -116,7 +117,7 @@ class KeySpool:
 
 
 def _recover(descriptor: int) -> dict[str, CreatedAccount] | None:
-    """Read a spool and repair its end; None for another file. No error shows its content."""
+    """Read a spool and repair its end; None if the file is no spool. No error shows its content."""
     content = read_all(descriptor)
     found = _parse_all(content)
     is_cut_short = bool(content) and not content.endswith(b"\n")
@@ -124,7 +125,7 @@ def _recover(descriptor: int) -> dict[str, CreatedAccount] | None:
     if found is not None:
         make_private(descriptor)
         if is_cut_short:
-            append(descriptor, b"\n")  # else what follows joins that line
+            append(descriptor, b"\n")  # else the next key would be appended to that line
     return found
 
 
@@ -140,7 +141,7 @@ def _line(fiscal_id: str, account: CreatedAccount) -> bytes:
 
 
 def _parse(line: bytes) -> tuple[str, CreatedAccount] | None:
-    """Return fiscal number and account of a line; None if a kill or a full disk cut it short."""
+    """Return the fiscal number and account of a line; None if the line was cut short."""
     try:
         fields = json.loads(line)
         account = CreatedAccount(
@@ -155,7 +156,7 @@ def _parse(line: bytes) -> tuple[str, CreatedAccount] | None:
 
 
 def _parse_all(content: bytes) -> dict[str, CreatedAccount] | None:
-    """Return what is in a spool, or None when it is another file."""
+    """Return the keys in a spool by fiscal number, or None if the file is no spool."""
     lines = [line for line in content.split(b"\n") if line]
     spooled = [one for one in map(_parse, lines) if one is not None]
     if not spooled and not all(map(_is_cut_short, lines)):
@@ -164,5 +165,5 @@ def _parse_all(content: bytes) -> dict[str, CreatedAccount] | None:
 
 
 def _is_cut_short(line: bytes) -> bool:
-    # After a loss of power, a file system may give zeros for what it had not written.
+    # After a loss of power, a file system may show zeros for data that it had not written.
     return not line.strip(b"\0") or _START.startswith(line[: len(_START)])

@@ -1,4 +1,4 @@
-"""Where the companies of a journal stand, read whether a run holds it or not."""
+"""The standings of a journal's companies, read whether a run holds the journal or not."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,19 +13,19 @@ from invoicexpress_async.onboarding.report import CompanyStep
 
 @attrs.frozen(kw_only=True)
 class CompanyStanding:
-    """What a journal says of a company.
+    """The step and state of a company in a journal.
 
     Attributes:
-        email: Of its user.
-        step: Where it stands.
-        state: "open" (it continues), "intent" (sent, and not looked up yet), or a value of
-            `CompanyState`.
-        account_name: Of its account, once known.
-        error: The class of the error it ended with.
-        organization_name: As it was given.
-        account_id: Of its account for the partner, once known.
-        status: Of the refusal it ended with.
-        code: Of the refusal it ended with.
+        email: The e-mail of its user.
+        step: The step at which it is.
+        state: "open" (the next run continues it), "intent" (sent, and not looked up yet), or a
+            value of `CompanyState`.
+        account_name: The name of its account, once known.
+        error: The class of the error that it ended with.
+        organization_name: Its name, as it was given.
+        account_id: The id of its account for the partner, once known.
+        status: The status of the refusal that it ended with.
+        code: The code of the refusal that it ended with.
     """
 
     email: str
@@ -40,15 +40,15 @@ class CompanyStanding:
 
 
 def read_standings(path: Place) -> Mapping[str, CompanyStanding]:
-    """Read where the companies stand, by fiscal number, whether a run holds the journal or not.
+    """Read the standings, by fiscal number, whether a run holds the journal or not.
 
-    A journal that is not there has none.
+    They are empty for a journal that does not exist.
 
     Args:
-        path: Its file, or the `postgresql://` URL of its database.
+        path: The file of the journal, or the `postgresql://` URL of its database.
 
     Raises:
-        JournalError: it cannot be read.
+        JournalError: the journal cannot be read.
     """
     if not is_stored(path):
         return MappingProxyType({})

@@ -1,4 +1,4 @@
-"""The steps of one company, each once, each on the disk before the next."""
+"""The steps of a company: each is done once, and is on the disk before the next begins."""
 
 import asyncio
 import functools
@@ -48,10 +48,10 @@ class OnboardingSteps:
     """Takes companies through their steps.
 
     Attributes:
-        manager: For the new accounts, under their own keys and limits.
-        spooled: What an earlier run left in the spool, by fiscal number.
+        manager: The session manager for the new accounts, each with its own key and limit.
+        spooled: The keys that an earlier run left in the spool, by fiscal number.
         keys: Reads delivered keys back.
-        shared: Leaves the series to the workers of a shared journal; None to do it here.
+        shared: Leaves the series to the workers of a shared journal; None to create them here.
         forget: The fiscal numbers for which a person has checked that no account exists.
     """
 
@@ -68,7 +68,7 @@ class OnboardingSteps:
     on_step: Callable[[Company, CompanyStep], None]
 
     async def advance(self, task: CompanyTask) -> None:
-        """Go as far as possible; raise what stops it, at its step."""
+        """Run the company's steps until the end; raise the error of the step that fails."""
         walk = {
             CompanyStep.ACCOUNT: self._create,
             CompanyStep.KEY: self._deliver,
@@ -82,13 +82,13 @@ class OnboardingSteps:
             await walk[task.step](task)
 
     async def _retry_at_step(self, task: CompanyTask) -> None:
-        """Go back to the AT step when the series was refused for what is corrected since."""
+        """Return to the AT step if the series was refused for credentials changed since."""
         credentials = task.company.at
         if task.has_begun or credentials is None or not task.record.lacks_credentials:
             return
         digests = await asyncio.to_thread(task.history.digests, credentials)
         if not task.history.has_refused(digests):
-            # Who claims the right to send credentials must find the company at this step.
+            # A claim to send credentials is granted only if the company is at this step.
             await self.journal.record_step(task.company, CompanyStep.AT)
             task.step = CompanyStep.AT
         elif not self.retry_refused:
@@ -126,13 +126,13 @@ class OnboardingSteps:
         await self._reach(task, CompanyStep.KEY, **changes)
 
     async def _check_spool(self, _: Intent) -> None:
-        self.spool.check()  # it may have failed since, and without it a new key is not safe
+        self.spool.check()  # it may have failed meanwhile: a new key would not be safe
 
     def _check_may_send(self, task: CompanyTask, accounts: AccountService) -> None:
         intent, company = task.record.intent, task.company
         if intent is None or task.has_begun:
             return
-        # Of a send that was never reported, nothing is known about its account.
+        # Only a reported outcome may be forgotten: before, nobody can have checked the accounts.
         if company.fiscal_id in self.forget and task.record.state is JournalState.UNKNOWN:
             accounts.forget(intent)
         else:
@@ -143,7 +143,7 @@ class OnboardingSteps:
             )
 
     def _spool_key(self, task: CompanyTask, account: CreatedAccount) -> None:
-        """Put the key on the disk the moment it is read; without one it is still delivered."""
+        """Write the key to the spool as soon as it is read; if that fails, still deliver it."""
         task.account = account
         try:
             self.spool.write(task.company.fiscal_id, account)
@@ -162,7 +162,7 @@ class OnboardingSteps:
             if isinstance(error, OSError) and error.errno:
                 failure = f"{failure}, {os.strerror(error.errno)}"
         if failure is not None:
-            # Its text and its frames may hold the key.
+            # The text and the frames of the sink's error may hold the key.
             raise SinkError(f"The key of account {account.id} was not delivered: {failure}.")
         await self._reach(task, CompanyStep.AT)
         task.is_delivered = True
@@ -171,7 +171,7 @@ class OnboardingSteps:
             raise problem
 
     def _find_account(self, task: CompanyTask) -> CreatedAccount | None:
-        """Return the account with its key, as far as this run has it, and keep it in the task."""
+        """Return the account if this run has its key, and keep it in the task."""
         company = task.company
         task.account = task.account or known_account(company) or self.spooled.get(company.fiscal_id)
         return task.account
@@ -186,7 +186,7 @@ class OnboardingSteps:
         return account
 
     async def _new_account_session(self, task: CompanyTask) -> AccountSession:
-        """Return the handle of the new account itself."""
+        """Return the session of the new account."""
         account = self._find_account(task)
         name = task.account_name
         if name is None:
@@ -246,7 +246,7 @@ class OnboardingSteps:
         await self._reach(task, CompanyStep.VERIFY)
 
     async def _note_lack(self, task: CompanyTask) -> None:
-        """Record the credentials with which the tax authority registered no sequence."""
+        """Record the credentials with which the tax authority refused to register a sequence."""
         if task.company.at is not None:
             digests = await asyncio.to_thread(task.history.digests, task.company.at)
             task.history = task.history.record_rejected(digests.own)

@@ -1,4 +1,4 @@
-"""The state of one company in a run, and how it ended."""
+"""The state of one company during a run, and the state in which it ended."""
 
 from typing import Self
 
@@ -31,25 +31,25 @@ from invoicexpress_async.provisioning.task import RowTask
 
 @attrs.define(kw_only=True, eq=False)
 class CompanyTask:
-    """One company in a run.
+    """The state of one company during a run.
 
     Attributes:
-        record: What the journal said of it.
-        intent: Of the send for its series that an earlier run left unresolved.
-        row_task: Its series, once this run has come to it.
-        account: Its account with its key, once this run has it.
-        at_sends: How many sends of AT credentials were cut off, the one under way included.
-        known_credentials: That number, and the history, as the journal had them last.
-        history: What is known of the AT credentials that were sent.
-        is_after_5xx: Whether the last send of them got a 5xx.
-        has_renewed: Whether this run has sent refused ones again, as `retry_refused` says.
-        is_delivered: Whether its key has come to the sink.
-        has_begun: Whether this run has given it a turn before.
-        tries: How many turns of it failed.
+        record: The journal's record of the company.
+        intent: The intent for its series that an earlier run left unresolved.
+        row_task: The task of its series, once this run has reached it.
+        account: The account with its key, once this run has it.
+        at_sends: How many sends of AT credentials were cut off, including the one in flight.
+        known_credentials: `at_sends` and the history, as last read from or written to the journal.
+        history: The history of the AT credentials that were sent.
+        is_after_5xx: Whether the last send of AT credentials got a 5xx.
+        has_renewed: Whether this run has sent refused credentials again, for `retry_refused`.
+        is_delivered: Whether this run has delivered the key to the sink.
+        has_begun: Whether the company has had a turn in this run.
+        tries: How many turns have failed.
         has_sent_request: Whether this turn has sent a request.
-        spool_problem: Why the spool does not have its key.
-        was_cut_off: Whether its last turn was ended by a stop.
-        is_of_another: Whether another run that shares the journal holds the claim on its account.
+        spool_problem: The error that kept the key out of the spool; None without one.
+        was_cut_off: Whether the last turn was ended by a stop.
+        is_of_another: Whether another run that shares the journal holds the claim on the account.
     """
 
     company: Company
@@ -75,7 +75,7 @@ class CompanyTask:
 
     @classmethod
     def of_record(cls, company: Company, record: CompanyRecord) -> Self:
-        """Start from the record of an earlier run."""
+        """Return the task of a company that continues from its record."""
         is_at, is_at_series = (record.step is step for step in (CompanyStep.AT, CompanyStep.SERIES))
         return cls(
             company=company,
@@ -90,24 +90,24 @@ class CompanyTask:
 
     @property
     def unresolved_intent(self) -> Intent | None:
-        """The send for its series whose outcome is unknown, as far as its turns have found out."""
+        """The intent for its series whose outcome is still unknown after the turns so far."""
         if self.row_task is None:
             return self.intent
         return self.row_task.intent or self.row_task.superseded_intent
 
     @property
     def account_id(self) -> str | None:
-        """The id of its account for the partner; None when it is not known."""
+        """The account's id for the partner; None when it is not known."""
         return (self.account and self.account.id) or self.record.account_id
 
     @property
     def account_name(self) -> str | None:
-        """The name of its account; None when it is not known."""
+        """The account's name; None when it is not known."""
         return name_of(self.account) or None if self.account else self.record.account_name
 
 
 def known_account(company: Company) -> CreatedAccount | None:
-    """Return the account that a person has found for a company, if one has."""
+    """Return the account that a person has found for a company, or None."""
     known = company.known
     if known is None:
         return None
@@ -120,7 +120,7 @@ def url_of(name: str) -> str:
 
 
 def state_of(error: InvoiceXpressError | None, intent: Intent | None) -> CompanyState:
-    """Return the state of a company that `error` stopped, with an unresolved `intent`."""
+    """Return the state of a company from its turn's error and its unresolved intent."""
     if error is None:
         return CompanyState.DONE
     if intent is not None or isinstance(error, OutcomeUnknownError | CredentialsUnknownError):

@@ -1,1 +1,1 @@
-"""What is said over the wire, without any I/O: requests, responses, codes, the decision table."""
+"""The protocol of the API, without any I/O: requests, responses, codes, the decision table."""

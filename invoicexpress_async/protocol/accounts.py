@@ -1,4 +1,4 @@
-"""The accounts resource: its requests, and their fields to values and back."""
+"""The accounts resource: its requests, and the conversion between wire fields and values."""
 
 import base64
 import re
@@ -21,7 +21,7 @@ from invoicexpress_async.protocol.exchange import (
 from invoicexpress_async.protocol.refusal import structure_nothing
 from invoicexpress_async.protocol.strict import ProblemError, malformed_response
 
-# No response to a read is known to hold these; what is not kept cannot be shown.
+# No response to a read is known to contain these; they are dropped so that nothing can show them.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})
 FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
     {
@@ -30,16 +30,19 @@ FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
         "fiscal_id",
     }
 )  # fmt: skip
-"""What a refused update can name that is not of its AT credentials; `password` could be."""
+"""The fields that a refused update can name and that do not belong to its AT credentials.
+
+`password` may belong to either, so it is absent.
+"""
 _KNOWN: Final = frozenset(
     {"organization_name", "fiscal_id", "email", "state", "at_configured", "trial"}
 )
-# One segment of a path: its form is not documented, except for a sample of digits.
+# One segment of a path: the form of an id is not documented, except for a sample of digits.
 _ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_account_id(account_id: object) -> str:
-    """Return the id of an account as it goes into a path; refuse what cannot be one."""
+    """Return the id of an account as text for a path; refuse a value that cannot be an id."""
     if type(account_id) is int and account_id > 0:
         return str(account_id)
     if isinstance(account_id, str) and _ACCOUNT_ID.fullmatch(account_id):
@@ -48,7 +51,7 @@ def check_account_id(account_id: object) -> str:
 
 
 def create_account(account: NewAccount, *, is_for_existing_user: bool) -> Request[CreatedAccount]:
-    """POST a new account, of a new user or of one who exists."""
+    """Build the POST of a new account, for a new or an existing user."""
     name = "create_already_user" if is_for_existing_user else "create"
     return Request(
         operation=Operation.ACCOUNT_CREATE,
@@ -63,7 +66,7 @@ def create_account(account: NewAccount, *, is_for_existing_user: bool) -> Reques
 
 
 def get_account(account_id: str) -> Request[AccountDetails]:
-    """GET one account of the partner's."""
+    """Build the GET of one of the partner's accounts."""
     return Request(
         operation=Operation.GET,
         method="GET",
@@ -73,7 +76,7 @@ def get_account(account_id: str) -> Request[AccountDetails]:
 
 
 def update_account(account_id: str, changes: AccountUpdate) -> Request[None]:
-    """PUT changes of one account of the partner's."""
+    """Build the PUT of changes to one of the partner's accounts."""
     secrets = _secrets(changes.credentials)
     if changes.password is not None:
         secrets += (changes.password,)
@@ -89,7 +92,7 @@ def update_account(account_id: str, changes: AccountUpdate) -> Request[None]:
 
 
 def set_at_communication(credentials: AtCredentials) -> Request[None]:
-    """POST the account's own AT credentials."""
+    """Build the POST of the account's own AT credentials."""
     return Request(
         operation=Operation.AT_COMMUNICATION,
         method="POST",
@@ -106,7 +109,7 @@ def _secrets(credentials: AtCredentials | None) -> tuple[Secret, ...]:
 
 
 def _account_body(account: NewAccount) -> dict[str, JsonValue]:
-    """Return the body of an account create. Flags are strings, and the password stands twice."""
+    """Return the body of an account create. Flags are strings, and the password is sent twice."""
     password = account.password.reveal()
     fields: dict[str, JsonValue] = {
         "organization_name": account.organization_name,
@@ -128,7 +131,7 @@ def _account_body(account: NewAccount) -> dict[str, JsonValue]:
 
 
 def _update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
-    """Return the body of an update: the fields that are set, and no other."""
+    """Return the body of an update: only the fields that are set."""
     fields = _set_only(
         {
             "organization_name": changes.organization_name,
@@ -170,7 +173,7 @@ def _at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
 
 
 def _wire_password(credentials: AtCredentials) -> Secret:
-    """Return the password as it travels: base64, which hides nothing."""
+    """Return the password as it is sent: in base64, which does not hide it."""
     return Secret(base64.b64encode(credentials.password.reveal().encode()).decode())
 
 
@@ -183,9 +186,9 @@ def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of 
 
 
 def _structure_created_account(payload: JsonValue) -> CreatedAccount:
-    """Take a created account out of its envelope, or of one like it; the id may be a number.
+    """Take a created account out of its envelope, or a similar one; the id may be a number.
 
-    The key is given only once, so a response that has it is accepted whatever else it lacks.
+    The key is sent only once, so a response that has it is accepted whatever else it lacks.
     """
     account = _find_created(payload)
     api_key = _text(account, "api_key")
@@ -217,7 +220,7 @@ def _text(account: Mapping[str, JsonValue], name: str) -> str:
 
 
 def _structure_account_details(payload: JsonValue) -> AccountDetails:
-    """Take an account that was read out of its envelope; one error has all its problems."""
+    """Take an account's details out of their envelope; one error reports all problems."""
     account = payload.get("account") if isinstance(payload, dict) else None
     if not isinstance(account, dict):
         raise malformed_response("account: expected an object")

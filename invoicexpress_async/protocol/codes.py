@@ -1,7 +1,7 @@
-"""Which class a refusal has: the API's codes belong to their operation.
+"""The error class of each refusal: the meaning of a code depends on the operation.
 
-The same number means different things on create and on register (the provider's OpenAPI
-description, version 2.0.0): a class chosen by status and code alone would give a wrong cure, such
+The same code has different meanings on create and on register (the provider's OpenAPI
+description, version 2.0.0). A class chosen by status and code alone would give a wrong cure, such
 as "choose another name" for wrong tax-authority credentials.
 """
 
@@ -25,8 +25,8 @@ _OF_CREATE: Final[_Codes] = {
 _OF_REGISTER: Final[_Codes] = {
     (404, "006"): errors.NotFoundError,
     (409, "005"): errors.SequenceAlreadyRegisteredError,
-    (409, "006"): errors.SequenceBeingRegisteredError,  # of older clients
-    (409, "007"): errors.SequenceAlreadyRegisteredError,  # of older clients
+    (409, "006"): errors.SequenceBeingRegisteredError,  # known from older clients
+    (409, "007"): errors.SequenceAlreadyRegisteredError,  # known from older clients
     (409, "008"): errors.SequenceBeingRegisteredError,
     (422, "001"): errors.SequenceNameNotAllowedError,
     (422, "002"): errors.TaxAuthorityCredentialsError,
@@ -34,8 +34,8 @@ _OF_REGISTER: Final[_Codes] = {
     (422, "004"): errors.AccountNotPortugueseError,
     (422, "007"): errors.SequenceAlreadyRegisteredError,
 }
-# "Unknown error" is documented for create and register. From any other operation it would say as
-# little, and what says nothing must not be taken for a refusal.
+# "Unknown error" is documented for create and register. It would prove as little for any other
+# operation, and must not be taken for a refusal there either.
 _OF_ANY: Final[_Codes] = {(422, "000"): errors.UnknownSequenceError}
 _BY_OPERATION: Final[Mapping[Operation, _Codes]] = {
     Operation.CREATE: {**_OF_CREATE, **_OF_ANY},
@@ -55,7 +55,7 @@ KNOWN_CODES: Final = frozenset(code for _, code in (*_OF_CREATE, *_OF_REGISTER, 
 """The codes that the provider documents; the set is open."""
 
 _REGISTER_AGAIN: Final = "Then register the sequence again: it is as it was before."
-# Where the cure of the class, which is that of a create, does not help.
+# The cures for a register, where the cure of the class helps only for a create.
 _CURES_OF_REGISTER: Final[Mapping[type[errors.StatusError], str]] = {
     errors.SequenceNameNotAllowedError: (
         "A sequence cannot be renamed: create another one, with a name of at most 35 characters "
@@ -75,7 +75,7 @@ _CURES_OF_REGISTER: Final[Mapping[type[errors.StatusError], str]] = {
 def status_error_class(
     operation: Operation, status: int, code: str | None
 ) -> type[errors.StatusError]:
-    """Return the class of a refusal, by its operation, status and code only."""
+    """Return the error class of a refusal, by its operation, status and code only."""
     if code is not None:
         meaning = _BY_OPERATION.get(operation, _OF_ANY).get((status, code))
         if meaning is not None:
@@ -86,6 +86,6 @@ def status_error_class(
 
 
 def cure_in(operation: Operation, kind: type[errors.StatusError]) -> str:
-    """Return what helps against such a refusal of this operation."""
+    """Return the cure for a refusal of this class in an operation."""
     cures = _CURES_OF_REGISTER if operation is Operation.REGISTER else {}
     return cures.get(kind, kind.cure)

@@ -1,6 +1,6 @@
-"""What may be sent again: the decision table, pure and without I/O.
+"""The decision table: which requests may be sent again. It is pure, and does no I/O.
 
-Decided on evidence, never on the name of an exception. The table is in docs/what-is-sent-again.md.
+The evidence decides, never the name of an exception. docs/what-is-sent-again.md shows the table.
 """
 
 import datetime as dt
@@ -29,10 +29,10 @@ class Operation(StrEnum):
     ACCOUNT_UPDATE = "account_update"
     AT_COMMUNICATION = "at_communication"
     WRITE = "request"
-    """A request of the caller's own making, which may have any effect."""
+    """A request that the caller has built, which may have any effect."""
 
     has_effect: bool
-    """Whether the server may have changed something because of it."""
+    """Whether the server may change something because of the request."""
 
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
@@ -58,42 +58,42 @@ _MAX_AT_ATTEMPTS: Final = 3
 
 
 class Evidence(StrEnum):
-    """What is known of one attempt."""
+    """What is known about the effect of one attempt."""
 
     NOT_SENT = "not_sent"
     """No byte of the request left this machine."""
     UNTRUSTED = "untrusted"
     """The server's certificate or TLS is wrong: no byte of the request left, and none will."""
     REFUSED = "refused"
-    """A complete response that, as the contract says, comes before any effect."""
+    """A complete response that, by the contract, comes before any effect."""
     APPLIED = "applied"
     """A complete 2xx with the requested content."""
     UNKNOWN = "unknown"
-    """Sent, and anything else."""
+    """Any other case in which the request was sent."""
 
 
 class Action(StrEnum):
-    """What to do next."""
+    """The next step after an attempt."""
 
     ACCEPT = "accept"
     RETRY = "retry"
     READ = "read"
-    """Read until it is known; never send again."""
+    """Read until the outcome is known; never send again."""
     READ_ONCE = "read_once"
-    """Read once, at once, to see whether a row is there; never send again."""
+    """Read once, immediately, to see whether a row exists; never send again."""
     RAISE = "raise"
 
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """What to do, and after how long."""
+    """The next step, and the wait before it."""
 
     action: Action
     after_seconds: float = 0.0
 
 
-# What a create or register is refused with before any effect (contract). 002 and "already
-# registered" say that it was there before: this request changed nothing.
+# The refusals of a create or register that come before any effect (contract). 002 and "already
+# registered" mean that the result existed before: this request changed nothing.
 _BEFORE_ANY_EFFECT: Final = (
     errors.AuthenticationError,
     errors.PermissionDeniedError,
@@ -109,7 +109,7 @@ _OF_THE_TAX_AUTHORITY: Final = (errors.TaxAuthorityCredentialsError, errors.NoOp
 
 _MAX_RETRY_AFTER_SECONDS: Final = 120.0
 _MIN_RETRY_AFTER_SECONDS: Final = 0.5
-# A bare 429 says nothing of the window; a Retry-After was never seen. Growing waits find the
+# A bare 429 does not show the window, and a Retry-After was never seen. Growing waits find the
 # end of a window of one minute without a request every half second.
 _BARE_LIMIT_SECONDS: Final = (5.0, 10.0, 20.0, 40.0, 60.0)
 _MAX_LIMITED_ATTEMPTS: Final = 8
@@ -133,16 +133,16 @@ def _validate_schedule(
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often, and how far apart, requests are sent again or looked up.
+    """How often and when requests are sent again or looked up.
 
     Attributes:
-        attempts: Requests per call at the most, the first included.
+        attempts: The maximum number of requests per call, including the first.
         base_seconds: The longest wait before the second attempt; it doubles for each further one.
-        cap_seconds: The longest wait of all. Each wait is drawn evenly from 0 to its longest
-            (full jitter), so that callers who failed together do not return together.
-        read_after_seconds: When, after a create or register whose outcome is not known, to read
-            for it, inside the deadline; how late a server can commit is unknown, minutes are
-            possible. Without any, `OutcomeUnknownError` is raised at once, to be resumed later.
+        cap_seconds: The upper limit of all waits. Each wait is drawn evenly from 0 to its longest
+            (full jitter), so that callers that failed together do not retry together.
+        read_after_seconds: The seconds after a create or register with an unknown outcome at which
+            to look it up, inside the deadline. How late a server can commit is unknown; minutes are
+            possible. When empty, `OutcomeUnknownError` is raised at once, to be resumed later.
     """
 
     attempts: int = attrs.field(default=3, validator=positive_int)
@@ -160,10 +160,10 @@ class RetryPolicy:
 
 
 def is_refusal(error: errors.InvoiceXpressError | None) -> bool:
-    """Return whether a complete response says why the request was not carried out.
+    """Return whether a complete response shows why the request was not carried out.
 
-    5xx and 422/000 say nothing, nor does a 408, which a proxy may send for a request that it has
-    passed on; 429 says nothing of what was sent before it.
+    5xx and 422/000 do not show it, nor does a 408, which a proxy may send for a request that it
+    has passed on. A 429 shows nothing about what was sent before it.
     """
     if isinstance(
         error, errors.ServerError | errors.UnknownSequenceError | errors.RateLimitedError
@@ -179,7 +179,7 @@ def classify(
     is_sent: bool,
     is_untrusted: bool = False,
 ) -> Evidence:
-    """Weigh one attempt: `error` is None when the response was the one that was requested."""
+    """Return the evidence of one attempt; `error` is None if the response was the requested one."""
     if is_untrusted:
         return Evidence.UNTRUSTED
     if not is_sent:
@@ -192,7 +192,7 @@ def classify(
 def _is_without_effect(operation: Operation, error: errors.InvoiceXpressError) -> bool:
     if isinstance(error, _BEFORE_ANY_EFFECT):
         return True
-    # A refused create may have left a row behind; what a caller's own request did is not known.
+    # A refused create may have left a row behind; the effect of a caller's own request is unknown.
     may_leave_something = operation in _RECONCILED or operation is Operation.WRITE
     return is_refusal(error) and not may_leave_something
 
@@ -207,7 +207,7 @@ def decide(  # noqa: PLR0913  # the table's own inputs, each a value
     policy: RetryPolicy,
     jitter: float,
 ) -> Decision:
-    """Look the next step up.
+    """Return the next step from the table.
 
     A RETRY that the attempts or the deadline do not allow becomes RAISE.
     """
@@ -248,7 +248,7 @@ def _action_on_refused(operation: Operation, error: errors.InvoiceXpressError | 
 
 def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | None) -> Action:
     if operation in _READS:
-        # A page of HTML comes again; all else may be another thing the next time.
+        # An HTML page would come again; any other failure may pass.
         is_page = isinstance(error, errors.MalformedResponseError) and error.is_html
         is_passing = isinstance(
             error, errors.MalformedResponseError | errors.ServerError | errors.TransportError
@@ -261,7 +261,7 @@ def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | 
         return Action.RETRY if is_repeatable else Action.RAISE
     if isinstance(error, errors.SequenceBeingRegisteredError) or not is_refusal(error):
         return Action.READ
-    # A register that the tax authority refuses leaves no row behind: it was there before.
+    # A register that the tax authority refuses leaves no row behind: the row existed before.
     is_settled = operation is Operation.REGISTER and isinstance(error, _OF_THE_TAX_AUTHORITY)
     return Action.RAISE if is_settled else Action.READ_ONCE
 
@@ -269,7 +269,7 @@ def _action_on_unknown(operation: Operation, error: errors.InvoiceXpressError | 
 def _wait_seconds(
     error: errors.InvoiceXpressError | None, *, attempt: int, policy: RetryPolicy, jitter: float
 ) -> float | None:
-    """Return the wait before the next attempt, or None when there is to be none."""
+    """Return the wait before the next attempt, or None when no further attempt is allowed."""
     is_limited = isinstance(error, errors.RateLimitedError)
     if attempt >= (_MAX_LIMITED_ATTEMPTS if is_limited else policy.attempts):
         return None
@@ -293,7 +293,7 @@ def pause_seconds(error: errors.RateLimitedError) -> float:
 def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:
     """Read a Retry-After header: seconds, or an HTTP date against `wall_seconds` of the epoch.
 
-    This header was never seen from this API; what is neither form counts as absent.
+    This header was never seen from this API; a text in neither form counts as absent.
     """
     if text is None:
         return None

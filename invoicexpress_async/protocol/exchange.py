@@ -1,4 +1,4 @@
-"""Sans-I/O: what a request looks like, what a response means, and the values of its fields."""
+"""Requests, the meaning of responses, and the values of their fields, without I/O."""
 
 import json
 import re
@@ -27,14 +27,14 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
-"""A row is about 2 KB: 4,000 sequences of one account; anything longer is not a response."""
+"""The longest response: 4,000 sequences of one account, with about 2 KB for each row."""
 
 _MAX_EXCERPT_BYTES: Final = 512
 _SUCCESSES: Final = 2  # hundred
 _REDIRECTS: Final = 3  # hundred
 _FIRST_FINAL_STATUS: Final = 200
 _PARTIAL_CONTENT: Final = 206
-# Every form of the flag that was recorded or that a client copes with; nothing else is a flag.
+# Every form of the flag that was recorded or that a client accepts; nothing else is a flag.
 _FLAGS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
 # Ids and counters are 64-bit at the most; longer digit strings are garbage and slow to convert.
 _MAX_DIGITS: Final = 18
@@ -42,23 +42,23 @@ END_OF_COUNTS: Final = 10**_MAX_DIGITS
 _MAX_PROBLEMS: Final = 20
 
 
-# Not frozen, as one of each is made for every request, and a frozen one costs three times as much.
+# Not frozen: both are created for every request, and a frozen object costs three times as much.
 @attrs.define(kw_only=True)
 class Request(Generic[T_co]):
     """One request, without the account and its key.
 
     Attributes:
-        operation: Its row of the decision table.
+        operation: The row of the decision table.
         method: GET, POST or PUT.
-        path: From the account's root, with its leading slash and without a query.
+        path: The path from the account's root, with its leading slash and without a query.
         query: Further parameters, already escaped, such as "page=2".
-        body: JSON bytes; empty for none.
-        subject: What it is about, for people.
-        is_sensitive: Whether the response may hold a secret, so that no part of it may be shown but
-            the texts of a refusal.
-        accepts_errors: Whether a success counts although it reports errors as well: it gives
-            what is given once.
-        secrets: What the body holds and no text may show, should the server echo it.
+        body: JSON bytes; empty for no body.
+        subject: What the request is about, for people.
+        is_sensitive: Whether the response may contain a secret, so that only the texts of a refusal
+            may be shown.
+        accepts_errors: Whether a success is accepted although it also reports errors, because its
+            content is sent only once.
+        secrets: The secrets in the body, which no text may show if the server echoes them.
         structure: Turns the response's JSON (None for an empty body) into the result, or raises
             MalformedResponseError.
     """
@@ -76,7 +76,7 @@ class Request(Generic[T_co]):
 
     @property
     def is_with_body(self) -> bool:
-        """Whether headers announce a body, if only an empty one."""
+        """Whether the headers announce a body, even an empty one."""
         return self.method != "GET" or bool(self.body)
 
 
@@ -86,7 +86,7 @@ class Response:
 
     Attributes:
         body: At most `MAX_BODY_BYTES`, decompressed.
-        problem: Why the body cannot be used, such as "it is over 8 MiB"; None when it is.
+        problem: Why the body cannot be used, such as "it is over 8 MiB"; None when it can.
     """
 
     status: int
@@ -98,7 +98,7 @@ class Response:
 
 
 def decipher(request: Request[T], response: Response, *, wall_seconds: float) -> T:
-    """Return the result, or raise what the response means.
+    """Return the result, or raise the error that the response means.
 
     Raises:
         StatusError: a refusal, by its operation, status and code.
@@ -111,7 +111,7 @@ def decipher(request: Request[T], response: Response, *, wall_seconds: float) ->
         return _decipher(request, response, wall_seconds=wall_seconds)
     except InvoiceXpressError as shown:
         error = shown
-    # The frames in its traceback hold the response's JSON.
+    # The frames in the traceback contain the response's JSON.
     raise without_secrets(error, request.secrets).with_traceback(None)
 
 
@@ -182,7 +182,7 @@ def _payload(response: Response) -> JsonValue:
 
 
 def _is_utf8(content_type: str) -> bool:
-    """JSON is UTF-8 and needs no charset; a response that names another is not guessed at."""
+    """Whether the charset, if one is named, is UTF-8, as JSON requires; no other is decoded."""
     _, _, charset = content_type.lower().partition("charset=")
     return charset.partition(";")[0].strip(" \"'") in {"", "utf-8", "utf8", "us-ascii"}
 
@@ -206,7 +206,7 @@ def _excerpt(body: bytes) -> str:
 
 def _refusal(operation: Operation, response: Response, *, wall_seconds: float) -> StatusError:
     payload: JsonValue = None
-    # Some 404s are whole HTML pages: nothing in them is worth a parser.
+    # Some 404s are whole HTML pages, which contain nothing worth parsing.
     if not response.problem and response.body.strip() and not _is_html(response):
         try:
             payload = loads(response.body)
@@ -221,14 +221,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class NotJsonError(ValueError):
-    """The bytes are not one JSON document. Carries no part of them."""
+    """The bytes are not one JSON document. The error contains no part of them."""
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-# `json.loads` and `json.dumps` make one of these for each call with settings.
+# `json.loads` and `json.dumps` would create these for each call that has settings.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -240,7 +240,7 @@ def _loads(body: bytes) -> JsonValue:
     text = body.decode()
     value = cast("JsonValue", _DECODER.decode(text))
     if _ESCAPED_SURROGATE.search(text):
-        dumps(value)  # half a pair is no character: it fails, as orjson does
+        dumps(value)  # half a surrogate pair is not a character: this fails, as orjson does
     return value
 
 
@@ -254,12 +254,12 @@ def loads(body: bytes) -> JsonValue:
     try:
         return _loads(body.removeprefix(_BYTE_ORDER_MARK))
     except (ValueError, RecursionError):
-        pass  # the parser's error holds the document: leave the block before raising
+        pass  # the parser's error contains the document: leave the block before raising
     raise NotJsonError("the body is not valid JSON")
 
 
 def json_text(value: str) -> str:
-    """Write one text as JSON, for what is put together from parts."""
+    """Write one text as JSON, for a document that is put together from parts."""
     return _ENCODER.encode(value)
 
 
@@ -285,14 +285,14 @@ def structure_count(value: object, path: str) -> int | None:
 
 
 def structure_id(value: object, path: str) -> int:
-    """Read the row's own id, which must be there and positive."""
+    """Read the row's own id, which must exist and be positive."""
     if identifier := structure_count(value, path):
         return identifier
     raise ProblemError(path, "a positive id", value)
 
 
 def structure_serie(value: object, path: str) -> str:
-    """Read the name. It came back as a JSON integer when an integer had been sent (recorded)."""
+    """Read the name. It is a JSON integer when an integer had been sent (recorded)."""
     if type(value) is int:
         return str(value)
     if isinstance(value, str) and value:
@@ -319,17 +319,17 @@ def structure_flag(value: object, path: str) -> bool:
 
 
 def structure_code(value: object, path: str) -> str | None:
-    """Keep a validation code as it came. Null and absent are the same: not "N/A"."""
+    """Return a validation code as it is. Null and absent are the same; neither is "N/A"."""
     if value is None or isinstance(value, str):
         return value
     raise ProblemError(path, "a validation code", value)
 
 
 class ResponseProblems(list[str]):
-    """What is wrong with one response, collected so that one error reports all of it."""
+    """The problems of one response, collected so that one error reports all of them."""
 
     def collect(self, structure: Callable[[object, str], T], value: object, path: str) -> T | None:
-        """Structure one field, or note its problem, up to a number that a person reads."""
+        """Structure one field, or note its problem, up to a number that people can read."""
         try:
             return structure(value, path)
         except ProblemError as problem:

@@ -1,4 +1,4 @@
-"""Intents that come back from outside, checked before they are believed."""
+"""Checks intents that come back from outside, before they are used."""
 
 import functools
 
@@ -11,7 +11,7 @@ from invoicexpress_async.protocol.strict import make_strict_converter
 
 
 def structure_intent(data: object) -> Intent:
-    """Check an intent that comes back from outside; refuse what is none of this version."""
+    """Check an intent that comes back from outside; refuse anything but one of this version."""
     try:
         intent = _converter().structure(data, Intent)
         if intent["operation"] == "create":
@@ -29,5 +29,5 @@ def structure_intent(data: object) -> Intent:
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    # Made for the first intent: most runs read none, and it costs as much as a row of a job.
+    # Created for the first intent: most runs read none, and it costs as much as a row of a job.
     return make_strict_converter()

@@ -1,6 +1,6 @@
-"""What a refusal says: its code and texts, and no secret that a server may have echoed.
+"""The code and the texts of a refusal, without the secrets that a server may have echoed.
 
-And what has the form of one, where nothing is expected.
+And a response that may be one, where the response should be empty.
 """
 
 import re
@@ -34,7 +34,7 @@ _FIRST_SERVER_ERROR: Final = 500
 
 
 def text_of_refusal(status: int, code: str | None, messages: tuple[str, ...]) -> str:
-    """Return what the error of a refusal says."""
+    """Return the text of the error for a refusal."""
     name = f"HTTP {status}" + (f", code {code:.40}" if code is not None else "")
     # A server's own sentence has its full stop already.
     text = messages[0].rstrip(" .") if messages else ""
@@ -43,11 +43,11 @@ def text_of_refusal(status: int, code: str | None, messages: tuple[str, ...]) ->
 
 
 def without_secrets(error: InvoiceXpressError, secrets: tuple[Secret, ...]) -> InvoiceXpressError:
-    """Remove secrets from the error, which the response to a request with secrets may hold."""
+    """Remove the request's secrets from the error: the response may have echoed them."""
     if isinstance(error, MalformedResponseError):
         error.excerpt = ""
     if isinstance(error, StatusError):
-        # A server that failed may have created it nevertheless, and its response may have the key.
+        # A server that failed may have created the account, and its response may contain the key.
         is_failure = error.status >= _FIRST_SERVER_ERROR
         shown = () if is_failure else error.messages
         error.messages = tuple(_hide(text, secrets) for text in shown)
@@ -66,7 +66,7 @@ def _hide(text: str, secrets: tuple[Secret, ...]) -> str:
 
 
 def code_in(payload: JsonValue) -> str | None:
-    """Find the code: a nested one wins over the one at the top."""
+    """Return the code, or None; a nested code takes precedence over a top-level one."""
     if not isinstance(payload, dict):
         return None
     for container in _CONTAINERS:
@@ -78,7 +78,7 @@ def code_in(payload: JsonValue) -> str | None:
 
 
 def messages_in(payload: JsonValue) -> tuple[str, ...]:
-    """Return the texts of an error body of any recorded shape, fields named."""
+    """Return the texts of an error body of any recorded shape, with the names of their fields."""
     return tuple(_texts(_paired(payload)))[:_MAX_MESSAGES]
 
 
@@ -94,7 +94,7 @@ def _as_code(value: JsonValue) -> str | None:
 
 
 def _paired(payload: JsonValue) -> JsonValue:
-    """Return `["fiscal_id", "is invalid"]`, a refused update, as the pair that it is."""
+    """Wrap `["fiscal_id", "is invalid"]`, a refused update, in a list, as one field and text."""
     if isinstance(payload, list) and len(payload) == _PARTS_OF_A_PAIR:
         field, text = payload
         if isinstance(field, str) and isinstance(text, str) and _FIELD.fullmatch(field):
@@ -103,7 +103,7 @@ def _paired(payload: JsonValue) -> JsonValue:
 
 
 def _texts(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]:
-    """Walk any of the recorded shapes of an error body for its texts, fields named."""
+    """Yield the texts of an error body of any recorded shape, with the names of their fields."""
     if isinstance(payload, str):
         if text := _printable(payload):
             yield f"{label}{text}"
@@ -123,7 +123,7 @@ def _texts(payload: JsonValue, label: str = "", depth: int = 0) -> Iterator[str]
 
 
 def _printable(text: str) -> str:
-    # A server's text goes to logs and terminals: no control characters, no endless lines.
+    # A server's text goes to logs and terminals: no control characters, and limited lines.
     shortened = text[:_MAX_MESSAGE_CHARACTERS]
     return "".join(character if character.isprintable() else " " for character in shortened).strip()
 
@@ -152,7 +152,7 @@ def _is_like_an_error(name: str, value: JsonValue) -> bool:
 def status_error(
     operation: Operation, status: int, payload: JsonValue, wait: float | None
 ) -> StatusError:
-    """Return the error of a refusal, by its operation, status and body."""
+    """Return the error for a refusal, by its operation, status and body."""
     code, messages = code_in(payload), messages_in(payload)
     kind = status_error_class(operation, status, code)
     error = kind(
@@ -168,7 +168,7 @@ def status_error(
 
 
 def redirect_error(status: int, location: str | None) -> UnexpectedRedirectError:
-    """Return the error of a redirect, of whose target only the host is kept."""
+    """Return the error for a redirect; only the host of its target is kept."""
     try:
         host = urlsplit(location or "").hostname
     except ValueError:

@@ -1,10 +1,10 @@
-"""The sequences resource: its requests, and the wide row of the API to nested `Sequence`s and back.
+"""The sequences resource: its requests, and the conversion between wide rows and `Sequence`s.
 
-Every wire name of a row, and every oddity of its form, lives in this module; those of its values
-are in `exchange`.
+All wire names and oddities of a row are in this module; the oddities of its values are in
+`exchange`.
 
-cattrs calls the hook of a row, and does not structure what the hook nests. It would make the states
-of 15 document types for each row, of which a caller looks at one or two: that costs 14 to 22 % of
+cattrs calls the hook of a row, and does not structure the nested result. It would create the states
+of 15 document types for each row, of which a caller reads one or two: that costs 14 to 22 % of
 the CPU of a whole create, more than the tenth that plain code may cost
 (`benchmarks/bench_structuring.py`).
 """
@@ -57,14 +57,14 @@ _TEXTS_OF_AN_ERROR: Final = frozenset({"message", "code"})
 class SequenceHooks:
     """The cattrs hooks between one wide row and one `Sequence`.
 
-    One object per converter: it remembers how rows split, as nearly all have the same keys.
+    One object per converter: it remembers how rows split, because nearly all have the same keys.
     """
 
     def __init__(self) -> None:
         self._layouts: dict[tuple[str, ...], RowLayout] = {}
 
     def structure(self, row: JsonValue, _: object = None) -> Sequence:
-        """Nest a row; one error has the paths of all its problems."""
+        """Nest a row; one error reports the paths of all its problems."""
         if not isinstance(row, dict):
             raise malformed_response(str(ProblemError("sequence", "an object", row)))
         layout = self.layout_of(tuple(row))
@@ -85,18 +85,18 @@ class SequenceHooks:
         return _sequence({key: row[key] for key in layout.other_keys}, documents, problems)
 
     def layout_of(self, keys: tuple[str, ...]) -> "RowLayout":
-        """Return how a row with these keys splits."""
+        """Return the layout of a row with these keys."""
         layout = self._layouts.get(keys)
         if layout is not None:
             return layout
         layout = RowLayout.of(keys)
-        # A hostile server could send new keys for ever: bounded, in number and in size.
+        # A hostile server could send new keys for ever: layouts are bounded in number and size.
         if len(self._layouts) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
             self._layouts[keys] = layout
         return layout
 
     def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
-        """Write the wide row again. What the server did not say is left out."""
+        """Return the wide row of a sequence. Values that the server did not send are left out."""
         row: dict[str, JsonValue] = {
             "id": sequence.id,
             "serie": sequence.serie,
@@ -119,10 +119,10 @@ def _sequence(
     documents: Mapping[DocumentType | str, DocumentSequenceState],
     problems: "ResponseProblems",
 ) -> Sequence:
-    """Build the sequence; `fields` is what is left of the row, and becomes `extra`."""
+    """Build the sequence; unknown `fields` of the row, without its documents, become `extra`."""
     pop = fields.pop
     identifier = problems.collect(structure_id, pop("id", None), "id")
-    # One client reads the name from the second (contract, [client]).
+    # One client reads the name from `serie_number` (contract, [client]).
     serie = pop("serie", None)
     if serie is None:
         serie = pop("serie_number", None)
@@ -138,8 +138,8 @@ def _sequence(
 def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
     """Take one sequence out of its envelope.
 
-    `{"sequence": {…}}`, or `{"sequences": {…}}` as newer pages may say, or the list of one that
-    register responses.
+    It is `{"sequence": {…}}`, or `{"sequences": {…}}` as in newer pages, or the list of one
+    sequence in the response to a register.
     """
     content = _open_envelope(payload)
     if isinstance(content, list):
@@ -152,7 +152,7 @@ def structure_one(payload: JsonValue, converter: cattrs.Converter) -> Sequence:
 def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Sequence, ...]:
     """Take a list of sequences out of its envelope.
 
-    A single object in place of the list counts as a list of one: one client copes with it.
+    A single object instead of the list counts as a list of one: one client accepts it.
     """
     content = _open_envelope(payload)
     rows = content if isinstance(content, list) else [content]
@@ -183,11 +183,11 @@ def make_converter() -> cattrs.Converter:
 
 @attrs.define(kw_only=True)
 class RowLayout:
-    """How a row with certain keys, in a certain order, splits.
+    """How a row with certain keys, in a certain order, is split into columns.
 
     Attributes:
-        index: Its document types, and where each stands in a column.
-        count_keys: The keys of all numbers, and then those of all ids.
+        index: The document types, and the position of each in a column.
+        count_keys: The keys of all numbers, and then the keys of all ids.
         code_keys: The keys of all validation codes.
         other_keys: The keys that belong to no document type.
     """
@@ -199,7 +199,7 @@ class RowLayout:
 
     @classmethod
     def of(cls, keys: tuple[str, ...]) -> "RowLayout":
-        """Split the keys. The set of types is open: an unknown one keeps its own name."""
+        """Split the keys. The set of types is open: an unknown type keeps its own name."""
         matches = {key: match for key in keys if (match := _COLUMN.fullmatch(key))}
         names = list(dict.fromkeys(match[1] for match in matches.values()))
         numbers, ids, codes = (
@@ -219,22 +219,22 @@ _COLLECTION: Final = "/sequences.json"
 
 @attrs.define(kw_only=True)  # not frozen: one is made for each list
 class Page:
-    """One response of a list, and whether no other page follows."""
+    """One page of a list, and whether it is the last one."""
 
     sequences: tuple[Sequence, ...]
     is_last: bool
 
 
 class SequenceRequests:
-    """Builds requests; holds what reads their responses."""
+    """Builds the requests, each with the function that structures its response."""
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        # Made once: it is the same each time, and requests are never changed.
+        # Created once: it is the same each time, and requests are never changed.
         self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
-        """GET the sequences. The first page is requested without a number, as documented."""
+        """Build the GET of a page. The first page is requested without a number, as documented."""
         return self._first_page if page == 1 else self._list(page)
 
     def _list(self, page: int) -> Request[Page]:
@@ -247,12 +247,12 @@ class SequenceRequests:
         )
 
     def get(self, sequence_id: int) -> Request[Sequence]:
-        """GET one sequence."""
+        """Build the GET of one sequence."""
         structure = functools.partial(self._with_id, sequence_id)
         return _of_one(Operation.GET, "GET", sequence_id, "", structure)
 
     def create(self, serie: str, *, default: bool) -> Request[Sequence]:
-        """POST a new sequence."""
+        """Build the POST of a new sequence."""
         return Request(
             operation=Operation.CREATE,
             method="POST",
@@ -263,12 +263,12 @@ class SequenceRequests:
         )
 
     def register(self, sequence_id: int) -> Request[Sequence]:
-        """PUT the registration of one sequence with the tax authority."""
+        """Build the PUT that registers one sequence with the tax authority."""
         structure = functools.partial(self._with_id, sequence_id)
         return _of_one(Operation.REGISTER, "PUT", sequence_id, "/register", structure)
 
     def set_current(self, sequence_id: int) -> Request[None]:
-        """PUT one sequence as the default."""
+        """Build the PUT that makes one sequence the default."""
         return _of_one(Operation.SET_CURRENT, "PUT", sequence_id, "/set_current", structure_nothing)
 
     def _page(self, requested: int, payload: JsonValue) -> Page:
@@ -286,7 +286,7 @@ class SequenceRequests:
 
     def _with_name(self, expected: str, payload: JsonValue) -> Sequence:
         sequence = structure_one(payload, self._converter)
-        # A server may store another Unicode form of the name than was sent (NFC).
+        # A server may store the name in another Unicode form (NFC) than the one that was sent.
         if canonical(sequence.serie) != expected:
             raise malformed_response("sequence.serie: not the requested one")
         return sequence
@@ -311,8 +311,8 @@ def _of_one(
 def is_last_page(payload: JsonValue, *, requested: int) -> bool:
     """Return whether no page follows the requested one.
 
-    No list of sequences was ever seen paginated; a page that says it is one of several must not
-    be taken for the whole, as what it does not show could be taken for absent.
+    No paginated list of sequences was ever seen. One page of several must not be taken for the
+    whole list, because sequences on other pages would be taken for absent.
     """
     pagination = payload.get("pagination") if isinstance(payload, dict) else None
     if pagination is None and requested == 1:

@@ -1,4 +1,4 @@
-"""Values are taken as they are, or refused: the one factory of converters, and what is refused."""
+"""The only factory of converters, which never coerce values, and the errors for bad responses."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def make_strict_converter() -> cattrs.Converter:
-    """Return a converter that turns nothing into what it is not.
+    """Return a converter that does not coerce values.
 
     cattrs' own hooks would turn None into "None" and "false" into True.
     """
@@ -23,7 +23,7 @@ def make_strict_converter() -> cattrs.Converter:
 
 
 def _structure_strictly(value: object, kind: type[T]) -> T:
-    if issubclass(kind, Enum):  # a StrEnum is a str, and comes here too
+    if issubclass(kind, Enum):  # a StrEnum is a str, and so uses this hook too
         return kind(value)
     if kind is float and type(value) is int:
         value = float(value)
@@ -33,7 +33,7 @@ def _structure_strictly(value: object, kind: type[T]) -> T:
 
 
 class ProblemError(ValueError):
-    """One thing that is wrong at one place of a response. Names the type, never the value."""
+    """One problem at one place of a response. The text names the type, never the value."""
 
     def __init__(self, path: str, expected: str, got: object) -> None:
         super().__init__(f"{path}: expected {expected}, got {_kind(got)}")

@@ -1,4 +1,4 @@
-"""`audit`: what the accounts have, and what is wrong with it. It sends nothing but reads."""
+"""`audit`: read the sequences of accounts and find what is wrong. It sends reads only."""
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -31,33 +31,33 @@ from invoicexpress_async.provisioning.row import AccountRow
 from invoicexpress_async.session import SessionManager
 
 _FINE: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
-# What `ensure` does not register again.
+# `ensure` does not register a sequence in one of these states again.
 _UNUSABLE: Final = frozenset({Registration.PARTIAL, Registration.UNKNOWN})
 
 
 def is_incomplete(sequence: Sequence) -> bool:
-    """Whether a document type of it needs a validation code and has none, as far as is known."""
+    """Whether a document type of the sequence lacks, or may lack, a validation code it needs."""
     return sequence.registration not in _FINE
 
 
 class Lack(StrEnum):
-    """What an account lacks of the serie that it is to have."""
+    """How an account falls short of the wanted serie."""
 
     MISSING = "missing"
-    """It has no such serie."""
+    """The account does not have the serie."""
     NOT_REGISTERED = "not_registered"
-    """It has it, and not all document types that need a code have one."""
+    """The account has the serie, but a document type that needs a code has none."""
     NOT_DEFAULT = "not_default"
-    """It has it, registered, and another one is the default."""
+    """The account has the serie, registered, but not as the default."""
 
 
 @attrs.frozen(kw_only=True)
 class WantedSerie:
-    """The serie that every account is to have.
+    """The serie that every account must have, given by its name or by its year.
 
     Attributes:
-        serie: Its name.
-        year: Or else the year that its name has to have.
+        serie: The name.
+        year: The year that the name must contain, when no name is given.
 
     Raises:
         ConfigurationError: both, or neither.
@@ -78,7 +78,7 @@ class WantedSerie:
         return str(self.serie if self.year is None else self.year)
 
     def is_name(self, serie: str) -> bool:
-        """Whether a name is the one, or has the year in it."""
+        """Whether a name is the wanted one, or contains the wanted year and no other."""
         if self.serie is not None:
             return canonical(serie) == canonical(self.serie)
         return self.year is not None and has_year(serie, self.year)
@@ -86,13 +86,13 @@ class WantedSerie:
 
 @attrs.frozen(kw_only=True)
 class AccountAudit:
-    """One account as it was seen.
+    """What the audit found on one account.
 
     Attributes:
         row: The account.
         sequences: All of its sequences, in the server's order; empty when they could not be read.
-        error: Why they could not, without its traceback; None otherwise.
-        wanted: The serie that it is to have as its default; None when none was named.
+        error: The error of the read, without its traceback; None when the read succeeded.
+        wanted: The serie that the account must have as its default; None when none was given.
     """
 
     row: AccountRow
@@ -102,7 +102,7 @@ class AccountAudit:
 
     @property
     def lack(self) -> Lack | None:
-        """What it lacks of the serie that it is to have; None when it is there, as the default."""
+        """How the account falls short of `wanted`; None if not, without `wanted` or if unread."""
         if self.wanted is None or self.error is not None:
             return None
         found = [one for one in self.sequences if self.wanted.is_name(one.serie)]
@@ -115,32 +115,33 @@ class AccountAudit:
 
     @property
     def defaults(self) -> tuple[Sequence, ...]:
-        """The sequences that say they are the default: one, unless something is wrong."""
+        """The sequences flagged as the default: one, unless something is wrong."""
         return tuple(one for one in self.sequences if one.is_default)
 
     @property
     def default(self) -> Sequence | None:
-        """The default, where there is one and not several."""
+        """The default sequence; None when there is none or more than one."""
         defaults = self.defaults
         return defaults[0] if len(defaults) == 1 else None
 
     def has_only_names_unlike(self, serie: str) -> bool:
-        """Whether all its names are of another form: of `2027` and `2026`, none is."""
+        """Whether the account has names, but none of the form of `serie`; `2026` is like `2027`."""
         forms = {form_of(one.serie) for one in self.sequences}
         return bool(forms) and form_of(serie) not in forms
 
     @property
     def incomplete(self) -> tuple[Sequence, ...]:
-        """The sequences some of whose document types need a validation code and have none.
+        """The sequences with a document type that needs a validation code and has none.
 
-        Their `unregistered` names the types; those whose `registration` is PARTIAL must not be
-        used. An answer without any codes, as old ones are, counts as incomplete: it is not known.
+        `Sequence.unregistered` gives the types. A sequence whose `registration` is PARTIAL must
+        not be used. A response without any codes, as old ones are, counts as incomplete, because
+        the registration is not known.
         """
         return tuple(one for one in self.sequences if is_incomplete(one))
 
     @property
     def is_fine(self) -> bool:
-        """Whether it could be read and has one default, wholly registered and the one wanted."""
+        """Whether it was read and has one default, fully registered and the one wanted, if any."""
         defaults = self.defaults
         is_one = len(defaults) == 1 and not is_incomplete(defaults[0])
         return is_one and self.lack is None
@@ -148,11 +149,11 @@ class AccountAudit:
 
 @attrs.frozen(kw_only=True)
 class SerieLook:
-    """What an account has of a serie that a run is to ensure, as far as its list says.
+    """What an account's list shows about a serie that a run would ensure.
 
     Attributes:
-        registration: How far the serie is registered; None when it is not there.
-        error: Why the run would fail on it; None when nothing is known to be in its way.
+        registration: How far the serie is registered; None when it does not exist.
+        error: The error that the run would end with; None when none is expected.
     """
 
     registration: Registration | None = None
@@ -160,7 +161,7 @@ class SerieLook:
 
 
 def look_for(seen: AccountAudit, serie: str) -> SerieLook:
-    """Return what an account has of a serie."""
+    """Return what the list of an account shows about a serie."""
     if seen.error is not None:
         return SerieLook(error=seen.error)
     listing = Listing(sequences=seen.sequences)
@@ -189,12 +190,12 @@ def _as_audits(audits: Iterable[AccountAudit]) -> tuple[AccountAudit, ...]:
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
-    """The accounts as they were seen.
+    """The result of an audit.
 
     Attributes:
         accounts: In the order of the input.
-        seconds: How long it took.
-        not_started: How many were not looked at, because the audit was stopped.
+        seconds: How long the audit took.
+        not_started: How many accounts were not read, because the audit was stopped.
     """
 
     accounts: tuple[AccountAudit, ...] = attrs.field(converter=_as_audits)
@@ -208,7 +209,7 @@ class AuditReport:
 
     @property
     def is_fine(self) -> bool:
-        """Whether every account was looked at and is fine."""
+        """Whether every account was read and is fine."""
         return not self.not_started and all(one.is_fine for one in self.accounts)
 
 
@@ -224,12 +225,12 @@ async def audit(  # noqa: PLR0913  # keyword-only options, each with a default
     """Read the sequences of every account. No account's error is raised.
 
     Args:
-        manager: Whose connections and limits are used; it is not closed.
-        accounts: Whom to look at.
-        wanted: The serie that each is to have, registered and as its default.
+        manager: The session manager that sends the requests; it is not closed.
+        accounts: The accounts to read.
+        wanted: The serie that each must have, registered and as its default.
         concurrency: How many accounts are read at a time.
-        on_account: Called with each as it comes; what it raises ends the audit.
-        stop: Asked to end it early.
+        on_account: Called with each account once it is read; an exception from it ends the audit.
+        stop: Ends the audit early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
@@ -257,7 +258,7 @@ async def iter_audit(
     concurrency: int = DEFAULT_CONCURRENCY,
     stop: RunStop | None = None,
 ) -> AsyncGenerator[AccountAudit, None]:
-    """Yield each account of `audit` as it comes, and keep none. Close it if you stop early.
+    """Yield each account of `audit` once it is read, and keep none. Close it if you stop early.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.

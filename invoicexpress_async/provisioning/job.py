@@ -38,10 +38,10 @@ from invoicexpress_async.provisioning.task import ReschedulePolicy, RowTask
 
 T = TypeVar("T")
 
-# One hop to the journal for so many rows; the event loop is held for a few milliseconds.
+# The rows of one call to the journal; each call holds the event loop for a few milliseconds.
 _CHUNK: Final = 1_024
-# What concerns the account as a whole, whichever operation said it: its other rows would be
-# refused the same, and wrong tax-authority credentials, tried again and again, lock the sub-user.
+# Errors that concern the whole account, whichever operation raised them: its other rows would be
+# refused too, and repeated tries of wrong tax-authority credentials lock the sub-user.
 _SUSPENDS_ACCOUNT: Final = (
     AuthenticationError,
     TaxAuthorityCredentialsError,
@@ -52,26 +52,26 @@ _SUSPENDS_ACCOUNT: Final = (
 
 @attrs.frozen(kw_only=True)
 class RowJob:
-    """What a run does with the rows of a plan, as the engine asks for it."""
+    """The engine's `Job` for the rows of a plan."""
 
     runner: RowRunner
     policy: ReschedulePolicy
     settings: RunSettings
     stop: RunStop
-    # With the error that each was suspended for.
+    # By account: the error that it was suspended for.
     suspended: dict[str, InvoiceXpressError]
-    # Two rows of one account at a time could both be the one that suspends it.
+    # One row of an account at a time: of two in flight, both could send the wrong credentials.
     _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False)
 
     def recorded(self, item: RowTask) -> RowOutcome | None:
-        """Return the outcome of a row that is settled, or that cannot be meant."""
+        """Return the outcome of a row that gets no turn; None when it gets one."""
         return recorded_outcome(item, retry_refused=self.settings.retry_refused)
 
     async def turn(self, item: RowTask) -> RowOutcome | None:
         """Ensure a row, unless its account is suspended."""
         async with self._turns.hold(item.row.account):
             if self.stop.is_requested and item.last is None:
-                return None  # it waited for its account's other row, and has not begun
+                return None  # it waited for another row of its account, and has not begun
             outcome = self._refused(item) or await self.runner.run(item)
         item.last = outcome
         cause = item.read_failure or outcome.error
@@ -80,18 +80,18 @@ class RowJob:
         return outcome
 
     def failure(self, item: RowTask, outcome: RowOutcome) -> InvoiceXpressError | None:
-        """Return what no row can go well with: the journal, or a server not to be trusted."""
+        """Return the error that must end the run: of the journal, or of an untrusted server."""
         for error in (outcome.error, item.read_failure):
             if isinstance(error, JournalError | UntrustedConnectionError):
                 return error
         return None
 
     def verdict(self, item: RowTask, outcome: RowOutcome) -> Verdict:
-        """Return what an outcome says of the server."""
+        """Return what an outcome shows about the server as a whole."""
         error = outcome.error
         if _may_be_the_servers(item, error):
             return Verdict.FAILS
-        # A list without it proves nothing: a server can list, and fail whatever it is to create.
+        # A list without the sequence proves nothing: a server may list and yet fail every create.
         is_answered = error is None or (error.attempts and outcome.state is not RowState.ABSENT)
         return Verdict.WORKS if is_answered else Verdict.NOTHING
 
@@ -100,26 +100,26 @@ class RowJob:
         return item.row.account
 
     def due(self, item: RowTask, outcome: RowOutcome) -> float | None:
-        """Return when its next turn is."""
+        """Return when the row's next turn is; None when this outcome is the last."""
         return self.policy.next_turn_at(item, outcome)
 
     def record(self, item: RowTask, outcome: RowOutcome) -> Commit | None:
-        """Write how its turn ended."""
+        """Write how the row's turn ended."""
         return self.runner.record(item, outcome)
 
     def last(self, item: RowTask) -> RowOutcome | None:
-        """Return how its last turn ended."""
+        """Return how the row's last turn ended."""
         return item.last
 
     def _refused(self, item: RowTask) -> RowOutcome | None:
         error = self.suspended.get(item.row.account)
         if error is None or item.intent is not None:
-            return None  # what is unknown is read for all the same
+            return None  # an unknown outcome is looked up all the same
         return RowOutcome.of_error(item.row, _copy_for(error, item.row), seconds=0, intent=None)
 
 
 def recorded_outcome(item: RowTask, *, retry_refused: bool) -> RowOutcome | None:
-    """Return the outcome of a row that is settled, or that cannot be meant; None of others."""
+    """Return the outcome of a row that is settled or clashes with another; None otherwise."""
     state, row = item.record.state, item.row
     if state is JournalState.DONE or (state is JournalState.REFUSED and not retry_refused):
         outcome = outcome_of_record(row, item.record)
@@ -130,12 +130,12 @@ def recorded_outcome(item: RowTask, *, retry_refused: bool) -> RowOutcome | None
 
 
 def outcome_of_record(row: PlanRow, record: RowRecord, **text: str) -> RowOutcome:
-    """Return how a row ended that another run, or another process, has had.
+    """Return the outcome of a row that another run or another process worked on.
 
     Args:
         row: The row.
-        record: Of it; not one that is planned.
-        text: The `text` of its error.
+        record: The journal's record of the row; not in state PLANNED.
+        text: The `text` of the error.
     """
     error: InvoiceXpressError | None = None
     is_unknown = record.state is JournalState.INTENT
@@ -177,18 +177,18 @@ def _copy_for(error: InvoiceXpressError, row: PlanRow) -> InvoiceXpressError:
 async def sync_plan(
     journal: RowJournal, plan: Plan, settings: RunSettings, *, stop: RunStop
 ) -> tuple[Difference, ...]:
-    """Enter a plan into the journal, and return how it differs from what is there.
+    """Enter a plan into the journal, and return how it differs from the plan entered before.
 
     When a stop is requested before the end, nothing is entered.
 
     Raises:
-        JournalDifferenceError: it does, and that is not accepted.
+        JournalDifferenceError: the plans differ, and that is not accepted.
     """
     await journal.open()
     await journal.begin_plan()
     async for chunk in _chunks(requested_rows(plan), is_file=isinstance(plan.rows, CsvRows)):
         if stop.is_requested:
-            return ()  # a million rows take longer than a stop may
+            return ()  # a stop must not wait for a million rows
         await journal.add_to_plan(chunk)
     return await journal.enter_plan(
         accept_changes=settings.accept_changes, accept_added=settings.accept_added
@@ -196,7 +196,7 @@ async def sync_plan(
 
 
 async def row_tasks(plan: Plan, journal: RowJournal | None) -> AsyncIterator[RowTask]:
-    """Yield the rows of a plan; those with an unknown outcome first, where they can be read twice.
+    """Yield the rows of a plan; if they can be read twice, those with an unknown outcome first.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -246,7 +246,7 @@ async def _streamed(
                 continue
             problem = conflicts.find(row)
             if problem is not None:
-                # Not entered into the journal: there, it would be the earlier row.
+                # Not entered into the journal: it has the key of the earlier row there.
                 yield RowTask(row=row, refusal=_refusal(row, problem))
             elif journal is None:
                 yield RowTask(row=row)
@@ -260,7 +260,7 @@ def _refusal(row: PlanRow, problem: str) -> ConfigurationError:
 
 async def _chunks(rows: Iterable[T], *, is_file: bool) -> AsyncIterator[list[T]]:
     iterator = iter(rows)
-    # A disk may be slow. Rows of the caller's own making may want the caller's thread.
+    # A disk may be slow: a file is read in a thread. The caller's own rows may need its thread.
     while True:
         piece = islice(iterator, _CHUNK)
         chunk = await asyncio.to_thread(list, piece) if is_file else list(piece)

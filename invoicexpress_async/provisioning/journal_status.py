@@ -1,7 +1,8 @@
-"""The status of a journal: counts, what is unresolved, who holds it."""
+"""The status of a journal: its counts, its unresolved rows and its holder."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
@@ -15,10 +16,12 @@ from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Sequence
+from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
+_ROWS_AT_ONCE: Final = 1_000
 _ENDED: Final = frozenset(
     {
         JournalState.DONE,
@@ -33,15 +36,15 @@ _LEFT: Final = frozenset({JournalState.PLANNED, *UNRESOLVED})
 
 @attrs.frozen(kw_only=True)
 class JournalFailure:
-    """Rows that ended alike, and not well.
+    """A group of rows that ended with the same error.
 
     Attributes:
         state: As in `JournalStatus.counts`.
-        error: The class of the error they ended with.
-        status: Of the response, when there was one.
-        code: Of the response, when it had one.
-        rows: How many.
-        account: One of them.
+        error: The class of the error.
+        status: The status of the response, when there was one.
+        code: The code of the response, when it had one.
+        rows: How many rows are in the group.
+        account: The account of one of them.
     """
 
     state: str
@@ -54,14 +57,14 @@ class JournalFailure:
 
 @attrs.frozen(kw_only=True)
 class RowInDoubt:
-    """A row of which something was sent that may have taken effect.
+    """A row whose request may have taken effect.
 
     Attributes:
         account: The account's name.
         serie: The name of the sequence.
         state: "intent" (not looked up yet), "unknown" or "absent".
-        sent_at: When it was sent, by the clock of then.
-        absent_since: When a complete list first did not show it, late enough to count.
+        sent_at: When the request was sent, by the sender's wall clock.
+        absent_since: When a complete list first did not show the sequence, late enough to count.
         sends: How many times a create or register of this row was sent, in all runs.
     """
 
@@ -75,18 +78,18 @@ class RowInDoubt:
 
 @attrs.frozen(kw_only=True)
 class KeptRow:
-    """A row of the plan as the journal has it.
+    """What the journal has about a row of the plan.
 
     Attributes:
         account: The account's name.
         serie: The name of the sequence.
         state: As in `JournalStatus.counts`.
-        is_created: Whether a run is known to have created it; None when that is not known.
-        sequence: With its ids and validation codes, as it was last seen.
-        error: The class of the error it ended with.
-        status: Of the response, when there was one.
-        code: Of the response, when it had one.
-        intent: Of what is unknown.
+        is_created: Whether a run created the sequence; None when that is not known.
+        sequence: The sequence with its ids and validation codes, as last seen.
+        error: The class of the error that the row ended with.
+        status: The status of the response, when there was one.
+        code: The code of the response, when it had one.
+        intent: The intent whose outcome is unknown; None when there is none.
     """
 
     account: str
@@ -102,11 +105,11 @@ class KeptRow:
 
 @attrs.frozen(kw_only=True)
 class JournalRun:
-    """A run that began.
+    """A run, as noted in the journal when it began.
 
     Attributes:
-        started_at: When.
-        process: Its id, on the machine it was on.
+        started_at: When the run began.
+        process: The process id, on the machine of the run.
     """
 
     started_at: dt.datetime
@@ -121,19 +124,20 @@ class JournalStatus:
         path: The file, or the URL of the database.
         counts: The rows of the present plan by state: "planned" (nothing sent), "intent" (sent,
             and not looked up yet), or a value of `RowState`. States without rows are absent.
-        created: How many sequences its runs are known to have created.
-        removed: How many rows are of an earlier plan only.
-        failures: The rows that did not end well, by what they ended with; most first.
+        created: How many sequences the runs are known to have created.
+        removed: How many rows belong to an earlier plan and not to the present one.
+        failures: The rows that ended with an error, grouped by it; the largest group first.
         in_doubt: The rows that may have taken effect, earliest first; at most 100.
-        holder: Who holds it now, such as "by process 4711 on ..."; None when no run does.
-        runs: The last runs that began, the last one first; at most 5.
-        run_count: How many began in all.
+        holder: The holder of the journal, such as "by process 4711 on ..."; None without a run.
+        runs: The last runs that began, newest first; at most 5.
+        run_count: How many runs began in all.
         rollover_year: The year, when it is the journal of a roll-over.
-        default_not_before: The day, in Lisbon, before which its series do not become the default;
+        default_not_before: The day, in Lisbon, before which the series do not become the default;
             None when they do so at once.
-        ended_in_last_run: How many rows the last run has brought to an end.
+        ended_in_last_run: How many rows ended in the last run.
         last_command: The command of the last run; None when another program ran it.
-        slices: Of a database: those with rows that are not done, and who holds each.
+        slices: The slices with rows that are planned or unresolved, each with its holder; empty
+            for a file.
     """
 
     path: Path | str
@@ -158,22 +162,22 @@ class JournalStatus:
 
 
 def read_status(path: Place) -> JournalStatus:
-    """Read a journal, whether a run holds it or not. Nothing of it is changed.
+    """Read the status of a journal, whether a run holds it or not. Nothing is changed.
 
     Args:
-        path: Its file, or the `postgresql://` URL of its database.
+        path: The file of the journal, or the `postgresql://` URL of its database.
 
     Raises:
-        JournalError: it is not there, or cannot be read.
+        JournalError: the journal does not exist, or cannot be read.
     """
     with JournalReader(path) as reader:
         return reader.status()
 
 
 class JournalReader:
-    """A journal that is only read. Use it with `with`.
+    """Reads a journal without changing it. Use it as a context manager.
 
-    To make one, and every method, raises JournalError when it is not there or cannot be read.
+    The constructor and every method raise JournalError when it does not exist or cannot be read.
     """
 
     def __init__(self, path: Place) -> None:
@@ -186,26 +190,28 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self._file.__exit__(None, None, None)
 
-    def row(self, account: str, serie: str) -> tuple[str, bool] | None:
-        """Return the state of a row of its plan and whether it makes a default, or None."""
-        entry = self._file.entry(ROWS, (account, serie))
-        if entry is None or not entry["is_in_plan"]:
-            return None
-        return str(entry["state"]), bool(entry["is_default"])
+    def compare(self, rows: Iterable[PlanRow]) -> Iterator[tuple[PlanRow, tuple[str, bool] | None]]:
+        """Yield each row with its state and default flag; None if the plan does not contain it."""
+        left = iter(rows)
+        while chunk := list(islice(left, _ROWS_AT_ONCE)):
+            entries = self._file.look_up(ROWS, [(row.account, row.serie) for row in chunk])
+            for row, entry in zip(chunk, entries, strict=True):
+                is_there = entry and entry["is_in_plan"]
+                yield row, (str(entry["state"]), bool(entry["is_default"])) if is_there else None
 
     def row_count(self) -> int:
-        """Return how many rows its plan has."""
+        """Return how many rows the plan has."""
         return self._file.count(ROWS, "is_in_plan")
 
     def series(self) -> dict[str, tuple[str, str]]:
-        """Return which serie each account of its plan is to have, and how far it is."""
+        """Return the serie and the state of each account of the plan; one serie an account."""
         return {
             str(entry["account"]): (str(entry["serie"]), str(entry["state"]))
             for entry in self._file.entries(ROWS)
         }
 
     def rows(self) -> Iterator[KeptRow]:
-        """Yield the rows of its plan."""
+        """Yield the rows of the plan, ordered by account and serie."""
         reader = row_reader()
         for entry in self._file.entries(ROWS, order_by="account, serie"):
             record, created = reader.read(entry), entry["is_created"]
@@ -227,13 +233,13 @@ class JournalReader:
         return None if year is None else int(year)
 
     def default_not_before(self) -> dt.date | None:
-        """Return the day before which its series do not become the default; None for at once."""
+        """Return the day before which the series do not become the default; None for at once."""
         days = self._file.groups(ROWS, "default_not_before", example="account")
         found = [_day(day) for day, *_ in days if day is not None]
         return found[0] if found else None
 
     def status(self) -> JournalStatus:
-        """Return all that is shown of it, as of one moment."""
+        """Return the status, read at one moment."""
         file = self._file
         with file.one_moment():
             states = file.groups(ROWS, "state", example="account")
@@ -252,7 +258,7 @@ class JournalReader:
                 run_count=file.run_count,
                 rollover_year=self.rollover_year(),
                 default_not_before=self.default_not_before(),
-                last_command=LastCommand.read(file.entry(LAST_COMMAND, LAST_COMMAND_KEY)),
+                last_command=LastCommand.read(*file.look_up(LAST_COMMAND, [LAST_COMMAND_KEY])),
                 slices=self._slices(),
             )
 
@@ -305,11 +311,11 @@ def _day(text: Value) -> dt.date | None:
     try:
         return dt.date.fromisoformat(str(text))
     except ValueError:
-        return None  # damaged: the status is shown without
+        return None  # damaged: the status is shown without the day
 
 
 def _time_of(text: Value) -> dt.datetime | None:
-    """Return the time; None when there is none, or a damaged one: the status is shown without."""
+    """Return the time; None when it is missing or damaged, so that the status is still shown."""
     try:
         return None if text is None else _time(Timestamp.parse(str(text)).wall)
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Where a worker finds the keys: by reference, since none is ever in the database."""
+"""The sources of a worker's API keys. They are references, since no key is in the database."""
 
 import asyncio
 import importlib
@@ -17,17 +17,18 @@ _ACCOUNT: Final = "{account}"
 
 
 def load_keys(reference: str) -> AccountKeys:
-    """Return the source of keys that a text names.
+    """Return the key source for a reference.
 
     Args:
         reference: `env:NAME`, where `{account}` stands for the account in capitals, with `_` for
-            each `-`; or `file:PATH`, where it stands for the account as it is. Without `{account}`
-            the variable holds the one key of all accounts, and the file is one of accounts as
-            `provision` takes it, read again when it has changed. Or `module:callable`: an async
-            callable that is given the account's name.
+            each `-`; or `file:PATH`, where `{account}` stands for the account unchanged. Without
+            `{account}` the variable holds one key for all accounts, and the file is a list of
+            accounts as `provision` takes it, read again when it has changed. Or
+            `module:callable`: an async callable that takes the account's name.
 
     Raises:
-        ConfigurationError: it names none, the file cannot be read, or the callable is not there.
+        ConfigurationError: the reference is of no such form, the file cannot be read, or the
+            callable does not exist.
     """
     kind, colon, name = reference.partition(":")
     if not (colon and kind and name):
@@ -56,7 +57,7 @@ class _OfFiles:
     path: str
 
     async def __call__(self, account: str) -> str:
-        # An account's name has no slash and no dot: it cannot name a file elsewhere.
+        # An account's name has no slash and no dot: it cannot lead to another folder.
         return await KeyReference("file", self.path.replace(_ACCOUNT, account)).read()
 
 

@@ -1,4 +1,4 @@
-"""The year in the name of a serie, and the next year's name; what is not plain is not guessed."""
+"""The year in the name of a serie, and the next year's name. An unclear name is not guessed."""
 
 import datetime as dt
 import re
@@ -20,9 +20,9 @@ _CENTURY: Final = 2000
 def next_serie(current: str, year: int) -> str | None:
     """Return the name with last year's number replaced by that of `year`, or None.
 
-    `2026` becomes `2027`, `FR2026` `FR2027`, `A26` `A27`. A name that has the number of `year`
-    already stays as it is. None: it has neither, or more than one of them. Two digits in a word,
-    as in `STUDIO27`, are no year.
+    `2026` becomes `2027`, `FR2026` `FR2027`, `A26` `A27`. A name that already has the number of
+    `year` stays as it is. None: the name has neither number, or more than one. Two digits in a
+    word, as in `STUDIO27`, are not a year.
     """
     places = [one for one in _years(current) if one.year in {year - 1, year}]
     if len(places) != 1:
@@ -33,17 +33,17 @@ def next_serie(current: str, year: int) -> str | None:
 
 
 def has_year(serie: str, year: int) -> bool:
-    """Whether a name has this year in it, and no other."""
+    """Whether a name contains this year and no other."""
     found = _years(serie)
-    # "A12-2027" is of 2027: two digits count where there are no four.
+    # The year of "A12-2027" is 2027: two digits count only where no four digits are a year.
     wide = [one for one in found if one.width == _WIDE]
     return [one.year for one in wide or found] == [year]
 
 
 def coming_year(serie: str, this_year: int) -> int | None:
-    """Return the year in a name when it is yet to come, or None.
+    """Return the year in a name if it is a future year, or None.
 
-    Two digits count when they are those of the next year: `A45` is no name of 2045.
+    Two digits count only if they mean the next year: `A45` does not mean 2045.
     """
     later = [
         one.year
@@ -54,27 +54,27 @@ def coming_year(serie: str, this_year: int) -> int | None:
 
 
 def is_step_backwards(current: str, serie: str) -> bool:
-    """Whether a serie is of an earlier year than the present default, as far as names say it."""
+    """Whether the name of a serie has an earlier year than the name of the present default."""
     old, new = _years(current), _years(serie)
     if len(old) != 1 or len(new) != 1 or new[0].year >= old[0].year:
         return False
-    # Two digits are surely a year only where the rest of the name is the same.
+    # Two digits are certainly a year only where the rest of the name is the same.
     has_four_digits = old[0].width == new[0].width == _WIDE
     return has_four_digits or old[0].left_in(current) == new[0].left_in(serie)
 
 
 def step_backwards(account: str, current: str, to: object) -> StepBackwardsError:
-    """Return the error of an account whose default is of a later year than what is to follow it."""
+    """Return the error for an account whose default has a later year than the planned serie."""
     return StepBackwardsError(
         f"Account {account}: {to} after its default {current!r} would be a step backwards."
     )
 
 
 def serie_of_pattern(pattern: str, year: int) -> str:
-    """Fill `{year}` (2027) and `{yy}` (27) in.
+    """Return a pattern with `{year}` (2027) and `{yy}` (27) filled in.
 
     Raises:
-        ConfigurationError: the pattern has neither, or what it makes is no name of a serie.
+        ConfigurationError: the pattern has neither, or the result is not a valid serie.
     """
     if not _PLACES.search(pattern):
         raise ConfigurationError(f"The pattern {pattern!r:.80} has neither {{year}} nor {{yy}}.")
@@ -100,7 +100,7 @@ class _Year(NamedTuple):
 
 
 def _years(name: str) -> list[_Year]:
-    """Return the numbers in a name that can be a year, with four digits or with two."""
+    """Return the numbers in a name that can be a year, of four digits or two."""
     four = [_Year(*one.span(), int(one[0])) for one in _FOUR_DIGITS.finditer(name)]
     two = [
         _Year(*one.span(2), _CENTURY + int(one[2]))
@@ -119,12 +119,12 @@ def default_day(
 ) -> dt.date | None:
     """Return the day, in Lisbon, on which a roll-over makes the new series the default.
 
-    It is 1 January of the year, or the later day of `not_before`; None, at once, with
-    `default_now` only.
+    It is 1 January of the year, or `not_before` if that is later. None means at once, and is
+    returned with `default_now` only.
 
     Raises:
-        ConfigurationError: a year or a day that cannot be right, or no time-zone data to know
-            when that day begins.
+        ConfigurationError: the year or the day is invalid, or the time-zone data that give the
+            start of that day are missing.
     """
     check_year(year)
     if default_now:
@@ -144,10 +144,10 @@ def default_day(
 
 
 def check_year(year: int) -> None:
-    """Refuse a year that cannot be right.
+    """Refuse a year outside 2000 to 2099.
 
     Raises:
-        ConfigurationError: it cannot.
+        ConfigurationError: the year is not an int in that range.
     """
     if type(year) is not int or not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise ConfigurationError(f"year is {year!r:.20}: give that of the new serie, such as 2027.")

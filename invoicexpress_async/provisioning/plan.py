@@ -1,4 +1,4 @@
-"""What is to be done: rows that were checked before anything is sent."""
+"""Plans and account lists: their rows, checked before anything is sent."""
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
@@ -36,23 +36,23 @@ from invoicexpress_async.provisioning.row import (
 )
 
 GivenRow: TypeAlias = PlanRow | Mapping[str, object]
-"""A row, or a mapping with `account`, and maybe `api_key`, `serie` and `default`."""
+"""A row, or a mapping with `account` and optionally `api_key`, `serie` and `default`."""
 
 _KNOWN: Final = frozenset({"account", "api_key", "serie", "default"})
 
 
 def given_rows(rows: Iterable[GivenRow], defaults: Defaults) -> Iterator[PlanRow]:
-    """Yield the rows.
+    """Yield the given rows as `PlanRow`.
 
     Raises:
-        ConfigurationError: naming the first that cannot be right by its number, from 1.
+        ConfigurationError: naming the first invalid row by its number, from 1.
     """
     for number, row in enumerate(rows, 1):
         yield _row(row, number, defaults)
 
 
 async def given_stream(rows: AsyncIterable[GivenRow], defaults: Defaults) -> AsyncIterator[PlanRow]:
-    """Yield the rows as they come.
+    """Yield the given rows as `PlanRow`, as they come.
 
     Raises:
         ConfigurationError: as `given_rows`.
@@ -74,7 +74,7 @@ def _row(row: GivenRow, number: int, defaults: Defaults) -> PlanRow:
         return _of_mapping(row, number, defaults)
     except ConfigurationError as error:
         problem = str(error.args[0])
-    # Raised from here, its context would show the row and its key.
+    # Raised in the `except` block, its context would show the row and its key.
     raise ConfigurationError(f"Row {number}: {problem}")
 
 
@@ -113,14 +113,14 @@ class Plan:
     """The rows of a run.
 
     Attributes:
-        rows: What is to be done, in order; those of a file are read from it each time, so that
-            a plan of a million rows takes no memory.
-        stream: Rows that come one by one, each looked at only at its turn; instead of `rows`.
-        ignored_columns: Columns of the file that mean nothing here; a misspelled one is among
-            them.
-        notes: What a person should know of how its file was read.
-        accounts: Whose rows are run; None for all. The others stay in the plan and in the journal.
-        summary: The rows that are run, counted; a stream counts as none.
+        rows: The rows, in order; the rows of a file are read from it each time, so that a plan
+            of a million rows takes no memory.
+        stream: Rows that come one by one, each checked only at its turn; instead of `rows`.
+        ignored_columns: Columns of the file that are not used; a misspelled name is among them.
+        notes: Remarks for people on how the file was read.
+        accounts: The accounts whose rows are run; None for all. The other rows stay in the plan
+            and in the journal.
+        summary: The counts of the rows that are run; zero for a stream.
 
     Raises:
         ConfigurationError: two rows are for the same account and serie, or make two series the
@@ -143,18 +143,19 @@ class Plan:
         default: bool = False,
         api_keys: AccountKeys | None = None,
     ) -> "Plan":
-        """Read a plan from a file with a header: account, api_key, and maybe serie, default.
+        """Read a plan from a file with a header: account, api_key, and optionally serie, default.
 
         UTF-8 (or UTF-16 with a BOM), separated by `;` `,` or tabs, quoted where needed; or a
         spreadsheet in `.xlsx` (extra `excel`), or stdin as `-`. Blank lines are skipped, spaces
-        around the name of an account do not count, and its address is taken for its name.
-        Windows-1252 is read where all that matters is plain ASCII. A relative `file:PATH` of a key
-        is relative to this file. It is read again when the plan is run, and must not change.
+        around the name of an account do not count, and the account's address stands for its name.
+        Windows-1252 is read if the columns that are used are plain ASCII. A relative `file:PATH`
+        of a key is relative to this file. The file is read again when the plan is run, and must
+        not change.
 
         Args:
             path: The file.
-            serie: For the rows that name none.
-            default: For the rows that do not say.
+            serie: The serie of the rows that give none.
+            default: The default flag of the rows that give none.
             api_keys: An async callable that returns the key of an account, for the rows that
                 have none; the column may then be left out.
 
@@ -176,21 +177,21 @@ class Plan:
         default: bool = False,
         api_keys: AccountKeys | None = None,
     ) -> "Plan":
-        """Return a plan of rows, or of mappings as a database gives them.
+        """Return a plan of rows, or of mappings such as database rows.
 
-        A mapping has `account`, and maybe `api_key`, `serie` and `default`. An async iterable is
-        run once, row by row, as by `from_async`.
+        A mapping has `account` and optionally `api_key`, `serie` and `default`. An async iterable
+        is run once, row by row, as by `from_async`.
 
         Args:
             rows: The rows.
-            serie: For the rows that name none.
-            default: For the rows that do not say.
+            serie: The serie of the rows that give none.
+            default: The default flag of the rows that give none.
             api_keys: An async callable that returns the key of an account, for the rows that
                 have none.
 
         Raises:
-            ConfigurationError: naming the row by its number, and never its key. Of an async
-                iterable it is raised by the run, at that row.
+            ConfigurationError: naming the row by its number, and never its key. For an async
+                iterable the run raises it, at that row.
         """
         if serie is not None:
             check_new_serie(serie)
@@ -200,21 +201,21 @@ class Plan:
         return cls(rows=tuple(given_rows(rows, defaults)))
 
     def only(self, accounts: Iterable[str]) -> "Plan":
-        """Return the same plan of which only the rows of these accounts are run.
+        """Return the same plan, restricted to the rows of these accounts.
 
-        A pilot of five accounts has the journal of all: the rest is run later with the whole plan.
+        A pilot of five accounts uses the journal of the whole plan: the rest is run later.
         """
         return attrs.evolve(self, accounts=named_accounts(accounts))
 
     def is_chosen(self, row: PlanRow) -> bool:
-        """Whether a row is run."""
+        """Whether a row is among those that are run."""
         return self.accounts is None or row.account in self.accounts
 
     @classmethod
     def from_async(cls, rows: AsyncIterable[PlanRow]) -> "Plan":
-        """Return a plan of rows that come one by one, as from a database; it is run once.
+        """Return a plan of rows that come one by one, as from a database. It can run only once.
 
-        A row that clashes with an earlier one is refused at its turn, and the others go on.
+        A row that clashes with an earlier one is refused at its turn; the others continue.
         """
         check_type("rows", rows, AsyncIterable)
         return cls(stream=rows)
@@ -226,14 +227,14 @@ def _as_accounts(rows: Iterable[AccountRow]) -> tuple[AccountRow, ...]:
 
 @attrs.frozen(kw_only=True)
 class AccountList:
-    """The accounts that `rollover` and `audit` look at.
+    """The accounts for `rollover` and `audit`.
 
     Attributes:
         rows: The accounts, in order.
-        notes: What a person should know of how their file was read.
+        notes: Remarks for people on how the file was read.
 
     Raises:
-        ConfigurationError: an account is there twice.
+        ConfigurationError: an account appears twice.
     """
 
     rows: tuple[AccountRow, ...] = attrs.field(converter=_as_accounts)
@@ -250,7 +251,7 @@ class AccountList:
     def from_csv(
         cls, path: str | os.PathLike[str], *, api_keys: AccountKeys | None = None
     ) -> "AccountList":
-        """Read accounts from a file as that of a plan; a serie, where there is one, is the next.
+        """Read accounts from a file like that of a plan; its serie, if given, is the next serie.
 
         Raises:
             ConfigurationError: naming every bad row by its line, and never a key.
@@ -260,7 +261,7 @@ class AccountList:
 
 
 def requested_rows(plan: Plan) -> Iterator[tuple[str, str, int]]:
-    """Yield account, serie and `is_default` of each row: what the journal is to have of it."""
+    """Yield account, serie and `is_default` of each row: the part that enters the journal."""
     rows = plan.rows
     if isinstance(rows, CsvRows):
         return rows.requested()
@@ -270,7 +271,7 @@ def requested_rows(plan: Plan) -> Iterator[tuple[str, str, int]]:
 def _read_accounts(
     path: Path, api_keys: AccountKeys | None
 ) -> tuple[list[AccountRow], tuple[str, ...]]:
-    """Return the accounts of a file, each with the serie that it names or none; and the notes.
+    """Return the accounts of a file, each with its serie or None, and the notes.
 
     Raises:
         ConfigurationError: naming every bad row by its line.

@@ -1,4 +1,4 @@
-"""A run of a plan by this process alone: its rows by the engine, and what they come to."""
+"""A run of a plan by this process alone: the engine runs the rows, and a report sums them up."""
 
 import time
 from collections import Counter
@@ -30,21 +30,21 @@ from invoicexpress_async.session import SessionManager
 
 @attrs.define(kw_only=True, eq=False)
 class PlanRun:
-    """A run of a plan: its outcomes as they come, and then its report.
+    """A run of a plan: yields its outcomes, and then makes its report.
 
     Attributes:
-        manager: Whose connections and limits are used.
-        plan: What to do.
-        settings: What the run may do.
-        breaker: What is known of the server as a whole.
-        on_progress: Called after each outcome, and when the run pauses or goes on.
-        callback_error: What it raised first.
+        manager: The session manager that sends the requests.
+        plan: The plan.
+        settings: The settings of the run.
+        breaker: The circuit breaker for the server as a whole.
+        on_progress: Called after each outcome, and when the run pauses or resumes.
+        callback_error: The first exception that `on_progress` raised.
         started: When the run began, on the monotonic clock.
-        counts: How many rows have ended in which state.
+        counts: The number of rows that have ended, by state.
         created: How many sequences are known to have been created.
-        differences: Between the plan and the journal, when they were accepted.
-        problem: What ended the run early.
-        suspended: The accounts of which nothing more is sent, each with the error it is for.
+        differences: The differences between the plan and the journal, when they were accepted.
+        problem: The error that ended the run early.
+        suspended: The accounts for which nothing more is sent, each with the error that caused it.
     """
 
     manager: SessionManager
@@ -64,10 +64,10 @@ class PlanRun:
     async def outcomes(
         self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
-        """Carry the plan out, and yield each outcome once it is durable."""
+        """Run the plan, and yield each outcome once it is durable."""
         check_concurrency(concurrency)
         day = self.settings.default_not_before
-        # On a machine without time-zone data this is found before anything is sent.
+        # On a machine without time-zone data this raises before anything is sent.
         self.settings.may_default()
         rows = None if journal is None else RowJournal(journal, default_not_before=day)
         if rows is not None:
@@ -102,7 +102,7 @@ class PlanRun:
 
     def _in_order(self, outcomes: list[RowOutcome]) -> list[RowOutcome]:
         if not isinstance(self.plan.rows, tuple):
-            # Not by reading the file again: it may have changed, which must be reported.
+            # Without reading the file again: if it changed meanwhile, that would raise here.
             return sorted(outcomes, key=lambda one: one.row.line)
         places = {key_of(row): place for place, row in enumerate(self.plan.rows)}
         return sorted(outcomes, key=lambda one: places.get(key_of(one.row), 0))
@@ -131,13 +131,13 @@ class PlanRun:
         )
 
     def count(self, outcome: RowOutcome) -> None:
-        """Note how a row ended, and report the progress."""
+        """Count an outcome, and report the progress."""
         self.counts[outcome.state] += 1
         self.created += outcome.created is True
         self.report_progress()
 
     def report_progress(self) -> None:
-        """Call `on_progress`; what that raises is kept, and harms nothing."""
+        """Call `on_progress`; an exception from it is kept, and does not stop the run."""
         if self.on_progress is None:
             return
         waiting, next_turn_in_seconds = self.waits()
@@ -151,11 +151,11 @@ class PlanRun:
         )
         try:
             self.on_progress(progress)
-        except Exception as error:  # noqa: BLE001  # the user's own: reported apart, harms nothing
+        except Exception as error:  # noqa: BLE001  # the user's own: reported apart, stops nothing
             self.callback_error = self.callback_error or error
 
     def waits(self) -> tuple[int, float | None]:
-        """Return how many rows wait for another turn, and in how many seconds the first has it."""
+        """Return how many rows wait for another turn, and the seconds until the first turn."""
         if self._engine is None:
             return 0, None
         return self._engine.waiting, self._engine.next_turn_in_seconds

@@ -1,4 +1,4 @@
-"""From the cells of a file to rows; problems are reported by line, and show no cell."""
+"""Turns the cells of a file into rows. Problems are reported by line, and show no cell."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,12 +49,12 @@ def _check_keys(_: object, __: object, api_keys: AccountKeys | None) -> None:
 
 @attrs.frozen(kw_only=True)
 class Defaults:
-    """What the rows of a file do not say themselves.
+    """The values for rows that leave a column out or empty.
 
     Attributes:
-        serie: For the rows that name none.
-        is_default: For the rows that do not say.
-        api_keys: Where the keys are, when the file has none.
+        serie: The serie.
+        is_default: The default flag.
+        api_keys: The source of the keys.
     """
 
     serie: str | None
@@ -63,7 +63,7 @@ class Defaults:
 
 
 class GivenRow(NamedTuple):
-    """What the cells of a row say, not checked yet."""
+    """The values of a row's cells, not checked yet."""
 
     account: str
     api_key: Key
@@ -72,7 +72,7 @@ class GivenRow(NamedTuple):
     line: int
 
     def problem(self) -> str:
-        """Return what is wrong with it; "" when nothing is. It shows no cell."""
+        """Return what is wrong with the row, or "". The text shows no cell."""
         found = (
             account_problem(self.account),
             key_problem(self.api_key),
@@ -82,11 +82,11 @@ class GivenRow(NamedTuple):
         return "; ".join(filter(None, found))
 
     def requested(self) -> RequestedRow:
-        """Return what it requests, when nothing is wrong with it."""
+        """Return what the row requests. Only for a row without a problem."""
         return RequestedRow(self.account, self.serie, bool(self.is_default), self.line)
 
     def plan_row(self) -> PlanRow | None:
-        """Return the row; None when something is wrong with it."""
+        """Return the `PlanRow`; None when the row has a problem."""
         if self.is_default is None:
             return None
         try:
@@ -97,7 +97,7 @@ class GivenRow(NamedTuple):
                 is_default=self.is_default,
                 line=self.line,
             )
-        except ConfigurationError:  # its text shows what is in it
+        except ConfigurationError:  # its text would show the cell
             return None
 
 
@@ -106,9 +106,9 @@ class PlanCells:
     """The cells of some rows of a file, by column.
 
     Attributes:
-        columns: As they were read.
-        defaults: What the rows do not say themselves.
-        folder: What the path of a key is relative to.
+        columns: The columns, as they were read.
+        defaults: The values for rows that leave a column out or empty.
+        folder: The folder that the path of a key is relative to.
     """
 
     columns: CsvColumns
@@ -122,10 +122,10 @@ class PlanCells:
         return map(GivenRow, accounts, keys, self._series(), self._flags(), self.columns.lines)
 
     def right_rows(self) -> list[tuple[str, str, bool, int]] | None:
-        """Return what the rows request, when all are plainly right; None when one may not be.
+        """Return what the rows request if all are valid; None if one may not be.
 
-        The checks are those of a row, in a quarter of the time: there are no rows, and what many
-        rows say is checked once.
+        The checks are the same as for single rows, in a quarter of the time: no row objects are
+        made, and a value that many rows share is checked once.
         """
         flags = [flag for flag in self._flags() if flag is not None]
         try:
@@ -141,7 +141,7 @@ class PlanCells:
         cells = self._cells("api_key")
         if "" in cells and self.defaults.api_keys is None:
             return False
-        # What makes a key wrong is one of its characters: those of all rows are looked at together.
+        # A key is invalid because of a single character, so all keys are checked as one.
         keys = "".join(cell for cell in cells if ":" not in cell)
         if keys and key_problem(Secret(keys)):
             return False
@@ -165,16 +165,16 @@ class PlanCells:
 
 @attrs.define(kw_only=True, eq=False)
 class CsvRows:
-    """The rows of a file, checked once and read anew each time: none is kept.
+    """The rows of a file: checked once, then read again for each iteration, and not kept.
 
-    What can be read only once, such as a pipe, is kept.
+    The rows of a source that can be read only once, such as a pipe, are kept.
 
     Attributes:
         path: The file.
-        defaults: What its rows do not say themselves.
-        summary: Its rows, counted.
-        ignored: The columns that mean nothing here.
-        notes: What a person should know of how it was read.
+        defaults: The values for rows that leave a column out or empty.
+        summary: The counts of the rows.
+        ignored: The columns that are not used.
+        notes: Remarks for people on how the file was read.
     """
 
     path: Path
@@ -188,7 +188,7 @@ class CsvRows:
 
     @classmethod
     def check(cls, path: Path, defaults: Defaults) -> "CsvRows":
-        """Read the file once, to find all that is wrong with it.
+        """Read the file once and check every row.
 
         Raises:
             ConfigurationError: naming every bad row by its line.
@@ -229,13 +229,13 @@ class CsvRows:
         problems = Problems(self.path)
         self._check_unchanged()
         for cells in _cells(plan_table(self.path, self.defaults, problems), self.defaults):
-            self._check_unchanged()  # once they were read, and before any of them is run
+            self._check_unchanged()  # after this chunk was read, and before any of it is run
             yield from _plan_rows(cells.rows(), problems)
         self._check_unchanged()
         problems.check()
 
     def requested(self) -> Iterator[tuple[str, str, int]]:
-        """Yield account, serie and `is_default` of its rows, without reading it again."""
+        """Yield account, serie and `is_default` of the rows, without reading the file again."""
         self._check_unchanged()
         yield from self._requested
 
@@ -243,7 +243,7 @@ class CsvRows:
         return any(one == row for one in self)
 
     def _check_unchanged(self) -> None:
-        # What is kept is not read again, and a pipe has the time of what was last written to it.
+        # Kept rows are not read again, and the times of a pipe change with each write to it.
         if self._kept is None and _state(self.path) != self._state:
             raise ConfigurationError(f"{self.path} was changed since it was checked: begin anew.")
 
@@ -252,12 +252,12 @@ def _state(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
-        return ()  # reading it says what is wrong
+        return ()  # reading the file raises the error
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def plan_table(path: Path, defaults: Defaults, problems: Problems) -> CsvReader:
-    """Return what reads the columns of a plan from a file."""
+    """Return the reader of a plan's columns in a file."""
     is_keyed = defaults.api_keys is None
     return CsvReader(
         path=path,
@@ -283,7 +283,7 @@ def _right_rows(rows: Iterable[GivenRow], problems: Problems) -> Iterator[Reques
 
 def _plan_rows(rows: Iterable[GivenRow], problems: Problems) -> Iterator[PlanRow]:
     for row in rows:
-        plan_row = row.plan_row()  # a row that was found right is not looked at twice
+        plan_row = row.plan_row()  # a valid row is not checked a second time
         if plan_row is None:
             problems.add(row.line, row.problem())
         else:
@@ -291,13 +291,13 @@ def _plan_rows(rows: Iterable[GivenRow], problems: Problems) -> Iterator[PlanRow
 
 
 def _each(read: Callable[[str], T], cells: Sequence[str]) -> list[T]:
-    """Return what is read from each of some cells; from the same ones it is read once."""
+    """Return the value of each cell; `read` is called once for equal cells."""
     known = {cell: read(cell) for cell in {*cells}}
     return [*map(known.__getitem__, cells)]
 
 
 def key_in(cell: str, api_keys: AccountKeys | None, folder: Path) -> Key:
-    """Return the key in a cell, or where it is, which is relative to a folder."""
+    """Return the key in a cell, or the reference to it; a file in it is relative to `folder`."""
     key = as_key(cell or api_keys or "")
     if isinstance(key, KeyReference) and key.kind == "file":
         return KeyReference("file", str(folder / key.name))
@@ -315,7 +315,7 @@ def serie_problem(serie: str) -> str | None:
 
 
 def key_problem(key: Key) -> str | None:
-    """Return what is wrong with a key, or with where it is, or None."""
+    """Return what is wrong with a key or a reference to one, or None."""
     if isinstance(key, KeyReference):
         return key.problem()
     if not isinstance(key, Secret):

@@ -1,4 +1,4 @@
-"""The outcomes of the rows."""
+"""The outcomes of rows, the report of a run, and its progress."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -27,18 +27,18 @@ class RowState(StrEnum):
     DONE = JournalState.DONE
     """The sequence exists, registered, and the default if requested."""
     REFUSED = JournalState.REFUSED
-    """The server, or the client before it, said no: something must be changed first."""
+    """The server, or the client before sending, refused: something must be changed first."""
     PREPARED = JournalState.PREPARED
-    """The sequence is there and registered; the day on which it becomes the default is to come."""
+    """The sequence exists and is registered; the day on which it becomes the default is ahead."""
     PARTIAL = JournalState.PARTIAL
-    """The sequence is there, and some document types have no code: it must not be used yet."""
+    """The sequence exists, but some document types have no code: it must not be used yet."""
     UNKNOWN = JournalState.UNKNOWN
-    """Something was sent, and its outcome is unknown: it must not be sent again."""
+    """A request was sent, and its outcome is unknown: it must not be sent again."""
     ABSENT = JournalState.ABSENT
-    """Something was sent, and a complete list does not show it. It can still come: it is sent
-    again only with `resend_absent_after`."""
+    """A create was sent, and a complete list does not show its sequence, which can still appear.
+    It is sent again only with `resend_absent_after`."""
     FAILED = JournalState.FAILED
-    """It did not come about and had no effect: running the row again is safe."""
+    """The row failed without any effect: running it again is safe."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,12 +48,14 @@ class RowOutcome(ErrorDetails):
     Attributes:
         row: The row of the plan.
         state: How it ended.
-        seconds: How long it took, waiting in the limiter included.
-        sequence: As last read; of a refusal, what it left behind; None when there is none.
-        created: Whether this run's create made it; None when it is not known.
-        error: What `ensure` raised, without its traceback; None when it is done.
-        intent: What `sequences.resume` takes to find out, when the outcome of a send is unknown.
-        is_recorded: Whether it is an earlier run's, from the journal: nothing was sent or read.
+        seconds: How long the row took, waiting in the limiter included.
+        sequence: The sequence as last read, or as a refusal left it behind; None when there is
+            none.
+        created: Whether this run's create made the sequence; None when that is not known.
+        error: The error of `ensure`, without its traceback; None when it succeeded.
+        intent: The intent for `sequences.resume`, when the outcome of a send is unknown.
+        is_recorded: Whether the outcome is an earlier run's, from the journal: nothing was sent
+            or read.
     """
 
     row: PlanRow
@@ -67,7 +69,7 @@ class RowOutcome(ErrorDetails):
 
     @classmethod
     def of_ensured(cls, row: PlanRow, ensured: Ensured, *, seconds: float) -> "RowOutcome":
-        """Return the outcome of a row that is done, or done but for the default."""
+        """Return the outcome of a row that is done, or done except for the default."""
         is_done = ensured.sequence.is_default or not row.is_default
         return cls(
             row=row,
@@ -81,7 +83,7 @@ class RowOutcome(ErrorDetails):
     def of_error(
         cls, row: PlanRow, error: InvoiceXpressError, *, seconds: float, intent: Intent | None
     ) -> "RowOutcome":
-        """Return the outcome of a row that raised, with its unresolved `intent`."""
+        """Return the outcome of a row that ended with an error, with its unresolved `intent`."""
         sequence = (
             error.sequence
             if isinstance(error, PartialRegistrationError | DefaultChangedError | StatusError)
@@ -93,7 +95,7 @@ class RowOutcome(ErrorDetails):
             seconds=seconds,
             sequence=sequence,
             created=None if error.may_have_been_processed else False,
-            # Its frames would keep the whole call alive for as long as the report.
+            # The frames of a traceback would keep the whole call alive for as long as the report.
             error=error.with_traceback(None),
             intent=intent,
         )
@@ -111,7 +113,7 @@ def _state(error: InvoiceXpressError, sequence: Sequence | None, intent: Intent 
         return RowState.UNKNOWN
     if isinstance(error, StatusError) and not error.is_transient:
         return RowState.REFUSED
-    # A name or a reference that cannot be right: as final as the server's no.
+    # A ValueError is an invalid name or reference: as final as the server's refusal.
     return RowState.REFUSED if isinstance(error, ValueError) else RowState.FAILED
 
 
@@ -129,19 +131,21 @@ def _created(report: "ProvisioningReport") -> int:
 
 @attrs.frozen(kw_only=True)
 class ProvisioningReport:
-    """How the rows of a plan ended.
+    """The report of a run: how the rows of a plan ended.
 
     Attributes:
-        outcomes: In the order of the plan; of a run with `keep_done=False`, those with an error.
+        outcomes: The outcomes in the order of the plan; with `keep_done=False`, only those with
+            an error.
         counts: How many rows ended in each state, 0 included.
         created: How many sequences this run is known to have created.
         seconds: How long the run took.
-        not_started: How many rows had not begun when the run ended early: nothing of them was
-            sent.
-        problem: What ended the run early: its journal or the server as a whole failed. None
-            otherwise.
-        differences: Between the plan and the journal, when they were accepted; at most 100.
-        callback_error: What `on_progress` raised first; it harms nothing.
+        not_started: How many rows had not begun when the run ended early: nothing was sent for
+            them.
+        problem: The error that ended the run early, because the journal or the server as a whole
+            failed; None otherwise.
+        differences: The first differences between the plan and the journal, when they were
+            accepted; at most 100.
+        callback_error: The first exception that `on_progress` raised; it did not stop the run.
     """
 
     outcomes: tuple[RowOutcome, ...] = attrs.field(converter=_as_outcomes)
@@ -167,10 +171,10 @@ class ProvisioningReport:
         return is_whole and good == sum(self.counts.values())
 
     def raise_for_failures(self) -> None:
-        """Raise what the rows raised, when any did. Rows that were not started raise nothing.
+        """Raise the errors of the rows, if any. Rows that were not started raise nothing.
 
         Raises:
-            ExceptionGroup: of one error for each row that is not done, and the run's own.
+            ExceptionGroup: one error for each row that is not done, and the error of the run.
         """
         errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
         total = sum(self.counts.values())
@@ -187,16 +191,15 @@ def count_states(counter: Mapping[RowState, int]) -> Mapping[RowState, int]:
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """A run at one moment.
+    """The progress of a run at one moment.
 
     Attributes:
-        counts: The rows that have ended, by state, 0 included.
-        total: The rows of the plan; None of a stream.
-        waiting: The rows that were sent and are looked up later, or are tried again later.
+        counts: The number of rows that have ended, by state, 0 included.
+        total: The number of rows of the plan; None for a stream.
+        waiting: The number of rows that are looked up or tried again later.
         is_paused: Whether the server as a whole fails, so that one row at a time tries it.
-        seconds: Since the run began.
-        next_turn_in_seconds: How long the first of those that wait goes on waiting; None when
-            none waits.
+        seconds: The time since the run began.
+        next_turn_in_seconds: The time until the next turn of a waiting row; None when none waits.
     """
 
     counts: Mapping[RowState, int]

@@ -1,4 +1,4 @@
-"""`rollover`: the new year's serie on every account, and only then the default."""
+"""`rollover`: create the new year's serie on every account, and only then make it the default."""
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
@@ -36,18 +36,18 @@ _REFUSED_TOO: Final = _DONE | {JournalState.REFUSED}
 
 @attrs.frozen(kw_only=True)
 class RolloverStep:
-    """What is to become of one account.
+    """What a roll-over is to do on one account.
 
     Attributes:
         row: The account.
-        current: Its default sequence; None when there is none or more than one, or when it was
-            not read, since the journal has the row as done.
+        current: The default sequence; None when there is none or more than one, or when the
+            account was not read because the journal has the row as settled.
         serie: The next serie; None when it could not be determined.
         problem: Why nothing is done: the next serie is not known, or would be a step backwards.
-        is_unlike: Whether the serie's name is of another form than all others of the account.
-        registration: How far the serie is registered when it is there already; None otherwise.
-        error: Why the run would fail on it, as far as its list says; None otherwise.
-        is_read: Whether the account was looked at.
+        is_unlike: Whether the serie's name has another form than all other names of the account.
+        registration: How far the serie is registered if it already exists; None otherwise.
+        error: The error that the run would end with, as far as the list shows; None otherwise.
+        is_read: Whether the account was read.
     """
 
     row: AccountRow
@@ -66,12 +66,12 @@ def _as_steps(steps: Iterable[RolloverStep]) -> tuple[RolloverStep, ...]:
 
 @attrs.frozen(kw_only=True)
 class RolloverPlan:
-    """What a roll-over would do: nothing but reads was sent to make it.
+    """The plan of a roll-over. Only reads were sent to make it.
 
     Attributes:
-        steps: For each account, in the order of the input; fewer when it was stopped.
+        steps: The step of each account, in the order of the input; fewer when it was stopped.
         year: The new year.
-        others: Of the accounts that are not chosen, those that the journal has: they stay in it.
+        others: The steps of accounts that are in the journal but were not chosen: they stay there.
     """
 
     steps: tuple[RolloverStep, ...] = attrs.field(converter=_as_steps)
@@ -80,7 +80,7 @@ class RolloverPlan:
 
     @property
     def problems(self) -> tuple[RolloverStep, ...]:
-        """The steps of which nothing is done."""
+        """The steps with a problem, for which nothing is done."""
         return tuple(step for step in self.steps if step.problem is not None)
 
     def settings(
@@ -90,9 +90,9 @@ class RolloverPlan:
         not_before: dt.date | None = None,
         default_now: bool = False,
     ) -> RunSettings:
-        """Return the settings with which `provision` carries its `plan()` out as `rollover` does.
+        """Return the settings with which `provision` runs `plan()` as `rollover` does.
 
-        An account whose default could not be read the first time is added the next time.
+        They let a later run add an account whose default could not be read the first time.
 
         Raises:
             ConfigurationError: as `default_day`.
@@ -103,7 +103,7 @@ class RolloverPlan:
     def plan(self) -> Plan:
         """Return the rows of the accounts whose serie is known; those with a problem are not run.
 
-        What the journal has of such an account stays in it.
+        The journal's row of an account with a problem stays in it.
         """
         chosen = frozenset(step.row.account for step in self.steps if step.problem is None)
         is_held = any(step.serie is not None for step in self.problems)
@@ -128,8 +128,8 @@ class RolloverReport:
     """How a roll-over ended.
 
     Attributes:
-        plan: What was to be done, with the accounts for which that could not be determined.
-        run: How it ended for the others.
+        plan: The plan, which includes the accounts whose next serie could not be determined.
+        run: The report of the run for the other accounts.
     """
 
     plan: RolloverPlan
@@ -141,7 +141,7 @@ class RolloverReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every account has its new serie, registered, and as default or prepared."""
+        """Whether every account has its new serie, registered, and is done or prepared."""
         return not self.plan.problems and self.run.is_complete
 
 
@@ -158,29 +158,29 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
     only: Collection[str] | None = None,
     retry_refused: bool = False,
 ) -> RolloverPlan:
-    """Look at the default sequence of each account and derive the next; reads only.
+    """Read the default sequence of each account and derive the next serie. Sends reads only.
 
-    Every account is read, so that its present default is in its step, except those that the
-    journal has as done or refused. Its next serie is the one that its row names; else that of the
-    `pattern`; else the default's name with last year's number replaced, where that is plain:
-    `2026`, `FR2026`, `A26`. The name that the journal has of an earlier run stays, whatever the
-    default is by now. A serie of an earlier year than the present default is refused.
+    Every account is read, so that its step has the present default, except accounts whose row is
+    done or refused in the journal. The next serie is the one in the account's row; else that of
+    the `pattern`; else the default's name with last year's number replaced, where the name is
+    clear: `2026`, `FR2026`, `A26`. A name that is in the journal from an earlier run stays,
+    whatever the default is now. A serie of an earlier year than the present default is refused.
 
     Args:
-        manager: Whose connections and limits are used; it is not closed.
-        accounts: Whom to look at.
+        manager: The session manager that sends the requests; it is not closed.
+        accounts: The accounts to read.
         year: The new year, such as 2027.
-        pattern: A name with `{year}` or `{yy}` in it, for all accounts whose row names none.
-        journal: That of the roll-over, open, if it is to be begun or gone on with.
+        pattern: A name that contains `{year}` or `{yy}`, for all accounts whose row has no serie.
+        journal: The journal of the roll-over, open, if it is to be begun or continued.
         concurrency: How many accounts are read at a time.
-        only: The accounts that are meant; None for all. The others stay in the journal.
-        retry_refused: Whether what the journal has as refused is to be tried again.
-        on_account: Called with each as it comes.
-        stop: Asked to end it early.
+        only: The accounts to include; None for all. The others stay in the journal.
+        retry_refused: Whether rows that the journal has as refused are to be tried again.
+        on_account: Called with each account once it is read.
+        stop: Ends the reading early.
 
     Raises:
-        ConfigurationError: a year or pattern that cannot be right.
-        JournalDifferenceError: the journal is of the roll-over to another year.
+        ConfigurationError: an invalid year or pattern.
+        JournalDifferenceError: the journal is of a roll-over to another year.
     """
     check_year(year)
     chosen = None if only is None else named_accounts(only)
@@ -230,29 +230,29 @@ async def rollover(  # noqa: PLR0913  # keyword-only options, each with a defaul
 ) -> RolloverReport:
     """Create the new year's serie on every account, check it, and only then make it the default.
 
-    Safe to run again, in any year: the year is said, and never taken from what is there. A serie
-    some of whose document types have no validation code is never made the default.
+    Safe to run again, in any year: the year is an argument, and never derived from the accounts.
+    A serie with a document type that lacks its validation code is never made the default.
 
     Args:
-        manager: Whose connections and limits are used; it is not closed.
-        accounts: Whose.
+        manager: The session manager that sends the requests; it is not closed.
+        accounts: The accounts.
         year: The new year, such as 2027.
         pattern: As for `plan_rollover`, which makes the plan.
         not_before: The day, in Lisbon, before which nothing becomes the default, if that is later
             than 1 January of the year: until then the series are created and registered, and the
-            next run makes them the default. The journal keeps it, and refuses another.
-        default_now: Make them the default at once, even before the year begins: documents of the
-            old year would then get numbers of the new one.
+            next run makes them the default. The journal keeps the day, and refuses another.
+        default_now: Make the series the default at once, even before the year begins: documents
+            of the old year would then get numbers of the new one.
         journal: As for `provision`.
         concurrency: As for `provision`.
-        settings: As for `provision`; the roll-over sets what it must.
+        settings: As for `provision`, overridden where `RolloverPlan.settings` sets a value.
         on_progress: As for `provision`.
         on_outcome: As for `provision`.
-        stop: Asked to end it early.
+        stop: Ends the run early.
         only: As for `plan_rollover`.
 
     Raises:
-        ConfigurationError: a year, day or pattern that cannot be right.
+        ConfigurationError: an invalid year, day or pattern.
         JournalDifferenceError: the journal is of another roll-over, another day or other accounts.
         JournalError: the journal cannot be used. Nothing was sent.
     """

@@ -1,4 +1,4 @@
-"""One row of a plan, and conflicts between two rows."""
+"""The rows of plans and account lists, and conflicts between rows."""
 
 import contextlib
 from collections import Counter
@@ -21,7 +21,7 @@ from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
 from invoicexpress_async.jobs.sqlite import SeenLine, SeenLines, SortedRows
 from invoicexpress_async.models.account_fields import hide_secrets_in_tracebacks
 
-# So many rows are noted at once.
+# How many rows are noted at once.
 _CHUNK: Final = 1_000
 
 
@@ -37,13 +37,13 @@ def _check_serie(_: object, __: object, serie: str) -> None:
 @hide_secrets_in_tracebacks
 @attrs.frozen(kw_only=True)
 class AccountRow:
-    """One account to look at.
+    """One account of an account list.
 
     Attributes:
-        account: Its name; upper case is lowered.
-        api_key: The key, hidden, or where it is, as of a `PlanRow`.
-        serie: The serie that it is to have next, when the file says so; None otherwise.
-        line: Where it stands in the file it came from; 0 when it came from none.
+        account: The account's name; upper case is lowered.
+        api_key: The key or its source, as in a `PlanRow`.
+        serie: The next serie of the account, when it is given; None otherwise.
+        line: The row's line in its file; 0 without a file.
     """
 
     account: str = attrs.field(converter=check_account_name)
@@ -61,11 +61,12 @@ class PlanRow:
 
     Attributes:
         account: The account's name; upper case is lowered.
-        api_key: The key, hidden, or where it is. A text is taken as either. An async callable is
-            awaited with the account's name at the row's turn.
+        api_key: The key, hidden in a `Secret`, or its source. A str is taken as a key or as a
+            reference to one. An async callable is awaited with the account's name at the row's
+            turn.
         serie: The name, sent exactly as it is.
         is_default: Whether it must be the account's default; False leaves the flag as it is.
-        line: Where it stands in the file it came from; 0 when it came from none.
+        line: The row's line in its file, or its number among the given rows; 0 without either.
     """
 
     account: str = attrs.field(converter=check_account_name)
@@ -90,14 +91,14 @@ def named_accounts(names: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen(kw_only=True)
 class PlanSummary:
-    """What a plan requests, counted.
+    """The counts of a plan's rows.
 
     Attributes:
-        rows: How many.
+        rows: How many rows there are.
         accounts: How many accounts they are for.
         series: How many rows there are of each serie.
-        defaults: How many make their serie the default.
-        default_series: Which series these are.
+        defaults: How many rows make their serie the default.
+        default_series: The series of those rows.
     """
 
     rows: int
@@ -108,7 +109,7 @@ class PlanSummary:
 
 
 class RequestedRow(NamedTuple):
-    """What a plan requests for one row; a `PlanRow` has the same, and a key."""
+    """A row of a plan without its key; a `PlanRow` has the key too."""
 
     account: str
     serie: str
@@ -117,14 +118,14 @@ class RequestedRow(NamedTuple):
 
 
 class RowConflicts:
-    """The rows seen so far, to find those that cannot both be meant. Close it in the end."""
+    """Finds rows that clash with an earlier row. Close it at the end."""
 
     def __init__(self) -> None:
         self._seen = SeenLines()
 
     def find(self, row: PlanRow | RequestedRow) -> str | None:
-        """Return what is wrong with the row beside those before it, or None."""
-        # Names that only look the same would be refused by `ensure` one by one.
+        """Return how the row clashes with an earlier one, or None."""
+        # Compared by look: of two names that only look the same, `ensure` would refuse one.
         earlier = self._seen.enter(SeenLine("row", row.account, fold(row.serie), row.line))
         if earlier is not None:
             return f"the same account and serie as {_where(earlier)}"
@@ -134,14 +135,14 @@ class RowConflicts:
         return None if earlier is None else f"a second default for the account of {_where(earlier)}"
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the rows seen so far."""
         self._seen.close()
 
 
 class RequestedRows:
-    """What all rows of a plan request: a million of them are on the disk.
+    """What all rows of a plan request. Kept on the disk when there are very many.
 
-    They are forgotten when it is closed, or collected.
+    They are deleted when this object is closed or garbage-collected.
     """
 
     def __init__(self) -> None:
@@ -150,7 +151,7 @@ class RequestedRows:
         self._defaults: Counter[str] = Counter()
 
     def add(self, rows: Iterable[tuple[str, str, bool, int]]) -> None:
-        """Note account, serie, `is_default` and line of some rows."""
+        """Add account, serie, `is_default` and line of some rows."""
         given = iter(rows)
         while chunk := [*islice(given, _CHUNK)]:
             self._rows.add([(one, fold(serie), serie, +flag, at) for one, serie, flag, at in chunk])
@@ -158,10 +159,10 @@ class RequestedRows:
             self._defaults.update(serie for _, serie, is_default, _ in chunk if is_default)
 
     def conflicts(self) -> Iterator[tuple[RequestedRow, str]]:
-        """Yield the rows that cannot be meant beside one before them, once all were noted."""
+        """Yield the rows that clash with an earlier one. Call it once all rows were added."""
         self._rows.sort()
         if not self._rows.has_conflict:
-            return  # as nearly always
+            return  # nearly always
         with contextlib.closing(RowConflicts()) as conflicts:
             for account, serie, is_default, line in self._rows.as_given():
                 row = RequestedRow(account, serie, bool(is_default), line)
@@ -183,12 +184,12 @@ class RequestedRows:
         )
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the rows seen so far."""
         self._rows.close()
 
 
 def summarise(rows: Iterable[PlanRow]) -> PlanSummary:
-    """Count rows, and refuse two that cannot both be meant.
+    """Count rows, and refuse rows that clash.
 
     Raises:
         ConfigurationError: naming the first such row.

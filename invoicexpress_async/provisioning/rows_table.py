@@ -1,4 +1,4 @@
-"""The rows of a plan in a journal."""
+"""The table of a plan's rows in a journal."""
 
 import datetime as dt
 import functools
@@ -44,7 +44,7 @@ ROWS: Final = Table(
     key=("account", "serie"),
     requested=(
         Column("is_default", int),
-        # The day before which it does not become the default; another is another plan.
+        # The day before which it does not become the default; another day is another plan.
         Column("default_not_before", str),
     ),
     columns=(
@@ -65,21 +65,21 @@ ROWS: Final = Table(
 
 @attrs.frozen(kw_only=True)
 class RowRecord:
-    """What a journal has of a row.
+    """What a journal records about a row.
 
     Attributes:
-        state: How far it is.
-        intent: Of the send whose outcome is not known, if there is one.
-        intended_at: When that was.
-        token: Of the claim of that send.
-        absent_since: When a complete list first did not show it, late enough to count.
+        state: The state of the row.
+        intent: The intent of the send whose outcome is unknown, if there is one.
+        intended_at: When that send was.
+        token: The claim token of that send.
+        absent_since: When a complete list first did not show the sequence, late enough to count.
         sends: How many times a create or register of this row was sent, in all runs.
-        error: The class of the error it ended with.
-        status: Of the refusal it ended with.
-        code: Of the refusal it ended with.
-        sequence_id: The sequence's, once known.
-        sequence: With its ids and validation codes, as it was last seen.
-        is_created: Whether a create of this job made it; None when that is not known.
+        error: The class of the error that the row ended with.
+        status: The status of the refusal that it ended with.
+        code: The code of the refusal that it ended with.
+        sequence_id: The id of the sequence, once known.
+        sequence: The sequence with its ids and validation codes, as last seen.
+        is_created: Whether a create of this job made the sequence; None when that is not known.
     """
 
     state: JournalState = JournalState.PLANNED
@@ -97,7 +97,7 @@ class RowRecord:
 
     @property
     def was_tried(self) -> bool:
-        """Whether anybody has sent or looked up something of it: whoever has no key has not."""
+        """Whether a process worked on the row; one that lacked its key could not."""
         lacks_key = self.error == KeyUnavailableError.__name__
         return not (self.state is JournalState.PLANNED or lacks_key)
 
@@ -107,7 +107,7 @@ _NEW: Final = RowRecord()
 
 @functools.cache
 def row_reader() -> RecordReader[RowRecord]:
-    """Return what reads the entries of rows."""
+    """Return the reader of row entries."""
     converter = make_record_converter()
     converter.register_structure_hook(Sequence, lambda text, _: load_sequence(text))
     return RecordReader(ROWS, RowRecord, converter)
@@ -119,14 +119,14 @@ def key_of(row: PlanRow) -> Key:
 
 
 class RowJournal:
-    """The rows of one run in its journal. Open it before anything else."""
+    """The rows of one run in its journal. Await `open` before anything else."""
 
     def __init__(self, journal: Journal, *, default_not_before: dt.date | None = None) -> None:
         self._journal = journal
         self._day = None if default_not_before is None else default_not_before.isoformat()
 
     async def open(self) -> None:
-        """Make room for rows."""
+        """Create the table of rows, or add the columns that it lacks."""
         await self._journal.prepare(ROWS)
 
     async def begin_plan(self) -> None:
@@ -134,7 +134,7 @@ class RowJournal:
         await self._journal.begin_plan(ROWS)
 
     async def add_to_plan(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        """Note account, serie and `is_default` of some rows of the plan."""
+        """Add account, serie and `is_default` of some rows of the plan to the comparison."""
         given = [self._given(is_default=flag) for flag in (False, True)]
         entries = [{"account": one, "serie": serie, **given[flag]} for one, serie, flag in rows]
         await self._journal.add_to_plan(ROWS, entries)
@@ -142,11 +142,11 @@ class RowJournal:
     async def enter_plan(
         self, *, accept_changes: bool, accept_added: bool
     ) -> tuple[Difference, ...]:
-        """Enter what is new, and return the first differences from what was there.
+        """Enter the added plan, and return the first differences from the one before it.
 
         Raises:
-            JournalDifferenceError: there are some, and they are not accepted.
-            JournalError: a row whose outcome is not known is not in the plan any more.
+            JournalDifferenceError: there are differences, and they are not accepted.
+            JournalError: a row whose outcome is unknown is not in the plan any more.
         """
         changes = await self._journal.compare_plan(ROWS)
         if changes.lost:
@@ -170,14 +170,14 @@ class RowJournal:
         return differences
 
     async def series(self) -> dict[str, str]:
-        """Return which serie each account of the journal's plan is to have."""
+        """Return the serie of each account of the journal's plan; one serie an account."""
         entries = await self._journal.read(ROWS, states=frozenset(JournalState))
         return dict(map(ROWS.key_of, entries))  # type: ignore[arg-type]  # a key of two
 
     async def of_accounts(
         self, accounts: Iterable[AccountRow]
     ) -> dict[str, tuple[PlanRow, RowRecord]]:
-        """Return by account the row that the journal's plan has of it, and what is known of it."""
+        """Return, by account, its row in the journal's plan and the record of that row."""
         series = await self.series()
         rows = [
             PlanRow(account=one.account, api_key=one.api_key, serie=series[one.account])
@@ -188,25 +188,25 @@ class RowJournal:
         return {row.account: (row, record) for row, record in found}
 
     async def bind_job(self, name: str, value: str) -> str:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
+        """Write the kind of this job if the journal has none yet; return the kind it has."""
         bound = await self._journal.bind(name, value, unless_used=ROWS)
         return bound or "another kind of job"
 
     async def unresolved(self) -> frozenset[Key]:
-        """Return which rows have a send whose outcome is not known."""
+        """Return the keys of the rows with a send whose outcome is unknown."""
         return frozenset(
             ROWS.key_of(entry) for entry in await self._journal.read(ROWS, states=UNRESOLVED)
         )
 
     async def look_up(self, rows: Iterable[PlanRow]) -> list[RowRecord]:
-        """Return what is known of rows of the plan."""
+        """Return the records of rows of the plan, in their order."""
         return list(map(self._record, await self._journal.look_up(ROWS, [*map(key_of, rows)])))
 
     async def settled(self, rows: Iterable[PlanRow]) -> list[tuple[PlanRow, RowRecord]]:
-        """Return what is known of those rows that were tried: with a key, and not planned again.
+        """Return the records of the rows that were tried: with a key, and not planned again.
 
         Raises:
-            JournalError: something else was requested of one meanwhile.
+            JournalError: another plan with other rows was entered meanwhile.
         """
         given = list(rows)
         entries = await self._journal.look_up(ROWS, [*map(key_of, given)])
@@ -216,7 +216,7 @@ class RowJournal:
         return [(row, record) for row, record in records if record.was_tried]
 
     def check_requested(self, row: PlanRow, entry: Entry) -> None:
-        """Raise JournalError when an entry is of another plan than a row."""
+        """Raise JournalError if an entry is missing or belongs to another plan than the row."""
         requested = {**self._requested(row), "is_in_plan": 1}
         if not entry or any(entry[name] != value for name, value in requested.items()):
             raise JournalError(
@@ -225,15 +225,15 @@ class RowJournal:
             )
 
     async def admit(self, row: PlanRow) -> RowRecord:
-        """Enter a row of a stream if it is new, and return what is known of it."""
+        """Enter a row of a stream if it is new, and return its record."""
         return self._record(await self._journal.admit(ROWS, self._requested(row)))
 
     def claims(self, row: PlanRow, sends: Callable[[], int]) -> JournalClaims:
-        """Return where the intents of a row are claimed.
+        """Return the claims for the intents of a row.
 
         Args:
             row: The row.
-            sends: Returns how many times something of it was sent before.
+            sends: Returns how many times a create or register of the row was sent before.
         """
 
         def changes_of(claim: Claim, state: JournalState) -> tuple[Change, ...]:
@@ -241,7 +241,7 @@ class RowJournal:
                 return (Change(ROWS, key_of(row), _intended(claim, sends() + 1)),)
             if state is JournalState.PLANNED:
                 return (Change(ROWS, key_of(row), _withdrawn(sends())),)
-            return ()  # the outcome of the row includes that of its intent
+            return ()  # the outcome of the row includes the outcome of its intent
 
         return JournalClaims(self._journal, changes_of)
 
@@ -254,14 +254,14 @@ class RowJournal:
         absent_since: Timestamp | None,
         token: str | None,
     ) -> Commit:
-        """Write how a row ended, or how far it is known; done when it is durable.
+        """Write the outcome of a row, or how far it is known. The commit is done once durable.
 
         Args:
-            outcome: Of the row.
-            intent: Of the send whose outcome is not known, if there is one.
-            intended_at: When that was; of another's, when it was first seen.
-            absent_since: When it was first found absent, late enough to count.
-            token: Of the claim that this run won last; None when it has won none.
+            outcome: The outcome.
+            intent: The intent of the send whose outcome is unknown, if there is one.
+            intended_at: When that send was; of another sender's, when it was first seen.
+            absent_since: When the sequence was first found absent, late enough to count.
+            token: The token of the claim that this run won last; None when it has won none.
         """
         error = outcome.error_name
         values: dict[str, Value] = {
@@ -291,7 +291,7 @@ class RowJournal:
         return {"is_default": int(is_default), "default_not_before": day}
 
     async def _day_text(self, changes: PlanChanges) -> str:
-        """Return that the day is another one, where that is what differs."""
+        """Return a sentence on the day of the default if the day differs, or ""."""
         first = next((one.key for one in changes.first if one.kind == "changed"), None)
         if first is None:
             return ""
@@ -302,7 +302,7 @@ class RowJournal:
         return f" In it the series become the default {_from(known)}, and now {_from(self._day)}."
 
     def _record(self, entry: Entry) -> RowRecord:
-        # Nearly all are new when a job begins, and there is nothing to read then.
+        # When a job begins nearly all rows are new, and have nothing to read.
         return (
             _NEW
             if entry["state"] == JournalState.PLANNED and not entry["sends"]

@@ -1,4 +1,4 @@
-"""Carry a plan out."""
+"""Run a plan, or only enter it into a journal."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -30,31 +30,31 @@ async def provision(  # noqa: PLR0913  # keyword-only options
     keep_done: bool = True,
     stop: RunStop | None = None,
 ) -> ProvisioningReport:
-    """Ensure every row of a plan. Safe to run again: what is there is not created twice.
+    """Ensure every row of a plan. Safe to run again: no sequence is created twice.
 
-    No row's error is raised; it is an outcome, and the others go on. With a journal, each create
-    is on the disk before its first byte leaves, and a run that was killed is ended by running it
-    again; without one, only this process knows what it sent. To end it early, use its `stop`:
-    then every row that had begun has its outcome. When it is cancelled instead, rows in flight
-    may have been sent: the journal has them, and `manager.unresolved()`.
+    No row's error is raised: it becomes the row's outcome, and the others continue. With a
+    journal, each create is on the disk before its first byte leaves, and a run that was killed is
+    completed by running it again; without one, only this process knows what it sent. To end a run
+    early, use `stop`: then every row that had begun has its outcome. If the run is cancelled
+    instead, rows in flight may have been sent: the journal and `manager.unresolved()` have them.
 
     A row whose create was sent, with an unknown outcome, is looked up later, on the schedule
     of the manager's `RetryPolicy`, while the others continue. An account that gets 401, 422/004
-    or 422/005 is set aside: its other rows are refused with the same. When the server fails for
-    every account, the run pauses, tries it with one row at a time, and goes on by itself.
+    or 422/005 is set aside: its other rows are refused with the same error. When the server fails
+    for every account, the run pauses, tries it with one row at a time, and resumes by itself.
 
     Args:
-        manager: Whose connections and limits are used; it is not closed.
-        plan: What to do.
-        journal: Where intents and outcomes are recorded; open.
+        manager: The session manager that sends the requests; it is not closed.
+        plan: The plan.
+        journal: The journal that records intents and outcomes; open.
         concurrency: How many rows are in flight at a time.
-        settings: What the run may do.
-        on_progress: Called after each outcome, and when the run pauses or goes on; what it
-            raises is in the report, and harms nothing.
-        on_outcome: Called with each outcome as it comes, in the event loop; what it raises
+        settings: The settings of the run.
+        on_progress: Called after each outcome, and when the run pauses or resumes; an exception
+            from it is in the report, and does not stop the run.
+        on_outcome: Called with each outcome as it comes, in the event loop; an exception from it
             ends the run.
-        keep_done: Whether the report keeps the outcomes of rows that are done or prepared, too;
-            not, for a plan of a million rows.
+        keep_done: Whether the report also keeps the outcomes of rows that are done or prepared;
+            use False for a plan of a million rows.
         stop: Ends the run early.
 
     Raises:
@@ -85,13 +85,13 @@ async def iter_outcomes(  # noqa: PLR0913  # keyword-only options
 ) -> AsyncGenerator[RowOutcome, None]:
     """Yield each outcome of `provision` as it comes, and keep none.
 
-    A consumer that is slow makes the run wait. One that stops early must close the generator,
-    with `contextlib.aclosing`: rows in flight are then cancelled, and yield no outcome. One that
-    wants those too asks `stop`, and goes on to the end.
+    A slow consumer makes the run wait. A consumer that ends early must close the generator, with
+    `contextlib.aclosing`: rows in flight are then cancelled, and yield no outcome. To get their
+    outcomes too, request `stop` and iterate to the end.
 
     Raises:
         ConfigurationError: the concurrency is not a positive integer.
-        JournalError: as for `provision`; also at the end, when the journal failed on the way.
+        JournalError: as for `provision`; also at the end, when the journal failed during the run.
         OutageError: at the end, when the server had failed for too long.
     """
     _check_types(manager, plan, journal, settings)
@@ -109,15 +109,15 @@ async def enter_plan(
     *,
     settings: RunSettings = RunSettings(),  # noqa: B008  # frozen
 ) -> tuple[Difference, ...]:
-    """Enter a plan into a journal that workers share, and send nothing. No key is kept of it.
+    """Enter a plan into a journal that workers share, and send nothing. No key is stored.
 
     Args:
-        journal: Open.
-        plan: What to do; not one that comes row by row.
-        settings: `accept_changes`, `accept_added` and `default_not_before` count.
+        journal: The journal; open.
+        plan: The plan; its rows must not come from a stream.
+        settings: Only `accept_changes`, `accept_added` and `default_not_before` are used.
 
     Returns:
-        How it differs from what was there, the first 100 rows.
+        The differences from the plan that was there, for the first 100 rows that differ.
 
     Raises:
         JournalDifferenceError: the journal is of another plan, and that is not accepted.

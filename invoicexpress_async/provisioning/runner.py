@@ -1,4 +1,4 @@
-"""One turn of one row: look up what is unknown, ensure, and write the outcome."""
+"""One turn of one row: look up an unknown outcome, ensure the sequence, write the outcome."""
 
 import functools
 import time
@@ -18,7 +18,7 @@ from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.models.sequence import Ensured, Sequence, Via
+from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.next_serie import is_step_backwards, step_backwards
 from invoicexpress_async.provisioning.report import RowOutcome
@@ -36,26 +36,26 @@ def _without_reads(runner: "RowRunner") -> RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class RowRunner:
-    """Carries rows out, turn by turn.
+    """Runs rows, turn by turn.
 
     Attributes:
-        manager: Whose connections and limits are used.
-        journal: Its rows in the journal of it; None without a journal.
-        stop: The run's.
-        settings: What the run may do.
+        manager: The session manager that sends the requests.
+        journal: The rows in the journal; None without a journal.
+        stop: The stop of the run.
+        settings: The settings of the run.
     """
 
     manager: SessionManager
     journal: RowJournal | None
     stop: RunStop
     settings: RunSettings
-    # No turn waits for an unknown outcome: it is looked up in later ones.
+    # No turn waits for an unknown outcome: later turns look it up.
     _policy: RetryPolicy = attrs.field(
         init=False, default=attrs.Factory(_without_reads, takes_self=True)
     )
 
     async def run(self, task: RowTask) -> RowOutcome:
-        """Give a row its turn and return how it ended, whatever it is."""
+        """Run one turn of a row and return its outcome; the row's errors are not raised."""
         started, row = time.monotonic(), task.row
         account = _account(self.manager, row)
         claims = RowClaims(task, self._claims(account, task))
@@ -70,17 +70,19 @@ class RowRunner:
         else:
             task.intent = task.superseded_intent = None
             task.seconds += time.monotonic() - started
-            return RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
-        # A call that was not even begun has found nothing out of what an earlier run sent.
+            outcome = RowOutcome.of_ensured(row, ensured, seconds=task.seconds)
+            return _with_created(outcome, is_known=task.is_created)
+        # A call that made no attempt has learned nothing about what an earlier run sent.
         task.intent = _unresolved(account, task) or (None if failure.attempts else task.intent)
         if task.intent is None and not isinstance(failure, PartialRegistrationError):
-            # What was to be sent again and was not is as unknown as before.
+            # The allowed second send did not happen: the first one's outcome is still unknown.
             task.intent = task.superseded_intent
         task.superseded_intent = None
         if isinstance(failure, RowCutOffError):
             failure = _cut_off(failure, task)
         task.seconds += time.monotonic() - started
-        return RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+        outcome = RowOutcome.of_error(row, failure, seconds=task.seconds, intent=task.intent)
+        return _with_created(outcome, is_known=task.is_created)
 
     def _is_rollover(self, row: PlanRow) -> bool:
         return row.is_default and self.settings.is_staged
@@ -91,17 +93,17 @@ class RowRunner:
         return self.journal.claims(task.row, lambda: task.sends)
 
     def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
-        """Put on the disk how the turn ended; None when nothing is to be kept of it.
+        """Write the outcome of a turn to the journal; None when there is nothing to write.
 
         Raises:
-            JournalError: from what is returned: it is not there; the outcome stands, and the next
-                run finds it anew.
+            JournalError: from the returned commit, when the write failed; the outcome stands, and
+                the next run finds it again.
         """
-        # What the journal did not take as an intent was not sent: nothing of it is to be kept.
+        # If the journal did not accept the intent, nothing was sent, and there is no outcome.
         if self.journal is None or isinstance(outcome.error, JournalError):
             return None
         return self.journal.record_outcome(
-            outcome,
+            _with_created(outcome, is_known=task.record.is_created),
             intent=task.intent,
             intended_at=task.intended_at,
             absent_since=task.absent_since,
@@ -113,18 +115,16 @@ class RowRunner:
         if task.resend_allowed and task.intent is not None:
             sequences.forget(task.intent)
             task.superseded_intent, task.intent, task.resend_allowed = task.intent, None, False
-        was_created = False
         if task.intent is not None:
             await _read_for(sequences, task, task.intent)
-            is_ours = task.intent["operation"] == "create" and not task.is_of_another
-            was_created, task.intent = is_ours, None
+            task.is_created |= task.intent["operation"] == "create" and not task.is_of_another
+            task.intent = None
         settings = self.settings
         is_staged = row.is_default and (settings.is_staged or not settings.may_default())
         default = row.is_default and not is_staged
         ensure = functools.partial(sequences.ensure, row.serie, shared=False)
         ensured = await ensure(default=default)
-        if was_created:
-            ensured = attrs.evolve(ensured, created=True, via=Via.OBSERVED)
+        task.is_created |= ensured.created
         if is_staged and not settings.may_default():
             _check_not_default(task, ensured)
         if not is_staged or ensured.sequence.is_default or not settings.may_default():
@@ -133,17 +133,22 @@ class RowRunner:
         return attrs.evolve(ensured, sequence=final.sequence)
 
 
+def _with_created(outcome: RowOutcome, *, is_known: bool | None) -> RowOutcome:
+    """Return the outcome as created if a turn, this or an earlier one, created the sequence."""
+    return attrs.evolve(outcome, created=True) if is_known else outcome
+
+
 def _check_no_later_default(row: PlanRow, sequences: Iterable[Sequence]) -> None:
-    """Refuse a step backwards: the account's default may be another than when it was planned."""
+    """Refuse a step backwards: the default may have changed since the plan was made."""
     for one in sequences:
         if one.is_default and is_step_backwards(one.serie, row.serie):
             raise step_backwards(row.account, one.serie, row.serie)
 
 
 def _check_not_default(task: RowTask, ensured: Ensured) -> None:
-    """Refuse what this job made and became the default by itself, before its day."""
+    """Raise if a sequence of this job became the default by itself, before its day."""
     sequence, sent = ensured.sequence, task.last_intent
-    is_ours = ensured.created or (sent is not None and sent["operation"] == "create")
+    is_ours = task.is_created or (sent is not None and sent["operation"] == "create")
     if is_ours and sequence.is_default:
         raise DefaultChangedError(
             f"The server made {sequence.serie!r} (id {sequence.id}) the default by itself, before "
@@ -169,7 +174,7 @@ async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -
     else:
         return
     if not unknown.was_absent:
-        # It does not say in its class whether the server fails, or the key: a list does.
+        # This error does not show whether the server fails or the key is refused: a list does.
         try:
             await sequences.list()
         except InvoiceXpressError as error:
@@ -178,7 +183,7 @@ async def _read_for(sequences: SequenceService, task: RowTask, intent: Intent) -
 
 
 def _unresolved(account: AccountSession, task: RowTask) -> Intent | None:
-    """Return the intent that is unresolved after a turn that failed."""
+    """Return the row's intent that is unresolved after a failed turn, or None."""
     mine = [_identity(one) for one in (task.last_intent, task.intent) if one is not None]
     for intent in account.sequences.unresolved():
         if _identity(intent) in mine:

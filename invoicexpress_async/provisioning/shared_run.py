@@ -1,4 +1,4 @@
-"""A run of a plan whose journal others share: this process is a worker for its own plan."""
+"""A run of a plan with a shared journal: this process is a worker for its own plan."""
 
 import asyncio
 import itertools
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from invoicexpress_async.jobs.circuit_breaker import CircuitBreaker
 
 _LOOKED_UP_AT_ONCE: Final = 500
-# How often a run that waits for other processes looks how far they are.
+# How often a run that waits for other processes looks up their progress.
 _SWEEP_SECONDS: Final = 1.0
 _BY_ANOTHER: Final = "Another process that shares the journal has had this row."
 
 
 @attrs.define(kw_only=True, eq=False)
 class SharedRun(PlanRun):
-    """Enters the plan, does the slices that it can hold, and reports what the others have done."""
+    """Enters the plan, works on the slices it can hold, and reports what other processes did."""
 
-    # Of each slice that this process works on.
+    # By slice that this process works on.
     _progress: dict[int, Progress] = attrs.field(factory=dict[int, Progress], init=False)
     _is_paused: bool = attrs.field(default=False, init=False)
 
     async def outcomes(
         self, journal: Journal | None, concurrency: int, stop: RunStop
     ) -> AsyncGenerator[RowOutcome, None]:
-        """Yield each outcome once it is durable, also of rows that others did."""
+        """Yield each outcome once it is durable, including those of other processes."""
         if not isinstance(journal, PostgresJournal):
             raise TypeError("Only a PostgresJournal has slices.")
         check_concurrency(concurrency)
@@ -89,7 +89,7 @@ class SharedRun(PlanRun):
             note_progress=self._note_progress,
         )
         self.breaker: CircuitBreaker = worker.breaker
-        self.breaker.listen(self._note_pause)  # the others see the server fail, too
+        self.breaker.listen(self._note_pause)  # other processes' failures can pause this run
         try:
             async with aclosing(worker.outcomes()) as stream:
                 async for outcome in stream:
@@ -99,7 +99,7 @@ class SharedRun(PlanRun):
             self.problem: InvoiceXpressError | None = worker.problem
 
     def waits(self) -> tuple[int, float | None]:
-        """Return how many rows wait for another turn, and in how many seconds the first has it."""
+        """Return how many rows wait for another turn, and the seconds until the first turn."""
         of_slices = self._progress.values()
         turns = [one.next_turn_in_seconds for one in of_slices]
         return (
@@ -127,7 +127,7 @@ class _PlanWorker(SliceWorker):
     left: dict[int, dict[Key, PlanRow]]
     note_progress: Callable[[int, Progress | None], None]
     problem: InvoiceXpressError | None = None
-    # The slices that this process has worked on since it looked last.
+    # The slices that this process has finished working on and that are not settled yet.
     _had: set[int] = attrs.field(factory=set[int], init=False)
     _ready: "asyncio.Queue[RowOutcome | None]" = attrs.field(init=False)
 
@@ -151,8 +151,8 @@ class _PlanWorker(SliceWorker):
         by_number = {one.number: one for one in left}
         for number in [*self.left]:
             one = by_number.get(number)
-            # What nobody works on, and what is to be tried later only, was tried by another. So was
-            # what this process did not find open, though rows of others there are.
+            # Another process tried these rows: the slice has no open row, or it is free and not
+            # due yet, or this process worked on it and did not find these rows open.
             is_had = one is None or (one.holder is None and not one.is_due) or number in self._had
             if is_had and number in self.left and not self.is_working_on(number):
                 self._had.discard(number)
@@ -161,7 +161,7 @@ class _PlanWorker(SliceWorker):
 
     async def on_outcome(self, outcome: RowOutcome) -> None:
         if isinstance(outcome.error, FencedError):
-            return  # the process that has taken the slice over goes on with it
+            return  # the process that took the slice over continues with the row
         if self._take_out(outcome.row):
             await self._ready.put(outcome)
 
@@ -179,7 +179,7 @@ class _PlanWorker(SliceWorker):
         self._end(error)
 
     async def _settle(self, number: int) -> None:
-        """Report the rows of a slice that another process has had."""
+        """Report the rows of a slice that another process worked on."""
         given = iter([*self.left[number].values()])
         while chunk := [*itertools.islice(given, _LOOKED_UP_AT_ONCE)]:
             for row, record in await self.rows.settled(chunk):

@@ -33,7 +33,7 @@ OPEN: Final = frozenset(
         JournalState.PREPARED,
     }
 )
-# What was sent can show late, and is looked up soon again; what failed is tried seldom.
+# A sequence can appear late, so an unknown outcome is looked up soon; a failure is tried rarely.
 _UNKNOWN_SECONDS: Final = 60.0
 _FAILED_SECONDS: Final = 900.0
 
@@ -46,14 +46,15 @@ class SliceReport:
     """How the work on a slice ended.
 
     Attributes:
-        number: Of the slice.
-        left: How many rows are open still.
-        due_seconds: In how many seconds it is to be worked on again; None for at once.
-        is_fenced: Whether another process has taken the slice over: it goes on with it.
-        counts: How many rows ended in which state.
-        problem: What ended it early: the journal, an outage, or a server that is not trusted.
-        no_key: Of each row that stays open because its key could not be had here: why. Another
-            worker may have the key.
+        number: The number of the slice.
+        left: How many rows are still open.
+        due_seconds: The seconds until the slice is to be worked on again; None for at once.
+        is_fenced: Whether another process has taken the slice over, and continues with it.
+        counts: The number of rows that ended, by state.
+        problem: The error that ended the work early: of the journal, an outage, or a server that
+            is not trusted.
+        no_key: One error for each row that stays open because this process could not get its
+            key. Another worker may have the key.
     """
 
     number: int
@@ -68,7 +69,7 @@ class SliceReport:
 async def hold_and_work(
     journal: PostgresJournal, number: int, run: "SliceRun", *, no_key_seconds: float | None
 ) -> SliceReport | None:
-    """Take a slice, work on it and release it; None when another holds it.
+    """Take a slice, work on it and release it. Return None when another process holds it.
 
     Raises:
         JournalError: the database cannot be reached, before anything was sent.
@@ -81,7 +82,7 @@ async def hold_and_work(
         report = await run.run(held)
         due_seconds = no_key_seconds if report.no_key else report.due_seconds
     finally:
-        # Where this fails the lease ends by itself.
+        # If the release fails, the lease expires by itself.
         with contextlib.suppress(JournalError):
             await journal.release(held, due_seconds=due_seconds)
     return report
@@ -96,14 +97,15 @@ class SliceRun:
     """The work on one slice.
 
     Attributes:
-        manager: Whose connections and limits are used.
-        row_of: Returns the row of an entry, with its key; None for what is not to be done here.
-        settings: What the run may do.
+        manager: The session manager that sends the requests.
+        row_of: Returns the row of an entry, with its key; None for a row to be skipped here.
+        settings: The settings of the run.
         concurrency: How many rows are in flight at a time.
-        stop: Ends it early.
-        breaker: What is known of the server as a whole.
+        stop: Ends the work early.
+        breaker: The circuit breaker for the server as a whole.
         on_outcome: Awaited with each outcome as it comes.
-        on_progress: Called when the rows that wait change, and when the work pauses or goes on.
+        on_progress: Called when the number of waiting rows changes, and when the work pauses or
+            resumes.
     """
 
     manager: SessionManager
@@ -116,9 +118,9 @@ class SliceRun:
     on_progress: Callable[[Progress], None] | None = None
     _counts: Counter[RowState] = attrs.field(factory=Counter[RowState], init=False)
     _problem: InvoiceXpressError | None = attrs.field(default=None, init=False)
-    # What was open when the work began: what came later has not been tried yet.
+    # The rows that were tried in this run; an open row that came later is not among them.
     _tried: set[Key] = attrs.field(factory=set[Key], init=False)
-    # Of all days: wrong credentials that are tried once for each could lock a sub-user.
+    # Shared by the runs of all days: wrong credentials tried once for each could lock a sub-user.
     _suspended: dict[str, InvoiceXpressError] = attrs.field(
         factory=dict[str, InvoiceXpressError], init=False
     )
@@ -185,7 +187,7 @@ class SliceRun:
         if self.stop.is_requested and self._problem is None:
             return None
         if isinstance(self._problem, FencedError):
-            return None  # its hold was over, and nobody else need have taken it
+            return None  # the hold has expired, and perhaps no other process has taken the slice
         if self._problem is not None:
             return _UNKNOWN_SECONDS
         tried_or_waiting = (
@@ -197,7 +199,7 @@ class SliceRun:
 
 
 def _by_day(entries: Iterable[Entry]) -> dict[dt.date | None, list[Entry]]:
-    """Divide entries by the day before which they do not become the default; unknown ones first."""
+    """Group entries by the day before which they are not made the default; unresolved first."""
     groups: dict[dt.date | None, list[Entry]] = {}
     for entry in sorted(entries, key=lambda one: one["state"] not in UNRESOLVED):
         groups.setdefault(_day_of(entry), []).append(entry)
@@ -216,7 +218,7 @@ def _due_seconds(entry: Entry) -> float:
 
 
 def _seconds_to_its_day(entry: Entry) -> float:
-    """Return the seconds until what is prepared may become the default; 0 for what is not."""
+    """Return the seconds until a prepared row may become the default; 0 for any other row."""
     day = _day_of(entry)
     if entry["state"] != JournalState.PREPARED or day is None:
         return 0.0
@@ -224,7 +226,7 @@ def _seconds_to_its_day(entry: Entry) -> float:
 
 
 def row_with(keys: AccountKeys) -> RowOf:
-    """Return what makes the row of an entry, its key from one source for all accounts."""
+    """Return a function that makes the row of an entry, with one key source for all accounts."""
 
     def row_of(entry: Entry) -> PlanRow:
         return PlanRow(

@@ -1,4 +1,4 @@
-"""The one unit of work that any engine calls: what is open in one slice of a shared journal."""
+"""The unit of work for any job queue: the open rows of one slice of a shared journal."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _NO_KEY_SECONDS: Final = 60.0
 
 
 async def slices_left(journal: PostgresJournal) -> list[SliceLeft]:
-    """Return the slices with open rows, for an engine to wake workers with.
+    """Return the slices with open rows, so that a job queue can start a task for each.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -49,24 +49,24 @@ async def work_slice(  # noqa: PLR0913  # keyword-only options
     on_outcome: Callable[[RowOutcome], None] | None = None,
     breaker: CircuitBreaker | None = None,
 ) -> SliceReport:
-    """Ensure the open rows of a slice that is held. No row's error is raised, nor the journal's.
+    """Ensure the open rows of a held slice. Errors of rows and of the journal are not raised.
 
-    What the last holder has sent counts towards the limits, and what this one has sent is kept
-    for the next: release the slice with `due_seconds` of the report.
+    The last holder's requests count towards the limits, and this holder's are noted for the next.
+    Release the slice afterwards, with `due_seconds` of the report.
 
     Args:
-        manager: Whose connections and limits are used; without a journal of its own.
+        manager: The session manager that sends the requests; one without a journal.
         held: The slice.
         keys: An async callable that returns the key of an account.
-        settings: What the run may do; the day from which a serie may be the default is that of
-            the rows.
+        settings: The settings of the run; the day of the default is taken from the rows instead.
         concurrency: How many rows are in flight at a time.
-        stop: Ends the work early; one of its own, since what ends this slice asks it to stop.
+        stop: Ends the work early. Do not share it with other slices: an error that ends this
+            slice requests it.
         on_outcome: Called with each outcome as it comes, in the event loop; it must not raise.
-        breaker: What is known of the server as a whole, where several slices at a time share it.
+        breaker: The circuit breaker for the server as a whole, if several slices share one.
 
     Raises:
-        ConfigurationError: an argument that cannot be right.
+        ConfigurationError: an invalid argument.
     """
     check_type("manager", manager, SessionManager)
     check_type("held", held, HeldSlice)
@@ -94,29 +94,29 @@ async def work_free_slice(  # noqa: PLR0913  # keyword-only options
     breaker: CircuitBreaker | None = None,
     no_key_seconds: float | None = _NO_KEY_SECONDS,
 ) -> SliceReport | None:
-    """Take a slice, `work_slice` it and release it: what a task of any queue does.
+    """Take a slice, call `work_slice` and release it: the body of a task of any queue.
 
     It may be called twice for one slice, or too late, or be killed: the journal decides who
     works on a slice.
 
     Args:
-        manager: Whose connections and limits are used; without a journal of its own.
-        journal: Open.
-        number: Of the slice, as of `slices_left`.
-        keys: As of `work_slice`, like all others.
-        settings: What the run may do.
+        manager: The session manager that sends the requests; one without a journal.
+        journal: The journal; open.
+        number: The number of the slice, from `slices_left`.
+        keys: As for `work_slice`.
+        settings: As for `work_slice`.
         concurrency: How many rows are in flight at a time.
         stop: Ends the work early.
-        breaker: What is known of the server as a whole; by default, what all processes that share
-            the journal know.
-        no_key_seconds: When rows whose key could not be had may be tried again, by anybody; None
-            for at once.
+        breaker: The circuit breaker for the server as a whole; by default one that all processes
+            with this journal share.
+        no_key_seconds: The seconds until a process may try the slice again when it has rows
+            whose key this process could not get; None for at once.
 
     Returns:
-        How it ended; None when another process holds the slice or may still send for it.
+        The report; None when another process holds the slice or may still send for it.
 
     Raises:
-        ConfigurationError: an argument that cannot be right.
+        ConfigurationError: an invalid argument.
         JournalError: the database cannot be reached, before anything was sent.
     """
     check_type("manager", manager, SessionManager)

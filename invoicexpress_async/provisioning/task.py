@@ -1,4 +1,4 @@
-"""A row on its way through a run, and when it gets another turn."""
+"""A row during a run, and the policy that decides when it gets another turn."""
 
 from typing import Final
 
@@ -25,28 +25,29 @@ from invoicexpress_async.session import SessionManager
 
 @attrs.define(kw_only=True, eq=False)
 class RowTask:
-    """What a run knows of one row.
+    """The state of one row during a run.
 
     Attributes:
         row: The row.
-        record: What the journal had of it when it was admitted.
-        intent: Of the send whose outcome is not known, if there is one.
-        last_intent: The intent of its last send, whatever its outcome.
-        is_of_another: Whether `intent` is that of another sender, who shares the journal.
-        token: Of the claim that this run won last.
+        record: The journal's record of the row when it was admitted.
+        intent: The intent of the send whose outcome is unknown, if there is one.
+        last_intent: The intent of the last send, whatever its outcome.
+        is_of_another: Whether `intent` belongs to another sender that shares the journal.
+        is_created: Whether a create of this run is known to have made the sequence.
+        token: The token of the claim that this run won last.
         intended_at: When the last send was.
-        unknown_since: When this run first saw that the outcome is not known, on its clock.
-        reads: How many times it has been looked up since.
-        absent_since: When a complete list first did not show it, late enough to count.
-        unbelieved: How many lists in a row were late enough to count, and not complete.
-        superseded_intent: The intent that another send replaces, until that one is durable.
-        resend_allowed: Whether all that the caller requires before another send is there.
-        tries: How many turns of it have failed without an unknown outcome.
-        sends: How many times a create or register of it was sent, in all runs.
-        seconds: How long its turns took, together.
-        last: How its last turn ended.
-        refusal: Why it gets no turn at all.
-        read_failure: Why its last turn could not even look it up; None when it could.
+        unknown_since: When this run first saw that the outcome is unknown, on its clock.
+        reads: How many times the outcome has been looked up since.
+        absent_since: When a complete list first did not show the sequence, late enough to count.
+        unbelieved: How many lists in a row were late enough to count, but not complete.
+        superseded_intent: The intent that another send replaces, until the new one is durable.
+        resend_allowed: Whether the conditions of the settings for another send are met.
+        tries: How many turns have failed without an unknown outcome.
+        sends: How many times a create or register of the row was sent, in all runs.
+        seconds: How long the turns took, together.
+        last: The outcome of the last turn.
+        refusal: The error of a row that gets no turn at all.
+        read_failure: The error that kept the last turn from looking the outcome up, or None.
     """
 
     row: PlanRow
@@ -59,6 +60,7 @@ class RowTask:
     absent_since: Timestamp | None = None
     unbelieved: int = 0
     is_of_another: bool = False
+    is_created: bool = False
     token: str | None = None
     superseded_intent: Intent | None = None
     resend_allowed: bool = False
@@ -71,7 +73,7 @@ class RowTask:
 
     @classmethod
     def of_record(cls, row: PlanRow, record: RowRecord) -> "RowTask":
-        """Take up what an earlier run left."""
+        """Return the task of a row that continues from its record."""
         return cls(
             row=row,
             record=record,
@@ -84,11 +86,11 @@ class RowTask:
 
     @property
     def was_sent_before(self) -> bool:
-        """Whether what is unknown was sent in an earlier turn, or by an earlier run."""
+        """Whether the unknown request was sent in an earlier turn or by an earlier run."""
         return self.last_intent is None or self.unknown_since is not None
 
     def sent_at(self) -> Timestamp:
-        """Return when the send whose outcome is unknown was, or at the earliest was."""
+        """Return when the unknown request was sent, at the earliest."""
         if self.intended_at is not None:
             return self.intended_at
         return Timestamp(wall=self.intent["sent_at"] if self.intent else 0.0, steady=0.0, boot="")
@@ -96,7 +98,7 @@ class RowTask:
 
 @attrs.frozen
 class RowClaims:
-    """Claims where `inner` does; without it, this process is the only sender."""
+    """Claims through `inner`, and notes it in the task. Without `inner`, no other process sends."""
 
     task: RowTask
     inner: Claims | None
@@ -107,15 +109,15 @@ class RowClaims:
         return None if self.inner is None else self.inner.token
 
     async def claim(self, intent: Intent) -> Intent | None:
-        """Win the right to send, or return the intent of the one who has it."""
+        """Win the right to send, or return the intent of the sender that has it."""
         task = self.task
         if self.inner is not None and (other := await self.inner.claim(intent)) is not None:
             task.intent, task.is_of_another = other, True
-            # What was found out was of an older send.
+            # The earlier reads were about an older send.
             task.absent_since = task.unknown_since = None
             task.reads = 0
-            # The wall clock of another host says nothing of when that was: it is before now, or
-            # a minute after at the most.
+            # The wall clock of another host does not show when its send was: before now, or at
+            # most a minute later.
             task.intended_at = Timestamp.now()
             return other
         task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
@@ -127,45 +129,48 @@ class RowClaims:
         return None
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
-        """Write the outcome of a request that was claimed."""
+        """Record how a claimed request ended."""
         if end is ClaimEnd.NOT_SENT:
             self.task.sends -= 1
+        if end is ClaimEnd.APPLIED and intent["operation"] == "create":
+            self.task.is_created = True
         if self.inner is not None:
             self.inner.end(intent, end)
 
     def observe(self, intent: Intent) -> None:
-        """Write that what somebody's intent requested was seen to be there."""
+        """Record that the object of an intent, whoever sent it, was seen on the server."""
         if self.inner is not None:
             self.inner.observe(intent)
 
     def forget(self, intent: Intent) -> None:
-        """Let the next claim take over from this very intent."""
+        """Let the next claim replace this intent, and no other."""
         if self.inner is not None:
             self.inner.forget(intent)
 
     def check_right(self) -> None:
-        """Raise when no byte may be sent for the account any more."""
+        """Raise if this process may not send for the account any more."""
         if self.inner is not None:
             self.inner.check_right()
 
 
-# A failure without effect, each of them after the retries of its calls.
+# The waits before another turn after a failure without effect, whose calls were retried already.
 RETRY_AFTER_SECONDS: Final = (2.0, 8.0)
-# So many lists in a row that cannot be believed, each after the longest wait of the schedule: more
-# would end no differently.
+# After this many incomplete lists in a row, each after the longest wait of the schedule, more
+# would not help.
 _MAX_UNBELIEVED: Final = 20
 
 
 @attrs.frozen(kw_only=True)
 class ReschedulePolicy:
-    """Decides it. A row whose outcome is unknown is looked up on the schedule of `RetryPolicy`.
+    """Decides when a row gets another turn. Unknown outcomes follow `RetryPolicy`'s schedule.
 
     Attributes:
-        clock: The run's.
-        breaker: What is known of the server as a whole.
-        schedule: The seconds after the outcome was first unknown at which to look it up.
-        resend_absent_after: The seconds between a send, a first list without the sequence and a
-            second one, after which it may be sent again; None for never.
+        clock: The clock of the run.
+        breaker: The circuit breaker for the server as a whole.
+        schedule: The times of the lookups, in seconds since the outcome was first unknown.
+        resend_absent_after: A create may be sent again after two complete lists without its
+            sequence. The first must come at least this many seconds after the send, the second
+            at least this many after the first. None for never.
     """
 
     clock: Clock
@@ -177,7 +182,7 @@ class ReschedulePolicy:
     def of_run(
         cls, manager: SessionManager, breaker: CircuitBreaker, settings: RunSettings
     ) -> "ReschedulePolicy":
-        """Return the policy of a run: a row is looked up no longer than one call would be."""
+        """Return the policy of a run. A row is looked up for no longer than one call may take."""
         at_seconds = manager.retry.read_after_seconds
         return cls(
             clock=manager.clock,
@@ -187,13 +192,13 @@ class ReschedulePolicy:
         )
 
     def next_turn_at(self, task: RowTask, outcome: RowOutcome) -> float | None:
-        """Return when its next turn is, on the clock; None when this outcome is the last."""
+        """Return when the row's next turn is, on the clock; None when this outcome is the last."""
         if task.intent is not None:
             return self._next_read_at(task, outcome)
         if outcome.error is None or not is_transient(outcome.error):
             return None
         if self.breaker.is_open and not isinstance(outcome.error, KeyUnavailableError):
-            return self.clock.now()  # its failures are the server's, and are not counted
+            return self.clock.now()  # the server as a whole fails: not counted as a try
         task.tries += 1
         if task.tries > len(RETRY_AFTER_SECONDS):
             return None
@@ -204,9 +209,9 @@ class ReschedulePolicy:
         if task.unknown_since is None:
             task.unknown_since, task.reads = now, 0
         elif task.read_failure is None or not self.breaker.is_open:
-            task.reads += 1  # a read that a failing server did not complete is made up for
+            task.reads += 1  # a read that failed in an outage is not counted
         if isinstance(task.read_failure, StatusError) and not is_transient(task.read_failure):
-            return None  # the key is refused: every later read would be, too
+            return None  # the key is refused: every later read would be refused too
         resend_in = self._resend_in(task, outcome)
         if task.resend_allowed:
             return now
@@ -244,7 +249,7 @@ def _explain_end(outcome: RowOutcome) -> None:
 
 
 def is_transient(error: InvoiceXpressError) -> bool:
-    """Whether the same could go well later, without anybody changing anything."""
+    """Whether the same call could succeed later without any change by a person."""
     if isinstance(error, StatusError):
         return error.is_transient
     if isinstance(error, UntrustedConnectionError):

@@ -1,7 +1,7 @@
-"""A worker: takes slices of a shared journal that have open rows, until it is stopped.
+"""A worker: works on the slices of a shared journal that have open rows, until it is stopped.
 
-It needs no queue and no engine: what is to be done is in the journal, and looked up every few
-seconds. A worker that dies leaves nothing behind but its holds, which end by themselves.
+It needs no job queue: the journal has the open rows, and the worker looks them up every few
+seconds. A worker that dies leaves only its holds behind, which expire by themselves.
 """
 
 import abc
@@ -31,24 +31,24 @@ from invoicexpress_async.provisioning.slice_run import (
 from invoicexpress_async.provisioning.slice_work import slices_left
 from invoicexpress_async.session import SessionManager
 
-# Also how long the rows of a new plan wait, and how often an idle worker asks the database.
+# Also the longest wait of a new plan's rows, and how often an idle worker queries the database.
 SWEEP_SECONDS: Final = 5.0
-# More than one slice is worked on when it alone has too few rows for the concurrency.
+# Lower than the default concurrency, so that a worker takes several slices at a time.
 _MAX_ROWS_OF_A_SLICE: Final = 25
 
 
 @attrs.define(kw_only=True, eq=False)
 class SliceWorker(abc.ABC):
-    """Works on slices, beside any number of others that share the journal.
+    """Works on slices, beside any number of other workers that share the journal.
 
     Attributes:
-        manager: Whose connections and limits are used.
-        journal: Open.
+        manager: The session manager that sends the requests.
+        journal: The journal; open.
         concurrency: How many rows are in flight at a time.
-        settings: What a run may do.
-        stop: Ends it.
-        breaker: What all processes know of the server as a whole.
-        sweep_seconds: How often it looks for open rows when it has none.
+        settings: The settings of the runs.
+        stop: Ends the worker.
+        breaker: The circuit breaker that all processes with this journal share.
+        sweep_seconds: How often the worker looks for open rows when it has none.
     """
 
     manager: SessionManager
@@ -58,9 +58,9 @@ class SliceWorker(abc.ABC):
     stop: RunStop
     breaker: SharedBreaker = attrs.field(init=False)
     sweep_seconds: float = SWEEP_SECONDS
-    # Of each slice that it works on: how many of its rows are in flight at the most.
+    # By slice that it works on: the highest number of its rows that can be in flight.
     _rows: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
-    # Of slices that could not be had: when to try again, on the clock.
+    # By slice that is left to other workers for now: when to try it again, on the clock.
     _again_at: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -69,29 +69,29 @@ class SliceWorker(abc.ABC):
 
     @abc.abstractmethod
     def row_of(self, entry: Entry) -> PlanRow | None:
-        """Return the row of an entry, with its key; None for what is not to be done here."""
+        """Return the row of an entry, with its key; None for a row to be skipped here."""
 
     @abc.abstractmethod
     async def is_over(self, left: list[SliceLeft]) -> bool:
-        """Whether there is nothing left to do or to wait for."""
+        """Whether there is nothing left to do or to wait for, given the slices with open rows."""
 
     def wants(self, number: int) -> bool:  # noqa: ARG002  # a worker wants each
-        """Whether a slice may have something to do here."""
+        """Whether a slice may have rows for this worker."""
         return True
 
     async def on_outcome(self, outcome: RowOutcome) -> None:  # noqa: B027  # the journal has it
-        """Take an outcome as it comes."""
+        """Handle an outcome as it comes."""
 
     def on_progress(self, number: int, progress: Progress) -> None:  # noqa: B027  # may be
-        """Note how far the work on a slice is."""
+        """Handle the progress of the work on a slice."""
 
     @abc.abstractmethod
     def on_slice(self, report: SliceReport) -> None:
-        """Note how the work on a slice ended."""
+        """Handle the report of a slice when the work on it ends."""
 
     @abc.abstractmethod
     def on_problem(self, error: JournalError) -> None:
-        """Note that the journal cannot be used."""
+        """Handle the error of a journal that cannot be used."""
 
     @property
     def is_working(self) -> bool:
@@ -103,17 +103,17 @@ class SliceWorker(abc.ABC):
         return number in self._rows
 
     def try_again_in(self, number: int, seconds: float) -> None:
-        """Leave a slice to the others for so long."""
+        """Leave a slice to other workers for this many seconds."""
         self._again_at[number] = self.manager.clock.now() + seconds
 
     async def run(self) -> None:
-        """Work until it is over, or a stop was requested and what is held is released."""
+        """Work until `is_over`, or until a stop was requested and all slices are released."""
         self.stop.listen(self._changed.set)
-        # While the server fails for every account, one row of one worker tries it.
+        # While the server fails for every account, one row of one worker at a time tries it.
         self.breaker.listen(self._changed.set)
         try:
             async with asyncio.TaskGroup() as outer:
-                # What hears nothing of the others any more ends.
+                # An error of `follow` ends the worker: it would no longer share the breaker.
                 following = outer.create_task(self.breaker.follow())
                 async with asyncio.TaskGroup() as group:
                     await self._work_on(group)
@@ -132,14 +132,14 @@ class SliceWorker(abc.ABC):
                 await self._change(self.sweep_seconds)
 
     async def _sweep(self, group: asyncio.TaskGroup) -> bool | None:
-        """Take what is to be done; return whether there was something, None at the end."""
+        """Start work on slices that are due; return whether any was started, None at the end."""
         has_taken = False
         try:
             left = await slices_left(self.journal)
             if await self.is_over(left):
                 return None
             due = [one for one in left if one.is_due and self._may_try(one.number)]
-            # Several workers begin with different ones.
+            # In random order, so that several workers begin with different slices.
             for one in random.sample(due, len(due)):
                 room = self._room()
                 if self.stop.is_requested or not room:
@@ -156,7 +156,7 @@ class SliceWorker(abc.ABC):
         number = left.number
 
         def note(progress: Progress) -> None:
-            # Rows that wait, for minutes perhaps, leave their room to another slice.
+            # Rows that wait, perhaps for minutes, free their places for another slice.
             begun = left.rows - progress.ended - progress.waiting
             if 0 <= begun < self._rows[number]:
                 self._rows[number] = begun
@@ -195,11 +195,11 @@ class SliceWorker(abc.ABC):
     def _room(self) -> int:
         """Return how many rows of another slice may be in flight."""
         if self.breaker.is_open and self._rows:
-            return 0  # one slice is enough to try the server with
+            return 0  # one slice is enough to try the server
         return min(_MAX_ROWS_OF_A_SLICE, self.concurrency - sum(self._rows.values()))
 
     async def _change(self, seconds: float | None = None) -> None:
-        """Wait until a slice has ended or a stop was requested, for so long at most."""
+        """Wait until a slice has ended or a stop was requested, at most this many seconds."""
         self._changed.clear()
         if self.stop.is_requested:
             return
@@ -214,7 +214,7 @@ class SliceWorker(abc.ABC):
             await asyncio.wait(tasks)
 
 
-# What this worker has no key for is left to the others first.
+# How long a slice with rows whose key this worker lacks is left to other workers.
 _NO_KEY_SECONDS: Final = 60.0
 
 
@@ -233,25 +233,25 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
 ) -> None:
     """Work on the slices of a journal that have open rows, beside any number of other workers.
 
-    It returns once `stop` was requested and what it held is released, or with `until_done` once
-    no slice is to be worked on now and nobody works on one. What waits for a later try, for a
-    worker that has its key, or for the day from which it may be the default, is not waited for.
+    It returns once `stop` was requested and its slices are released, or with `until_done` once no
+    slice is due and no worker works on one. It does not wait for rows that wait for a later try,
+    for a worker with their key, or for the day from which they may be the default.
 
     Args:
-        manager: Whose connections and limits are used; without a journal of its own.
-        journal: Open, with the rows of one or more plans.
+        manager: The session manager that sends the requests; one without a journal.
+        journal: The journal; open, with the rows of one or more plans.
         keys: An async callable that returns the key of an account.
         concurrency: How many rows are in flight at a time.
-        settings: What a run may do. With `retry_refused`, what is refused when the worker starts is
-            tried again once, whichever plan it is of.
+        settings: The settings of the runs. With `retry_refused`, rows that are refused when the
+            worker starts are tried again once, whichever plan they belong to.
         until_done: Return when there is nothing to do.
-        stop: Ends it; rows in flight have the time that the request gives.
-        sweep_seconds: How often it looks for open rows when it has none.
+        stop: Ends the worker; rows in flight have the time that the stop request gives.
+        sweep_seconds: How often the worker looks for open rows when it has none.
         on_slice: Called with the report of each slice, in the event loop; it must not raise.
-        on_problem: Called when the journal cannot be used; it is tried again.
+        on_problem: Called with the error when the journal cannot be used; it is tried again.
 
     Raises:
-        ConfigurationError: an argument that cannot be right.
+        ConfigurationError: an invalid argument.
         JournalError: the database cannot be reached for `retry_refused`.
     """
     check_type("manager", manager, SessionManager)
@@ -284,7 +284,7 @@ class _Worker(SliceWorker):
     until_done: bool
     report_slice: Callable[[SliceReport], None]
     report_problem: Callable[[JournalError], None]
-    # Slices with rows that this worker has no key for.
+    # Slices with rows whose key this worker lacks.
     _no_key: set[int] = attrs.field(factory=set[int], init=False)
 
     def row_of(self, entry: Entry) -> PlanRow | None:
@@ -304,6 +304,6 @@ class _Worker(SliceWorker):
         self.report_problem(error)
 
     def _is_of_now(self, left: SliceLeft) -> bool:
-        """Whether it is worked on now, or is to be by this worker."""
+        """Whether a worker holds the slice, or this worker is to work on it now."""
         may_do = left.is_due and left.number not in self._no_key
         return left.holder is not None or may_do

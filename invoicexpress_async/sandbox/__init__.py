@@ -1,7 +1,7 @@
-"""A local InvoiceXpress: series and accounts on a real socket, with an oracle behind it.
+"""A local InvoiceXpress server: series and accounts on a real socket, with an oracle.
 
-It shares no code with the client, on purpose: every wire name is spelled by hand here, so that
-a name misread by the client cannot agree with itself.
+It shares no code with the client, on purpose: every wire name is spelled by hand here, so that a
+wrong name in the client cannot match the same wrong name in the server.
 """
 
 from invoicexpress_async.sandbox.domain.accounts import SandboxAccount

@@ -53,7 +53,7 @@ def _state(engine: Engine) -> dict[str, object]:
     return {"accounts": accounts, "requests": len(engine.log.records)}
 
 
-# What may be shown of an account to anybody: neither its key nor a password.
+# The fields of an account that anybody may see: no key and no password.
 _SHOWN = (
     "id", "owner", "organization_name", "email", "fiscal_id", "state", "is_partner", "is_trial",
     "has_at_credentials", "has_open_activity", "at_failures", "details",

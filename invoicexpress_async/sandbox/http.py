@@ -14,18 +14,18 @@ MAX_HEAD_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# Keys may hold any byte once decoded, and headers may be echoed: nothing is lost either way.
+# Decoded keys may hold any byte, and headers may be echoed: no byte must be lost.
 _ENCODING = "utf-8"
 _ERRORS = "surrogateescape"
 
 
 class BadRequestError(Exception):
-    """What arrived is not a request that this server reads."""
+    """The bytes that arrived are not a request that this server can read."""
 
 
 @attrs.frozen(kw_only=True)
 class Head:
-    """The head of a request; `path` is without the account, as `command` is without the body."""
+    """The head of a request. `path` lacks the account, and `command` lacks the form of the body."""
 
     method: str
     target: str
@@ -39,7 +39,7 @@ class Head:
 
 
 def parse_head(data: bytes) -> Head:
-    """Return the head of a request, given without its blank line; its body has a Content-Length."""
+    """Return the head of a request, from its bytes up to the blank line. Chunked is refused."""
     lines = data.decode(_ENCODING, _ERRORS).split("\r\n")
     parts = lines[0].split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version

@@ -1,4 +1,4 @@
-"""What every local server has in common: an engine, its accounts, its address, its state."""
+"""The base of every local server: an engine, its accounts, its address, its state."""
 
 import abc
 import time
@@ -19,7 +19,7 @@ from invoicexpress_async.sandbox.storage import StateStore, restore
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class LocalServer(SandboxBehaviour, abc.ABC):
-    """A server in front of an engine; how it listens is its subclass's."""
+    """A server in front of an engine. The subclass defines how it listens."""
 
     _given: Iterable[str | SandboxAccount] = attrs.field(default=(), alias="accounts")
     host: str = "127.0.0.1"
@@ -49,10 +49,10 @@ class LocalServer(SandboxBehaviour, abc.ABC):
 
     @property
     def base_url(self) -> str:
-        """A template with `{account}` in its path, as the client takes it.
+        """A template with `{account}` in its path, as the client expects it.
 
         Raises:
-            RuntimeError: It was never started with port 0, so that it has none yet.
+            RuntimeError: The port is 0 and the server was never started.
         """
         if self.port == 0:
             raise RuntimeError("the sandbox has no port before it is started")
@@ -73,7 +73,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         """Add an account and return it, with its key.
 
         Raises:
-            ValueError: It is not a name, or there is one of that name.
+            ValueError: The name is invalid, or an account of that name exists.
         """
         new = SandboxAccount(name=account) if isinstance(account, str) else account
         self._add(new)
@@ -81,10 +81,10 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         return new
 
     def update_account(self, account: SandboxAccount) -> None:
-        """Replace the settings of the account of that name; its series stay.
+        """Replace the settings of the account with that name; its series stay.
 
         Raises:
-            KeyError: There is none of that name.
+            KeyError: There is no account of that name.
         """
         self.engine.update_account(account)
         self._note_change()
@@ -97,7 +97,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         is_default: bool = False,
         is_registered: bool = True,
     ) -> SandboxSequence:
-        """Put a row into an account behind the API's back, even one whose name is taken.
+        """Add a row to an account without the API, even if its name is taken.
 
         Raises:
             KeyError: There is no account of that name.
@@ -108,7 +108,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         return row
 
     def sequences(self, account: str) -> tuple[SandboxSequence, ...]:
-        """Return the account's rows as they truly are, whether listed or not.
+        """Return the account's true rows, whether the API lists them or not.
 
         Raises:
             KeyError: There is no account of that name.
@@ -116,7 +116,7 @@ class LocalServer(SandboxBehaviour, abc.ABC):
         return self.engine.sequences(account)
 
     def count(self, method: str, path: str, *, account: str | None = None) -> int:
-        """Return how often a path was requested, of one account or of all."""
+        """Return how often a path was requested, on one account or on all."""
         return self.engine.log.count(method, path, account=account)
 
     async def start(self) -> None:

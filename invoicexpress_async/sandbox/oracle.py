@@ -1,4 +1,4 @@
-"""What truly happened behind the faults: what arrived, what was read, what took effect."""
+"""Records what truly happened behind the faults: what arrived, was read and took effect."""
 
 import bisect
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ from invoicexpress_async.sandbox.routes import Command, NewSequence, read_new_se
 
 @attrs.frozen(kw_only=True)
 class DuplicateAccount:
-    """A company that has more than one account: its numbering is split for good.
+    """A company with more than one account: its numbering is split for ever.
 
     Companies are distinguished by their fiscal id, and those without one by their e-mail.
     """
@@ -31,16 +31,16 @@ class DuplicateAccount:
 
 @attrs.define(eq=False)
 class AccountOracle:
-    """What a fault server knows of the accounts that partners create."""
+    """Counts the accounts that partners create on a fault server."""
 
     _engine: Engine
     _posts: Counter[str] = attrs.field(factory=Counter[str], init=False)
     _commits: Counter[tuple[str, str]] = attrs.field(factory=Counter[tuple[str, str]], init=False)
 
     def posts(self, email: str | None = None) -> int:
-        """Return how many creates with that e-mail, or any, were read; refused ones as well.
+        """Return how many creates with that e-mail, or with any, were read, refused ones included.
 
-        Those for existing users count too, whichever partner sent them.
+        Creates for existing users count too, whichever partner sent them.
         """
         return self._posts.total() if email is None else self._posts[fold(email)]
 
@@ -71,8 +71,8 @@ class AccountOracle:
         """Return how often an account's sub-user was tried at the tax authority.
 
         Args:
-            account: Its name.
-            outcome: Only with the right password, with a wrong one, or when it was locked.
+            account: The account's name.
+            outcome: Count only this outcome: "right" or "wrong" password, or "locked" sub-user.
 
         Raises:
             KeyError: There is no account of that name.
@@ -81,7 +81,7 @@ class AccountOracle:
         return outcomes.total() if outcome is None else outcomes[outcome]
 
     def note_read(self, pending: Pending) -> None:
-        # From the body, as a create that was refused on arrival has no form.
+        # From the body, since a create that was refused on arrival has no form.
         fields = read_envelope(pending.request, "account") or {}
         self._posts[fold(str(fields.get("email", "")))] += 1
 
@@ -95,10 +95,10 @@ def _counters() -> defaultdict[str, Counter[str]]:
 
 @attrs.frozen(kw_only=True)
 class PartialRequest:
-    """A request of which only a part was read, so that it cannot have had an effect.
+    """A request that was only partly read, so that it cannot have had an effect.
 
-    A head that was cut has neither method, account nor path, and expects 0 bytes. The bytes
-    are those of the body, and of the head if it is all that came.
+    If the head was cut, method, account and path are empty and `bytes_expected` is 0. The bytes
+    are those of the body, or of the head if nothing else came.
     """
 
     method: str = ""
@@ -120,17 +120,17 @@ class Duplicate:
 
 @attrs.define(eq=False)
 class Oracle:
-    """What a fault server knows and its client cannot know.
+    """The facts that a fault server knows and its client cannot know.
 
     Args:
-        connections_total: Accepted at TCP, whatever happened to them later.
-        connections_open: Not yet closed by the server.
-        connections_peak: The most that were open at once.
-        handshake_failures: TLS handshakes that were not completed.
-        bytes_received: Of HTTP, decrypted, on connections that were served at all.
-        bytes_unread: Of these, those of requests that were never read to their end.
-        partial: The requests of which only a part was read, in order.
-        accounts: What it knows of the accounts that partners create.
+        connections_total: How many connections TCP accepted, whatever happened to them later.
+        connections_open: How many connections the server has not closed yet.
+        connections_peak: The highest number of connections open at once.
+        handshake_failures: How many TLS handshakes were not completed.
+        bytes_received: The bytes of HTTP, decrypted, on connections that were served at all.
+        bytes_unread: The part of these that belongs to requests never read to their end.
+        partial: The requests that were only partly read, in order.
+        accounts: The oracle of the accounts that partners create.
     """
 
     _engine: Engine
@@ -157,11 +157,11 @@ class Oracle:
 
     @property
     def faults(self) -> Mapping[str, int]:
-        """How often each fault was done."""
+        """How often each fault was injected."""
         return MappingProxyType(self._faults)
 
     def rows(self, account: str, serie: str | int | None = None) -> int:
-        """Return how many rows of that name an account truly has, or of any name.
+        """Return how many rows of that name, or of any name, an account truly has.
 
         Raises:
             KeyError: There is no account of that name.
@@ -172,7 +172,7 @@ class Oracle:
         return sum(str(row.serie) == str(serie) for row in state.rows)
 
     def posts(self, account: str, serie: str | int | None = None) -> int:
-        """Return how many creates were read to their end, refused ones as well."""
+        """Return how many creates were read to their end, refused ones included."""
         return _count(self._posts, account, serie)
 
     def commits(self, account: str, serie: str | int | None = None) -> int:
@@ -193,9 +193,9 @@ class Oracle:
         )
 
     def max_in_window(self, account: str, seconds: float) -> int:
-        """Return the most requests of an account in any `seconds`, wherever they begin.
+        """Return the highest number of requests of an account in any window of `seconds`.
 
-        Those that were read in part count as well: they were sent.
+        Requests that were only partly read count too, since they were sent.
         """
         times = sorted(self._times.get(account, ()))
         return max(
@@ -246,7 +246,7 @@ class Oracle:
 
 
 def serie_of(pending: Pending) -> str:
-    """Return the name that a create requests, also if it was refused; empty if it has none."""
+    """Return the serie that a create requests, even a refused one; "" if it has none."""
     match pending.command:
         case Command(form=NewSequence(serie=serie)):
             return str(serie)

@@ -1,4 +1,4 @@
-"""What the server receives, and what it remembers of it."""
+"""Requests as the server receives them, and the log of those it has read."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ _HOST_SUFFIXES = (".app.invoicexpress.com", ".localhost")
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """A request read to its end; `path` is without the account, and raw as the query is."""
+    """A request read to its end. `path` lacks the account; path and query are not decoded."""
 
     method: str
     path: str
@@ -26,8 +26,8 @@ class Request:
 class RecordedRequest:
     """A request that was read to its end.
 
-    `path` has neither the account nor the query, where the key is. `received_at` is on the
-    sandbox's clock. `status` is None as long as the request has not taken effect.
+    `path` lacks the account and the query, which holds the key. `received_at` is on the sandbox's
+    clock. `status` is None as long as the request has not taken effect.
     """
 
     method: str
@@ -76,13 +76,13 @@ class RequestLog:
 
 
 def read_envelope(request: Request, name: str) -> dict[str, object] | None:
-    """Return the object that stands under a name in the body; None if there is none."""
+    """Return the object under a name in the body; None if there is none."""
     return as_object((read_document(request) or {}).get(name))
 
 
 def read_document(request: Request) -> dict[str, object] | None:
-    """Return the body as an object; None if it is none."""
-    # A body that does not say it is JSON is not parsed, as if it were not there.
+    """Return the body as a JSON object; None if it is not one."""
+    # A body without the content type of JSON is ignored.
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return None
     try:

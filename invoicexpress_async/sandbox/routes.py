@@ -1,4 +1,4 @@
-"""Which operation a method and a path mean, and how a request is read."""
+"""The routes of the API: the operation of a method and a path, and its form."""
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -10,7 +10,7 @@ from invoicexpress_async.sandbox.domain.accounts import Operation
 from invoicexpress_async.sandbox.domain.responses import RefusedError, create_refused
 from invoicexpress_async.sandbox.requests import Request, read_envelope
 
-MAX_SERIE_LENGTH = 35  # the tax authority's own limit
+MAX_SERIE_LENGTH = 35  # the limit of the tax authority
 
 _ROUTES: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
     ("POST", re.compile(r"/sequences\.json"), "create"),
@@ -26,7 +26,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], Operation], ...] = (
     ),
     ("GET", re.compile(r"/api/accounts/(?P<id>[^/]+)/get\.json"), "account_get"),
     ("PUT", re.compile(r"/api/accounts/(?P<id>[^/]+)/update\.json"), "account_update"),
-    # Not in the description: some production clients call it so.
+    # Not in the description, but some production clients send a POST.
     ("POST", re.compile(r"/api/accounts/(?P<id>[^/]+)/update\.json"), "account_update"),
     ("POST", re.compile(r"/api/v3/accounts/at_communication\.json"), "at_communication"),
 )
@@ -40,7 +40,7 @@ class NewSequence:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """What a request means: an operation, on what has this id or with this content."""
+    """The meaning of a request: an operation, with the id or the form that it has."""
 
     operation: Operation
     id: str = ""
@@ -73,7 +73,7 @@ def query_key(query: str) -> bytes:
 
 
 def read_new_sequence(request: Request) -> NewSequence:
-    """Return what a create requests.
+    """Return the sequence that a create requests.
 
     An integer serie was accepted in live traffic, and echoed as an integer. Only the string
     "1" makes a default: the recorded integer 1 was ignored.
@@ -88,5 +88,5 @@ def read_new_sequence(request: Request) -> NewSequence:
 
 
 def is_name_allowed(serie: str | int) -> bool:
-    # The whole rule behind 001 is unknown; this is the part that is certain.
+    # The exact rule behind code 001 is unknown; this part of it is certain.
     return len(str(serie)) <= MAX_SERIE_LENGTH and str(serie).isprintable()

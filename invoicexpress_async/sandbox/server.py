@@ -1,4 +1,4 @@
-"""The engine behind an ordinary HTTP server."""
+"""The sandbox: the engine behind an aiohttp server."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,31 +17,30 @@ _S = TypeVar("_S", bound=LocalServer)
 
 @attrs.define(kw_only=True, eq=False, repr=False)
 class Sandbox(LocalServer):
-    """A local InvoiceXpress server, and the oracle that knows what truly happened in it.
+    """A local InvoiceXpress server, which also shows its true state and requests.
 
-    Every knob of `SandboxBehaviour` is an argument of this class too. It may be closed and
+    Every setting of `SandboxBehaviour` is an argument of this class too. It may be closed and
     started again: it keeps its port and its state, like a server that was down for a while.
 
     Args:
-        accounts: Names, which get a generated key, or whole accounts.
-        host: Where to listen; loopback, unless the network should reach it.
-        port: 0 for a free one.
+        accounts: Names, which get a generated key, or `SandboxAccount` objects.
+        host: The host to listen on; loopback, unless the network should reach it.
+        port: The port to listen on; 0 for a free one.
         seed: Equal seeds give equal ids and validation codes.
-        state_file: Read now if it is there, and saved after changes and on close. An account
-            given by name alone keeps the key and settings it has in the file.
-        clock: Seconds; for the limit, registrations and `received_at`.
+        state_file: Read now if it exists, and saved after changes and on close. An account given
+            by name only keeps the key and settings it has in the file.
+        clock: Returns seconds; used for the limit, registrations and `received_at`.
 
     Raises:
-        ValueError: An account's name is not one label of a host name or is given twice, or
-            the state file is not one.
+        ValueError: An account's name is not one label of a host name or is given twice, or the
+            state file is not a sandbox's.
     """
 
     _runner: web.ServerRunner | None = attrs.field(default=None, init=False)
 
     async def _listen(self) -> None:
-        # Below the application level: no routing, no middleware, no access log per request.
-        # A sandbox never makes a request wait, so that closing has little to wait for.
-        # That log would show the keys as well.
+        # Below the level of an aiohttp application: no routing, no middleware, and no access log,
+        # which would show the keys. No request of a sandbox waits, so closing takes little time.
         server = web.Server(self._respond, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
@@ -62,7 +61,7 @@ class Sandbox(LocalServer):
         try:
             body = await request.content.read()
         except (ConnectionError, web.RequestPayloadError):
-            # Cut short: never received, so that it is not counted either.
+            # The request was cut, so it was not received and is not counted.
             return web.Response(status=400)
         target, _, query = request.raw_path.partition("?")
         if target.startswith(PREFIX):

@@ -1,4 +1,4 @@
-"""The sandbox's state in a file, so that a restart forgets nothing."""
+"""The sandbox's state in a file, so that it survives a restart."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ def restore(engine: Engine, path: Path) -> None:
     """Fill an empty engine from a file.
 
     Raises:
-        ValueError: The file is not a sandbox's state, or another version's.
+        ValueError: The file is not a sandbox's state, or is of another version.
     """
     try:
         state = _read(path)
@@ -44,7 +44,7 @@ def dump(engine: Engine) -> str:
 
 
 def save(path: Path, text: str) -> None:
-    """Replace the file in one step; only its owner can read it, as it holds the keys."""
+    """Replace the file atomically. Only its owner can read it, since it holds the keys."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # created 0600
     temporary = Path(name)
     try:
@@ -58,7 +58,7 @@ def save(path: Path, text: str) -> None:
 
 @attrs.define(eq=False)
 class StateStore:
-    """Saves an engine a moment after it has changed, and once more when it is closed."""
+    """Saves an engine shortly after it has changed, and once more on close."""
 
     _engine: Engine
     _path: Path
@@ -76,7 +76,7 @@ class StateStore:
         self._closing.set()
         if self._saving is not None:
             await self._saving
-        # The last one also catches the registrations that ended by the clock alone.
+        # This save also includes registrations that ended only because time passed.
         await self._save()
 
     async def _save_soon(self) -> None:
@@ -110,7 +110,7 @@ def _dump_account(state: AccountState) -> dict[str, object]:
 
 
 def _dump_row(row: SequenceRow) -> dict[str, object]:
-    # Moments on this run's clock mean nothing to the next one.
+    # Times on the clock of this run have no meaning in the next one.
     fields: dict[str, object] = attrs.asdict(
         row, filter=lambda field, _: field.name != "listed_from"
     )

@@ -1,1 +1,1 @@
-"""The coroutines of sequences and accounts, and what they do."""
+"""The coroutines of sequences and accounts, and the work behind them."""

@@ -1,6 +1,6 @@
-"""What the errors of accounts say to do: the same status has another cure in each operation.
+"""The cures for errors of account operations: one status has another cure in each operation.
 
-Decided by the operation, the status and the code; the server's texts are localised.
+The operation, the status and the code decide, because the server's texts are localised.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from invoicexpress_async import errors
 from invoicexpress_async.protocol.decision import is_refusal
 
 _Cures: TypeAlias = tuple[tuple[tuple[type[errors.InvoiceXpressError] | int, ...], str], ...]
-"""By class or by status; the first that fits."""
+"""Cures by error class or status; the first match applies."""
 
 
 class RepeatedCredentialsError(errors.ConfigurationError):
-    """AT credentials that this account's server refused before. Nothing was sent.
+    """The server refused these AT credentials before. Nothing was sent.
 
     Each wrong attempt counts at the tax authority, and repeated ones may lock the sub-user.
     """
@@ -78,7 +78,7 @@ _UPDATE_UNKNOWN: Final = (
     "harm, except wrong credentials."
 )
 
-_BAD_REQUEST: Final = 400  # of a wrong user or password (contract, [live])
+_BAD_REQUEST: Final = 400  # for a wrong user or password (contract, [live])
 
 _CREATE: Final[_Cures] = (
     ((errors.OutcomeUnknownError,), _OUTCOME_UNKNOWN),
@@ -123,7 +123,7 @@ _UNKNOWN_CURES: Final[Mapping[str, str]] = {
 
 
 def set_cure(error: errors.InvoiceXpressError) -> None:
-    """Write into an error of an account operation what helps there."""
+    """Set the cure of an error to the cure for its account operation."""
     operation = error.operation or ""
     if error.may_have_been_processed and operation in _UNKNOWN_CURES and not is_refusal(error):
         error.cure = _UNKNOWN_CURES[operation]

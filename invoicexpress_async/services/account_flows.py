@@ -1,4 +1,4 @@
-"""What an account operation does beyond one request: intents, and credentials that were refused."""
+"""The work of account operations beyond one request: intents, and refused credentials."""
 
 import time
 from collections.abc import Callable
@@ -27,12 +27,12 @@ from invoicexpress_async.services.account_errors import RepeatedCredentialsError
 
 @attrs.frozen(kw_only=True)
 class CredentialsSubmission:
-    """Credentials on their way, and where to.
+    """AT credentials to be sent, and the account that they are for.
 
     Attributes:
-        scope: The account they are for, when it is not the one that is called.
-        other_fields: What is sent beside them, and could be what a refusal means.
-        may_repeat: Whether they are sent although they were refused before.
+        scope: The id of that account; "" when it is the account of the call.
+        other_fields: The fields sent with the credentials, which a refusal may be about instead.
+        may_repeat: Whether to send the credentials although they were refused before.
     """
 
     credentials: AtCredentials
@@ -54,7 +54,7 @@ class AccountOperations:
         intent: Intent,
         on_created: Callable[[CreatedAccount], None] | None,
     ) -> CreatedAccount:
-        """Send a create, unless one of the same account is unknown."""
+        """Send a create, unless an earlier create of the same account is unresolved."""
         await call.context.keys.get()  # a slow vault must not block calls that have the key
         hold, account = self._dispatcher.realm.send_lock.hold, call.context.account
         number = intent.get("fiscal_id") or intent.get("email", "")
@@ -96,7 +96,7 @@ class AccountOperations:
     async def submit_credentials(
         self, call: Call, request: Request[None], submission: CredentialsSubmission
     ) -> None:
-        """Send credentials, unless they were refused before. One at a time for an account."""
+        """Send credentials, unless they were refused before; one request at a time per account."""
         key = await call.context.keys.get()
         async with self._dispatcher.realm.send_lock.hold(
             (call.context.account, "AT", submission.scope)
@@ -112,7 +112,7 @@ class AccountOperations:
                 await self.change(call, request)
             except StatusError as error:
                 if _speaks_of_credentials(error, submission):
-                    # A wrong key never gets as far as the credentials: another could change it.
+                    # With a wrong key, the credentials are not checked: another key may help.
                     is_of_key = isinstance(error, AuthenticationError | PermissionDeniedError)
                     memory.add(of_key if is_of_key else of_account)
                 raise
@@ -121,7 +121,7 @@ class AccountOperations:
     def _digests(
         self, call: Call, key: Secret, submission: CredentialsSubmission
     ) -> tuple[bytes, bytes]:
-        """Return two digests of the credentials: as refused themselves, and with this key."""
+        """Return two digests of the credentials: for any key, and for this key only."""
         credentials = submission.credentials
         where = (call.context.account, submission.scope, credentials.subuser)
         digest = self._dispatcher.refused_credentials.digest
@@ -141,7 +141,7 @@ def _speaks_of_credentials(error: InvoiceXpressError, submission: CredentialsSub
 
 
 def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool) -> Intent:
-    """Return what to look for if the outcome of a create is never known."""
+    """Return the intent of a create: what to look for if its outcome is never known."""
     intent = Intent(
         version=1,
         operation="create_account",
@@ -163,7 +163,8 @@ def create_intent(call: Call, account: NewAccount, *, is_for_existing_user: bool
 def _company(intent: Intent) -> tuple[str, ...]:
     """Return the key under which only one account is created at a time.
 
-    A new user's e-mail; of an existing user, who may have many accounts, the company too.
+    It is the e-mail of a new user; for an existing user, who may have many accounts, also the
+    company.
     """
     name = intent.get("organization_name", "")
     return intent.get("email", "").casefold(), name and intent.get("fiscal_id", name)
@@ -176,7 +177,7 @@ def _may_be_same(earlier: Intent, new: Intent) -> bool:
     if None not in numbers and numbers[0] == numbers[1]:
         return True
     names = earlier.get("organization_name"), new.get("organization_name")
-    is_of_many = names != (None, None)  # one user who exists, many companies
+    is_of_many = names != (None, None)  # an existing user, who may have many companies
     if is_of_many and (None not in numbers or (None not in names and names[0] != names[1])):
         return False
     return earlier.get("email", "").casefold() == new.get("email", "").casefold()

@@ -19,7 +19,7 @@ _METHODS: Final = ("GET", "POST", "PUT")
 
 
 class AccountSession:
-    """One account through a manager: a handle that costs nothing and holds no connection."""
+    """A handle on one account of a manager: it costs nothing and holds no connection."""
 
     def __init__(self, shared: SharedServices, context: AccountContext) -> None:
         self._shared = shared
@@ -39,12 +39,12 @@ class AccountSession:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How requests of its calls are sent again and looked up."""
+        """The policy for sending the account's requests again and looking them up."""
         return self._context.policy
 
     @property
     def claims(self) -> Claims | None:
-        """Where its intents are claimed; None when this process is the only sender."""
+        """The store of the account's claims; None when this process is the only sender."""
         return self._context.claims
 
     def claiming(
@@ -54,7 +54,7 @@ class AccountSession:
         retry: RetryPolicy | None = None,
         check_list: ListCheck | None = None,
     ) -> "AccountSession":
-        """Return a handle on the same account whose intents are claimed elsewhere: for jobs."""
+        """Return a handle on the same account that claims intents in `claims`: for jobs."""
         context = self._context.with_options(policy=retry, claims=claims, check_list=check_list)
         return AccountSession(self._shared, context)
 
@@ -65,8 +65,8 @@ class AccountSession:
 
     @property
     def accounts(self) -> "AccountService":
-        """The accounts that this one may create as a partner, and its own AT communication."""
-        # Half of what the package adds to the import of aiohttp, and for few programs.
+        """The accounts that this account may create as a partner, and its own AT communication."""
+        # Imported here: it is half of the package's import time without aiohttp, and rarely used.
         from invoicexpress_async.services.accounts import AccountService  # noqa: PLC0415
 
         shared = self._shared
@@ -75,10 +75,11 @@ class AccountSession:
     def with_options(
         self, *, timeout_seconds: float | None = None, retry: RetryPolicy | None = None
     ) -> "AccountSession":
-        """Return a handle on the same account with other defaults; what is None stays.
+        """Return a handle on the same account with other defaults; None keeps the present one.
 
         Raises:
-            ConfigurationError: a timeout that is not a finite number above 0, or no policy.
+            ConfigurationError: `timeout_seconds` is not a finite number above 0, or `retry` is no
+                `RetryPolicy`.
         """
         if retry is not None:
             check_type("retry", retry, RetryPolicy)
@@ -87,10 +88,10 @@ class AccountSession:
         return AccountSession(self._shared, self._context.with_options(timeout_seconds, retry))
 
     async def check_credentials(self, *, timeout_seconds: float | None = None) -> None:
-        """Read something harmless to see that name and key belong together.
+        """Check by a harmless read that the account's name and key belong together.
 
         Raises:
-            AuthenticationError: they do not: an unknown name gets 401, like a wrong key.
+            AuthenticationError: they do not. An unknown name gets 401, like a wrong key.
             InvoiceXpressError: as for every coroutine of `sequences`.
         """
         await self._sequences.list(timeout_seconds=timeout_seconds)
@@ -105,17 +106,17 @@ class AccountSession:
     ) -> JsonValue:
         """Call an operation that has no method here, with the same limits, secrets and errors.
 
-        A GET is sent again as the retry table says. Anything else is never sent again once it
-        may have reached the server: then `may_have_been_processed` of the error is True.
+        A GET is sent again as the retry table allows. Any other request is never sent again once
+        it may have reached the server: then `may_have_been_processed` of the error is True.
 
         Args:
             method: GET, POST or PUT.
-            path: Below the account's root, such as "/sequences.json", without a query.
-            json: The body; None for none.
+            path: The path below the account's root, such as "/sequences.json", without a query.
+            json: The body; None for no body.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Returns:
-            The response's JSON; None for an empty one.
+            The response's JSON; None for an empty response.
 
         Raises:
             InvoiceXpressError: as for every coroutine of `sequences`.
@@ -124,7 +125,7 @@ class AccountSession:
             raise ConfigurationError(f"The method {method!r:.20} is none of {', '.join(_METHODS)}.")
         secrets = _texts_of(json)
         body = b"" if json is None else _encoded(json)
-        del json  # no frame of an error shows what may hold a password
+        del json  # it may contain a password: no frame of an error shows it
         if body is None:
             raise ConfigurationError("json cannot be written as JSON: give plain data.")
         request = Request(
@@ -150,7 +151,7 @@ def _encoded(json: JsonValue) -> bytes | None:
 
 
 def _texts_of(json: object) -> tuple[Secret, ...]:
-    """Return all texts in it, so that a server which echoes them shows nothing."""
+    """Return all texts in the body as secrets, to redact them if the server echoes them."""
     found: list[Secret] = []
     left = [json]
     while left and len(found) < _MAX_TEXTS:

@@ -35,11 +35,11 @@ _CreatedHook: TypeAlias = Callable[[CreatedAccount], None]
 
 
 class AccountService:
-    """The accounts of a partner, and the AT communication of one. From `AccountSession.accounts`.
+    """The accounts of a partner, and AT communication. Available as `AccountSession.accounts`.
 
-    All but `configure_at_communication` are for the partner's own handle. Every coroutine takes
-    `timeout_seconds` and raises what those of `SequenceService` do; `error.cure` says what helps
-    in the operation that failed.
+    All methods but `configure_at_communication` are for the partner's handle. Every coroutine
+    takes `timeout_seconds` and raises the errors that `SequenceService` lists; `error.cure` is
+    specific to the operation that failed.
     """
 
     def __init__(self, dispatcher: Dispatcher, context: AccountContext) -> None:
@@ -60,23 +60,23 @@ class AccountService:
     ) -> CreatedAccount:
         """Create an account under the partner's sub-domain and key. Sent at most once.
 
-        An account can never be deleted, two for one fiscal number split its numbering for good,
-        and the new key is in this one response only: after a lost response nothing is sent again by
-        this process, and nothing can be looked up.
+        An account can never be deleted, two accounts for one fiscal number split its numbering for
+        good, and only this response contains the new key. After a lost response this process does
+        not send the request again, and the outcome cannot be looked up.
 
         Args:
-            account: The company, and a new user of its own.
-            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
-            on_created: Called with the account the moment its response is read, before anything
+            account: The company and its new user.
+            on_intent: Awaited with the intent before the send, so that it survives a crash.
+            on_created: Called with the account as soon as its response is read, before anything
                 can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            ConfigurationError: a timeout that is not a finite number above 0.
-            OutcomeUnknownError: it was sent and no usable response came; its `intent` says what to
-                look for among the partner's accounts.
+            ConfigurationError: `timeout_seconds` is not a finite number above 0.
+            OutcomeUnknownError: the request was sent, and no usable response came; the `intent`
+                shows what to look for among the partner's accounts.
             AuthenticationError: or `PermissionDeniedError`: the partner's rights are missing.
-            UnprocessableError: the e-mail or the fiscal number is used already, or cannot be.
+            UnprocessableError: the e-mail or the fiscal number is used already, or invalid.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
         return await self._create(_CREATE, account, on_intent, on_created, timeout_seconds)
@@ -89,19 +89,19 @@ class AccountService:
         on_created: _CreatedHook | None = None,
         timeout_seconds: float | None = None,
     ) -> CreatedAccount:
-        """Create a further account of a user who exists. Sent at most once, as `create` is.
+        """Create a further account for an existing user. Sent at most once, like `create`.
 
         Args:
             account: The company, with the user's own e-mail and password.
-            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
-            on_created: Called with the account the moment its response is read, before anything
+            on_intent: Awaited with the intent before the send, so that it survives a crash.
+            on_created: Called with the account as soon as its response is read, before anything
                 can be cancelled, so that its key is kept.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
             StatusError: with `status` 400: the user's own e-mail or password is wrong.
-            AuthenticationError: the partner's name, key or rights.
-            UnprocessableError: a fiscal number used already, or another field.
+            AuthenticationError: the partner's name or key is wrong, or its rights are missing.
+            UnprocessableError: the fiscal number is used already, or another field is invalid.
             OutcomeUnknownError: as for `create`.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
@@ -111,11 +111,11 @@ class AccountService:
     async def get(
         self, account_id: str | int, *, timeout_seconds: float | None = None
     ) -> AccountDetails:
-        """Return one account of the partner's, by the id that its create gave.
+        """Return one of the partner's accounts, by the id from its create.
 
         Raises:
-            NotFoundError: there is none, or it was not created with this key.
-            ConfigurationError: what cannot be an id.
+            NotFoundError: there is no such account, or it was not created with this key.
+            ConfigurationError: `account_id` cannot be an id.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
         request = get_account(check_account_id(account_id))
@@ -130,22 +130,23 @@ class AccountService:
         resend_refused: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
-        """Change what is set in `changes` of one account of the partner's.
+        """Change the fields that `changes` sets, for one of the partner's accounts.
 
-        Not sent again once it may have reached the server: `error.may_have_been_processed`.
+        The request is not sent again once it may have reached the server; the error's
+        `may_have_been_processed` is then True.
 
         Args:
-            account_id: As its create gave it.
-            changes: What is to be changed.
+            account_id: The id from the account's create.
+            changes: The fields to change.
             resend_refused: Send AT credentials although an update with them was refused before.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            NotFoundError: there is none, or it was not created with this key.
-            UnprocessableError: a field that cannot be, or AT credentials that are refused.
-            RepeatedCredentialsError: an update with these AT credentials was refused before (422)
-                for what may have been the credentials.
-            ConfigurationError: what cannot be an id.
+            NotFoundError: there is no such account, or it was not created with this key.
+            UnprocessableError: a field is invalid, or the AT credentials are refused.
+            RepeatedCredentialsError: an update with these AT credentials was refused before (422),
+                and the credentials may have been the cause.
+            ConfigurationError: `account_id` cannot be an id.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
         checked = check_account_id(account_id)
@@ -170,25 +171,25 @@ class AccountService:
         resend_refused: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
-        """Give this account its AT credentials: call it on the account's own handle.
+        """Set the AT credentials of this account. Call it on the account's own handle.
 
-        The server checks them with the tax authority, where repeated wrong ones may lock the
-        sub-user: what this account refused once is not sent again by this manager. After a 5xx
-        it is repeated at most twice, after a lost response never.
+        The server checks the credentials with the tax authority, where repeated wrong ones may
+        lock the sub-user: this manager does not send credentials again that were refused for this
+        account. After a 5xx the request is repeated at most twice, after a lost response never.
 
         Args:
-            credentials: Of a sub-user with the right to communicate series.
-            resend_refused: Send them although they were refused, because what made the server
-                refuse them has changed: a trial has ended, the sub-user was unlocked.
+            credentials: The credentials of a sub-user with the right to communicate series.
+            resend_refused: Send them although they were refused, because the cause of the refusal
+                is gone: a trial has ended, or the sub-user was unlocked.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
             UnprocessableError: the credentials are wrong.
             AuthenticationError: or `PermissionDeniedError`: the account's name or key is wrong,
-                or it is a trial, which cannot communicate.
-            RepeatedCredentialsError: they were refused before. Nothing was sent.
-            InvoiceXpressError: as for the coroutines of `sequences`; they may be set then if its
-                `may_have_been_processed` is True.
+                or the account is a trial, which cannot communicate.
+            RepeatedCredentialsError: the credentials were refused before. Nothing was sent.
+            InvoiceXpressError: as for the coroutines of `sequences`. If
+                `may_have_been_processed` is True, the credentials may be set.
         """
         check_type("credentials", credentials, AtCredentials)
         request = set_at_communication(credentials)
@@ -201,11 +202,11 @@ class AccountService:
     def forget(self, intent: Intent) -> None:
         """Treat a create as lost, so that this process may send it again.
 
-        Only call this after you have checked, well after the send, that the partner's accounts have
-        none of that e-mail or fiscal number: an account is never deleted.
+        Only call this after you have checked, well after the send, that the partner has no account
+        with that e-mail or fiscal number: an account can never be deleted.
 
         Raises:
-            ConfigurationError: it is not the intent of an account create of this partner.
+            ConfigurationError: the intent is not of an account create of this partner.
         """
         checked = structure_intent(intent)
         if checked["operation"] != "create_account" or checked["account"] != self._context.account:

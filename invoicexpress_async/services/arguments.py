@@ -1,4 +1,4 @@
-"""The arguments of a `SessionManager`, checked before any network."""
+"""Checks the arguments of a `SessionManager`, before any network access."""
 
 import os
 from enum import Enum
@@ -32,12 +32,12 @@ def _installed_version() -> str:
         return "unknown"
 
 
-# Read once, at import: it looks for files.
+# Read once, at import, because it searches for files.
 _VERSION: Final = _installed_version()
 
 
 class FromEnvironment(Enum):
-    """The default of an argument that is then looked up in the environment."""
+    """The default of an argument whose value then comes from the environment."""
 
     API_KEY = API_KEY_VARIABLE
 
@@ -46,7 +46,7 @@ FROM_ENVIRONMENT: Final = FromEnvironment.API_KEY
 
 
 def hidden_key(api_key: object) -> Secret | KeyCallable | None:
-    """Return the key in a form that shows nothing of it; None when it is none."""
+    """Return the key in a form that does not show it; None when it is not a key."""
     if api_key is FROM_ENVIRONMENT:
         api_key = os.environ.get(API_KEY_VARIABLE)
         if api_key is None:
@@ -82,20 +82,20 @@ def user_agent(app_name: str | None) -> str:
 
 @attrs.frozen
 class Given:
-    """An argument as it was given, which may hold a password."""
+    """An argument as it was given, which may contain a password."""
 
     value: object = attrs.field(repr=False)
 
 
 def base_url_of(given: Given | None) -> BaseUrl:
-    """Return the base URL: as given, else of the environment, else the provider's."""
+    """Return the base URL: the given one, else the environment's, else the provider's."""
     if given is not None and given.value != "":
         return BaseUrl.parse(given.value)
     return BaseUrl.parse(os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
 
 
 def proxy_of(given: Given | None, base_url: BaseUrl) -> Secret | None:
-    """Return the proxy, hidden; refuse one that cannot be."""
+    """Return the proxy as a `Secret`; refuse an invalid one."""
     if given is None:
         return None
     if not isinstance(given.value, str):
@@ -104,13 +104,13 @@ def proxy_of(given: Given | None, base_url: BaseUrl) -> Secret | None:
     if problem := proxy_problem(given.value):
         raise ConfigurationError(f"proxy {problem}.")
     if not base_url.template.startswith("https://"):
-        # A plain-http proxy request line would be a URL, and the key would have to be in it.
+        # Over plain http, the request line to the proxy would be the URL, with the key in it.
         raise ConfigurationError("A proxy is for https only; base_url is on this machine.")
     return Secret(given.value)
 
 
 def connections_of(value: object) -> int:
-    """Return the most sockets at a time; refuse what is not a positive integer."""
+    """Return the maximum number of sockets; refuse what is not a positive integer."""
     if value is None:
         return default_max_connections()
     if type(value) is not int or value < 1:
@@ -122,7 +122,7 @@ N = TypeVar("N", int, float)
 
 
 def number_of(variable: str, text: str, kind: type[N]) -> N:
-    """Return the number in a variable of the environment; refuse what is none."""
+    """Return the number in an environment variable; refuse a text that is not a number."""
     try:
         return kind(text)
     except ValueError:

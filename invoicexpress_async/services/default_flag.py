@@ -11,14 +11,14 @@ from invoicexpress_async.protocol.strict import malformed_response
 
 
 class DefaultFlag:
-    """Sets the flag of one sequence of an account, which takes it from the one before."""
+    """Sets the default flag of one sequence, which takes it from the previous default."""
 
     def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
         self._dispatcher = dispatcher
         self._requests = requests
 
     async def set_current(self, call: Call, sequence_id: int) -> None:
-        """Make it the default: sent again only when a read shows that it is still needed."""
+        """Make a sequence the default; send again only when a read shows that it is needed."""
         request = self._requests.set_current(sequence_id)
         outcome = await self._dispatcher.send(call, request)
         for _ in range(call.context.policy.attempts - 1):
@@ -33,7 +33,7 @@ class DefaultFlag:
             raise outcome.error
 
     async def repair(self, call: Call, sequence: Sequence) -> Sequence:
-        """Make a created sequence the default, as requested, and read it."""
+        """Make a sequence the default, as requested, and return it as read afterwards."""
         if sequence.registration is Registration.PARTIAL:
             raise partial_registration_error(
                 sequence
@@ -47,10 +47,10 @@ class DefaultFlag:
         return sequence
 
     async def keep(self, call: Call, sequence: Sequence, listing: Listing) -> Sequence:
-        """Check that a create which must not change the account's default has not changed it.
+        """Restore the account's default if a create that must not change it has changed it.
 
-        Whether a server makes a new sequence the default by itself is unknown, and the flag in the
-        response to a create was seen to be wrong.
+        It is unknown whether a server makes a new sequence the default by itself, and the flag in
+        the response to a create was seen to be wrong.
         """
         before = listing.default_beside(sequence)
         if before is None:

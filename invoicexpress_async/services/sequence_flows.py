@@ -31,7 +31,7 @@ from invoicexpress_async.services.default_flag import DefaultFlag
 
 _REGISTERED = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 _INCOMPLETE = frozenset({Registration.PARTIAL, Registration.NOT_REGISTERED})
-# A row that one of these left behind is not what was requested.
+# A sequence that one of these refusals left behind is not the requested one.
 _WITHOUT_A_SUBSTITUTE = (TaxAuthorityCredentialsError, NoOpenActivityError, UnknownSequenceError)
 
 
@@ -50,7 +50,7 @@ class SequenceOperations:
         return await self._reconciler.list(call)
 
     async def find(self, call: Call, serie: str) -> Sequence | None:
-        """Read the sequence of exactly this name."""
+        """Read the sequence with exactly this name."""
         return (await self.list(call)).find(serie)
 
     async def get(self, call: Call, sequence_id: int) -> Sequence:
@@ -60,13 +60,13 @@ class SequenceOperations:
     async def create(
         self, call: Call, serie: str, *, default: bool, had_sequences: bool | None = None
     ) -> tuple[Sequence, Via]:
-        """Send a create, or look up one that this process sent without learning its outcome."""
+        """Send a create, or look up an earlier one of this process with an unknown outcome."""
         intent = _intent(
             call, "create", serie=serie, is_default=default, had_sequences=had_sequences
         )
         if call.context.keys.known is None:
             await call.context.keys.get()  # a slow vault must not block calls that have the key
-        # One at a time: the next may send only when the outcome of this one is known.
+        # One create at a time: the next may be sent only when the outcome of this one is known.
         async with self._realm.send_lock.hold(
             (call.context.account, canonical(serie))
         ) as has_waited:
@@ -124,7 +124,7 @@ class SequenceOperations:
         return sequence, Via.LISTED if is_of_another else Via.OBSERVED
 
     async def register(self, call: Call, sequence_id: int) -> Sequence:
-        """Send a registration, or look up an earlier one of this process with unknown outcome."""
+        """Send a register, or look up an earlier one of this process with an unknown outcome."""
         intent = _intent(call, "register", sequence_id=sequence_id)
         if call.context.keys.known is None:
             await call.context.keys.get()
@@ -146,11 +146,11 @@ class SequenceOperations:
         return sequence
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
-        """Make sure that it exists, and is registered and the default if requested."""
+        """Make sure that the sequence exists, and is registered and the default if requested."""
         listing = await self.list(call)
         if call.context.check_list is not None:
             call.context.check_list(listing.sequences)
-        # Whether a list can lag behind a create is unknown; what this process created exists.
+        # It is unknown whether a list can lag behind a create; what this process created exists.
         sequence = listing.find(serie) or await self._get_made(call, serie)
         via = Via.LISTED
         if sequence is None:
@@ -195,13 +195,13 @@ class SequenceOperations:
         except StatusError as error:
             refusal = error
         if isinstance(refusal, SequenceAlreadyExistsError):
-            # Another create was faster: its sequence is the one to return.
+            # Another create was faster: return its sequence.
             existing = (await self.list(call)).find(serie) or await self._get_made(call, serie)
         else:
             existing = _in_place_of(refusal, registered=registered)
         if existing is None:
             raise refusal
-        # A conflict says that it was there before; after another refusal, it is most likely ours.
+        # A conflict means that it existed before; after another refusal, it is most likely ours.
         is_of_another = isinstance(refusal, ConflictError | SequenceAlreadyExistsError)
         return existing, Via.LISTED if is_of_another else Via.OBSERVED
 
@@ -219,12 +219,12 @@ class SequenceOperations:
             return await self._reconciler.after_register(call, sequence_id, outcome.error)
         if outcome.action is Action.READ_ONCE and isinstance(outcome.error, StatusError):
             raise await self._reconciler.after_refused_register(call, sequence_id, outcome.error)
-        # What the tax authority refuses leaves nothing behind here: the row was there before.
+        # A register that the tax authority refuses leaves nothing behind: the row existed before.
         call.is_unknown = False
         return outcome.result()
 
     async def _look_up(self, call: Call, intent: Intent) -> Sequence:
-        """Read until the outcome of an intent that was sent is known."""
+        """Read until the outcome of an intent is known."""
         call.intent, call.is_unknown = intent, True
         reconciler = self._reconciler
         try:
@@ -248,7 +248,7 @@ class SequenceOperations:
             registration = sequence.registration
         if registration in _REGISTERED:
             return sequence
-        # Whether a partial one can be registered again is unknown, and so is one without codes.
+        # It is unknown whether a partial sequence, or one without codes, can be registered again.
         raise partial_registration_error(sequence)
 
     async def _register_missing(self, call: Call, sequence_id: int) -> Sequence:
@@ -266,7 +266,7 @@ class SequenceOperations:
 def _in_place_of(refusal: StatusError, *, registered: bool) -> Sequence | None:
     """Return the sequence that exists despite the refusal, if it is the requested one.
 
-    One that is not registered is not registered at once: it may be refused for the same cause.
+    An unregistered sequence is not registered here: that may be refused for the same cause.
     """
     sequence = refusal.sequence
     if sequence is None or isinstance(refusal, _WITHOUT_A_SUBSTITUTE):

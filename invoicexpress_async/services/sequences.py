@@ -17,7 +17,7 @@ from invoicexpress_async.services.sequence_flows import SequenceOperations
 
 @attrs.frozen(kw_only=True)
 class SharedServices:
-    """What the services of all accounts of one manager share."""
+    """The objects that the services of all accounts of one manager share."""
 
     dispatcher: Dispatcher
     operations: SequenceOperations
@@ -25,16 +25,16 @@ class SharedServices:
 
 
 class SequenceService:
-    """The document sequences of one account. Got from `AccountSession.sequences`.
+    """The document sequences of one account. Available as `AccountSession.sequences`.
 
     Every coroutine takes `timeout_seconds`, one deadline for everything that it does, and raises
     the errors of `invoicexpress_async.errors`:
 
-    - `ConfigurationError` for an argument that cannot be right, before anything is sent;
+    - `ConfigurationError` for an invalid argument, before anything is sent;
     - `StatusError` or a subclass when the server refuses;
     - `TransportError` when no complete response came and nothing can have changed;
     - `MalformedResponseError` or `UnexpectedRedirectError` for a response of another kind;
-    - `SessionClosedError` outside the manager's life.
+    - `SessionClosedError` when the manager is closed, or of another event loop or process.
     """
 
     def __init__(self, shared: SharedServices, context: AccountContext) -> None:
@@ -54,33 +54,33 @@ class SequenceService:
         on_intent: IntentHook | None = None,
         timeout_seconds: float | None = None,
     ) -> Sequence:
-        """Create a sequence, and by that register it with the tax authority.
+        """Create a sequence, and thereby register it with the tax authority.
 
-        Sent at most once: after a lost response it is looked up, at about 1, 4, 10, 30 and 75 s.
-        The server calls the tax authority for about 11 document types, which can take a minute.
-        Look at `registration` of the result: some types may have no code. With
-        `default`, the flag is checked, and set if the server has not done so.
+        Sent at most once: after a lost response, the sequence is looked up, at about 1, 4, 10, 30
+        and 75 s. The server calls the tax authority for about 11 document types, which can take a
+        minute. Check `registration` of the result: some types may have no code. With `default`,
+        the flag is checked, and set if the server has not set it.
 
-        A sequence that is found after a lost response and has no documents yet is taken for the one
-        that was sent; `ensure` lists first, and so knows. The server may make the new sequence the
-        default although `default` is False: then `is_default` of the result is True, and a
+        A sequence that is found after a lost response and has no documents yet is assumed to be the
+        one that was sent; `ensure` lists first, and so knows. The server may make the new sequence
+        the default although `default` is False: then `is_default` of the result is True, and a
         warning is logged.
 
         Args:
             serie: The name, sent exactly as given: at most 35 characters; the provider advises
                 against spaces. It can never be changed.
-            default: Make it the account's default.
-            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            default: Make the sequence the account's default.
+            on_intent: Awaited with the intent before the send, so that it survives a crash.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            SequenceAlreadyExistsError: the name is taken; `ensure` would return that one.
+            SequenceAlreadyExistsError: the name is taken; `ensure` returns the existing sequence.
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
-            NoOpenActivityError: its fiscal number has no open activity.
-            StatusError: any other refusal. After one of the tax authority, and any that the API
-                does not document, the name is looked up once: `sequence` is the result.
-            SequenceBeingRegisteredError: it is being registered, and did not settle in time.
-            OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
+            NoOpenActivityError: the account's fiscal number has no open activity.
+            StatusError: any other refusal. After a refusal by the tax authority, or one that the
+                API does not document, the name is looked up once: `sequence` is the result.
+            SequenceBeingRegisteredError: the registration is under way, and did not end in time.
+            OutcomeUnknownError: the request was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("create", timeout_seconds, check_serie(serie), on_intent)
@@ -108,19 +108,19 @@ class SequenceService:
         return await self._dispatcher.run(call, self._operations.get(call, sequence_id))
 
     async def find(self, serie: str, *, timeout_seconds: float | None = None) -> Sequence | None:
-        """Return the sequence of exactly this name, or None.
+        """Return the sequence with exactly this name, or None.
 
         A name that is stored in another Unicode form (NFC) is the same name.
 
         Raises:
-            MalformedResponseError: the account lists two of that name; also as below.
+            MalformedResponseError: two sequences have that name, or the response is malformed.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("find", timeout_seconds, check_serie(serie))
         return await self._dispatcher.run(call, self._operations.find(call, serie))
 
     async def set_current(self, sequence_id: int, *, timeout_seconds: float | None = None) -> None:
-        """Make a sequence the account's default. Sent again only when a read shows the need.
+        """Make a sequence the account's default. Sent again only if a read shows that it is needed.
 
         Raises:
             NotFoundError: the account has no such sequence.
@@ -139,19 +139,19 @@ class SequenceService:
         """Register a sequence with the tax authority. Sent at most once, then looked up.
 
         Args:
-            sequence_id: Of the sequence.
-            on_intent: Awaited with the intent before it is sent, so that it outlives a crash.
+            sequence_id: The id of the sequence.
+            on_intent: Awaited with the intent before the send, so that it survives a crash.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            SequenceAlreadyRegisteredError: it is registered already; its `sequence` is what a
-                read showed.
-            SequenceBeingRegisteredError: it is being registered, and did not settle in time.
+            SequenceAlreadyRegisteredError: the sequence is registered already; the error's
+                `sequence` is the result of a read.
+            SequenceBeingRegisteredError: the registration is under way, and did not end in time.
             PartialRegistrationError: some document types have no code; see its `sequence`.
             TaxAuthorityCredentialsError: the account has no valid AT credentials.
             NoOpenActivityError: the account's fiscal number has no open activity.
             AccountNotPortugueseError: only Portuguese accounts register sequences.
-            OutcomeUnknownError: it was sent, and its outcome is unknown: `resume` it.
+            OutcomeUnknownError: the request was sent, and its outcome is unknown: `resume` it.
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("register", timeout_seconds, check_id(sequence_id), on_intent)
@@ -174,21 +174,21 @@ class SequenceService:
         ensure the same sequence share one run.
 
         Args:
-            serie: The name, exactly.
-            default: Whether it must be the account's default. False leaves the account's default
-                unchanged: a create beside another default is followed by a read of the flag, and
-                if it has changed, the previous default is restored.
+            serie: The exact name.
+            default: Whether the sequence must be the account's default. False leaves the default
+                unchanged: when there is another default, the flag is read after a create, and if
+                it has changed, the previous default is restored.
             registered: Whether every document type that needs a validation code must have one.
-            on_intent: Awaited with each intent before it is sent, so that it survives a crash.
+            on_intent: Awaited with each intent before the send, so that it survives a crash.
                 Calls with different callables do not share a run.
-            shared: Whether to share a run. False costs less, for a job that requests everything
-                once. Simultaneous calls for the same sequence still send it once: the others
-                wait and read.
+            shared: Whether to share a run. False costs less, for a job that ensures each sequence
+                once. Simultaneous calls for the same sequence still send only one create: the
+                others wait and read.
             timeout_seconds: The deadline of the call; the manager's by default.
 
         Raises:
-            PartialRegistrationError: it exists and some types have no code; it is not made the
-                default.
+            PartialRegistrationError: the sequence exists, and some types have no code; it is not
+                made the default.
             ConfigurationError: there is a sequence whose name differs only in case, spaces or
                 look-alike characters.
             DefaultChangedError: without `default`, the server made the new sequence the default
@@ -218,15 +218,15 @@ class SequenceService:
         return await self._dispatcher.run(call, flight)
 
     async def resume(self, intent: Intent, *, timeout_seconds: float | None = None) -> Sequence:
-        """Read until the outcome of an earlier send is known. Only reads.
+        """Read until the outcome of an earlier send is known. Only reads are sent.
 
         Args:
-            intent: Of an `OutcomeUnknownError`, from this process or another.
+            intent: The intent of an `OutcomeUnknownError`, from this process or another.
             timeout_seconds: The deadline of the call; the first read is made at once.
 
         Raises:
-            OutcomeUnknownError: still not known; resume it later.
-            ConfigurationError: it is not an intent, or that of another account.
+            OutcomeUnknownError: the outcome is still unknown; resume the intent later.
+            ConfigurationError: it is not an intent, or belongs to another account.
             InvoiceXpressError: as for every coroutine here.
         """
         checked = self._validated_intent(intent)
@@ -238,11 +238,12 @@ class SequenceService:
         """Treat a send as lost, so that `create` and `ensure` of this process may send again.
 
         Only call this after you have checked that the sequence is absent, in at least two complete
-        lists far apart and long after the send (`OutcomeUnknownError.was_absent`). A server that
-        commits even later would then have it twice, or refuse the second; it is never deleted.
+        lists far apart and long after the send (`OutcomeUnknownError.was_absent`). If the server
+        commits even later, the sequence exists twice, or the second create is refused; a sequence
+        can never be deleted.
 
         Raises:
-            ConfigurationError: it is not an intent, or that of another account.
+            ConfigurationError: it is not an intent, or belongs to another account.
         """
         self._dispatcher.forget(self._context, self._validated_intent(intent))
 

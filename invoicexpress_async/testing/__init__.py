@@ -1,7 +1,7 @@
-"""For the tests of programs that use this package, under any test runner.
+"""Tools for testing programs that use this package, under any test runner.
 
-Under pytest the fixtures of `invoicexpress_async.pytest_plugin` give all of it; here are the
-parts, for fixtures of another scope, for unittest, and for scripts.
+Under pytest the fixtures of `invoicexpress_async.pytest_plugin` are enough. This module has the
+parts for fixtures of another scope, for unittest, and for scripts.
 """
 
 from invoicexpress_async.testing._aioresponses import mended_aioresponses, patched_aioresponses

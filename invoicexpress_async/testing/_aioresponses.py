@@ -1,4 +1,4 @@
-"""aioresponses with the aiohttp that is installed, and with this package."""
+"""aioresponses, made to work with the installed aiohttp and with this package."""
 
 import contextlib
 import functools
@@ -19,18 +19,18 @@ _NEVER_SENT = (ClientConnectorError, ConnectionTimeoutError)
 
 
 class _Sent:
-    """Stands in for the writer of a request that was never written."""
+    """Replaces the writer of a request that is never written."""
 
     output_size = 0
 
 
 @contextlib.contextmanager
 def patched_aioresponses() -> "Generator[aioresponses]":
-    """Give an `aioresponses` that works with the installed aiohttp.
+    """Yield an `aioresponses` that works with the installed aiohttp.
 
-    It responds in place of aiohttp's sessions, so that neither timeouts nor connections nor what
-    this package does on the wire are tested by it: for these there is `SandboxThread`. The URLs
-    to mock are without the key.
+    It responds instead of aiohttp's sessions, so it does not test timeouts, connections or what
+    this package does on the wire: use `SandboxThread` for these. The URLs to mock are without the
+    key.
 
     Raises:
         ImportError: aioresponses is not installed.
@@ -44,7 +44,7 @@ def patched_aioresponses() -> "Generator[aioresponses]":
 
 
 mended_aioresponses = patched_aioresponses
-"""The name of `patched_aioresponses` in 0.1.0, which stays."""
+"""The name of `patched_aioresponses` in 0.1.0, kept for compatibility."""
 
 
 def _make() -> "aioresponses":
@@ -67,7 +67,7 @@ def _make() -> "aioresponses":
 
 
 def _note_sent(attempt: object) -> None:
-    """Do what aiohttp's hook does, which a mock does not call: else nothing seems to be sent."""
+    """Mark an attempt as sent. aiohttp's trace hook would do so, but a mock does not call it."""
     if isinstance(attempt, Attempt):
         attempt.is_sent = True
         if attempt.on_sent is not None:

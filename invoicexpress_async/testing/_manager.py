@@ -1,4 +1,4 @@
-"""A manager that exists before the event loop of its test, and is closed on that loop."""
+"""A manager for tests: made before the test's event loop, and closed on that loop."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from invoicexpress_async.events import Event
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.session import SessionManager
 
-# A test of a lost response takes a second, and not the minutes that a real server may need.
+# With these, a test of a lost response takes a second, not the minutes that a server may need.
 _TIMEOUTS: Final = Timeouts(total_seconds=10.0, attempt_seconds=1.0, connect_seconds=1.0)
 _RETRY: Final = RetryPolicy(
     base_seconds=0.01, cap_seconds=0.1, read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8)
@@ -19,14 +19,14 @@ _RETRY: Final = RetryPolicy(
 
 @contextlib.contextmanager
 def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
-    """Give a manager to whatever event loop first calls with it, and close it there.
+    """Yield a manager for the event loop that first uses it, and close it on that loop.
 
-    It waits for tenths of a second where an ordinary one waits for seconds. The block itself
-    needs no event loop: enter it in a synchronous fixture, and use the manager in one loop,
-    such as that of pytest-asyncio, anyio or `asyncio.run`.
+    It waits for tenths of a second where an ordinary manager waits for seconds. The block itself
+    needs no event loop: enter it in a synchronous fixture, and use the manager in one loop, such
+    as that of pytest-asyncio, anyio or `asyncio.run`.
 
     Args:
-        base_url: By default `INVOICEXPRESS_BASE_URL`.
+        base_url: The base URL; by default the variable `INVOICEXPRESS_BASE_URL`.
     """
     closing = _ClosingInLoop()
     manager = SessionManager(
@@ -40,12 +40,12 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
 
 class _ClosingInLoop:
-    """Closes a manager while its loop is alive, with any plugin that owns the loop.
+    """Closes a manager while its loop still exists, whichever plugin owns the loop.
 
-    Sockets can only be closed on their own loop. Those of pytest-asyncio live until after the
-    test's fixtures, so that `end` can run them once more. anyio's and `asyncio.run`'s are closed
-    before; but each of them first ends the asynchronous generators that were begun on it, and
-    one of these closes the manager.
+    Sockets can only be closed on their own loop. A loop of pytest-asyncio outlives the test's
+    fixtures, so `end` can run it once more. A loop of anyio or `asyncio.run` is closed earlier,
+    but it first ends the asynchronous generators that were started on it, and one of these closes
+    the manager.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _ClosingInLoop:
     def end(self) -> None:
         loop = self._loop
         if loop is None or loop.is_closed():
-            # Never called, closed already, or without a socket, as under a mock.
+            # The manager was never used, or is closed already, or has no socket, as under a mock.
             loop = asyncio.new_event_loop()
             loop.run_until_complete(self._close())
             loop.close()

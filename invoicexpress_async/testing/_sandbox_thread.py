@@ -1,4 +1,4 @@
-"""A sandbox that needs no event loop of its user's."""
+"""A sandbox in a thread, which needs no event loop of its user."""
 
 import asyncio
 import threading
@@ -15,18 +15,18 @@ from invoicexpress_async.sandbox.domain.accounts import Operation
 
 T = TypeVar("T")
 
-# Each call of the server takes microseconds; a test must not hang on a dead one.
+# Each call to the server takes microseconds; a test must not hang if the server is dead.
 _ANSWER_SECONDS: Final = 30.0
 
 
 class SandboxThread:
-    """A local InvoiceXpress in a thread and event loop of its own, with one account.
+    """A local InvoiceXpress with one account, in its own thread and event loop.
 
-    A test may then be async or not, on any loop and of any plugin, may block its own loop, and
-    may start processes that talk to the server. Every method is for any thread.
+    A test may be async or not, on any loop of any plugin, may block its loop, and may start
+    processes that use the server. Every method may be called from any thread.
 
     Args:
-        account: The name of the account, which may also create others as a partner.
+        account: The name of the account, which is also a partner and may create others.
         seed: Equal seeds give equal ids, validation codes and random faults.
     """
 
@@ -42,7 +42,7 @@ class SandboxThread:
 
     def __enter__(self) -> Self:
         started: Future[None] = Future()
-        # A daemon: a test run that is killed half-way does not wait for it.
+        # A daemon, so that a test run that is ended half-way does not wait for it.
         self._thread = threading.Thread(
             target=self._run,
             args=(started,),
@@ -51,7 +51,7 @@ class SandboxThread:
         )
         self._thread.start()
         started.result(_ANSWER_SECONDS)
-        # The port may be that of an earlier test, whose sequences are not here.
+        # An earlier test may have used this port: what was known of its sequences must go.
         THIS_PROCESS.forget_server(self.base_url)
         return self
 
@@ -69,17 +69,17 @@ class SandboxThread:
 
     @property
     def api_key(self) -> str:
-        """The account's key, which opens nothing but this sandbox."""
+        """The account's key, which works only with this sandbox."""
         return self._account.api_key
 
     @property
     def base_url(self) -> str:
-        """The address with `{account}` in it, as `SessionManager` takes it."""
+        """The address with `{account}` in it, as `SessionManager` expects it."""
         return self._server.base_url
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The variables that point a program at this sandbox, without a change of its code."""
+        """The environment variables with which a program uses this sandbox, unchanged."""
         return {
             BASE_URL_VARIABLE: self.base_url,
             ACCOUNT_VARIABLE: self.account,
@@ -100,14 +100,14 @@ class SandboxThread:
         times: int | None = 1,
         **options: object,
     ) -> None:
-        """Do a fault to the next request that matches.
+        """Inject a fault into the next request that matches.
 
         Args:
             fault: A name of `sandbox.FAULT_NAMES`; `sandbox.describe_fault` describes each.
-            operation: Only to these, such as "create"; None is any.
-            account: Only to this account's requests; None is any.
-            times: To how many; None until `heal()`.
-            options: The fault's own, such as `status=503` of "status".
+            operation: Only requests of this operation, such as "create"; None for any.
+            account: Only this account's requests; None for any.
+            times: How many requests get the fault; None for all until `heal()`.
+            options: The options of the fault, such as `status=503` for "status".
 
         Raises:
             ValueError: the fault or one of its options is unknown.
@@ -125,7 +125,7 @@ class SandboxThread:
         share: float,
         operations: Collection[str] | None = None,
     ) -> None:
-        """Do faults to a share of all requests, drawn by their weights, until `heal()`.
+        """Inject faults into a share of all requests, drawn by weight, until `heal()`.
 
         Raises:
             ValueError: a fault or operation is unknown, or the share is not 0 to 1.
@@ -135,7 +135,7 @@ class SandboxThread:
         )
 
     def heal(self) -> None:
-        """Forget every fault that has not begun."""
+        """Remove every fault that has not begun."""
         self.call(lambda server: server.faults.clear())
 
     def go_down(self) -> None:
@@ -147,26 +147,26 @@ class SandboxThread:
         self.run(lambda server: server.go_up())
 
     def commit_late(self) -> int:
-        """Let what a fault with `commits="late"` held back take effect; return how many."""
+        """Apply the requests that a fault with `commits="late"` held back; return how many."""
         return self.run(lambda server: server.commit_late())
 
     def add_account(self, account: str | Account) -> Account:
         """Add an account and return it, with its key.
 
         Raises:
-            ValueError: it is not a name, or there is one of that name.
+            ValueError: the name is invalid, or an account of that name exists.
         """
         return self.call(lambda server: server.add_account(account))
 
     def add_sequence(
         self, serie: str, *, account: str | None = None, is_default: bool = False
     ) -> Row:
-        """Put a registered sequence into the account, or another, without using the API."""
+        """Add a registered sequence to the account, or to another, without the API."""
         name = account or self.account
         return self.call(lambda server: server.add_sequence(name, serie, is_default=is_default))
 
     def sequences(self, account: str | None = None) -> tuple[Row, ...]:
-        """Return the sequences as they truly are, of the account or another."""
+        """Return the true sequences of the account, or of another."""
         return self.call(lambda server: server.sequences(account or self.account))
 
     def count(self, method: str, path: str, *, account: str | None = None) -> int:
@@ -174,11 +174,11 @@ class SandboxThread:
         return self.call(lambda server: server.count(method, path, account=account))
 
     def duplicates(self) -> tuple[Duplicate, ...]:
-        """Return every name that an account has more than once: which must never happen."""
+        """Return every name that an account has more than once, which must never happen."""
         return self.call(lambda server: server.oracle.duplicates())
 
     def call(self, work: Callable[[FaultServer], T]) -> T:
-        """Return what `work` returns of the server; it runs in the server's thread.
+        """Call `work` with the server, in the server's thread, and return its result.
 
         Raises:
             RuntimeError: outside `with`.
@@ -190,7 +190,7 @@ class SandboxThread:
         return self.run(called)
 
     def run(self, work: Callable[[FaultServer], Coroutine[object, object, T]]) -> T:
-        """Return what a coroutine of the server's returns; it runs in the server's thread.
+        """Run the coroutine of `work` in the server's thread, and return its result.
 
         Raises:
             RuntimeError: outside `with`.
@@ -206,7 +206,7 @@ class SandboxThread:
         except BaseException as error:
             if started.done():
                 raise
-            # No port is free, or a plugin forbids sockets with an error of its own, even to a loop.
+            # No port is free, or a plugin forbids sockets, even to a loop, with its own error.
             started.set_exception(error)
 
     async def _serve(self, started: Future[None]) -> None:

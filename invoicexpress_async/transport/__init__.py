@@ -1,6 +1,6 @@
-"""One attempt and its evidence. The only importer of aiohttp's client.
+"""One attempt and its evidence. Only this package uses aiohttp's client.
 
-aiohttp's own conveniences that would break a promise are off: cookies, redirects, environment
+The features of aiohttp that would break a promise are off: cookies, redirects, environment
 proxies, the hidden second send of a GET or PUT, unbounded bodies.
 """
 

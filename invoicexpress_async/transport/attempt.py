@@ -1,4 +1,4 @@
-"""One request on its way: where it goes, what is known of it at any moment, and its response."""
+"""One attempt of a request: its address, its state at any moment, and its response."""
 
 import re
 import zlib
@@ -25,7 +25,7 @@ from invoicexpress_async.transport.client_session import ConnectPermit
 _ZLIB_METHOD: Final = 8
 _LOW_HALF: Final = 0x0F
 OVERSIZED: Final = f"it is over {MAX_BODY_BYTES // 1024**2} MiB"
-"""What is wrong with a body that is longer."""
+"""The problem of a body that is longer than `MAX_BODY_BYTES`."""
 
 _PLAIN: Final = frozenset({"", "identity"})
 _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
@@ -34,10 +34,10 @@ _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 async def read_body(
     pieces_of_it: AsyncIterable[bytes], *, length: int | None, encoding: str
 ) -> tuple[bytes, str | None]:
-    """Read a body in pieces, inflated, up to the cap.
+    """Read a body in pieces, inflate it, and stop at the cap.
 
-    Returns it, and why it is not to be used: None when it is. `length` is the Content-Length, if
-    there is one.
+    Returns the body, and the reason why it must not be used, or None. `length` is the
+    Content-Length, if there is one.
     """
     if (length or 0) > MAX_BODY_BYTES:
         return b"", OVERSIZED
@@ -68,7 +68,7 @@ class _ZlibStream(Protocol):
 
 
 class Inflater:
-    """Inflates piece by piece, never much further than requested."""
+    """Inflates a body piece by piece, never much further than requested."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -76,7 +76,7 @@ class Inflater:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the stream has come to its own end; an empty body is complete too."""
+        """Whether the compressed stream has reached its end; an empty body is complete too."""
         return self._stream is None or self._stream.eof
 
     def inflate(self, piece: bytes, most: int) -> bytes:
@@ -100,12 +100,12 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Address:
-    """Where one account is reached.
+    """The address of one account.
 
     Attributes:
-        base: Its URL without a trailing slash.
+        base: The account's URL without a trailing slash.
         origin: Scheme, host and port.
-        path: What `base` has after the origin.
+        path: The part of `base` after the origin.
     """
 
     account: str
@@ -116,7 +116,7 @@ class Address:
     @classmethod
     def of(cls, account: str, base: str) -> "Address":
         """Split the account's URL, which has been checked."""
-        # By hand: `urlsplit` is expensive, and a bulk job has one account for each row.
+        # Split by hand: `urlsplit` is expensive, and a bulk job has one account for each row.
         slash = base.find("/", base.index("://") + len("://"))
         ends = len(base) if slash < 0 else slash
         return cls(account=account, base=base, origin=base[:ends], path=base[ends:])
@@ -129,18 +129,18 @@ class Address:
 
 @attrs.define
 class Attempt:
-    """The outcome of one request. Updated as it proceeds, so that a cancelled one has it too.
+    """The state of one request, updated as it proceeds, so that it is known after a cancellation.
 
     Attributes:
         is_begun: Whether a connection was requested.
-        is_sent: Whether a byte of it may have left: true before the first one is written.
-        is_unanswered: Whether nothing of a response is known to have come.
-        is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy does not know
-            us: trying again cannot help.
+        is_sent: Whether a byte of the request may have left: true before the first is written.
+        is_unanswered: Whether no part of a response is known to have come.
+        is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy requires a
+            login: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The permit to open a connection, until its request is sent.
+        permit: The permit to open a connection, until the request is sent.
         on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
-        has_secrets: Whether the body holds some, which no hook of a user's may be shown.
+        has_secrets: Whether the body contains secrets, which no hook of a user may see.
     """
 
     is_begun: bool = False
@@ -156,13 +156,13 @@ class Attempt:
     def note_sending(self) -> None:
         """Note that the first byte is about to be written, over a connection that is open."""
         if self.on_sent is not None:
-            self.on_sent()  # it may refuse: then nothing is sent
+            self.on_sent()  # it may raise: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
             self.permit.release()
 
     def fail(self, error: Exception) -> None:
-        """Record what went wrong; the text of the error may hold the URL, and is dropped."""
+        """Record a failure. The text of the error is dropped, because it may contain the URL."""
         self.is_untrusted = not self.is_sent and (
             isinstance(error, _TLS_ERRORS) or _wants_a_password(error)
         )
@@ -183,7 +183,7 @@ class Attempt:
         return f"the connection broke before a complete response ({type(error).__name__})"
 
     def __deepcopy__(self, memo: object) -> "Attempt":
-        # Mocks of aiohttp copy what a request was made with; a copy of this would reach the loop.
+        # Mocks of aiohttp copy the arguments of a request; a copy of this would copy the loop too.
         return self
 
 
@@ -212,13 +212,13 @@ _PLAIN_JSON: Final = frozenset({"application/json", "application/json; charset=u
 async def read_response(
     status: int, headers: Mapping[str, str], content: aiohttp.StreamReader, key: Secret
 ) -> Response:
-    """Read the body up to the cap, and redact the key in all that is kept.
+    """Read the body up to the cap, and redact the key in everything that is kept.
 
-    After a body with a `problem`, the connection must be closed: the rest of it was not read.
+    After a response with a `problem`, the connection must be closed: the rest was not read.
     """
     problem: str | None = None
     if content.is_eof() and "Content-Encoding" not in headers:
-        # It came in one piece with its headers, as a row does: nothing is left to wait for.
+        # The body came together with its headers, as for one row: there is nothing to wait for.
         body = content.read_nowait()
         if len(body) > MAX_BODY_BYTES:
             body, problem = b"", OVERSIZED
@@ -254,7 +254,7 @@ def _redact(text: str, key: Secret) -> str:
 
 
 def redact_json(body: bytes, key: Secret) -> bytes:
-    """Redact the key, also behind those of JSON's many escapes that no list of forms can hold."""
+    """Redact the key, also when it is written with JSON escapes that no list of forms covers."""
     redacted = key.redact(body)
     if b"\\" not in redacted:
         return redacted

@@ -1,4 +1,4 @@
-"""aiohttp's client session as this package needs it: nothing hidden, no limits of its own."""
+"""aiohttp's client session as this package needs it: no hidden features, no limits of its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from aiohttp.tracing import Trace
 
 from invoicexpress_async.config import Secret, Timeouts, check_type
 
-# aiohttp's own 8,190 bytes and 128 headers are less than proxies and trackers add to a response.
+# aiohttp's limits of 8,190 bytes and 128 headers are less than what proxies and trackers add.
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
 
 
 class CleanConnector(aiohttp.TCPConnector):
-    """Lends no connection on which data has arrived before anything was requested.
+    """A connector that refuses connections on which data arrived before anything was requested.
 
     aiohttp would take that data for the response to the next request, on new and on pooled
     connections.
@@ -31,7 +31,7 @@ class CleanConnector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own signature
     ) -> Connection:
-        """Return a connection, or raise as for one that was closed."""
+        """Return a connection; raise ClientConnectionError if unrequested data has arrived."""
         connection = await super().connect(req, traces, timeout)
         if getattr(connection.protocol, "should_close", False):
             connection.close()
@@ -53,7 +53,7 @@ def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object]
 
 @attrs.frozen(kw_only=True)
 class TransportOptions:
-    """What every connection is made with."""
+    """The options of all connections."""
 
     timeouts: Timeouts
     user_agent: str
@@ -78,7 +78,7 @@ def make_session(
 ) -> aiohttp.ClientSession:
     """Return a session without cookies, redirects, environment or inflating.
 
-    The middleware sees each request last. A limit of 0 is any number of connections.
+    The middleware is the last to see each request. A limit of 0 allows any number of connections.
     """
     timeouts = options.timeouts
     return aiohttp.ClientSession(
@@ -91,14 +91,14 @@ def make_session(
             "Accept-Encoding": "identity",
             "User-Agent": options.user_agent,
         },
-        # The total, which a slow drip cannot defeat, is watched over by the connection, for less.
+        # The total time, which also ends a slow drip, is limited by the connection, at less cost.
         timeout=aiohttp.ClientTimeout(
             total=None, connect=timeouts.connect_seconds, sock_connect=None
         ),
         middlewares=() if middleware is None else (middleware,),
         trace_configs=[*options.trace_configs],
         trust_env=False,
-        # Inflated here, in pieces and with a cap.
+        # This package inflates bodies itself, in pieces and with a cap.
         auto_decompress=False,
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
@@ -107,11 +107,11 @@ def make_session(
 
 
 def abort_session(session: aiohttp.ClientSession) -> None:
-    """Close its connections without waiting, and without aiohttp's own warnings."""
+    """Close the session's connections without waiting, and without aiohttp's own warnings."""
     connector = session.connector
     session.detach()
     if connector is not None:
-        # Its first step closes the connections; all that follows is waiting.
+        # The coroutine's first step closes the connections; the rest only waits.
         closing = connector.close().__await__()
         next(closing, None)
         closing.close()
@@ -122,7 +122,7 @@ _MAX_HELD_SECONDS: Final = 0.25
 
 
 class ConnectLimiter:
-    """Lets few connections be opened at a time.
+    """Limits how many connections are opened at the same time.
 
     A handshake takes a millisecond of CPU: a hundred at the same time block the event loop for a
     tenth of a second. A server that hangs in its handshake keeps its permit for a short time only,
@@ -142,7 +142,7 @@ class ConnectLimiter:
 
 
 class ConnectPermit:
-    """Released once: by the connection, by its failure, or by the clock."""
+    """A permit, released once: by the connection, by its failure, or by a timer."""
 
     __slots__ = ("_permits", "limit")
 
@@ -151,7 +151,7 @@ class ConnectPermit:
         self.limit: asyncio.TimerHandle | None = None
 
     def release(self) -> None:
-        """Give the permit to the next."""
+        """Release the permit, so that the next waiter gets it."""
         if self.limit is not None:
             self.limit.cancel()
         if self._permits is not None:

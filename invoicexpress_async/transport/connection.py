@@ -1,9 +1,9 @@
 """One connection to one origin: the two ways to send over it, and whether it can be trusted.
 
-A server or proxy may close an idle connection without saying so, and a request that is on its way
-at that moment is lost unanswered. A read is sent again; a create that is lost so has an unknown
-outcome for good. So what has an effect goes out on a connection that is fresh, or that was used a
-moment ago at an origin which has never let a reused connection die.
+A server or proxy may close an idle connection without notice, and a request that is on its way at
+that moment is lost without a response. A lost read is sent again, but a lost create has an unknown
+outcome for good. So a request with an effect is sent on a connection that is fresh, or that was
+used a moment ago at an origin that has never let a reused connection die.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from invoicexpress_async.transport.session_sender import (
 T = TypeVar("T")
 
 _TRUSTED_IDLE_SECONDS: Final = 1.0
-# As aiohttp's own pool: what has been idle for longer is not trusted with any request.
+# As in aiohttp's own pool: a connection that was idle for longer is not used for any request.
 _MAX_IDLE_SECONDS: Final = 15.0
-# A job has an origin for each account: the oldest ones are forgotten, and learned again.
+# A job has an origin for each account: the oldest origins are forgotten, and learned again.
 _MAX_ORIGINS: Final = 20_000
-# A read is cheap to lose: after so long it may show that a death was an accident.
+# A lost read costs little: after this time, a read may show that a death was an accident.
 _FORGIVEN_SECONDS: Final = 60.0
-# The accounts of one provider share their servers: from this many origins that let a connection
-# die, and this many in a hundred of all reuses, the others are not tried one by one.
+# The accounts of one provider share their servers: when this many reused connections have died,
+# and this many in a hundred of all reuses, the other origins are not probed one by one.
 _MIN_DEATHS: Final = 3
 _DEATHS_PER_CENT: Final = 10
 
@@ -43,8 +43,8 @@ _DEATHS_PER_CENT: Final = 10
 class HttpConnection:
     """One connection to one origin.
 
-    It is kept open, and spoken to without aiohttp's client. When a user's trace hooks are to see
-    the requests, or a mock to intercept them, a session sends them instead.
+    It is kept open, and used without aiohttp's client. When a user's trace hooks must see the
+    requests, or a mock must intercept them, a session sends them instead.
     """
 
     def __init__(self, origin: str, opener: ConnectionOpener, trust: "ConnectionTrust") -> None:
@@ -56,7 +56,7 @@ class HttpConnection:
         self._used_at = float("-inf")
 
     async def close(self) -> None:
-        """Close the connection, and wait until the socket is."""
+        """Close the connection, and wait until its socket is closed."""
         raw, self._raw = self._raw, None
         try:
             if raw is not None:
@@ -74,7 +74,7 @@ class HttpConnection:
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        """Send one request and read its response into `attempt`. Only raises if cancelled."""
+        """Send one request and read its response into `attempt`. Raises only if cancelled."""
         attempt.is_begun = True
         cancelled: tuple[object, ...] | None = None
         try:
@@ -93,7 +93,7 @@ class HttpConnection:
             if attempt.permit is not None:
                 attempt.permit.release()
         if cancelled is not None:
-            # Raised anew: the frames that it came through hold the request line, key and all.
+            # Raised anew: the frames of the original contain the request line, and so the key.
             raise asyncio.CancelledError(*cancelled)
 
     async def _send(
@@ -107,7 +107,7 @@ class HttpConnection:
             await self._raw.exchange(request, address.request_target(request, key), key, attempt)
             self._used_at = self._trust.now()
             return
-        self._close_raw()  # the session opens a connection of its own
+        self._close_raw()  # the session opens its own connection
         if self._sender is None:
             self._sender = SessionSender(
                 self.origin, self._opener.options, self._opener.connect_limiter
@@ -115,11 +115,11 @@ class HttpConnection:
         try:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
-            return  # the sender has written what it was
+            return  # the sender has recorded the failure
         self._used_at = self._trust.now()
 
     async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
-        """Close the open connection unless it can be trusted with the request."""
+        """Return the record of a reuse; close an open connection that is not trusted with it."""
         if self._raw is None and not (self._sender and self._sender.has_connection):
             return None
         if await self._is_still_open(has_effect=has_effect):
@@ -146,15 +146,15 @@ class HttpConnection:
 
 @attrs.define
 class _Origin:
-    """What the reused connections of one origin have shown.
+    """The experience with the reused connections of one origin.
 
     Attributes:
         answered_after: The longest idle time after which a request was answered; below 0 when
-            none was.
-        died_after: The shortest idle time after which one was lost.
-        died_at: When that was, the last time.
-        is_probing: Whether a request with an effect is out after a longer idle time than any
-            that was answered: a second one is not risked meanwhile.
+            no request was.
+        died_after: The shortest idle time after which a request was lost.
+        died_at: When a request was last lost.
+        is_probing: Whether a request with an effect is under way after a longer idle time than
+            any that was answered: no second one is risked meanwhile.
     """
 
     answered_after: float = -1.0
@@ -164,7 +164,7 @@ class _Origin:
 
 
 class ConnectionTrust:
-    """Learns from each reused connection of one manager whether it was answered."""
+    """Learns which idle connections of a manager can be reused, from the result of each reuse."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -173,10 +173,10 @@ class ConnectionTrust:
         self.died: int = 0
 
     def reuse(self, origin: str, used_at: float, *, has_effect: bool) -> "Reuse | None":
-        """Return the record of a reuse, to be ended; None when the connection is not trusted.
+        """Return the record of a reuse; None when the connection is not trusted.
 
-        `used_at` is when its last response was complete. With an effect, a lost request would leave
-        an unknown outcome.
+        The caller must call `end` of the record. `used_at` is when the connection's last response
+        was complete. A lost request with an effect would leave an unknown outcome.
         """
         known, idle_seconds = self._origin(origin), self._clock.now() - used_at
         is_probe = has_effect and idle_seconds > known.answered_after
@@ -214,7 +214,7 @@ class ConnectionTrust:
         return self.died >= _MIN_DEATHS and self.died * 100 >= total * _DEATHS_PER_CENT
 
     def now(self) -> float:
-        """Return the time that `used_at` is to be given in."""
+        """Return the present time on the clock of `used_at`."""
         return self._clock.now()
 
 
@@ -228,7 +228,7 @@ class Reuse:
     _is_probe: bool
 
     def end(self, attempt: Attempt) -> None:
-        """Learn from how the request has ended, and let the next one be tried."""
+        """Learn from the outcome of the request, and allow the next probe."""
         origin = self._origin
         if self._is_probe:
             origin.is_probing = False

@@ -30,13 +30,13 @@ class Transport:
 
     @property
     def connection_count(self) -> int:
-        """The connections there are at the most, busy or idle."""
+        """An upper bound of the number of open connections, busy or idle."""
         return self._pool.count
 
     async def attempt(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
-        """Make one attempt, recorded in `attempt`. Raises nothing but cancellation."""
+        """Make one attempt, recorded in `attempt`. Raises only if cancelled."""
         connection = self._pool.acquire_at_once(address.origin)
         if connection is None:
             connection = await self._pool.acquire(address.origin, address.account)
@@ -46,13 +46,13 @@ class Transport:
             self._pool.release(connection)
 
     def abort(self) -> None:
-        """Let go of the idle connections without waiting."""
+        """Close the idle connections without waiting."""
         self._opener.abort()
         self._pool.abort()
 
     async def close(self) -> None:
         """Close all connections; every attempt must have ended."""
-        # The opener first: it closes all connections together, and copes with a loop that is gone.
+        # The opener first: it closes all connections together, even after their loop has ended.
         await self._opener.close()
         await self._pool.close()
 
@@ -66,13 +66,13 @@ _MAX_VISITORS: Final = 100
 class ConnectionPool:
     """At most `size` connections over all origins, busy and idle together.
 
-    A connector that serves thousands of hosts bounds its busy connections only: its idle ones
-    pile up. Here a new origin takes the place of an idle connection, so that sockets never
-    outnumber `size`.
+    A connector that serves thousands of hosts limits its busy connections only: its idle ones
+    accumulate. Here a connection to a new origin replaces an idle one, so that there are never
+    more sockets than `size`.
 
     A new origin is a visitor: few idle connections of visitors are kept, so that a job over
     thousands of accounts leaves few behind. An origin that comes back after its connection was
-    closed becomes a regular: its idle connection is kept while there is room, and those of
+    closed becomes a regular: its idle connection is kept while there is room, and connections of
     visitors are closed first.
     """
 
@@ -91,17 +91,17 @@ class ConnectionPool:
 
     @property
     def count(self) -> int:
-        """The connections there are, busy or idle."""
+        """The number of connections, busy or idle."""
         return self._count
 
     def acquire_at_once(self, origin: str) -> HttpConnection | None:
-        """Lend an idle connection of the origin, as `acquire` does, if no other call waits."""
+        """Lend an idle connection of the origin, if there is one and no other call waits."""
         if not self._idle.has(origin) or not self._slots.acquire_at_once():
             return None
         return self._idle.pop(origin)
 
     async def acquire(self, origin: str, account: str) -> HttpConnection:
-        """Lend a connection to `account`; give it back with `release`."""
+        """Lend a connection to `account`, which must return it with `release`."""
         await self._slots.acquire(account)
         try:
             return self._idle.pop(origin) or await self._open(origin)
@@ -110,7 +110,7 @@ class ConnectionPool:
             raise
 
     def release(self, connection: HttpConnection) -> None:
-        """Take a connection back: its request has ended, one way or another."""
+        """Take a connection back, after its request has ended."""
         if self._is_closed:
             self._count -= 1
             connection.abort()
@@ -123,7 +123,7 @@ class ConnectionPool:
         self._schedule_sweep()
 
     async def close(self) -> None:
-        """Close all idle connections, and the busy ones when they are given back."""
+        """Close all idle connections, and the busy ones when they are released."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -132,7 +132,7 @@ class ConnectionPool:
         await self.close_idle(0.0)
 
     def abort(self) -> None:
-        """Let go of all idle connections at once, as when their owner was forgotten."""
+        """Close all idle connections without waiting, as for a manager that was never closed."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -148,8 +148,8 @@ class ConnectionPool:
             await connection.close()
 
     async def _open(self, origin: str) -> HttpConnection:
-        # This caller holds a slot and no connection: of `size` at least one is idle. It counts
-        # until its socket is closed, or two callers could both open in its place.
+        # This caller holds a slot and no connection: at least one of `size` is idle. That one
+        # counts until its socket is closed, or two callers could both replace it.
         while self._count >= self._size and (
             connection := self._idle.pop_oldest(self._clock.now())
         ):
@@ -180,7 +180,7 @@ class ConnectionPool:
             self._schedule_sweep()
 
 
-# As long as servers commonly keep an idle connection; later a new one is needed anyway.
+# How long servers commonly keep an idle connection; later a new one is needed anyway.
 _REMEMBERED_SECONDS: Final = 60.0
 _MAX_REMEMBERED: Final = 10_000
 
@@ -189,16 +189,16 @@ class IdleConnections:
     """Idle connections of visitors and of regulars, each oldest first.
 
     Args:
-        max_visitors: The idle connections of origins of which nothing is known.
-        max_regulars: The origins that came back after their connection had been closed. Further
-            ones stay visitors: more regulars than connections would close each other's, and none
-            would find its connection again.
+        max_visitors: The maximum number of idle connections of visitors.
+        max_regulars: The maximum number of regulars: origins that came back after their connection
+            had been closed. Further origins stay visitors: more regulars than connections would
+            close each other's connections, and none would find its connection again.
     """
 
     def __init__(self, *, max_visitors: int, max_regulars: int) -> None:
         self._max_visitors = max_visitors
         self._max_regulars = max_regulars
-        self._visitors: OrderedDict[HttpConnection, float] = OrderedDict()  # with its idle-since
+        self._visitors: OrderedDict[HttpConnection, float] = OrderedDict()  # with its idle start
         self._regulars: OrderedDict[HttpConnection, float] = OrderedDict()
         self._by_origin: dict[str, list[HttpConnection]] = {}
         self._regular_origins: set[str] = set()
@@ -208,11 +208,11 @@ class IdleConnections:
         return len(self._visitors) + len(self._regulars)
 
     def has(self, origin: str) -> bool:
-        """Whether there is one of the origin."""
+        """Whether there is an idle connection of the origin."""
         return origin in self._by_origin
 
     def pop(self, origin: str) -> HttpConnection | None:
-        """Take out the connection of the origin that was used last."""
+        """Take out the origin's connection that was used last; None when there is none."""
         connections = self._by_origin.get(origin)
         if not connections:
             return None
@@ -226,7 +226,7 @@ class IdleConnections:
         return connection
 
     def add(self, connection: HttpConnection, now: float) -> list[HttpConnection]:
-        """Put a connection in; return those that are no longer worth keeping."""
+        """Add a connection; return the connections that are no longer kept."""
         self._by_origin.setdefault(connection.origin, []).append(connection)
         if self._is_regular(connection.origin, now):
             self._regulars[connection] = now
@@ -237,7 +237,7 @@ class IdleConnections:
         return [self._pop(self._visitors, now)]
 
     def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> HttpConnection | None:
-        """Take out the visitor, else the regular, that has been idle longest, and so long."""
+        """Take out the longest idle visitor, else regular, if idle for at least `idle_seconds`."""
         for connections in (self._visitors, self._regulars):
             if connections and next(iter(connections.values())) <= now - idle_seconds:
                 return self._pop(connections, now)
@@ -272,22 +272,22 @@ class IdleConnections:
 
 
 class FairSemaphore:
-    """At most `size` holders; freed slots go round the waiting accounts, one each in turn."""
+    """At most `size` holders; freed slots go to the waiting accounts in turn, one at a time."""
 
     def __init__(self, size: int) -> None:
         self._free = size
-        # Ordered, so that each of thousands that are cancelled together leaves in constant time.
+        # Ordered, so that thousands of waiters can be cancelled together, each in constant time.
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
     def acquire_at_once(self) -> bool:
-        """Take a slot if one is free and no other call waits; return whether it was."""
+        """Take a slot if one is free and no other call waits; return whether it was taken."""
         if self._free and not self._queues:
             self._free -= 1
             return True
         return False
 
     async def acquire(self, account: str) -> None:
-        """Wait for a slot and take it. Cancelling gives it on."""
+        """Wait for a slot and take it. When it is cancelled, the next waiter gets the slot."""
         if self.acquire_at_once():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -296,7 +296,7 @@ class FairSemaphore:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release()  # the slot had been handed over in the same moment
+                self.release()  # the slot had been handed over at the same moment
             else:
                 self._forget(account, turn)
             raise
@@ -308,7 +308,7 @@ class FairSemaphore:
             turn, _ = queue.popitem(last=False)
             if queue:
                 self._queues[account] = queue
-            # A cancelled one is passed over: its task has not run yet to leave the queue.
+            # A cancelled waiter is skipped: its task has not run yet to leave the queue.
             if not turn.cancelled():
                 turn.set_result(None)
                 return

@@ -1,9 +1,9 @@
-"""A connection of aiohttp's that is kept over many requests, and spoken to without its client.
+"""An aiohttp connection that is kept for many requests, and used without aiohttp's client.
 
-aiohttp makes the connection (names, TLS, proxies) and parses the responses. Its client between the
+aiohttp opens the connection (names, TLS, proxies) and parses the responses. Its client between the
 two costs three quarters of a whole call: a request object, a response object, headers, cookies,
-timers and a pool, where a connection has one request at a time, always the same headers and its own
-deadline. What is sent is what the client would send, byte for byte; a test compares them.
+timers and a pool. Here a connection has one request at a time, always the same headers and its own
+deadline. It sends what the client would send, byte for byte; a test compares them.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from invoicexpress_async.transport.client_session import MAX_HEADER_BYTES, MAX_H
 T = TypeVar("T")
 
 _OF_A_BODY: Final = frozenset({"content-type", "content-length"})
-# As aiohttp's client has it: after 101 another protocol begins, and so it is a response.
+# As in aiohttp's client: after 101 another protocol begins, so 101 is a final response.
 _INTERIM: Final = frozenset({100, *range(102, 200)})
-# Any system takes that much of a write at once.
+# Every system accepts this much of a write at once.
 _SURELY_SENT_BYTES: Final = 4_096
-# asyncio closes a socket one pass after the abort, under TLS two.
+# asyncio closes a socket one loop iteration after the abort, or two under TLS.
 _PASSES_TO_CLOSE: Final = 2
 _UNDOCUMENTED: Final = ("set_response_params", "read", "is_connected", "should_close", "transport")
 
@@ -53,9 +53,9 @@ class RawConnection:
 
     @classmethod
     def wrap(cls, connection: Connection, headers: Mapping[str, str]) -> Self | None:
-        """Keep an open connection of aiohttp's, with the headers that its client would send.
+        """Wrap an open aiohttp connection, with the headers that aiohttp's client would send.
 
-        None when this aiohttp does not have what is needed.
+        Returns None when this version of aiohttp lacks a needed attribute.
         """
         protocol = connection.protocol
         if protocol is None or not all(hasattr(protocol, name) for name in _UNDOCUMENTED):
@@ -64,28 +64,28 @@ class RawConnection:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is open, and nothing unrequested has arrived."""
+        """Whether the connection is open, and nothing unrequested has arrived."""
         return self._protocol.is_connected() and not self._protocol.should_close
 
     def is_silent(self) -> bool:
-        """Whether nothing has arrived that the event loop has not read yet, such as its end."""
+        """Whether nothing unread has arrived, such as the end of the connection."""
         if self._has_arrived is None:
             transport = self._protocol.transport
             channel = None if transport is None else transport.get_extra_info("socket")
             if channel is None:
-                return True  # it does not say; what its loop has read is known anyway
+                return True  # not known; `is_usable` shows what the event loop has read
             self._has_arrived = watch(channel.fileno())
         return not self._has_arrived()
 
     def close(self) -> None:
-        """Close it at once: what is read to its end needs no goodbye, and a peer may hang."""
+        """Close it at once, without a closing handshake: none is needed, and a peer may hang."""
         transport = self._protocol.transport
         if transport is not None and not self._loop.is_closed():
             transport.abort()
         self._connection.close()
 
     async def wait_closed(self) -> None:
-        """Close it, and wait until its socket is closed."""
+        """Close the connection, and wait until its socket is closed."""
         self.close()
         for _ in range(_PASSES_TO_CLOSE):
             await asyncio.sleep(0)
@@ -93,9 +93,9 @@ class RawConnection:
     async def exchange(
         self, request: Request[T], target: Secret, key: Secret, attempt: Attempt
     ) -> None:
-        """Send a request and read its response into `attempt`; whatever aiohttp raises is raised.
+        """Send a request and read its response into `attempt`; aiohttp's errors pass through.
 
-        The connection is usable after it, or closed.
+        Afterwards the connection is usable, or closed.
         """
         protocol, transport = self._protocol, self._protocol.transport
         if transport is None:
@@ -121,7 +121,7 @@ class RawConnection:
             self.close()
             raise
         if len(request.body) > _SURELY_SENT_BYTES:
-            self.close()  # the response may have come before all was read: nothing may follow it
+            self.close()  # the server may have responded before reading all: send nothing after it
         elif attempt.response.problem is not None or protocol.should_close:
             self.close()
 
@@ -135,7 +135,7 @@ class RawConnection:
 
 
 def is_client_genuine() -> bool:
-    """Whether aiohttp's client is its own: a mock, or who watches it, must see each request."""
+    """Whether aiohttp's client is unmodified: a mock or a wrapper must see each request."""
     return getattr(aiohttp.ClientSession, _REPLACED_BY_MOCKS) is _ORIGINAL_REQUEST
 
 
@@ -150,12 +150,12 @@ _ORIGINAL_REQUEST: Final = _as_aiohttp_made_it(getattr(aiohttp.ClientSession, _R
 
 
 def watch(descriptor: int) -> Callable[[], object]:
-    """Return what says at once whether a read would give something: data, the end, or an error.
+    """Return a callable that reports at once whether a read would give data, the end or an error.
 
-    What it returns is true or false, and holds for as long as the socket is open.
+    Its result is truthy or falsy. It may be called as long as the socket is open.
     """
     if hasattr(select, "poll"):
-        # Unlike select(), it knows no highest descriptor.
+        # Unlike select(), poll() has no highest descriptor.
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return functools.partial(poll.poll, 0)

@@ -25,36 +25,36 @@ T = TypeVar("T")
 
 _JSON_HEADERS: Final[Mapping[str, str]] = {"Content-Type": "application/json"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-# Two passes of the event loop read the end of a connection that has arrived; TLS wants one more.
+# The event loop needs two iterations to read that a connection has ended, and three with TLS.
 _PASSES_TO_SEE_AN_END: Final = 3
-# aiohttp warns of a body of more than 1 MiB that is given as bytes.
+# aiohttp warns about a body of more than 1 MiB that is given as bytes.
 _LARGE_BYTES: Final = 1 << 20
 
 
 async def see_what_has_arrived() -> None:
-    """Let the event loop read, so that a connection that the server has closed is noticed."""
+    """Let the event loop read, so that it detects a connection that the server has closed."""
     for _ in range(_PASSES_TO_SEE_AN_END):
         await asyncio.sleep(0)
 
 
 class AttemptFailedError(Exception):
-    """Stands in for aiohttp's errors below the session: it sends nothing again for this one."""
+    """Replaces aiohttp's errors inside the session, which sends nothing again after this error."""
 
 
 class SecretUrl:
     """A URL that shows the key on the wire only, and reports when it is sent.
 
-    aiohttp takes the request line from `raw_path_qs`, once, when it has a connection and before
-    it writes a byte; everything that people see (trace hooks, spans, `response.url`,
-    `request_info`, its own error texts) comes from the rest or later. All but the first look at
-    that one attribute is the clean URL. Whatever was sent without that look had no key in it, and
-    so no effect: this is as good an evidence as the trace hook for sent headers, and costs
-    nothing, where trace hooks cost a tenth of the whole call.
+    aiohttp reads the request line from `raw_path_qs`, once, when it has a connection and before
+    it writes a byte. Everything that people see (trace hooks, spans, `response.url`,
+    `request_info`, aiohttp's error texts) comes from other attributes or later reads. Only the
+    first read of `raw_path_qs` returns the key; all else is the clean URL. A request that was sent
+    without this read had no key in it, and so no effect. This is as good evidence as the trace hook
+    for sent headers, and costs nothing, while trace hooks cost a tenth of the whole call.
 
     Args:
         clean: The URL without the key.
         target: The path and query to send.
-        on_sending: Called at the first look.
+        on_sending: Called at the first read.
     """
 
     __slots__ = ("_clean", "_on_sending", "_target")
@@ -66,7 +66,7 @@ class SecretUrl:
 
     @property
     def raw_path_qs(self) -> str:
-        """The path and query to send, the key in it, for the first who looks."""
+        """The path and query: with the key at the first read, without it afterwards."""
         target, self._target = self._target, None
         if target is None:
             return self._clean.raw_path_qs
@@ -91,7 +91,7 @@ class SecretUrl:
 
 @attrs.define
 class _InFlight:
-    """What the session is at."""
+    """The request that the session is sending."""
 
     url: URL
     target: Secret
@@ -99,7 +99,7 @@ class _InFlight:
 
 
 class SessionSender:
-    """A session for one connection, with one connection."""
+    """An aiohttp session with one connection, for one `HttpConnection`."""
 
     def __init__(
         self, origin: str, options: TransportOptions, connect_limiter: ConnectLimiter
@@ -116,11 +116,11 @@ class SessionSender:
         await self._session.close()
 
     def abort(self) -> None:
-        """Close it without waiting."""
+        """Close the session without waiting."""
         abort_session(self._session)
 
     async def renew(self) -> None:
-        """Close the connection, so that the next request goes out on a fresh one."""
+        """Close the connection, so that the next request is sent on a fresh one."""
         await self._session.close()
         self._session = make_session(self._options, self._send, limit=1)
         self.has_connection = False
@@ -159,13 +159,13 @@ class SessionSender:
             else:
                 self.has_connection = "Connection" not in response.headers
         finally:
-            # An idle connection keeps no reference to its last call.
+            # An idle connection must not keep a reference to its last call.
             self._sending = self._idle
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Add the key, for the expected URL only, and keep aiohttp's errors down here."""
+        """Add the key, for the expected URL only, and let no error of aiohttp out."""
         sending = self._sending
         try:
             if request.url is not sending.url and request.url != sending.url:
@@ -184,7 +184,7 @@ _Hook = Callable[..., Awaitable[None]]
 
 
 def shield_hooks(trace: aiohttp.TraceConfig) -> aiohttp.TraceConfig:
-    """Let no exception of a user's hook change the outcome of a request: it is logged apart."""
+    """Wrap a user's hooks: their exceptions are logged, and do not change a request's outcome."""
     for name in dir(trace):
         signal: FrozenList[_Hook] = getattr(trace, name) if name.startswith("on_") else FrozenList()
         for index, hook in enumerate(signal):
@@ -205,13 +205,13 @@ class _ShieldedHook:
         except Exception:
             _LOGGER.exception("A trace hook raised; the request goes on without it.")
         if isinstance(params, aiohttp.TraceRequestHeadersSentParams):
-            # It comes before the first byte, and may have waited for long.
+            # This hook runs before the first byte, and may have waited for long.
             attempt = getattr(context, "trace_request_ctx", None)
             if isinstance(attempt, Attempt):
                 attempt.note_sending()
 
 
 def _may_have_secrets(context: object) -> bool:
-    # A context of the user's own making may not carry the attempt.
+    # A context that the user has created may not contain the attempt.
     attempt = getattr(context, "trace_request_ctx", None)
     return not isinstance(attempt, Attempt) or attempt.has_secrets

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import attrs
@@ -23,7 +23,9 @@ from invoicexpress_async.jobs.journal import (
     Table,
 )
 from invoicexpress_async.jobs.postgres import PostgresJournal
-from invoicexpress_async.jobs.sqlite import SqliteJournal
+from invoicexpress_async.jobs.postgres.reader import JournalDatabase
+from invoicexpress_async.jobs.sqlite import JournalFile, SqliteJournal
+from invoicexpress_async.jobs.stored import StoredJournal
 
 THINGS = Table(
     name="things",
@@ -45,6 +47,20 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     async with made as opened:
         await opened.prepare(THINGS)
         yield opened
+
+
+@pytest.fixture
+def stored(journal: Journal, request: pytest.FixtureRequest) -> Iterator[StoredJournal]:
+    """The same journal, read while it is open."""
+    reader: StoredJournal
+    if isinstance(journal, SqliteJournal):
+        reader = JournalFile(journal.path)
+    else:
+        assert isinstance(journal, PostgresJournal)
+        name = f"{'pooled' if 'pgbouncer' in request.node.name else 'postgres'}_url"
+        reader = JournalDatabase(request.getfixturevalue(name), schema=journal.schema)
+    with reader:
+        yield reader
 
 
 def thing(account: str, *, is_default: int = 0) -> Entry:
@@ -304,3 +320,42 @@ async def test_a_text_that_cannot_be_written_lets_nobody_wait_for_ever(
     assert not waiting
     for one in commits:
         one.exception()
+
+
+NEVER_MADE = attrs.evolve(THINGS, name="never_made")
+
+
+async def test_entries_are_looked_up_by_their_keys_in_the_order_of_these(
+    journal: Journal, stored: StoredJournal
+) -> None:
+    await enter(journal, *map(thing, "abc"), thing("é'\\\""))
+    keys = [(name, "2027") for name in ("c", "x", "é'\\\"", "a", "c")]
+
+    with stored.one_moment():
+        found = [one.get("account") for one in stored.look_up(THINGS, keys)]
+
+    assert found == ["c", None, "é'\\\"", "a", "c"]
+    assert stored.look_up(NEVER_MADE, keys) == [{}] * len(keys)
+    assert stored.look_up(THINGS, []) == []
+
+
+async def test_entries_come_one_by_one_and_others_may_be_read_in_between(
+    journal: Journal, stored: StoredJournal
+) -> None:
+    names = [f"{number:04}" for number in range(2_500)]
+    await enter(journal, *map(thing, names))
+
+    found = []
+    for entry in stored.entries(THINGS, order_by="account"):
+        found.append(entry["account"])
+        if len(found) in (1, 1_500):
+            assert stored.count(THINGS, "is_in_plan") == len(names)
+    begun = iter(stored.entries(THINGS, order_by="account"))
+    first = next(begun)["account"]
+    begun.close()  # type: ignore[attr-defined]  # both stores give generators
+
+    assert found == names
+    assert first == names[0]
+    assert [*stored.entries(NEVER_MADE)] == []
+    assert len([*stored.entries(THINGS, states=UNRESOLVED)]) == 0
+    assert len([*stored.entries(THINGS, limit=7)]) == 7

@@ -397,7 +397,7 @@ def test_an_outage_costs_at_most_a_tenth_more_requests() -> None:
     assert 1_000 <= spent <= 1_050
 
 
-def test_a_purse_is_spent_to_its_last_retry_and_earned_again_by_tenths() -> None:
+def test_a_budget_is_spent_to_its_last_retry_and_refilled_by_tenths() -> None:
     budget = RetryBudget()
 
     assert [budget.withdraw() for _ in range(51)] == [True] * 50 + [False]
@@ -406,7 +406,7 @@ def test_a_purse_is_spent_to_its_last_retry_and_earned_again_by_tenths() -> None
     assert [budget.withdraw() for _ in range(2)] == [True, False]
 
 
-def test_ordinary_trouble_does_not_empty_the_purse() -> None:
+def test_ordinary_trouble_does_not_empty_the_budget() -> None:
     budget = RetryBudget()
 
     for call in range(5_000):

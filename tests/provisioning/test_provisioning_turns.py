@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import attrs
 import pytest
 from fakes import FakeClock
 from job_process import ask
@@ -19,10 +20,12 @@ from invoicexpress_async.provisioning import (
     ProvisioningReport,
     RowOutcome,
     RowState,
+    RunSettings,
     RunStop,
     SqliteJournal,
     iter_outcomes,
     provision,
+    read_status,
 )
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
@@ -350,3 +353,42 @@ async def test_a_file_that_is_changed_in_the_middle_of_a_run_ends_it_with_its_re
 
     assert [one.row.line for one in report.outcomes] == list(range(2, 22))
     assert {one.state for one in report.outcomes} == {RowState.DONE}
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["answered", "found later"])
+async def test_what_a_run_has_created_is_so_however_a_later_step_ends(
+    on: FaultServer, manager: SessionManager, path: Path, *, is_lost: bool
+) -> None:
+    settings = RunSettings(is_staged=True)
+    reports = []
+    if is_lost:
+        on.faults.next("reset_peer", operation="create")
+    on.faults.next("status", operation="set_current", status=422, times=1, commits=False)
+    for again in (False, True):
+        settings = attrs.evolve(settings, retry_refused=again)
+        async with SqliteJournal(path) as journal:
+            reports.append(
+                await provision(
+                    manager, plan("a0", default=True), journal=journal, settings=settings
+                )
+            )
+
+    outcomes = [report.outcomes[0] for report in reports]
+    assert [(one.state, one.created) for one in outcomes] == [
+        (RowState.REFUSED, True),
+        (RowState.DONE, False),
+    ]
+    assert read_status(path).created == 1
+    assert on.oracle.posts("a0") == 1
+
+
+async def test_a_step_that_is_tried_again_leaves_the_row_created_by_this_run(
+    on: FaultServer, manager: SessionManager
+) -> None:
+    on.faults.next("status", operation="set_current", status=503, times=1, commits=False)
+
+    report = await provision(
+        manager, plan("a0", default=True), settings=RunSettings(is_staged=True)
+    )
+
+    assert [(one.state, one.created) for one in report.outcomes] == [(RowState.DONE, True)]

@@ -1,1 +1,1 @@
-"""The real client and journal on a simulated machine: each seed is one history."""
+"""Runs the real client and journal on simulated machines. Each seed gives one history."""

@@ -1,4 +1,4 @@
-"""Promises broken on purpose: each must be caught, or the simulation sees nothing."""
+"""Breaks promises on purpose. The simulation must catch each break, or it proves nothing."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ Break = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
-    """A claim is taken for won before it is committed."""
+    """A claim counts as won before it is committed."""
 
     async def claim(journal: SqliteJournal, claim: Any, *changes: Any) -> None:
         task = asyncio.ensure_future(journal.writer.claim(claim, changes))
@@ -31,7 +31,7 @@ def _claim_before_durable() -> contextlib.AbstractContextManager[object]:
 
 
 def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
-    """Every claim wins, whatever the journal has."""
+    """Every claim wins, whatever is in the journal."""
 
     def take(rows: int) -> str:
         return genuine_win(rows).partition(" WHERE intents.")[0]
@@ -40,12 +40,12 @@ def _ignore_the_token() -> contextlib.AbstractContextManager[object]:
 
 
 def _forget_the_withdrawal() -> contextlib.AbstractContextManager[object]:
-    """An intent is sent however long it has waited."""
+    """An intent is sent, however long it has waited."""
     return mock.patch.object(execute, "MAX_SECONDS_BEFORE_SEND", float("inf"))
 
 
 def _measure_the_wait_late() -> contextlib.AbstractContextManager[object]:
-    """The time in which a claim became durable is not counted."""
+    """The time until a claim is durable does not count."""
 
     def opened(*, since: float, **rest: Any) -> OpenClaim:
         del since
@@ -55,7 +55,7 @@ def _measure_the_wait_late() -> contextlib.AbstractContextManager[object]:
 
 
 def _resend_on_absence() -> contextlib.AbstractContextManager[object]:
-    """One list without it is enough to send again."""
+    """One list without the sequence is enough to send again."""
     genuine = ReschedulePolicy.next_turn_at
 
     def next_turn_at(policy: ReschedulePolicy, task: Any, outcome: Any) -> float | None:
@@ -69,8 +69,8 @@ def _resend_on_absence() -> contextlib.AbstractContextManager[object]:
 
 
 def _resend_soon() -> contextlib.AbstractContextManager[object]:
-    """Two lists are enough, a few minutes apart."""
-    genuine = ReschedulePolicy.of_run.__func__  # type: ignore[attr-defined]  # of a class method
+    """Two lists without the sequence, a few minutes apart, are enough to send again."""
+    genuine = ReschedulePolicy.of_run.__func__  # type: ignore[attr-defined]  # the function of a class method
 
     def of_run(kind: type[ReschedulePolicy], *rest: Any) -> ReschedulePolicy:
         policy: ReschedulePolicy = genuine(kind, *rest)
@@ -104,7 +104,7 @@ BREAKS: Final[dict[str, Break]] = {
 
 @contextlib.contextmanager
 def broken(name: str | None) -> Generator[None]:
-    """Break one promise for the block; none for None."""
+    """Break one promise for the block, or none for None."""
     with BREAKS[name]() if name is not None else contextlib.nullcontext():
         yield
 

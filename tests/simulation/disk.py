@@ -1,4 +1,4 @@
-"""A journal on a simulated disk: SQLite itself and our own statements, without a thread."""
+"""A journal on a simulated disk: SQLite and the package's statements, without a thread."""
 
 import asyncio
 import functools
@@ -23,31 +23,31 @@ from simulation.troubles import Troubles
 
 
 class Storage(Protocol):
-    """Where the journal of one history is."""
+    """The storage of the journal of one history."""
 
     def connect(self) -> sqlite3.Connection:
-        """Open it to write."""
+        """Open a connection that writes."""
         ...
 
     def disconnect(self, connection: sqlite3.Connection) -> None:
-        """Close it as a program that ends does."""
+        """Close a connection, like a program that ends."""
         ...
 
     def look(self) -> sqlite3.Connection:
-        """Return what reads it, for an observer."""
+        """Return a connection that reads, for an observer."""
         ...
 
     def content(self) -> bytes:
-        """Return all that is kept."""
+        """Return all bytes that are stored."""
         ...
 
     def close(self) -> None:
-        """Close what killed processes have left open, as their kernel would."""
+        """Close the connections that killed processes left open, like a kernel."""
         ...
 
 
 class StorageInFile:
-    """A real file, with its log, opened as a program opens it."""
+    """A real file with its log, opened like by a program."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,10 +77,10 @@ class StorageInFile:
 
 
 class StorageInMemory:
-    """A database in memory, which all histories of a process use one after the other.
+    """A database in memory, used by all histories of a process one after the other.
 
-    Its connections stay open, with their statements: to open a file and to parse them anew is
-    half the time of a history.
+    Its connections stay open, with their statements. Opening a file and parsing the statements
+    again would take half the time of a history.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class StorageInMemory:
         return self._used[-1]
 
     def disconnect(self, connection: sqlite3.Connection) -> None:
-        """Nothing: what it has begun is committed."""
+        """Do nothing: every transaction is committed."""
 
     def look(self) -> sqlite3.Connection:
         return self._reader
@@ -114,7 +114,7 @@ class StorageInMemory:
 
     def close(self) -> None:
         for table in self._tables:
-            self._reader.execute(f"DELETE FROM {table}")  # noqa: S608  # names of our own
+            self._reader.execute(f"DELETE FROM {table}")  # noqa: S608  # own table names
         self._free, self._used = self._free + self._used, []
 
 
@@ -124,16 +124,16 @@ _NUMBERS: Final = itertools.count()
 
 @functools.cache
 def memory() -> StorageInMemory:
-    """Return the one of this process."""
+    """Return the storage in memory of this process."""
     return StorageInMemory()
 
 
 @attrs.define(kw_only=True, eq=False)
 class Disk:
-    """Commits what is handed over a moment later, and says so a moment later still.
+    """Commits each batch a moment after it is handed over, and acknowledges it a moment later.
 
-    A process that is killed or frozen in between has its thread killed or frozen with it: what
-    was not committed is lost, what was committed stays.
+    If the process is killed or frozen in between, so is its thread: a batch that was not committed
+    is lost or delayed, and a committed one stays.
     """
 
     loop: SimulatedLoop
@@ -162,7 +162,7 @@ class Disk:
 
 
 class SimulatedWriter(GroupCommitWriter):
-    """The real writer, but for its thread."""
+    """The real writer, without its thread."""
 
     def __init__(self, disk: Disk) -> None:
         super().__init__(_NAME)
@@ -192,7 +192,7 @@ class SimulatedWriter(GroupCommitWriter):
 
 
 class SimulatedJournal(SqliteJournal):
-    """The real journal on a simulated disk; without its lease, on which nothing may rest."""
+    """The real journal on a simulated disk, without its lease, since safety must not need it."""
 
     def __init__(self, disk: Disk) -> None:
         super().__init__(_NAME)
@@ -219,5 +219,5 @@ class SimulatedJournal(SqliteJournal):
         there = await super().claim(claim, *changes)
         if there is None:
             self._disk.troubles.strike("a claim is won")
-            await asyncio.sleep(0)  # what froze stops here, and not at some later step
+            await asyncio.sleep(0)  # a frozen process must stop here, not at a later step
         return there

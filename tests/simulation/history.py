@@ -1,4 +1,4 @@
-"""One seed is one history: what runs, what goes wrong, and what must hold in the end."""
+"""A history of one seed: the programs that run, the troubles, and the checks at the end."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from simulation.troubles import MAX_LATE_SECONDS, Rates, Troubles
 Program = Callable[[str], Coroutine[object, object, None]]
 
 _MOST_STEPS: Final = 300_000
-# What a frozen process must not do takes a rare meeting: one history in four is made for it.
+# A frozen process does harm only in rare situations, so one history in four is made for them.
 _FREEZES_EVERY: Final = 4
 _MOST_RUNS: Final = 4
 _IN_FILE_EVERY: Final = 20
@@ -38,7 +38,7 @@ _AGAIN_SECONDS: Final = 900.0
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """What a history begins with."""
+    """The initial conditions of a history."""
 
     wanted: list[tuple[str, str]]
     jobs: int
@@ -51,7 +51,7 @@ class Scenario:
 
     @classmethod
     def draw(cls, chance: random.Random) -> "Scenario":
-        """Choose."""
+        """Choose a scenario at random."""
         accounts = chance.randint(1, 3)
         series = ["2027", "2027B"][: chance.choice((1, 1, 2))]
         return cls(
@@ -78,13 +78,13 @@ class History:
     troubles: Counter[str]
 
     def report(self) -> str:
-        """Return all that happened, for a person."""
+        """Return a report of the whole history, for people."""
         end = f"seed {self.seed}, {self.digest}: {len(self.violations)} violations"
         return "\n".join((*self.lines, end, *self.violations))
 
 
 class World:
-    """All that there is in one history."""
+    """All objects of one history."""
 
     def __init__(self, seed: int, storage: Storage) -> None:
         chance = random.Random(seed)
@@ -94,7 +94,7 @@ class World:
             rates = Rates.freezing()
             self.scenario = attrs.evolve(scenario, jobs=2, resend_absent_after=_AGAIN_SECONDS)
         self.machines = [Machine(f"b{at}") for at in range(self.scenario.machines)]
-        self.loop = loop = SimulatedLoop(chance)  # type: ignore[abstract]  # what nothing here uses
+        self.loop = loop = SimulatedLoop(chance)  # type: ignore[abstract]  # the rest is not used here
         self.trace = Trace(loop)
         self.server = Server(
             chance=chance,
@@ -133,7 +133,7 @@ class World:
         self.trace.note(f"{self.scenario} {self.troubles.rates}")
 
     async def run(self) -> None:
-        """Run all programs through all troubles, then the job once more, and again."""
+        """Run all programs through all troubles, then run the job twice more without any."""
         resend = self.scenario.resend_absent_after
         machines = itertools.cycle(self.machines)
         jobs = [f"job-{at}" for at in range(self.scenario.jobs)]
@@ -147,7 +147,7 @@ class World:
         for name in ("last", "again"):
             main = partial(self._job(_AGAIN_SECONDS), name)
             await self.loop.run_process(name, self.machines[0], main)
-            # What is late may come when a run has read for it as long as it does.
+            # A late effect may come after the run has ended its reads for it.
             await asyncio.sleep(MAX_LATE_SECONDS)
         self.oracle.at_the_end(self.scenario.wanted)
 
@@ -160,7 +160,7 @@ class World:
         return main
 
     async def _supervise(self, name: str, machine: Machine, program: Program) -> None:
-        """Start a program again whenever it was killed."""
+        """Start a program again each time it is killed, at most three times."""
         for at in range(_MOST_RUNS):
             await asyncio.sleep(self._chance.choice((0.01, 5.0, 120.0)) * self._chance.random())
             process = f"{name}.{at}"
@@ -192,7 +192,7 @@ def _run(world: World) -> None:
     loop = world.loop
     main = loop.create_task(world.run())
     try:
-        # What comes after a first violation is of no use, and may have no end.
+        # After a first violation the rest is of no use, and may not end.
         loop.run_until(lambda: main.done() or bool(world.oracle.violations), steps=_MOST_STEPS)
         if main.done():
             main.result()
@@ -203,7 +203,7 @@ def _run(world: World) -> None:
 
 @contextlib.contextmanager
 def _no_finalizers() -> Generator[None]:
-    """Collect no garbage: what a finalizer does would come at a moment that no seed decides."""
+    """Switch garbage collection off: a finalizer would run at a moment that no seed decides."""
     gc.disable()
     try:
         yield
@@ -213,7 +213,7 @@ def _no_finalizers() -> Generator[None]:
 
 @contextlib.contextmanager
 def _logged(oracle: Oracle) -> Generator[None]:
-    """Let the oracle see what the package logs, and nobody else."""
+    """Send the package's log to the oracle only."""
     logger, handler = logging.getLogger("invoicexpress_async"), _Handler(oracle)
     logger.addHandler(handler)
     logger.propagate = False
@@ -235,7 +235,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def _storage(seed: int) -> Generator[Storage]:
-    """Keep the journal in memory; in one history of some, in a file as programs do."""
+    """Yield a storage in memory; in one of twenty histories, a file as programs use."""
     with contextlib.ExitStack() as stack:
         storage: Storage = memory()
         if seed % _IN_FILE_EVERY == 0:
@@ -246,6 +246,6 @@ def _storage(seed: int) -> Generator[Storage]:
 
 
 def _folder() -> Path | None:
-    # A file system in memory, where there is one: a commit is a sync, and costs nothing there.
+    # A file system in memory, if there is one: the sync of a commit costs nothing there.
     shared = Path("/dev/shm")  # noqa: S108  # a folder is made in it
     return shared if shared.is_dir() else None

@@ -16,9 +16,9 @@ T = TypeVar("T")
 P = TypeVar("P", bound=asyncio.Protocol)
 Ts = TypeVarTuple("Ts")
 
-# What a callback costs; enough that no two of one process run at the same instant.
+# The time of a callback; above 0, so that no two of one process run at the same instant.
 _STEP_SECONDS: Final = 2e-5
-# A task may await a little while it is cancelled, and be cancelled again in what it awaits then.
+# A cancelled task may await in its clean-up, and be cancelled again there.
 _MOST_CANCELS: Final = 20
 _UNWIND_SECONDS: Final = 30.0
 _PROCESS: ContextVar["Process"] = ContextVar("process")
@@ -26,12 +26,12 @@ _PROCESS: ContextVar["Process"] = ContextVar("process")
 
 @attrs.define(eq=False)
 class Machine:
-    """What processes share that run on one machine.
+    """The state that the processes of one machine share.
 
     Attributes:
-        boot: Which start of which machine it is.
-        slept_seconds: How far its monotonic clock is behind: it stops in a suspended machine.
-        wall_offset: How far its wall clock is off.
+        boot: The id of the machine's boot.
+        slept_seconds: How far its monotonic clock is behind, since it stops while suspended.
+        wall_offset: How far its wall clock is off, in seconds.
     """
 
     boot: str
@@ -40,7 +40,7 @@ class Machine:
 
 
 class _Handle(asyncio.Handle):
-    """A callback. A history has a thousand: what asyncio's own does for debugging is left out."""
+    """A callback, without the debugging of asyncio's own: a history has a thousand of them."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ class _Handle(asyncio.Handle):
         self._cancelled, self._repr, self._source_traceback = False, None, None
 
     def run(self) -> None:
-        """Call it."""
+        """Run the callback."""
         try:
             self._context.run(self._callback, *self._args)
         except Exception as error:  # noqa: BLE001  # as asyncio's own loops do
@@ -66,20 +66,20 @@ class _Handle(asyncio.Handle):
 
 @attrs.define(eq=False)
 class Process:
-    """One simulated process: what it has to run, and what it knows of time.
+    """One simulated process: its callbacks, its tasks, and its clocks.
 
-    A callback belongs to the process whose context it was made in. One that is dead runs nothing
-    any more; one that is frozen runs everything later.
+    A callback belongs to the process in whose context it was made. A dead process runs no
+    callbacks; a frozen process runs them later.
 
     Attributes:
-        name: For the trace.
-        machine: Where it runs.
-        is_alive: Whether what it does has an effect.
+        name: The name in the trace.
+        machine: The machine it runs on.
+        is_alive: Whether its actions have an effect.
         is_running: Whether its callbacks are run at all.
-        frozen_until: On the loop's clock.
-        context: Of what comes to it from outside.
-        ready: What it runs next, in order, as a real event loop would.
-        tasks: All that it has begun and that has not ended, in their order.
+        frozen_until: When it continues, on the loop's clock.
+        context: The context of callbacks that come from outside.
+        ready: The callbacks to run next, in order, as in a real event loop.
+        tasks: All tasks that have begun and not ended, in order.
         on_end: Called when it is killed.
     """
 
@@ -94,7 +94,7 @@ class Process:
     on_end: Callable[[], None] = lambda: None
 
     def kill(self) -> None:
-        """End it as kill -9 does: no callback of it runs from now on."""
+        """End the process as kill -9 does: none of its callbacks runs from now on."""
         self.is_alive = self.is_running = False
         self.on_end()
 
@@ -109,18 +109,18 @@ class _Timer(_Handle, asyncio.TimerHandle):
 
 
 class StuckError(AssertionError):
-    """Nothing can ever run again, or too much has run."""
+    """Nothing is left to run, or too many steps were run."""
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """Runs callbacks in an order that its seed decides: each process's own first come first served.
+    """Runs callbacks in an order decided by the seed, but in order within each process.
 
     Attributes:
-        now: Virtual seconds, of the whole simulated world.
-        errors: What callbacks raised that nobody has caught.
-        on_switch: Called with the process that is to run.
+        now: The virtual seconds of the whole simulated world.
+        errors: The errors of callbacks that nothing caught.
+        on_switch: Called with the process that is to run next.
         connect: Opens a connection, or raises.
-        make_transport: Returns the transport of an open one.
+        make_transport: Returns the transport of an open connection.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -132,7 +132,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.make_transport: Callable[[asyncio.Protocol], asyncio.Transport] | None = None
         self._chance = chance
         self._processes: list[Process] = [self.world]
-        # Those whose callbacks are run.
+        # The processes whose callbacks are run.
         self._running: list[Process] = [self.world]
         self._switched_to: Process | None = None
         self._timers: list[tuple[float, int, _Timer]] = []
@@ -147,7 +147,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     async def run_process(
         self, name: str, machine: Machine, main: Callable[[], Coroutine[Any, Any, None]]
     ) -> bool:
-        """Run a process until it ends; return whether that was by itself."""
+        """Run a process until it ends; return whether it ended by itself."""
         ended = self.create_future()
         process = Process(name, machine)
         process.on_end = lambda: self._ended(process, ended)
@@ -168,7 +168,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.call_in(self.world, _set, ended)
 
     def end(self, *, steps: int) -> None:
-        """Let all tasks unwind, without any effect, so that none is left open."""
+        """Cancel all tasks and let them unwind without any effect, so that none is left open."""
         dead = self._processes
         for process in dead:
             process.on_end = lambda: None
@@ -194,14 +194,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return min(times, default=float("inf"))
 
     def call_in(self, process: Process, callback: Callable[..., object], *args: object) -> None:
-        """Call it soon, in a process."""
+        """Schedule a callback in a process."""
         self.call_soon(callback, *args, context=process.context)
 
     def run_until(self, is_over: Callable[[], bool], *, steps: int) -> None:
-        """Run callbacks until it is over, which is done whenever time has to pass.
+        """Run callbacks until `is_over`, which is checked each time before time passes.
 
         Raises:
-            StuckError: that will not come, or it takes more than `steps`.
+            StuckError: nothing is left to run, or it takes more than `steps`.
         """
         before = asyncio._get_running_loop()  # noqa: SLF001  # as asyncio's own loops do
         asyncio._set_running_loop(self)  # noqa: SLF001
@@ -215,18 +215,18 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(before)  # noqa: SLF001
 
     def sleep(self, machine: Machine, seconds: float) -> None:
-        """Suspend a machine with all its processes; the world and other machines go on."""
+        """Suspend a machine with all its processes; the world and other machines continue."""
         machine.slept_seconds += seconds
         for process in self._processes:
             if process.machine is machine:
                 process.frozen_until = max(process.frozen_until, self.now) + seconds
 
     def in_world(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Call it later whatever becomes of the process that runs now."""
+        """Schedule a callback that runs even if the present process is killed."""
         self._add_timer(self.world, self.now + delay, callback, args, None)
 
     def _run_able(self) -> None:
-        """Run callbacks for as long as there is one that can run at this time."""
+        """Run callbacks as long as one can run at the present time."""
         timers, running, choice = self._timers, self._running, self._chance.choice
         while True:
             now = self.now
@@ -255,7 +255,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if timer.cancelled() or not process.is_running:
                 continue
             when = timer.when() + process.machine.slept_seconds
-            if when > self.now:  # its clock stood still meanwhile
+            if when > self.now:  # the clock of its machine stood still meanwhile
                 heapq.heappush(self._timers, (when, next(self._order), timer))
             else:
                 process.ready.append(timer)
@@ -278,7 +278,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
-    # What asyncio and aiohttp ask of a loop.
+    # The methods of a loop that asyncio and aiohttp use.
 
     def time(self) -> float:
         return self.now - _PROCESS.get(self.world).machine.slept_seconds
@@ -336,21 +336,21 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return task
 
     async def start_connection(self, *_: object, **__: object) -> None:
-        """Do what `aiohappyeyeballs` does for aiohttp, without a socket."""
+        """Replace `aiohappyeyeballs.start_connection`, without a socket."""
         if self.connect is not None:
             await self.connect()
 
-    async def create_connection(  # type: ignore[override]  # of its many arguments, what matters
+    async def create_connection(  # type: ignore[override]  # only the arguments that matter
         self, protocol_factory: Callable[[], P], *_: object, **__: object
     ) -> tuple[asyncio.Transport, P]:
-        """Make a transport; there is no TLS on it."""
+        """Make a transport, without TLS."""
         assert self.make_transport is not None
         protocol = protocol_factory()
         transport = self.make_transport(protocol)
         protocol.connection_made(transport)
         return transport, protocol
 
-    async def run_in_executor(  # type: ignore[override]  # a coroutine in place of a future
+    async def run_in_executor(  # type: ignore[override]  # a coroutine instead of a future
         self, executor: object, func: Callable[[*Ts], T], *args: *Ts
     ) -> T:
         del executor
@@ -367,7 +367,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return False
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Nothing to count: a cancelled timer is dropped when its time comes."""
+        """Do nothing: a cancelled timer is dropped when its time comes."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         process = self.process

@@ -1,4 +1,4 @@
-"""A network without sockets: aiohttp's own protocol above, the model of the server below."""
+"""A network without sockets, between aiohttp's protocol and the model of the server."""
 
 import asyncio
 import socket
@@ -13,12 +13,12 @@ from simulation.server import Message, Server, response
 from simulation.trace import Trace
 from simulation.troubles import LATE, LOST, Fate, Troubles
 
-_ADDRESS: Final = "203.0.113.1"  # of a block that is for examples
+_ADDRESS: Final = "203.0.113.1"  # of the block TEST-NET-3, reserved for documentation
 _IDLE_SECONDS: Final = (0.5, 4.0, 60.0)
 
 
 class Resolver(AbstractResolver):
-    """Every name is of one host."""
+    """Resolves every name to one address."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -28,17 +28,17 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is held."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Network:
-    """Carries requests to the server, and loses what the seed loses.
+    """Carries requests to the server, and applies the fate that the seed decides for each.
 
     Attributes:
-        on_send: Called with each request as its first byte leaves.
-        on_refused: Called with a request as the client has a refusal that comes before any effect.
-        on_list: Called with account and payload as a complete list is delivered.
+        on_send: Called with each request when its first byte leaves.
+        on_refused: Called with a request when the client gets a refusal without any effect.
+        on_list: Called with account and payload when a complete list is delivered.
     """
 
     loop: SimulatedLoop
@@ -50,14 +50,14 @@ class Network:
     on_list: Callable[[str, Any], None]
 
     async def connect(self) -> None:
-        """Open a connection, or raise as a refused one does."""
+        """Open a connection, or raise ConnectionRefusedError."""
         fails, process = self.troubles.connect_fails(), self.loop.process
         await asyncio.sleep(self.troubles.latency())
         if fails or not process.is_alive:
             raise ConnectionRefusedError(111, "refused")
 
     def send(self, connection: "Connection", data: bytes) -> None:
-        """Take what a client has written; it reaches the server, or not."""
+        """Take a request from a client, and decide whether and how it reaches the server."""
         request = Message.parse(data)
         self.troubles.strike("the first byte of a request leaves")
         if not self.loop.process.is_alive:
@@ -136,7 +136,7 @@ class Connection(asyncio.Transport):
             self._network.send(self, bytes(data))
 
     def receive(self, data: bytes) -> bool:
-        """Hand data to the client; return whether it is there to have it."""
+        """Deliver data to the client; return whether the client still receives it."""
         if self._is_closing or not self._process.is_alive:
             return False
         self._call(self._protocol.data_received, data)
@@ -144,12 +144,12 @@ class Connection(asyncio.Transport):
         return True
 
     def reset(self) -> None:
-        """Break it off."""
+        """Reset the connection."""
         if not self._is_closing and self._process.is_alive:
             self._lose(ConnectionResetError(104, "reset"))
 
     def _end_idle(self, used: int) -> None:
-        # The server closes it; the client sees that a moment later, and may write meanwhile.
+        # The server closes the connection. The client sees it a moment later, and may write before.
         if used == self._used and not self._is_closing and not self._network.troubles.is_calm:
             self.is_stale = True
             self._loop.in_world(0.03, self._hang_up)
@@ -174,11 +174,11 @@ class Connection(asyncio.Transport):
     def is_closing(self) -> bool:
         return self._is_closing
 
-    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ARG002  # it has none
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ARG002  # there is no such information
         return default
 
     def pause_reading(self) -> None:
-        """Nothing comes in pieces."""
+        """Do nothing: data do not come in pieces."""
 
     def resume_reading(self) -> None:
-        """Nothing comes in pieces."""
+        """Do nothing: data do not come in pieces."""

@@ -1,4 +1,4 @@
-"""What must never happen in any history."""
+"""The oracle: checks what must never happen in any history."""
 
 from collections import defaultdict
 from typing import Any, Final
@@ -14,22 +14,22 @@ from simulation.trace import Trace
 
 KEY: Final = "canary-key-0123456789"
 _AGAIN_SECONDS: Final = 900.0
-# The time is counted from the intent, and its request leaves at most so much later; an answer is
-# as old as an attempt may take.
+# The package counts from the intent, whose request leaves a little later, and the response to a
+# list is as old as its attempt took: the sum of both at most.
 _TOLERANCE_SECONDS: Final = 135.0
 
 Subject = tuple[str, str, str]
-"""The kind of a request, its account and its serie or id: as the journal's intents have it."""
+"""The kind of a request, its account and its serie or id, as in the journal's intents."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Oracle:
-    """Sees every first byte and every response, and reports what is wrong.
+    """Sees the first byte of every request, and responses, and reports what is wrong.
 
     Attributes:
-        violations: What was seen.
+        violations: The violations found.
         sends: When each intent was sent.
-        may_resend: The processes that have opted in to send again what is absent.
+        may_resend: The processes that have opted in to send absent creates again.
     """
 
     loop: SimulatedLoop
@@ -44,12 +44,12 @@ class Oracle:
     )
 
     def complain(self, text: str) -> None:
-        """Note a violation."""
+        """Add a violation."""
         self.trace.note(f"VIOLATION {text}")
         self.violations.append(text)
 
     def on_send(self, request: Message) -> None:
-        """See the first byte of a request."""
+        """Check a request when its first byte leaves."""
         subject = _subject(request)
         if subject is None:
             return
@@ -60,18 +60,18 @@ class Oracle:
         before.append(self.loop.now)
 
     def on_refused(self, request: Message) -> None:
-        """See a refusal reach the client: that send had no effect, and does not count."""
+        """Note a refusal that reached the client: that send had no effect and does not count."""
         subject = _subject(request)
         if subject is not None and self.sends[subject]:
             self.sends[subject].pop()
 
     def on_list(self, account: str, payload: Any) -> None:
-        """See a complete list reach a client."""
+        """Note a complete list that reached a client."""
         names = frozenset(row["serie"] for row in payload["sequences"])
         self._lists[account].append((self.loop.now, names))
 
     def on_report(self, report: ProvisioningReport) -> None:
-        """See what a job reports."""
+        """Check the report of a job."""
         for outcome in report.outcomes:
             row = outcome.row
             if outcome.state is RowState.DONE:
@@ -83,23 +83,23 @@ class Oracle:
         self.on_text(repr(report))
 
     def on_done(self, account: str, serie: str) -> None:
-        """See a series reported as there."""
+        """Check a series that was reported as done."""
         if not self.server.found(account, serie):
             self.complain(f"{account} {serie} was reported done and is not there")
 
     def on_error(self, error: BaseException) -> None:
-        """See what a program reports; anything that is not ours is a bug."""
+        """Check the error of a program; an error that is not of the package is a bug."""
         self.on_text(f"{error} {error!r} {vars(error)}")
         if not isinstance(error, InvoiceXpressError):
             self.complain(f"an error of another kind: {error!r}")
 
     def at_the_end(self, wanted: list[tuple[str, str]]) -> None:
-        """Check what the whole history came to."""
+        """Check the state at the end of the history."""
         for account, serie in wanted:
             found = self.server.found(account, serie)
             if len(found) != 1:
                 self.complain(f"in the end {account} has {len(found)} series {serie}")
-            # A register that may have been sent is never sent again: it stays open for ever.
+            # A register that may have been sent is never sent again: it can stay unknown for ever.
             may_be_open = any(not row.is_registered for row in found)
             state = self._state(account, serie)
             if state != "done" and not (state == "unknown" and may_be_open):
@@ -109,7 +109,7 @@ class Oracle:
         self.on_text(self.storage.content().decode(errors="replace"))
 
     def on_text(self, text: str) -> None:
-        """See what a person or the disk gets."""
+        """Check a text that a person sees or that is on the disk."""
         if KEY in text:
             self.complain("the key shows")
 

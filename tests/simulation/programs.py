@@ -1,4 +1,4 @@
-"""What the simulated processes run: a job, and a web service beside it, on one journal."""
+"""The programs of the simulated processes: a job, and a web service, on one journal."""
 
 import asyncio
 import functools
@@ -30,12 +30,12 @@ _DEADLINES: Final = (3.0, 30.0, 180.0, 400.0)
 
 @attrs.frozen(kw_only=True)
 class Programs:
-    """The programs of one history: what they do is real, and the oracle sees what they say.
+    """The programs of one history. They use the real package, and the oracle sees their results.
 
     Attributes:
         wanted: The accounts and their series.
         is_default: Whether the first serie is to be the default.
-        concurrency: Of a job.
+        concurrency: The concurrency of a job.
     """
 
     loop: SimulatedLoop
@@ -48,7 +48,7 @@ class Programs:
     concurrency: int
 
     async def job(self, name: str, resend_absent_after: float | None) -> None:
-        """Ensure everything that is wanted."""
+        """Ensure every wanted serie."""
         self.trace.note("begins")
         settings = RunSettings(resend_absent_after=resend_absent_after)
         try:
@@ -60,13 +60,13 @@ class Programs:
                     concurrency=self.concurrency,
                     settings=settings,
                 )
-        except Exception as error:  # noqa: BLE001  # whatever it is, the oracle judges it
+        except Exception as error:  # noqa: BLE001  # the oracle checks every error
             self._see(name, f"ends: {type(error).__name__}", partial(self.oracle.on_error, error))
         else:
             self._see(name, _brief(report), partial(self.oracle.on_report, report))
 
     async def service(self, name: str) -> None:
-        """Serve some requests, several at a time, and settle what an earlier process left."""
+        """Serve some requests at once, and settle the intents that an earlier process left."""
         self.trace.note("begins")
         try:
             async with (
@@ -89,11 +89,11 @@ class Programs:
         sequences = manager.account(account, KEY).sequences
         call = sequences.ensure(serie, timeout_seconds=seconds, shared=is_shared)
         try:
-            if self.chance.random() < 0.2:  # as a client that goes away
+            if self.chance.random() < 0.2:  # like a client that disconnects
                 call = asyncio.wait_for(call, seconds * self.chance.random())
             await call
         except TimeoutError as error:
-            if type(error) is not TimeoutError:  # one of ours is one, too
+            if type(error) is not TimeoutError:  # an error of the package may be a subclass
                 self._see_error(name, f"{account} {serie}", error)
         except Exception as error:  # noqa: BLE001  # as above
             self._see_error(name, f"{account} {serie}", error)

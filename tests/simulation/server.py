@@ -1,4 +1,4 @@
-"""A server that accepts every POST: it has no check of names, and counts."""
+"""A server that accepts every POST, without a check of names."""
 
 import json
 import random
@@ -24,7 +24,7 @@ class Row:
     is_default: bool = False
 
     def wire(self) -> dict[str, object]:
-        """Return it as it is sent."""
+        """Return the row as it is sent."""
         row: dict[str, object] = {
             "id": self.id,
             "serie": self.serie,
@@ -48,7 +48,7 @@ class Message:
 
     @classmethod
     def parse(cls, data: bytes) -> "Message":
-        """Read one that came whole."""
+        """Parse a complete message."""
         head, _, body = data.partition(b"\r\n\r\n")
         start, *lines = head.decode().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)
@@ -71,12 +71,12 @@ class Message:
 
     @property
     def serie(self) -> str:
-        """What a create is for."""
+        """The serie of a create."""
         return str(json.loads(self.body)["sequence"]["serie"])
 
     @property
     def label(self) -> str:
-        """What it is, for the trace."""
+        """The description of a request in the trace."""
         subject = f" {self.serie}" if self.body and self.method == "POST" else ""
         return f"{self.method} {self.account}{self.path}{subject}"
 
@@ -86,8 +86,8 @@ class Server:
     """The accounts and their series.
 
     Attributes:
-        rows: By account.
-        may_stay_unregistered: How often a create leaves a series that is not registered.
+        rows: The rows by account.
+        may_stay_unregistered: The share of creates that leave a series unregistered.
     """
 
     chance: random.Random
@@ -97,7 +97,7 @@ class Server:
     _next_id: int = 1000
 
     def found(self, account: str, serie: str) -> list[Row]:
-        """Return the series of that name."""
+        """Return the rows of that name."""
         return [row for row in self.rows[account] if row.serie == serie]
 
     def apply(self, request: Message) -> tuple[int, object]:
@@ -142,7 +142,7 @@ class Server:
 
 
 def response(status: int, payload: object) -> bytes:
-    """Return the bytes of an answer."""
+    """Return the bytes of a response."""
     body = payload if isinstance(payload, str) else json.dumps(payload)
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()

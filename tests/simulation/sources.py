@@ -1,4 +1,4 @@
-"""Where a program gets time and chance from: the system's are replaced for one history."""
+"""Replaces the sources of time and randomness of a program for one history."""
 
 import asyncio
 import contextlib
@@ -46,9 +46,9 @@ def _converter() -> cattrs.Converter:
 
 @contextlib.contextmanager
 def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
-    """Let `time`, `os.urandom` and `random.Random` come from the loop and the seed for the block.
+    """Take `time`, `os.urandom` and `random.Random` from the loop and the seed for the block.
 
-    Each machine has clocks of its own. `clock_gettime` is the clock that counts sleep.
+    Each machine has its own clocks. `clock_gettime` is the clock that includes time asleep.
     """
 
     class Seeded(random.Random):
@@ -62,11 +62,11 @@ def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (random, "Random", Seeded),
-        # Of the one machine that this runs on, and set to the machine that runs by the loop.
+        # The loop sets it to the boot of the simulated machine that runs.
         (timestamps, "BOOT_ID", ""),
-        # Nothing of it changes: to make one takes a tenth of a history.
+        # A converter never changes, and making one takes a tenth of a history.
         (session, "make_converter", _converter),
-        # aiohttp makes a socket to be connected.
+        # aiohttp would open a real socket with it.
         (aiohappyeyeballs, "start_connection", loop.start_connection),
     )
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]

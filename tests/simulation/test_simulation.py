@@ -13,10 +13,10 @@ from simulation.history import run_history
 from simulation.troubles import Fate
 
 GATE = range(400)
-# As many as have every kind of trouble at every moment; the others in pieces for the workers.
+# Enough to have every kind of trouble at every moment. The rest is split for the test workers.
 FIRST = GATE[:150]
 REST = [GATE[start : start + 50] for start in range(FIRST.stop, GATE.stop, 50)]
-# One that a million found: a process that froze as its machine fell asleep.
+# Found among a million seeds: a process that froze when its machine fell asleep.
 REST.append(range(18_942, 18_943))
 TESTS = Path(__file__).parents[1]
 MOMENTS = (

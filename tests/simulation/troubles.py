@@ -1,4 +1,4 @@
-"""What goes wrong in a history, and when: all of it decided by the seed."""
+"""The troubles of a history and their moments, all decided by the seed."""
 
 import random
 from enum import StrEnum
@@ -31,13 +31,13 @@ LATE: Final = frozenset({Fate.LATE_504, Fate.LATE_SILENT})
 LOST: Final = frozenset({Fate.LOST_RESET, Fate.LOST_SILENT})
 _FAULTS: Final = tuple(one for one in Fate if one is not Fate.ANSWERED)
 MAX_LATE_SECONDS: Final = 600.0
-# Between a durable claim and its first byte, others may read for it, and send it in the end.
+# Between a durable claim and its first byte: others may then read, and in the end send it.
 _CLAIM_IS_WON: Final = "a claim is won"
 
 
 @attrs.frozen(kw_only=True)
 class Rates:
-    """How often each kind of trouble comes in one history."""
+    """The rate of each kind of trouble in one history."""
 
     request: float
     connect: float
@@ -49,7 +49,7 @@ class Rates:
 
     @classmethod
     def freezing(cls) -> "Rates":
-        """Return those of a history in which processes freeze, and little else goes wrong."""
+        """Return the rates of a history in which processes freeze and little else goes wrong."""
         return cls(
             request=0.05,
             connect=0.0,
@@ -62,9 +62,9 @@ class Rates:
 
     @classmethod
     def draw(cls, chance: random.Random, *, may_set_clocks: bool) -> "Rates":
-        """Choose: most histories have little of most troubles, so that the rest is seen clearly.
+        """Choose rates. Most histories have few kinds of trouble, so that each is seen clearly.
 
-        Two machines have nothing in common but their wall clocks: these are right then.
+        Two machines have only their wall clocks in common, so these are right in that case.
         """
 
         def rate(share: float, most: float) -> float:
@@ -86,9 +86,9 @@ class Troubles:
     """Decides at each moment whether something goes wrong.
 
     Attributes:
-        is_calm: Nothing goes wrong any more.
+        is_calm: Whether nothing goes wrong any more.
         kills_left: How many processes may still be killed.
-        disk_full_until: On the loop's clock.
+        disk_full_until: Until when the disk is full, on the loop's clock.
     """
 
     chance: random.Random
@@ -103,7 +103,7 @@ class Troubles:
         return not self.is_calm and rate > 0 and self.chance.random() < rate
 
     def strike(self, moment: str) -> None:
-        """Maybe kill, freeze or set the clock of the process that runs, at a moment that counts."""
+        """Maybe kill or freeze the running process, or set its clock, at a critical moment."""
         process, rates = self.loop.process, self.rates
         if process is self.loop.world or not process.is_alive:
             return
@@ -120,20 +120,20 @@ class Troubles:
             self.trace.trouble("CLOCK SET", f"to be {process.machine.wall_offset:+.0f} s off")
 
     def _freeze(self, process: Process, moment: str) -> None:
-        # Long enough, often, for others to find absent what this one had claimed, and to send it.
+        # Often long enough for others to find its claim absent, and to send it themselves.
         seconds = self.chance.choice((0.5, 20.0, 70.0, 400.0, 3_000.0, 8_000.0, 8_000.0))
         seconds *= self.chance.uniform(0.5, 1.5)
         is_asleep = self.chance.random() < 0.3
         if is_asleep:
             self.loop.sleep(process.machine, seconds)
         else:
-            # It may be asleep already: no clock goes back.
+            # Its machine may be asleep already: the later of both times counts.
             process.frozen_until = max(process.frozen_until, self.loop.now + seconds)
         how = "ASLEEP" if is_asleep else "FROZEN"
         self.trace.trouble(f"{how} as {moment}", f"for {seconds:.1f} s")
 
     def fate(self) -> Fate:
-        """Return what becomes of a request."""
+        """Return the fate of a request."""
         return self.chance.choice(_FAULTS) if self._happens(self.rates.request) else Fate.ANSWERED
 
     def connect_fails(self) -> bool:
@@ -148,11 +148,11 @@ class Troubles:
         return not self.is_calm and self.loop.now < self.disk_full_until
 
     def latency(self) -> float:
-        """Return how long something takes on its way."""
+        """Return a latency in seconds."""
         if self._happens(0.05):
             return self.chance.uniform(0.5, 8.0)
         return self.chance.uniform(0.002, 0.06)
 
     def late_seconds(self) -> float:
-        """Return how late an effect comes after its request."""
+        """Return how many seconds an effect comes after its request."""
         return self.chance.choice((1.0, 15.0, 80.0, MAX_LATE_SECONDS)) * self.chance.uniform(0.3, 1)

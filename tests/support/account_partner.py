@@ -1,4 +1,4 @@
-"""A server for account operations that keeps each request and responds as the test says."""
+"""A server for account operations that records each request and sends the test's responses."""
 
 import json
 from collections import deque
@@ -29,11 +29,11 @@ CREATED = {
     "state": "active",
 }
 RESET = -1
-"""Instead of a status: the request is read, and the connection closed."""
+"""In place of a status: read the request, then close the connection."""
 
 
 class Partner:
-    """Gives its responses in turn, and the last one again and again."""
+    """Sends its responses in turn, and then repeats the last one."""
 
     def __init__(self, manager: SessionManager) -> None:
         self.manager = manager
@@ -44,12 +44,12 @@ class Partner:
         self.answers: deque[tuple[int, bytes, str]] = deque()
 
     def says(self, status: int, document: Any = None, *, content_type: str = "") -> None:
-        """Respond so from now on."""
+        """Send this response from now on."""
         self.answers.clear()
         self.then_says(status, document, content_type=content_type)
 
     def then_says(self, status: int, document: Any = None, *, content_type: str = "") -> None:
-        """Respond so, after the responses that were given before."""
+        """Send this response after the responses that were given before."""
         body = document if isinstance(document, bytes) else b""
         if document is not None and not isinstance(document, bytes):
             body = json.dumps(document).encode()
@@ -72,7 +72,7 @@ class Partner:
 
 @asynccontextmanager
 async def serving_partner(clock: FakeClock, **settings: Any) -> AsyncIterator[Partner]:
-    """Serve a partner on loopback, with a manager on it."""
+    """Run the server on loopback, with a manager that uses it."""
     handlers: list[Partner] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""A real browser, driven as a person does: clicks, keys, and printing. It needs Chromium."""
+"""A real browser, used as by a person: clicks, keys, and printing. It needs Chromium."""
 
 import asyncio
 import base64
@@ -50,7 +50,7 @@ class Browser:
             pass
 
     async def run(self, script: str) -> Any:  # whatever the script returns
-        """Return what a script of the page returns."""
+        """Run a script in the page and return its result."""
         found = await self.send("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
@@ -82,14 +82,14 @@ class Browser:
         await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
 
     async def photograph(self, path: Path) -> None:
-        """Write what the window shows into a PNG."""
+        """Write a screenshot of the window into a PNG."""
         found = await self.send("Page.captureScreenshot")
         await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
 
 
 @contextlib.asynccontextmanager
 async def browser(folder: Path) -> AsyncGenerator[Browser]:
-    """Start a browser whose settings are in a folder, and end it."""
+    """Start a browser with its settings in a folder, and end it after the block."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
     process = await asyncio.create_subprocess_exec(
         CHROMIUM, *options, f"--user-data-dir={folder}", stderr=asyncio.subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A server that closes idle connections without announcing it, over a line with latency."""
+"""A server that closes idle connections without notice, over a line with latency."""
 
 import asyncio
 import contextlib
@@ -14,19 +14,19 @@ from invoicexpress_async.clock import Clock
 
 @attrs.define(eq=False)
 class ClosingServer:
-    """Responds to creates and lists, and loses what reaches a connection that it has closed.
+    """Responds to creates and lists, and loses requests on a connection that it has closed.
 
-    The line is modelled on the clock: a request that is sent `d` after a response arrives two
-    latencies after it left, and is lost if the server has been idle for `idle_seconds` by then; the
-    end of the connection is seen by the client once `d` is that long.
+    The line is modelled with the clock. For a request that the client sends `d` seconds after a
+    response arrived, the server has been idle for `d` plus two latencies; the request is lost if
+    that is `idle_seconds` or more. The client sees the end of the connection once `d` is that long.
 
     Attributes:
-        idle_seconds: After how long it closes an idle connection.
-        latency_seconds: One way.
-        clock: Shared with the client.
-        posts: The creates that it carried out, by serie.
-        lost: The creates that reached a connection that it had closed.
-        connections: How many were opened.
+        idle_seconds: The idle time after which the server closes a connection.
+        latency_seconds: The latency of one way.
+        clock: The clock, shared with the client.
+        posts: How many creates were carried out, by serie.
+        lost: How many creates reached a connection that was already closed.
+        connections: How many connections were opened.
     """
 
     idle_seconds: float
@@ -76,7 +76,7 @@ class ClosingServer:
     async def _next(
         self, reader: asyncio.StreamReader, answered_at: float | None
     ) -> tuple[str, bytes]:
-        """Return a request, or raise when the client can see that the connection has ended."""
+        """Return a request, or raise once the client can see that the connection has ended."""
         read = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
         try:
             while not read.done() and (  # noqa: ASYNC110  # a fake clock has no event

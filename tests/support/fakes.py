@@ -1,4 +1,4 @@
-"""A clock for tests: time passes when somebody sleeps and nothing else happens, or on request."""
+"""A clock for tests. Time passes when tasks sleep and nothing else happens, or on request."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ _QUIET_ROUNDS = 25
 
 
 class FakeClock:
-    """Virtual seconds for the package and the sandbox alike."""
+    """Virtual seconds for both the package and the sandbox."""
 
     def __init__(self, start: float = 1_000.0) -> None:
         self._now = start
@@ -40,7 +40,7 @@ class FakeClock:
         return timeout
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Move the clock on at once."""
         self._move_to(self._now + seconds)
 
     def _move_to(self, when: float) -> None:

@@ -1,4 +1,4 @@
-"""A server that takes a request and never responds."""
+"""A server that reads a request and never responds."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 @contextlib.asynccontextmanager
 async def hanging_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
-    """Give its port, and the event that a request has come."""
+    """Yield the port, and an event that is set once a request has come."""
     has_come = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

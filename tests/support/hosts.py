@@ -1,7 +1,8 @@
-"""Hosts: network namespaces, each with a cable to the database and one to the API, to be cut.
+"""Hosts: network namespaces, each with a cable to the database and to the API, which can be cut.
 
-A namespace has no name: it is gone with the last process and descriptor that has it, however the
-tests end. The database and the API are in a third one, where nothing of this machine is.
+A namespace has no name, so it disappears with the last process and descriptor that uses it,
+however the tests end. The database and the API are in a third namespace, which has nothing else
+of this machine.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ _CLONE_NEWNET: Final = 0x40000000
 _OF_THIS_PROCESS: Final = "/proc/self/ns/net"
 _NETWORKS: Final[dict[Cable, str]] = {"database": "10.1.0", "api": "10.2.0"}
 ADDRESSES: Final[dict[Cable, str]] = {cable: f"{network}.1" for cable, network in _NETWORKS.items()}
-"""Where every host finds the database and the API."""
+"""The addresses of the database and the API on every host."""
 
 
 @attrs.frozen
@@ -31,7 +32,7 @@ class Namespace:
 
     @classmethod
     def made(cls) -> "Namespace | None":
-        """Make one, where this machine lets us: only root may, and `ip` connects it."""
+        """Make a namespace, or return None: that needs root and the program `ip`."""
         if os.geteuid() != 0 or shutil.which("ip") is None:
             return None
         with _returning():
@@ -43,21 +44,21 @@ class Namespace:
 
     @property
     def path(self) -> str:
-        """What another process opens, to `enter` it, or `nsenter --net=`."""
+        """The path that another process opens, to `enter` it, or for `nsenter --net=`."""
         return f"/proc/{os.getpid()}/fd/{self._file}"
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Be in it: what this thread opens or starts meanwhile stays in it."""
+        """Enter the namespace for the block; what the thread opens or starts in it stays there."""
         with _returning():
             _enter(self._file)
             yield
 
     def ip(self, *commands: str) -> None:
-        """Run commands of `ip` in it."""
+        """Run commands of `ip` in the namespace."""
         with self.entered():
             subprocess.run(
-                ["ip", "-batch", "-"],  # noqa: S607  # the system's
+                ["ip", "-batch", "-"],  # noqa: S607  # the program of the system
                 input="\n".join(commands),
                 text=True,
                 check=True,
@@ -69,7 +70,7 @@ class Namespace:
 
 @attrs.frozen
 class Host:
-    """A machine with processes of its own."""
+    """A simulated machine, with a network of its own for its processes."""
 
     number: int
     namespace: Namespace
@@ -78,7 +79,7 @@ class Host:
     @classmethod
     @contextlib.contextmanager
     def connected(cls, centre: Namespace, number: int) -> Iterator["Host"]:
-        """Make one with both its cables."""
+        """Make a host with both cables."""
         namespace = Namespace.made()
         assert namespace is not None
         host = cls(number, namespace, centre)
@@ -94,24 +95,24 @@ class Host:
             yield host
         finally:
             for cable in ADDRESSES:
-                with contextlib.suppress(subprocess.CalledProcessError):  # it was not made
+                with contextlib.suppress(subprocess.CalledProcessError):  # the link was not made
                     centre.ip(f"link del {cable}{number}")
             namespace.close()
 
     def cut(self, cable: Cable) -> None:
-        """Let nothing pass, in both directions."""
+        """Cut a cable in both directions."""
         self._centre.ip(f"link set {cable}{self.number} down")
 
     def heal(self, cable: Cable) -> None:
         self._centre.ip(f"link set {cable}{self.number} up")
 
     def program(self, *arguments: str) -> tuple[str, ...]:
-        """Return what starts a program on it."""
+        """Return the command that starts a program on the host."""
         return ("nsenter", f"--net={self.namespace.path}", *arguments)
 
 
 def enter(path: str) -> None:
-    """Enter a namespace for the rest of the process, which must have one thread only."""
+    """Enter a namespace for the rest of the process, which must have only one thread."""
     file = os.open(path, os.O_RDONLY)
     _enter(file)
     os.close(file)
@@ -125,7 +126,7 @@ def _enter(file: int) -> None:
 
 @contextlib.contextmanager
 def _returning() -> Iterator[None]:
-    """Return to the namespace that this thread is in now."""
+    """Return to the present namespace of this thread after the block."""
     own = os.open(_OF_THIS_PROCESS, os.O_RDONLY)
     try:
         yield

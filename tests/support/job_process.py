@@ -1,7 +1,7 @@
-"""A provisioning job in a process of its own, to be killed, signalled or misled about the time.
+"""A provisioning job in its own process, which can be killed, signalled or given a wrong time.
 
-The processes come from a fork server that has the package imported already: dozens of them start
-in the time that one new interpreter takes.
+The processes come from a fork server that has already imported the package: dozens of them start
+in the time that a new interpreter takes.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ SERIE = "2027"
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What the process is to do; it writes its result into a file beside the journal."""
+    """The work of the process, which writes its result into a file beside the journal."""
 
     base_url: str
     folder: Path
@@ -68,17 +68,17 @@ class Job:
     journal_name: str = "job.db"
     is_shared: bool = False
     url: str | None = None
-    """Of a database, for a journal there."""
+    """The URL of a database for the journal; None for a file."""
     lease_seconds: float | None = None
-    """Of a worker, which does the open rows of one slice after another until none is left."""
+    """If set, the process is a worker with this lease, which does all slices with open rows."""
     hold_seconds: float = 60.0
-    """How long a run holds the slices of a database that it does not renew."""
+    """How long a run holds slices of a database without renewing them."""
     is_service: bool = False
-    """Ensures the serie of each account at once, in calls of their own, with the same journal."""
+    """If set, the process ensures the serie of all accounts at once by single calls."""
     namespace: str | None = None
-    """Of the host that it runs on."""
+    """The namespace of the host that it runs on."""
     authority: Path | None = None
-    """Whose certificates it trusts."""
+    """The file of the certificate authority that it trusts."""
 
     @property
     def plan(self) -> Path:
@@ -101,7 +101,7 @@ class Job:
 
 @attrs.frozen(kw_only=True)
 class Reported:
-    """What the process said when it ended by itself."""
+    """The result that the process wrote when it ended by itself."""
 
     states: dict[str, str]
     problem: str | None
@@ -123,7 +123,7 @@ class Running:
         os.kill(self.pid, signal.SIGKILL)
 
     async def ended(self, seconds: float = 120.0) -> int:
-        """Return its exit code: minus the signal, if one ended it."""
+        """Return the exit code: the negative signal number, if a signal ended it."""
         await asyncio.to_thread(self.process.join, seconds)
         assert self.process.exitcode is not None, "it does not end"
         return self.process.exitcode
@@ -140,12 +140,12 @@ def start(job: Job, *, wall_offset: "Synchronized[float] | None" = None) -> Runn
 
 
 def shared_offset() -> "Synchronized[float]":
-    """Return seconds that are added to the wall clock of the process that is given them."""
+    """Return a shared number of seconds to add to the wall clock of a started process."""
     return cast("Synchronized[float]", _context().Value(c_double, 0.0))
 
 
 def ask(path: Path, query: str, *values: object) -> list[tuple[object, ...]]:
-    """Ask the journal's file, behind the back of whoever holds it."""
+    """Run a query on the journal's file, whoever holds the journal."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
     try:
         rows = connection.execute(query, values).fetchall()
@@ -156,14 +156,14 @@ def ask(path: Path, query: str, *values: object) -> list[tuple[object, ...]]:
 
 
 def age(path: Path, seconds: float) -> None:
-    """Let what is in the journal have happened so long ago, on a machine started since then."""
+    """Move the times in the journal this many seconds back, as on an earlier boot."""
     moment = json.dumps([time.time() - seconds, 0, ""])
     ask(path, "UPDATE rows SET intended_at = ? WHERE intended_at IS NOT NULL", moment)
     ask(path, "UPDATE rows SET absent_since = ? WHERE absent_since IS NOT NULL", moment)
 
 
 def start_opening(journal: Path, reported: Path, *, user: int | None) -> Running:
-    """Open a journal and nothing else, as a user whom file modes restrict."""
+    """Only open a journal, as a user who is restricted by file modes."""
     process = _context().Process(target=_open, args=(journal, reported, user), daemon=True)
     process.start()
     return Running(process, Job(base_url="", folder=reported.parent))
@@ -185,7 +185,7 @@ async def _open_and_close(journal: Path) -> None:
 
 
 def start_measuring(file: Path, journal: Path, reported: Path) -> Running:
-    """Check a plan, read it through, and enter it into a journal: how much memory does it take?"""
+    """Measure the memory of checking a plan, reading it, and entering it into a journal."""
     process = _context().Process(target=_measure, args=(file, journal, reported), daemon=True)
     process.start()
     return Running(process, Job(base_url="", folder=reported.parent))
@@ -274,7 +274,7 @@ async def _provision(job: Job) -> Reported:
 
 
 async def _work(job: Job) -> Reported:
-    """Work on slices until none has a row to be worked on now, and report the first problem."""
+    """Work on slices until no row is due, and report the first problem."""
     problems: list[str] = []
 
     def note(report: SliceReport) -> None:

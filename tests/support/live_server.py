@@ -1,4 +1,4 @@
-"""A server whose responses a test writes down, byte for byte, for what speaks plain HTTP."""
+"""A server for plain HTTP clients, whose responses a test defines byte for byte."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def example(name: str) -> Any:
 
 
 class DescribedServer:
-    """Responds as the description's own examples do; a test replaces what it wants to."""
+    """Responds with the examples of the OpenAPI description; a test can replace each one."""
 
     def __init__(self, port: int) -> None:
         self.base_url = f"http://127.0.0.1:{port}/{{account}}"
@@ -82,7 +82,7 @@ class DescribedServer:
         }
 
     def place_of(self, request: Received) -> str:
-        """Return which of the responses a request is given."""
+        """Return the name of the response to a request."""
         if request.account != self.account:
             return "unknown_account"
         operation = _operation(request.method, request.path)
@@ -113,7 +113,7 @@ def _operation(method: str, path: str) -> str | None:
 
 @contextmanager
 def described_server(context: ssl.SSLContext | None = None) -> Iterator[DescribedServer]:
-    """Serve on loopback, from a thread: what is tried blocks its own."""
+    """Serve on loopback, from a thread, since the code under test blocks its thread."""
     servers: list[DescribedServer] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -137,7 +137,7 @@ def described_server(context: ssl.SSLContext | None = None) -> Iterator[Describe
         do_GET = do_POST = do_PUT = handle_any  # noqa: N815  # the names of the library
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the key would be in it."""
+            """Log nothing: the line would hold the key."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         servers.append(DescribedServer(server.server_port))

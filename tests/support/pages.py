@@ -9,14 +9,14 @@ import attrs
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 FILES: Final = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
-# Run as a whole by test_docs_walkthroughs.py: commands that build on each other, and their output.
+# test_docs_walkthroughs.py runs these as a whole: commands that build on each other, with output.
 WALKTHROUGHS: Final = ("first-ten-minutes.md", "rehearsal.md")
 MACHINES: Final = "many-machines.md"
 
 
 @attrs.frozen
 class Block:
-    """A fenced block of code, and the page that has it."""
+    """A fenced block of code, and its page."""
 
     page: str
     language: str
@@ -46,12 +46,12 @@ BLOCKS: Final = [block for file in FILES for block in blocks_of(file)]
 
 
 def blocks_in(language: str) -> list[Block]:
-    """Return all blocks in a language that do not belong to a walkthrough."""
+    """Return all blocks in a language, except those of a walkthrough."""
     return [
         block for block in BLOCKS if block.language == language and block.page not in WALKTHROUGHS
     ]
 
 
 def block_with(word: str) -> str:
-    """Return the first Python block with a word in it."""
+    """Return the first Python block that contains a word."""
     return next(block.code for block in blocks_in("python") if word in block.code)

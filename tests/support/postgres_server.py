@@ -1,7 +1,7 @@
 """A cluster of PostgreSQL on a Unix socket in a temporary folder, run by an ordinary user.
 
-`initdb` and the server refuse root: there, another user of the machine runs them. Where it has a
-network namespace of its own, it listens there as well, for hosts that have the password.
+`initdb` and the server refuse root: if the tests run as root, another user runs them. A cluster
+with a network namespace listens there too, for hosts that have the password.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from invoicexpress_async.jobs.postgres import PostgresJournal
 _PR_SET_PDEATHSIG = 1
 _MIN_FREE_BYTES = 500 * 2**20
 _PASSWORD = "canary-database-password-4e"
-# The clusters are many, small and short-lived; each commit is synced all the same.
+# For many small, short-lived clusters; every commit is still synced.
 _SETTINGS = {
     "max_connections": "60",
     "shared_buffers": "16MB",
@@ -42,7 +42,7 @@ _SETTINGS = {
 
 
 def find_binaries() -> Path | None:
-    """Return the folder of `initdb` and `postgres`: that of PATH, else Debian's newest."""
+    """Return the folder of `initdb` and `postgres`: the one on PATH, else the newest of Debian."""
     on_path = shutil.which("initdb")
     if on_path is not None:
         return Path(on_path).resolve().parent
@@ -52,14 +52,14 @@ def find_binaries() -> Path | None:
 
 
 def find_pooler() -> Path | None:
-    """Return pgbouncer: that of PATH, else Debian's, which is not on the PATH of all users."""
+    """Return pgbouncer: the one on PATH, else Debian's, which is not on every user's PATH."""
     found = Path(shutil.which("pgbouncer") or "/usr/sbin/pgbouncer")
     return found if found.is_file() else None
 
 
 @attrs.define(eq=False)
 class PostgresServer:
-    """Starts it, kills it, starts it again."""
+    """Starts a cluster, kills it, and starts it again."""
 
     binaries: Path
     folder: Path
@@ -88,24 +88,24 @@ class PostgresServer:
 
     @property
     def log(self) -> Path:
-        """All that the server has said, with every statement that it was sent."""
+        """The log of the server, with every statement that it received."""
         return self.folder / "log"
 
     def journal(self, schema: str | None = None, **options: Any) -> PostgresJournal:
-        """Return a journal in a schema of its own."""
+        """Return a journal in a given schema or a new one."""
         return PostgresJournal(self.url, schema=schema or new_schema(), **options)
 
     def ask(
         self, query: str, *values: object, schema: str = "public", at: str | None = None
     ) -> list[tuple[Any, ...]]:
-        """Ask the server, behind the back of whoever uses the journal in a schema."""
+        """Run a query in a schema, whoever uses the journal in it."""
         path = f"-c search_path={schema}"
         with psycopg.connect(at or self.url, autocommit=True, options=path) as connection:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
     def set(self, setting: str, value: str) -> None:
-        """Change a setting of the whole server, and wait until it holds."""
+        """Change a setting of the whole server, and wait until it is in effect."""
         self.ask(f"ALTER SYSTEM SET {setting} = {value}")
         self.ask("SELECT pg_reload_conf()")
         deadline = time.monotonic() + 30
@@ -117,22 +117,22 @@ class PostgresServer:
         return psycopg.connect(url, autocommit=True)
 
     def database(self) -> str:
-        """Make a database, and return its URL: for clients that cannot name a schema."""
+        """Create a database, for clients that cannot give a schema, and return its URL."""
         name = new_schema()
         self.ask(f"CREATE DATABASE {name}")
         return f"postgresql://ix@/{name}?host={self.folder}"
 
     @property
     def passwords(self) -> Path:
-        """For PGPASSFILE, on hosts."""
+        """The file for PGPASSFILE on hosts."""
         return self.folder / "pgpass"
 
     def url_on_hosts(self, url: str) -> str:
-        """Return the URL that a database of here has on hosts."""
+        """Return the URL of a database as hosts reach it."""
         return url.partition("?")[0].replace("@", f"@{ADDRESSES['database']}")
 
     def dump(self, url: str) -> str:
-        """Return all that a database holds, and all that the server has logged, as text."""
+        """Return the content of a database and the log of the server, as text."""
         found = [self.log.read_text(errors="replace")]
         with psycopg.connect(url, autocommit=True) as connection:
             tables = connection.execute(
@@ -153,7 +153,7 @@ class PostgresServer:
                 [self.binaries / "postgres", "-D", self._data, "-k", self.folder, *settings],
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the tests
+                start_new_session=True,  # Ctrl-C must reach the tests only
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  # it makes one system call
                 **self.as_user(),
             )
@@ -169,10 +169,10 @@ class PostgresServer:
                 return
 
     def kill(self) -> None:
-        """End the postmaster as kill -9 does, and wait until its children are gone too."""
+        """End the postmaster as by a crash, and wait until its children have ended too."""
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(signal.SIGQUIT)  # as a crash: nothing is written out
+            process.send_signal(signal.SIGQUIT)  # like a crash: buffers are not written
             process.wait(30)
 
     def _create(self) -> None:
@@ -202,7 +202,7 @@ class PostgresServer:
         return self.folder / "data"
 
     def as_user(self) -> dict[str, Any]:
-        """Return how a process is started as the server's user."""
+        """Return the arguments that start a process as the server's user."""
         if self.user is None:
             return {"cwd": self.folder}
         group = pwd.getpwnam(self.user).pw_gid
@@ -211,7 +211,7 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def pooled(server: PostgresServer, binary: Path) -> Iterator[str]:
-    """Run pgbouncer in transaction mode in front of a server, and give its URL."""
+    """Run pgbouncer in transaction mode in front of a server, and yield its URL."""
     folder = server.folder / f"pool-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     folder.chmod(0o777)
@@ -244,7 +244,7 @@ def new_schema() -> str:
 
 
 def _end_with_parent() -> None:
-    """End when the tests do, even if they are killed."""
+    """Make the process end when the tests end, even if they are killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 

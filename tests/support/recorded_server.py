@@ -1,4 +1,4 @@
-"""Recordings of `live-check` as responses: each placeholder becomes a value that was made up."""
+"""Recordings of `live-check` as responses. Each placeholder becomes an invented value."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _PLACEHOLDER = re.compile(r"<(?P<kind>[a-z]+):(?P<number>[0-9]+)>")
 
 
 class Recording:
-    """The exchanges of a recording, by the name of their check."""
+    """The exchanges of a recording, by check."""
 
     def __init__(self, path: Path) -> None:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -26,14 +26,14 @@ class Recording:
         return restored(self._exchanges[check]["request"])
 
     def response(self, check: str) -> tuple[int, str, bytes]:
-        """Return the status, the content type and the body that a check was given."""
+        """Return the status, the content type and the body of the response to a check."""
         response = self._exchanges[check]["response"]
         types = [value for name, value in response["headers"] if name == "content-type"]
         return response["status"], (types or ["application/json"])[0], _body(response)
 
 
 def restored(value: Any) -> Any:
-    """Return a recorded value with made-up ones in the places that were emptied."""
+    """Return a recorded value with invented values for its placeholders."""
     if isinstance(value, dict):
         return {restored(name): restored(one) for name, one in value.items()}
     if isinstance(value, list):

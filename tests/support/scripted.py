@@ -1,4 +1,4 @@
-"""A server of sequences that remembers its rows, and responds as the test says."""
+"""A server of sequences that keeps its rows, and responds as the test defines."""
 
 import json
 from collections import Counter
@@ -30,14 +30,14 @@ def row_of(
 
 
 class Scripted:
-    """Carries out each request, unless it was given another response.
+    """Carries out each request, unless the test set another response.
 
     Attributes:
-        rows: Of each account.
-        counts: The requests, by account and operation.
+        rows: The rows of each account.
+        counts: How many requests came, by account and operation.
         new_codes: The validation codes of a new sequence.
         takes_the_default: Whether a new sequence becomes the default by itself.
-        shows_the_default: Whether the response to a create shows that.
+        shows_the_default: Whether the response to a create shows the default flag.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Scripted:
     def says(
         self, operation: str, status: int, document: Any = None, *, does: bool = False
     ) -> None:
-        """Respond so from now on; `does` is whether it carries the operation out all the same."""
+        """Send this response from now on; `does`: whether to carry the operation out anyway."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._says[operation] = status, b"" if document is None else body, does
 
@@ -62,7 +62,7 @@ class Scripted:
 
     @property
     def sent(self) -> dict[str, int]:
-        """The requests of the one account, by operation."""
+        """How many requests came, by operation, for a test with only one account."""
         return {operation: count for (_, operation), count in self.counts.items()}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -90,7 +90,7 @@ class Scripted:
         return {"sequences": [row]}
 
     def create(self, rows: list[Row], wanted: Row) -> Row:
-        """Make a row, and return it as the response shows it."""
+        """Create a row, and return it as the response shows it."""
         row = row_of(next(self._ids), wanted["serie"], self.new_codes)
         rows.append(row)
         if "default_sequence" in wanted or self.takes_the_default:
@@ -113,7 +113,7 @@ def _set_default(rows: list[Row], default: Row) -> None:
 async def serving_scripted(
     kind: type[Scripted] = Scripted, **settings: Any
 ) -> AsyncIterator[tuple[Scripted, AccountSession]]:
-    """Serve one on loopback, with a manager's account on it."""
+    """Run a server on loopback, and yield it with an account session of a manager."""
     server = kind()
     runner = web.ServerRunner(web.Server(server.handle, access_log=None))
     await runner.setup()

@@ -1,6 +1,6 @@
-"""Many senders at once, to a server that accepts every create that it is sent.
+"""Many senders at once, to a server that accepts every create.
 
-What keeps a second create away is the journal alone.
+Only the journal prevents a second create.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ QUICK = RetryPolicy(read_after_seconds=(0.05, 0.1, 0.2, 0.4, 0.8))
 
 
 def accepting(*names: str, create_seconds: float = 0.3, **settings: Any) -> FaultServer:
-    """Return a server whose creates take so long, and are all accepted."""
+    """Return a server that accepts every create, after `create_seconds`."""
     accounts = [SandboxAccount(name=one, api_key=KEY) for one in names or NAMES]
     server = FaultServer(accounts=accounts, is_name_check_atomic=False, **settings)
     server.faults.next("latency", operation="create", seconds=create_seconds, times=None)
@@ -57,7 +57,7 @@ async def plan(job: Job) -> None:
 
 
 async def until_the_leases_end(postgres: PostgresServer, job: Job) -> None:
-    """Wait until nothing that is held now can be renewed in time."""
+    """Wait until every present lease has expired."""
     query = "SELECT count(*) FROM invoicexpress.slices WHERE until > clock_timestamp()"
     await until(lambda: postgres.ask(query, at=job.url) == [(0,)])
 
@@ -67,6 +67,6 @@ def states(postgres: PostgresServer, job: Job) -> dict[str, str]:
 
 
 def check(on: FaultServer, postgres: PostgresServer, job: Job) -> None:
-    """One POST for each row; only of one that was claimed and never sent there is none."""
+    """Check that each row had one POST, or none if it was claimed and never sent."""
     for account, state in states(postgres, job).items():
         assert (state, on.oracle.posts(account)) in {("done", 1), ("absent", 0)}, account

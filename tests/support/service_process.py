@@ -1,7 +1,7 @@
-"""One of the example services in a process of its own, and what can be seen of it from outside.
+"""An example service in its own process, observed from outside.
 
-Run as a program, `service_process.py NAME PORT`, it is the service, which reports on SIGUSR1 what
-it holds. It has nothing else of the tests in it.
+As a program, `service_process.py NAME PORT`, this file runs the service, which reports its tasks,
+sockets and memory on SIGUSR1. Nothing else of the tests is in that process.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @attrs.frozen(kw_only=True)
 class Holdings:
-    """What a process holds."""
+    """The resources that a process holds."""
 
     tasks: int
     sockets: int
@@ -36,7 +36,7 @@ class Holdings:
 
 @attrs.define(eq=False)
 class ServiceProcess:
-    """Starts it, waits until it is ready, and ends it."""
+    """Starts a service, waits until it is ready, and ends it."""
 
     name: str
     folder: Path
@@ -86,7 +86,7 @@ class ServiceProcess:
 
     @property
     def complaints(self) -> str:
-        """What it wrote to stderr: warnings of what was left open, tracebacks."""
+        """The text on its stderr: warnings about unclosed resources, tracebacks."""
         return self._errors.read_text()
 
     @property
@@ -134,13 +134,13 @@ def _report(_number: int, _frame: object) -> None:
         "sockets": _count_sockets(),
         "mebibytes": _resident_mebibytes(),
     }
-    print(json.dumps(found), flush=True)  # noqa: T201  # for who sent the signal
+    print(json.dumps(found), flush=True)  # noqa: T201  # for the sender of the signal
 
 
 def _count_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # that of the listing itself
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
             count += str(entry.readlink()).startswith("socket:")
     return count
 
@@ -151,7 +151,7 @@ def _resident_mebibytes() -> float:
 
 
 async def quiet(process: ServiceProcess) -> dict[str, int]:
-    """Wait until no call is in flight, and return its health."""
+    """Wait until no call is in flight, and return the health of the service."""
     deadline = time.monotonic() + 20
     while True:
         async with aiohttp.request("GET", f"{process.url}/health") as answer:

@@ -1,7 +1,7 @@
-"""The system calls of a program under strace, and the files that a loss of power would leave.
+"""The system calls of a program under strace, and the files as after a loss of power.
 
-Only what a sync has confirmed counts as being on the disk: a file is rebuilt from the writes that
-ended before a sync of it began, if that sync had ended before the moment in question.
+Only synced data count as being on the disk. The content of a file at a moment is rebuilt from the
+writes that ended before the start of a sync that ended before that moment.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _RESULT = re.compile(r"= (\d+)$")
 
 @attrs.frozen(kw_only=True)
 class SystemCall:
-    """One call; `began` and `ended` are its places in the order of all that happened."""
+    """One system call; `began` and `ended` are its places in the order of all events."""
 
     began: int
     ended: int
@@ -50,19 +50,19 @@ class SystemCall:
 
     @property
     def result(self) -> int:
-        """What it returned; -1 of one that failed or was cut off."""
+        """The return value; -1 for a call that failed or was cut off."""
         found = _RESULT.search(self.text)
         return int(found[1]) if found else -1
 
 
 @attrs.frozen
 class Trace:
-    """What one program did."""
+    """The system calls of one program."""
 
     calls: tuple[SystemCall, ...]
 
     def first(self, *texts: str, to: str | Path = "socket:") -> SystemCall:
-        """Return the first call that hands all these texts to a file, to a socket or to a pipe."""
+        """Return the first call that writes all these texts to a file, a socket or a pipe."""
         wanted = [text.encode() for text in texts]
         start = f"{to.resolve()}\0" if isinstance(to, Path) else to
         for call in self.calls:
@@ -72,7 +72,7 @@ class Trace:
         raise AssertionError(f"no system call has {texts}")
 
     def on_disk(self, file: Path, before: SystemCall) -> bytes:
-        """Return what a loss of power just before a call would have left of a file."""
+        """Return the content of a file after a loss of power just before a call."""
         calls = [one for one in self.calls if one.file == str(file.resolve())]
         syncs = [one for one in calls if one.name in {"fsync", "fdatasync"} and one.result == 0]
         synced = max((one.began for one in syncs if one.ended < before.began), default=-1)
@@ -89,7 +89,7 @@ def _repeat(call: SystemCall, content: bytearray) -> None:
             place = call.numbers[-1]
             content.extend(bytes(max(0, place - len(content))))
             content[place : place + call.result] = call.data[: call.result]
-        case "write":  # of a file that is appended to
+        case "write":  # to a file opened for appending
             content.extend(call.data[: call.result])
         case "ftruncate":
             length = call.numbers[-1]

@@ -1,4 +1,4 @@
-"""The commands: where each is, and its line in the help."""
+"""The list of commands, each with its module and its line in the help."""
 
 import textwrap
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ _PACKAGE: Final = "invoicexpress_async.cli.commands"
 
 
 class Command(NamedTuple):
-    """A command, whose module is imported only when it is called."""
+    """A command. Its module is imported only when the command is called."""
 
     name: str
     summary: str
@@ -84,13 +84,13 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def examples_of(name: str) -> str:
-    """Return examples of a command for its help; nothing where it has none."""
+    """Return examples of a command for its help; "" if it has none."""
     lines = "".join(f"\n  {_in_lines(one)}" for one in _EXAMPLES.get(name, ()))
     return lines and f"Examples:{lines}\n"
 
 
 def _in_lines(example: str) -> str:
-    """Return a command in lines that fit, and that can be copied."""
+    """Return a command wrapped into lines that can be copied."""
     return " \\\n    ".join(textwrap.wrap(f"{program()} {example}", 74, break_on_hyphens=False))
 
 

@@ -1,4 +1,4 @@
-"""`invoicexpress accounts`: the accounts that a partner has created, one request each."""
+"""`invoicexpress accounts`: the accounts of a partner; each command sends one request."""
 
 import sys
 from typing import Annotated, Final, Literal
@@ -33,7 +33,7 @@ _COMMAND_LINE_ONLY: Final = frozenset(
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class AccountChanges:
-    """Each is left as it is unless it is given."""
+    """The fields of an account to change. A field that is not given stays as it is."""
 
     organization_name: Annotated[
         str | None, Parameter(help="The company, at most 100 characters.")
@@ -133,7 +133,7 @@ def _credentials(changes: AccountChanges) -> AtCredentials | None:
 def _password(option: str, reference: str) -> Secret:
     found = as_key(reference)
     if not isinstance(found, KeyReference):
-        # Not shown: it may be the password itself.
+        # The reference is not shown, since it may be the password itself.
         raise ConfigurationError(
             f"{option} is env:NAME or file:PATH. A password is never an argument: the process list "
             "would show it."

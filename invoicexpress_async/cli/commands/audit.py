@@ -1,4 +1,4 @@
-"""`invoicexpress audit`: what the accounts of a file have, and what is wrong with it."""
+"""`invoicexpress audit`: the sequences of the accounts of a file, and what is wrong with them."""
 
 import sys
 import time

@@ -56,19 +56,19 @@ class CheckState(StrEnum):
 
     FINE = "fine"
     DOUBTFUL = "doubtful"
-    """Calls work, and something may surprise."""
+    """Calls work, but something may cause trouble."""
     WRONG = "wrong"
     """Calls do not work, or not as they should."""
     SKIPPED = "skipped"
-    """What it needs is missing."""
+    """A precondition of the check is missing."""
 
 
-SETTINGS: Final = "settings"  # the check whose failure is wrong usage
+SETTINGS: Final = "settings"  # a failure of this check is a usage error
 
 
 @attrs.frozen
 class Check:
-    """One check: what was found, and what to do about it; None when there is nothing to do."""
+    """The result of a check: what was found, and the cure; None if there is nothing to do."""
 
     state: CheckState
     name: str
@@ -83,7 +83,7 @@ skipped: Final = partial(Check, CheckState.SKIPPED)
 
 
 def machine_checks() -> Iterator[Check]:
-    """Look at what is installed and at what the system allows. Nothing is sent."""
+    """Check the installed versions and the limits of the system. Nothing is sent."""
     yield _versions()
     yield _open_files()
     if proxy := next((name for name in _PROXIES if os.environ.get(name)), None):
@@ -108,7 +108,7 @@ def _versions() -> Check:
 
 
 def _floors() -> dict[str, str]:
-    """Return the lowest versions that this package takes; what extras want is left out."""
+    """Return the lowest versions of the dependencies, without those of extras."""
     matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
     return {match[1]: match[2] for match in matches if match}
 
@@ -148,7 +148,7 @@ def _open_files() -> Check:
 
 
 def server_checks(address: str) -> Iterator[Check]:
-    """Connect to the server of an account and request its head, without the key."""
+    """Connect to the server of an account and send a HEAD request, without the key."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     is_tls = parts.scheme == "https"
@@ -230,7 +230,7 @@ def _clock(connection: http.client.HTTPConnection) -> Check:
             "Set this machine's clock: when a Retry-After ends, when an intent was sent and on "
             "which day --not-before falls are judged by it.",
         )
-    return fine("clock", "as the server's" if abs(skew) < 2 else found)  # noqa: PLR2004  # Date has whole seconds
+    return fine("clock", "as the server's" if abs(skew) < 2 else found)  # noqa: PLR2004  # the header Date has whole seconds
 
 
 def account_skipped(why: str) -> list[Check]:
@@ -238,7 +238,7 @@ def account_skipped(why: str) -> list[Check]:
 
 
 async def account_checks(account: AccountSession) -> list[Check]:
-    """List the account's sequences, once, and judge by the response."""
+    """Read the account's sequences once, and derive the checks from the response."""
     began = time.monotonic()
     error: InvoiceXpressError
     try:
@@ -273,7 +273,7 @@ def _limit(error: InvoiceXpressError) -> Check:
 
 
 def _registration(sequences: Ordered[Sequence]) -> Check:
-    """Judge the account's AT set-up by its sequences: an account cannot read the set-up."""
+    """Check the AT set-up by the sequences, since an account cannot read the set-up itself."""
     name = "AT registration"
     if not sequences:
         return skipped(name, "there is no sequence to judge by; the first create will show it")
@@ -282,7 +282,7 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     newest = max(sequences, key=lambda one: one.id)
     if lacking:
         found = f"{_named(lacking)}: document types without a validation code"
-        # An old one may stay so; the newest shows how it is now.
+        # An old sequence may stay without codes; the newest shows the present set-up.
         judge = wrong if newest in lacking else doubtful
         return judge(name, found, _REGISTER)
     if registered:

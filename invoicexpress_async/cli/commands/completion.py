@@ -1,4 +1,4 @@
-"""`invoicexpress completion`: the completion of commands, options and file names by a shell."""
+"""`invoicexpress completion`: scripts that complete commands, options and file names."""
 
 import re
 import sys
@@ -29,6 +29,6 @@ def completion(
     script = build().generate_completion(shell=shell)
     sys.stdout.write(script)
     if shell == "zsh" and (function := _FUNCTION.search(script)):
-        # Written for a file that zsh finds by itself; `eval` needs the name of the program.
+        # cyclopts writes it for a file in zsh's fpath; for `eval` it must be bound to the program.
         sys.stdout.write(f"compdef {function[1]} invoicexpress\n")
     return DONE

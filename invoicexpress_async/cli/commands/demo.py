@@ -1,4 +1,4 @@
-"""`invoicexpress demo`: a whole job, in a few seconds, without an account or a network."""
+"""`invoicexpress demo`: a whole job in a few seconds, without an account or a network."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ _CONCURRENCY: Final = 50
 
 @attrs.frozen(kw_only=True)
 class _SeededFault:
-    """How an account is set up wrongly."""
+    """How an account's set-up is wrong."""
 
     has_at_credentials: bool = True
     has_open_activity: bool = True
     refused_document_types: tuple[str, ...] = ()
 
 
-# Every fiftieth or so: few enough to look at, and one of each kind that customers meet.
+# By line, about one in fifty: few enough to read, with every kind that customers meet.
 _SEEDED_FAULTS: Final[Mapping[int, _SeededFault]] = {
     46: _SeededFault(has_at_credentials=False),
     111: _SeededFault(refused_document_types=("transport", "devolution")),

@@ -1,4 +1,4 @@
-"""`invoicexpress doctor`: whether everything that a call needs is there."""
+"""`invoicexpress doctor`: checks everything that a call needs."""
 
 import asyncio
 import sys

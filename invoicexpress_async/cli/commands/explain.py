@@ -1,4 +1,4 @@
-"""`invoicexpress explain`: what a code or an error means and what to do about it; offline."""
+"""`invoicexpress explain`: the meaning of a code or an error and what to do about it; offline."""
 
 import re
 import sys
@@ -33,7 +33,7 @@ from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.provisioning import RowState
 
 _CODE: Final = re.compile(r"(?P<status>[45]\d\d)(?:/(?P<code>\d{1,3}))?")
-# How a docstring begins with a status: "5xx. ", or "409/006, and 409/008 of a register. ".
+# A status at the start of a docstring: "5xx. ", or "409/006, and 409/008 of a register. ".
 _STATUS: Final = re.compile(r"^\d(\d\d|xx)\b[^.]*\. ")
 _AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
 _EXIT_CURES: Final[Mapping[int, str | None]] = {
@@ -146,5 +146,5 @@ def _cure(operation: Operation, kind: type[StatusError]) -> str:
 
 
 def _first_line(kind: type[InvoiceXpressError]) -> str:
-    # Some begin with the status, which is shown already.
+    # Without the status at the start of some docstrings, which is shown already.
     return _STATUS.sub("", (kind.__doc__ or "").partition("\n")[0])

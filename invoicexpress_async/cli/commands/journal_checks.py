@@ -21,10 +21,10 @@ _NAMES: Final = (
 
 
 def journal_checks(url: str) -> Iterator[Check]:
-    """Look at the database of a journal; nothing is written."""
+    """Check the database of a journal. Nothing is written."""
     try:
         import_psycopg()
-        from invoicexpress_async.jobs.postgres.inspection import inspect  # noqa: PLC0415  # of an extra
+        from invoicexpress_async.jobs.postgres.inspection import inspect  # noqa: PLC0415  # an extra
 
         found = inspect(url, schema=DEFAULT_SCHEMA)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""`invoicexpress live-check`: whether a real account responds as this program assumes."""
+"""`invoicexpress live-check`: checks whether a real account responds as this program assumes."""
 
 import sys
 from pathlib import Path
@@ -69,7 +69,7 @@ def live_check(
         if ask is not None:
             check_writes(inspection, rows, serie=serie, ask=ask)
     finally:
-        # What was found before an interruption is worth seeing and keeping.
+        # Also after an interruption: what was found before it is useful.
         _show(inspection.findings, as_json=options.as_json)
         if record is not None:
             _record(inspection, record)
@@ -98,7 +98,7 @@ def _probe(options: AccountOptions) -> Probe:
 
 
 def _ask(probe: Probe, *, is_writing: bool, serie: str | None) -> Ask | None:
-    """Return how a step that writes is agreed to; None when none is to be offered."""
+    """Return the question before each step that writes; None if no such step is offered."""
     if serie is not None:
         check_serie(serie)
     if not is_writing:

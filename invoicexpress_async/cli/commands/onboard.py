@@ -1,4 +1,4 @@
-"""`invoicexpress onboard`: an account for each company of a file, ready to invoice."""
+"""`invoicexpress onboard`: creates an account for each company of a file, ready to invoice."""
 
 import sys
 from collections import Counter
@@ -164,7 +164,7 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
 def _check_paths(
     companies: Path, keys_out: Path, journal: JournalPlace, spool: Path, job: OnboardOptions
 ) -> None:
-    """Refuse one file for two purposes: keys would be written into a file that is not for keys."""
+    """Refuse one file for two purposes, since keys could be written into another file."""
     report, style = job.report, job.style
     paths = {
         "the companies": companies,
@@ -185,7 +185,7 @@ def _check_paths(
 
 
 class PlannedAction(StrEnum):
-    """What would become of a company."""
+    """What a run would do with a company."""
 
     CREATE = "create"
     GO_ON = "go on"
@@ -204,7 +204,7 @@ COUNTS: Final = {
 
 @attrs.frozen(kw_only=True)
 class _PlannedCompany:
-    """A company, what the journal says of it, and what would be done."""
+    """A company, its standing in the journal, and what a run would do with it."""
 
     company: Company
     standing: CompanyStanding | None
@@ -247,13 +247,13 @@ COLUMNS: Final[Columns[_PlannedCompany]] = (
 def _plan_companies(
     companies: CompanyList, standings: Mapping[str, CompanyStanding], job: OnboardOptions
 ) -> tuple[_PlannedCompany, ...]:
-    """Return what would be done, in the order of the file."""
+    """Return what a run would do with each company, in the order of the file."""
 
     def planned(company: Company) -> _PlannedCompany:
         standing = standings.get(company.fiscal_id)
         would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
         if standing is not None:
-            # Only what a run has reported as unknown: a user cannot have looked for the rest.
+            # --forget counts only after a run reported the unknown: else nobody can have checked.
             was_reported = standing.state == CompanyState.UNKNOWN
             is_forgotten = company.fiscal_id in job.forget and was_reported
             would = _would(
@@ -274,7 +274,7 @@ def _would(
     if standing.step is CompanyStep.END:
         return PlannedAction.NOTHING
     if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
-        # The input may have cured it, which only the run can check.
+        # The input may have been corrected, which only the run can check.
         return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
     if not is_at_account or company.known is not None:
         return PlannedAction.GO_ON
@@ -297,7 +297,7 @@ def _describe(plan: Iterable[_PlannedCompany], language: Language) -> str:
 
 
 def _show_plan(plan: tuple[_PlannedCompany, ...], language: Language, *, as_json: bool) -> int:
-    """Show it, and return the exit code: 1 if the journal would refuse the run."""
+    """Show the plan, and return the exit code: 1 if the journal would refuse the run."""
     would_refuse = any(one.would is PlannedAction.REFUSE for one in plan)
     show_plan(COLUMNS, plan, as_json=as_json, language=language)
     if as_json:

@@ -1,4 +1,4 @@
-"""`invoicexpress provision`: one serie on all accounts of a file."""
+"""`invoicexpress provision`: ensures a serie on all accounts of a file."""
 
 import contextlib
 import sys
@@ -142,7 +142,7 @@ class _Provision:
     what: str
 
     def check(self) -> int:
-        """Show the rows by the file and the journal alone, and return the exit code."""
+        """Show the rows from the file and the journal only, and return the exit code."""
         compared = compare(self.plan, self.job)
         lines, job = compared.lines, self.job
         has_states = self.options.as_json or compared.has_journal
@@ -152,7 +152,7 @@ class _Provision:
         return self._show_summary(compared, {})
 
     async def look(self) -> int:
-        """Show the rows with what their accounts have, and return the exit code."""
+        """Read the accounts, show what a run would do, and return the exit code."""
         job, compared = self.job, compare(self.plan, self.job)
         look = self._new_look(compared.lines)
         async with open_manager(self.options) as manager:
@@ -205,7 +205,7 @@ class _Provision:
     async def _look(
         self, look: Look, lines: Sequence[LookLine], manager: SessionManager
     ) -> list[LookLine]:
-        """Return the lines with what their accounts have; each account is read once."""
+        """Return the lines with the state of their accounts; each account is read once."""
         places: dict[str, list[int]] = {}
         for place, line in enumerate(lines):
             if not line.is_settled:
@@ -230,7 +230,7 @@ class _Provision:
         return seen_lines
 
     def _show_summary(self, compared: Compared, more: Mapping[str, object]) -> int:
-        """Show what the journal has, and return the exit code: 1 if it would refuse the plan."""
+        """Show the comparison with the journal; return 1 if it would refuse the plan, else 0."""
         would_refuse = bool(compared.differences) and not self.job.accept_changes
         if self.options.as_json:
             write_json(
@@ -249,18 +249,15 @@ class _Provision:
 
 
 def _chosen_or_known(plan: Plan, place: str) -> Plan:
-    """Return the plan without the rows that workers would do although they are not chosen."""
+    """Return the plan with only the rows that are chosen or known: workers do every other one."""
     with journal_reader(place) as reader:
-        rows = [
-            row
-            for row in plan.rows
-            if plan.is_chosen(row) or (reader and reader.row(row.account, row.serie))
-        ]
+        found = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
+        rows = [row for row, known in found if known or plan.is_chosen(row)]
     return attrs.evolve(plan, rows=rows)
 
 
 def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> bool:
-    """Show what a job is about to do; unless it is a sandbox's or --yes is given, ask."""
+    """Show what a job is about to do, and ask, unless for a sandbox or with --yes."""
     if job.yes or is_this_machine(base_url):
         echo(f"{job.said(_PLANNING if job.plan_only else _ENSURING, what=what)}{more}")
         return True
@@ -282,7 +279,7 @@ def describe(plan: Plan, language: Language = "en") -> str:
 
 
 def _becoming_default_early(plan: Plan, language: Language, *, is_planned_only: bool) -> str:
-    """Return from when invoices will use a default of a coming year, or that its year is over."""
+    """Return a warning if a default is of a coming year or of a past one, else ""."""
     series = plan.summary.default_series
     today = today_in_lisbon() if series else None
     early = {one: year for one in series if today and (year := coming_year(one, today.year))}

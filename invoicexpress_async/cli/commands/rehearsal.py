@@ -1,4 +1,4 @@
-"""The accounts and the responses of `invoicexpress sandbox`, to rehearse a job on."""
+"""The options of `invoicexpress sandbox` for its accounts and responses, to rehearse a job."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a s
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2999
 _MAX_LATENCY_SECONDS: Final = 600.0
-_MAX_SERIE_LENGTH: Final = 35  # the tax authority's own
+_MAX_SERIE_LENGTH: Final = 35  # the limit of the tax authority
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class RehearsalOptions:
-    """What to rehearse with. The accounts that are unlike the others are the last ones."""
+    """What to rehearse with. The accounts that differ from the others are the last ones."""
 
     serie_of: Annotated[
         int | None,
@@ -60,12 +60,12 @@ class RehearsalOptions:
 
     @property
     def needs_faults(self) -> bool:
-        """Whether only a server that fails on demand can do it."""
+        """Whether the options need a server that injects faults."""
         return bool(self.fault) or self.latency > 0.0
 
 
 def check(options: RehearsalOptions) -> None:
-    """Check what can be checked before there are accounts."""
+    """Check the options, as far as possible before the accounts exist."""
     year = options.serie_of
     if year is not None and not _FIRST_YEAR <= year <= _LAST_YEAR:
         raise ConfigurationError(f"Give --serie-of a year such as 2026, not {year}.")
@@ -82,15 +82,15 @@ def check(options: RehearsalOptions) -> None:
 def prepare(
     sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
-    """Make the accounts and the responses as requested; return the accounts unlike the others."""
+    """Set up the accounts and responses; return the accounts that differ, with their kinds."""
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
         _change(sandbox, name, kind)
     for name in names:
         is_registered = unlike.get(name) != "with a series unregistered"
-        # One that is restored from a file has its series already.
+        # An account that is restored from a file already has its series.
         if not sandbox.sequences(name) and (options.serie_of is not None or not is_registered):
-            # Without a year, as a new account's own: it is named after the company.
+            # Without a year, named like the first series of a new account: after the company.
             serie = str(options.serie_of or name.upper()[:_MAX_SERIE_LENGTH])
             sandbox.add_sequence(name, serie, is_default=True, is_registered=is_registered)
     if options.shapes == "older":
@@ -128,7 +128,7 @@ def _change(sandbox: Sandbox | FaultServer, name: str, kind: Kind) -> None:
         case "not Portuguese":
             sandbox.update_account(attrs.evolve(account, country="IE"))
         case "with a series unregistered":
-            pass  # the account is as any other
+            pass  # the account itself does not differ
 
 
 def _plan_faults(server: FaultServer, options: RehearsalOptions) -> None:

@@ -1,4 +1,4 @@
-"""`invoicexpress sequences resume`: the outcome of sends whose outcome was unknown."""
+"""`invoicexpress sequences resume`: finds out the outcome of sends for which it is unknown."""
 
 import asyncio
 import contextlib
@@ -161,7 +161,7 @@ def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) ->
 
 
 def _unresolved(url: str) -> list[Intent]:
-    """Return the intents of a journal whose outcome is not known."""
+    """Return the intents of a journal whose outcome is unknown."""
     with open_stored(url) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
         texts = [str(one["intent"]) for one in entries if one["kind"] in _OF_A_SEQUENCE]
@@ -221,7 +221,7 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
     for line, content in enumerate(text.splitlines(), start=1):
         if is_markdown and not content.startswith("    {"):
             continue
-        # Text that was printed for people has words before the intent.
+        # A line that was printed for people has words before the intent.
         start = content.find("{")
         if content.strip():
             value = _parsed(content[max(start, 0) :])
@@ -237,7 +237,7 @@ def _parsed(text: str) -> object:
 
 
 def _kept(value: object) -> object | None:
-    """Return the intent that stands in an outcome or an error, or None when it has none."""
+    """Return the intent in the JSON of an outcome or an error, or None when it has none."""
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, object]", value)
@@ -245,5 +245,5 @@ def _kept(value: object) -> object | None:
         return fields.get("intent")
     if "error" in fields:
         return fields.get("intent")
-    # All other JSON of the commands has a type; an intent has none.
+    # All other JSON of the commands has a "type"; an intent has none.
     return None if "type" in fields else fields

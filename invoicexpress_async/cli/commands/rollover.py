@@ -1,4 +1,4 @@
-"""`invoicexpress rollover`: the new year's serie on all accounts of a file."""
+"""`invoicexpress rollover`: creates the new year's serie on all accounts of a file."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -174,7 +174,7 @@ class _Rollover:
             )
 
     def _open_accounts(self) -> AccountList:
-        """Return the accounts that the journal has not as done: they are looked at."""
+        """Return the accounts to read: those whose row is not settled in the journal."""
         path, settled = self.job.journal, settled_states(self.job)
         if path is None or not is_stored(path):
             return self.accounts
@@ -283,7 +283,7 @@ def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> Ac
 
 
 def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
-    """Return a plan as a run has it: of what its journal has as settled, nothing is left out."""
+    """Return a plan as a run sees it: an account settled in the journal is not left out."""
     steps = [
         attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
         for one in plan.steps

@@ -29,7 +29,7 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
 
-_DEFAULT_PORT: Final = 8780  # fixed, so that what was pasted still works after a restart
+_DEFAULT_PORT: Final = 8780  # fixed, so that pasted settings still work after a restart
 _MAX_ACCOUNTS_SHOWN: Final = 5
 _MAX_PORT: Final = 65535
 
@@ -103,7 +103,7 @@ def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
         accounts=accounts, port=setup.port, state_file=setup.state, language=setup.language
     )
     if partner is not None:
-        # Not among its arguments: there, its key would take the place of that in the state file.
+        # Not as an argument of the server: that would replace the key in the state file.
         sandbox.update_account(attrs.evolve(sandbox.accounts[partner], is_partner=True))
     return sandbox
 
@@ -114,7 +114,7 @@ def _name(account: SandboxAccount | str) -> str:
 
 def _accounts(setup: SandboxOptions) -> list[SandboxAccount | str]:
     if setup.accounts_csv is None:
-        # By name alone, so that one that is in the state file keeps its key.
+        # By name only, so that an account in the state file keeps its key.
         return [f"sandbox-{number}" for number in range(1, setup.count + 1)]
     # The serie is not used here, but a plan needs one.
     plan = Plan.from_csv(setup.accounts_csv, serie=next_year())
@@ -133,7 +133,7 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
 
 
 def _names(sandbox: Sandbox | FaultServer, setup: SandboxOptions) -> list[str]:
-    """Return the accounts to rehearse on: not the partner's, and not more than were requested."""
+    """Return the accounts to rehearse on: those requested, without the partner's."""
     requested = {_name(account) for account in _accounts(setup)}
     partner = (setup.partner or "").lower()
     return [name for name in sandbox.accounts if name in requested - {partner}]
@@ -142,7 +142,7 @@ def _names(sandbox: Sandbox | FaultServer, setup: SandboxOptions) -> list[str]:
 def _announce(
     sandbox: Sandbox | FaultServer, setup: SandboxOptions, unlike: Mapping[str, Kind]
 ) -> None:
-    # The partner first: it is the one that is tried.
+    # The partner first: the commands that are printed use it.
     partner = (setup.partner or "").lower()
     accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
     if setup.write_accounts is not None:
@@ -201,10 +201,10 @@ def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
     writer.writerow(("account", "api_key"))
     writer.writerows((one.name, one.api_key) for one in accounts)
     if path.is_file() and path.read_bytes() == text.getvalue().encode():
-        return  # of the last time, with the same keys
+        return  # the file of an earlier start, with the same keys
     problem = ""
     try:
-        # Private, like a file of real keys: users copy this one.
+        # Private, like a file of real keys, since users copy this example.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text.getvalue())

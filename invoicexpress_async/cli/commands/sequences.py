@@ -1,4 +1,4 @@
-"""`invoicexpress sequences`: the commands of one account, one request or few."""
+"""`invoicexpress sequences`: the commands for one account; each sends only a few requests."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -134,7 +134,7 @@ app.command(resume)
 
 
 async def _find(service: SequenceService, name_or_id: str) -> Sequence:
-    """Return the sequence of a name or an id; a name of digits comes before an id."""
+    """Return the sequence with this name or id; raise ConfigurationError if it is not just one."""
     listed = await service.list()
     named = [one for one in listed if canonical(one.serie) == canonical(name_or_id)]
     by_id = [one for one in listed if str(one.id) == name_or_id]

@@ -1,4 +1,4 @@
-"""`invoicexpress status`: how far a job is, from its journal."""
+"""`invoicexpress status`: shows how far a job is, from its journal."""
 
 import datetime as dt
 import functools
@@ -86,7 +86,7 @@ def _kept_rows(journal: JournalPlace, *, is_held: bool) -> Iterator[RowView]:
 
 
 def _object(status: JournalStatus) -> dict[str, object]:
-    """Return it as plain data."""
+    """Return a status as a JSON object."""
     fields = attrs.asdict(status, filter=_is_for_json, value_serializer=_plain)
     failures = [
         attrs.asdict(one) | {"cure": word(cure_of_recorded_row(one.error, one.state), "en")}

@@ -1,4 +1,4 @@
-"""`invoicexpress template`: a file of accounts or companies to begin with."""
+"""`invoicexpress template`: writes a file of accounts or companies to fill in."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`invoicexpress worker`: does the rows of a journal that several machines share."""
+"""`invoicexpress worker`: works on the rows of a journal that several machines share."""
 
 import asyncio
 import sys
@@ -46,7 +46,7 @@ _GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class WorkerOptions(SettingsOptions):
-    """What a worker may do."""
+    """The settings of a worker."""
 
     retry_refused: Annotated[
         bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
@@ -138,7 +138,7 @@ class _Work:
                     on_problem=self._show_problem,
                 )
         if not self.until_done or self.interruption.has_come:
-            return DONE  # a service manager takes anything else for a failure
+            return DONE  # a service manager treats anything else as a failure
         return self._end(await asyncio.to_thread(read_status, self.place))
 
     def _end(self, status: JournalStatus) -> int:

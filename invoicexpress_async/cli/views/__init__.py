@@ -1,1 +1,1 @@
-"""What a job, an audit or a roll-over shows of its records."""
+"""The views of jobs, audits and roll-overs: tables, reports, pages and JSON."""

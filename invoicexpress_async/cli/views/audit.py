@@ -1,4 +1,4 @@
-"""What an audit shows of its lines, and what is wrong by kind."""
+"""The views of an audit: its lines, and its problems by kind."""
 
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,7 @@ from invoicexpress_async.provisioning import AccountAudit
 
 _MORE: Final = "… {count} more: --json and --report show all"
 _TOTAL: Final = "of {total} accounts in {seconds} s"
-_OTHER_SERIE: Final = "another serie lacks codes"  # the account is fine: it is not the default
+_OTHER_SERIE: Final = "another serie lacks codes"  # a fine account: it is not the default
 _MAX_LINES: Final = 20
 _MAX_PROBLEMS: Final = 100
 _MAX_TYPES_NAMED: Final = 4
@@ -130,7 +130,7 @@ ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
 
 @attrs.define(kw_only=True, eq=False)
 class AuditSummary(Digest[AuditLine]):
-    """The accounts that were looked at."""
+    """The counts and first lines of the accounts that were read."""
 
     total: int
     max_kept: int = _MAX_PROBLEMS
@@ -165,7 +165,7 @@ class AuditSummary(Digest[AuditLine]):
         return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
     def to_show(self) -> list[AuditLine]:
-        """Return the first lines: what is wrong, then in the order of the file."""
+        """Return the first lines: those with a problem, then in the order of the file."""
         first = self.first()
         wrong = sum(line.is_odd for line in first)
         return first[: max(wrong, _MAX_LINES)]
@@ -181,10 +181,10 @@ def audit_layout(
     *,
     style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
 ) -> Layout[AccountAudit]:
-    """Return the report that the ending of the file selects.
+    """Return the layout that the ending of the file selects.
 
-    In all but Markdown, a serie has a row for each document type. A page has only the defaults,
-    the series that were asked for, and what is wrong.
+    Except in Markdown, a serie has a row for each document type. A page has only the defaults,
+    the wanted series, and what is wrong.
     """
     summary = AuditSummary(total=0, max_kept=0)
     spec = ReportSpec[AccountAudit, AuditLine](
@@ -215,7 +215,7 @@ def audit_layout(
 
 
 def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
-    """Show the lines, what is wrong by kind, and the counts."""
+    """Show the lines, the problems by kind, and the counts."""
     console, lines = data_console(), summary.to_show()
     if lines:
         console.print(audit_table(lines, language=language))

@@ -1,4 +1,4 @@
-"""The lines of an audit: one for each serie of an account, or for what is wrong with it."""
+"""The lines of an audit: one for each serie of an account, or for a problem of the account."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -30,8 +30,8 @@ _REGISTER: Final = (
 )
 _NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
 
-# The ranks of lines: the account is not fine because of it; a serie without all its codes that is
-# not the default, or one that is to be the default and is not; the default; another serie.
+# The ranks of lines. Wrong: the account is not fine because of it. Odd: an incomplete serie that
+# is not the default, or the wanted serie that is not the default. Then the default, then others.
 _WRONG: Final = 0
 _ODD: Final = 1
 _DEFAULT: Final = 2
@@ -41,7 +41,7 @@ _STYLES: Final = {_WRONG: "red", _ODD: "yellow"}
 
 @attrs.frozen(kw_only=True)
 class AuditLine:
-    """One serie of one account, or what is wrong with the account."""
+    """One serie of one account, or a problem of the account."""
 
     line: int
     account: str
@@ -66,7 +66,7 @@ class AuditLine:
 
     @property
     def is_other(self) -> bool:
-        """Whether it is a serie that is neither a default, nor asked for, nor wrong."""
+        """Whether the line is of a serie that is neither a default, nor wanted, nor wrong."""
         return self.rank == _OTHER
 
     @property
@@ -94,7 +94,7 @@ def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
     if seen.error is not None:
         yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
         return
-    # In quotes, a name is never taken for a text of this program.
+    # In quotes, so that a name is never translated as a text of this program.
     wanted = repr(seen.wanted.serie) if seen.wanted and seen.wanted.serie else str(seen.wanted)
     if seen.lack is Lack.MISSING:
         yield attrs.evolve(start, problem=lines_of(_LACKS, wanted), cure=_MAKE)
@@ -110,7 +110,7 @@ def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
             found = _incomplete(line, sequence)
             yield attrs.evolve(found, rank=_WRONG) if is_wanted else found
         elif seen.lack is Lack.NOT_DEFAULT and _is_wanted(seen, sequence):
-            # Before its day it is so on all accounts: what else is wrong comes first.
+            # Before its day this holds for all accounts, so other problems come first.
             text = lines_of(wanted, _NOT_DEFAULT)
             yield attrs.evolve(line, rank=_ODD, problem=text, cure=_CHOOSE_IT)
         else:

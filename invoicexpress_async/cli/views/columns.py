@@ -1,7 +1,7 @@
-"""A column, said once for the table, all kinds of reports and the JSON lines.
+"""Columns, each defined once for the table, all kinds of reports and the JSON lines.
 
-Each kind of record has one list of columns. What is added to the list shows in all the places that
-the column names, in the order of the list.
+Each kind of record has one list of columns. A column is shown in all of its places, in the order
+of the list.
 """
 
 import enum
@@ -29,11 +29,11 @@ _MAX_DIGITS: Final = 20
 
 
 class Place(enum.Flag):
-    """Where a column is shown."""
+    """The places where a column is shown."""
 
     CSV = enum.auto()
     MARKDOWN = enum.auto()
-    """Also of a page that has a row for each line."""
+    """Markdown, and a page that has a row for each line."""
     HANDOUT = enum.auto()
     """A page that has a row for each document type of a line."""
     TABLE = enum.auto()
@@ -48,19 +48,19 @@ class Column(Generic[T_contra]):
     """One column of a record.
 
     Attributes:
-        name: In JSON and CSV.
-        of: Its value, as JSON has it.
-        places: Where it is shown.
-        title: Its name in Markdown and in the table, where that is another.
-        text: Turns the value into what all places but JSON show.
-        style: Its colour in the table.
-        is_number: Whether the table sets it to the right.
-        is_mark: Whether the table sets it in the middle.
-        width: The most that it takes in the table.
-        is_cut: Whether the table cuts what is wider, with an ellipsis, instead of breaking it.
-        is_whole: Whether the table never breaks it: a part of a code would be wrong.
-        is_word: Whether its values are words of this program, which people see in their language.
-        is_text: Whether its values are such texts, which data has in that language too.
+        name: The name in JSON and CSV.
+        of: Returns the value of a record, as in JSON.
+        places: Where the column is shown.
+        title: The heading in other places, when it differs from the name.
+        text: Turns the value into the one that all places except JSON show.
+        style: Returns the colour of a record's cell in the table.
+        is_number: Whether the table aligns the column to the right.
+        is_mark: Whether the table centres the column.
+        width: The maximum width in the table.
+        is_cut: Whether the table cuts a wider value, with an ellipsis, instead of wrapping it.
+        is_whole: Whether the table never wraps a value: a part of a code would be wrong.
+        is_word: Whether the values are words of this program, translated for people only.
+        is_text: Whether the values are texts of this program, translated in CSV too.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Column(Generic[T_contra]):
     def shown(
         self, record: T_contra, language: Language = "en", *, for_people: bool = True
     ) -> object:
-        """Return what a table or a report shows of a record; data has its words in English."""
+        """Return the cell of a record in a table or a report. CSV has words in English."""
         value = self.of(record)
         value = value if self.text is None else self.text(value)
         if value is None:
@@ -104,17 +104,17 @@ Columns = Sequence[Column[T]]
 
 
 def alone(record: T) -> tuple[T]:
-    """Return a record that makes one line of a report."""
+    """Return a record as the only line that it has in a report."""
     return (record,)
 
 
 def name_key(name: str) -> str:
-    """Return a name as it is sorted: "sandbox-2" before "sandbox-10"."""
+    """Return the sort key of a name, which puts "sandbox-2" before "sandbox-10"."""
     return _DIGITS.sub(lambda found: found[0].zfill(_MAX_DIGITS), name)
 
 
 def line_text(line: object) -> object:
-    """Return a line of a file, or nothing for 0: a record that was read from no file."""
+    """Return a line number of a file; None for 0, a record that is from no file."""
     return line or None
 
 
@@ -131,14 +131,14 @@ def object_of(kind: str, columns: Columns[T], record: T) -> dict[str, object]:
 
 
 def table_of(columns: Columns[T], records: Iterable[T], language: Language = "en") -> Table:
-    """Return records as a table; only a terminal has what is too wide for it cut."""
+    """Return records as a table. Values that are too wide are cut on a terminal only."""
     shown, table = columns_at(Place.TABLE, columns), new_table()
     may_cut = data_console().is_terminal
     for one in shown:
         table.add_column(
             one.heading(language),
             justify="right" if one.is_number else "center" if one.is_mark else "left",
-            # A narrow terminal breaks an id or a code into lines: a part of it would be wrong.
+            # Folded, not cut, on a narrow terminal: a part of an id or a code would be wrong.
             overflow="ellipsis" if one.is_cut and may_cut else "fold",
             no_wrap=one.is_whole or (one.is_cut and may_cut),
             max_width=one.width if may_cut else None,
@@ -156,7 +156,7 @@ def show_plan(
     language: Language,
     most: int = _MAX_ROWS,
 ) -> None:
-    """Show what would be done: all of it as JSON lines, or the first records as a table."""
+    """Show a plan: all of it as JSON lines, or the first records as a table."""
     if as_json:
         for record in records:
             write_json(object_of("plan", columns, record))

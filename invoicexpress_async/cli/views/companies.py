@@ -1,4 +1,4 @@
-"""How companies ended: their columns, and their table, without any secret."""
+"""The views of companies: their columns and their table, without any secret."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ from invoicexpress_async.onboarding import (
 )
 
 _MORE: Final = "… {count} more: --json and --report show all"
-# What the columns before "why" take at most.
+# The maximum width of the columns before "why", together.
 _BEFORE_WHY: Final = 72
 _STYLES: Final[Mapping[str, str]] = {
     CompanyState.DONE: "green",
@@ -43,7 +43,7 @@ _STATES: Final[tuple[str, ...]] = (
     CompanyState.REFUSED,
     CompanyState.FAILED,
 )
-# A step is reported when it is reached: by then, the one before it is done.
+# The step that is done when another step is reached and reported.
 DONE_AT: Final[Mapping[CompanyStep, CompanyStep]] = {
     CompanyStep.KEY: CompanyStep.ACCOUNT,
     CompanyStep.AT: CompanyStep.KEY,
@@ -57,7 +57,7 @@ BRIEF_STEPS: Final = ("acc", "key", "at", "ser", "ver")
 
 @attrs.frozen(kw_only=True)
 class CompanyView(Ended):
-    """A company that has ended, or where a journal has it, as it is shown."""
+    """The view of a company that has ended, or of a company in a journal."""
 
     fiscal_id: str
     organization_name: str
@@ -78,7 +78,7 @@ class CompanyView(Ended):
 
     @property
     def needs_person(self) -> bool:
-        """Whether it does not go on by itself."""
+        """Whether the company does not continue by itself."""
         return self.state in _STATES[1:]
 
     @property
@@ -160,7 +160,7 @@ def company_view(outcome: CompanyOutcome) -> CompanyView:
 
 
 def standing_view(fiscal_id: str, found: CompanyStanding, *, is_held: bool) -> CompanyView:
-    """Return a company as a journal has it."""
+    """Return the view of a company in a journal."""
     state, cure = found.state, cure_of_standing(found.step, found.state, found.error)
     if state == JournalState.INTENT:
         state, cure = ("in flight", WAIT) if is_held else (CompanyState.UNKNOWN, AGAIN)
@@ -190,7 +190,7 @@ def company_table(
     columns: Columns[CompanyView] = COMPANY_COLUMNS,
     language: Language = "en",
 ) -> Table:
-    """Return companies as a table that is no wider than the screen."""
+    """Return companies as a table; the column "why" is cut to fit the width of the screen."""
     table = table_of(columns, companies, language)
     table.padding = (0, 0)
     for column in table.columns:
@@ -235,7 +235,7 @@ def progress_text(
 def brief_text(
     summary: RunSummary[CompanyView], steps: Mapping[CompanyStep, int], language: Language
 ) -> str:
-    """Return the same for a bar, which shows how many have ended."""
+    """Return the steps that were done, in short, for a bar that counts the ended companies."""
     named = zip(BRIEF_STEPS, _STEPS, strict=True)
     done = " ".join(f"{word(name, language)} {steps[step]}" for name, step in named)
     return _with_parked(done, summary, language)

@@ -1,4 +1,4 @@
-"""The rows of a plan beside what a journal has of them."""
+"""Compares the rows of a plan with a journal, for a dry run."""
 
 import contextlib
 from collections import Counter
@@ -30,15 +30,15 @@ _UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 
 @attrs.define(eq=False)
 class Compared:
-    """The rows of a plan with what the journal says of them.
+    """The result of comparing the rows of a plan with a journal.
 
     Attributes:
-        has_journal: Whether there is one.
+        has_journal: Whether the journal exists.
         rows: How many rows the plan has.
-        rows_in_journal: How many the journal has.
-        states: How many rows of the plan are in which state.
-        changed: How many are to be the default in one of them only.
-        lines: The rows that are chosen.
+        rows_in_journal: How many rows the journal's plan has.
+        states: How many rows of the plan are in the journal, by state.
+        changed: How many rows are to be the default in the plan or in the journal, but not both.
+        lines: The chosen rows.
     """
 
     has_journal: bool = False
@@ -51,7 +51,7 @@ class Compared:
     @property
     def differences(self) -> int:
         if not self.rows_in_journal:
-            return 0  # this plan is its first
+            return 0  # the plan is the first of the journal
         known = self.states.total()
         return (self.rows - known) + (self.rows_in_journal - known) + self.changed
 
@@ -70,8 +70,8 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
     with journal_reader(job.journal) as reader:
         if reader is not None:
             compared.has_journal, compared.rows_in_journal = True, reader.row_count()
-        for row in plan.rows:
-            found = None if reader is None else reader.row(row.account, row.serie)
+        rows = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
+        for row, found in rows:
             state = compared.add(row, found)
             if plan.is_chosen(row):
                 line = LookLine.of_row(row, state)
@@ -80,7 +80,7 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
 
 
 def settled_states(job: JobOptions) -> frozenset[str]:
-    """Return in which states the run leaves a row as the journal has it."""
+    """Return the states in which the run leaves a row unchanged."""
     done = frozenset({RowState.DONE.value})
     return done if job.retry_refused else done | {RowState.REFUSED.value}
 
@@ -109,7 +109,7 @@ def show_compared(job: JobOptions, compared: Compared) -> None:
 
 
 def settled_texts(lines: Iterable[LookLine], language: Language) -> Iterator[str]:
-    """Yield how many lines a run leaves as the journal has them."""
+    """Yield a text on how many lines the run leaves unchanged, if there are any."""
     found = Counter(line.journal for line in lines if line.is_settled and line.journal is not None)
     states = [counted(count, state, language) for state, count in sorted(found.items())]
     if states:

@@ -1,4 +1,4 @@
-"""Who holds the slices of a journal, and whether they are still seen."""
+"""The holders of a journal's slices, and whether they still renew their leases."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.jobs.postgres import LEASE_SECONDS, WINDOW_SECONDS, SliceLeft
 from invoicexpress_async.provisioning import JournalStatus
 
-# A holder renews its lease five times in its length.
+# A holder renews its lease five times in the length of a lease.
 _UNSEEN_AFTER_SECONDS: Final = LEASE_SECONDS / 2
 _UNSEEN: Final = "{holder}, not seen since {since}; free at {free_at}"
 _MAX_ROWS: Final = 20
@@ -19,16 +19,16 @@ _MAX_ROWS: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Unseen:
-    """A holder that has not renewed its lease for a while: it was killed, or is cut off."""
+    """A holder that has not renewed its lease lately: it was killed, or lost its connection."""
 
     since: dt.datetime
     free_at: dt.datetime
 
 
 def unseen(one: SliceLeft) -> Unseen | None:
-    """Return how long the holder of a slice has not been seen; None when it is, or there is none.
+    """Return since when a slice's holder has not been seen; None if it was seen or there is none.
 
-    The lease and the time after it are taken to be the usual ones.
+    Assumes the default length of the lease and of the time after it.
     """
     if one.holder is None or one.over_seconds is None:
         return None
@@ -43,19 +43,19 @@ def unseen(one: SliceLeft) -> Unseen | None:
 
 
 def last_free_at(slices: Iterable[SliceLeft]) -> dt.datetime | None:
-    """Return when the last slice of holders that are not seen is free; None when all are seen."""
+    """Return when the last slice of an unseen holder becomes free; None when there is none."""
     found = [gone.free_at for one in slices if (gone := unseen(one)) is not None]
     return max(found, default=None)
 
 
 def is_running(status: JournalStatus) -> bool:
-    """Whether somebody holds the journal, and was seen a moment ago."""
+    """Whether a process holds the journal and still renews its lease."""
     held = [one for one in status.slices if one.holder is not None]
     return bool(status.holder) and (not held or any(unseen(one) is None for one in held))
 
 
 def show_slices(held: Sequence[SliceLeft], language: Language) -> None:
-    """Show who holds which slices of the accounts."""
+    """Show the held slices with their holders."""
     names = [word(one, language) for one in ("slice", "rows left", "held by", "since")]
     table = new_table(*names, numbers=names[:2])
     for one in held[:_MAX_ROWS]:
@@ -75,7 +75,7 @@ def clock_time(moment: dt.datetime) -> str:
 
 
 def short_time(moment: dt.datetime | None) -> str | None:
-    """Return a local time, with its day unless that is today."""
+    """Return a moment in local time, with its day unless that is today."""
     if moment is None:
         return None
     local = moment.astimezone()

@@ -1,4 +1,4 @@
-"""A report of any kind, made from the columns of its records."""
+"""The layouts of reports of any kind, made from the columns of the records."""
 
 import abc
 from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +26,11 @@ from invoicexpress_async.cli.words import LANGUAGES, Language, word
 
 T = TypeVar("T")
 C = TypeVar("C")
-_LONG_WORD: Final = 22  # a name or a state that a page breaks into lines
+_LONG_WORD: Final = 22  # characters; a page wraps longer names and states
 
 
 class HasSequence(Protocol):
-    """A line of a report that is about a sequence, or about none."""
+    """A line of a report, which may be about a sequence."""
 
     @property
     def sequence(self) -> DocumentSequence | None: ...
@@ -41,18 +41,19 @@ L = TypeVar("L", bound=HasSequence)
 
 @attrs.frozen(kw_only=True)
 class ReportSpec(Generic[T, L]):
-    """What a report is of, whatever its kind.
+    """The content of a report, whatever its kind.
 
     Attributes:
-        title: Of a page and of Markdown.
-        columns: Of a line.
+        title: The title of a page and of Markdown.
+        columns: The columns of a line.
         lines_of: Returns the lines of a record.
-        documents: What a table of data shows of each document type of a line, in a row of its own.
-        is_handout: Whether a page does so too: for an accountant to hand on.
-        is_on_page: Whether a page has a line at all: a browser is slow with too many rows.
-        order: Where a record stands: what needs a person comes first, as 0.
+        documents: The columns of a document type. With them, CSV and a spreadsheet have a row
+            for each document type of a line.
+        is_handout: Whether a page has a row for each document type too, as for an accountant.
+        is_on_page: Whether a page has the line: a browser is slow with too many rows.
+        order: Returns the sort key of a record; its first item is 0 if it needs a person.
         on_record: Called with each record of a report for people, to count it.
-        facts: Returns what stands at the top of a page, in a language.
+        facts: Returns the facts at the top of a page, in a language.
         end: Returns the text after the table of Markdown, in a language.
     """
 
@@ -87,7 +88,7 @@ class _Report(abc.ABC, Generic[T, L]):
 
     @abc.abstractmethod
     def start_in(self, language: Language) -> str:
-        """Return what stands before the first record, in a language."""
+        """Return the text before the first record, in a language."""
 
     def order(self, one: T) -> tuple[int | str, ...]:
         return self.spec.order(one)
@@ -165,7 +166,7 @@ class _PageReport(_Report[T, L]):
             yield [*start, *_document_cells(documents, document, language), *end]
 
     def _columns(self) -> tuple[Columns[L], Columns[Document], Columns[L]]:
-        """Return the columns of a line, those of its document types, and what stands last."""
+        """Return the columns of a line, of its document types, and the last ones of a line."""
         if not self.spec.is_handout:
             return columns_at(Place.MARKDOWN, self.spec.columns), (), ()
         shown = columns_at(Place.HANDOUT, self.spec.columns)
@@ -194,7 +195,7 @@ def _document_cells(
 
 
 def _documents(line: HasSequence) -> list[Document | None]:
-    """Return what has a row of its own, or None for a line without."""
+    """Return the document types with a row; [None] for a line without a sequence."""
     if line.sequence is None:
         return [None]
     found = [
@@ -206,7 +207,7 @@ def _documents(line: HasSequence) -> list[Document | None]:
 
 
 def _as_one(sequence: DocumentSequence) -> Document:
-    """Return all types of a sequence that needs no code, or of which none is known, as one."""
+    """Return one row for all document types of a sequence that needs no code or has no types."""
     codes = {state.validation_code for state in sequence.documents.values()}
     code = codes.pop() if len(codes) == 1 else None
     return Document(sequence, "", DocumentSequenceState(validation_code=code))
@@ -233,7 +234,7 @@ def data_rows(
 
 
 def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
-    """Return the report that the ending of a file selects."""
+    """Return the layout that the ending of a file selects."""
     kind = kind_of(path)
     if kind is ReportKind.MARKDOWN:
         return _MarkdownReport(spec, style)

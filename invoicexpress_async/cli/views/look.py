@@ -1,4 +1,4 @@
-"""What a run would do, account by account, after a look at them; what needs a person first."""
+"""What a run would do on each account, from a read of it; lines that need a person come first."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,23 +57,23 @@ _NOTHING: Final = "nothing: it is the default"
 
 @attrs.frozen(kw_only=True)
 class LookLine:
-    """A row that is to be done, with what its account has now and how far a journal has it.
+    """A row of a plan, with the present state of its account and of the row in the journal.
 
     Attributes:
-        line: In the file.
+        line: The row's line in the file.
         account: The account's name.
-        serie: What it is to have; None when that could not be determined.
-        is_default: Whether that is to be its default.
+        serie: The serie to ensure; None when it could not be determined.
+        is_default: Whether the serie is to be the default.
         journal: The state of the row in the journal.
-        is_settled: Whether the run would leave it as the journal has it.
-        is_read: Whether the account was looked at.
-        current: Its present default.
-        registration: How far the serie is registered, when it is there already.
-        is_unlike: Whether the serie's name is of another form than all others of the account.
-        is_abroad: Whether codes apply to none of its sequences.
-        lacks_codes: Whether its present default lacks codes that it needs.
-        is_left_out: Whether the run would not do it.
-        error: Why the run would fail on it, or would not do it.
+        is_settled: Whether the run would leave the row unchanged.
+        is_read: Whether the account was read.
+        current: The account's present default.
+        registration: How far the serie is registered, if it already exists.
+        is_unlike: Whether the serie's name has another form than all other names of the account.
+        is_abroad: Whether validation codes apply to none of the account's sequences.
+        lacks_codes: Whether the present default lacks codes that it needs.
+        is_left_out: Whether the run would leave the row out.
+        error: The error with which the run would fail on the row, or for which it leaves it out.
     """
 
     line: int
@@ -111,7 +111,7 @@ class LookLine:
 
     @classmethod
     def of_row(cls, row: PlanRow, journal: str | None = None) -> "LookLine":
-        """Return the line of a row of a plan whose account was not looked at."""
+        """Return the line of a plan's row whose account was not read."""
         return cls(
             line=row.line,
             account=row.account,
@@ -121,11 +121,11 @@ class LookLine:
         )
 
     def settled(self) -> "LookLine":
-        """Return the line of a row that the run leaves as the journal has it."""
+        """Return the line as that of a row which the run leaves unchanged."""
         return attrs.evolve(self, is_settled=True, is_unlike=False, error=None)
 
     def looked_at(self, seen: AccountAudit) -> "LookLine":
-        """Return the line with what its account has."""
+        """Return the line with what a read of the account showed."""
         serie, current = self.serie or "", seen.default
         found = look_for(seen, serie)
         return attrs.evolve(
@@ -141,7 +141,7 @@ class LookLine:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What would be sent, apart from reads: a part of `CREATE`, `REGISTER`, `DEFAULT`."""
+        """The changes that would be sent, in order: some of `CREATE`, `REGISTER`, `DEFAULT`."""
         if not self.is_read or self.is_settled or self.error is not None:
             return ()
         found: list[str] = []
@@ -155,13 +155,13 @@ class LookLine:
 
     @property
     def is_backwards(self) -> bool:
-        """Whether it would replace a default of a later year."""
+        """Whether the serie would replace a default of a later year."""
         named = self.current is not None and self.serie is not None and self.is_default
         return named and is_step_backwards(self.current or "", self.serie or "")
 
     @property
     def is_odd(self) -> bool:
-        """Whether a person should look at it first."""
+        """Whether a person should check the line first."""
         is_refused = self.is_settled and self.journal == JournalState.REFUSED
         return self.error is not None or self.is_unlike or self.is_backwards or is_refused
 
@@ -214,7 +214,7 @@ LOOK_COLUMNS: Final[Columns[LookLine]] = (
     Column("failure", lambda one: one.failure, places=Place.JSON),
     Column("journal", lambda one: one.journal, places=Place.JSON),
 )
-# Of a file and a journal alone.
+# Columns for a plan of which no account was read.
 PLAN_COLUMNS: Final[Columns[LookLine]] = (
     Column("line", lambda one: one.line, is_number=True),
     Column("account", lambda one: one.account),
@@ -225,7 +225,7 @@ PLAN_COLUMNS: Final[Columns[LookLine]] = (
 
 
 def show_look(lines: Sequence[LookLine], *, as_json: bool, language: Language) -> None:
-    """Show the lines: all of them as JSON, or as a table what needs a person and the first."""
+    """Show all lines as JSON, or the first ones as a table, those that need a person first."""
     if as_json:
         show_plan(LOOK_COLUMNS, lines, as_json=True, language=language)
         return
@@ -237,7 +237,7 @@ def show_look(lines: Sequence[LookLine], *, as_json: bool, language: Language) -
 
 
 def _show_causes(lines: Iterable[LookLine], language: Language) -> None:
-    """Show why accounts cannot be read: each cause once, with its cure."""
+    """Show each cause for which the run would fail on accounts, once, with its cure."""
     causes = Counter[tuple[str, str]]()
     examples: dict[tuple[str, str], str] = {}
     for line in lines:

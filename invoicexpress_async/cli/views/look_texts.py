@@ -1,4 +1,4 @@
-"""What the lines of a look come to, in sentences and in counts."""
+"""Sums up the lines of `look` in sentences and counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ _MAX_NAMED: Final = 3
 
 
 def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
-    """Return what the lines come to, for the summary in JSON."""
+    """Return the counts of the lines for the summary in JSON."""
     lines = list(lines)
     done = [line for line in lines if line.is_read and line.error is None]
     return {
@@ -40,7 +40,7 @@ def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
 
 
 def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield what is there, and what a person has to know before the run."""
+    """Yield sentences on the state of the accounts, and on what to check before the run."""
     counts = look_counts(lines)
     yield word(_THERE, language, there=counts["there"], created=counts["to_create"])
     if registered := counts["to_register"]:
@@ -52,7 +52,7 @@ def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
 
 
 def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield what a person has to know who is asked whether a run may begin."""
+    """Yield sentences that a person needs for the question whether to begin the run."""
     defaults = [line for line in lines if line.is_default]
     if defaults and not any(line.is_read for line in defaults):
         yield word(_NOT_AGAIN, language)
@@ -62,12 +62,12 @@ def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[st
 
 
 def _default_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
-    """Yield the present defaults, the most frequent first, and what is odd."""
+    """Yield sentences on the present defaults, the most frequent first, and on what is odd."""
     names = Counter(line.current for line in lines if line.is_default and line.current is not None)
     if names:
         found = [(name, str(count)) for name, count in names.most_common()]
         yield _named(_DEFAULT_NOW, found, language)
-    # A slip in a name stays for ever.
+    # A wrong name can never be changed.
     for text, odd in (
         (_UNLIKE_ALL, [line for line in lines if line.is_unlike]),
         (_BACKWARDS_ON, [line for line in lines if line.is_backwards]),

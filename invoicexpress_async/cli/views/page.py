@@ -82,19 +82,19 @@ b.onkeydown=e=>{if(e.key==='Enter'||e.key===' '){e.preventDefault();b.click()}}}
 for(const k of keys)k.onclick=()=>{q.value=q.value===k.dataset.q?'':k.dataset.q;filter()};
 q.oninput=filter;filter();
 """
-# On a small screen a row is a block, and each value has its name before it.
+# On a small screen a row is a block, and each value has the name of its column before it.
 _NAME_STYLE: Final = "@media screen and (max-width:800px){{{}}}"
 
 
 @attrs.frozen(kw_only=True)
 class ReportFacts:
-    """What stands at the top of a page.
+    """The facts at the top of a page.
 
     Attributes:
-        noun: What there is, in a word: many of them.
-        about: Of what series, or of what year.
-        counts: How many there are, by state.
-        advice: What needs a person, and what to do about it.
+        noun: The records in a word, in the plural.
+        about: The series or the year of the report.
+        counts: How many records there are, by state.
+        advice: The problems that need a person, each with what to do about it.
     """
 
     noun: str
@@ -104,12 +104,11 @@ class ReportFacts:
 
 
 class Cell(NamedTuple):
-    """A cell of a row, or the head of its column.
+    """A cell of a row or of the header.
 
     Attributes:
-        text: What it shows.
-        kind: "n" for a number; "t" for a text and "w" for a long word, which are broken into lines;
-            else "".
+        text: The text shown.
+        kind: "n" for a number; "t" for a text and "w" for a long word, which are wrapped; else "".
     """
 
     text: str
@@ -122,7 +121,7 @@ class Cell(NamedTuple):
 
 
 def page_mark(title: str, language: Language) -> str:
-    """Return the first bytes of a page, by which any version knows it."""
+    """Return the start of a page, by which every version recognises a report."""
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="generator" content="invoicexpress">'
@@ -155,7 +154,7 @@ def page_row(cells: Iterable[Cell], *, needs_person: bool) -> str:
 def page_end(
     title: str, facts: ReportFacts, language: Language, now: Callable[[], datetime] = datetime.now
 ) -> str:
-    """Return the rest of a page, with what stands above the rows."""
+    """Return the rest of a page, including its header, which the script moves to the top."""
     counts = {state: count for state, count in facts.counts.items() if count}
     total = sum(counts.values())
     bar = "".join(
@@ -188,7 +187,7 @@ def _escape(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text with its commands set as such."""
+    """Return a text as HTML, with the commands in it as code."""
     return _CODE.sub(r"<code>\1</code>", _escape(text))
 
 

@@ -1,4 +1,4 @@
-"""A row that has ended, as it is shown, whatever it is shown in."""
+"""The view of a row that has ended, for tables, reports and JSON."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ from invoicexpress_async.provisioning.journal_status import KeptRow
 _NOT_BEGUN: Final = "planned"
 _INTENT: Final = "intent"
 _IN_FLIGHT: Final = "in flight"
-UNPLANNED: Final = "unplanned"  # of an account whose next serie is not known
+UNPLANNED: Final = "unplanned"  # an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
 STATES: Final[tuple[str, ...]] = (
     *GOOD,
@@ -61,14 +61,14 @@ STATE_STYLES: Final[dict[str, str]] = {
 
 @attrs.frozen(kw_only=True)
 class RowView(Ended):
-    """A row that has ended, or an account that got no row, as it is shown."""
+    """The view of a row that has ended, or of an account that got no row."""
 
     account: str
     seconds: float = 0.0
 
     @property
     def is_shown(self) -> bool:
-        """Whether this run has seen it: of a row that an earlier run did, little is known."""
+        """Whether to show the row; not if it is good and an earlier run did it."""
         return not (self.is_good and self.is_recorded)
 
     @property
@@ -104,14 +104,14 @@ class RowView(Ended):
 
 
 def code_text(state: str, error: str | None, status: int | None, code: str | None) -> str:
-    """Return the status and code of the response, or else what went wrong, in a word."""
-    # Without a response the name of the error says it, unless the state does.
+    """Return the status and code of the response, else the error's short name or "-"."""
+    # Without a response the name of the error is shown, unless the state already shows the cause.
     is_clear = status is None and state in {RowState.PARTIAL, UNPLANNED, _INTENT, *UNKNOWN_STATES}
     return "-" if is_clear else cause_text(error, status, code)
 
 
 def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
-    """Return an outcome as it is shown; its cure depends on what the next run will know."""
+    """Return the view of an outcome. Its cure depends on whether the run has a journal."""
     error = outcome.error
     cure = None if error is None else cure_of_row(error, outcome.state, has_journal=has_journal)
     return RowView(
@@ -130,7 +130,7 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
 
 
 def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
-    """Return a row as a journal has it."""
+    """Return the view of a row in a journal."""
     error = cure = None
     state = kept.state
     if state == _INTENT:

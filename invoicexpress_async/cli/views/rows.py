@@ -1,4 +1,4 @@
-"""How rows ended: their columns, and their table by account and document type."""
+"""The views of rows: their columns, and their table with a mark for each document type."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, word
 
 _SERIE_WIDTH: Final = 16
-_MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure what it would take
+_MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure its width
 _MORE: Final = "… {count} more: --json and --report show all"
 
 
@@ -107,7 +107,7 @@ def _show_first(console: Console, summary: RunSummary[RowView], language: Langua
     table = row_table(rows, types, language=language)
     wide = console.options.update(width=_MAX_TABLE_WIDTH)
     if console.measure(table, options=wide).maximum > console.width:
-        types = list[str]()  # the codes themselves come first; --report has them all
+        types = list[str]()  # the FT code is more useful; --report has all marks
         table = row_table(rows, types, language=language)
     console.print(table)
     if left := summary.ended - len(rows):

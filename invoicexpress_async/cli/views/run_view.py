@@ -1,4 +1,4 @@
-"""How a run ended, of rows or of companies: on the screen, in JSON and in a report."""
+"""The view of a run of rows or companies: on the screen, in JSON and in a report."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -26,19 +26,20 @@ _RESUMED: Final = "Sent, outcome not known; `sequences resume` takes this file:"
 
 @attrs.frozen(kw_only=True)
 class RecordKind(Generic[E]):
-    """What a run is of, rows or companies, and how it is shown.
+    """The kind of a run's records, rows or companies, and how they are shown.
 
     Attributes:
-        noun: Many of them, in a word.
-        title: Of a report.
-        columns: Of a record.
-        documents: What data has of each document type of a record.
-        order: Where a record stands in a report: what needs a person first, as 0.
-        states: In the order of a line of counts: those that need no person, then the worst first.
+        noun: The records in a word, in the plural.
+        title: The title of a report.
+        columns: The columns of a record.
+        documents: The columns of a record's document types in CSV and in a spreadsheet.
+        order: Returns the sort key of a record; its first item is 0 if it needs a person.
+        states: The states in the order of a line of counts: those that need no person, then the
+            worst first.
         good: The states that need no person.
-        styles: Their colours.
+        styles: The colours of the states.
         has_step: Whether a failure has a step.
-        has_created: Whether the records that were created are counted.
+        has_created: Whether created records are counted.
         show_first: Shows the first records as a table.
     """
 
@@ -65,10 +66,10 @@ class RecordKind(Generic[E]):
         style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
         is_handout: bool = False,
     ) -> Layout[E]:
-        """Return the report that the ending of the file selects.
+        """Return the layout that the ending of the file selects.
 
-        A table of data has a line for each document type, when the kind has such columns; in
-        Markdown, the counts, the cures and what `sequences resume` takes come after the records.
+        CSV and a spreadsheet have a line for each document type, if the kind has such columns. In
+        Markdown, the counts, the cures and the intents to resume come after the records.
         """
         summary = RunSummary[E](total=0)
         spec = ReportSpec[E, E](
@@ -97,7 +98,7 @@ class RecordKind(Generic[E]):
         console.print(self._counts(summary, language, seconds=seconds))
 
     def failure_table(self, groups: Mapping[Group, FailureGroup], language: Language) -> Table:
-        """Return a table of failures that are alike, with what to do about each."""
+        """Return a table of the groups of failures, with what to do about each."""
         steps = ("step",) if self.has_step else ()
         names = ("state", *steps, "code", self.noun, "such as", "what to do")
         headings = [word(one, language) for one in names]
@@ -117,7 +118,7 @@ class RecordKind(Generic[E]):
     def summary_object(
         self, summary: RunSummary[E], problem: InvoiceXpressError | None, *, seconds: float
     ) -> dict[str, object]:
-        """Return the counts as plain data; `not_run` is not 0 when the run ended early."""
+        """Return the counts as a JSON object; `not_run` is not 0 when the run ended early."""
         return {
             "type": "summary",
             self.noun: summary.total,
@@ -154,7 +155,7 @@ class RecordKind(Generic[E]):
         for kind, group in self._in_order(summary.groups):
             count = counted(group.count, kind.state, language)
             step = kind.step and word("step {step}", language, step=label(kind.step, language))
-            # A hyphen stands for no code in a table.
+            # A table shows a hyphen where there is no code.
             what = ", ".join(filter(None, (count, step, kind.code.strip("-"))))
             found.append(f"{what}: {group.advice(kind.cure, language)}")
         return found
@@ -168,7 +169,7 @@ class RecordKind(Generic[E]):
         created = f", {counted(summary.created, 'created', language)}" if self.has_created else ""
         lines = [f"\n{self.count_text(summary.counts, language)}{created}.\n"]
         lines += (f"- {one}\n" for one in self._advice(summary, language))
-        if summary.intents and not self.has_step:  # a step is resumed by its own command
+        if summary.intents and not self.has_step:  # an onboarding resumes by its own command
             lines.append(f"\n{word(_RESUMED, language)}\n\n")
             lines += (f"    {json.dumps(intent)}\n" for intent in summary.intents)
         return "".join(lines)

@@ -1,4 +1,4 @@
-"""How far a job is, as its journal has it."""
+"""The view of a journal's status: how far its job is, and what to do next."""
 
 import datetime as dt
 import re
@@ -77,14 +77,14 @@ _Kind = tuple[CompanyStep, str, str | None]
 
 @attrs.frozen(kw_only=True)
 class _Shown:
-    """A status as people see it."""
+    """Shows a status on the screen."""
 
     status: JournalStatus
     language: Language
 
     def show(self) -> None:
         status, console = self.status, data_console()
-        # A path is never broken into lines.
+        # Not wrapped, so that the path can be copied.
         console.print(Text(printable(self._title())), soft_wrap=True)
         if status.default_not_before is not None:
             console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
@@ -145,7 +145,7 @@ class _Shown:
             console.print(self._said("… {count} more", count=left), style="dim")
 
     def _pace(self) -> Iterator[str]:
-        """Yield how far it is; of a living run, how fast it goes and when it will end."""
+        """Yield the share that is done; for a run under way, its rate and its expected end too."""
         status = self.status
         if not status.rows:
             return
@@ -188,12 +188,12 @@ def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
 
 
 def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
-    """Return the rows that may have taken effect; those of a run under way are in flight."""
+    """Return the rows that may have taken effect, without those in flight in a run under way."""
     return [one for one in status.in_doubt if not (is_running(status) and one.state == "intent")]
 
 
 def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
-    """Return when a run looks at a row again with a view to sending it; None if it does not."""
+    """Return when a run reads a row again before a possible second send; None if it does not."""
     command = status.last_command
     seconds = None if command is None else command.resend_absent_after
     since = one.absent_since or one.sent_at
@@ -203,7 +203,7 @@ def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
 
 
 def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
-    """Return what to do next: texts, and the values in them."""
+    """Return what to do next: texts, each with the values for its placeholders."""
     counts, unknown = status.counts, _unknown_count(status)
     if is_running(status):
         return [(_UNDER_WAY, {})]
@@ -238,7 +238,7 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
 def _print_next(
     texts: Iterable[tuple[str, dict[str, object]]], status: JournalStatus | None, language: Language
 ) -> None:
-    """Print what to do next, and the very command where it is one that is to be repeated."""
+    """Print what to do next, with the command to repeat if there is one."""
     console = data_console()
     said = " ".join(word(text, language, **values) for text, values in texts)
     text = word("Next: {what}", language, what=said)
@@ -246,12 +246,12 @@ def _print_next(
     command = None if status is None else command_of(status)
     if command is not None:
         console.print()
-        # A command is never broken into lines: it is to be copied.
+        # Not wrapped, so that the command can be copied.
         console.print(Text(printable(f"  {command}")), soft_wrap=True)
 
 
 def command_of(status: JournalStatus) -> str | None:
-    """Return the command to repeat; None when none is, or none is known."""
+    """Return the command to repeat; None when there is none or it is not known."""
     command = status.last_command
     if (
         is_running(status)
@@ -272,7 +272,7 @@ def command_of(status: JournalStatus) -> str | None:
 
 
 def _is_for_workers(status: JournalStatus) -> bool:
-    """Whether rows wait that were only planned, and that no run of the command would send."""
+    """Whether the last command only planned the rows, and left them to workers."""
     command = status.last_command
     return command is not None and _PLAN_ONLY.search(command.line) is not None
 
@@ -293,7 +293,7 @@ def _local(moment: dt.datetime) -> str:
 def company_objects(
     standings: Mapping[str, CompanyStanding], language: Language = "en"
 ) -> list[dict[str, object]]:
-    """Return the companies as plain data, counted by where they stand."""
+    """Return counts of the companies by step, state and error, as JSON objects."""
     counts = Counter[_Kind]()
     first: dict[_Kind, str] = {}
     for fiscal_id, one in standings.items():

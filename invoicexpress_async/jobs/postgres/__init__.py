@@ -1,4 +1,4 @@
-"""The journal in a PostgreSQL database. Nothing outside this folder knows its SQL."""
+"""The journal in a PostgreSQL database. Nothing outside this folder contains its SQL."""
 
 from invoicexpress_async.jobs.postgres.address import is_url
 from invoicexpress_async.jobs.postgres.fence import FencedError, slice_of

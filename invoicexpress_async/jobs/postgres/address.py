@@ -1,4 +1,4 @@
-"""Where a database is: a URL without a password, and its name for people."""
+"""The address of a database: a URL without a password, and a label for people."""
 
 import importlib
 import re
@@ -22,7 +22,7 @@ _INSTEAD: Final = (
     "Other programs can read a command line. Keep the password in a file that PGPASSFILE names "
     "(or ~/.pgpass, mode 0600), or in a service file (PGSERVICEFILE, `postgresql://?service=NAME`)."
 )
-# A link that is dead is noticed in about ten seconds, in both directions.
+# A dead connection is detected in about ten seconds, in both directions.
 _DEFAULTS: Final[Mapping[str, str]] = {
     "application_name": "invoicexpress",
     "connect_timeout": "10",
@@ -35,12 +35,12 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 
 
 def is_url(text: object) -> bool:
-    """Whether it names a PostgreSQL database, and not a file."""
+    """Whether a text names a PostgreSQL database, and not a file."""
     return isinstance(text, str) and text.startswith(_SCHEMES)
 
 
 def import_psycopg() -> None:
-    """See to it that psycopg is there.
+    """Check that psycopg can be imported.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -63,9 +63,9 @@ class Address:
     """A schema of a database.
 
     Attributes:
-        parameters: For libpq; no password is among them.
-        schema: Where the tables are.
-        label: For people.
+        parameters: The connection parameters for libpq, without a password.
+        schema: The schema that contains the tables.
+        label: The address, for people.
     """
 
     parameters: Mapping[str, str]
@@ -74,10 +74,11 @@ class Address:
 
     @classmethod
     def parse(cls, url: str, *, schema: str) -> "Address":
-        """Read a URL.
+        """Parse a URL.
 
         Raises:
-            ConfigurationError: it is none, or a password is in it; or psycopg is not installed.
+            ConfigurationError: the URL is invalid or contains a password, the schema's name is
+                invalid, or psycopg is not installed.
         """
         if not is_url(url):
             raise ConfigurationError("A journal in PostgreSQL is named by a postgresql:// URL.")
@@ -100,7 +101,7 @@ def _parsed(url: str) -> dict[str, str] | None:
     try:
         found = conninfo_to_dict(url)
     except ProgrammingError:
-        return None  # its text may hold a password
+        return None  # the error's text may contain a password
     return {name: str(value) for name, value in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""What is requested together, as one message to the database: one transaction, few statements."""
+"""Combines requests into one message to the database: one transaction with few statements."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ class Request(NamedTuple):
     """Changes; or a claim to be won, with changes; or the outcome of a claim, with changes.
 
     Attributes:
-        done: Done when it is durable.
-        changes: What to change.
-        claim: What is claimed.
-        state: What became of it; None when it is to be won.
-        fence: The slice that must be held for it.
-        lost: Takes the entry of the one who has the claim.
+        done: Done when the request is durable.
+        changes: The changes to write.
+        claim: The claim.
+        state: The outcome of the claimed request; None while the claim is still to be won.
+        fence: The slice that must be held for the request.
+        lost: Receives the present entry when another claimer has the claim.
     """
 
     done: Commit
@@ -47,14 +47,14 @@ Batch: TypeAlias = list[Request]
 
 @attrs.define(eq=False)
 class Transaction:
-    """Gathers requests as long as no two of them touch one entry: these are done in order."""
+    """Groups requests that touch different entries; requests on one entry are done in order."""
 
     statements: Statements
     message: Message = attrs.field(factory=Message)
     _requests: Batch = attrs.field(factory=list[Request])
     _touched: set[tuple[str, ...]] = attrs.field(factory=set[tuple[str, ...]])
     _group: Batch = attrs.field(factory=list[Request])
-    # Of each group with claims: those of its requests that have one.
+    # For each group with claims: its requests that have a claim.
     _claiming: list[Batch] = attrs.field(factory=list[Batch])
     _has_fences: bool = False
 
@@ -74,7 +74,7 @@ class Transaction:
         return transaction
 
     def results(self, found: list[Rows]) -> list[tuple[Request, Exception | None]]:
-        """Return what each request came to, from the rows of the message."""
+        """Return each request with its error or None, from the rows that the message returned."""
         results: dict[int, Exception | None] = {}
         rows = iter(found)
         held: set[Fence] = set()

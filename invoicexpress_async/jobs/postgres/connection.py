@@ -1,8 +1,8 @@
-"""One connection to the database: each message is one transaction, and is repeated when lost.
+"""One connection to the database: each message is one transaction, and is sent again when lost.
 
-A message is some statements that go out together, as one query of the simple protocol. No
-transaction is open while this process could be frozen, and a pooler in transaction mode sees
-nothing that it must keep for later: settings are made for the transaction alone.
+The statements of a message are sent together, as one query of the simple protocol. So no
+transaction stays open while this process is frozen, and no session state has to be kept by a
+pooler in transaction mode: settings are made for the transaction only.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from invoicexpress_async.jobs.postgres.address import Address, problem_of
 
 Rows: TypeAlias = list[Entry]
 
-# The first statement of each transaction. Another client of the same pooler may have changed the
-# session's own settings: an intent must be on the disk whatever those say.
+# The first statements of each transaction. Another client of the same pooler may have changed the
+# settings of the session: an intent must be on the disk whatever they are.
 _SETTINGS: Final = (
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET LOCAL synchronous_commit = on",
@@ -40,14 +40,14 @@ _CHECK: Final = """SELECT current_setting('fsync') AS fsync,
         AS is_replica,
     extract(epoch FROM clock_timestamp())::double precision AS now"""
 _MIN_VERSION: Final = 130000
-# The ages that decide what may be sent again are measured on the wall clocks of several machines.
+# The ages that decide whether to send again are measured on the wall clocks of several machines.
 _MAX_CLOCK_SECONDS: Final = 60.0
 # A statement takes milliseconds, and a plan of a million rows some seconds.
 _STATEMENT_SECONDS: Final = 60
-# The server ends it before; this is for a server that is frozen itself.
+# The server ends a statement before this; the limit is for a server that is frozen itself.
 _RESPONSE_SECONDS: Final = 75.0
 _RETRY_SECONDS: Final = 0.25
-# The first is a connection that was lost; the second, that there is no other.
+# The first failure is a lost connection; the second means that no new connection can be made.
 _FAILURES_OF_AN_OUTAGE: Final = 2
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 _LOST: Final = (
@@ -59,7 +59,7 @@ _LOST: Final = (
 
 @attrs.define
 class Message:
-    """Statements of one transaction, and their values."""
+    """The statements of one transaction, and their values."""
 
     statements: list[str] = attrs.field(factory=list[str])
     values: list[object] = attrs.field(factory=list[object])
@@ -70,14 +70,14 @@ class Message:
         self.values += values
 
     def encode(self) -> bytes:
-        """Return all of it as one query, settings first."""
+        """Return the message as one query, settings first."""
         settings = (*_SETTINGS, f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'")
         return "; ".join((*settings, *self.statements)).encode()
 
 
 @attrs.define(eq=False)
 class Reachability:
-    """Whether a database is reached, over all connections to it: both changes are logged."""
+    """Tracks over all connections whether a database is reachable, and logs each change."""
 
     _label: str = attrs.field(alias="label")
     _failures: int = attrs.field(default=0, init=False)
@@ -100,13 +100,13 @@ class Reachability:
 
 
 class Connection:
-    """A connection that is made anew when it is lost.
+    """A connection that is opened again when it is lost.
 
     Args:
-        address: Of the database.
-        clock: For waiting between two tries.
-        patience_seconds: How long a lost message is repeated.
-        reachability: Of the database, shared by all connections to it.
+        address: The address of the database.
+        clock: The clock for waiting between two tries.
+        patience_seconds: How long a lost message is sent again.
+        reachability: The state of the database, shared by all connections to it.
     """
 
     def __init__(
@@ -125,10 +125,10 @@ class Connection:
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and look whether the server keeps what it is given.
+        """Connect, and check the server's version, settings, encoding, clock and role.
 
         Raises:
-            JournalError: it cannot be reached, or does not.
+            JournalError: it cannot be reached, or a check fails.
         """
         try:
             self._connection = await self._connect()
@@ -143,12 +143,12 @@ class Connection:
     async def execute(
         self, message: Message, *, patience_seconds: float | None = None
     ) -> list[Rows]:
-        """Carry a message out, and return the rows of each of its statements that has some.
+        """Execute a message, and return the rows of each of its statements that returns rows.
 
-        One that is lost, or whose answer is, is sent again.
+        The message is sent again when it or its response is lost.
 
         Raises:
-            JournalError: it could not be carried out; whether it was is not known.
+            JournalError: the execution failed; whether the message took effect is unknown.
         """
         patience = self._patience_seconds if patience_seconds is None else patience_seconds
         until = self._clock.now() + patience
@@ -169,7 +169,7 @@ class Connection:
                 await self._clock.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -184,7 +184,7 @@ class Connection:
         try:
             return await _limited(connection, message.encode(), message.values)
         except BaseException as error:
-            # What a transaction of the server has failed with leaves the connection as it was.
+            # An error with an SQLSTATE ended only the transaction: the connection can be used.
             is_lost = not isinstance(error, psycopg.Error) or error.sqlstate is None
             if (
                 is_lost
@@ -215,7 +215,7 @@ class Connection:
 async def _check(connection: "psycopg.AsyncConnection[Any]") -> None:
     ((found,),) = await _limited(connection, Message([_CHECK]).encode(), [])
     if problem := _problem(found):
-        # As what is lost: a primary may follow a replica, and a clock may be set.
+        # Retried like a lost connection: a primary may replace a replica, and a clock may be set.
         raise psycopg.OperationalError(problem)
 
 
@@ -242,7 +242,7 @@ def _problem(found: Entry) -> str:
 async def _limited(
     connection: "psycopg.AsyncConnection[Any]", query: bytes, values: Sequence[object]
 ) -> list[Rows]:
-    """Carry a query out in bounded time, even when neither the server nor the network reacts."""
+    """Execute a query in bounded time, even when neither the server nor the network reacts."""
     work = asyncio.ensure_future(_carry_out(connection, query, values))
     try:
         done, _ = await asyncio.wait({work}, timeout=_RESPONSE_SECONDS)
@@ -273,7 +273,7 @@ async def _carry_out(
 
 
 def _cut(connection: "psycopg.AsyncConnection[Any]") -> None:
-    """Shut the socket down, which ends the wait for it."""
+    """Shut the socket down, which ends every wait on it."""
     with contextlib.suppress(OSError, psycopg.Error):
         twin = socket.socket(fileno=os.dup(connection.pgconn.socket))
         with contextlib.closing(twin):

@@ -1,4 +1,4 @@
-"""What keeps a process from writing for accounts that another has taken over."""
+"""Fences: they keep a process from writing for accounts that another process has taken over."""
 
 import hashlib
 from typing import NamedTuple
@@ -7,16 +7,16 @@ from invoicexpress_async.jobs.journal import JournalError
 
 
 class Fence(NamedTuple):
-    """A slice of the accounts, and the epoch in which this process holds it."""
+    """A slice of the accounts, and the epoch of this process's hold on it."""
 
     slice: int
     epoch: int
 
 
 class FencedError(JournalError):
-    """Another process speaks for the account now: nothing is sent or written for it any more."""
+    """Another process has taken the account over: this one sends and writes nothing more for it."""
 
-    cure = "Nothing: the process that has taken the account over goes on with it."
+    cure = "Nothing to do: the process that has taken the account over goes on with it."
 
 
 def slice_of(account: str, slices: int) -> int:

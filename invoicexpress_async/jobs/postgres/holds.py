@@ -1,4 +1,4 @@
-"""Taking, renewing and releasing slices, on the connection that nothing else waits for."""
+"""Takes, renews and releases slices, on the connection that the writer does not use."""
 
 import asyncio
 import json
@@ -33,11 +33,11 @@ class Holds:
     """The slices that this process holds.
 
     Args:
-        session: Open.
-        clock: On which it stops to send.
-        lease_seconds: How long a hold lasts that is not renewed.
-        window_seconds: How long nobody sends for a slice whose holder has vanished, so that no
-            window of the server's limit has requests of both.
+        session: An open session.
+        clock: The clock by which this process stops sending.
+        lease_seconds: How long a hold lasts without renewal.
+        window_seconds: How long nobody sends for a slice after the lease of a vanished holder, so
+            that no window of the server's limit has requests of two holders.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Holds:
         self._renewing: asyncio.Task[None] | None = None
 
     async def try_take(self, number: int) -> HeldSlice | None:
-        """Hold a slice, if nobody else does or may still send for it."""
+        """Take a slice, or return None when another process holds it or may still send for it."""
         slices, token = self.session.statements.name("slices"), uuid.uuid4().hex
         message = Message()
-        # Repeated after a lost answer, it finds its own token, and changes the epoch no more.
+        # Sent again after a lost response, it finds its own token, and does not change the epoch.
         message.add(
             f"UPDATE {slices} SET epoch = epoch + CASE WHEN token = %s THEN 0 ELSE 1 END, "
             "token = %s, holder = %s, since = clock_timestamp(), due = NULL, "
@@ -93,17 +93,17 @@ class Holds:
         return held
 
     async def take(self, number: int) -> HeldSlice:
-        """Hold a slice, once nobody else does and nobody may still send for it."""
+        """Take a slice, as soon as nobody else holds it or may still send for it."""
         while (held := await self.try_take(number)) is None:
             left = await self._seconds_left(number)
             await self._clock.sleep(min(max(left, _MIN_POLL_SECONDS), _MAX_POLL_SECONDS))
         return held
 
     async def hold(self, name: str) -> HeldSlice:
-        """Hold what has a name: it has a number below those of the slices of accounts.
+        """Take the slice of a name. Its number is negative, unlike those of the accounts' slices.
 
         Raises:
-            JournalError: another process holds it.
+            JournalError: another process holds the slice.
         """
         number = -1 - slice_of(name, _MAX_NAMES)
         slices = self.session.statements.name("slices")
@@ -120,7 +120,7 @@ class Holds:
         )
 
     async def release(self, held: HeldSlice, *, due_seconds: float | None) -> None:
-        """Let the next process have a slice, and know what was sent for it lately."""
+        """Release a slice, and record for the next holder what was sent for it recently."""
         held.lose()
         if self._held.get(held.number) is held:
             del self._held[held.number]
@@ -131,7 +131,7 @@ class Holds:
             f"UPDATE {slices} SET until = NULL, token = NULL, holder = NULL, since = NULL, "
             "used = coalesce(%s, used), "
             "released_at = CASE WHEN %s THEN clock_timestamp() ELSE released_at END, "
-            # What was entered since it was taken has not been tried, and is not waited with.
+            # Entries that were added while it was held have not been tried, and do not wait.
             "due = CASE WHEN due IS NULL "
             "THEN clock_timestamp() + %s::double precision * interval '1 second' END "
             "WHERE slice = %s AND epoch = %s AND until IS NOT NULL",
@@ -144,14 +144,14 @@ class Holds:
         await self.session.side.execute(message)
 
     async def left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
-        """Return the slices that have entries of the plan in some states."""
+        """Return the slices that have entries of the plan in the given states."""
         message = Message()
         message.add(self.session.statements.slices_left(table, states))
         (rows,) = await self.session.side.execute(message)
         return slices_left_of(rows)
 
     async def close(self) -> None:
-        """Renew nothing any more, and send nothing: what is held ends with its lease."""
+        """Stop renewing and sending: slices that are still held end with their leases."""
         for held in self._held.values():
             held.lose()
         self._held.clear()
@@ -188,7 +188,7 @@ class Holds:
         wanted = [{"slice": one.number, "epoch": one.epoch} for one in mine.values()]
         message = Message()
         message.add(
-            # In the order of every other statement that locks slices, or two wait for each other.
+            # In the order of every other statement that locks slices, to avoid a deadlock.
             f"WITH mine AS MATERIALIZED (SELECT old.slice FROM {slices} AS old "
             "JOIN json_to_recordset(%s::json) AS new(slice integer, epoch bigint) "
             "USING (slice, epoch) WHERE old.until IS NOT NULL ORDER BY old.slice "
@@ -203,7 +203,7 @@ class Holds:
         renewed = {one["slice"] for one in rows}
         for number, held in mine.items():
             if self._held.get(number) is not held:
-                continue  # it was released meanwhile
+                continue  # the slice was released meanwhile
             if number in renewed:
                 held.extend(certain_until(asked_at, self._lease_seconds))
             else:

@@ -1,4 +1,4 @@
-"""What a database is like that is to hold a journal: for `invoicexpress doctor`. Only reads."""
+"""Inspects a database that is to contain a journal, for `invoicexpress doctor`. It only reads."""
 
 import contextlib
 import time
@@ -37,23 +37,23 @@ _RIGHTS: Final = """SELECT has_schema_privilege(%(schema)s, 'USAGE') AND NOT EXI
 
 @attrs.frozen(kw_only=True)
 class Inspection:
-    """What was found.
+    """The facts about a database and its server.
 
     Attributes:
         label: The address, for people.
-        version: Of the server, as 150018 for 15.18.
+        version: The server's version, as 150018 for 15.18.
         version_text: The same, for people.
-        settings: `fsync`, `full_page_writes` and `synchronous_commit`, each "on" or another.
-        encoding: Of the database.
-        max_connections: Of the server.
-        is_replica: Whether it cannot be written to.
-        clock_seconds: How far this machine's clock is ahead of the server's.
+        settings: `fsync`, `full_page_writes` and `synchronous_commit`, each "on" or another value.
+        encoding: The encoding of the database.
+        max_connections: The server's limit of connections.
+        is_replica: Whether the server cannot be written to.
+        clock_seconds: The seconds by which this machine's clock is ahead of the server's.
         is_pooled: Whether a pooler is in between.
-        has_transactions: Whether that pooler lets a transaction through as one.
-        role: Who is connected.
-        may_write: Whether the role may use the journal, or make it where it is not there.
-        schema_version: Of the journal; None when it is not there.
-        newest_schema_version: That this program knows.
+        has_transactions: Whether that pooler keeps the statements of a transaction together.
+        role: The role that is connected.
+        may_write: Whether the role may use the journal, or create it when it does not exist.
+        schema_version: The schema version of the journal; None when it cannot be read.
+        newest_schema_version: The newest schema version that this program knows.
     """
 
     label: str
@@ -73,11 +73,11 @@ class Inspection:
 
 
 def inspect(url: str, *, schema: str) -> Inspection:
-    """Look at a database.
+    """Inspect a database.
 
     Raises:
-        ConfigurationError: the URL cannot be right, or has a password in it.
-        JournalError: it cannot be reached.
+        ConfigurationError: the URL is invalid, or contains a password.
+        JournalError: the database cannot be reached.
     """
     address = Address.parse(url, schema=schema)
     try:
@@ -115,7 +115,7 @@ def _inspect(
         max_connections=int(found["max_connections"]),
         is_replica=bool(found["is_replica"]),
         clock_seconds=time.time() - float(found["now"]),
-        # A pooler gives its clients process ids of its own.
+        # A pooler reports its own process ids to its clients, and not the server's.
         is_pooled=found["pid"] != connection.info.backend_pid,
         has_transactions=_has_transactions(connection),
         role=str(found["role"]),

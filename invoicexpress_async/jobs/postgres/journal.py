@@ -32,34 +32,34 @@ WINDOW_SECONDS: Final = 60.0
 
 
 class PostgresJournal(JournalView):
-    """A schema of a PostgreSQL database that carries jobs over crashes, for many processes.
+    """A journal in a schema of a PostgreSQL database, shared by many processes.
 
-    Use it with `async with`, in one event loop. It holds account names, series and what became
-    of them; no key and no password is ever in it. It needs the extra `postgres`, and PostgreSQL
-    13 or later. Each write is durable on the server before anything is sent. It works through
-    pgbouncer in transaction mode. When the database is away for a while, what is requested waits;
-    after `patience_seconds` it fails, and nothing is sent without it.
+    Use it with `async with`, in one event loop. It contains account names, series and their
+    outcomes, but never a key or a password. It needs the extra `postgres`, and PostgreSQL 13 or
+    later. Each write is durable on the server before anything is sent. It works through pgbouncer
+    in transaction mode. While the database cannot be reached, operations wait; after
+    `patience_seconds` they fail, and nothing is sent without the journal.
 
-    Of all runs and services that share it, one sends each request. Only workers, which hold
-    slices, share the limits of the accounts as well: beside them, leave a job to them with
-    `enter_plan`.
+    Of all runs and services that share it, only one sends each request. Only workers, which hold
+    slices, also share the limits of the accounts: while they run, do not run a job yourself, but
+    give it to them with `enter_plan`.
 
     Args:
-        url: `postgresql://user@host/database`, or any other that libpq knows, such as
-            `postgresql://?service=NAME`. Without a password: that is read from the file that
-            PGPASSFILE names, or from a service file.
-        schema: Where its tables are; made when it is not there.
-        slices: Into how many parts the accounts are divided among workers; fixed when the journal
-            is made.
-        patience_seconds: How long the database may be away.
-        lease_seconds: How long a slice is held that is not renewed: so long nobody else sends for
-            its accounts when its holder has vanished, and `window_seconds` longer.
+        url: `postgresql://user@host/database`, or any other URL that libpq knows, such as
+            `postgresql://?service=NAME`, without a password. libpq reads the password from the
+            file that PGPASSFILE names, or from a service file.
+        schema: The schema that contains the tables; created when it does not exist.
+        slices: The number of slices into which the accounts are divided among workers; fixed when
+            the journal is created.
+        patience_seconds: How long to wait for a database that cannot be reached.
+        lease_seconds: How long a hold on a slice lasts without renewal. When a holder vanishes,
+            nobody sends for its accounts for this time and `window_seconds` more.
         window_seconds: The window of the server's limit.
-        clock: Instead of the monotonic clock, in tests.
+        clock: A clock that replaces the monotonic clock, in tests.
 
     Raises:
-        ConfigurationError: the URL cannot be right or has a password in it, or psycopg is not
-            installed.
+        ConfigurationError: the URL is invalid or contains a password, another argument is
+            invalid, or psycopg is not installed.
     """
 
     def __init__(  # noqa: PLR0913  # keyword-only settings, each with a default
@@ -86,20 +86,20 @@ class PostgresJournal(JournalView):
 
     @property
     def label(self) -> str:
-        """Its address, for people; no secret is in it."""
+        """The address, for people, without a secret."""
         return self._address.label
 
     @property
     def schema(self) -> str:
-        """Where its tables are."""
+        """The schema that contains the tables."""
         return self._address.schema
 
     @property
     def slices(self) -> int:
-        """Into how many slices the accounts are divided.
+        """The number of slices into which the accounts are divided.
 
         Raises:
-            JournalError: it is not open.
+            JournalError: the journal is not open.
         """
         return self._opened().slices
 
@@ -112,13 +112,13 @@ class PostgresJournal(JournalView):
         return self._open_holds().session
 
     async def __aenter__(self) -> Self:
-        """Connect, and make the schema when it is not there.
+        """Connect, and create the schema when it does not exist.
 
         Raises:
-            JournalError: the database cannot be reached, does not keep what it is given (`fsync`
-                or `synchronous_commit` is off), is a replica, or is of a newer version.
+            JournalError: the database cannot be reached, is not durable (`fsync` or
+                `full_page_writes` is off), is a replica, or has a newer schema version.
         """
-        # These import psycopg, which is of an extra.
+        # These modules import psycopg, which belongs to an extra.
         from invoicexpress_async.jobs.postgres.holds import Holds  # noqa: PLC0415
         from invoicexpress_async.jobs.postgres.session import JournalSession  # noqa: PLC0415
 
@@ -145,19 +145,19 @@ class PostgresJournal(JournalView):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # It stays, to say to a run that still goes on that the journal was closed.
+        # `_holds` stays, so that a run that still goes on gets an error: the journal was closed.
         self._is_open = False
         holds = self._open_holds()
         await holds.close()
         await holds.session.close()
 
     async def take(self, number: int) -> HeldSlice:
-        """Hold a slice, once nobody else does and nobody may still send for it.
+        """Take a slice, as soon as nobody else holds it or may still send for it.
 
-        It is renewed until it is released, or this process stops.
+        The hold is renewed until the slice is released, or this process stops.
 
         Args:
-            number: From 0 up to `slices`.
+            number: The slice's number, from 0 to `slices` - 1.
 
         Raises:
             JournalError: the database cannot be reached, or there is no such slice.
@@ -165,7 +165,7 @@ class PostgresJournal(JournalView):
         return await self._open_holds().take(number)
 
     async def try_take(self, number: int) -> HeldSlice | None:
-        """Hold a slice, or return None when another holds it or may still send for it.
+        """Take a slice, or return None when another process holds it or may still send for it.
 
         Raises:
             JournalError: the database cannot be reached.
@@ -173,27 +173,27 @@ class PostgresJournal(JournalView):
         return await self._open_holds().try_take(number)
 
     async def hold(self, name: str) -> HeldSlice:
-        """Hold what has a name, such as a partner, as a slice of its own.
+        """Take a separate slice for a name, such as a partner's.
 
         Raises:
-            JournalError: another process holds it; or the database cannot be reached.
+            JournalError: another process holds the slice, or the database cannot be reached.
         """
         return await self._open_holds().hold(name)
 
     async def release(self, held: HeldSlice, *, due_seconds: float | None = None) -> None:
-        """Let the next process have a slice.
+        """Release a slice, so that another process can take it.
 
         Args:
             held: The slice; nothing is sent for it from now on.
-            due_seconds: In how many seconds it is to be worked on again; None for at once.
+            due_seconds: The seconds after which to work on it again; None for at once.
 
         Raises:
-            JournalError: the database cannot be reached: the lease ends by itself.
+            JournalError: the database cannot be reached; the lease then ends by itself.
         """
         await self._open_holds().release(held, due_seconds=due_seconds)
 
     async def left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
-        """Return the slices that have entries of the plan in some states.
+        """Return the slices that have entries of the plan in the given states.
 
         Raises:
             JournalError: the database cannot be reached.
@@ -207,12 +207,12 @@ class PostgresJournal(JournalView):
         *,
         keys: Sequence[Key] | None = None,
     ) -> None:
-        """Let workers try again what is in some states.
+        """Let workers try entries again that are in the given states.
 
         Args:
-            table: Whose entries of the plan.
-            states: Such as refused; not those of what may have been sent.
-            keys: Of those that are meant; None for all.
+            table: The table.
+            states: The states, such as refused; never those of requests that may have been sent.
+            keys: The keys of the entries to plan again; None for all entries of the plan.
 
         Raises:
             JournalError: the database cannot be reached.
@@ -222,12 +222,12 @@ class PostgresJournal(JournalView):
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool
     ) -> SharedOutage:
-        """Report what this process sees of the server as a whole; return what all together know.
+        """Report the server's state as this process sees it; return the state known to all.
 
         Args:
-            token: Of this process.
+            token: The token of this process.
             is_failing: Whether the server fails for every account; None when nothing has changed.
-            may_probe: Whether it has something to try the server with.
+            may_probe: Whether this process has an item with which to probe the server.
 
         Raises:
             JournalError: the database cannot be reached.
@@ -242,17 +242,17 @@ class PostgresJournal(JournalView):
         await self._opened().begin_plan(table)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and what is requested."""
+        """Add entries to the plan: the key and the requested columns of each."""
         await self._opened().add_to_plan(table, entries)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
-        """Return how the plan differs; nothing is changed yet."""
+        """Return the differences between the plan and the entries; change nothing yet."""
         return await self._opened().compare_plan(table)
 
     async def enter_plan(self, table: Table) -> None:
-        """Take the plan over: new entries are planned, missing ones leave the plan."""
+        """Apply the plan: new entries are planned, and missing entries leave the plan."""
         await self._opened().enter_plan(table)
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and what is requested, into the plan and return what is there."""
+        """Add one entry, with its key and requested columns, to the plan; return it as stored."""
         return await self._opened().admit(table, entry)

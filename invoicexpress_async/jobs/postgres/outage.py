@@ -1,4 +1,4 @@
-"""An outage of the server that all processes of a journal know of, and which of them probes."""
+"""The outage state that all processes of a journal share, and which of them probes the server."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_SECONDS: Final = 1
 _MAX_PAUSE_SECONDS: Final = 60
-# A process that dies while it probes is followed by another after so long.
+# How long a probe is reserved: when the probing process dies, another one probes after this.
 _PROBE_SECONDS: Final = 10
 
 
 @attrs.frozen(kw_only=True)
 class SharedOutage:
-    """What all processes know of the server as a whole.
+    """The state of the server as a whole, as all processes together know it.
 
     Attributes:
-        seconds: Since when it fails for every account; None when it does not.
-        is_ours_to_probe: Whether this process, and no other, is to try it now.
+        seconds: How long it has failed for every account; None when it does not fail.
+        is_ours_to_probe: Whether this process, and no other, is to probe it now.
     """
 
     seconds: float | None
@@ -29,14 +29,14 @@ class SharedOutage:
 async def share_outage(
     session: "JournalSession", token: str, *, is_failing: bool | None, may_probe: bool
 ) -> SharedOutage:
-    """Report what this process sees, ask for the probe, and read what all together know."""
-    # Here, since it needs the extra.
+    """Report the state that this process sees, request the probe, and read the shared state."""
+    # Imported here, because it needs the extra.
     from invoicexpress_async.jobs.postgres.connection import Message  # noqa: PLC0415  # of an extra
 
     message, outage = Message(), session.statements.name("outage")
     longer = f"least(pause * 2, {_MAX_PAUSE_SECONDS})"
     if is_failing:
-        # Repeated after a lost answer, it finds the outage there and the probe gone.
+        # Sent again after a lost response, it finds the outage recorded and the probe released.
         message.add(
             f"UPDATE {outage} SET since = coalesce(since, clock_timestamp()), "
             f"pause = CASE WHEN since IS NULL THEN {_FIRST_PAUSE_SECONDS} "

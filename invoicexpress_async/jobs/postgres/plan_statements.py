@@ -1,4 +1,4 @@
-"""The SQL of a plan: what compares a table with it, and takes it over."""
+"""The SQL of a plan: compares a table with the plan, and applies the plan."""
 
 import functools
 
@@ -17,15 +17,15 @@ from invoicexpress_async.jobs.postgres.statements import (
 
 @functools.cache
 def plan_of(statements: Statements, table: Table) -> "PlanStatements":
-    """Return the statements of a plan of a table."""
+    """Return the statements for the plans of a table."""
     return PlanStatements(statements, table)
 
 
 class PlanStatements:
-    """What compares a table with a plan, and takes the plan over.
+    """The statements that compare a table with a plan, and apply the plan.
 
-    A plan is in a table of its own until then: a temporary one is state of a session. Their
-    first value is the plan's id.
+    Until it is applied, a plan is kept in a separate table; a temporary table would be session
+    state. The first value of the statements is the plan's id.
     """
 
     def __init__(self, statements: Statements, table: Table) -> None:
@@ -46,7 +46,7 @@ class PlanStatements:
 
     @property
     def add(self) -> str:
-        """What notes entries of the plan; of two with one key, the last."""
+        """The SQL that adds entries to the plan; of two with the same key, the last one counts."""
         kinds = {column.name: KINDS[column.kind] for column in self._table.all_columns}
         fields = [(one, kinds.get(one, "integer")) for one in self._columns]
         names = ", ".join(self._columns)
@@ -61,11 +61,11 @@ class PlanStatements:
 
     @property
     def is_used(self) -> str:
-        """What says whether the table has entries."""
+        """The SQL that returns whether the table has entries."""
         return f"SELECT EXISTS (SELECT FROM {self._old})"
 
     def changes(self, kind: str) -> str:
-        """Return what finds the differences of a kind: the key and the state of each."""
+        """Return the SQL that finds the differences of a kind: the key and the state of each."""
         mine = f"(SELECT * FROM {self._new} WHERE plan = %s) AS new"
         old = f"{self._old} AS old"
         if kind == "added":
@@ -85,14 +85,14 @@ class PlanStatements:
 
     @property
     def lost(self) -> str:
-        """What finds entries that are unresolved and not in the plan."""
+        """The SQL that finds entries that are unresolved and not in the plan."""
         return (
             f"SELECT * FROM ({self.changes('removed')}) AS removed "
             f"WHERE state IN ({states_text(UNRESOLVED)}) LIMIT 3"
         )
 
     def enter(self, condition: str) -> str:
-        """Return what enters all of the plan, under a condition."""
+        """Return the SQL that enters all of the plan, under a condition."""
         columns = ", ".join(self._columns)
         return self._enter(
             f"SELECT {columns}, 'planned', {NOW} FROM {self._new} WHERE plan = %s AND {condition} "
@@ -101,14 +101,14 @@ class PlanStatements:
 
     @property
     def enter_one(self) -> str:
-        """What enters one entry, a JSON array of one object."""
+        """The SQL that enters one entry, given as a JSON array of one object."""
         kinds = {column.name: KINDS[column.kind] for column in self._table.all_columns}
         fields = [(one, kinds.get(one, "integer")) for one in self._columns]
         columns = ", ".join(self._columns)
         return self._enter(f"SELECT {columns}, 'planned', {NOW} FROM {records(fields)} AS new")
 
     def leave(self, condition: str) -> str:
-        """Return what takes the missing entries out of the plan, under a condition."""
+        """Return the SQL that removes the missing entries from the plan, under a condition."""
         same = " AND ".join(f"new.{name} = old.{name}" for name in self._table.key)
         return (
             f"UPDATE {self._old} AS old SET is_in_plan = 0 WHERE old.is_in_plan <> 0 AND NOT EXISTS "  # noqa: E501  # one condition
@@ -117,12 +117,12 @@ class PlanStatements:
 
     @property
     def forget(self) -> str:
-        """What drops a plan that was entered, and those that were left for a day."""
+        """The SQL that deletes a plan that was entered, and plans left over for a day."""
         return f"DELETE FROM {self._new} WHERE plan = %s OR begun_at < {NOW} - 86400"
 
     def _enter(self, source: str) -> str:
         unresolved = states_text(UNRESOLVED)
-        # What is done for one request is not done for another.
+        # An entry that is done for one request is not done for a changed request.
         return (
             f"INSERT INTO {self._old} AS old ({', '.join(self._columns)}, state, updated_at) {source} "  # noqa: E501
             f"ON CONFLICT ({self._key}) DO UPDATE SET is_in_plan = 1{self._set_requested}, "

@@ -1,26 +1,35 @@
-"""A journal in a database that is only read, whether anybody works on it or not."""
+"""Reads a journal in a database, whether a process works on it or not."""
 
 import contextlib
-from collections.abc import Collection, Generator
+import json
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
 import psycopg
 
-from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import (
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    Table,
+    Value,
+)
 from invoicexpress_async.jobs.postgres.address import Address, problem_of
 from invoicexpress_async.jobs.postgres.schema import VERSION
 from invoicexpress_async.jobs.postgres.slices import SliceLeft, slices_left_of
 from invoicexpress_async.jobs.postgres.statements import Statements, states_text
 
 _MAX_HOLDERS_NAMED: Final = 3
+_ROWS_AT_ONCE: Final = 1_000
 
 
 class JournalDatabase:
-    """The journal of a schema, as `JournalFile` is that of a file. Use it with `with`.
+    """The journal of a schema, opened only to read, like `JournalFile`. Use it with `with`.
 
     Raises:
-        JournalError: it is not there, or cannot be read.
+        JournalError: the journal does not exist, or cannot be read.
     """
 
     def __init__(self, url: str, *, schema: str) -> None:
@@ -46,12 +55,12 @@ class JournalDatabase:
 
     @property
     def label(self) -> str:
-        """Its address, for people."""
+        """The address, for people."""
         return self._address.label
 
     @property
     def holder(self) -> str | None:
-        """Who holds slices of it now, such as "by process 4711 on host"; None when nobody does."""
+        """The present holders of slices, as "by process 4711 on host"; None when there are none."""
         slices = self._statements.name("slices")
         query = (
             f"SELECT DISTINCT holder FROM {slices} WHERE holder IS NOT NULL "
@@ -65,7 +74,7 @@ class JournalDatabase:
         return f"by {shown}" + (f" and {more} more" if more > 0 else "")
 
     def slices_left(self, table: Table, states: frozenset[JournalState]) -> list[SliceLeft]:
-        """Return the slices that have entries of the plan in some states."""
+        """Return the slices that have entries of the plan in the given states."""
         if not self._present(table):
             return []
         query = self._statements.slices_left(table, states)
@@ -73,18 +82,21 @@ class JournalDatabase:
 
     @contextlib.contextmanager
     def one_moment(self) -> Generator[None]:
-        """Let all that is read inside be of one moment."""
+        """Make all reads inside see the journal as it is at one moment."""
         self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield
         finally:
             self._ask("COMMIT")
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
-        condition = " AND ".join(f"old.{name} = %s" for name in table.key)
-        found = self._select(table, f"WHERE {condition}", *key)
-        return found[0] if found else None
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in the order of the keys; empty for an absent key."""
+        if not self._present(table):
+            return [{}] * len(keys)
+        named = [dict(zip(table.key, key, strict=True)) for key in keys]
+        rows = self._rows(self._statements.look_up(table), json.dumps(named))
+        found = {table.key_of(row): row for row in rows}
+        return [found.get(key, {}) for key in keys]
 
     def entries(
         self,
@@ -93,15 +105,17 @@ class JournalDatabase:
         states: frozenset[JournalState] | None = None,
         order_by: str | None = None,
         limit: int | None = None,
-    ) -> list[Entry]:
-        """Return the entries of the plan, or those of them in some states."""
+    ) -> Iterator[Entry]:
+        """Yield the entries of the plan, or those in some states, without keeping them."""
+        if not self._present(table):
+            return
         condition = f"WHERE old.is_in_plan <> 0{_and_in(states)}"
         order = f" ORDER BY {order_by}" if order_by else ""
         end = f" LIMIT {limit}" if limit is not None else ""
-        return self._select(table, condition + order + end)
+        yield from self._each(self._statements.select(table, condition + order + end))
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
-        """Return the entries of the plan by columns: these, their number, and one `example`."""
+        """Group the plan's entries: return the columns `by`, the count and smallest `example`."""
         if not self._present(table):
             return []
         columns, name = ", ".join(by), self._statements.name(table.name)
@@ -111,30 +125,30 @@ class JournalDatabase:
         )
 
     def count(self, table: Table, column: str, *, is_set: bool = True) -> int:
-        """Return how many entries, in the plan or not, have a true or a false column."""
+        """Return how many entries, in the plan or not, have true (or false) in a column."""
         return self._count(table, f"{column} {'<>' if is_set else '='} 0")
 
     def count_since(self, table: Table, moment: float, states: frozenset[JournalState]) -> int:
-        """Return how many entries of the plan came into some states since a moment."""
+        """Return how many entries of the plan have reached some states since a moment."""
         condition = f"old.is_in_plan <> 0{_and_in(states)} AND updated_at >= {moment!r}"
         return self._count(table, condition)
 
     def job(self, name: str) -> str | None:
-        """Return what is written of the kind of job."""
+        """Return the value that `Journal.bind` wrote under a name; None when there is none."""
         job = self._statements.name("job")
         for (value,) in self._ask(f"SELECT value FROM {job} WHERE name = %s", name):
             return str(value)
         return None
 
     def runs(self, limit: int) -> list[tuple[Value, ...]]:
-        """Return when processes last opened it and their ids, the last one first."""
+        """Return when processes last opened the journal, and their ids, the latest first."""
         runs = self._statements.name("runs")
         query = f"SELECT started_at, process FROM {runs} ORDER BY run DESC LIMIT %s"
         return self._ask(query, limit)
 
     @property
     def run_count(self) -> int:
-        """How many processes have opened it in all."""
+        """The number of all times that a process has opened the journal."""
         return _number(self._ask(f"SELECT count(*) FROM {self._statements.name('runs')}"))
 
     def _count(self, table: Table, condition: str) -> int:
@@ -143,10 +157,20 @@ class JournalDatabase:
         name = self._statements.name(table.name)
         return _number(self._ask(f"SELECT count(*) FROM {name} AS old WHERE {condition}"))
 
-    def _select(self, table: Table, condition: str, *values: Value) -> list[Entry]:
-        if not self._present(table):
-            return []
-        return self._rows(self._statements.select(table, condition), *values)
+    def _each(self, query: str) -> Iterator[Entry]:
+        """Yield the rows of a query as they come: a server-side cursor keeps the others."""
+        try:
+            with self._connection.transaction(), self._connection.cursor(name="each") as cursor:
+                cursor.itersize = _ROWS_AT_ONCE
+                cursor.execute(query.encode())
+                names = [column.name for column in cursor.description or ()]
+                for row in cursor:
+                    yield dict(zip(names, row, strict=True))
+        except psycopg.Error as error:
+            problem = problem_of(error)
+        else:
+            return
+        raise self._unreadable(problem)
 
     def _rows(self, query: str, *values: Value) -> list[Entry]:
         cursor = self._execute(query, *values)
@@ -166,7 +190,10 @@ class JournalDatabase:
             return self._connection.execute(query.encode(), values or None)
         except psycopg.Error as error:
             problem = problem_of(error)
-        raise JournalError(f"The journal {self.label} cannot be read: {problem}.")
+        raise self._unreadable(problem)
+
+    def _unreadable(self, problem: str) -> JournalError:
+        return JournalError(f"The journal {self.label} cannot be read: {problem}.")
 
     def _connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         parameters = cast("dict[str, Any]", dict(self._address.parameters))
@@ -179,7 +206,7 @@ class JournalDatabase:
             )
         except psycopg.Error as error:
             problem = problem_of(error)
-        raise JournalError(f"The journal {self.label} cannot be read: {problem}.")
+        raise self._unreadable(problem)
 
     def _check(self) -> None:
         journal = self._statements.name("journal")
@@ -194,7 +221,7 @@ class JournalDatabase:
 
 
 def is_there(url: str, *, schema: str) -> bool:
-    """Whether a journal was made in the schema.
+    """Whether the schema contains a journal.
 
     Raises:
         JournalError: the database cannot be reached.

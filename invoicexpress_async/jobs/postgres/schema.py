@@ -1,4 +1,4 @@
-"""The schema of a journal: made when it is not there, migrated, refused when it is newer."""
+"""The schema of a journal: created when absent, migrated when older, refused when newer."""
 
 import os
 import socket
@@ -8,24 +8,25 @@ from invoicexpress_async.jobs.journal import INTENTS, JournalError, Table
 from invoicexpress_async.jobs.postgres.connection import Connection, Message
 from invoicexpress_async.jobs.postgres.statements import NOW, Statements, has_slice
 
-# 1 had no table `outage`.
+# Version 1 had no table `outage`.
 VERSION: Final = 2
-# By process and label. The jobs of a queue open the journal every few seconds: that is one run.
+# The processes and labels whose run is noted. The jobs of a queue open the journal every few
+# seconds: that counts as one run.
 _NOTED: Final = set[tuple[int, str]]()
 
 
 def holder_name() -> str:
-    """Return how this process is shown to people."""
+    """Return the name of this process, for people."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 async def open_schema(
     connection: Connection, statements: Statements, *, label: str, slices: int
 ) -> int:
-    """Make or check the schema, note that a process has opened it, and return its slices.
+    """Create or check the schema, note this process's run, and return the number of slices.
 
     Raises:
-        JournalError: it is of a newer version, or another program's.
+        JournalError: the schema is of a newer version, or belongs to another program.
     """
     found = await _version(connection, statements)
     if found is None or 1 <= found[0] < VERSION:
@@ -54,7 +55,7 @@ async def open_schema(
 
 
 async def prepare_table(connection: Connection, statements: Statements, table: Table) -> None:
-    """Make a table, or add the columns that it lacks; when all is there, no right is needed."""
+    """Create a table, or add the columns that it lacks. A complete table needs no CREATE right."""
     message = Message()
     message.add(
         "SELECT column_name::text AS name FROM information_schema.columns "
@@ -95,7 +96,7 @@ async def _version(connection: Connection, statements: Statements) -> tuple[int,
 
 
 def _locked(statements: Statements) -> Message:
-    """Return a message that no other process carries out at the same time."""
+    """Return a message whose lock keeps other processes from executing theirs at the same time."""
     message = Message()
     message.add(
         "SELECT pg_advisory_xact_lock(hashtext(%s))::text AS locked",
@@ -105,9 +106,9 @@ def _locked(statements: Statements) -> Message:
 
 
 def _created_or_migrated(statements: Statements, slices: int) -> Message:
-    """Return what makes each thing that is not there; all that is there stays as it is."""
+    """Return the message that creates what does not exist, and leaves all else as it is."""
     message, name = _locked(statements), statements.name
-    # `CREATE SCHEMA IF NOT EXISTS` needs its right even when there is nothing to do.
+    # `CREATE SCHEMA IF NOT EXISTS` needs the right to create even when the schema exists.
     message.add(
         f"DO $$BEGIN IF to_regnamespace('{statements.schema}') IS NULL THEN "
         f'CREATE SCHEMA "{statements.schema}"; END IF; END$$'

@@ -1,4 +1,4 @@
-"""An open journal: its connections, its writer, and what is asked of its tables."""
+"""An open journal: its connections, its writer, and the queries on its tables."""
 
 import asyncio
 import functools
@@ -39,12 +39,12 @@ _KINDS: Final = ("added", "removed", "changed")
 
 
 class JournalSession:
-    """Two connections: one writes, in order; the other is for what needs no order.
+    """Two connections: one executes work in order; the other is for work that needs no order.
 
     Args:
-        address: Of the database.
-        clock: For waiting.
-        patience_seconds: How long what is lost is repeated.
+        address: The address of the database.
+        clock: The clock for waiting.
+        patience_seconds: How long a lost message is sent again.
     """
 
     def __init__(self, address: Address, *, clock: Clock, patience_seconds: float) -> None:
@@ -66,10 +66,10 @@ class JournalSession:
         self._is_harmless: dict[str, bool] = {}
 
     async def open(self, *, slices: int) -> None:
-        """Connect, and make or check the schema.
+        """Connect, and create or check the schema.
 
         Raises:
-            JournalError: it cannot be used.
+            JournalError: the journal cannot be used.
         """
         try:
             await self.side.open()
@@ -83,7 +83,7 @@ class JournalSession:
         self.writer.start()
 
     async def close(self) -> None:
-        """Write what is waiting, and close."""
+        """Write the waiting requests, and close."""
         try:
             await self.writer.close(f"The journal {self.label} was closed.")
         finally:
@@ -94,13 +94,13 @@ class JournalSession:
         await self.side.close()
 
     async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Create the table, or add the columns that it lacks."""
         if table not in self._prepared:
             await prepare_table(self.side, self.statements, table)
             self._prepared.add(table)
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
+        """Write a property of the job, such as its kind, once; return the value that is written."""
         job, used = self.statements.name("job"), self.statements.name(unless_used.name)
         message = Message()
         message.add(
@@ -118,7 +118,7 @@ class JournalSession:
         self._plans[table.name] = uuid.uuid4().hex, await self._plan_entered(table)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan."""
+        """Add entries to the plan."""
         names = (*table.key, *(column.name for column in table.requested))
         by_key = {
             table.key_of(one): self._sliced(table, {name: one[name] for name in names})
@@ -130,9 +130,9 @@ class JournalSession:
         await self.writer.query(message)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
-        """Return how the plan differs."""
+        """Return the differences between the plan and the entries."""
         plan, _ = self._plans[table.name]
-        # Read before: what is entered between the two is found out when this plan is entered.
+        # Read before comparing: `enter_plan` then detects a plan that is entered in between.
         self._plans[table.name] = plan, await self._plan_entered(table)
         changes = await self._compare(table)
         self._is_harmless[table.name] = not {"removed", "changed"} & {
@@ -168,11 +168,11 @@ class JournalSession:
         )
 
     async def enter_plan(self, table: Table) -> None:
-        """Take the plan over, unless another was taken over since they were compared.
+        """Apply the plan, unless another plan was applied since the comparison.
 
         Raises:
-            JournalError: another was, and it is not the same; or rows leave the plan or change,
-                which a worker may be about to send.
+            JournalError: another, different plan was applied; or rows leave the plan or change
+                while workers hold slices and may be about to send them.
         """
         if not self._is_harmless.pop(table.name, True):
             await self._refuse_beside_workers()
@@ -200,11 +200,11 @@ class JournalSession:
                     f"Another plan was entered into the journal {self.label} at the same time. "
                     "Nothing was sent."
                 )
-        # Not together with the rest: that may be repeated, and must find the plan then.
+        # In a separate message: the first one may be sent again, and must then find the plan.
         message = Message()
         message.add(statements.forget, plan)
-        # What waits for a later try is tried now. Not with the rest, either: who writes an entry
-        # has locked its slice before.
+        # Entries that wait for a later try are tried now. This is not in the first message either:
+        # a slice must be locked before its entries are written.
         message.add(self.statements.wake())
         await self.writer.query(message)
 
@@ -213,7 +213,7 @@ class JournalSession:
     ) -> None:
         """Plan entries in some states again, and wake all slices."""
         message = Message()
-        # First: who writes an entry has locked its slice before.
+        # First, because a slice must be locked before its entries are written.
         message.add(self.statements.wake())
         if keys is None:
             message.add(self.statements.plan_again(table, states))
@@ -239,14 +239,14 @@ class JournalSession:
         return await self.job(_plan_of(table))
 
     async def job(self, name: str) -> str | None:
-        """Return what is written of the kind of job."""
+        """Return the value that `bind` wrote under a name; None when there is none."""
         message = Message()
         message.add(f"SELECT value FROM {self.statements.name('job')} WHERE name = %s", name)
         (rows,) = await self.writer.query(message)
         return str(rows[0]["value"]) if rows else None
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry into the plan and return what is there."""
+        """Add one entry to the plan, and return it as stored."""
         message = Message()
         requested = [self._sliced(table, entry)]
         if has_slice(table):
@@ -258,7 +258,7 @@ class JournalSession:
         return rows[0] if rows else {}
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order."""
+        """Return the entries of these keys, in the order of the keys; empty for an absent key."""
         message = Message()
         named = [dict(zip(table.key, key, strict=True)) for key in keys]
         message.add(self.statements.look_up(table), json.dumps(named))
@@ -284,7 +284,7 @@ class JournalSession:
         return rows
 
     async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
+        """Add the entries whose key does not exist yet."""
         by_columns: dict[tuple[str, ...], list[Mapping[str, Value]]] = {}
         for entry in entries:
             by_columns.setdefault(tuple(entry), []).append(self._sliced(table, entry))
@@ -303,7 +303,7 @@ class JournalSession:
     async def claim(
         self, claim: Claim, changes: tuple[Change, ...], fence: Fence | None = None
     ) -> Entry | None:
-        """Win the right to send, or return the entry of the one who has it."""
+        """Claim the right to send: return None when it is won, else the present entry."""
         request = Request(_new(), changes=changes, claim=claim, fence=fence, lost=[])
         self.writer.submit(request)
         await request.done

@@ -1,8 +1,8 @@
-"""Slices of the accounts: each is held by one process at a time, which alone sends for them.
+"""Slices of the accounts: one process at a time holds a slice, and only it sends for its accounts.
 
-A hold has an epoch, which only grows and without which nothing is written, and a lease, without
-which nothing is sent. The database's clock decides when another may take a slice; the holder
-stops earlier, on its own clock that counts the time of a suspended machine.
+A hold has an epoch, which only grows, and a lease. Writes need the present epoch, and sends need a
+lease that has not ended. The database's clock decides when another process may take a slice; the
+holder stops earlier, by its own clock, which counts the time of a suspended machine.
 """
 
 import datetime as dt
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from invoicexpress_async.jobs.postgres.session import JournalSession
 
 Slots: TypeAlias = Mapping[str, Mapping[int, int]]
-"""Of each account: how many slots of its limit are free again in how many seconds."""
+"""For each account, the limiter slots in use: their number by seconds until they are free."""
 
-# The holder stops so much earlier than another may begin.
+# The part of a lease after which the holder stops, before another process may begin.
 _CERTAIN: Final = 0.9
 
 
@@ -40,16 +40,16 @@ class SliceLeft:
     """A slice with rows that are not done.
 
     Attributes:
-        number: Of the slice.
-        rows: How many are open.
+        number: The number of the slice.
+        rows: The number of its open rows.
         due: When it is to be worked on again; None for now.
-        holder: Who holds it now, such as "process 4711 on host"; None when nobody does.
-        since: Since when.
+        holder: The present holder, such as "process 4711 on host"; None when there is none.
+        since: When the holder took it.
         until: When the holder's lease ends, unless it is renewed.
-        over_seconds: For how many seconds it has been over, by the database's clock; below 0 while
-            it is not, None when nobody holds it.
-        due_seconds: For how many seconds it has been due, by the database's clock; below 0 while it
-            is not, None when it is for now.
+        over_seconds: The seconds since the lease ended, by the database's clock; below 0 before
+            its end, None when nobody holds the slice.
+        due_seconds: The seconds since the slice became due, by the database's clock; below 0
+            before that, None when `due` is None.
     """
 
     number: int
@@ -63,18 +63,18 @@ class SliceLeft:
 
     @property
     def is_due(self) -> bool:
-        """Whether it was to be worked on when it was read, and nobody was known to do it."""
-        # Not by the clock of this machine: what was just made due would not be.
+        """Whether the slice was due and not held at the time when it was read."""
+        # Not by this machine's clock, which may show a slice that just became due as not due yet.
         return all(one is None or one >= 0 for one in (self.over_seconds, self.due_seconds))
 
 
 @attrs.frozen(kw_only=True)
 class Recently:
-    """What the last holder had sent when it let a slice go.
+    """The limiter slots that the last holder had in use when it released a slice.
 
     Attributes:
-        slots: Of each account: how many slots of its limit are free again in how many seconds.
-        seconds_ago: When that was.
+        slots: For each account, the number of slots by seconds until they are free again.
+        seconds_ago: The seconds since the release.
     """
 
     slots: Slots = attrs.field(factory=dict[str, Mapping[int, int]])
@@ -83,15 +83,15 @@ class Recently:
 
 @attrs.define(eq=False, kw_only=True)
 class HeldSlice(JournalView):
-    """The journal of the accounts of one slice, while this process holds it.
+    """The journal of the accounts of one slice, while this process holds the slice.
 
-    It is what a job is given as its journal. Nothing is written with it, and nothing is sent,
-    once another process has taken the slice over, or may have.
+    A job uses it as its journal. Nothing is written when another process has taken the slice over,
+    and nothing is sent when one may have.
 
     Attributes:
-        number: Of the slice.
-        epoch: Of this hold.
-        recently: What the last holder had sent.
+        number: The number of the slice.
+        epoch: The epoch of this hold.
+        recently: The limiter slots that the last holder had in use.
     """
 
     number: int
@@ -100,7 +100,7 @@ class HeldSlice(JournalView):
     _session: "JournalSession" = attrs.field(alias="session")
     _clock: Clock = attrs.field(alias="clock")
     _until: float = attrs.field(alias="until")
-    # None until something was worked on: what the last holder has noted holds on then.
+    # None until this process has worked on the slice: until then, the last holder's note stays.
     _used: Slots | None = attrs.field(default=None, init=False)
     _seen: dict[Key, Entry] = attrs.field(factory=dict[Key, Entry], init=False)
 
@@ -109,24 +109,24 @@ class HeldSlice(JournalView):
 
     @property
     def label(self) -> str:
-        """Its name, for people."""
+        """The journal's label and the slice, for people."""
         return f"{self._session.label}, slice {self.number}"
 
     @property
     def fence(self) -> Fence:
-        """What each write brings with it."""
+        """The fence that each write carries."""
         return Fence(self.number, self.epoch)
 
     @property
     def is_held(self) -> bool:
-        """Whether it certainly is still held."""
+        """Whether the slice is certainly still held."""
         return self._clock.uptime() < self._until
 
     def check_right(self) -> None:
         """Refuse to send when another process may have taken the slice over.
 
         Raises:
-            FencedError: it may have.
+            FencedError: another process may have taken it over.
         """
         if not self.is_held:
             raise FencedError(
@@ -134,53 +134,53 @@ class HeldSlice(JournalView):
             )
 
     def extend(self, until: float) -> None:
-        """Hold it longer, on the clock that counts a suspended machine's time."""
+        """Extend the hold to a time on the clock that counts a suspended machine's time."""
         self._until = max(self._until, until)
 
     def lose(self) -> None:
-        """Send nothing for it from now on."""
+        """End the hold: nothing is sent for the slice from now on."""
         self._until = float("-inf")
 
     def note_used(self, slots: Slots) -> None:
-        """Keep what is in use of the accounts' limits for the next holder, at the release."""
+        """Note the slots in use of the accounts' limits, which the release records."""
         self._used = slots
 
     @property
     def used(self) -> Slots | None:
-        """What the next holder is to know; None for what the last one left."""
+        """The slots to record for the next holder; None to keep the last holder's."""
         return self._used
 
     async def open_entries(self, table: Table, states: frozenset[JournalState]) -> list[Entry]:
-        """Return the entries of the plan in some states; `admit` refuses what is changed later."""
+        """Return the entries of the plan in some states; `admit` refuses those changed later."""
         entries = await self._session.read(table, states=states, slice_=self.number)
         self._seen = {table.key_of(entry): entry for entry in entries}
         return entries
 
     async def begin_plan(self, table: Table) -> None:
-        """Refuse: a plan is of the whole journal."""
+        """Refuse: a plan belongs to the whole journal."""
         self._refuse_plan(table)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Refuse: a plan is of the whole journal."""
+        """Refuse: a plan belongs to the whole journal."""
         del entries
         self._refuse_plan(table)
 
     async def compare_plan(self, table: Table) -> PlanChanges:
-        """Refuse: a plan is of the whole journal."""
+        """Refuse: a plan belongs to the whole journal."""
         self._refuse_plan(table)
 
     async def enter_plan(self, table: Table) -> None:
-        """Refuse: a plan is of the whole journal."""
+        """Refuse: a plan belongs to the whole journal."""
         self._refuse_plan(table)
 
     def _refuse_plan(self, table: Table) -> NoReturn:
         raise JournalError(f"A slice has no plan of {table.name}: enter it into the journal.")
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Return what is there of an entry of the plan; nothing is added.
+        """Return an entry of the plan as stored; add nothing.
 
         Raises:
-            JournalError: it is not there, or the plan was changed since the slice was read.
+            JournalError: the plan lacks the entry, or changed it since the slice was read.
         """
         key = table.key_of(entry)
         (known,) = await self._session.look_up(table, [key])
@@ -193,7 +193,7 @@ class HeldSlice(JournalView):
 
 
 def certain_until(asked_at: float, lease_seconds: float) -> float:
-    """Return until when a lease is certainly not over, if it was requested then."""
+    """Return until when a lease that was requested at `asked_at` certainly lasts."""
     return asked_at + _CERTAIN * lease_seconds
 
 
@@ -209,7 +209,7 @@ def load_slots(text: str | None) -> Slots:
 
 
 def slices_left_of(rows: Sequence[Entry]) -> list[SliceLeft]:
-    """Return the slices that a statement has found."""
+    """Return the slices from the rows of the statement `slices_left`."""
     return [
         SliceLeft(
             number=int(one["slice"] or 0),

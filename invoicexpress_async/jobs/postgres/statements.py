@@ -1,7 +1,7 @@
-"""The SQL of the tables of a journal, made from what their packages say of them.
+"""The SQL for the tables of a journal, made from the definitions in their packages.
 
-Each statement is idempotent: one whose answer was lost is sent again. Many entries are one
-statement; they come as one JSON array of objects.
+Each statement is idempotent, because it is sent again when its response is lost. A statement
+handles many entries, which are passed as one JSON array of objects.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ KINDS: Final[dict[type[str | int | float], str]] = {
     int: "bigint",
     float: "double precision",
 }
-# The database's clock, for all processes alike.
+# The database's clock, which is the same for all processes.
 NOW: Final = "extract(epoch FROM clock_timestamp())::double precision"
 CLAIM_COLUMNS: Final = ("kind", "account", "subject", "token", "replaced", "intent", "claimed_at")
-# What a change brings with it beside its columns: of the entry, of its claim, of its slice.
+# The conditions that a change carries beside its columns: on the entry, its claim and its slice.
 _GUARDS: Final = (
     ("if_token", "text"), ("c_kind", "text"), ("c_account", "text"), ("c_subject", "text"),
     ("c_token", "text"), ("c_state", "text"), ("f_slice", "integer"), ("f_epoch", "bigint"),
@@ -33,12 +33,12 @@ _GUARDS: Final = (
 
 
 def states_text(states: frozenset[JournalState]) -> str:
-    """Return states as a list of SQL."""
+    """Return states as an SQL list."""
     return ", ".join(f"'{state.value}'" for state in sorted(states))
 
 
 def has_slice(table: Table) -> bool:
-    """Whether its entries are divided among workers: what is planned for an account is."""
+    """Whether the table's entries are divided among workers: entries planned for accounts are."""
     return bool(table.requested) and "account" in table.key
 
 
@@ -54,11 +54,11 @@ class Statements:
     schema: str
 
     def name(self, table: str) -> str:
-        """Return the full name of a table: `search_path` is state of a session."""
+        """Return the full name of a table, because `search_path` would be session state."""
         return f'"{self.schema}"."{table}"'
 
     def create(self, table: Table) -> str:
-        """Return what makes a table."""
+        """Return the SQL that creates a table."""
         columns = [_definition(column) for column in table.all_columns]
         if has_slice(table):
             columns.append("slice integer NOT NULL")
@@ -69,14 +69,14 @@ class Statements:
         )
 
     def create_index(self, table: Table) -> str:
-        """Return what makes the index of the entries that are open, by slice."""
+        """Return the SQL that creates the index of the open entries, by slice."""
         return (
             f"CREATE INDEX IF NOT EXISTS {table.name}_open ON {self.name(table.name)} (slice) "
             "WHERE state NOT IN ('done', 'refused')"
         )
 
     def create_plan(self, table: Table) -> str:
-        """Return what makes the table of the plans that are being compared."""
+        """Return the SQL that creates the table of the plans that are being compared."""
         columns = "".join(f", {one.name} {KINDS[one.kind]}" for one in table.requested)
         keys = "".join(f", {name} {_TEXT}" for name in table.key)
         slice_ = ", slice integer NOT NULL" if has_slice(table) else ""
@@ -87,11 +87,11 @@ class Statements:
         )
 
     def add_column(self, table: Table, column: Column) -> str:
-        """Return what adds a column that an older journal lacks."""
+        """Return the SQL that adds a column that an older journal lacks."""
         return f"ALTER TABLE {self.name(table.name)} ADD COLUMN IF NOT EXISTS {_definition(column)}"
 
     def select(self, table: Table, condition: str = "") -> str:
-        """Return what reads entries."""
+        """Return the SQL that reads entries."""
         columns = ", ".join(f"old.{column.name}" for column in table.all_columns)
         return f"SELECT {columns} FROM {self.name(table.name)} AS old {condition}"
 
@@ -100,13 +100,13 @@ class Statements:
         return f"WHERE old.is_in_plan <> 0 AND old.state IN ({states_text(states)})"
 
     def look_up(self, table: Table) -> str:
-        """Return what reads entries by their keys."""
+        """Return the SQL that reads entries by their keys."""
         return self.select(table, f"JOIN {records(_keys(table))} AS new USING ({key_text(table)})")
 
     def plan_again(
         self, table: Table, states: frozenset[JournalState], *, some: bool = False
     ) -> str:
-        """Return what plans entries in some states again: all, or those of given keys."""
+        """Return the SQL that plans entries in some states again: all, or those of given keys."""
         same = " AND ".join(f"old.{name} = new.{name}" for name in table.key)
         given = f" FROM {records(_keys(table))} AS new" if some else ""
         return (
@@ -115,7 +115,7 @@ class Statements:
         )
 
     def slices_left(self, table: Table, states: frozenset[JournalState]) -> str:
-        """Return what reads the slices that have entries in some states."""
+        """Return the SQL that reads the slices that have entries in some states."""
         times = ", ".join(
             f"extract(epoch FROM {one})::double precision AS {one}"
             for one in ("due", "since", "until")
@@ -132,7 +132,7 @@ class Statements:
         )
 
     def wake(self, condition: str = "true") -> str:
-        """Return what makes slices due at once, also those that are held now."""
+        """Return the SQL that makes slices due at once; for a held slice, after its release."""
         slices = self.name("slices")
         return (
             f"WITH mine AS MATERIALIZED (SELECT slice FROM {slices} WHERE {condition} AND "
@@ -142,13 +142,13 @@ class Statements:
         )
 
     def wake_for_new(self, table: Table) -> str:
-        """Return what does so with a slice that is to have an entry of a key that is new."""
+        """Return the SQL that makes the slice of a key due at once, if the plan lacks the key."""
         key = " AND ".join(f"{name} = %s" for name in table.key)
         is_there = f"SELECT FROM {self.name(table.name)} WHERE {key} AND is_in_plan <> 0"
         return self.wake(f"slice = %s AND NOT EXISTS ({is_there})")
 
     def lock_slices(self) -> str:
-        """Return what reads slices that are held, and keeps others from taking them over."""
+        """Return the SQL that reads held slices, and locks them against being taken over."""
         records = "json_to_recordset(%s::json) AS new(slice integer, epoch bigint)"
         return (
             f"SELECT old.slice, old.epoch FROM {self.name('slices')} AS old JOIN {records} "
@@ -156,9 +156,9 @@ class Statements:
         )
 
     def claim(self) -> str:
-        """Return what wins claims: an entry that is free, or that each claim replaces.
+        """Return the SQL that wins claims: each takes a free entry, or the entry that it replaces.
 
-        One that is there already as it is to be written is a claim whose answer was lost.
+        A claim that is stored already, with the same token, is one whose response was lost.
         """
         fields = [*((one, "text") for one in CLAIM_COLUMNS), *_GUARDS[-2:]]
         columns = ", ".join(CLAIM_COLUMNS)
@@ -175,7 +175,7 @@ class Statements:
         )
 
     def update(self, table: Table, columns: Sequence[str]) -> str:
-        """Return what changes columns of entries, each if its token and its claim allow it."""
+        """Return the SQL that changes columns of entries, as token, claim and slice allow."""
         return self._update(table, tuple(columns))
 
     def _update(self, table: Table, columns: tuple[str, ...]) -> str:
@@ -188,7 +188,7 @@ class Statements:
             if one.name in wanted
         )
         if is_other:
-            # What was done for another request is planned.
+            # An entry that was done for another request is planned again.
             wanted["state"] = (
                 "CASE WHEN new.n_state = 'done' AND old.state IS DISTINCT FROM 'done' "
                 f"AND ({is_other}) THEN 'planned' ELSE new.n_state END"
@@ -198,7 +198,7 @@ class Statements:
         if "token" in kinds:
             conditions.append("(new.if_token IS NULL OR old.token = new.if_token)")
         if "state" in columns:
-            # What is done stays done, whatever a process that was frozen still writes.
+            # An entry that is done stays done, whatever a process that was frozen still writes.
             conditions.append("(old.state IS DISTINCT FROM 'done' OR new.n_state = 'done')")
         claim = " AND ".join(f"c.{one} = new.c_{one}" for one in (*INTENTS.key, "token"))
         conditions.append(
@@ -212,7 +212,7 @@ class Statements:
         )
 
     def insert(self, table: Table, columns: Sequence[str]) -> str:
-        """Return what adds entries whose key is new."""
+        """Return the SQL that adds entries whose key is new."""
         kinds = {column.name: KINDS[column.kind] for column in table.all_columns}
         fields = [(one, kinds[one]) for one in columns]
         slice_ = has_slice(table)
@@ -244,16 +244,16 @@ def _keys(table: Table) -> list[tuple[str, str]]:
 
 
 def key_text(table: Table) -> str:
-    """Return the columns of its key."""
+    """Return the columns of a table's key, as an SQL list."""
     return ", ".join(table.key)
 
 
 def records(fields: Sequence[tuple[str, str]]) -> str:
-    """Return what reads an array of objects as rows of these columns."""
+    """Return the SQL that reads an array of objects as rows of these columns."""
     columns = ", ".join(f"{name} {kind}" for name, kind in fields)
     return f"(SELECT * FROM json_to_recordset(%s::json) AS given({columns}))"
 
 
 def plan_table(table: Table) -> str:
-    """Return the name of the table of its plans."""
+    """Return the name of the table that contains a table's plans."""
     return f"{table.name}_plan"

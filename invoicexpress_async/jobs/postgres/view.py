@@ -1,4 +1,4 @@
-"""What a journal and each of its slices have in common: the entries, as one of them sees them."""
+"""The common base of a journal and of its slices: the operations on entries."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class JournalView(ABC):
-    """The entries of an open journal; all are read, and each write brings the fence with it."""
+    """The entries of an open journal. Reads see all entries; each write carries the fence."""
 
     __slots__ = ()
 
@@ -30,11 +30,11 @@ class JournalView(ABC):
 
     @property
     def fence(self) -> Fence | None:
-        """The slice without which nothing is written; None for a whole journal."""
+        """The slice that must be held for a write; None for a whole journal."""
         return None
 
     async def job(self, name: str) -> str | None:
-        """Return what `bind` has written.
+        """Return the value that `bind` wrote under a name; None when there is none.
 
         Raises:
             JournalError: the database cannot be reached.
@@ -42,15 +42,15 @@ class JournalView(ABC):
         return await self._opened().job(name)
 
     async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Create the table, or add the columns that it lacks."""
         await self._opened().prepare(table)
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
+        """Write a property of the job, such as its kind, once; return the value that is written."""
         return await self._opened().bind(name, value, unless_used=unless_used)
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order; every one must be there."""
+        """Return the entries of these keys, in the order of the keys; all entries must exist."""
         return await self._opened().look_up(table, keys)
 
     async def read(
@@ -60,7 +60,7 @@ class JournalView(ABC):
         return await self._opened().read(table, states=states)
 
     async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
+        """Add the entries whose key does not exist yet."""
         await self._opened().insert(table, entries)
 
     def write(self, *changes: Change) -> Commit:
@@ -68,13 +68,13 @@ class JournalView(ABC):
         return self._opened().write(changes, self.fence)
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
-        """Win the right to send, or return the entry of the one who has it."""
+        """Claim the right to send: return None when it is won, else the present entry."""
         return await self._opened().claim(claim, changes, self.fence)
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write the outcome of a claimed request, unless another has taken the claim over."""
+        """Write the outcome of a claimed request, unless another process has taken it over."""
         return self._opened().settle(claim, state, changes, self.fence)
 
     def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to exist, whichever process sent it."""
+        """Write that the result of an intent was seen to exist, whichever process sent it."""
         return self.write(Change(INTENTS, key, {"state": JournalState.DONE}))

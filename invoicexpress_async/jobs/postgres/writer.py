@@ -1,4 +1,4 @@
-"""The one task that writes, and commits simultaneous requests together."""
+"""The task that writes to the journal, and commits simultaneous requests together."""
 
 import asyncio
 import copy
@@ -16,10 +16,10 @@ _Query: TypeAlias = tuple[Message, "asyncio.Future[list[Rows]]"]
 
 
 class GroupCommitWriter:
-    """Carries out what is requested, in order, on one connection.
+    """Executes requests in order, on one connection.
 
-    Requests that come while one transaction is on its way go into the next one. One that fails
-    fails for those in it alone: the database may be back for the next.
+    Requests that arrive during a transaction go into the next one. When a transaction fails, only
+    the requests in it fail: the database may be reachable again for the next one.
     """
 
     def __init__(self, connection: Connection, statements: Statements) -> None:
@@ -32,11 +32,11 @@ class GroupCommitWriter:
         self.commits: int = 0
 
     def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def submit(self, request: Request) -> None:
-        """Carry a request out in the next transaction."""
+        """Execute a request in the next transaction."""
         if self._problem is not None:
             _fail([request], JournalError(self._problem))
             return
@@ -44,10 +44,10 @@ class GroupCommitWriter:
         self._wake.set()
 
     async def query(self, message: Message) -> list[Rows]:
-        """Carry a message out after all that was requested before.
+        """Execute a message after all earlier requests, and return its rows.
 
         Raises:
-            JournalError: it could not be.
+            JournalError: the execution failed, or the writer is closed.
         """
         if self._problem is not None:
             raise JournalError(self._problem)
@@ -57,7 +57,7 @@ class GroupCommitWriter:
         return await found
 
     async def close(self, problem: str) -> None:
-        """Carry out what is waiting, and fail what comes later with the problem."""
+        """Execute the waiting requests, and fail later ones with `problem`."""
         self._problem = problem
         self._wake.set()
         if self._task is not None:
@@ -68,7 +68,7 @@ class GroupCommitWriter:
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
-                await asyncio.sleep(0)  # others of this turn of the loop go with it
+                await asyncio.sleep(0)  # requests of the same loop iteration go together
                 continue
             first = self._queue[0]
             if isinstance(first, Request):
@@ -80,7 +80,7 @@ class GroupCommitWriter:
     async def _answer(self, message: Message, found: "asyncio.Future[list[Rows]]") -> None:
         try:
             rows = await self._connection.execute(message)
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # noqa: BLE001  # no caller may wait for ever
             _set_error(found, error)
         else:
             if not found.done():
@@ -104,7 +104,7 @@ class GroupCommitWriter:
         for request, result in results:
             if isinstance(result, Exception):
                 _set_error(request.done, result)
-            elif not request.done.done():  # its asker may have been cancelled
+            elif not request.done.done():  # the caller may have been cancelled
                 request.done.set_result(None)
 
 
@@ -116,4 +116,4 @@ def _fail(batch: list[Request], error: Exception) -> None:
 def _set_error(future: "asyncio.Future[list[Rows]] | Commit", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # its asker may have left: asyncio must not complain
+        future.exception()  # the caller may be gone: asyncio must not warn

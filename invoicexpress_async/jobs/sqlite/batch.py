@@ -1,8 +1,8 @@
-"""What is requested together, carried out in one transaction and in as few statements as can be.
+"""Carries out a batch of requests in one transaction, with as few statements as possible.
 
-For each step of a statement the writing thread lets go of the interpreter, and waits to have it
-back from the event loop. One statement for all claims of a transaction, instead of some for each,
-halves the time of a job.
+The writing thread releases the interpreter lock for each step of a statement, and then waits for
+the event loop to release it. One statement for all claims of a transaction, instead of several for
+each claim, halves the time of a job.
 """
 
 import contextlib
@@ -35,20 +35,20 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 _Rows: TypeAlias = list[tuple[Value, ...]]
 
-# More in one statement costs no less for each.
+# A statement with more rows is no cheaper for each row.
 _MAX_ROWS: Final = 64
 
 
 class Request(NamedTuple):
-    """Some work; or changes; or a claim to be won, with changes; or what became of a claim.
+    """A piece of work, changes, a claim with changes, or the outcome of a claim with changes.
 
     Attributes:
-        done: Done when it is durable.
-        work: What to run.
-        changes: What to change.
-        claim: What is claimed.
-        state: What became of it; None when it is to be won.
-        lost: Takes the entry of the one who has the claim.
+        done: Done when the request is durable.
+        work: The work to run.
+        changes: The changes to write.
+        claim: The claim.
+        state: The outcome of the claimed request; None while the claim is still to be won.
+        lost: Receives the entry of the claim's present owner, when the claim is not won.
     """
 
     done: Commit
@@ -56,15 +56,15 @@ class Request(NamedTuple):
     changes: tuple[Change, ...] = ()
     claim: Claim | None = None
     state: JournalState | None = None
-    lost: list[Entry] = []  # noqa: RUF012  # a claim brings its own
+    lost: list[Entry] = []  # noqa: RUF012  # each claim is given a list of its own
 
 
 Batch: TypeAlias = list[Request]
-"""What goes into one transaction."""
+"""The requests of one transaction."""
 
 
 def commit(connection: sqlite3.Connection, requests: Batch) -> list[Exception | None]:
-    """Carry requests out in one transaction; return what each of them came to."""
+    """Carry out requests in one transaction; return the error of each, or None."""
     batch = _Transaction(connection)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +82,7 @@ def commit(connection: sqlite3.Connection, requests: Batch) -> list[Exception | 
 
 @attrs.define
 class _Transaction:
-    """Gathers requests as long as no two of them touch one entry: these are done in order."""
+    """Gathers requests. One that touches an entry again flushes first, to keep the order."""
 
     _connection: sqlite3.Connection
     errors: dict[int, Exception] = attrs.field(factory=dict[int, Exception], init=False)
@@ -112,7 +112,7 @@ class _Transaction:
             self._ended.append((number, request, request.claim))
 
     def flush(self) -> None:
-        """Carry out what is gathered."""
+        """Carry out the gathered requests."""
         if self._claims:
             self._win()
         if self._ended:
@@ -122,13 +122,13 @@ class _Transaction:
         self._touched, self._claims, self._ended, self._changes = set(), [], [], []
 
     def _attempt(self, number: int, work: Work[None]) -> None:
-        """Run one piece of work; what fails of it, and only that, is undone."""
+        """Run one piece of work; if it fails, undo this work alone."""
         self._connection.execute("SAVEPOINT work")
         try:
             work(self._connection)
         except sqlite3.Error:
             raise
-        except Exception as error:  # noqa: BLE001  # its asker gets it, in the event loop
+        except Exception as error:  # noqa: BLE001  # the caller gets it, in the event loop
             self._connection.execute("ROLLBACK TO work")
             self.errors[number] = error
             return
@@ -162,7 +162,7 @@ class _Transaction:
 
 
 def check_claim(there: Entry | None, claim: Claim) -> None:
-    """Refuse to go on with a claim that another has taken over.
+    """Check that a claim still belongs to its owner.
 
     Raises:
         ClaimLostError: the entry has another token.
@@ -175,7 +175,7 @@ def check_claim(there: Entry | None, claim: Claim) -> None:
 
 
 def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Write changes, those of the same columns as one statement, each entry's in their order."""
+    """Write changes: one statement for the same columns, and each entry's changes in order."""
     statements: dict[tuple[str, ...], tuple[Table, _Rows]] = {}
     keys: set[tuple[object, ...]] = set()
     for table, key, values, token in changes:
@@ -204,10 +204,10 @@ def _execute(
     statement: Callable[[int], str],
     rows: Sequence[tuple[Value, ...]],
 ) -> int:
-    """Run a statement with the present time and all rows; return how many it has changed.
+    """Run a statement with the present time and all rows; return the number of changed entries.
 
-    It is made for a power of two of rows, so that SQLite knows most statements already; the last
-    rows of it are empty, and name no entry.
+    The number of rows is padded to a power of two with empty rows, which name no entry, so that
+    SQLite has most statements in its cache.
     """
     changed = 0
     for at in range(0, len(rows), _MAX_ROWS):
@@ -222,7 +222,7 @@ def _execute(
 def insert_all(
     connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Value, ...]]
 ) -> None:
-    """Insert rows, some of them by one statement: each by its own costs twice as much."""
+    """Insert rows, many with each statement: a statement for each row costs twice as much."""
     if not rows:
         return
     width, whole = len(rows[0]), len(rows) // _MAX_ROWS * _MAX_ROWS
@@ -233,13 +233,13 @@ def insert_all(
 
 
 def rows_of(cursor: sqlite3.Cursor) -> list[Entry]:
-    """Return the entries that a statement has found."""
+    """Return the entries that a statement found."""
     names = [str(column[0]) for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def find(connection: sqlite3.Connection, table: Table, keys: Iterable[Key]) -> dict[Key, Entry]:
-    """Return the entries that are there, by key."""
+    """Return the existing entries of these keys, by key."""
     cursor = connection.execute(look_up(table), (json.dumps(list(keys)),))
     return {table.key_of(entry): entry for entry in rows_of(cursor)}
 

@@ -1,4 +1,4 @@
-"""The file of a journal: made private, opened durable, recognised, never repaired by guessing."""
+"""The file of a journal: private, durable, checked when opened, never repaired by guessing."""
 
 import contextlib
 import errno
@@ -15,16 +15,16 @@ from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
 _VERSION: Final = 2
-# A backup tool may hold the file for a moment. One that holds it longer keeps a run from opening
-# it; a run that has it open reports that, and tries again.
+# A backup tool may hold the file for a moment. If it holds the file longer, a run cannot open it;
+# a run that has opened it already reports the lock, and tries again.
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS runs (started_at REAL NOT NULL, process INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-# Version 1 kept an intent in its row or company only. What is unresolved there becomes a claim
-# that only a take-over can win.
+# Version 1 kept an intent only in its row or company. Each unresolved intent becomes a claim that
+# can only be taken over.
 _FROM_VERSION_1: Final = """
 INSERT OR IGNORE INTO intents (kind, account, subject, state, updated_at, token, intent, claimed_at)
 SELECT json_extract(intent, '$.operation'), account,
@@ -42,7 +42,7 @@ FROM companies WHERE intent IS NOT NULL AND json_valid(intent);
 """
 
 
-# In the table of jobs: under which name it is open, and where its last entries are.
+# Names in the table `job`: the path under which the file is open, and where its last entries are.
 _LEFT_OPEN: Final = "left open"
 _ENTRIES: Final = "last entries"
 _TRIES: Final = 5
@@ -50,13 +50,14 @@ _TRY_AGAIN_SECONDS: Final = 0.1
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
-    """Return where a journal is, whatever it is called: one file is one journal.
+    """Return the resolved path of a journal: one file is one journal under any name.
 
     Raises:
-        JournalError: it has several names (hard links), is no file, or its folder is not there.
+        JournalError: the file has several names (hard links) or is not a regular file, or its
+            folder does not exist.
     """
     if not os.access(Path(os.fspath(path)).absolute().parent, os.X_OK):
-        # What is in it cannot even be looked at.
+        # The files in the folder cannot even be examined.
         problem = "cannot be reached: make its folder, or get the permission to enter it"
         raise JournalError(f"The journal {os.fspath(path)} {problem}. Nothing was sent.")
     # Absolute, so that SQLite does not take a name such as "file:job.db" for a URI.
@@ -67,7 +68,7 @@ def locate(path: str | os.PathLike[str]) -> Path:
         if not stat.S_ISREG(status.st_mode):
             problem = "is not a file"
         elif status.st_nlink > 1:
-            # SQLite keeps its log beside the name that it was opened by.
+            # SQLite keeps its log beside the name by which the file was opened.
             problem = f"has {status.st_nlink} names (hard links): keep one of them"
     except FileNotFoundError:
         pass
@@ -79,11 +80,11 @@ def locate(path: str | os.PathLike[str]) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a journal to write, made when it is not there.
+    """Open a journal for writing; create it if it does not exist.
 
     Raises:
-        JournalError: it is not a journal, of a newer version, damaged, locked or read-only; or
-            it has lost a part of itself.
+        JournalError: the file is not a journal, is of a newer version, damaged, locked or
+            read-only, or its log is missing.
     """
     problem = ""
     connection: sqlite3.Connection | None = None
@@ -105,7 +106,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def close(connection: sqlite3.Connection, *, is_last: bool) -> None:
-    """Close a journal; the last one takes the mark away that says that it is open."""
+    """Close a journal; the last process to close it removes the mark that says it is open."""
     with contextlib.suppress(sqlite3.Error):  # a full disk, or one that is gone
         if is_last and not connection.in_transaction:
             connection.execute("DELETE FROM job WHERE name = ?", (_LEFT_OPEN,))
@@ -114,7 +115,7 @@ def close(connection: sqlite3.Connection, *, is_last: bool) -> None:
 
 
 def _end_checkpoint(connection: sqlite3.Connection) -> None:
-    """Write "here", which a lock or a full disk may have kept out, before the log is removed."""
+    """Write "here" before the log is removed: a lock or a full disk may have prevented it."""
     with contextlib.suppress(sqlite3.Error):
         if _marks(connection).get(_ENTRIES) == "elsewhere":
             connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (_ENTRIES, "here"))
@@ -126,15 +127,15 @@ def _has_log(path: Path) -> bool:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Open a journal that is there, only to read, even while a run holds it.
+    """Open an existing journal for reading, even while a run holds it.
 
     Raises:
-        JournalError: it is not there, or not a journal of this version.
+        JournalError: the file does not exist, or is not a journal of this version.
     """
     problem, has_log = "", False
     connection: sqlite3.Connection | None = None
     try:
-        # Not "mode=ro": a journal whose run was killed has a log that is to be taken in first.
+        # Not "mode=ro": the log of a killed run must be merged first.
         has_log = _has_log(path)
         uri = f"{path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -152,8 +153,8 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    # The list of customers is confidential. SQLite's own files take the mode over.
-    # One that is there is not opened: closing it would let this process's locks on it go.
+    # The list of customers is confidential. SQLite gives its own files the same mode.
+    # An existing file is not opened: closing it would release this process's locks on it.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     if not os.access(path, os.R_OK | os.W_OK):
@@ -169,7 +170,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> st
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         return "is on a file system that cannot keep it durable (no write-ahead log)"
-    # In WAL, only FULL syncs each commit to the disk; NORMAL loses the last ones with the power.
+    # In WAL mode only FULL syncs each commit; NORMAL loses the last commits in a power cut.
     connection.execute("PRAGMA synchronous = FULL")
     if is_new:
         _create(connection)
@@ -184,9 +185,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, has_log: bool) -> st
 
 
 def _mark(connection: sqlite3.Connection, path: Path) -> None:
-    """Write into the main file that it is open, and how it is called.
+    """Write into the main file that it is open, and under which name.
 
-    A file that cannot be written is found out here, and not at the first intent.
+    A file that cannot be written is thus detected here, and not at the first intent.
     """
     connection.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (_LEFT_OPEN, str(path)))
     connection.execute("INSERT INTO runs VALUES (?, ?)", (time.time(), os.getpid()))
@@ -198,8 +199,8 @@ def _mark(connection: sqlite3.Connection, path: Path) -> None:
 def checkpoint(connection: sqlite3.Connection) -> None:
     """Move the entries of the log to the main file.
 
-    A reader of the main file without its log, which has been lost, finds "elsewhere" in it. The
-    log itself begins with "here"; so does a main file that another program has checkpointed.
+    The main file then says "elsewhere", which is what a reader finds if the log is lost. The log
+    begins with "here"; so a main file that another program has checkpointed says "here" too.
     """
     write = "INSERT OR REPLACE INTO job VALUES (?, ?)"
     connection.execute(write, (_ENTRIES, "elsewhere"))
@@ -208,9 +209,9 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 
 
 def _complete(connection: sqlite3.Connection) -> None:
-    """End a checkpoint in which its process was killed.
+    """Complete the checkpoint of a process that was killed during it.
 
-    The last one to close the file removes the log, and the main file would stay "elsewhere".
+    Otherwise the last process to close the file removes the log, and "elsewhere" stays.
     """
     if _marks(connection).get(_ENTRIES) == "elsewhere":
         time.sleep(_TRY_AGAIN_SECONDS)  # another run may be in it just now
@@ -220,7 +221,7 @@ def _complete(connection: sqlite3.Connection) -> None:
 
 
 def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | None:  # noqa: FBT001  # one of two facts
-    """Return what is missing of a journal that was left open."""
+    """Return what is missing from a journal that was left open."""
     marks = _marks(connection)
     for _ in range(_TRIES):
         if has_log or marks.get(_ENTRIES) != "elsewhere":
@@ -241,7 +242,7 @@ def _lost(connection: sqlite3.Connection, path: Path, has_log: bool) -> str | No
 
 
 def _accept(path: Path) -> str:
-    # The main file is the same in both cases: only a person can know which one it is.
+    # The main file is the same in both cases: only a person can know which case it is.
     accept = f"UPDATE job SET value = 'here' WHERE name = '{_ENTRIES}'"  # noqa: S608  # a name of our own
     return f'sqlite3 {shlex.quote(str(path))} "{accept}"'
 
@@ -251,7 +252,7 @@ def _marks(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    # One transaction: killed in the middle, the file is empty still. Another run may be first.
+    # One transaction: after a kill in the middle the file is still empty. Another run may be first.
     connection.executescript(
         f"BEGIN IMMEDIATE; {_SCHEMA} {create(INTENTS)}; PRAGMA application_id = {_APPLICATION_ID}; "
         f"PRAGMA user_version = {_VERSION}; COMMIT;"
@@ -259,7 +260,7 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    # One transaction again: a journal is of one version or the other.
+    # One transaction: a journal has one version or the other.
     connection.executescript(
         f"BEGIN IMMEDIATE; {create(INTENTS)}; {_FROM_VERSION_1} "
         f"PRAGMA user_version = {_VERSION}; COMMIT;"

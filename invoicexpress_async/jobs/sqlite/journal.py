@@ -40,16 +40,16 @@ _MAX_CHANGES_SHOWN: Final = 100
 
 
 class SqliteJournal:
-    """A file that carries a job over crashes: SQLite, private (0600), durable at each commit.
+    """A SQLite file that carries a job over crashes: private (0600), durable at each commit.
 
-    Use it with `async with`, for one run at a time. It holds account names, series and what
-    became of them; no key and no password is ever in it. Beside it, SQLite keeps `-wal` and
-    `-shm` files while it is open, and a `-lease` file says who holds it: copy or move it only
-    when no run does.
+    Use it with `async with`, for one run at a time. It contains account names, series and their
+    outcomes, and never a key or a password. While it is open, SQLite keeps `-wal` and `-shm` files
+    beside it, and a `-lease` file says which run holds it. Copy or move it only when no run holds
+    it.
 
     Args:
-        path: The file; made when it is not there. Its folder must be there. A name is always a
-            path, never a URI. Symbolic links are followed: one file is one journal by any name.
+        path: The file; it is created if it does not exist. Its folder must exist. A name is always
+            a path, never a URI. Symbolic links are followed: a file is one journal under any name.
         shared: Whether other runs and services may have it open at the same time, if they share
             it too. Each request is then sent by one of them, and looked up by the others.
     """
@@ -62,26 +62,26 @@ class SqliteJournal:
 
     @property
     def label(self) -> str:
-        """Its path, for people."""
+        """The path, for people."""
         return str(self.path)
 
     @property
     def writer(self) -> GroupCommitWriter:
-        """What writes to it, while it is open.
+        """The writer of the open journal.
 
         Raises:
-            JournalError: it is not open.
+            JournalError: the journal is not open.
         """
         if self._writer is None:
             raise JournalError(f"The journal {self.path} is not open: use `async with` on it.")
         return self._writer
 
     async def __aenter__(self) -> Self:
-        """Open it.
+        """Open the journal.
 
         Raises:
-            JournalError: another run holds it; or it is no journal, of a newer version, damaged,
-                locked, or cannot be written.
+            JournalError: another run holds it, or the file is not a journal, is of a newer
+                version, is damaged or locked, or cannot be written.
         """
         if self._is_open:
             raise JournalError(f"The journal {self.path} is open already.")
@@ -103,14 +103,14 @@ class SqliteJournal:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        # It stays, to say to a run that still goes on that the journal was closed.
+        # The writer stays, and tells a run that still goes on that the journal was closed.
         await self.writer.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A SqliteJournal is not pickled: open it in the process that runs the job.")
 
     async def prepare(self, table: Table) -> None:
-        """Make the table, or add the columns that it lacks."""
+        """Create the table, or add the columns that it lacks."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(create(table))
@@ -122,7 +122,7 @@ class SqliteJournal:
         await self.writer.run(work)
 
     async def bind(self, name: str, value: str, *, unless_used: Table) -> str | None:
-        """Write what kind of job this is, if that is not written yet; return what is written."""
+        """Write a property of the job, such as its kind, once; return the value that is written."""
 
         def work(connection: sqlite3.Connection) -> str | None:
             query = "SELECT value FROM job WHERE name = ?"
@@ -146,16 +146,16 @@ class SqliteJournal:
         await self.writer.run(work)
 
     async def add_to_plan(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Note some entries of the plan: key and what is requested."""
+        """Add entries to the plan: the key and the requested columns of each."""
         rows = list(map(_plan_values(table), entries))
         await self.writer.run(lambda one: insert_all(one, plan(table).add, rows))
 
     async def compare_plan(self, table: Table) -> PlanChanges:
-        """Return how the plan differs; nothing is changed yet."""
+        """Return the differences between the plan and the entries; change nothing yet."""
         return await self.writer.run(lambda connection: _compare(connection, table))
 
     async def enter_plan(self, table: Table) -> None:
-        """Take the plan over: new entries are planned, missing ones leave the plan."""
+        """Apply the plan: new entries are planned, and missing entries leave the plan."""
 
         def work(connection: sqlite3.Connection) -> None:
             if not _is_used(connection, table) or any(_counts(connection, table).values()):
@@ -166,7 +166,7 @@ class SqliteJournal:
         await self.writer.run(work)
 
     async def admit(self, table: Table, entry: Entry) -> Entry:
-        """Take one entry, key and what is requested, into the plan and return what is there."""
+        """Add one entry, with its key and requested columns, to the plan; return it as stored."""
 
         def work(connection: sqlite3.Connection) -> Entry:
             values = _plan_values(table)(entry)
@@ -177,12 +177,12 @@ class SqliteJournal:
         return await self.writer.run(work)
 
     async def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
-        """Return the entries of these keys, in their order; every one must be there."""
+        """Return the entries of these keys, in the order of the keys; all entries must exist."""
 
         def work(connection: sqlite3.Connection) -> list[Entry]:
             found = rows_of(connection.execute(look_up(table), (json.dumps(keys),)))
             if len(found) == len(keys):
-                return found  # each is there, in the order of the keys
+                return found  # all exist, and are in the order of the keys
             by_key = {table.key_of(entry): entry for entry in found}
             return [by_key.get(key, {}) for key in keys]
 
@@ -197,7 +197,7 @@ class SqliteJournal:
         return await self.writer.run(lambda one: rows_of(one.execute(query)))
 
     async def insert(self, table: Table, entries: Sequence[Entry]) -> None:
-        """Add the entries whose key is not there yet."""
+        """Add the entries whose key does not exist yet."""
 
         def work(connection: sqlite3.Connection) -> None:
             for entry in entries:
@@ -211,15 +211,15 @@ class SqliteJournal:
         return self.writer.write(changes)
 
     async def claim(self, claim: Claim, *changes: Change) -> Entry | None:
-        """Win the right to send, or return the entry of the one who has it."""
+        """Claim the right to send, or return the entry of its owner."""
         return await self.writer.claim(claim, changes)
 
     def settle(self, claim: Claim, state: JournalState, *changes: Change) -> Commit:
-        """Write the outcome of a claimed request, unless another has taken the claim over."""
+        """Write the outcome of a claimed request, unless another process has the claim now."""
         return self.writer.settle(claim, state, changes)
 
     def observe(self, key: Key) -> Commit:
-        """Write that what an intent requested was seen to exist, whichever process sent it."""
+        """Write that the result of an intent was seen to exist, whichever process sent it."""
         return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
 
 

@@ -1,7 +1,7 @@
-"""A courtesy between runs: who opens a journal that is in use is refused, or shares it knowingly.
+"""A lock beside the journal: a second run is refused, unless both runs share the journal.
 
-Safety does not hang on it: each request is claimed in the journal itself before it is sent. A
-lock file can be deleted, copied or be on a file system without locks.
+It is a courtesy. Safety does not depend on it, because each request is claimed in the journal
+itself before it is sent. A lock file can be deleted, copied, or be on a file system without locks.
 """
 
 import contextlib
@@ -14,19 +14,19 @@ from typing import Final
 
 from invoicexpress_async.jobs.journal import JournalError
 
-if sys.platform != "win32":  # there, the claims must be enough
+if sys.platform != "win32":  # on Windows, the claims must be enough
     import fcntl
 
-# Who looks whether it is held takes it for a moment; a run that begins just then must not fail.
+# To check the lock is to take it for a moment; a run that starts just then must not fail.
 _TRIES: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.05
 
 
 class RunLock:
-    """Holds a journal for one run, or shares it with others that share it too.
+    """Holds a journal for one run, or shares it with other runs that share it.
 
-    Its lock belongs to a file beside the journal, as closing any descriptor of the journal itself
-    would let the locks go that SQLite has on it. A killed holder holds it no more.
+    The lock is on a file beside the journal: closing any descriptor of the journal itself would
+    release SQLite's locks on it. The lock of a killed process ends with the process.
 
     Raises:
         JournalError: another run holds it, or the file cannot be written.
@@ -56,7 +56,7 @@ class RunLock:
         return _is_taken(self._descriptor, is_shared=False)
 
     def release(self) -> None:
-        """Let the next run have it."""
+        """Release the lock."""
         os.close(self._descriptor)
 
     def _write_holder(self) -> None:
@@ -67,7 +67,7 @@ class RunLock:
 
 
 def lock_holder(journal: Path) -> str | None:
-    """Return who holds a journal now, such as "by process 4711 on ...", or None."""
+    """Return the present holder of a journal, such as "by process 4711 on ...", or None."""
     path = _path(journal)
     if not path.is_file():
         return None

@@ -1,23 +1,31 @@
-"""A journal file that is only read, whether a run holds it or not."""
+"""Reads a journal file, whether a run holds it or not."""
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from invoicexpress_async.jobs.journal import Entry, JournalError, JournalState, Table, Value
+from invoicexpress_async.jobs.journal import (
+    Entry,
+    JournalError,
+    JournalState,
+    Key,
+    Table,
+    Value,
+)
 from invoicexpress_async.jobs.sqlite.file import connect_to_read, locate
 from invoicexpress_async.jobs.sqlite.lock import lock_holder
-from invoicexpress_async.jobs.sqlite.statements import by_key, in_states, select
+from invoicexpress_async.jobs.sqlite.statements import in_states, of_keys, select
 
 
 class JournalFile:
-    """A journal that is only read. Use it with `with`.
+    """A journal file that is only read. Use it with `with`.
 
     Raises:
-        JournalError: it is not there, or cannot be read.
+        JournalError: the file does not exist, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,21 +48,23 @@ class JournalFile:
 
     @property
     def holder(self) -> str | None:
-        """Who holds it now, such as "by process 4711 on ..."; None when no run does."""
+        """The present holder, such as "by process 4711 on ..."; None when no run holds the file."""
         return lock_holder(self._path)
 
     @contextlib.contextmanager
     def one_moment(self) -> Generator[None]:
-        """Let all that is read inside be of one moment: between two reads a run may write."""
+        """Read one snapshot inside the block: otherwise a run may write between two reads."""
         self._ask("BEGIN")
         try:
             yield
         finally:
             self._ask("COMMIT")
 
-    def entry(self, table: Table, key: Collection[str]) -> Entry | None:
-        """Return one entry, or None."""
-        return next(self._select(table, by_key(table), *key), None)
+    def look_up(self, table: Table, keys: Sequence[Key]) -> list[Entry]:
+        """Return the entries of these keys, in their order; an empty entry for an absent key."""
+        entries = self._select(table, of_keys(table), json.dumps(keys))
+        found = {table.key_of(entry): entry for entry in entries}
+        return [found.get(key, {}) for key in keys]
 
     def entries(
         self,
@@ -64,14 +74,14 @@ class JournalFile:
         order_by: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Entry]:
-        """Yield the entries of the plan, or those of them in some states; none is kept."""
+        """Yield the entries of the plan, or those in some states, one at a time."""
         condition = "WHERE is_in_plan" if states is None else in_states(states)
         order = f" ORDER BY {order_by}" if order_by else ""
         end = f" LIMIT {limit}" if limit is not None else ""
         yield from self._select(table, condition + order + end)
 
     def groups(self, table: Table, *by: str, example: str) -> list[tuple[Value, ...]]:
-        """Return the entries of the plan by columns: these, their number, and one `example`."""
+        """Group the entries of the plan by columns; return these, the count, and one `example`."""
         present = self._present(table)
         if not present >= {*by, example}:
             return []
@@ -82,32 +92,32 @@ class JournalFile:
         )
 
     def count(self, table: Table, column: str, *, is_set: bool = True) -> int:
-        """Return how many entries, in the plan or not, have a true or a false column."""
+        """Count the entries, in the plan or not, in which a column is true or false."""
         if column not in self._present(table):
             return 0
         condition = column if is_set else f"NOT {column}"
         return self._number(f"SELECT count(*) FROM {table.name} WHERE {condition}")  # noqa: S608  # names of our own
 
     def count_since(self, table: Table, moment: float, states: frozenset[JournalState]) -> int:
-        """Return how many entries of the plan came into some states since a moment."""
+        """Count the entries of the plan that entered some states since a moment."""
         if not self._present(table):
             return 0
         since = f"{in_states(states)} AND updated_at >= {moment!r}"
         return self._number(f"SELECT count(*) FROM {table.name} {since}")  # noqa: S608  # names of our own
 
     def job(self, name: str) -> str | None:
-        """Return what is written of the kind of job."""
+        """Return a property of the job, or None."""
         for (value,) in self._ask("SELECT value FROM job WHERE name = ?", name):
             return str(value)
         return None
 
     def runs(self, limit: int) -> list[tuple[Value, ...]]:
-        """Return when the last runs began and their process ids, the last one first."""
+        """Return the start times and process ids of the last runs, the last run first."""
         return self._ask("SELECT started_at, process FROM runs ORDER BY rowid DESC LIMIT ?", limit)
 
     @property
     def run_count(self) -> int:
-        """How many runs began in all."""
+        """The number of all runs that have started."""
         return self._number("SELECT count(*) FROM runs")
 
     def _select(self, table: Table, condition: str, *values: Value) -> Iterator[Entry]:

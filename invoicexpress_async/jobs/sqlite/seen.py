@@ -1,4 +1,4 @@
-"""Which keys an input has had, and on which line: a million of them spill to the disk."""
+"""The keys of an input and their lines, in a private database: a million keys spill to the disk."""
 
 import contextlib
 import sqlite3
@@ -19,7 +19,7 @@ _ROWS: Final = (
 
 
 class SeenLine(NamedTuple):
-    """A pair of texts of some kind, and the line that it stands on."""
+    """A pair of texts of one kind, and its line in the input."""
 
     kind: str
     first: str
@@ -28,9 +28,9 @@ class SeenLine(NamedTuple):
 
 
 class SeenLines:
-    """Pairs of texts, of several kinds, each with the line that it stood on first.
+    """Pairs of texts of several kinds, each with its first line.
 
-    They are forgotten when it is closed, or collected.
+    They are deleted when the object is closed or garbage-collected.
     """
 
     def __init__(self) -> None:
@@ -38,17 +38,17 @@ class SeenLines:
         weakref.finalize(self, self._database.close)
 
     def enter(self, entry: SeenLine) -> int | None:
-        """Note a pair; return the line of the same pair before it, or None.
+        """Add a pair; return the line of an earlier equal pair, or None.
 
         Raises:
-            ConfigurationError: there is no room for it.
+            ConfigurationError: the disk is full.
         """
         with _room_for_a_plan():
             cursor = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)", entry)
             return None if cursor.rowcount else self._line(entry)
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the pairs."""
         self._database.close()
 
     def _line(self, entry: SeenLine) -> int:
@@ -57,13 +57,13 @@ class SeenLines:
 
 
 NamedRow: TypeAlias = tuple[str, str, str, int, int]
-"""An account, a name folded and exact, 1 if no other of the account may have a 1, a line."""
+"""An account, a name folded and exact, 1 if it is the account's only such row, and a line."""
 
 
 class SortedRows:
-    """Names of accounts, sorted once all of them are there.
+    """The rows of an input, to be sorted by account.
 
-    They are forgotten when it is closed, or collected.
+    They are deleted when the object is closed or garbage-collected.
     """
 
     def __init__(self) -> None:
@@ -71,21 +71,21 @@ class SortedRows:
         weakref.finalize(self, self._database.close)
 
     def add(self, rows: Sequence[NamedRow]) -> None:
-        """Note some rows.
+        """Add rows.
 
         Raises:
-            ConfigurationError: there is no room for them.
+            ConfigurationError: the disk is full.
         """
         with _room_for_a_plan():
             insert_all(self._database, "INSERT INTO rows", rows)
 
     def sort(self) -> None:
-        """Sort them, once all of them are there.
+        """Sort the rows, after the last was added.
 
         Raises:
-            ConfigurationError: there is no room for that.
+            ConfigurationError: the disk is full.
         """
-        # Keys that are put in order one by one, as they come, cost four times as much.
+        # An index that is kept in order while rows are added costs four times as much.
         with _room_for_a_plan():
             self._database.execute(
                 "CREATE INDEX IF NOT EXISTS sorted ON rows (account, alike, is_only, name)"
@@ -93,7 +93,7 @@ class SortedRows:
 
     @property
     def has_conflict(self) -> bool:
-        """Whether two rows of an account have the same folded name, or are both to be the only."""
+        """Whether two rows of an account have the same folded name, or both have `is_only`."""
         query = (
             "SELECT 1 FROM rows GROUP BY account, alike HAVING count(*) > 1 UNION ALL "
             "SELECT 1 FROM rows WHERE is_only GROUP BY account HAVING count(*) > 1 LIMIT 1"
@@ -102,7 +102,7 @@ class SortedRows:
 
     @property
     def accounts(self) -> int:
-        """How many accounts there are."""
+        """The number of accounts."""
         query = "SELECT count(DISTINCT account) FROM rows"
         return int(self._database.execute(query).fetchone()[0])
 
@@ -112,21 +112,21 @@ class SortedRows:
         yield from self._database.execute(query)
 
     def as_given(self) -> Iterator[tuple[str, str, int, int]]:
-        """Yield account, name, `is_only` and line, in the order in which they came."""
+        """Yield account, name, `is_only` and line, in the order of the input."""
         query = "SELECT account, name, is_only, line FROM rows ORDER BY rowid"
         yield from self._database.execute(query)
 
     def close(self) -> None:
-        """Forget them."""
+        """Delete the rows."""
         self._database.close()
 
 
 def _private_database(schema: str) -> sqlite3.Connection:
-    # An empty name is a private file that is gone when it is closed.
+    # An empty name makes a private file that is deleted when it is closed.
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA cache_size = -1024")  # KiB; more is not faster
     database.execute(schema)
-    database.execute("BEGIN")  # one transaction for all: it is never committed
+    database.execute("BEGIN")  # one transaction for everything: it is never committed
     return database
 
 

@@ -1,4 +1,4 @@
-"""The SQL of the tables of a journal, made from what their packages say of them."""
+"""The SQL of the tables of a journal, made from their `Table` definitions."""
 
 import functools
 from typing import Final
@@ -18,7 +18,7 @@ _WON: Final = ("state", "token", "replaced", "intent", "claimed_at")
 
 
 def create(table: Table) -> str:
-    """Return what makes a table."""
+    """Return the SQL that creates a table."""
     columns = ", ".join(definition(column) for column in table.all_columns)
     key = ", ".join(table.key)
     return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
@@ -31,7 +31,7 @@ def definition(column: Column) -> str:
 
 
 def select(table: Table, present: frozenset[str], condition: str = "") -> str:
-    """Return what reads entries; a column that an older file lacks is read as empty."""
+    """Return the SQL that reads entries; a column that an older file lacks is read as NULL."""
     columns = ", ".join(
         one.name if one.name in present else f"NULL AS {one.name}" for one in table.all_columns
     )
@@ -39,14 +39,15 @@ def select(table: Table, present: frozenset[str], condition: str = "") -> str:
 
 
 @functools.cache
-def by_key(table: Table) -> str:
-    """Return the condition for one entry."""
-    return "WHERE " + " AND ".join(f"{name} = ?" for name in table.key)
+def of_keys(table: Table) -> str:
+    """Return the condition for the entries of some keys, given as a JSON array of arrays."""
+    key = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(table.key)))
+    return f"WHERE ({', '.join(table.key)}) IN (SELECT {key} FROM json_each(?))"  # noqa: S608  # names of our own
 
 
 @functools.cache
 def look_up(table: Table) -> str:
-    """Return what reads entries by their keys, each a JSON array."""
+    """Return the SQL that reads entries by their keys, given as a JSON array of arrays."""
     columns = ", ".join(f"old.{column.name}" for column in table.all_columns)
     same = " AND ".join(
         f"old.{name} = json_extract(new.value, '$[{at}]')" for at, name in enumerate(table.key)
@@ -56,9 +57,9 @@ def look_up(table: Table) -> str:
 
 @functools.cache
 def win(rows: int) -> str:
-    """Return what claims intents, each with its key and `WON`, unless another has the claim.
+    """Return the SQL that claims intents, unless another process has the claim.
 
-    Its values are the time, and then those of each intent.
+    Its parameters are the time, and then the key and the `_WON` columns of each intent.
     """
     columns = (*INTENTS.key, *_WON)
     changes = ", ".join(f"{name} = excluded.{name}" for name in (*_WON, "updated_at"))
@@ -73,7 +74,7 @@ def win(rows: int) -> str:
 
 
 def marks(rows: int, columns: int) -> str:
-    """Return the marks for the values of some rows."""
+    """Return the VALUES clause with parameters for some rows."""
     row = f"({', '.join('?' * columns)})"
     return f"VALUES {', '.join([row] * rows)}"
 
@@ -86,14 +87,13 @@ def in_states(states: frozenset[JournalState]) -> str:
 
 @functools.cache
 def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
-    """Return what changes columns of some entries.
+    """Return the SQL that changes columns of some entries.
 
-    Its values are the time, and then the key, the token and the columns of each. Those that a plan
-    gives are not changed: what was done for another request is planned. Many entries are one
-    statement: for each step of a statement the writing thread lets go of the interpreter, and waits
-    to have it back from the event loop.
+    Its parameters are the time, and then the key, the token and the columns of each entry. Columns
+    that a plan gives are not changed: they are the request that the outcome belongs to. If the
+    entry has another request by now, its state becomes planned instead of done.
     """
-    # How SQLite calls the columns of VALUES.
+    # SQLite's names for the columns of VALUES.
     new = [f"new.column{at}" for at in range(1, len(table.key) + len(columns) + 2)]
     *keys, token = new[: len(table.key) + 1]
     wanted = dict(zip(columns, new[len(table.key) + 1 :], strict=True))
@@ -115,7 +115,7 @@ def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
     if any(column.name == "token" for column in table.columns):
         same += f" AND ({token} IS NULL OR {table.name}.token IS {token})"
     if "state" in wanted:
-        # What is done stays done, whatever a process that was frozen still writes.
+        # A done entry stays done, whatever a process that was frozen writes later.
         same += f" AND ({table.name}.state IS NOT 'done' OR ({wanted['state']}) = 'done')"
     values = marks(rows, len(new))
     return f"UPDATE {table.name} SET updated_at = ?{changes} FROM ({values}) AS new WHERE {same}"  # noqa: S608  # names of our own
@@ -123,16 +123,16 @@ def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
 
 @functools.cache
 def insert(table: Table, columns: tuple[str, ...]) -> str:
-    """Return what adds an entry, if its key is new."""
+    """Return the SQL that adds an entry if its key is new."""
     marks = ", ".join("?" * len(columns))
     return f"INSERT OR IGNORE INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608  # names of our own
 
 
 class PlanStatements:
-    """What compares a table with a plan, and takes the plan over.
+    """The SQL that compares a table with a plan, and applies the plan.
 
-    The plan is a temporary table, which spills to the disk: a plan of a million rows stays out
-    of the memory.
+    The plan is a temporary table, which spills to the disk, so that a plan of a million rows does
+    not fill the memory.
     """
 
     def __init__(self, table: Table) -> None:
@@ -146,25 +146,25 @@ class PlanStatements:
 
     @property
     def begin(self) -> tuple[str, ...]:
-        """What makes room for the plan."""
-        # Not dropped and made anew: SQLite would parse all its statements anew.
+        """Creates the temporary table, and empties it."""
+        # Not dropped and created again: SQLite would have to parse all its statements again.
         key = f"PRIMARY KEY ({self._key})"
         create = f"CREATE TABLE IF NOT EXISTS {self._plan} ({self._columns}, {key}) WITHOUT ROWID"
         return create, self.empty
 
     @property
     def empty(self) -> str:
-        """What forgets the plan."""
+        """Deletes the plan."""
         return f"DELETE FROM {self._plan}"  # noqa: S608  # names of our own
 
     @property
     def add(self) -> str:
-        """What notes entries of the plan, before their values."""
+        """Adds entries to the plan; the values follow."""
         return f"INSERT OR REPLACE INTO {self._plan}"
 
     @property
     def counts(self) -> str:
-        """What counts the differences that `changes` finds, in its order, in one pass."""
+        """Counts the differences that `changes` finds, in the same order, in one pass."""
         there = "count(*) FILTER (WHERE old.is_in_plan)"
         return (
             f"SELECT count(*) - {there} AS added, "  # noqa: S608  # names of our own
@@ -175,7 +175,7 @@ class PlanStatements:
 
     @property
     def changes(self) -> dict[str, str]:
-        """What finds the differences, by kind: the key and the state of each."""
+        """Finds the differences, by kind: the key and the state of each."""
         added, removed = self._joined("new", "old"), self._joined("old", "new")
         both = f"FROM {self._name} AS old JOIN {self._plan} AS new USING ({self._key})"
         return {
@@ -195,25 +195,25 @@ class PlanStatements:
 
     @property
     def lost(self) -> str:
-        """What finds the entries that are unresolved and not in the plan."""
+        """Finds the unresolved entries that are not in the plan."""
         return f"SELECT * FROM ({self.changes['removed']}) WHERE {_IS_UNRESOLVED} LIMIT 3"  # noqa: S608  # as above
 
     @property
     def leave(self) -> str:
-        """What takes the missing entries out of the plan."""
-        # Not NOT IN: SQLite reads all of the plan for each entry that is not in it.
+        """Removes the missing entries from the plan."""
+        # Not NOT IN: with it SQLite reads the whole plan for each missing entry.
         same = " AND ".join(f"new.{name} = {self._name}.{name}" for name in self._table.key)
         plan = f"SELECT 1 FROM {self._plan} AS new WHERE {same}"  # noqa: S608  # as above
         return f"UPDATE {self._name} SET is_in_plan = 0 WHERE is_in_plan AND NOT EXISTS ({plan})"  # noqa: S608  # as above
 
     @property
     def enter(self) -> str:
-        """What enters all of the plan; its one value is the time."""
+        """Enters the whole plan; its only parameter is the time."""
         return self._enter(f"SELECT {self._columns}, 'planned', ? FROM {self._plan} WHERE true")  # noqa: S608  # as above
 
     @property
     def enter_one(self) -> str:
-        """What enters one entry: its columns, then the time."""
+        """Enters one entry; its parameters are the columns and then the time."""
         marks = ", ".join("?" * (len(self._table.key) + len(self._table.requested)))
         return self._enter(f"VALUES ({marks}, 'planned', ?)")
 
@@ -221,7 +221,7 @@ class PlanStatements:
         requested = [column.name for column in self._table.requested]
         same = " AND ".join(f"{name} IS excluded.{name}" for name in requested) or "1"
         changes = "".join(f", {name} = excluded.{name}" for name in requested)
-        # What is done for one request is not done for another.
+        # An entry that is done for one request is not done for another.
         return (
             f"INSERT INTO {self._name} ({self._columns}, state, updated_at) {source} "  # as above
             f"ON CONFLICT DO UPDATE SET is_in_plan = 1{changes}, state = CASE "

@@ -1,4 +1,4 @@
-"""The one thread that writes, and commits simultaneous requests together."""
+"""The writing thread: commits simultaneous requests together."""
 
 import asyncio
 import contextlib
@@ -28,24 +28,24 @@ T = TypeVar("T")
 
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
-# A backup or a look with another program ends in this time, and so does any usual deadline.
+# A backup, or a read by another program, ends within this time; so does any usual deadline.
 _MAX_LOCKED_SECONDS: Final = 600.0
-# From one commit to the next. Without it, a job on a fast disk commits a few rows at a time, and
-# the commits are a third of its processor time. A response of the API takes ten times as long.
+# The time between two commits. Without it, a job on a fast disk commits a few rows at a time, and
+# the commits take a third of its processor time. A response of the API takes ten times as long.
 _PERIOD_SECONDS: Final = 0.010
-# The log is some MiB then.
+# The log then has a few MiB.
 _COMMITS_IN_A_CHECKPOINT: Final = 500
 
 
 class GroupCommitWriter:
-    """Runs pieces of work on one connection, in order. A result is given after its commit.
+    """Runs requests on one connection, in order. A result is given after its commit.
 
-    All that touches the disk is in its thread, the opening and the closing too.
+    Everything that touches the disk runs in the thread, including opening and closing the file.
 
-    Requests that come while one transaction is on its way to the disk go into the next one.
-    The first failure is the last: nothing is written after it, since it is unknown what the
-    disk holds then. A file that another program holds locked has not failed: it is waited for,
-    and who requests something waits as long as its own deadline allows.
+    Requests that arrive during a transaction go into the next one. After the first failure nothing
+    is written any more, because the content of the disk is then unknown. A file that another
+    program holds locked is not a failure: the writer waits for it, and each caller waits as long
+    as its own deadline allows.
     """
 
     def __init__(self, path: Path, *, is_shared: bool = False) -> None:
@@ -54,7 +54,7 @@ class GroupCommitWriter:
         self._is_shared = is_shared
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._gathered: Batch = []
-        # From the moment that the next batch is sure to be handed over, until it is committed.
+        # True from when the next batch is certain to be handed over until it is committed.
         self._is_busy = False
         self._handed_over_at = 0.0
         self._loop = asyncio.get_running_loop()
@@ -65,21 +65,21 @@ class GroupCommitWriter:
         self.failure: str | None = None
 
     async def open(self) -> None:
-        """Start, and wait until the file is open.
+        """Start the thread, and wait until the file is open.
 
         Raises:
-            JournalError: it cannot be used.
+            JournalError: the file cannot be used.
         """
         self._thread.start()
         await self._opening.done
 
     async def run(self, work: Work[T]) -> T:
-        """Run it in the next transaction; return when that is durable.
+        """Run work in the next transaction; return its result when the transaction is durable.
 
-        What it raises is raised here, and undoes nothing of the others' work.
+        An exception of the work is raised here, and undoes this work alone.
 
         Raises:
-            JournalError: it is not, and may not be.
+            JournalError: the transaction failed.
         """
         results: list[T] = []
 
@@ -90,23 +90,17 @@ class GroupCommitWriter:
         return results[0]
 
     def write(self, changes: tuple[Change, ...]) -> Commit:
-        """Change entries in the next transaction; what is returned is done when it is durable.
-
-        All changes of the same columns are given to SQLite as one statement.
-        """
+        """Change entries in the next transaction; the future is done when it is durable."""
         return self._enqueue(Request(self._loop.create_future(), changes=changes))
 
     async def claim(self, claim: Claim, changes: tuple[Change, ...]) -> Entry | None:
-        """Win a claim in the next transaction; return the entry of the one who has it otherwise.
-
-        All claims of a transaction are looked up and entered together.
-        """
+        """Claim in the next transaction; return None, or the entry of the claim's owner if lost."""
         request = Request(self._loop.create_future(), claim=claim, changes=changes, lost=[])
         await self._enqueue(request)
         return request.lost[0] if request.lost else None
 
     def settle(self, claim: Claim, state: JournalState, changes: tuple[Change, ...]) -> Commit:
-        """Write the outcome of a claim in the next transaction, with the changes it allows."""
+        """Write the outcome of a claim, and the changes, in the next transaction."""
         done = self._loop.create_future()
         return self._enqueue(Request(done, claim=claim, state=state, changes=changes))
 
@@ -117,13 +111,13 @@ class GroupCommitWriter:
         self._gathered.append(request)
         if not self._is_busy:
             self._is_busy = True
-            # What nothing waits for to be sent goes with the next claim, if one comes soon.
+            # A request that no send waits for is written with the next claim, if one comes soon.
             is_urgent = request.work is not None or (request.claim and request.state is None)
             self._loop.call_later(0.0 if is_urgent else _PERIOD_SECONDS, self._flush)
         return request.done
 
     async def close(self) -> None:
-        """Write what is waiting, and close the file; what is requested later fails."""
+        """Write the waiting requests, and close the file; later requests fail."""
         if self._thread.is_alive():
             self._is_closing = True
             self._flush()
@@ -142,7 +136,7 @@ class GroupCommitWriter:
             self._hand_over(batch)
 
     def _hand_over(self, batch: Batch) -> None:
-        # Apart, for a test without threads, which commits as the loop of its own says.
+        # A method of its own for tests without threads, which commit in their event loop.
         self._batches.put(batch)
 
     def _committed(self, batch: Batch, errors: list[Exception | None]) -> None:
@@ -154,7 +148,7 @@ class GroupCommitWriter:
         else:
             for request, error in zip(batch, errors, strict=True):
                 _succeed([request]) if error is None else _fail([request], error)
-        # The next part of a plan is not to wait: there are no others to go with it.
+        # The next part of a plan does not wait: no other requests would go with it.
         is_alone = len(batch) == 1 and batch[0].work is not None
         wait = 0.0 if is_alone else _PERIOD_SECONDS
         self._loop.call_at(self._handed_over_at + wait, self._flush)
@@ -195,7 +189,7 @@ class GroupCommitWriter:
             close(connection, is_last=broken is None and lock.is_last)
 
     def _commit(self, connection: sqlite3.Connection, batch: Batch) -> list[Exception | None]:
-        """Commit a batch, as soon as no other program holds the file locked."""
+        """Commit a batch as soon as no other program holds the file locked."""
         began = time.monotonic()
         errors = commit(connection, batch)
         if _is_locked(errors):
@@ -207,7 +201,7 @@ class GroupCommitWriter:
         return errors
 
     def _call_in_loop(self, how: Callable[..., object], *what: object) -> None:
-        # The loop may have been closed under a run that was not closed.
+        # The loop may have been closed before the journal was.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(how, *what)
 
@@ -220,7 +214,7 @@ def _is_locked(errors: list[Exception | None]) -> bool:
 
 def _succeed(batch: Batch) -> None:
     for request in batch:
-        if not request.done.done():  # its asker may have been cancelled
+        if not request.done.done():  # its caller may have been cancelled
             request.done.set_result(None)
 
 
@@ -228,4 +222,4 @@ def _fail(batch: Batch, error: Exception) -> None:
     for request in batch:
         if not request.done.done():
             request.done.set_exception(copy.copy(error))
-            request.done.exception()  # its asker may have left: asyncio must not complain
+            request.done.exception()  # its caller may be gone: asyncio must not complain

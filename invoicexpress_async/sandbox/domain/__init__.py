@@ -1,1 +1,1 @@
-"""What the sandbox's server knows and decides: accounts, sequences, the tax authority, limits."""
+"""The rules of the sandbox's server: accounts, sequences, the tax authority, limits."""

@@ -1,4 +1,4 @@
-"""The bodies of the account operations, and what is wrong with them."""
+"""Reads the bodies of the account operations, and refuses invalid ones."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ from invoicexpress_async.sandbox.requests import Request, as_object, read_docume
 Fields = Mapping[str, object]
 
 _MAX_NAME_CHARACTERS = 100
-# A page of 2026-09 requires the confirmation as well, and the description does not.
+# A page of 2026-09 requires the confirmation too; the description does not.
 _REQUIRED = ("organization_name", "email", "password", "terms")
 _NOT_KEPT = ("password", "password_confirmation", "terms")
 _DETAILS = (
@@ -22,7 +22,7 @@ _DETAILS = (
 )  # fmt: skip
 _CHANGEABLE = ("organization_name", "email", "fiscal_id", "tax_country", "language", *_DETAILS)
 
-# The values that are certain; flags are strings, as everything else is.
+# The values that are certain. Flags are strings, like everything else.
 _PATTERNS = {
     "email": re.compile(r"[^@\s]+@[^@\s]+"),
     "tax_country": re.compile("[123]"),
@@ -39,7 +39,7 @@ _PATTERNS = {
 
 @attrs.frozen(kw_only=True)
 class NewAccount:
-    """An account to be created, for a new user or for one who is known already."""
+    """An account to be created, for a new user or for an existing one."""
 
     is_user_known: bool
     password: str = attrs.field(repr=False)
@@ -105,7 +105,7 @@ def read_change(request: Request, *, required: Collection[str]) -> AccountChange
 
 def read_at_communication(request: Request) -> AtCredentials:
     if read_document(request) in ({}, {"at_communication": {}}):
-        # The one request that the real server was seen to get a 500.
+        # The real server was seen to respond to this request with a 500.
         raise RefusedError(500)
     fields = _fields(request, "at_communication")
     _required(fields, "communication_type")
@@ -113,7 +113,7 @@ def read_at_communication(request: Request) -> AtCredentials:
 
 
 def details_of(texts: Mapping[str, str]) -> dict[str, str]:
-    """Return what an account only keeps, of the texts of a form."""
+    """Return the texts of a form that an account only stores."""
     return {name: texts[name] for name in _DETAILS if name in texts}
 
 
@@ -137,7 +137,7 @@ def _required(fields: Fields, name: str) -> str:
 
 
 def _text(fields: Fields, name: str) -> str:
-    """Return a field; null and nothing at all are empty."""
+    """Return a field as text; "" if it is null or missing."""
     value = fields.get(name)
     if value is None or value == "":
         return ""
@@ -164,7 +164,7 @@ def _kept(texts: Mapping[str, str]) -> dict[str, str]:
 def _credentials(fields: Fields, subuser: str, password: str) -> AtCredentials:
     name, encoded = _required(fields, subuser), _required(fields, password)
     try:
-        # What decodes to no text was most likely never encoded.
+        # A password that does not decode to text was most likely never encoded.
         decoded = base64.b64decode(encoded, validate=True).decode()
     except ValueError:
         raise _refused("invalid", password) from None

@@ -1,4 +1,4 @@
-"""The operations on accounts, and the order in which they are refused."""
+"""The operations on accounts, and the order of their refusals."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from invoicexpress_async.sandbox.domain.sequences import SequenceHandlers
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import Command
 
-_WRONG_PASSWORD = "wrong"  # noqa: S105 - the one that is wrong for everybody
+_WRONG_PASSWORD = "wrong"  # noqa: S105 - the one wrong for every account
 
 
 @attrs.define(eq=False)
@@ -40,8 +40,8 @@ class TaxAuthority:
     _directory: Directory
 
     def configure(self, state: AccountState, credentials: AtCredentials) -> None:
-        """Give an account its sub-user, if AT takes it; what it has is kept if not."""
-        # Not available during the free trial, whose forbidden actions get 401.
+        """Set an account's sub-user if AT accepts it; else the account keeps what it has."""
+        # Not available during the free trial, whose forbidden actions return 401.
         if state.account.is_trial:
             raise RefusedError(401)
         if credentials.subuser.partition("/")[0] != state.account.fiscal_id:
@@ -92,7 +92,7 @@ class AccountHandlers:
         self._authority = TaxAuthority(self._behaviour, self._directory)
 
     def receive(self, state: AccountState, command: Command, request: Request) -> Command:
-        """Refuse what can be refused before anything has an effect; reads the body."""
+        """Read the body, and refuse what can be refused before any effect."""
         match command.operation:
             case "account_get":
                 return command
@@ -166,7 +166,7 @@ class AccountHandlers:
 
     def _update(self, state: AccountState, change: AccountChange) -> Response:
         account, texts = state.account, change.texts
-        # Whether it is refused or ignored is unknown; here it is loud.
+        # Whether the real server refuses or ignores it is unknown; here it is refused.
         if texts.get("fiscal_id", account.fiscal_id) != account.fiscal_id:
             raise RefusedError(422, reason="fiscal_id_fixed", field="fiscal_id")
         email = texts.get("email", account.email or "")

@@ -19,7 +19,7 @@ class Window(Protocol):
 
 @attrs.define(eq=False)
 class SlidingWindow:
-    """No 60 seconds, wherever they begin, admit more than the limit; a refusal costs nothing."""
+    """No window of 60 seconds admits more than the limit; a refused request does not count."""
 
     limit: int
     _admitted: deque[float] = attrs.field(factory=deque[float], init=False)
@@ -35,7 +35,7 @@ class SlidingWindow:
 
 @attrs.define(eq=False)
 class FixedWindow:
-    """Minutes of the clock, each with the whole limit."""
+    """Each minute of the clock admits the whole limit; a refused request counts."""
 
     limit: int
     _minute: float = attrs.field(default=float("-inf"), init=False)
@@ -51,7 +51,7 @@ class FixedWindow:
 
 @attrs.define(eq=False)
 class TokenBucket:
-    """A full bucket at first, refilled evenly."""
+    """A bucket that is full at first and refilled evenly."""
 
     limit: int
     _tokens: float = attrs.field(init=False)
@@ -126,7 +126,7 @@ class AccountState:
         self._registering.append(row)
 
     def settle(self, generator: IdGenerator, *, now: float) -> None:
-        """Let the registrations end whose time has come: nothing else wakes up for them."""
+        """End the registrations whose time has come. No timer does this, so call it first."""
         for row in [f for f in self._registering if (f.registering_until or 0.0) <= now]:
             self._registering.remove(row)
             row.registering_until = None

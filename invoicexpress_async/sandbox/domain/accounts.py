@@ -59,36 +59,36 @@ def _check_key(_account: object, _field: object, api_key: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class SandboxAccount:
-    """An account: its key, its company, and what decides how its series are registered.
+    """An account: its key, its company, and the settings for registering its series.
 
     Args:
         name: The sub-domain, in lower case.
-        api_key: Generated when it is not given.
-        is_partner: Whether it may create accounts; if not, 422.
+        api_key: The key; generated if it is not given.
+        is_partner: Whether the account may create accounts; if not, a create returns 422.
         id: The id under which its owner reads it; without an id it cannot be read.
         owner: The name of the partner's account whose key may get and update it.
-        organization_name: The company.
-        email: Of its user.
-        user_password: Of that user, who may be given further accounts with it. No user has an
-            empty one.
-        fiscal_id: Of the company; AT knows its sub-users by it.
-        state: As `get` returns it.
-        language: Of its messages, in place of the sandbox's.
-        details: The other fields that create and update take, by their wire names.
+        organization_name: The name of the company.
+        email: The e-mail of the user.
+        user_password: The user's password, with which the user can get further accounts. An
+            empty one matches no user.
+        fiscal_id: The fiscal id of the company, to which its AT sub-users belong.
+        state: The state, as `get` returns it.
+        language: The language of the account's messages, instead of the sandbox's.
+        details: The other fields of create and update, by their wire names.
         has_at_credentials: Whether the tax authority (AT) sub-user is configured; if not, a
             Portuguese account gets 422: 004 on create, 002 on register.
         has_valid_at_credentials: Whether AT accepts that sub-user; if not, the same.
-        at_failures: Wrong passwords in a row, by sub-user; enough of them lock it.
+        at_failures: Wrong passwords in a row, by sub-user; enough of them lock the sub-user.
         has_open_activity: Whether the fiscal id is active at AT; if not, 422: 005 on create,
             003 on register.
-        is_trial: What needs AT gets 401: a trial may not communicate with it.
-        country: Accounts outside Portugal register nothing: their register gets 422/004. What
-            their create returns is unknown; here every code is `N/A`.
+        is_trial: Whether requests that need AT get 401, since a trial may not communicate with AT.
+        country: Accounts outside Portugal register nothing: a register gets 422/004. What their
+            create returns is unknown; here every code is `N/A`.
         document_types: The types of each row; they vary with the account's age and plan.
         has_validation_codes: False gives the lean rows recorded in 2019, without any code.
         refused_document_types: Types that AT refuses: their code stays `N/D` (partial).
-        registration_seconds: Overrules the sandbox's own for this account.
-        refusals: Operation to (status, code), always returned in place of the effect: for
+        registration_seconds: Overrides the sandbox's setting for this account.
+        refusals: Operation to (status, code), always returned instead of any effect: for
             422/000, 403 on register, 5xx and codes that are not known yet.
     """
 
@@ -127,10 +127,10 @@ class SandboxAccount:
 
 
 def make_account(settings: Mapping[str, object]) -> SandboxAccount:
-    """Return an account from its settings as they stand in JSON.
+    """Return an account from its settings in JSON.
 
     Raises:
-        ValueError: A setting is unknown, or is not what it should be.
+        ValueError: A setting is unknown or invalid.
     """
     construct = cast("Callable[..., SandboxAccount]", SandboxAccount)
     try:

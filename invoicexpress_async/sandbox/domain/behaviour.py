@@ -1,4 +1,4 @@
-"""The knobs: what is unknown of the real server, or was seen in more than one form."""
+"""The settings for behaviour that is unknown of the real server, or was seen in several forms."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -23,10 +23,10 @@ NewAccountSerie = Literal["company", "year", "none"]
 
 
 class ErrorShape(StrEnum):
-    """The bodies in which the real server was seen to refuse.
+    """The shapes of the real server's refusals, as seen.
 
-    The last three are the traps: a top-level code that a nested one overrules, and refusals
-    that arrive with status 200.
+    The last three are traps: a top-level code that a nested one overrides, and refusals that
+    arrive with status 200.
     """
 
     EMPTY = "empty"
@@ -73,66 +73,65 @@ def _check_limit(_: object, field: "attrs.Attribute[Any]", value: object) -> Non
 
 @attrs.define(kw_only=True, eq=False, field_transformer=_check_choices)
 class SandboxBehaviour:
-    """How the server responds, for all its accounts; may be changed while it runs.
+    """How the server responds, for all its accounts. It may be changed while the server runs.
 
     Args:
-        language: Of the messages, for accounts that have none of their own; the real ones are
+        language: The language of the messages, for accounts that set none; the real messages are
             Portuguese or English.
-        requests_per_minute: Per account, over any key; None switches the limit off.
+        requests_per_minute: The limit per account, over all keys; None switches the limit off.
         window: How the minute is counted; the real way is unknown.
-        retry_after: Sent verbatim with a 429, so that any nonsense can be tried. The real
-            server was never seen to send one.
+        retry_after: The header of a 429, sent verbatim, so that any nonsense can be tried. The
+            real server was never seen to send one.
         error_shape: The body of 403, 409, 422, 429 and 5xx.
-        account_error_shape: The same of what an operation on accounts is refused for. It has no
-            code.
-        update_error_shape: The same of an update of an account: its field and text.
+        account_error_shape: The body of a refused operation on accounts. It has no code.
+        update_error_shape: The body of a refused update of an account: its field and text.
         code_form: `"006"`, `"6"` or `6`.
         envelope: The key around the object that create and get return.
-        empty_body: What a 200 without content carries.
-        not_found_body: What a 404 carries.
+        empty_body: The body of a 200 without content.
+        not_found_body: The body of a 404.
         unauthorized_body: `Invalid API key` under `errors`, in an object as it is described or
             in a list as it was recorded in 2019; or nothing, as on the older page.
         number_form: Numbers and ids as integers or as digit strings.
         flag_form: `default_sequence` as `1`, `true`, `"1"` or `"true"`.
-        list_form: Whether a single row is listed as an object in place of a list.
-        refused_names: Series refused with 422/001, beside those that are too long.
-        register_codes: Status and code of a register in place of the described ones, by their
-            reason: `{"all_registered": (422, "007")}` for the second way in which the
-            description says that. Without a code, a 404 is that of any other operation.
+        list_form: Whether a single row is listed as an object instead of a list.
+        refused_names: Series refused with 422/001, in addition to those that are too long.
+        register_codes: Status and code of a register by their reason, instead of the described
+            ones: `{"all_registered": (422, "007")}` for the second form in the description.
+            Without a code, a 404 has the body of any other 404.
         is_name_check_atomic: When False the name of a serie, and the e-mail and the fiscal id
-            of an account, are checked as the request arrives and not as it takes effect: two
+            of an account, are checked when the request arrives and not when it takes effect: two
             overlapping creates then make a duplicate.
-        registration_seconds: How long the tax authority takes. Until then the serie gets
-            409/006, to the create that started it too.
+        registration_seconds: How long the tax authority takes. Until then requests for the serie
+            get 409/006 (a register 409/008), even the one that started the registration.
         may_answer_before_registered: The create or register that starts a registration
             succeeds at once, with codes still `N/D`, instead of responding with 409/006.
-        is_listed_while_registering: Whether a serie created a moment ago is listed while it
-            responds with 409/006.
+        is_listed_while_registering: Whether a new serie is listed while requests for it get
+            409/006.
         list_lag_seconds: How long a listing lags behind a create.
-        has_row_after_refusal: Whether a create refused for the tax authority's sake leaves
-            an unregistered row behind.
-        account_flag_form: `at_configured` and `trial`; their real form is unknown.
-        account_url: Of a created account, with `{account}` for its name; another one leads
-            elsewhere.
-        existing_user_status: Of an account that was created for an existing user.
-        wrong_user_status: Of the refusal of such a user's e-mail or password.
-        not_partner_status: Of a create by an account that is no partner's.
-        required_update_fields: What an update must have. The description requires
+        has_row_after_refusal: Whether a create that is refused because of the tax authority
+            leaves an unregistered row behind.
+        account_flag_form: The form of `at_configured` and `trial`; the real form is unknown.
+        account_url: The url of a created account, with `{account}` for its name; any other url
+            leads elsewhere.
+        existing_user_status: The status of a create of an account for an existing user.
+        wrong_user_status: The status when such a user's e-mail or password is wrong.
+        not_partner_status: The status of a create by an account that is not a partner's.
+        required_update_fields: The fields that an update must have. The description requires
             `organization_name`, `email`, `password` and `terms`; production code omits the last
             two, and it works.
-        new_account_serie: The default series that a new account begins with, unregistered: named
-            after the company or the year, or none at all.
-        is_every_account_new: Whether accounts that the sandbox is given begin with that series
-            as well, and not only those that are created through the API.
-        is_email_shown: When False the e-mail of an account that is got is null.
-        is_new_account_trial: Whether an account that is created begins with a free trial.
-        at_communication_body: What a 2xx of the AT communication carries.
-        at_passwords: The one right password at AT, in clear, by the fiscal id of the sub-user.
-            For fiscal ids that are not there, any password but `wrong` is right.
-        at_attempts: Wrong passwords in a row that lock a sub-user; the right one is of no use
-            then.
-        inactive_fiscal_ids: Companies without open activity at AT, whichever account they
-            have: 422/005.
+        new_account_serie: The unregistered default series of a new account: named after the
+            company or the year, or none.
+        is_every_account_new: Whether accounts given to the sandbox begin with that series too,
+            and not only those that are created through the API.
+        is_email_shown: When False, the e-mail in the response of an account's `get` is null.
+        is_new_account_trial: Whether a created account begins with a free trial.
+        at_communication_body: The body of a 2xx of the AT communication.
+        at_passwords: The right password at AT, in clear, by the fiscal id of the sub-user. For
+            other fiscal ids, any password except `wrong` is right.
+        at_attempts: How many wrong passwords in a row lock a sub-user; after that even the right
+            one is refused.
+        inactive_fiscal_ids: The fiscal ids of companies without open activity at AT, whichever
+            account they have: create gets 422/005.
     """
 
     language: Language = "pt"
@@ -182,9 +181,9 @@ class SandboxBehaviour:
     inactive_fiscal_ids: Collection[str] = ()
 
     def use_older_shapes(self) -> None:
-        """Respond as the older pages say and as traffic was recorded in 2019.
+        """Respond as described on the older pages and as recorded in 2019.
 
-        The defaults are those of the description of 2026. Whatever else is set stays.
+        The defaults are those of the description of 2026. Other settings stay.
         """
         self.error_shape = ErrorShape.CODE_MESSAGE
         self.account_error_shape = ErrorShape.ERRORS_LIST_ERROR

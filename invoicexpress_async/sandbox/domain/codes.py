@@ -1,7 +1,7 @@
-"""Why a request on series is refused, and with which status and code.
+"""The reasons for refusing a request on series, with the status and code of each.
 
-The same number means different things on create and on register, so that each has a table of its
-own (the provider's OpenAPI description, 2.0.0).
+The same number means different things on create and on register, so each has its own table (from
+the provider's OpenAPI description, 2.0.0).
 """
 
 from collections.abc import Mapping
@@ -54,8 +54,8 @@ REGISTER_CODES: Mapping[RegisterReason, tuple[int, str]] = MappingProxyType(
     }
 )
 
-# What older clients assume of both operations, and the second way in which the description says
-# that all are registered.
+# Codes that older clients assume on both operations, and the second form in the description for
+# "all are registered".
 _ALSO_SEEN: Mapping[tuple[int, str], str] = MappingProxyType(
     {
         (409, "006"): "being_registered",
@@ -72,5 +72,5 @@ _REASONS: Mapping[str, Mapping[tuple[int, str], str]] = MappingProxyType(
 
 
 def reason_of(operation: Operation, status: int, code: str) -> str:
-    """Return what a code means on an operation; "" if it means nothing there."""
+    """Return the reason that a code stands for on an operation; "" if it has none there."""
     return _REASONS.get(operation, {}).get((status, code), "")

@@ -16,7 +16,7 @@ _MAX_NAME_CHARACTERS = 40  # leaves room for a number, in a label of 63
 
 @attrs.define(eq=False)
 class Directory:
-    """Changes of accounts go through here: it keeps an index of what is searched for."""
+    """All accounts, with indexes for the searches. Every change of an account goes through here."""
 
     states: dict[str, AccountState] = attrs.field(factory=dict[str, AccountState], init=False)
     _names: defaultdict[tuple[str, str], dict[str, None]] = attrs.field(
@@ -46,7 +46,7 @@ class Directory:
         return self._find("fiscal_id", fiscal_id)
 
     def free_id(self) -> str:
-        # Accounts are never deleted, so that their number only grows.
+        # Accounts are never deleted, so their number only grows.
         ids = (str(number) for number in itertools.count(_FIRST_ID + len(self.states)))
         return next(one for one in ids if not self.by_id(one))
 
@@ -67,7 +67,7 @@ class Directory:
 
 
 def fold(email: str) -> str:
-    # Whether the real server minds the case is unknown; mail servers do not.
+    # Whether the real server distinguishes case is unknown; mail servers do not.
     return email.casefold()
 
 

@@ -1,4 +1,4 @@
-"""The server without a socket: a request comes in, takes effect now, later or never."""
+"""The server without a socket. A request takes effect at once, later or never."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -29,10 +29,10 @@ from invoicexpress_async.sandbox.routes import (
 
 @attrs.frozen(eq=False)
 class Pending:
-    """A request that was received and checked, and has had no effect yet.
+    """A request that was received and checked and has had no effect yet.
 
-    Each `commit` applies it: once is the rule, never is a lost request, twice is one that was
-    replayed on the way. `command` is the refusal if the request was refused on arrival.
+    Each `commit` applies it: once normally, never for a lost request, twice for a request that was
+    replayed on the network. `command` is the error if the request was refused on arrival.
     """
 
     request: Request
@@ -46,9 +46,9 @@ class Pending:
 
 @attrs.define(eq=False)
 class Engine:
-    """Accounts, their series and the rules; pure and synchronous but for the clock it is given.
+    """The accounts, their series and the rules. Synchronous, and without I/O except its clock.
 
-    `revision` moves with every change worth saving.
+    `revision` grows with every change that must be saved.
     """
 
     behaviour: SandboxBehaviour
@@ -77,7 +77,7 @@ class Engine:
         self.revision += 1
 
     def open_account(self, account: SandboxAccount) -> None:
-        """Add an account as the API creates it: with the series that it begins with."""
+        """Add an account as the API creates it, with its first series."""
         self.add_account(account)
         self._sequences.open(self.states[account.name])
 
@@ -100,7 +100,7 @@ class Engine:
         state = self.states[account]
         state.add(row)
         if is_registering:
-            # The monotonic clock of an earlier run means nothing here: it begins again.
+            # A monotonic time of an earlier run has no meaning here, so registration starts again.
             self._sequences.start_registration(state, row, is_new=is_new)
 
     def sequences(self, account: str) -> tuple[SandboxSequence, ...]:
@@ -109,10 +109,10 @@ class Engine:
         return state.snapshots()
 
     def receive(self, request: Request) -> Pending:
-        """Take in a request, and decide what is decided on arrival.
+        """Receive a request, and make the checks of its arrival.
 
-        That is the account, its limit, the route, the key, the body, and whether an account
-        has the rights at all. All else is decided by `commit`.
+        They are the account, its limit, the route, the key, the body, and the rights of the
+        account. `commit` makes all other checks.
         """
         now = self.clock()
         index = self.log.add(request, received_at=now)
@@ -128,9 +128,9 @@ class Engine:
     def _admit(self, request: Request, *, now: float) -> Command:
         state = self.states.get(request.account)
         if state is None:
-            # The host name exists for every account name: the response is that to a bad key.
+            # The host name exists for every account name, so the response is that for a bad key.
             raise RefusedError(401)
-        # Whether a request with a bad key counts is unknown: here it does.
+        # Whether a request with a bad key counts towards the limit is unknown: here it does.
         if not state.admits(self.behaviour, now=now):
             raise RefusedError(429)
         command = read_command(request)
@@ -164,7 +164,7 @@ class Engine:
             raise command.anew()
         state = self.states[pending.request.account]
         if command.operation not in READ_OPERATIONS:
-            # A refused create may leave a row behind, so that a refusal counts as well.
+            # A refused create may leave a row behind, so a refusal counts too.
             self.revision += 1
         handlers = self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences
         return handlers.commit(state, command)

@@ -1,4 +1,4 @@
-"""What refusals say, in the languages that the real server was seen to use."""
+"""The messages of refusals, in the languages that the real server was seen to use."""
 
 _MESSAGES = {
     "pt": {
@@ -59,7 +59,7 @@ _MESSAGES = {
 
 
 def message(key: str, *, language: str, field: str) -> str:
-    """Return the text of a reason or of a status; a general one if there is none."""
-    # Accounts may be Spanish as well; whether their messages are was never seen.
+    """Return the message for a reason or a status; a general message if there is none."""
+    # Accounts may be Spanish too; their messages were never seen.
     messages = _MESSAGES.get(language, _MESSAGES["en"])
     return messages.get(key, messages[""]).format(field=field)

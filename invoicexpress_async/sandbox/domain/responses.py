@@ -1,4 +1,4 @@
-"""What goes over the wire: statuses, headers, rows and every seen shape of a refusal."""
+"""The responses on the wire: statuses, headers, rows and every seen shape of a refusal."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from invoicexpress_async.sandbox.domain.codes import (
 from invoicexpress_async.sandbox.domain.messages import message
 from invoicexpress_async.sandbox.domain.rows import SequenceRow
 
-# Where an unknown route is redirected to; the server has such a page.
+# The target of the redirect of an unknown route; the sandbox serves it.
 LOGIN_PAGE = "/_sandbox/login.html"
 
 _JSON = "application/json; charset=utf-8"
@@ -44,7 +44,7 @@ _FLAGS: Mapping[FlagForm, tuple[object, object]] = {
 
 @attrs.frozen(kw_only=True)
 class Response:
-    """A complete one, without what its server adds (Content-Length, Date)."""
+    """A complete response, without the headers that the server adds (Content-Length, Date)."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -57,9 +57,9 @@ class Response:
 
 
 class RefusedError(Exception):
-    """A request that has no effect, or not the requested one.
+    """A request was refused, without an effect or with another effect than requested.
 
-    `reason` chooses the message. Those of accounts have no code, and `field` is at fault.
+    `reason` selects the message. Refusals on accounts have no code; `field` is the wrong field.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RefusedError(Exception):
         self.field = field
 
     def anew(self) -> "RefusedError":
-        # The same exception raised twice grows its traceback.
+        # Raising the same exception again would make its traceback grow.
         return RefusedError(self.status, self.code, reason=self.reason, field=self.field)
 
 
@@ -86,7 +86,7 @@ def page_response(status: int, title: str) -> Response:
 
 
 def empty_response(behaviour: SandboxBehaviour) -> Response:
-    # "Empty" is one space as often as zero bytes, and says it is JSON either way.
+    # "Empty" is one space as often as zero bytes, with the content type of JSON in both cases.
     return _response(200, _JSON, " " if behaviour.empty_body == "space" else "")
 
 
@@ -160,7 +160,7 @@ def _not_found(behaviour: SandboxBehaviour) -> Response:
 def _shape(
     behaviour: SandboxBehaviour, refused: RefusedError, operation: Operation | None
 ) -> ErrorShape:
-    if refused.code:  # the shapes of accounts have no place for one
+    if refused.code:  # the shapes for accounts have no place for a code
         return behaviour.error_shape
     if operation == "account_update":
         return behaviour.update_error_shape
@@ -230,14 +230,14 @@ def register_refused(behaviour: SandboxBehaviour, reason: RegisterReason) -> Ref
 
 
 def coded_refusal(operation: Operation, status: int, code: str) -> RefusedError:
-    """Return the refusal of an operation by a status and a code, with the text that they mean."""
+    """Return the refusal of an operation with a status and a code, and the message for them."""
     return RefusedError(status, code, reason=reason_of(operation, status, code))
 
 
 def created_response(
     behaviour: SandboxBehaviour, account: SandboxAccount, *, status: int
 ) -> Response:
-    """Return the one response that has the key of a new account."""
+    """Return the response to a create, the only one with the key of the new account."""
     content = {
         "id": account.id,
         "name": account.organization_name,

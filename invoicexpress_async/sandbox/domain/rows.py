@@ -1,4 +1,4 @@
-"""A series as the server keeps it: one row, and an id, counter and code per document type."""
+"""A series in the server: one row, with an id, a counter and a code per document type."""
 
 import random
 import string
@@ -28,22 +28,22 @@ DOCUMENT_TYPES = (
     "vat_moss_credit_note",
     "vat_moss_receipt",
 )
-# A type that the official response does not have (purchase_order, or one invented by a test) is
-# taken as not relevant: its real code was never seen.
+# A type that is not in the official response (purchase_order, or one invented by a test) counts as
+# not relevant: its real code was never seen.
 _ATCUD_RELEVANT = frozenset(DOCUMENT_TYPES[:11])
 
 _LETTER_PAIRS = [a + b for a in string.ascii_uppercase for b in string.ascii_uppercase]
 _CODE_SPACE = 26**4 * 10**4
-# Coprime with the space: walking by it meets every code once before it meets one again.
+# Coprime with the code space, so that steps of this size reach every code before one repeats.
 _CODE_STEP = 2_654_435_761
 
 
 @attrs.frozen(kw_only=True)
 class SandboxSequence:
-    """A row as it truly is in the server, whatever its responses show.
+    """The true state of a row in the server, whatever the responses show.
 
-    Duplicates appear as two rows with the same `serie`. Codes are known here also when the
-    account's responses are lean.
+    Duplicates are two rows with the same `serie`. The codes are here even if the account's
+    responses omit them.
     """
 
     id: int
@@ -90,7 +90,7 @@ class SequenceRow:
 
 @attrs.define(eq=False)
 class IdGenerator:
-    """Where ids and validation codes come from: unique in the server, equal for equal seeds."""
+    """Generates ids and validation codes: unique in the server, equal for equal seeds."""
 
     seed: int
     next_id: int = attrs.field(init=False)
@@ -104,7 +104,7 @@ class IdGenerator:
 
     def row(self, serie: str | int, types: tuple[str, ...], *, is_relevant: bool) -> SequenceRow:
         ids = self._ids(types)
-        # A row without invoices still needs an id of its own.
+        # A row without the type invoice needs an id too.
         row_id = ids["invoice"] if "invoice" in ids else self._ids(("invoice",))["invoice"]
         codes = {
             name: NOT_REGISTERED if is_relevant and name in _ATCUD_RELEVANT else NOT_RELEVANT
@@ -119,8 +119,8 @@ class IdGenerator:
                 row.codes[name] = self._code()
 
     def _ids(self, types: tuple[str, ...]) -> dict[str, int]:
-        # Near the row's, and never at the same distance twice: an id that was computed from
-        # another one has to be wrong here as well.
+        # Near the row's id, and never at the same distance twice: an id that a client computes
+        # from another one must be wrong here too.
         first = self.next_id
         span = len(types) + 6
         others = [name for name in types if name != "invoice"]

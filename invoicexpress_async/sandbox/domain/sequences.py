@@ -1,4 +1,4 @@
-"""The five operations on series, and the order in which they are refused."""
+"""The five operations on series, and the order of their refusals."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ class SequenceHandlers:
     _generator: IdGenerator
 
     def receive(self, state: AccountState, command: Command, request: Request) -> Command:
-        """Refuse what can be refused before anything has an effect; reads the body."""
+        """Read the body, and refuse what can be refused before any effect."""
         if command.operation != "create" or state.account.is_trial:
             return command
         new = read_new_sequence(request)
@@ -80,7 +80,7 @@ class SequenceHandlers:
         return row
 
     def open(self, state: AccountState) -> None:
-        """Give a new account the default series that it begins with, which is unregistered."""
+        """Add the unregistered default series with which a new account begins."""
         match self._behaviour.new_account_serie:
             case "none":
                 return
@@ -133,8 +133,8 @@ class SequenceHandlers:
             raise self._register_refused("being_registered")
         if row.is_registered:
             raise self._register_refused("all_registered")
-        # Whether a partial series can really be registered again is unknown; here it can,
-        # and the types that were refused are requested again.
+        # Whether a partial series can be registered again is unknown for the real server. Here
+        # it can, and the refused types are requested again.
         self._check_tax_authority(state, command)
         self._register_or_wait(state, row, command)
         return json_response(200, {"sequences": [self._row(state, row)]})
@@ -178,7 +178,7 @@ class SequenceHandlers:
         return register_refused(self._behaviour, reason)
 
     def _is_listed(self, row: SequenceRow, now: float) -> bool:
-        # A row being registered again has been listed before, and stays so.
+        # A row that is registered again was listed before, and stays listed.
         is_hidden = row.is_new and not (
             self._behaviour.is_listed_while_registering
             or self._behaviour.may_answer_before_registered
@@ -193,8 +193,8 @@ class SequenceHandlers:
 
 
 def _check_trial(state: AccountState) -> None:
-    # Which of its actions a trial forbids is not known; those that need AT communication
-    # are, as that is not available to it.
+    # Which actions a trial forbids is not fully known. Those that need AT communication are
+    # forbidden, since it is not available to a trial.
     if state.account.is_trial:
         raise RefusedError(401)
 

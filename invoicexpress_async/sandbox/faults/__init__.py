@@ -1,1 +1,1 @@
-"""What can be made to go wrong in the sandbox, on demand."""
+"""The faults that the sandbox injects on demand."""

@@ -1,4 +1,4 @@
-"""What stands behind every connection: the engine, the plan, the oracle, and what is late."""
+"""The part that all connections share: the engine, the plan, the oracle, and late requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,7 +24,7 @@ from invoicexpress_async.sandbox.oracle import Oracle, serie_of
 from invoicexpress_async.sandbox.requests import Request
 from invoicexpress_async.sandbox.routes import Command
 
-# More than a cancelled task needs; an injected sleep might swallow its cancelling.
+# More than a cancelled task needs, but limited: an injected sleep might swallow the cancellation.
 _CLOSE_SECONDS = 1.0
 
 
@@ -63,7 +63,7 @@ class Backend:
         return response
 
     def settle(self, pending: Pending, commits: Commits, *, late_seconds: float | None) -> Response:
-        """Let a request take effect now, later or never; return the response to send at once."""
+        """Apply a request now, later or never; return the response to send at once."""
         if commits is True or not _has_effect(pending):
             return self.commit(pending)
         if commits == "late":
@@ -102,13 +102,13 @@ def _has_effect(pending: Pending) -> bool:
     return not isinstance(command, RefusedError) and command.operation not in READ_OPERATIONS
 
 
-# Neither a row nor an account has it: a client that believes such a response is detected.
+# No row and no account has these, so that a client that trusts such a response is detected.
 _NO_ID = 999_999_999
 _NO_ACCOUNT = "promised-and-never-made"
 
 
 def false_success(engine: Engine, pending: Pending) -> Response:
-    """Return the response to a request with an effect, that has none."""
+    """Return the success response for a request that should have an effect and has none."""
     match pending.command:
         case Command(operation="create"):
             promised = {"id": _NO_ID, "serie": serie_of(pending), "default_sequence": 0}

@@ -1,4 +1,4 @@
-"""Faults in what a response says: complete and well-formed HTTP, with a wrong body."""
+"""Faults in the body of a response, in complete and well-formed HTTP."""
 
 import functools
 import json
@@ -46,10 +46,10 @@ def two_ids(true: bytes) -> bytes:
 
 @altering()
 def deep_nesting(response: Response, *, depth: int = 100_000) -> Response:
-    """Respond with lists in lists, deeper than a parser goes.
+    """Respond with nested lists, deeper than a parser accepts.
 
     Args:
-        depth: How many.
+        depth: How many lists are nested.
     """
     nested = b"[" * depth + b"]" * depth
     return attrs.evolve(response, body=b'{"sequence":' + nested + b"}")
@@ -57,10 +57,10 @@ def deep_nesting(response: Response, *, depth: int = 100_000) -> Response:
 
 @altering()
 def huge_integer(response: Response, *, digits: int = 5_000) -> Response:
-    """Respond with an id of thousands of digits, more than Python turns into an integer.
+    """Respond with an id of thousands of digits, more than Python converts to an integer.
 
     Args:
-        digits: How many.
+        digits: How many digits.
     """
     return attrs.evolve(response, body=_replace_id(response.body, b'"id":' + b"9" * digits))
 
@@ -113,14 +113,14 @@ def another_serie(true: bytes) -> bytes:
 
 @body
 def other_envelope(true: bytes) -> bytes:
-    """Respond with sequences in place of sequence, or the reverse."""
+    """Respond with "sequences" instead of "sequence", or the reverse."""
     other = {"sequence": "sequences", "sequences": "sequence", "account": "accounts"}
     return _encode({other.get(name, name): value for name, value in _document(true).items()})
 
 
 @body
 def other_list(true: bytes) -> bytes:
-    """Respond with a list in place of an object, or the reverse."""
+    """Respond with a list instead of an object, or the reverse."""
 
     def turn(value: object) -> object:
         if not isinstance(value, list):
@@ -155,7 +155,7 @@ def _change_rows(true: bytes, alter: Callable[[Json], Json]) -> bytes:
 
 
 def _document(true: bytes) -> Json:
-    """Return the response as an object; responses without JSON have none."""
+    """Return the response as an object; an empty one if it is not a JSON object."""
     try:
         document: object = json.loads(true)
     except ValueError:
@@ -190,13 +190,13 @@ _BROTLI_BOMB = b64decode(
 
 @altering()
 def gzip(response: Response) -> Response:
-    """Respond with the true body, compressed as it should be."""
+    """Respond with the true body, correctly compressed."""
     return _compressed(response, _gzipped(response.body))
 
 
 @altering()
 def bad_gzip(response: Response) -> Response:
-    """Respond with a plain body that says gzip."""
+    """Respond with a plain body that is labelled as gzip."""
     return _compressed(response, response.body)
 
 
@@ -212,7 +212,7 @@ def gzip_bomb(response: Response, *, size: int = 100_000_000) -> Response:
     """Respond with spaces, compressed to a thousandth.
 
     Args:
-        size: How many, in whole millions.
+        size: How many spaces, rounded down to whole millions.
     """
     return _compressed(response, _bomb("gzip", size // _MEGABYTE))
 
@@ -222,7 +222,7 @@ def deflate_bomb(response: Response, *, size: int = 100_000_000) -> Response:
     """Respond with spaces, compressed to a thousandth.
 
     Args:
-        size: How many, in whole millions.
+        size: How many spaces, rounded down to whole millions.
     """
     return _compressed(response, _bomb("deflate", size // _MEGABYTE), "deflate")
 
@@ -244,10 +244,10 @@ def _gzipped(true: bytes) -> bytes:
 
 @functools.cache
 def _bomb(encoding: str, megabytes: int) -> bytes:
-    """Return a whole stream; compressing all of it would stop the server for seconds."""
+    """Return a whole stream of repeated blocks; compressing it all would take seconds."""
     spaces = b" " * _MEGABYTE
     compressor = zlib.compressobj(wbits=-15)
-    # Flushed like this it refers to nothing before it, and may be repeated.
+    # After a full flush the block refers to nothing before it, and can be repeated.
     block = compressor.compress(spaces) + compressor.flush(zlib.Z_FULL_FLUSH)
     stream = block * megabytes + compressor.flush()
     if encoding == "gzip":

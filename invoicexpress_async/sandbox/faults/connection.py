@@ -1,4 +1,4 @@
-"""One connection: requests in, responses out, and a fault between them when one is planned."""
+"""A connection: reads requests, sends responses, and runs the fault that is planned for one."""
 
 import asyncio
 import contextlib
@@ -24,15 +24,15 @@ from invoicexpress_async.sandbox.http import (
 if TYPE_CHECKING:
     from invoicexpress_async.sandbox.domain.engine import Pending
 
-# On, with no time to linger: closing then sends RST, and drops what was not sent yet.
+# SO_LINGER with a timeout of 0: a close then sends RST, and drops what was not sent yet.
 _RESETTING = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
-    """Serves one connection; it is the `Exchange` of the fault that is being done on it.
+    """Serves one connection, and is the `Exchange` of a fault that runs on it.
 
-    Requests without a fault get their response where they arrive, with no task of their own: a soak
-    has a hundred thousand of them.
+    A request without a fault gets its response in the callback in which it arrives, without a task,
+    since a soak test sends a hundred thousand of them.
     """
 
     def __init__(self, backend: Backend, connections: set["Connection"]) -> None:
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     async def hang(self) -> None:
         self._note_unread()
-        # The connection's end cancels the tasks that wait here.
+        # `connection_lost` cancels the tasks that wait here.
         await asyncio.get_running_loop().create_future()
 
     async def body_arrives(self, length: int) -> None:
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _serve(self) -> None:
-        """Serve what has arrived, until more is needed or a fault has begun."""
+        """Serve the requests that have arrived, until more data is needed or a fault has begun."""
         try:
             while not self._is_closing and self._playing is None and self._has_head():
                 head = self.head
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         return taken
 
     def _note_unread(self) -> None:
-        """Report to the oracle, once, what has arrived and will never be read."""
+        """Report to the oracle, once, the bytes that have arrived and will never be read."""
         oracle = self._backend.oracle
         if self._is_noted:
             return
@@ -223,6 +223,6 @@ class Connection(asyncio.Protocol):
 
 
 def reset_on_close(connection: socket.socket) -> None:
-    # It may have been reset by its peer already.
+    # The peer may have reset the connection already.
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)

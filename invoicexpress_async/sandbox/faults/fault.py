@@ -1,4 +1,4 @@
-"""What a fault is, what it may do to a connection, and how a function becomes one."""
+"""Faults, their access to a connection, and the decorators that make a function a fault."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ Commits = bool | Literal["late"]
 
 
 class Arrival(Protocol):
-    """A TCP connection that was accepted, and of which nothing was read."""
+    """A TCP connection that was accepted and from which nothing was read."""
 
     def close(self) -> None: ...
     def reset(self) -> None: ...
@@ -22,7 +22,7 @@ class Arrival(Protocol):
 
 
 class Exchange(Protocol):
-    """A request and the connection it came on; whatever waits ends when the peer leaves."""
+    """A request and its connection. Every wait ends when the peer leaves."""
 
     @property
     def head(self) -> Head: ...
@@ -42,7 +42,7 @@ Options = tuple[tuple[str, object], ...]
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """One way of going wrong, with its options; `make_fault` makes them by name."""
+    """A fault with its options. `make_fault` makes one by name."""
 
     name: str
     _work: Work = attrs.field(repr=False)
@@ -51,7 +51,7 @@ class Fault:
 
 @attrs.frozen(kw_only=True)
 class ArrivalFault(Fault):
-    """Meets a connection before TLS, when nothing is known of the request."""
+    """A fault on an accepted connection, before TLS and before any request is known."""
 
     async def meet(self, arrival: Arrival) -> None:
         await self._work(arrival, **dict(self._options))
@@ -59,11 +59,11 @@ class ArrivalFault(Fault):
 
 @attrs.frozen(kw_only=True)
 class ExchangeFault(Fault):
-    """Is done to a request, when its head has arrived; its body is not read."""
+    """A fault on a request whose head has arrived; its body is not read."""
 
     is_early: ClassVar[bool] = True
     needs_reuse: ClassVar[bool] = False
-    """Whether it waits for a connection that has served a request already."""
+    """Whether the fault waits for a connection that has already served a request."""
 
     async def play(self, exchange: Exchange) -> None:
         await self._work(exchange, **dict(self._options))
@@ -81,12 +81,12 @@ def _check_commits(_fault: object, _field: object, commits: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class ReadFault(ExchangeFault):
-    """It is done when the request was read to its end.
+    """The fault happens when the request was read to its end.
 
     Args:
-        commits: Whether the request takes effect before the fault begins. "late" lets it take
+        commits: Whether the request takes effect before the fault begins. With "late" it takes
             effect when the server's `commit_late()` is called.
-        late_seconds: With "late": it also takes effect by itself after so long.
+        late_seconds: With "late": after this time the request also takes effect by itself.
     """
 
     is_early: ClassVar[bool] = False
@@ -111,7 +111,7 @@ class ResponseFault(ReadFault):
 
 @attrs.frozen
 class Kind:
-    """A fault by its name: the function of that name does it, its docstring describes it.
+    """A kind of fault: a function whose name and docstring are those of the fault.
 
     The options are the function's keyword-only parameters. `readers` check or convert them.
     """
@@ -155,32 +155,32 @@ class Kind:
 
 
 def on_arrival(**readers: Reader) -> Callable[[Work], Kind]:
-    """Do it to a connection that was accepted, before anything is known of a request."""
+    """Make the function a fault on an accepted connection, before any request is known."""
     return lambda work: Kind(ArrivalFault, work, readers)
 
 
 def early(*, needs_reuse: bool = False, **readers: Reader) -> Callable[[Work], Kind]:
-    """Do it to a request whose head has arrived."""
+    """Make the function a fault on a request whose head has arrived."""
     of = ReuseFault if needs_reuse else ExchangeFault
     return lambda work: Kind(of, work, readers)
 
 
 def silent(**readers: Reader) -> Callable[[Work], Kind]:
-    """Do it to a request that was read to its end, and gets no response."""
+    """Make the function a fault on a request that was read to its end and gets no response."""
     return lambda work: Kind(ReadFault, work, readers)
 
 
 def responding(**readers: Reader) -> Callable[[Work], Kind]:
-    """Let the function send the true response in a way of its own.
+    """Make the function a fault that sends the true response itself.
 
-    It has the option `status`, in place of the true one; a function that has a parameter of that
-    name applies it itself.
+    The fault has an option `status`, which replaces the true status; a function that has a
+    parameter of that name applies it itself.
     """
     return lambda work: Kind(ResponseFault, work, readers)
 
 
 def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
-    """Send what the function makes of the true response, in the ordinary way."""
+    """Make the function a fault that sends the response it returns for the true one."""
 
     def decorate(alter: Callable[..., Response]) -> Kind:
         @functools.wraps(alter)
@@ -193,7 +193,7 @@ def altering(**readers: Reader) -> Callable[[Callable[..., Response]], Kind]:
 
 
 def body(render: Callable[[bytes], bytes]) -> Kind:
-    """Send what the function makes of the true body; content type and status stay."""
+    """Make the function a fault that replaces the body; content type and status stay."""
 
     @functools.wraps(render)
     async def work(exchange: Exchange, response: Response) -> None:
@@ -203,7 +203,7 @@ def body(render: Callable[[bytes], bytes]) -> Kind:
 
 
 def fixed(name: str, content: bytes, description: str) -> Kind:
-    """Send this body in place of the true one; content type and status stay."""
+    """Return a fault that sends this body; content type and status stay."""
 
     def render(_: bytes) -> bytes:
         return content
@@ -213,7 +213,7 @@ def fixed(name: str, content: bytes, description: str) -> Kind:
 
 
 async def respond(exchange: Exchange, response: Response) -> None:
-    """Send a response in the ordinary way."""
+    """Send a response without any fault."""
     await exchange.write(encode_response(response, is_last=exchange.head.is_last))
 
 

@@ -1,4 +1,4 @@
-"""The port: accepts, shakes hands, goes down and comes up again."""
+"""The listening port: accepts connections, does TLS handshakes, goes down and up again."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ _TURNS = 10
 
 
 class _Sink(asyncio.Protocol):
-    """Swallows whatever comes, so that it looks like a server that never responds."""
+    """Discards all data, like a server that never responds."""
 
     def __init__(self) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -59,7 +59,7 @@ class _RawArrival:
 
 @attrs.define(eq=False)
 class Listener:
-    """Accepts connections by itself: a fault may come before asyncio would have shaken hands."""
+    """Accepts connections without asyncio's server: a fault may come before the TLS handshake."""
 
     _backend: Backend
     _ssl_context: ssl.SSLContext | None
@@ -89,7 +89,7 @@ class Listener:
             self._accept_from(self._socket)
 
     async def release(self) -> None:
-        """Give up the port; connections that are open stay so."""
+        """Release the port; open connections stay open."""
         if self._socket is not None:
             if self._is_accepting:
                 asyncio.get_running_loop().remove_reader(self._socket)
@@ -97,17 +97,17 @@ class Listener:
         self._socket, self._is_accepting = None, False
 
     async def drop_connections(self) -> None:
-        """End every connection, also those that are still shaking hands or hanging."""
+        """End every connection, including those in a handshake and those that hang."""
         for arriving in tuple(self._arriving):
             arriving.cancel()
         for connection in tuple(self._connections):
             connection.abort()
-        # An aborted transport closes its socket in one of the loop's next turns.
+        # An aborted transport closes its socket in one of the loop's next iterations.
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     def _accept_from(self, listening: socket.socket) -> None:
-        # A callback and no task: one that is cancelled loses what it has just accepted.
+        # A callback, not a task: a cancelled task would lose the connection it just accepted.
         if self._socket is listening:
             self._is_accepting = True
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
@@ -118,7 +118,7 @@ class Listener:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            # Out of file descriptors, or gone before it was accepted.
+            # No file descriptor is free, or the peer left before the accept.
             loop = asyncio.get_running_loop()
             loop.remove_reader(listening)
             loop.call_later(_BREATH_SECONDS, self._accept_from, listening)
@@ -142,7 +142,7 @@ class Listener:
         arriving = self._backend.spawn(work)
         self._arriving.add(arriving)
         arriving.add_done_callback(self._arriving.discard)
-        # Not in the work's own `finally`: cancelled before it begins, it has none.
+        # Not in a `finally` of the work: a task cancelled before its start runs none.
         arriving.add_done_callback(lambda _: end())
 
     def _served(self, connection: Connection, accepted: socket.socket) -> None:

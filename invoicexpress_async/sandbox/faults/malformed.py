@@ -1,4 +1,4 @@
-"""Faults in how a response is sent: cut, or not quite HTTP."""
+"""Faults in the sending of a response: cut, or not valid HTTP."""
 
 import attrs
 
@@ -19,10 +19,10 @@ def _end(exchange: Exchange, *, resets: bool) -> None:
 
 @responding()
 async def status_line_only(exchange: Exchange, response: Response, *, resets: bool = False) -> None:
-    """Send the status line, and end.
+    """Send the status line, and end the connection.
 
     Args:
-        resets: With a reset (RST) in place of a close.
+        resets: End with a reset (RST) instead of a close.
     """
     await exchange.write(status_line(response.status))
     _end(exchange, resets=resets)
@@ -32,11 +32,11 @@ async def status_line_only(exchange: Exchange, response: Response, *, resets: bo
 async def limit_data(
     exchange: Exchange, response: Response, *, size: int | None = None, resets: bool = False
 ) -> None:
-    """Send less of the body than Content-Length says, and end.
+    """Send less of the body than Content-Length says, and end the connection.
 
     Args:
-        size: How many bytes of it; None is half.
-        resets: End with a reset (RST) in place of a close.
+        size: How many bytes of the body to send; None is half.
+        resets: End with a reset (RST) instead of a close.
     """
     await exchange.write(_short(response, size))
     _end(exchange, resets=resets)
@@ -49,8 +49,8 @@ async def stall(
     """Send less of the body than Content-Length says, and then nothing.
 
     Args:
-        size: How many bytes of it; None is half.
-        seconds: Then close; None waits until the peer leaves.
+        size: How many bytes of the body to send; None is half.
+        seconds: Close after this time; None waits until the peer leaves.
     """
     await exchange.write(_short(response, size))
     if seconds is None:
@@ -65,7 +65,7 @@ async def cut_chunk(exchange: Exchange, response: Response, *, resets: bool = Fa
     """Send a chunked body, and end in the middle of a chunk.
 
     Args:
-        resets: End with a reset (RST) in place of a close.
+        resets: End with a reset (RST) instead of a close.
     """
     chunk = f"{len(response.body) + 1:x}\r\n".encode() + response.body[: len(response.body) // 2]
     await exchange.write(encode_head(response, _CHUNKED) + chunk)
@@ -74,7 +74,7 @@ async def cut_chunk(exchange: Exchange, response: Response, *, resets: bool = Fa
 
 @responding()
 async def bad_chunk(exchange: Exchange, response: Response) -> None:
-    """Send a chunk whose size is no number, and close."""
+    """Send a chunk whose size is not a number, and close."""
     await exchange.write(encode_head(response, _CHUNKED) + b"zz\r\n" + response.body)
     exchange.close()
 
@@ -83,10 +83,10 @@ async def bad_chunk(exchange: Exchange, response: Response) -> None:
 async def cut_without_length(
     exchange: Exchange, response: Response, *, resets: bool = False
 ) -> None:
-    """Send half of a body that has no length but ends with the connection, and end.
+    """Send half of a body that only the end of the connection ends, and end the connection.
 
     Args:
-        resets: End with a reset (RST) in place of a close.
+        resets: End with a reset (RST) instead of a close.
     """
     await exchange.write(encode_head(response, _LAST) + response.body[: len(response.body) // 2])
     _end(exchange, resets=resets)
@@ -107,20 +107,20 @@ async def garbage(
 
 @altering()
 def big_header(response: Response, *, size: int = 70_000) -> Response:
-    """Respond with one header that is longer than clients take.
+    """Respond with one header that is longer than clients accept.
 
     Args:
-        size: Bytes of its value.
+        size: The length of its value, in bytes.
     """
     return response.with_header("X-Big", "x" * size)
 
 
 @altering()
 def many_headers(response: Response, *, count: int = 300) -> Response:
-    """Respond with more headers than clients take.
+    """Respond with more headers than clients accept.
 
     Args:
-        count: How many.
+        count: How many headers to add.
     """
     more = tuple((f"X-Header-{number}", "x") for number in range(count))
     return attrs.evolve(response, headers=(*response.headers, *more))
@@ -128,7 +128,7 @@ def many_headers(response: Response, *, count: int = 300) -> Response:
 
 @responding()
 async def two_lengths(exchange: Exchange, response: Response) -> None:
-    """Respond with two Content-Length that differ, and close."""
+    """Respond with two different Content-Length headers, and close."""
     wrong = ("Content-Length", str(len(response.body) + 1))
     await exchange.write(encode_response(response.with_header(*wrong)))
     exchange.close()
@@ -136,6 +136,6 @@ async def two_lengths(exchange: Exchange, response: Response) -> None:
 
 def _short(response: Response, size: int | None) -> bytes:
     size = len(response.body) // 2 if size is None else size
-    # One more than there is, so that an empty body is cut as well.
+    # One byte more than is sent, so that an empty body is cut too.
     length = max(len(response.body), size + 1)
     return encode_head(response, ("Content-Length", str(length))) + response.body[:size]

@@ -17,37 +17,37 @@ async def reset_on_accept(arrival: Arrival) -> None:
 
 @on_arrival()
 async def hang_on_accept(arrival: Arrival, *, seconds: float | None = None) -> None:
-    """Accept a connection and say nothing: over TLS, the handshake never ends.
+    """Accept a connection and send nothing: over TLS, the handshake never ends.
 
     Args:
-        seconds: Then close it; None waits until the peer leaves.
+        seconds: Close it after this time; None waits until the peer leaves.
     """
     await arrival.hang(seconds)
 
 
 @early()
 async def close_unread(exchange: Exchange) -> None:
-    """Close the connection as the request's head arrives; it counts as not read."""
+    """Close the connection when the request's head arrives; the request counts as not read."""
     exchange.close()
 
 
 @early()
 async def reset_unread(exchange: Exchange) -> None:
-    """Reset the connection (RST) as the request's head arrives; it counts as not read."""
+    """Reset the connection (RST) when the request's head arrives; it counts as not read."""
     exchange.reset()
 
 
 @early()
 async def hang_unread(exchange: Exchange) -> None:
-    """Read no further than the head, and say nothing until the peer leaves."""
+    """Read only the head, and send nothing until the peer leaves."""
     await exchange.hang()
 
 
 @early(needs_reuse=True)
 async def stale_keep_alive(exchange: Exchange) -> None:
-    """Close a kept-alive connection just as its next request arrives, and read none of that.
+    """Close a kept-alive connection when its next request arrives, and do not read the request.
 
-    Only on a connection that has served a request; until there is one, it waits.
+    The fault waits for a connection that has already served a request.
     """
     exchange.close()
 
@@ -63,7 +63,7 @@ async def reset_half_body(exchange: Exchange, *, share: float = 0.5) -> None:
     """Read a part of the body, then reset the connection (RST).
 
     Args:
-        share: The part, 0.0 to 1.0.
+        share: The share of the body to read, 0.0 to 1.0.
     """
     await exchange.body_arrives(int(exchange.head.content_length * share))
     exchange.reset()
@@ -80,7 +80,7 @@ async def reset_peer(exchange: Exchange, *, seconds: float = 0.0) -> None:
     """Read the request, then reset the connection (RST) without a response.
 
     Args:
-        seconds: How long to wait before that.
+        seconds: How long to wait before the reset.
     """
     if seconds:
         await exchange.sleep(seconds)
@@ -92,7 +92,7 @@ async def timeout(exchange: Exchange, *, seconds: float | None = None) -> None:
     """Read the request and never respond.
 
     Args:
-        seconds: Then close the connection; None waits until the peer leaves.
+        seconds: Close the connection after this time; None waits until the peer leaves.
     """
     if seconds is None:
         await exchange.hang()

@@ -1,4 +1,4 @@
-"""Which fault meets which request: planned one by one, or drawn at random."""
+"""The plan of faults: which fault each request gets, planned one by one or drawn at random."""
 
 import random
 from collections import deque
@@ -26,7 +26,7 @@ class _Planned(Generic[_F]):
 
 @attrs.define(eq=False)
 class _Lottery(Generic[_F]):
-    """Draws one of its faults for so many of the requests; the others get none."""
+    """Draws one of its faults for a share of the requests; the others get none."""
 
     share: float
     weights: Mapping[_F, float]
@@ -41,16 +41,16 @@ class _Lottery(Generic[_F]):
 
 @attrs.define(eq=False)
 class FaultPlan:
-    """The faults to come; what is planned goes before what is drawn.
+    """The faults to come. Planned faults go before random ones.
 
     Args:
-        seed: Equal seeds draw equal faults for requests in equal order.
+        seed: Equal seeds draw equal faults for requests in the same order.
     """
 
     seed: int = 0
     _dice: random.Random = attrs.field(init=False)
     _arrivals: deque[_Planned[ArrivalFault]] = attrs.field(init=False)
-    # By account; None is any. Most plans name one, and there may be thousands of accounts.
+    # By account; None is any. Most plans name an account, and there may be thousands of them.
     _exchanges: dict[str | None, list[_Planned[ExchangeFault]]] = attrs.field(init=False)
     _arrival_lottery: _Lottery[ArrivalFault] = attrs.field(init=False)
     _exchange_lottery: _Lottery[ExchangeFault] = attrs.field(init=False)
@@ -68,18 +68,18 @@ class FaultPlan:
         times: int | None = 1,
         **options: object,
     ) -> None:
-        """Do a fault to the next request that matches and has none yet.
+        """Plan a fault for the next request that matches and has none yet.
 
         Args:
             fault: A name of `FAULT_NAMES`, or a value made by `make_fault`.
-            operation: Only to these requests; None is any API request.
-            account: Only to this account's requests; None is any.
-            times: To how many requests; None until `clear()`.
-            options: Those of the fault, as `describe_fault` lists them.
+            operation: Only requests of this operation; None for any API request.
+            account: Only this account's requests; None for any.
+            times: How many requests get the fault; None for all until `clear()`.
+            options: The options of the fault, as `describe_fault` lists them.
 
         Raises:
-            ValueError: The fault or one of its options is unknown, or it comes before anything
-                is known of a request and yet an operation or account is given.
+            ValueError: The fault or one of its options is unknown, or an operation or account is
+                given for a fault that comes before any request is known.
         """
         _check_operations((operation,) if operation is not None else ())
         made = make_fault(fault, **options) if isinstance(fault, str) else fault
@@ -98,18 +98,18 @@ class FaultPlan:
         share: float,
         operations: Collection[str] | None = None,
     ) -> None:
-        """Do faults to a share of all requests, drawn by their weights, until `clear()`.
+        """Inject faults into a share of all requests, drawn by weight, until `clear()`.
 
         Faults that come before a request are drawn for each connection with their part of the
-        share, whatever the operation. A second call takes the place of the first.
+        share, whatever the operation. A second call replaces the first.
 
         Args:
-            weights: Names, or values of `make_fault`, and how often each is drawn.
-            share: Of the requests, 0.0 to 1.0.
-            operations: Only these; None is any API request.
+            weights: The relative frequency of each fault, by name or by value of `make_fault`.
+            share: The share of the requests, 0.0 to 1.0.
+            operations: Only requests of these operations; None for any API request.
 
         Raises:
-            ValueError: A fault is unknown, or the share is none.
+            ValueError: A fault or operation is unknown, or the share is not 0 to 1.
         """
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"a share is between 0 and 1, not {share!r}")
@@ -127,7 +127,7 @@ class FaultPlan:
         )
 
     def clear(self) -> None:
-        """Forget every fault that has not begun."""
+        """Remove every fault that has not begun."""
         self._arrivals = deque()
         self._exchanges = {}
         self._arrival_lottery = _Lottery(0.0, {})
@@ -135,7 +135,7 @@ class FaultPlan:
 
     @property
     def planned(self) -> int | None:
-        """How many faults are still to come of those that were planned; None is no end of them."""
+        """How many planned faults are still to come; None if one has no end."""
         counts = [one.remaining for one in self._arrivals]
         counts += [one.remaining for plans in self._exchanges.values() for one in plans]
         return None if None in counts else sum(count or 0 for count in counts)

@@ -1,4 +1,4 @@
-"""Every fault by its name: those of five modules, each a function with its description."""
+"""All faults by name. Each is a function, with its description, in one of five modules."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -22,7 +22,7 @@ def make_fault(name: str, **options: object) -> Fault:
     """Return a fault with its options.
 
     Raises:
-        ValueError: The name or an option is unknown, or the option's value is not possible.
+        ValueError: The name or an option is unknown, or the value of an option is invalid.
     """
     kind = _find(name)
     try:
@@ -32,10 +32,10 @@ def make_fault(name: str, **options: object) -> Fault:
 
 
 def describe_fault(name: str) -> str:
-    """Return what a fault does, its options with their defaults, and what they mean.
+    """Return a description of a fault: its options with their defaults, and what they mean.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no fault of that name.
     """
     return _find(name).description()
 

@@ -33,7 +33,7 @@ def _place(where: str) -> str:
 
 
 def _optional(**headers: str | None) -> Headers:
-    """Return the headers that are given, `_` in their names for a hyphen."""
+    """Return the headers that are not None, with a hyphen for each `_` in a name."""
     pairs = ((name.replace("_", "-"), value) for name, value in headers.items())
     return tuple((name, value) for name, value in pairs if value is not None)
 
@@ -42,16 +42,16 @@ def _optional(**headers: str | None) -> Headers:
 async def early_answer(
     exchange: Exchange, *, status: int = 503, retry_after: str | None = None, body: bytes = b""
 ) -> None:
-    """Respond as the head arrives; swallow the body, and close.
+    """Respond when the head arrives; discard the body, and close.
 
     Args:
-        status: Of that response.
+        status: The status of the response.
         retry_after: The text of a Retry-After; None for no such header.
-        body: Of that response.
+        body: The body of the response.
     """
     response = Response(status=status, headers=_optional(Retry_After=retry_after), body=body)
     await exchange.write(encode_response(response, is_last=True))
-    # Closing with bytes unread resets, and a reset may overtake the response.
+    # A close with unread bytes sends a reset, which may overtake the response.
     await exchange.body_arrives(exchange.head.content_length)
     exchange.close()
 
@@ -66,7 +66,7 @@ def status(
     retry_after: str | None = None,
     location: str | None = None,
 ) -> Response:
-    """Respond with a status, headers and body of your own.
+    """Respond with the given status, headers and body.
 
     Args:
         status: Any number.
@@ -84,7 +84,7 @@ async def interim_answer(exchange: Exchange, response: Response, *, count: int =
     """Send interim responses (100 Continue) that were not requested, then the true one.
 
     Args:
-        count: How many.
+        count: How many interim responses.
     """
     await exchange.write(CONTINUE * count)
     await respond(exchange, response)
@@ -104,7 +104,7 @@ async def trailing_answer(
     """Respond, then send a second response that was not requested.
 
     Args:
-        body: Of the second one.
+        body: The body of the second response.
     """
     second = attrs.evolve(response, status=200, body=body)
     await exchange.write(encode_response(response) + encode_response(second))
@@ -116,10 +116,10 @@ def shared_cookie(
     *,
     cookie: str = "stolen=1; domain=.app.invoicexpress.com; path=/; Max-Age=86400",
 ) -> Response:
-    """Respond, and set a cookie for the domain that all accounts share.
+    """Respond, with a cookie for the domain that all accounts share.
 
     Args:
-        cookie: The whole header.
+        cookie: The whole value of Set-Cookie.
     """
     return response.with_header("Set-Cookie", cookie)
 
@@ -128,13 +128,13 @@ def shared_cookie(
 async def echo_key(
     exchange: Exchange, response: Response, *, where: str = "body", status: int | None = None
 ) -> None:
-    """Respond with the request's own key in it.
+    """Respond with the request's key in the response.
 
     Args:
         where: In the "body" of a 500, in a "header", or in the "location" of a 302.
-        status: In place of that.
+        status: The status, instead of 500, the true one or 302.
     """
-    # In headers as it stood in the URL: once decoded it could hold a line break.
+    # In headers, encoded as in the URL: a decoded key could hold a line break.
     query = exchange.head.query
     match where:
         case "header":

@@ -1,4 +1,4 @@
-"""The engine behind a server that breaks in every way that a server, or the way to it, can."""
+"""A server with the engine behind it that injects faults of a server or of the network."""
 
 import asyncio
 import ssl
@@ -17,13 +17,13 @@ from invoicexpress_async.sandbox.oracle import Oracle
 class FaultServer(LocalServer):
     """A local InvoiceXpress that fails on demand, and knows what truly happened.
 
-    Without a fault it responds as `Sandbox` does, and it takes the same arguments. It may be
-    closed and started again.
+    Without a fault it responds like `Sandbox`, and it has the same arguments. It may be closed and
+    started again.
 
     Args:
-        ssl_context: A server's; makes it speak TLS, with a certificate for
+        ssl_context: A server-side context, which makes the server use TLS, with a certificate for
             `*.app.invoicexpress.com` or a wrong one.
-        sleep: What every delay waits with.
+        sleep: The coroutine function with which every delay waits.
 
     Raises:
         ValueError: As in `Sandbox`.
@@ -53,17 +53,17 @@ class FaultServer(LocalServer):
         """A template with `{account}`: in the path, or over TLS in the host.
 
         Raises:
-            RuntimeError: It was never started with port 0, so that it has none yet.
+            RuntimeError: The port is 0 and the server was never started.
         """
         if self.ssl_context is None or self.port == 0:
             return super().base_url
         return f"https://{{account}}.app.invoicexpress.com:{self.port}"
 
     async def go_down(self, *, drops_connections: bool = True) -> None:
-        """Refuse connections until `go_up`; the port stays this server's.
+        """Refuse connections until `go_up`; the port stays reserved.
 
         Args:
-            drops_connections: Whether those that are open end as well.
+            drops_connections: Whether open connections end too.
         """
         listener = self._listener
         if listener is None:
@@ -79,7 +79,7 @@ class FaultServer(LocalServer):
             self._listener.listen()
 
     async def commit_late(self) -> int:
-        """Let every request that is late take effect, in order; return how many there were."""
+        """Apply every late request, in order; return how many there were."""
         return self._backend.commit_late()
 
     async def _listen(self) -> None:

@@ -1,4 +1,4 @@
-"""Faults of pace and of size."""
+"""Faults of speed and size."""
 
 from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import Exchange, positive, respond, responding
@@ -10,10 +10,10 @@ _CHUNKED = ("Transfer-Encoding", "chunked")
 
 @responding()
 async def latency(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
-    """Respond late; what takes effect does so before the wait.
+    """Respond late; the request takes effect before the wait.
 
     Args:
-        seconds: How late.
+        seconds: The delay.
     """
     await exchange.sleep(seconds)
     await respond(exchange, response)
@@ -23,11 +23,11 @@ async def latency(exchange: Exchange, response: Response, *, seconds: float = 1.
 async def slicer(
     exchange: Exchange, response: Response, *, size: int = 1, seconds: float = 0.05
 ) -> None:
-    """Send the response, its head too, in small slices.
+    """Send the response, including its head, in small slices.
 
     Args:
-        size: Bytes of a slice.
-        seconds: Between two slices.
+        size: The length of a slice, in bytes.
+        seconds: The time between two slices.
     """
     data = encode_response(response, is_last=exchange.head.is_last)
     for start in range(0, len(data), size):
@@ -40,10 +40,10 @@ async def slicer(
 async def bandwidth(
     exchange: Exchange, response: Response, *, bytes_per_second: int = 1024
 ) -> None:
-    """Send the response, its head too, at a slow and even rate.
+    """Send the response, including its head, at a slow and even rate.
 
     Args:
-        bytes_per_second: The rate, in ten pieces a second.
+        bytes_per_second: The rate; ten pieces are sent a second.
     """
     size = max(1, bytes_per_second // 10)
     data = encode_response(response, is_last=exchange.head.is_last)
@@ -54,10 +54,10 @@ async def bandwidth(
 
 @responding()
 async def slow_close(exchange: Exchange, response: Response, *, seconds: float = 1.0) -> None:
-    """Send a whole body that has no length, and close only after a while.
+    """Send a whole body without a length, and close only after a while.
 
     Args:
-        seconds: That while.
+        seconds: The time until the close.
     """
     await exchange.write(encode_head(response, ("Connection", "close")) + response.body)
     await exchange.sleep(seconds)
@@ -66,10 +66,10 @@ async def slow_close(exchange: Exchange, response: Response, *, seconds: float =
 
 @responding()
 async def big_body(exchange: Exchange, response: Response, *, size: int = 100_000_000) -> None:
-    """Send the true response with spaces behind it: valid JSON, and far too long.
+    """Send the true response followed by spaces: valid JSON, but far too long.
 
     Args:
-        size: Bytes of the whole body.
+        size: The length of the whole body, in bytes.
     """
     size = max(size, len(response.body))
     await exchange.write(encode_head(response, ("Content-Length", str(size))) + response.body)
@@ -80,11 +80,11 @@ async def big_body(exchange: Exchange, response: Response, *, size: int = 100_00
 async def huge_length(
     exchange: Exchange, response: Response, *, length: int = 10_000_000_000, size: int = 100_000_000
 ) -> None:
-    """Say a length beyond all memory, send the true response and spaces, and close at a limit.
+    """Announce a length beyond all memory, send the response and spaces, and close at a limit.
 
     Args:
-        length: What Content-Length says.
-        size: How many bytes are really sent.
+        length: The Content-Length.
+        size: How many bytes are actually sent.
     """
     await exchange.write(encode_head(response, ("Content-Length", str(length))) + response.body)
     await _pad(exchange, size - len(response.body))
@@ -95,10 +95,10 @@ async def huge_length(
 async def endless_chunks(
     exchange: Exchange, response: Response, *, size: int = 256_000_000
 ) -> None:
-    """Send the true response, then chunks of spaces without an end, and close at a limit.
+    """Send the true response, then endless chunks of spaces, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client should leave before.
+        size: The limit, in bytes; the client should leave before it.
     """
     await exchange.write(encode_head(response, _CHUNKED) + _chunk(response.body or b" "))
     for _ in range(size // len(_PIECE)):
@@ -108,10 +108,10 @@ async def endless_chunks(
 
 @responding()
 async def endless_head(exchange: Exchange, response: Response, *, size: int = 16_000_000) -> None:
-    """Send headers without an end, and close at a limit.
+    """Send endless headers, and close at a limit.
 
     Args:
-        size: The limit, in bytes; the client should leave before.
+        size: The limit, in bytes; the client should leave before it.
     """
     lines = b"X-More: and more\r\n" * 1000
     await exchange.write(encode_head(response).removesuffix(b"\r\n"))
