@@ -300,7 +300,12 @@ class SessionManager:
         New calls are refused at once. Calls in flight have `grace_seconds` to end; then they
         raise `SessionClosedError`, or `OutcomeUnknownError` when they have sent a request that
         must not be sent twice.
+
+        Raises:
+            ConfigurationError: `grace_seconds` is not a finite number.
         """
+        if type(grace_seconds) not in {int, float} or not grace_seconds <= 0:
+            check_seconds("grace_seconds", grace_seconds)
         if not self._lifecycle.is_closing:
             self._process.leave(self._realm)
         try:

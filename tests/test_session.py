@@ -357,6 +357,9 @@ async def test_managers_of_one_server_share_the_retries_of_an_outage(clock: Fake
         pytest.param({"timeouts": 30}, id="timeouts"),
         pytest.param({"app_name": 3}, id="app_name"),
         pytest.param({"on_event": API_KEY}, id="on_event"),
+        pytest.param({"ssl_context": False}, id="ssl_context"),
+        pytest.param({"resolver": "1.1.1.1"}, id="resolver"),
+        pytest.param({"trace_configs": API_KEY}, id="trace_configs"),
     ],
 )
 def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any) -> None:
@@ -364,6 +367,23 @@ def test_a_setting_of_another_type_is_refused_at_once_and_not_shown(setting: Any
         SessionManager(**setting)
 
     assert API_KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), None, "x", True], ids=repr)
+async def test_a_grace_that_cannot_be_is_refused_and_closes_nothing(
+    seconds: Any, manager: SessionManager
+) -> None:
+    with pytest.raises(ConfigurationError, match="grace_seconds"):
+        await manager.close(seconds)
+
+    assert manager.health()["is_open"]
+
+
+async def test_a_retry_policy_that_is_none_is_refused_before_anything_is_sent(
+    manager: SessionManager,
+) -> None:
+    with pytest.raises(ConfigurationError, match="retry is of type int: give RetryPolicy"):
+        manager.account(ACCOUNT, API_KEY).with_options(retry=3)  # type: ignore[arg-type]  # the point
 
 
 def test_a_manager_that_is_refused_does_not_count_as_a_user_of_its_server() -> None:

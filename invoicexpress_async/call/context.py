@@ -12,7 +12,7 @@ import attrs
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
 from invoicexpress_async.clock import Clock
-from invoicexpress_async.config import Secret, check_seconds
+from invoicexpress_async.config import Secret, check_callable, check_seconds
 from invoicexpress_async.errors import (
     DeadlineExceededError,
     InvoiceXpressError,
@@ -62,9 +62,10 @@ class AccountContext:
         timeout_seconds: float | None,
         on_intent: IntentHook | None = None,
     ) -> "Call":
-        """Return a call on the account; refuse a timeout that is not a finite number above 0."""
+        """Return a call on the account; refuse a timeout or hook that cannot be."""
         if timeout_seconds is not None:
             check_seconds("timeout_seconds", timeout_seconds)
+        check_callable("on_intent", on_intent)
         return Call(
             context=self,
             operation=operation,
@@ -109,7 +110,10 @@ class Call:
         refusal: Why the call may send nothing more, if its right to send is lost or too old.
         on_intent: Awaited with the intent before its first byte leaves; if it raises, nothing is
             sent.
+        applied: The intent of a create that is known to be applied, until a caller has the
+            sequence.
         leader: The call that does the work, when this call only waits for the result.
+        is_wanted: Whether any other call still waits for the result of this call.
         request_id: The id in the call's events, log lines and errors.
         is_watched: Whether a hook or the log receives the call's events.
         key: The key of the last attempt.
@@ -130,7 +134,9 @@ class Call:
     is_claiming: bool = False
     refusal: InvoiceXpressError | None = None
     on_intent: IntentHook | None = None
+    applied: Intent | None = None
     leader: "Call | None" = None
+    is_wanted: bool = True
     request_id: str = ""
     is_watched: bool = False
     key: Secret | None = attrs.field(default=None, repr=False)

@@ -1,5 +1,6 @@
 """One call under one deadline: limiter, attempt, evidence, decision, back-off."""
 
+import asyncio
 import functools
 import itertools
 import logging
@@ -95,6 +96,10 @@ class Dispatcher:
                 failure = error  # raised by a key callable
                 raise
             failure = call.expired(is_closed=self._lifecycle.is_aborting)
+        except asyncio.CancelledError as error:
+            failure = error
+            self._keep_applied(call)
+            raise
         except BaseException as error:
             failure = error
             raise
@@ -181,7 +186,19 @@ class Dispatcher:
         if call.is_unknown:
             self._track_unresolved(call)
         else:
+            if (
+                call.has_changed
+                and call.intent is not None
+                and call.intent["operation"] == "create"
+            ):
+                call.applied = call.intent
             self.resolve(call)
+
+    def _keep_applied(self, call: Call) -> None:
+        """Keep a create on record whose caller is cancelled before it has the sequence."""
+        worker = call.active
+        if worker.applied is not None and (call.leader is None or not worker.is_wanted):
+            self.realm.unresolved.add(worker.applied)
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
         """Treat an intent as lost: its request may be sent again."""

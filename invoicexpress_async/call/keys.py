@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import inspect
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -67,7 +68,11 @@ class KeyProvider:
         return self._key != refused
 
     async def _refresh(self) -> None:
-        self._key = _checked(await self._source())
+        returned = self._source()
+        if not inspect.isawaitable(returned):
+            del returned  # the key itself, as likely as not
+            raise ConfigurationError("The callable for the API key is not async.")
+        self._key = _checked(await returned)
         self._stale_at = self._clock.now() + self._ttl_seconds
 
 

@@ -24,9 +24,11 @@ _DRIFT: Final = 800e-6
 _LOGGER: Final = logging.getLogger("invoicexpress_async")
 
 
-def _fraction(_: object, __: object, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ConfigurationError(f"share is {value!r}: give a part of the limit, over 0 up to 1.")
+def _fraction(_: object, __: object, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigurationError(
+            f"share is {value!r:.40}: give a part of the limit, over 0 up to 1."
+        )
 
 
 @attrs.frozen

@@ -90,13 +90,17 @@ class SingleFlight(Generic[T]):
         flight.waiters += 1
         is_shared = flight.waiters > 1
         try:
-            return await flight.result()
+            result = await flight.result()
         except InvoiceXpressError as error:
             if not is_shared:
                 raise
             failure = error
+        else:
+            flight.call.applied = None
+            return result
         finally:
             flight.waiters -= 1
+            flight.call.is_wanted = flight.waiters > 0
             if not flight.waiters and not flight.task.done():
                 flight.is_given_up = True
                 flight.task.cancel()

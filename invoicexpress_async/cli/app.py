@@ -31,6 +31,8 @@ _NAMES: Final = {
     "DATE": "DAY",
 }
 _TYPES: Final = re.compile(rf"\b({'|'.join(map(re.escape, _NAMES))})\b")
+# Rich wraps for ever where nothing fits beside a frame; a pseudo-terminal may have no width at all.
+_NARROWEST: Final = 20
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
 
 
@@ -38,6 +40,7 @@ def build() -> App:
     """Return the application; its commands are imported when they are called."""
     app = App(
         name="invoicexpress",
+        console=_help_console(),
         help=overview(),
         help_formatter=_HelpFormatter(),
         help_format="plaintext",  # the other formats import a Markdown parser
@@ -53,6 +56,12 @@ def build() -> App:
         examples = {} if command.is_group else {"help_epilogue": examples_of(command.name)}
         app.command(command.import_path, name=command.name, **examples)
     return app
+
+
+def _help_console() -> Console:
+    console = Console()
+    console.width = max(console.width, _NARROWEST)
+    return console
 
 
 def _shown_default(value: object) -> object:

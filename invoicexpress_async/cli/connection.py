@@ -114,7 +114,10 @@ def _from_file(path: Path) -> Secret:
         with path.open(encoding="utf-8-sig") as file:
             if os.name == "posix":
                 _warn_if_open(path, os.fstat(file.fileno()).st_mode)
-            return Secret(file.read(_MAX_KEY_CHARACTERS).strip())
+            key = Secret(file.read(_MAX_KEY_CHARACTERS + 1).strip())
+        if len(key.reveal()) <= _MAX_KEY_CHARACTERS:
+            return key
+        problem = "it is too long for a key"
     except OSError as error:
         problem = str(error.strerror)
     except UnicodeError:

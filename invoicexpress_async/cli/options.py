@@ -148,7 +148,12 @@ class SelectionOptions:
             raise ConfigurationError("Give a --limit of 1 or more.")
         known = list(dict.fromkeys(names))
         only, exclude = _split(self.only), _split(self.exclude)
-        for option, given in (("--only", only), ("--exclude", exclude)):
+        for option, texts, given in (
+            ("--only", self.only, only),
+            ("--exclude", self.exclude, exclude),
+        ):
+            if texts and not given:  # as of an empty variable of a shell: it does not mean all
+                raise ConfigurationError(f"{option} is given and names nothing.")
             if absent := sorted(given - set(known)):
                 raise ConfigurationError(
                     f"{option} names {printable(absent[0])!r}, which the file has not."

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
@@ -22,12 +23,21 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 # A longer report stays in the order in which the rows ended, since sorting keeps all in memory.
 _MAX_SORTED: Final = 50_000
-# A spreadsheet would compute a cell that begins with one of these.
-_COMPUTED: Final = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet would compute a cell that begins with one of these, some also in full width.
+_COMPUTED: Final = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\N{FULLWIDTH EQUALS SIGN}",
+    "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}",
+    "\N{FULLWIDTH COMMERCIAL AT}",
+)
 
 
 def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
-    """Return rows as CSV in which a spreadsheet computes no cell."""
+    """Return rows as CSV in which a spreadsheet computes no cell, and without control codes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=";" if style.is_excel_pt else ",")
     writer.writerows([_csv_cell(value, style) for value in row] for row in rows)
@@ -37,11 +47,17 @@ def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
 def _csv_cell(value: object, style: ReportStyle) -> object:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(_COMPUTED):
-        return f"'{value}"
+    if isinstance(value, str):
+        shown = value if value.isprintable() else "".join(map(_harmless, value))
+        return f"'{shown}" if shown.startswith(_COMPUTED) else shown
     if isinstance(value, float) and style.is_excel_pt:
         return str(value).replace(".", ",")
     return value
+
+
+def _harmless(character: str) -> str:
+    # A space of another width is kept: it may be part of a name that is looked for.
+    return character if unicodedata.category(character) == "Zs" else printable(character)
 
 
 def markdown_row(cells: Iterable[object]) -> str:

@@ -20,6 +20,8 @@ _MISREAD: Final = (
     (re.compile(r"[+-]?\d+[.,]0+"), "is a number with decimals"),
     (re.compile(r"[+-]?\d+([.,]\d+)?E[+-]?\d+", re.IGNORECASE), "is a rounded number"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?"), "is a date with a time"),
+    (re.compile(r"\d{1,2}/\d{1,2}/(\d{4}|\d\d)"), "is a date"),
+    (re.compile(r"(-?\d+ days?, )?\d{1,2}:\d\d(:\d\d(\.\d+)?)?"), "is a time"),
 )
 # The rows of a file repeat a few names of series.
 remember: Final = functools.lru_cache(maxsize=256)

@@ -5,13 +5,16 @@ import json
 import math
 import re
 import unicodedata
-from typing import Final, NoReturn
+from collections.abc import Iterable
+from typing import Final, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
 
 import attrs
 
 from invoicexpress_async.config.serie_names import invisible_in, misread_in, remember
 from invoicexpress_async.errors import ConfigurationError
+
+T = TypeVar("T")
 
 ACCOUNT_VARIABLE: Final = "INVOICEXPRESS_ACCOUNT"
 API_KEY_VARIABLE: Final = "INVOICEXPRESS_API_KEY"
@@ -209,18 +212,51 @@ def check_type(name: str, value: object, kind: type[object]) -> None:
         raise ConfigurationError(f"{name} is of type {type(value).__name__}: give {kind.__name__}.")
 
 
+def all_of(name: str, kind: type[T], values: Iterable[T]) -> tuple[T, ...]:
+    """Return the values; refuse what is no iterable, and one that is of another type."""
+    check_type(name, values, Iterable)
+    given = tuple(values)
+    for value in given:
+        check_type(f"one of {name}", value, kind)
+    return given
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what would fail when it is called, after something may have been sent."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} is of type {type(value).__name__}: give a function.")
+
+
 def check_seconds(name: str, value: object) -> float:
     """Return the duration in seconds; refuse what is not a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError(f"{name} is {value!r:.80}, not a number of seconds.")
-    if not math.isfinite(value) or value <= 0:
-        raise ConfigurationError(f"{name} is {value}: give a finite number of seconds above 0.")
-    return float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:  # of an integer of over 308 digits
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise ConfigurationError(
+            f"{name} is {value!r:.40}: give a finite number of seconds above 0."
+        )
+    return seconds
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return the flag; refuse any other value: "false" and "0" from a form are true to Python."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} is {value!r:.80}: give True or False.")
+    return value
 
 
 def positive_seconds(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
     """Validate a field that is a duration."""
     check_seconds(attribute.name, value)
+
+
+def boolean(_: object, attribute: "attrs.Attribute[bool]", value: bool) -> None:  # noqa: FBT001  # of attrs
+    """Validate a field that is a flag."""
+    check_bool(attribute.name, value)
 
 
 def positive_int(_: object, attribute: "attrs.Attribute[int]", value: int) -> None:

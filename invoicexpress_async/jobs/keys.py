@@ -74,7 +74,8 @@ class KeyReference:
 def _read_text(path: Path) -> str | None:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MAX_CHARACTERS)
+            text = file.read(_MAX_CHARACTERS + 1)
+            return text if len(text) <= _MAX_CHARACTERS else None
     except (OSError, UnicodeError):
         return None
 

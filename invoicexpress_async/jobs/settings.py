@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from invoicexpress_async.config import check_seconds
+from invoicexpress_async.config import boolean, check_seconds
 from invoicexpress_async.errors import ConfigurationError
 
 # Half of a manager's connections, so that a web service that shares the manager is not starved.
@@ -33,7 +33,18 @@ def _check_patience(_: object, __: object, seconds: float) -> None:
 
 def _check_day(_: object, __: object, day: dt.date | None) -> None:
     if day is not None:
+        check_day("default_not_before", day)
         today_in_lisbon()  # without time-zone data each row would fail
+
+
+def check_day(name: str, day: object) -> None:
+    """Refuse what is no day; a point in time is none, as it has a zone of its own.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not isinstance(day, dt.date) or isinstance(day, dt.datetime):
+        raise ConfigurationError(f"{name} is {day!r:.40}: give a datetime.date.")
 
 
 @attrs.frozen(kw_only=True)
@@ -56,11 +67,11 @@ class RunSettings:
     """
 
     resend_absent_after: float | None = attrs.field(default=None, validator=_check_resend)
-    retry_refused: bool = False
-    accept_changes: bool = False
-    accept_added: bool = False
+    retry_refused: bool = attrs.field(default=False, validator=boolean)
+    accept_changes: bool = attrs.field(default=False, validator=boolean)
+    accept_added: bool = attrs.field(default=False, validator=boolean)
     outage_patience_seconds: float = attrs.field(default=3600.0, validator=_check_patience)
-    is_staged: bool = False
+    is_staged: bool = attrs.field(default=False, validator=boolean)
     default_not_before: dt.date | None = attrs.field(default=None, validator=_check_day)
 
     def may_default(self) -> bool:

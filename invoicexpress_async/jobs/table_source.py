@@ -29,6 +29,8 @@ _BYTE_ORDER_MARKS: Final = (
 # The encoding in which Excel in Western Europe saves "CSV", unlike "CSV UTF-8".
 WINDOWS: Final = "cp1252"
 _PIECE: Final = 1 << 20
+# A spreadsheet keeps 15 digits of a number, and shows the rest as zeros or not at all.
+_FIRST_ROUNDED: Final = 10**15
 
 
 @attrs.frozen
@@ -116,7 +118,7 @@ class _Book(Protocol):
 
 
 def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a spreadsheet's first sheet, as texts, with their numbers.
+    """Yield the rows of the sheet that was open when it was saved, as texts, with their numbers.
 
     Raises:
         ConfigurationError: it cannot be read, or openpyxl is not installed.
@@ -124,10 +126,20 @@ def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     book = _load(path)
     try:
         if book.active is not None:
-            for number, row in enumerate(book.active.iter_rows(), 1):
+            for number, row in enumerate(_parsed(path, book.active), 1):
                 yield number, [_cell_text(cell) for cell in row]
     finally:
         book.close()
+
+
+def _parsed(path: Path, sheet: _Sheet) -> Iterator[tuple[_Cell, ...]]:
+    try:
+        yield from sheet.iter_rows()
+    except Exception:  # noqa: BLE001, S110  # as `_load`: a sheet is parsed row by row
+        pass
+    else:
+        return
+    raise ConfigurationError(f"{path} is damaged: its rows cannot all be read.")
 
 
 def _load(path: Path) -> _Book:
@@ -159,7 +171,9 @@ def _cell_text(cell: _Cell) -> str:
     if cell.data_type == "f":
         return FORMULA
     if isinstance(value, bool):
-        return str(int(value))
+        return str(value).upper()  # as it is shown: no name is made of it
+    if isinstance(value, int | float) and abs(value) >= _FIRST_ROUNDED:
+        return f"{value:E}"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a spreadsheet stores integers as floats too
     return str(value)

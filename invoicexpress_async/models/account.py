@@ -19,6 +19,7 @@ from invoicexpress_async.models.account_fields import (
     check_organization_name,
     check_password,
     check_terms,
+    check_visible_line,
     hide_secrets_in_tracebacks,
     is_nif,
     member_of,
@@ -68,7 +69,7 @@ class NewAccount:
     first_name: str | None = attrs.field(default=None, validator=check_line)
     last_name: str | None = attrs.field(default=None, validator=check_line)
     phone: str | None = attrs.field(default=None, validator=check_line)
-    fiscal_id: str | None = attrs.field(default=None, validator=check_line)
+    fiscal_id: str | None = attrs.field(default=None, validator=check_visible_line)
     tax_country: TaxCountry | None = attrs.field(default=None, validator=member_of(TaxCountry))
     language: Language | None = attrs.field(default=None, validator=member_of(Language))
     accepts_marketing: bool | None = attrs.field(default=None, validator=check_flag)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from invoicexpress_async.config import Secret
+from invoicexpress_async.config import Secret, invisible_in
 from invoicexpress_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ def check_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
         raise ConfigurationError(f"{field.name} {value!r:.80} is not one line of text.")
 
 
+def check_visible_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    """Refuse as `check_line`, and what nobody sees: it makes another user, or another number."""
+    check_line(_, field, value)
+    if isinstance(value, str) and (invisible := invisible_in(value)):
+        raise ConfigurationError(
+            f"{field.name} {value!r:.80} has an invisible character in it, {invisible}."
+        )
+
+
 def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse a value that is not text; any number of lines is allowed."""
     if value is None:
@@ -85,8 +94,8 @@ def check_organization_name(_: object, field: "attrs.Attribute[Any]", value: obj
 
 
 def check_email(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse a text without an inner "@", or with a space."""
-    check_line(_, field, value)
+    """Refuse a text without an inner "@", or with a space or an invisible character."""
+    check_visible_line(_, field, value)
     if isinstance(value, str) and ("@" not in value.strip("@") or value.split() != [value]):
         raise ConfigurationError(f"{field.name} {value!r:.80} is not an e-mail address.")
 

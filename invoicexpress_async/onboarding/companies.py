@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from invoicexpress_async.config import Secret, account_name_in, check_new_serie
+from invoicexpress_async.config import Secret, account_name_in, all_of, check_new_serie
 from invoicexpress_async.config.serie_names import invisible_in, misread_in
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
@@ -83,7 +83,7 @@ class _CompanyConflicts:
 
 
 def _as_companies(companies: Iterable[Company]) -> tuple[Company, ...]:
-    return tuple(companies)
+    return all_of("companies", Company, companies)
 
 
 @attrs.frozen(kw_only=True)
@@ -230,8 +230,14 @@ def _account(cells: Mapping[str, str], wrong: list[str]) -> NewAccount | None:
         try:
             NewAccount(**good)
         except ConfigurationError:
-            wrong.append(f"{name} {_HINTS.get(name, 'is empty or has a control character in it')}")
+            wrong.append(f"{name} {_hint(name, value)}")
     return None
+
+
+def _hint(name: str, value: object) -> str:
+    if name in {"email", "fiscal_id"} and (invisible := invisible_in(str(value))):
+        return f"has an invisible character in it, {invisible}"
+    return _HINTS.get(name, "is empty or has a control character in it")
 
 
 def _member(kind: type[E], cells: Mapping[str, str], name: str, wrong: list[str]) -> E | None:
@@ -279,7 +285,7 @@ def _known(cells: Mapping[str, str], wrong: list[str]) -> KnownAccount | None:
             name=account_name_in(pair[0]), api_key=Secret(pair[1]), id=cells.get("account_id")
         )
     except ConfigurationError:
-        wrong.append(f"account {_HINTS['account']}, or api_key cannot be")
+        wrong.append(f"account {_HINTS['account']}, or api_key or account_id cannot be")
     return None
 
 

@@ -4,10 +4,17 @@ import unicodedata
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
+from invoicexpress_async.config import (
+    Secret,
+    boolean,
+    check_account_name,
+    check_api_key,
+    check_new_serie,
+)
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.account import NewAccount
 from invoicexpress_async.models.at_credentials import AtCredentials
+from invoicexpress_async.protocol.accounts import check_account_id
 
 
 def fold_fiscal_id(fiscal_id: str) -> str:
@@ -28,6 +35,10 @@ def _check_serie(_: object, __: object, serie: str) -> None:
     check_new_serie(serie)
 
 
+def _check_id(_: object, __: object, account_id: str) -> None:
+    check_account_id(account_id)
+
+
 def _as_key(key: str | Secret) -> Secret:
     return check_api_key(key if isinstance(key, Secret) else Secret(key))
 
@@ -44,7 +55,7 @@ class KnownAccount:
 
     name: str = attrs.field(converter=check_account_name)
     api_key: Secret = attrs.field(converter=_as_key)
-    id: str | None = None
+    id: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_id))
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +74,7 @@ class Company:
     account: NewAccount = attrs.field(validator=_check_new)
     serie: str = attrs.field(validator=_check_serie)
     at: AtCredentials | None = None
-    has_existing_user: bool = False
+    has_existing_user: bool = attrs.field(default=False, validator=boolean)
     known: KnownAccount | None = None
     line: int = 0
 

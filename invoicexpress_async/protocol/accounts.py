@@ -17,8 +17,8 @@ from invoicexpress_async.protocol.exchange import (
     ResponseProblems,
     dumps,
     structure_flag,
-    structure_nothing,
 )
+from invoicexpress_async.protocol.refusal import structure_nothing
 from invoicexpress_async.protocol.strict import ProblemError, malformed_response
 
 # No response to a read is known to contain these; they are dropped so that nothing can show them.
@@ -192,7 +192,7 @@ def _structure_created_account(payload: JsonValue) -> CreatedAccount:
     """
     account = _find_created(payload)
     api_key = _text(account, "api_key")
-    if not api_key:
+    if not api_key.strip():
         raise malformed_response("account.api_key: expected text")
     state = account.get("state")
     return CreatedAccount(

@@ -3,6 +3,7 @@
 The evidence decides, never the name of an exception. docs/what-is-sent-again.md shows the table.
 """
 
+import datetime as dt
 import email.utils
 import itertools
 import math
@@ -301,6 +302,8 @@ def parse_retry_after(text: str | None, *, wall_seconds: float) -> float | None:
         return float(text)
     try:
         date = email.utils.parsedate_to_datetime(text)
+        if date.tzinfo is None:  # the old form of asctime names no zone: any HTTP date is UTC
+            date = date.replace(tzinfo=dt.UTC)
         seconds = date.timestamp() - wall_seconds
     except (ValueError, OverflowError, OSError):
         return None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar, cast
 
 import attrs
@@ -16,7 +16,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, parse_retry_after
 from invoicexpress_async.protocol.refusal import redirect_error, status_error, without_secrets
-from invoicexpress_async.protocol.strict import ProblemError, malformed_response
+from invoicexpress_async.protocol.strict import ProblemError
 
 try:
     import orjson
@@ -32,9 +32,10 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 _MAX_EXCERPT_BYTES: Final = 512
 _SUCCESSES: Final = 2  # hundred
 _REDIRECTS: Final = 3  # hundred
+_FIRST_FINAL_STATUS: Final = 200
+_PARTIAL_CONTENT: Final = 206
 # Every form of the flag that was recorded or that a client accepts; nothing else is a flag.
-_TRUE_FLAGS: Final = frozenset({"1", "true"})
-_FALSE_FLAGS: Final = frozenset({"0", "false"})
+_FLAGS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
 # Ids and counters are 64-bit at the most; longer digit strings are garbage and slow to convert.
 _MAX_DIGITS: Final = 18
 END_OF_COUNTS: Final = 10**_MAX_DIGITS
@@ -115,26 +116,42 @@ def decipher(request: Request[T], response: Response, *, wall_seconds: float) ->
 
 
 def _decipher(request: Request[T], response: Response, *, wall_seconds: float) -> T:
+    if response.status < _FIRST_FINAL_STATUS:  # 101, or a number that is no status: no refusal
+        raise _unreadable(response, "it is no complete response")
     if response.status // 100 == _REDIRECTS:
         raise redirect_error(response.status, response.location)
     if response.status // 100 != _SUCCESSES:
         raise _refusal(request.operation, response, wall_seconds=wall_seconds)
     payload = _payload(response)
-    if isinstance(payload, dict) and _says_failure(payload):
-        raise status_error(request.operation, response.status, payload, None)
-    if isinstance(payload, dict) and _holds_an_error(payload) and not request.accepts_errors:
-        raise _unreadable(response, "there is an error inside a success")
+    failure = _failure_inside(request.operation, response, payload)
+    if failure is not None and not request.accepts_errors:
+        raise failure
     try:
         return request.structure(payload)
     except MalformedResponseError as problem:
         error = problem
+    if isinstance(failure, StatusError):
+        raise failure
     error.excerpt = _excerpt(response.body)
     raise error
 
 
+def _failure_inside(
+    operation: Operation, response: Response, payload: JsonValue
+) -> InvoiceXpressError | None:
+    """Return the error of a 2xx whose body reports a failure; None when it does not."""
+    if not isinstance(payload, dict):
+        return None
+    if _says_failure(payload):
+        return status_error(operation, response.status, payload, None)
+    if _holds_an_error(payload):
+        return _unreadable(response, "there is an error inside a success")
+    return None
+
+
 def _says_failure(payload: dict[str, JsonValue]) -> bool:
     success = payload.get("success")
-    return success is False or (isinstance(success, str) and success.lower() == "false")
+    return flag_in(success.lower() if isinstance(success, str) else success) is False
 
 
 def _holds_an_error(payload: dict[str, JsonValue]) -> bool:
@@ -149,6 +166,8 @@ def _payload(response: Response) -> JsonValue:
     """Return the JSON of a 2xx; None for the empty and one-space bodies that were recorded."""
     if response.problem:
         raise _unreadable(response, response.problem)
+    if response.status == _PARTIAL_CONTENT:  # what it does not show must not be taken for absent
+        raise _unreadable(response, "it is only a part")
     if not response.body.strip():
         return None
     if _is_html(response):
@@ -165,7 +184,7 @@ def _payload(response: Response) -> JsonValue:
 def _is_utf8(content_type: str) -> bool:
     """Whether the charset, if one is named, is UTF-8, as JSON requires; no other is decoded."""
     _, _, charset = content_type.lower().partition("charset=")
-    return charset.strip(" \"';") in {"", "utf-8", "utf8", "us-ascii"}
+    return charset.partition(";")[0].strip(" \"'") in {"", "utf-8", "utf8", "us-ascii"}
 
 
 def _is_html(response: Response) -> bool:
@@ -211,7 +230,7 @@ def _refuse_constant(name: str) -> None:
 
 # `json.loads` and `json.dumps` would create these for each call that has settings.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _loads(body: bytes) -> JsonValue:
@@ -281,19 +300,22 @@ def structure_serie(value: object, path: str) -> str:
     raise ProblemError(path, "a name", value)
 
 
-def structure_flag(value: object, path: str) -> bool:
-    """Read `default_sequence`: 1/0, true/false, as text too, or null for false. Nothing else."""
-    if value is None:
-        return False
+def flag_in(value: object) -> bool | None:
+    """Return what 1/0 or true/false says, as text too; None when it is no flag."""
     if isinstance(value, bool):
         return value
     text = str(value) if type(value) is int else value
-    if isinstance(text, str):
-        if text in _TRUE_FLAGS:
-            return True
-        if text in _FALSE_FLAGS:
-            return False
-    raise ProblemError(path, "1 or 0", value)
+    return _FLAGS.get(text) if isinstance(text, str) else None
+
+
+def structure_flag(value: object, path: str) -> bool:
+    """Read `default_sequence`: a flag, or null for false. Nothing else."""
+    if value is None:
+        return False
+    flag = flag_in(value)
+    if flag is None:
+        raise ProblemError(path, "1 or 0", value)
+    return flag
 
 
 def structure_code(value: object, path: str) -> str | None:
@@ -301,15 +323,6 @@ def structure_code(value: object, path: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise ProblemError(path, "a validation code", value)
-
-
-def structure_nothing(payload: JsonValue) -> None:
-    """Accept an empty response, or an object, such as the documented `{"success": "true"}`.
-
-    Zero bytes or one space were recorded. An object with errors was refused before.
-    """
-    if payload is not None and not isinstance(payload, dict):
-        raise malformed_response("the response: expected nothing")
 
 
 class ResponseProblems(list[str]):

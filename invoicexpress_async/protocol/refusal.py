@@ -1,4 +1,7 @@
-"""The code and the texts of a refusal, without the secrets that a server may have echoed."""
+"""The code and the texts of a refusal, without the secrets that a server may have echoed.
+
+And a response that may be one, where the response should be empty.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from invoicexpress_async.errors import (
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.codes import KNOWN_CODES, cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation
+from invoicexpress_async.protocol.strict import malformed_response
 
 _MAX_MESSAGES: Final = 20
 _MAX_MESSAGE_CHARACTERS: Final = 512
@@ -122,6 +126,27 @@ def _printable(text: str) -> str:
     # A server's text goes to logs and terminals: no control characters, and limited lines.
     shortened = text[:_MAX_MESSAGE_CHARACTERS]
     return "".join(character if character.isprintable() else " " for character in shortened).strip()
+
+
+def structure_nothing(payload: JsonValue) -> None:
+    """Accept an empty response, or an object: `{"success": "true"}` is on the provider's page.
+
+    Zero bytes or one space were recorded. What may be an error is refused: a message, a code, a
+    field with its texts.
+    """
+    if payload is None:
+        return
+    if not isinstance(payload, dict):
+        raise malformed_response("the response: expected nothing")
+    if str(payload.get("success")).lower() in {"1", "true"}:
+        return
+    if "success" in payload or any(_is_like_an_error(*field) for field in payload.items()):
+        raise malformed_response("the response: expected nothing, got what may be an error")
+
+
+def _is_like_an_error(name: str, value: JsonValue) -> bool:
+    is_texts = isinstance(value, list) and any(isinstance(text, str) for text in value)
+    return is_texts or (name in {"message", "code"} and bool(value))
 
 
 def status_error(

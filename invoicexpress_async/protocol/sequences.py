@@ -35,9 +35,9 @@ from invoicexpress_async.protocol.exchange import (
     structure_count,
     structure_flag,
     structure_id,
-    structure_nothing,
     structure_serie,
 )
+from invoicexpress_async.protocol.refusal import structure_nothing
 from invoicexpress_async.protocol.strict import (
     ProblemError,
     make_strict_converter,
@@ -51,6 +51,7 @@ _KNOWN_TYPES: Final = {member.value: member for member in DocumentType}
 _MAX_REMEMBERED: Final = 64
 _MAX_CHARACTERS_OF_ONE: Final = 10_000
 _ENVELOPES: Final = ("sequence", "sequences")
+_TEXTS_OF_AN_ERROR: Final = frozenset({"message", "code"})
 
 
 class SequenceHooks:
@@ -162,9 +163,11 @@ def structure_many(payload: JsonValue, converter: cattrs.Converter) -> tuple[Seq
 def _open_envelope(payload: JsonValue) -> JsonValue:
     if not isinstance(payload, dict):
         raise malformed_response(str(ProblemError("the response", "an object", payload)))
-    for name in _ENVELOPES:
-        if name in payload:
-            return payload[name]
+    found = [name for name in _ENVELOPES if name in payload]
+    if len(found) == 1:
+        return payload[found[0]]
+    if found:  # what the one shows, the other may not
+        raise malformed_response("the response: expected one envelope, got two")
     names = ", ".join(list(payload)[:5])[:80] or "nothing"
     raise malformed_response(f"the response: expected a sequence, got an object with {names}")
 
@@ -270,6 +273,9 @@ class SequenceRequests:
 
     def _page(self, requested: int, payload: JsonValue) -> Page:
         sequences = structure_many(payload, self._converter)
+        if not sequences and isinstance(payload, dict) and payload.keys() & _TEXTS_OF_AN_ERROR:
+            # A list is what shows that a name is absent.
+            raise malformed_response("sequences: none, beside what may be an error")
         return Page(sequences=sequences, is_last=is_last_page(payload, requested=requested))
 
     def _with_id(self, expected: int, payload: JsonValue) -> Sequence:

@@ -71,6 +71,8 @@ class WantedSerie:
             raise ConfigurationError("Name one serie or one year that the accounts are to have.")
         if self.serie is not None:
             check_serie(self.serie)
+        elif type(self.year) is not int:
+            raise ConfigurationError(f"year is {self.year!r:.20}: give a number, such as 2027.")
 
     def __str__(self) -> str:
         return str(self.serie if self.year is None else self.year)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from invoicexpress_async.config import check_new_serie
 from invoicexpress_async.errors import ConfigurationError, StepBackwardsError
-from invoicexpress_async.jobs.settings import today_in_lisbon
+from invoicexpress_async.jobs.settings import check_day, today_in_lisbon
 
 _PLACES: Final = re.compile(r"\{(year|yy)\}")
 _FOUR_DIGITS: Final = re.compile(r"(?<!\d)20\d\d(?!\d)")
@@ -79,6 +79,10 @@ def serie_of_pattern(pattern: str, year: int) -> str:
     if not _PLACES.search(pattern):
         raise ConfigurationError(f"The pattern {pattern!r:.80} has neither {{year}} nor {{yy}}.")
     serie = pattern.replace("{year}", str(year)).replace("{yy}", str(year)[-2:])
+    if {"{", "}"} & {*serie}:
+        raise ConfigurationError(
+            f"The pattern {pattern!r:.80} has a brace that is not of {{year}} or {{yy}}."
+        )
     return check_new_serie(serie)
 
 
@@ -128,6 +132,8 @@ def default_day(
             raise ConfigurationError("A day and default_now contradict each other: give one.")
         return None
     first = dt.date(year, 1, 1)
+    if not_before is not None:
+        check_day("not_before", not_before)
     if not_before is not None and not_before < first:
         raise ConfigurationError(
             f"{not_before} is before {first}, when {year} begins: invoices of {year - 1} would get "

@@ -7,7 +7,13 @@ from typing import Final, TypeAlias, cast
 
 import attrs
 
-from invoicexpress_async.config import Secret, account_name_in, check_new_serie
+from invoicexpress_async.config import (
+    Secret,
+    account_name_in,
+    all_of,
+    check_new_serie,
+    check_type,
+)
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvRecord
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference
@@ -25,6 +31,7 @@ from invoicexpress_async.provisioning.row import (
     AccountRow,
     PlanRow,
     PlanSummary,
+    named_accounts,
     summarise,
 )
 
@@ -59,6 +66,9 @@ async def given_stream(rows: AsyncIterable[GivenRow], defaults: Defaults) -> Asy
 def _row(row: GivenRow, number: int, defaults: Defaults) -> PlanRow:
     if isinstance(row, PlanRow):
         return row
+    if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
+        kind = type(row).__name__
+        raise ConfigurationError(f"Row {number}: it is of type {kind}: give a PlanRow or mapping.")
     problem = ""
     try:
         return _of_mapping(row, number, defaults)
@@ -79,7 +89,7 @@ def _of_mapping(row: Mapping[str, object], number: int, defaults: Defaults) -> P
         missing = "account" if not isinstance(account, str) else "serie"
         raise ConfigurationError(f"its {missing} is no text.")
     flag = row.get("default")
-    if not (flag is None or isinstance(flag, bool) or flag in {0, 1}):
+    if not (flag is None or (isinstance(flag, int) and flag in {0, 1})):
         raise ConfigurationError("its default is none of True, False, 1, 0, None.")
     is_default = defaults.is_default if flag is None else bool(flag)
     api_key = cast("str | Secret | KeyReference | AccountKeys", key)
@@ -89,7 +99,7 @@ def _of_mapping(row: Mapping[str, object], number: int, defaults: Defaults) -> P
 
 
 def _as_rows(rows: Collection[PlanRow]) -> Collection[PlanRow]:
-    return rows if isinstance(rows, CsvRows) else tuple(rows)
+    return rows if isinstance(rows, CsvRows) else all_of("rows", PlanRow, rows)
 
 
 def _summary(plan: "Plan") -> PlanSummary:
@@ -195,7 +205,7 @@ class Plan:
 
         A pilot of five accounts uses the journal of the whole plan: the rest is run later.
         """
-        return attrs.evolve(self, accounts=frozenset(accounts))
+        return attrs.evolve(self, accounts=named_accounts(accounts))
 
     def is_chosen(self, row: PlanRow) -> bool:
         """Whether a row is among those that are run."""
@@ -207,11 +217,12 @@ class Plan:
 
         A row that clashes with an earlier one is refused at its turn; the others continue.
         """
+        check_type("rows", rows, AsyncIterable)
         return cls(stream=rows)
 
 
 def _as_accounts(rows: Iterable[AccountRow]) -> tuple[AccountRow, ...]:
-    return tuple(rows)
+    return all_of("rows", AccountRow, rows)
 
 
 @attrs.frozen(kw_only=True)

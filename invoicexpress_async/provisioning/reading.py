@@ -9,6 +9,7 @@ import attrs
 from invoicexpress_async.config import (
     Secret,
     account_name_in,
+    boolean,
     check_account_name,
     check_api_key,
     check_new_serie,
@@ -40,6 +41,12 @@ _NO_SERIE: Final = "no serie, and none was given for all rows"
 _FLAG_PROBLEM: Final = "default is none of 1, 0, true, false, yes, no"
 
 
+def _check_keys(_: object, __: object, api_keys: AccountKeys | None) -> None:
+    if api_keys is not None and not callable(api_keys):
+        # Not its value: it may be a key.
+        raise ConfigurationError("api_keys is not callable: give an async function of an account.")
+
+
 @attrs.frozen(kw_only=True)
 class Defaults:
     """The values for rows that leave a column out or empty.
@@ -51,8 +58,8 @@ class Defaults:
     """
 
     serie: str | None
-    is_default: bool
-    api_keys: AccountKeys | None = None
+    is_default: bool = attrs.field(validator=boolean)
+    api_keys: AccountKeys | None = attrs.field(default=None, validator=_check_keys)
 
 
 class GivenRow(NamedTuple):

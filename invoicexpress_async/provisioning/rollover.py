@@ -25,7 +25,7 @@ from invoicexpress_async.provisioning.next_serie import (
 )
 from invoicexpress_async.provisioning.plan import AccountList, Plan
 from invoicexpress_async.provisioning.report import Progress, ProvisioningReport, RowOutcome
-from invoicexpress_async.provisioning.row import AccountRow, PlanRow
+from invoicexpress_async.provisioning.row import AccountRow, PlanRow, named_accounts
 from invoicexpress_async.provisioning.rows_table import RowJournal, RowRecord
 from invoicexpress_async.provisioning.run import provision
 from invoicexpress_async.session import SessionManager
@@ -183,6 +183,7 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
         JournalDifferenceError: the journal is of a roll-over to another year.
     """
     check_year(year)
+    chosen = None if only is None else named_accounts(only)
     for_all = None if pattern is None else serie_of_pattern(pattern, year)
     known = await _known(journal, accounts, year)
     steps = {
@@ -191,12 +192,9 @@ async def plan_rollover(  # noqa: PLR0913  # keyword-only options, each with a d
         if row.account in known
     }
     settled = _REFUSED_TOO if not retry_refused else _DONE
-    meant = [row for row in accounts.rows if only is None or row.account in only]
-    to_read = [
-        row
-        for row in meant
-        if row.account not in known or known[row.account][1].state not in settled
-    ]
+    meant = [row for row in accounts.rows if chosen is None or row.account in chosen]
+    is_settled = {name for name, (_, record) in known.items() if record.state in settled}
+    to_read = [row for row in meant if row.account not in is_settled]
     stream = iter_audit(manager, AccountList(rows=to_read), concurrency=concurrency, stop=stop)
     async with aclosing(stream):
         async for seen in stream:

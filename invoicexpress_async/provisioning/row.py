@@ -8,7 +8,13 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from invoicexpress_async.config import Secret, check_account_name, check_api_key, check_new_serie
+from invoicexpress_async.config import (
+    Secret,
+    boolean,
+    check_account_name,
+    check_api_key,
+    check_new_serie,
+)
 from invoicexpress_async.config.serie_names import fold
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -68,8 +74,19 @@ class PlanRow:
         converter=as_key, validator=_check_key
     )
     serie: str = attrs.field(validator=_check_serie)
-    is_default: bool = False
+    is_default: bool = attrs.field(default=False, validator=boolean)
     line: int = 0
+
+
+def named_accounts(names: Iterable[str]) -> frozenset[str]:
+    """Return the accounts that are meant, in lower case.
+
+    Raises:
+        ConfigurationError: one text, whose letters would be taken for names, or no name.
+    """
+    if isinstance(names, str):
+        raise ConfigurationError(f"The accounts are {names!r:.80}: give a list of names.")
+    return frozenset(map(check_account_name, names))
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.call.context import AccountContext, ListCheck
-from invoicexpress_async.config import Secret, check_path, check_seconds
+from invoicexpress_async.config import Secret, check_path, check_seconds, check_type
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.protocol.decision import Operation, RetryPolicy
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from invoicexpress_async.services.accounts import AccountService
 
 _MAX_TEXTS: Final = 1_000
-_METHODS: Final = frozenset({"GET", "POST", "PUT"})
+_METHODS: Final = ("GET", "POST", "PUT")
 
 
 class AccountSession:
@@ -78,8 +78,11 @@ class AccountSession:
         """Return a handle on the same account with other defaults; None keeps the present one.
 
         Raises:
-            ConfigurationError: `timeout_seconds` is not a finite number above 0.
+            ConfigurationError: `timeout_seconds` is not a finite number above 0, or `retry` is no
+                `RetryPolicy`.
         """
+        if retry is not None:
+            check_type("retry", retry, RetryPolicy)
         if timeout_seconds is not None:
             timeout_seconds = check_seconds("timeout_seconds", timeout_seconds)
         return AccountSession(self._shared, self._context.with_options(timeout_seconds, retry))
@@ -119,7 +122,7 @@ class AccountSession:
             InvoiceXpressError: as for every coroutine of `sequences`.
         """
         if method not in _METHODS:
-            raise ConfigurationError(f"The method {method!r:.20} is none of {sorted(_METHODS)}.")
+            raise ConfigurationError(f"The method {method!r:.20} is none of {', '.join(_METHODS)}.")
         secrets = _texts_of(json)
         body = b"" if json is None else _encoded(json)
         del json  # it may contain a password: no frame of an error shows it

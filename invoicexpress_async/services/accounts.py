@@ -1,10 +1,12 @@
 """`AccountService`: the accounts that a partner creates for the companies it invoices for."""
 
+import inspect
 from collections.abc import Callable, Coroutine
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
 from invoicexpress_async.call.context import AccountContext, Call, IntentHook
 from invoicexpress_async.call.execute import Dispatcher
+from invoicexpress_async.config import check_callable, check_type
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.models.account import AccountDetails, CreatedAccount, NewAccount
 from invoicexpress_async.models.account_update import AccountUpdate
@@ -28,6 +30,7 @@ from invoicexpress_async.services.account_flows import (
 
 T = TypeVar("T")
 
+_CREATE: Final = "create_account"
 _CreatedHook: TypeAlias = Callable[[CreatedAccount], None]
 
 
@@ -76,9 +79,7 @@ class AccountService:
             UnprocessableError: the e-mail or the fiscal number is used already, or invalid.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
-        name = account.organization_name
-        call = self._call("create_account", timeout_seconds, name, on_intent)
-        return await self._create(call, account, on_created, is_for_existing_user=False)
+        return await self._create(_CREATE, account, on_intent, on_created, timeout_seconds)
 
     async def create_for_existing_user(
         self,
@@ -104,10 +105,8 @@ class AccountService:
             OutcomeUnknownError: as for `create`.
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
-        name = account.organization_name
         operation = "create_account_for_existing_user"
-        call = self._call(operation, timeout_seconds, name, on_intent)
-        return await self._create(call, account, on_created, is_for_existing_user=True)
+        return await self._create(operation, account, on_intent, on_created, timeout_seconds)
 
     async def get(
         self, account_id: str | int, *, timeout_seconds: float | None = None
@@ -151,6 +150,7 @@ class AccountService:
             InvoiceXpressError: as for the coroutines of `sequences`.
         """
         checked = check_account_id(account_id)
+        check_type("changes", changes, AccountUpdate)
         request = update_account(checked, changes)
         call = self._call("update_account", timeout_seconds, account_id)
         if changes.credentials is None:
@@ -191,6 +191,7 @@ class AccountService:
             InvoiceXpressError: as for the coroutines of `sequences`. If
                 `may_have_been_processed` is True, the credentials may be set.
         """
+        check_type("credentials", credentials, AtCredentials)
         request = set_at_communication(credentials)
         call = self._call("configure_at_communication", timeout_seconds)
         submission = CredentialsSubmission(
@@ -216,12 +217,18 @@ class AccountService:
 
     async def _create(
         self,
-        call: Call,
+        operation: str,
         account: NewAccount,
+        on_intent: IntentHook | None,
         on_created: _CreatedHook | None,
-        *,
-        is_for_existing_user: bool,
+        timeout_seconds: float | None,
     ) -> CreatedAccount:
+        check_type("account", account, NewAccount)
+        check_callable("on_created", on_created)
+        if inspect.iscoroutinefunction(on_created):
+            raise ConfigurationError("on_created is async: give a function that keeps it at once.")
+        is_for_existing_user = operation != _CREATE
+        call = self._call(operation, timeout_seconds, account.organization_name, on_intent)
         request = create_account(account, is_for_existing_user=is_for_existing_user)
         intent = create_intent(call, account, is_for_existing_user=is_for_existing_user)
         return await self._run(call, self._operations.create(call, request, intent, on_created))

@@ -7,7 +7,7 @@ import attrs
 from invoicexpress_async.call.context import AccountContext, Call, IntentHook
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.single_flight import SingleFlight
-from invoicexpress_async.config import check_id, check_serie
+from invoicexpress_async.config import check_bool, check_id, check_serie
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
@@ -84,7 +84,7 @@ class SequenceService:
             InvoiceXpressError: as for every coroutine here.
         """
         call = self._call("create", timeout_seconds, check_serie(serie), on_intent)
-        work = self._operations.create(call, serie, default=_flag("default", default))
+        work = self._operations.create(call, serie, default=check_bool("default", default))
         sequence, _ = await self._dispatcher.run(call, work)
         return sequence
 
@@ -197,8 +197,8 @@ class SequenceService:
             InvoiceXpressError: as for `create` and `register`.
         """
         call = self._call("ensure", timeout_seconds, check_serie(serie), on_intent)
-        default, registered = _flag("default", default), _flag("registered", registered)
-        if not _flag("shared", shared):
+        default, registered = check_bool("default", default), check_bool("registered", registered)
+        if not check_bool("shared", shared):
             work = self._operations.ensure(call, serie, default=default, registered=registered)
             return await self._dispatcher.run(call, work)
         flight = self._shared.flights.run(
@@ -277,10 +277,3 @@ class SequenceService:
     ) -> Call:
         subject = None if name is None else f"sequence {name!r}"
         return self._context.call(operation, subject, timeout_seconds, on_intent)
-
-
-def _flag(name: str, value: object) -> bool:
-    # "false" and "0" from a form are true in Python, and a default set by mistake is not undone.
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} is {value!r:.80}: give True or False.")
-    return value

@@ -1,8 +1,9 @@
 """aiohttp's client session as this package needs it: no hidden features, no limits of its own."""
 
 import asyncio
+from collections.abc import Callable
 from ssl import SSLContext
-from typing import Final
+from typing import Any, Final, cast
 
 import aiohttp
 import attrs
@@ -10,7 +11,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from invoicexpress_async.config import Secret, Timeouts
+from invoicexpress_async.config import Secret, Timeouts, check_type
 
 # aiohttp's limits of 8,190 bytes and 128 headers are less than what proxies and trackers add.
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -38,16 +39,30 @@ class CleanConnector(aiohttp.TCPConnector):
         return connection
 
 
+def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
+    """Refuse what aiohttp would refuse at the first call only, or take for "trust anybody"."""
+
+    def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+        values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for one in values:
+            if one is not None:
+                check_type(field.name, one, kind)
+
+    return check
+
+
 @attrs.frozen(kw_only=True)
 class TransportOptions:
     """The options of all connections."""
 
     timeouts: Timeouts
     user_agent: str
-    ssl_context: SSLContext | None = None
+    ssl_context: SSLContext | None = attrs.field(default=None, validator=_of(SSLContext))
     proxy: Secret | None = None
-    trace_configs: tuple[aiohttp.TraceConfig, ...] = ()
-    resolver: AbstractResolver | None = None
+    trace_configs: tuple[aiohttp.TraceConfig, ...] = attrs.field(
+        default=(), validator=_of(aiohttp.TraceConfig)
+    )
+    resolver: AbstractResolver | None = attrs.field(default=None, validator=_of(AbstractResolver))
 
     @property
     def proxy_url(self) -> str | None:

@@ -176,6 +176,7 @@ def test_a_share_leaves_room_for_other_processes(share: float, allowed: int) -> 
         pytest.param(lambda: RateLimit(780, share=0.0), id="no share"),
         pytest.param(lambda: RateLimit(780, share=1.5), id="more than all"),
         pytest.param(lambda: RateLimit(780, share=float("nan")), id="NaN"),
+        pytest.param(lambda: RateLimit(780, share="0.5"), id="text"),  # type: ignore[arg-type]  # the point
     ],
 )
 def test_a_limit_that_cannot_be_is_refused(make: Callable[[], RateLimit]) -> None:

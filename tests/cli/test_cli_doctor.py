@@ -174,6 +174,19 @@ def test_too_few_open_files_and_a_proxy_are_reported(
     assert "canary" not in json.dumps(checks)
 
 
+@pytest.mark.parametrize("number", ["0", "many", "9" * 5_000])
+def test_a_number_of_connections_that_cannot_be_is_reported(
+    number: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INVOICEXPRESS_MAX_CONNECTIONS", number)
+
+    code, checks = ask()
+
+    assert code == 1
+    assert states(checks)["open files"] == "wrong"
+    assert "1 or more" in checks["open files"]["cure"]
+
+
 @asynccontextmanager
 async def tls_server(authority: trustme.CA, *, skew_seconds: float = 0) -> AsyncIterator[str]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -47,7 +47,7 @@ async def test_a_code_an_error_a_state_and_an_exit_code_are_explained_offline(
     assert {line["type"] for line in machine.lines} == {"meaning"}
 
 
-@pytest.mark.parametrize("what", ["999/123x", "256"])
+@pytest.mark.parametrize("what", ["999/123x", "256", "9" * 5_000])
 async def test_what_is_nothing_of_ours_is_wrong_usage(run: Run, what: str) -> None:
     ended = await run("explain", what)
 

@@ -206,3 +206,22 @@ async def test_many_bad_rows_are_written_to_a_file(run: Run, tmp_path: Path) -> 
     assert ended.code == 2
     head, *rows = await asyncio.to_thread(lines_of_removed, found)
     assert (head, len(rows)) == ("line,problem", 50)
+
+
+@pytest.mark.parametrize("place", ["--api-key-file", "the file of the accounts"])
+async def test_a_file_that_is_too_long_for_a_key_is_not_sent_as_one(
+    run: Run, sandbox: Sandbox, tmp_path: Path, place: str
+) -> None:
+    key, accounts = tmp_path / "key", tmp_path / "accounts.csv"
+    key.write_text("x" * 5_000)
+    accounts.write_text(f"account;api_key\nacme;file:{key}\n")
+    if place == "--api-key-file":
+        arguments = ["sequences", "list", "--account", "acme", place, key]
+    else:
+        arguments = ["provision", accounts, "--serie", "2027"]
+
+    ended = await run(*arguments, "--base-url", sandbox.base_url)
+
+    assert ended.code == (2 if place == "--api-key-file" else 1)
+    assert "too long for a key" in ended.err or "KeyUnavailable" in ended.out
+    assert sandbox.requests == []

@@ -32,6 +32,9 @@ def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ("line", "code"),
     [
         pytest.param("$PROGRAM --help >&-", 0, id="closed"),
+        pytest.param("$PROGRAM provision --help >&-", 0, id="closed, a command's help"),
+        pytest.param("COLUMNS=0 $PROGRAM provision --help", 0, id="no columns"),
+        pytest.param("COLUMNS=1 $PROGRAM provision --help", 0, id="one column"),
         pytest.param("$PROGRAM --help >/dev/full", 1, id="full"),
         pytest.param("$PROGRAM sequences list >/dev/full", 1, id="full, a table"),
         pytest.param("PYTHONIOENCODING=ascii $PROGRAM --help", 0, id="ascii"),

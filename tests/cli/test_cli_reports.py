@@ -323,6 +323,25 @@ async def test_nothing_in_a_report_is_computed_by_a_spreadsheet(
     assert {cell.data_type for cell in found} == {"s"}
 
 
+@pytest.mark.parametrize("ending", ["csv", "md", "html", "xlsx"])
+async def test_nothing_in_a_report_steers_a_terminal(
+    ending: str, run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
+) -> None:
+    sandbox.add_sequence("alfa", "\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}7202", is_default=True)
+    path = tmp_path / f"audit.{ending}"
+
+    await run("audit", accounts, "--base-url", sandbox.base_url, "--report", path)
+
+    if ending == "xlsx":
+        sheet = openpyxl.load_workbook(path).active
+        assert sheet is not None
+        shown = "".join(str(cell.value) for row in sheet.iter_rows() for cell in row)
+    else:
+        shown = path.read_text()
+    assert "7202" in shown
+    assert not {"\x1b", "\N{RIGHT-TO-LEFT OVERRIDE}"} & {*shown}
+
+
 async def test_a_csv_is_as_excel_in_portugal_reads_it(
     run: Run, sandbox: Sandbox, accounts: Path, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ async def test_what_still_does_not_show_ends_with_3(
     assert reported["failure"]["intent"] == intent_of("acme")
 
 
-@pytest.mark.parametrize("kept", ["report", "--json"])
+@pytest.mark.parametrize("kept", ["csv", "excel-pt", "--json"])
 async def test_what_provision_kept_is_resumed_with_the_keys_of_its_accounts(
     run: Run, sandbox: Sandbox, tmp_path: Path, kept: str
 ) -> None:
@@ -70,7 +70,8 @@ async def test_what_provision_kept_is_resumed_with_the_keys_of_its_accounts(
         settings = SandboxAccount(name=name, api_key=KEY, refusals={"create": (500, "")})
         sandbox.update_account(settings)
     arguments = ("provision", path, "--serie", "2027", "--base-url", sandbox.base_url)
-    ended = await run(*arguments, "--timeout", "0.9", "--report", file, "--json")
+    form = () if kept == "--json" else ("--report-format", kept)
+    ended = await run(*arguments, *form, "--timeout", "0.9", "--report", file, "--json")
     if kept == "--json":
         file.write_text(ended.out)
     for name in ("account-1", "account-2"):
@@ -92,6 +93,13 @@ async def test_what_provision_kept_is_resumed_with_the_keys_of_its_accounts(
         pytest.param(("nonsense\n", "line 1: this is not an intent"), id="text"),
         pytest.param(('\n{"version": 2}\n', "line 2: this is not an intent"), id="other version"),
         pytest.param(('{"type": "summary"}\n', "holds no intent"), id="summary"),
+        pytest.param(("[" * 100_000, "line 1: this is not an intent"), id="deep"),
+        pytest.param(
+            ("line,account,intent\nx,acme,x\n", "line 2: this is not an intent"), id="a report"
+        ),
+        pytest.param(
+            ("line,account,intent\n1,acme," + "x" * 200_000, "is damaged"), id="a damaged report"
+        ),
     ],
 )
 async def test_what_is_no_intent_is_refused_by_its_line(

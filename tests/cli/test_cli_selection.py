@@ -48,6 +48,8 @@ def test_what_is_chosen(options: SelectionOptions, chosen: set[str] | None) -> N
     [
         (SelectionOptions(only=("x",)), "--only names 'x', which the file has not"),
         (SelectionOptions(exclude=("x",)), "--exclude names 'x'"),
+        (SelectionOptions(only=("",)), "--only is given and names nothing"),
+        (SelectionOptions(exclude=(" , ",)), "--exclude is given and names nothing"),
         (SelectionOptions(limit=0), "1 or more"),
         (SelectionOptions(exclude=("a", "b", "c")), "leave nothing"),
     ],

@@ -138,7 +138,9 @@ def test_an_id_is_a_positive_integer(value: Any) -> None:
         check_id(value)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, -math.inf, "1", None, True])
+@pytest.mark.parametrize(
+    "seconds", [0, -1, math.nan, math.inf, -math.inf, 10**400, "1", None, True]
+)
 def test_a_duration_is_finite_and_above_zero(seconds: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout_seconds"):
         check_seconds("timeout_seconds", seconds)

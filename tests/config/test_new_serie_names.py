@@ -21,6 +21,10 @@ WRONG = {
     "#NOME?": "an error of a spreadsheet",
     "####": "an error of a spreadsheet",
     "2027-01-01 00:00:00": "a date with a time",
+    "01/01/2027": "a date",
+    "1/1/27": "a date",
+    "20:27": "a time",
+    "2 days, 0:00:00": "a time",
     " 2027": "spaces around it",
     "2027 ": "spaces around it",
 }

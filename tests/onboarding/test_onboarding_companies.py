@@ -107,6 +107,11 @@ def test_an_account_that_a_person_found_is_taken_up(tmp_path: Path) -> None:
     [
         pytest.param(("Acme;a@acme.pt;p;500000018;;",), "no serie", id="no serie"),
         pytest.param((), "no rows", id="no rows"),
+        pytest.param(
+            ("Acme;a@acme.pt\u200b;p;500000018;;",),
+            r"line 2: email has an invisible character in it, ZERO WIDTH SPACE",
+            id="what nobody sees in an e-mail",
+        ),
     ],
 )
 def test_what_is_missing_is_reported(tmp_path: Path, lines: tuple[str, ...], reported: str) -> None:

@@ -21,7 +21,10 @@ from invoicexpress_async.sandbox import FaultServer
         pytest.param({"errors": [{"error": "Temporarily unavailable"}]}, id="errors"),
         pytest.param({"error": "Temporarily unavailable"}, id="error"),
         pytest.param({"code": "000", "message": "unknown error"}, id="code"),
+        pytest.param({"message": "Temporarily unavailable"}, id="message"),
         pytest.param({"success": "False"}, id="success"),
+        pytest.param({"success": 0}, id="success as a number"),
+        pytest.param({"sequence": {"id": 7, "serie": "2026"}}, id="another envelope"),
     ],
 )
 async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
@@ -30,7 +33,7 @@ async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
     body = json.dumps({"sequences": []} | inside)
     faulty.faults.next("status", status=200, times=None, operation="list", body=body)
 
-    with pytest.raises(InvoiceXpressError, match="HTTP 200"):
+    with pytest.raises(InvoiceXpressError, match=r"HTTP 200|an error|one envelope"):
         await faulty_account.sequences.ensure("2027")
 
     assert faulty.oracle.posts(ACCOUNT) == 0
@@ -41,6 +44,9 @@ async def test_an_empty_list_with_an_error_inside_is_not_an_empty_list(
     [
         pytest.param({"code": "003", "message": "invalid sequence"}, id="code"),
         pytest.param([["sequence", "is invalid"]], id="pairs"),
+        pytest.param({"message": "Não é possível"}, id="message"),
+        pytest.param({"sequence": ["is invalid"]}, id="a field with its texts"),
+        pytest.param({"success": "no"}, id="a success that is none"),
     ],
 )
 async def test_a_set_current_with_an_error_inside_a_200_is_no_success(
@@ -88,6 +94,21 @@ async def test_a_pagination_that_does_not_advance_ends_at_once(
         await faulty_account.sequences.list()
 
     assert len(faulty.requests) <= 4
+
+
+async def test_a_row_that_has_moved_to_the_next_page_meanwhile_is_one(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    rows = [{"id": 1, "serie": "2026"}, {"id": 2, "serie": "2027"}, {"id": 3, "serie": "X"}]
+    for number, shown in ((1, rows[:2]), (2, rows[1:])):
+        pagination = {"current_page": number, "total_pages": 2}
+        body = json.dumps({"sequences": shown, "pagination": pagination})
+        faulty.faults.next("status", status=200, operation="list", body=body)
+
+    ensured = await faulty_account.sequences.ensure("2027", registered=False)
+
+    assert (ensured.sequence.id, ensured.created) == (2, False)
+    assert faulty.oracle.posts(ACCOUNT) == 0
 
 
 @pytest.mark.parametrize(

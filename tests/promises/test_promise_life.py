@@ -240,11 +240,11 @@ def awaiting_hooks() -> aiohttp.TraceConfig:
     return trace
 
 
-@pytest.mark.fault(41)
+@pytest.mark.fault(41, 72)
 @pytest.mark.parametrize("again_after", [1, 2])
-@pytest.mark.parametrize("fault", ["reset_peer", "timeout"])
+@pytest.mark.parametrize("fault", ["reset_peer", "timeout", None])
 async def test_an_ensure_that_is_cancelled_twice_at_any_step_is_sent_once_and_on_record(
-    fault: Literal["reset_peer", "timeout"],
+    fault: Literal["reset_peer", "timeout"] | None,
     again_after: int,
     faulty: FaultServer,
     clock: FakeClock,
@@ -256,7 +256,9 @@ async def test_an_ensure_that_is_cancelled_twice_at_any_step_is_sent_once_and_on
         for step in range(90):
             name = f"a{step}"
             faulty.add_account(account_of(name))
-            faulty.faults.next(fault, operation="create", account=name, commits="late")
+            faulty.add_sequence(name, "2026", is_default=True)  # so that the flag is looked at
+            if fault is not None:
+                faulty.faults.next(fault, operation="create", account=name, commits="late")
             sequences = manager.account(name, API_KEY).sequences
 
             task = asyncio.create_task(sequences.ensure("2027"))

@@ -127,14 +127,20 @@ async def test_an_echo_in_another_escaping_of_json_is_redacted(
     assert escaped not in str(caught.value)
 
 
-@pytest.mark.fault(45, 55)
-async def test_a_key_callable_that_returns_bytes_is_a_configuration_error_without_the_key(
-    faulty_manager: SessionManager,
-) -> None:
-    async def vault() -> Any:
-        return API_KEY.encode()
+async def _bytes() -> Any:
+    return API_KEY.encode()
 
-    with pytest.raises(ConfigurationError, match="did not return a str") as caught:
+
+@pytest.mark.fault(45, 55)
+@pytest.mark.parametrize(
+    ("vault", "message"),
+    [(_bytes, "did not return a str"), (lambda: API_KEY, "is not async")],
+    ids=["bytes", "not async"],
+)
+async def test_a_key_callable_of_another_kind_is_a_configuration_error_without_the_key(
+    vault: Any, message: str, faulty_manager: SessionManager
+) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         await faulty_manager.account(ACCOUNT, vault).sequences.list()
 
     assert API_KEY not in seen_in(caught.value)

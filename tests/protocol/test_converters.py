@@ -206,7 +206,7 @@ def test_both_envelopes_are_opened(payload: Any, converter: cattrs.Converter) ->
     [
         None, [], {}, "", 0, [ROW], ROW, {"sequence": None}, {"sequence": {}}, {"sequence": "x"},
         {"sequences": [ROW, ROW]}, {"sequences": []}, {"sequences": [None]}, {"errors": "no"},
-        {"sequence": [[ROW]]},
+        {"sequence": [[ROW]]}, {"sequence": ROW, "sequences": [ROW]},
     ],
     ids=repr,
 )  # fmt: skip

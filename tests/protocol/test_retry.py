@@ -1,4 +1,5 @@
 import itertools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -354,11 +355,24 @@ WALL = 1_700_000_000.0
         ("9" * 400, None),
         ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
         ("Tue, 14 Nov 2023 22:12:50 GMT", -30.0),
+        ("Tuesday, 14-Nov-23 22:13:50 GMT", 30.0),
+        ("Tue Nov 14 22:13:50 2023", 30.0),
+        ("Tue, 14 Nov 2023 22:13:50 -0000", 30.0),
         ("Wed, 32 Foo 2023 99:99:99 GMT", None),
     ],
 )
-def test_a_retry_after_is_read_in_every_form(text: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(text, wall_seconds=WALL) == seconds
+def test_a_retry_after_is_read_in_every_form_and_zone(
+    text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        read = parse_retry_after(text, wall_seconds=WALL)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert read == seconds
 
 
 @given(st.text(max_size=60))

@@ -238,7 +238,7 @@ def test_a_retry_after_is_reported() -> None:
     assert refusal(503, retry_after="nonsense").retry_after_seconds is None
 
 
-@pytest.mark.parametrize("success", [False, "false"])
+@pytest.mark.parametrize("success", [False, "false", "False", 0, "0"])
 def test_a_success_that_says_failure_is_a_refusal(success: object) -> None:
     error = refusal(200, {"success": success, "message": "Não"})
 
@@ -308,6 +308,7 @@ def test_half_a_surrogate_pair_is_malformed_and_a_whole_one_is_a_character(
     [
         ("application/json; charset=utf-8", True),
         ('application/json; charset="UTF-8"', True),
+        ("application/json; charset=utf-8; v=2", True),
         ("application/json", True),
         ("", True),
         ("application/json; charset=klingon-8", False),
@@ -320,6 +321,12 @@ def test_json_is_read_as_utf8_or_not_at_all(content_type: str, is_read: bool) ->
     else:
         with pytest.raises(MalformedResponseError, match="charset"):
             answered(200, b"{}", content_type=content_type)
+
+
+@pytest.mark.parametrize("status", [0, 99, 101, 199, 206])
+def test_what_is_no_complete_response_is_neither_a_refusal_nor_a_success(status: int) -> None:
+    with pytest.raises(MalformedResponseError, match=r"no complete response|only a part"):
+        answered(status, {"sequences": []})
 
 
 def test_a_body_that_cannot_be_kept_is_malformed() -> None:

@@ -1,6 +1,8 @@
 """Plans of rows from a database, and what reports and sequences are as a text."""
 
-from collections.abc import AsyncIterator, Mapping
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from invoicexpress_async.provisioning import (
     AccountRow,
     Plan,
     PlanRow,
+    RunSettings,
+    WantedSerie,
     audit,
     provision,
     rollover,
@@ -51,12 +55,13 @@ def test_mappings_are_rows() -> None:
         ({"account": "acme", "api_key": KEY, "serie": 2027}, "Row 2: its serie is no text"),
         ({"account": "acme", "api_key": KEY, "serie": "=1"}, "Row 2: .*formula"),
         ({"account": "acme", "api_key": KEY, "serie": "1", "default": "x"}, "Row 2: its default"),
+        ({"account": "acme", "api_key": KEY, "serie": "1", "default": []}, "Row 2: its default"),
         ({"account": "acme", "key": KEY}, "Row 2: it has 'key'; known are account"),
+        (None, "Row 2: it is of type NoneType"),
+        (7, "Row 2: it is of type int"),
     ],
 )
-def test_a_row_that_cannot_be_is_named_by_its_number(
-    row: Mapping[str, object], message: str
-) -> None:
+def test_a_row_that_cannot_be_is_named_by_its_number(row: Any, message: str) -> None:
     first = {"account": "first", "api_key": KEY, "serie": "2027"}
 
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -64,6 +69,42 @@ def test_a_row_that_cannot_be_is_named_by_its_number(
 
     assert KEY not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: Plan.from_rows([], default="0"), id="default of all rows"),  # type: ignore[arg-type]
+        pytest.param(lambda: Plan.from_rows([], api_keys=KEY), id="api_keys"),  # type: ignore[arg-type]
+        pytest.param(lambda: Plan.from_rows([]).only("acme"), id="one name"),
+        pytest.param(lambda: Plan.from_async([]), id="rows that do not come one by one"),  # type: ignore[arg-type]
+        pytest.param(lambda: Plan(rows=[KEY]), id="rows that are none"),  # type: ignore[list-item]
+        pytest.param(lambda: AccountList(rows=None), id="no accounts"),  # type: ignore[arg-type]
+        pytest.param(lambda: WantedSerie(year="2027"), id="year"),  # type: ignore[arg-type]
+        pytest.param(lambda: RunSettings(accept_changes="no"), id="accept_changes"),  # type: ignore[arg-type]
+        pytest.param(
+            lambda: RunSettings(default_not_before=dt.datetime(2027, 1, 1, tzinfo=dt.UTC)),
+            id="a point in time",
+        ),
+        pytest.param(
+            lambda: PlanRow(account="acme", api_key=KEY, serie="2027", is_default="false"),  # type: ignore[arg-type]
+            id="is_default",
+        ),
+    ],
+)
+def test_what_is_none_of_its_kind_is_refused_and_no_key_is_shown(
+    make: Callable[[], object],
+) -> None:
+    with pytest.raises(ConfigurationError, match="give") as caught:
+        make()
+
+    assert KEY not in str(caught.value)
+
+
+def test_the_chosen_accounts_are_names_in_any_case() -> None:
+    rows = [{"account": name, "api_key": KEY} for name in ("acme", "beta")]
+
+    assert Plan.from_rows(rows, serie="2027").only(["ACME"]).summary.rows == 1
 
 
 async def test_rows_come_one_by_one_and_reports_are_short_texts() -> None:

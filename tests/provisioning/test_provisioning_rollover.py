@@ -86,7 +86,7 @@ def test_the_turn_of_a_decade_is_a_year_like_others() -> None:
 def test_a_pattern_names_them_all() -> None:
     assert serie_of_pattern("FR{year}", 2027) == "FR2027"
     assert serie_of_pattern("{yy}-A", 2027) == "27-A"
-    for wrong in ("FR", "{serie}", "{year}" + "x" * 40):
+    for wrong in ("FR", "{serie}", "{year}" + "x" * 40, "{yy}{yyyy}", "{year}}"):
         with pytest.raises(ConfigurationError):
             serie_of_pattern(wrong, 2027)
 
@@ -211,6 +211,8 @@ def test_a_day_before_the_year_begins_is_refused() -> None:
         default_day(2027, not_before=dt.date(2026, 12, 31))
     with pytest.raises(ConfigurationError, match="contradict"):
         default_day(2027, not_before=dt.date(2027, 1, 1), default_now=True)
+    with pytest.raises(ConfigurationError, match=r"give a datetime\.date"):
+        default_day(2027, not_before="2027-01-02")  # type: ignore[arg-type]  # the point
     assert default_day(2027) == dt.date(2027, 1, 1)
     assert default_day(2027, default_now=True) is None
 

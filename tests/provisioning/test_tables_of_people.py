@@ -1,8 +1,10 @@
 """Files as people have them: spreadsheets, Windows-1252, addresses for names, rows cut short."""
 
+import datetime as dt
 import os
 import socket
 import sys
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -20,7 +22,10 @@ def names_of(plan: Plan) -> list[tuple[str, str, int]]:
     return [(row.account, row.serie, row.line) for row in plan.rows]
 
 
-def sheet(path: Path, *rows: tuple[str | float | None, ...]) -> Path:
+Cell = str | float | dt.time | dt.timedelta | dt.datetime | None
+
+
+def sheet(path: Path, *rows: tuple[Cell, ...]) -> Path:
     book = openpyxl.Workbook()
     assert book.active is not None
     for row in rows:
@@ -57,13 +62,32 @@ def test_a_spreadsheet_is_read_with_its_numbers_as_they_are_seen(tmp_path: Path)
         pytest.param("=1+1", "line 2: serie is a formula: paste its value", id="formula"),
         pytest.param("#N/A", "line 2: serie is an error of a spreadsheet", id="error"),
         pytest.param("2027 ", "line 2: serie has spaces around it", id="spaces"),
+        pytest.param(dt.datetime(2027, 1, 1), "line 2: serie is a date", id="date"),  # noqa: DTZ001  # as a cell has it
+        pytest.param(dt.time(20, 27), "line 2: serie is a time", id="time"),
+        pytest.param(dt.timedelta(days=2027), "line 2: serie is a time", id="duration"),
+        pytest.param(1e22, "line 2: serie is a rounded number", id="more than 15 digits"),
     ],
 )
-def test_what_a_spreadsheet_computes_is_no_name(tmp_path: Path, cell: str, message: str) -> None:
+def test_what_a_spreadsheet_computes_is_no_name(tmp_path: Path, cell: Cell, message: str) -> None:
     path = sheet(tmp_path / "a.xlsx", ("account", "api_key", "serie"), ("acme", KEY, cell))
 
     with pytest.raises(ConfigurationError, match=message):
         Plan.from_csv(path)
+
+
+def test_a_spreadsheet_that_is_cut_short_gives_no_row(tmp_path: Path) -> None:
+    rows = [(f"account-{number}", KEY, 2027) for number in range(9)]
+    whole = sheet(tmp_path / "whole.xlsx", ("account", "api_key", "serie"), *rows)
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            new.writestr(name, part[:-150] if name.endswith("sheet1.xml") else part)
+
+    for read in (Plan.from_csv, AccountList.from_csv):
+        with pytest.raises(ConfigurationError, match="is damaged") as caught:
+            read(path)
+        assert caught.value.__context__ is None
 
 
 def test_a_file_that_only_has_the_name_of_a_spreadsheet_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import logging
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -821,6 +821,26 @@ async def test_the_base_url_is_a_template_with_the_account_in_its_path() -> None
 async def test_a_name_that_is_no_label_of_a_host_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="one label of a host name"):
         Sandbox(accounts=[name])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        pytest.param({"window": "slidng"}, id="a slip"),
+        pytest.param({"language": None}, id="nothing"),
+        pytest.param({"existing_user_status": 404}, id="a status"),
+        pytest.param({"requests_per_minute": 0}, id="no requests"),
+    ],
+)
+async def test_a_setting_that_is_none_is_refused_also_when_it_is_set_later(
+    setting: dict[str, Any],
+) -> None:
+    ((name, value),) = setting.items()
+
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        Sandbox(**setting)
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        setattr(Sandbox(), name, value)
 
 
 async def test_an_account_is_added_once_and_keyed() -> None:

@@ -462,6 +462,14 @@ async def test_an_update_changes_what_it_names_and_responds_with_nothing() -> No
     assert account.user_password == PASSWORD
 
 
+async def test_an_update_of_a_user_with_further_accounts_may_repeat_their_email() -> None:
+    second = attrs.evolve(OWNED, name="second", id="8", fiscal_id="509442013")
+    async with Sandbox(accounts=[PARTNER, OWNED, second]) as sandbox:
+        reply = await change(sandbox, email=str(OWNED.email), phone="210000000")
+
+    assert (reply.status, reply.body) == (200, b" ")
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [

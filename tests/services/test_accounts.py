@@ -104,6 +104,7 @@ async def test_a_url_that_leads_elsewhere_gives_no_name_and_the_key_all_the_same
             "sapataria",
             id="errors",
         ),
+        pytest.param({"account": CREATED, "success": "false"}, "12345", "sapataria", id="failure"),
     ],
 )
 async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
@@ -132,7 +133,9 @@ async def test_a_response_with_a_key_is_taken_whatever_else_it_lacks(
         pytest.param(201, {"account": []}, id="a list"),
         pytest.param(201, {"errors": ["no account was made"]}, id="errors only"),
         pytest.param(201, {}, id="nothing"),
+        pytest.param(201, {"account": CREATED | {"api_key": " "}}, id="a blank key"),
         pytest.param(302, {}, id="a redirect"),
+        pytest.param(101, {}, id="another protocol"),
     ],
 )
 async def test_a_create_without_a_usable_answer_is_unknown_and_never_sent_again(
@@ -287,6 +290,36 @@ async def test_an_unresolved_create_holds_no_other_partner_back(partner: Partner
     assert len(partner.manager.unresolved()) == len(partner.bodies) == 2
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda service: service.create(COMPANY), id="no NewAccount"),
+        pytest.param(lambda service: service.update("1", {"phone": "1"}), id="no AccountUpdate"),
+        pytest.param(
+            lambda service: service.configure_at_communication("x"), id="no AtCredentials"
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_created="x"), id="on_created"
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_created=asyncio.sleep),
+            id="an async on_created, which would keep nothing",
+        ),
+        pytest.param(
+            lambda service: service.create(NewAccount(**COMPANY), on_intent="x"), id="on_intent"
+        ),
+    ],
+)
+async def test_an_argument_of_another_type_is_refused_before_anything_is_sent(
+    wrong: Any, partner: Partner
+) -> None:
+    with pytest.raises(ConfigurationError, match="give") as caught:
+        await wrong(partner.service)
+
+    assert not partner.bodies
+    assert COMPANY["password"] not in str(caught.value)
+
+
 async def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(
     partner: Partner,
 ) -> None:
@@ -374,6 +407,8 @@ async def test_an_intent_that_cannot_be_kept_keeps_the_create_from_being_sent(
         {"organization_name": "\ud800"},
         {"email": None},
         {"email": "a@b\x00"},
+        {"email": "a@b.pt\u200b"},
+        {"fiscal_id": "IE1\u00ad", "tax_country": TaxCountry.IRELAND},
         {"password": "  "},
         {"password": "from a file\n"},
         {"password": "\ud800"},

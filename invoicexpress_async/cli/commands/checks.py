@@ -24,15 +24,16 @@ from invoicexpress_async.cli.failures import cure_of, message_of
 from invoicexpress_async.config import (
     MAX_CONNECTIONS_VARIABLE,
     OTHER_FILES,
-    default_max_connections,
     open_files_limit,
 )
 from invoicexpress_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     InvoiceXpressError,
     PermissionDeniedError,
     RateLimitedError,
 )
+from invoicexpress_async.services.arguments import connections_of, number_of
 
 _PACKAGE: Final = "invoicexpress-async"
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)$")
@@ -123,10 +124,17 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
+def _max_connections() -> int:
+    text = os.environ.get(MAX_CONNECTIONS_VARIABLE)
+    return connections_of(number_of(MAX_CONNECTIONS_VARIABLE, text, int) if text else None)
+
+
 def _open_files() -> Check:
     limit = open_files_limit()
-    text = os.environ.get(MAX_CONNECTIONS_VARIABLE, "")
-    connections = int(text) if text.isdecimal() else default_max_connections()
+    try:
+        connections = _max_connections()
+    except ConfigurationError as error:
+        return wrong("open files", str(error.args[0]), "Give an integer of 1 or more, or none.")
     needed = connections + OTHER_FILES
     if limit is None:
         return fine("open files", f"this system sets no limit for them; {needed} may be needed")

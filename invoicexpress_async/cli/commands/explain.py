@@ -108,7 +108,8 @@ def explain(
 
 
 def _meanings(what: str) -> Iterator[tuple[str, str, str | None]]:
-    if what.isdecimal() and (number := int(what)) in MEANINGS:
+    number = next((one for one in MEANINGS if str(one) == what), None)
+    if number is not None:
         yield f"exit code {number}", f"{MEANINGS[number]}.", _EXIT_CURES[number]
         return
     if code := _CODE.fullmatch(what):

@@ -46,7 +46,7 @@ _OF_A_SEQUENCE: Final = frozenset({"create", "register"})
 _NO_OPTIONS: Final = ConnectionOptions()
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
-_REPORT_START: Final = "line,account,"
+_REPORT_STARTS: Final = ("line,account,", "line;account;")
 _MARKDOWN_START: Final = "# InvoiceXpress"
 _MAX_CHARACTERS: Final = 256 * 1024 * 1024  # a report of a hundred thousand rows is smaller
 
@@ -174,7 +174,7 @@ def _unresolved(url: str) -> list[Intent]:
 def _read_intents(path: Path) -> list[Intent]:
     """Return the intents of a file, or of stdin for `-`, each once."""
     found: list[Intent] = []
-    for line, value in _values(_text(path)):
+    for line, value in _values_of(path):
         try:
             intent = structure_intent(value)
         except ConfigurationError:
@@ -186,6 +186,14 @@ def _read_intents(path: Path) -> list[Intent]:
     if not found:
         raise ConfigurationError(f"{path} holds no intent: nothing in it is unknown.")
     return found
+
+
+def _values_of(path: Path) -> list[tuple[int, object]]:
+    try:
+        return [*_values(_text(path))]
+    except csv.Error:
+        pass
+    raise ConfigurationError(f"{path} is no report that can be read: it is damaged.")
 
 
 def _text(path: Path) -> str:
@@ -203,10 +211,11 @@ def _text(path: Path) -> str:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    if text.startswith(_REPORT_START):
-        for row in csv.DictReader(io.StringIO(text)):
+    if text.startswith(_REPORT_STARTS):
+        rows = csv.DictReader(io.StringIO(text), delimiter=text[len("line")])
+        for row in rows:
             if row.get("intent"):
-                yield int(row["line"] or 0), _parsed(row["intent"])
+                yield rows.line_num, _parsed(row["intent"])
         return
     is_markdown = text.startswith(_MARKDOWN_START)
     for line, content in enumerate(text.splitlines(), start=1):
@@ -223,7 +232,7 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -18,7 +18,7 @@ from invoicexpress_async.sandbox.domain.account_forms import (
 from invoicexpress_async.sandbox.domain.account_state import AccountState, AtOutcome
 from invoicexpress_async.sandbox.domain.accounts import AccountLanguage, SandboxAccount
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
-from invoicexpress_async.sandbox.domain.directory import Directory
+from invoicexpress_async.sandbox.domain.directory import Directory, fold
 from invoicexpress_async.sandbox.domain.responses import (
     RefusedError,
     Response,
@@ -169,8 +169,9 @@ class AccountHandlers:
         # Whether the real server refuses or ignores it is unknown; here it is refused.
         if texts.get("fiscal_id", account.fiscal_id) != account.fiscal_id:
             raise RefusedError(422, reason="fiscal_id_fixed", field="fiscal_id")
-        others = {one.account.name for one in self._directory.by_email(texts.get("email", ""))}
-        if others - {account.name}:
+        email = texts.get("email", account.email or "")
+        # Its own is no other's, also when its user has further accounts.
+        if fold(email) != fold(account.email or "") and self._directory.by_email(email):
             raise RefusedError(422, reason="email_taken", field="email")
         if change.credentials is not None:
             self._authority.configure(state, change.credentials)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
@@ -50,7 +50,28 @@ class ErrorShape(StrEnum):
     SUCCESS_FALSE_TEXT = "success_false_text"
 
 
-@attrs.define(kw_only=True, eq=False)
+def _check_choice(_: object, field: "attrs.Attribute[object]", value: object) -> None:
+    choices = get_args(field.type)
+    if value not in choices:
+        raise ValueError(f"{field.name} is none of {choices}: {value!r:.40}")
+
+
+def _check_choices(
+    _: type, fields: "list[attrs.Attribute[object]]"
+) -> "list[attrs.Attribute[object]]":
+    """Check the fields of a few values, also when one is set later: a slip does something else."""
+    return [
+        field.evolve(validator=_check_choice) if get_origin(field.type) is Literal else field
+        for field in fields
+    ]
+
+
+def _check_limit(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(f"{field.name} is {value!r:.40}: give an integer of 1 or more, or None")
+
+
+@attrs.define(kw_only=True, eq=False, field_transformer=_check_choices)
 class SandboxBehaviour:
     """How the server responds, for all its accounts. It may be changed while the server runs.
 
@@ -114,7 +135,7 @@ class SandboxBehaviour:
     """
 
     language: Language = "pt"
-    requests_per_minute: int | None = 780
+    requests_per_minute: int | None = attrs.field(default=780, validator=_check_limit)
     window: WindowKind = "sliding"
     retry_after: str | None = None
     error_shape: ErrorShape = attrs.field(
