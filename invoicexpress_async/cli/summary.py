@@ -183,6 +183,7 @@ class RunSummary(Digest[E]):
     good: int = 0
     unknown: int = 0
     created: int = 0
+    good_created: int = 0
     recorded: int = 0
     recorded_done: int = 0
     intents: list[Intent] = attrs.field(factory=list[Intent])
@@ -194,6 +195,7 @@ class RunSummary(Digest[E]):
         self.good += one.is_good
         self.unknown += one.is_unknown
         self.created += one.created is True
+        self.good_created += one.created is True and one.is_good
         self.recorded += one.is_recorded
         self.recorded_done += one.is_recorded and one.is_good
         if one.intent is not None:

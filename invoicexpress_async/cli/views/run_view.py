@@ -145,7 +145,7 @@ class RecordKind(Generic[E]):
         return text.append(word(of, language, total=summary.total, seconds=took))
 
     def _notes(self, summary: RunSummary[E], language: Language) -> str:
-        created = counted(summary.created, "created", language) if self.has_created else ""
+        created = counted(summary.good_created, "created", language) if self.has_created else ""
         earlier = summary.recorded_done
         recorded = word("{count} by an earlier run", language, count=earlier) if earlier else ""
         return ", ".join(filter(None, (created, recorded)))
