@@ -47,7 +47,7 @@ from invoicexpress_async.services.arguments import (
     base_url_of,
     check_types,
     connections_of,
-    hidden_key,
+    key_as_secret,
     number_of,
     proxy_of,
     user_agent,
@@ -232,7 +232,7 @@ class SessionManager:
             ConfigurationError: the name, key or address is invalid.
         """
         own_url = None if base_url is None else Given(base_url)
-        source = hidden_key(api_key)
+        source = key_as_secret(api_key)
         del api_key, base_url  # from here on no local variable holds a secret
         if source is None:
             raise ConfigurationError("The API key is neither a str nor an async callable.")

@@ -59,7 +59,7 @@ class Listing:
         folded = fold(serie)
         return next((one for one in self.sequences if fold(one.serie) == folded), None)
 
-    def default_beside(self, sequence: Sequence) -> Sequence | None:
+    def other_default(self, sequence: Sequence) -> Sequence | None:
         """Return the account's only default; None when it is `sequence` or not exactly one."""
         defaults = [one for one in self.sequences if one.is_default]
         if len(defaults) != 1 or defaults[0].id == sequence.id:
@@ -71,10 +71,10 @@ class Listing:
         similar = self.find_similar(serie)
         if similar is None:
             return "no list has shown the sequence"
-        return f"there is {similar.serie!r} (id {similar.id}), which differs {ONLY_BY_ITS_LOOK}"
+        return f"there is {similar.serie!r} (id {similar.id}), which differs {LOOKALIKE_DIFFERENCE}"
 
 
-ONLY_BY_ITS_LOOK: Final = "in case, spaces or look-alike characters only"
+LOOKALIKE_DIFFERENCE: Final = "in case, spaces or look-alike characters only"
 """How a name that `Listing.find_similar` finds differs from the requested name."""
 
 

@@ -66,7 +66,7 @@ def _is_invisible(character: str) -> bool:
 
 
 @remember
-def misread_in(serie: str) -> str | None:
+def spreadsheet_damage(serie: str) -> str | None:
     """Return what a spreadsheet or a slip made of a name, such as "is a formula"; else None.
 
     A series can never be deleted or renamed, so such names are refused before they are sent.

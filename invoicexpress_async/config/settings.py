@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import attrs
 
-from invoicexpress_async.config.serie_names import invisible_in, misread_in, remember
+from invoicexpress_async.config.serie_names import invisible_in, remember, spreadsheet_damage
 from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ def check_new_serie(serie: object) -> str:
     A name that a spreadsheet has changed is refused too: an error, a formula, a rounded number.
     """
     name = check_serie(serie)
-    if misread := misread_in(name):
+    if misread := spreadsheet_damage(name):
         raise ConfigurationError(
             f"The serie {name!r} {misread}; a name can never be changed or deleted."
         )

@@ -58,12 +58,12 @@ class CircuitBreaker:
         """Stop calling `listener`."""
         self._listeners.discard(listener)
 
-    def add_source(self, has_item: Callable[[], bool]) -> None:
+    def add_item_check(self, has_item: Callable[[], bool]) -> None:
         """Register a callable that says whether there is an item to run now."""
         self._sources.add(has_item)
 
-    def remove_source(self, has_item: Callable[[], bool]) -> None:
-        """Remove a callable that `add_source` registered."""
+    def remove_item_check(self, has_item: Callable[[], bool]) -> None:
+        """Remove a callable that `add_item_check` registered."""
         self._sources.discard(has_item)
 
     @property

@@ -45,7 +45,7 @@ def is_dead(token: str) -> bool:
     return _started_at(int(pid)) != process.partition(":")[2]
 
 
-def is_of_an_earlier_boot(token: str) -> bool:
+def is_from_earlier_boot(token: str) -> bool:
     """Whether a token was made before this machine last booted, so that its process has ended.
 
     Valid only for tokens of this machine, such as all tokens in a file: one machine writes it.

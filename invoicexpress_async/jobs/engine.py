@@ -124,13 +124,13 @@ class Engine(Generic[Item, Outcome]):
                 yield outcome
 
     async def _run(self, scheduler: Scheduler[Item], workers: int) -> None:
-        self.breaker.add_source(scheduler.has_item)
+        self.breaker.add_item_check(scheduler.has_item)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
                     group.create_task(self._work(scheduler))
         finally:
-            self.breaker.remove_source(scheduler.has_item)
+            self.breaker.remove_item_check(scheduler.has_item)
             left = await scheduler.close()
         for item in left:
             outcome = self.job.last(item)

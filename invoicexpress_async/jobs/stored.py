@@ -33,7 +33,7 @@ class StoredJournal(Protocol):
         """The present holder, such as "by process 4711 on ..."; None when there is none."""
         ...
 
-    def one_moment(self) -> AbstractContextManager[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Make all reads inside see the journal as it is at one moment."""
         ...
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from invoicexpress_async.config import Secret, account_name_in, all_of, check_new_serie
-from invoicexpress_async.config.serie_names import invisible_in, misread_in
+from invoicexpress_async.config.serie_names import invisible_in, spreadsheet_damage
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvReader, CsvRecord
 from invoicexpress_async.jobs.keys import KeyReference, KeyUnavailableError, as_key
@@ -298,5 +298,5 @@ def _serie(serie: str | None, wrong: list[str]) -> str | None:
     except ConfigurationError:
         invisible = invisible_in(serie)
         hidden = invisible and f"has an invisible character in it, {invisible}"
-        wrong.append(f"serie {hidden or misread_in(serie) or _HINTS['serie']}")
+        wrong.append(f"serie {hidden or spreadsheet_damage(serie) or _HINTS['serie']}")
     return None

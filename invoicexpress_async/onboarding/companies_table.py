@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.jobs.claimers import is_dead, is_of_an_earlier_boot, new_token
+from invoicexpress_async.jobs.claimers import is_dead, is_from_earlier_boot, new_token
 from invoicexpress_async.jobs.claims import JournalClaims
 from invoicexpress_async.jobs.journal import (
     AT_COMMUNICATION,
@@ -202,7 +202,7 @@ class CompanyJournal:
         if is_dead(token):
             return True
         if self._held_for is None:
-            is_over = is_of_an_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
+            is_over = is_from_earlier_boot(token) or _is_long_ago(str(claimed["claimed_at"]))
             return isinstance(self._journal, SqliteJournal) and is_over
         # A process of another machine cannot be checked; but it held this partner before us.
         partner: object = json.loads(str(claimed["intent"])).get("partner")

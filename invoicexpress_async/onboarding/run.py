@@ -96,7 +96,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
     if any(one.known and one.known.name == partner.name for one in companies.companies):
         raise ConfigurationError(f"{partner.name} is the partner's own account, and no company's.")
     started = time.monotonic()
-    async with _speaking_for(partner.name, journal) as own:
+    async with _holding_partner(partner.name, journal) as own:
         held_for = None if own is journal else partner.name
         table = CompanyJournal(own, held_for=held_for)
         await table.open()
@@ -146,7 +146,7 @@ async def onboard(  # noqa: PLR0913  # keyword-only options
 
 
 @contextlib.asynccontextmanager
-async def _speaking_for(partner: str, journal: Journal) -> AsyncGenerator[Journal]:
+async def _holding_partner(partner: str, journal: Journal) -> AsyncGenerator[Journal]:
     """Yield the journal; one in a database is held for the partner, by one process at a time.
 
     All creates of accounts count towards the partner's limit, so only one process may send them.

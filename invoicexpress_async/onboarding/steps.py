@@ -240,12 +240,12 @@ class OnboardingSteps:
         outcome = await ensure_series(self.manager, self.journal, task, row)
         task.sequence = outcome.sequence or task.sequence
         if isinstance(outcome.error, TaxAuthorityCredentialsError):
-            await self._note_lack(task)
+            await self._record_rejected_credentials(task)
         if outcome.error is not None:
             raise outcome.error
         await self._reach(task, CompanyStep.VERIFY)
 
-    async def _note_lack(self, task: CompanyTask) -> None:
+    async def _record_rejected_credentials(self, task: CompanyTask) -> None:
         """Record the credentials with which the tax authority refused to register a sequence."""
         if task.company.at is not None:
             digests = await asyncio.to_thread(task.history.digests, task.company.at)

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.call.reconcile import (
-    ONLY_BY_ITS_LOOK,
+    LOOKALIKE_DIFFERENCE,
     Listing,
     partial_registration_error,
 )
@@ -148,7 +148,7 @@ class AccountAudit:
 
 
 @attrs.frozen(kw_only=True)
-class SerieLook:
+class SerieFinding:
     """What an account's list shows about a serie that a run would ensure.
 
     Attributes:
@@ -160,27 +160,27 @@ class SerieLook:
     error: InvoiceXpressError | None = None
 
 
-def look_for(seen: AccountAudit, serie: str) -> SerieLook:
+def find_serie(seen: AccountAudit, serie: str) -> SerieFinding:
     """Return what the list of an account shows about a serie."""
     if seen.error is not None:
-        return SerieLook(error=seen.error)
+        return SerieFinding(error=seen.error)
     listing = Listing(sequences=seen.sequences)
     try:
         found = listing.find(serie)
     except MalformedResponseError as twice:
-        return SerieLook(error=twice.with_traceback(None))
+        return SerieFinding(error=twice.with_traceback(None))
     if found is None:
         similar = listing.find_similar(serie)
-        return SerieLook(error=None if similar is None else _only_similar(similar, serie))
+        return SerieFinding(error=None if similar is None else _only_similar(similar, serie))
     is_unusable = found.registration in _UNUSABLE
     error = partial_registration_error(found) if is_unusable else None
-    return SerieLook(registration=found.registration, error=error)
+    return SerieFinding(registration=found.registration, error=error)
 
 
 def _only_similar(similar: Sequence, serie: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The account has {similar.serie!r}, which differs from {serie!r} {ONLY_BY_ITS_LOOK}: use "
-        "that spelling, or another name."
+        f"The account has {similar.serie!r}, which differs from {serie!r} {LOOKALIKE_DIFFERENCE}: "
+        "use that spelling, or another name."
     )
 
 

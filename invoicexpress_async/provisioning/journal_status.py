@@ -241,7 +241,7 @@ class JournalReader:
     def status(self) -> JournalStatus:
         """Return the status, read at one moment."""
         file = self._file
-        with file.one_moment():
+        with file.snapshot():
             states = file.groups(ROWS, "state", example="account")
             runs = tuple(self._runs())
             began = runs[0].started_at.timestamp() if runs else 0.0

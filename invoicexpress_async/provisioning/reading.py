@@ -14,7 +14,7 @@ from invoicexpress_async.config import (
     check_api_key,
     check_new_serie,
 )
-from invoicexpress_async.config.serie_names import invisible_in, misread_in
+from invoicexpress_async.config.serie_names import invisible_in, spreadsheet_damage
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvColumns, CsvReader
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -340,5 +340,5 @@ def _problem(check: Callable[[object], object], value: str, text: str) -> str | 
 def _reason(column: str, value: str) -> str | None:
     if invisible := invisible_in(value):
         return f"{column} has an invisible character in it, {invisible}"
-    misread = misread_in(value) if column == "serie" else None
+    misread = spreadsheet_damage(value) if column == "serie" else None
     return misread and f"{column} {misread}"

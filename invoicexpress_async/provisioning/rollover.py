@@ -13,7 +13,7 @@ from invoicexpress_async.jobs.journal import Journal, JournalDifferenceError, Jo
 from invoicexpress_async.jobs.settings import DEFAULT_CONCURRENCY, RunSettings
 from invoicexpress_async.jobs.stop import RunStop
 from invoicexpress_async.models.sequence import Registration, Sequence
-from invoicexpress_async.provisioning.audit import AccountAudit, iter_audit, look_for
+from invoicexpress_async.provisioning.audit import AccountAudit, find_serie, iter_audit
 from invoicexpress_async.provisioning.next_serie import (
     check_year,
     coming_year,
@@ -306,7 +306,7 @@ def _step(seen: AccountAudit, year: int, named: str | None) -> RolloverStep:
 
 
 def _to(seen: AccountAudit, serie: str, *, is_unlike: bool = False) -> RolloverStep:
-    look = look_for(seen, serie)
+    look = find_serie(seen, serie)
     return RolloverStep(
         row=seen.row,
         current=seen.default,

@@ -76,7 +76,7 @@ class SharedRun(PlanRun):
             self.count(outcome)
             yield outcome
         if refused:
-            await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}), keys=refused)
+            await journal.reset_to_planned(ROWS, frozenset({JournalState.REFUSED}), keys=refused)
         worker = _PlanWorker(
             manager=self.manager,
             journal=journal,
@@ -128,7 +128,7 @@ class _PlanWorker(SliceWorker):
     note_progress: Callable[[int, Progress | None], None]
     problem: InvoiceXpressError | None = None
     # The slices that this process has finished working on and that are not settled yet.
-    _had: set[int] = attrs.field(factory=set[int], init=False)
+    _finished: set[int] = attrs.field(factory=set[int], init=False)
     _ready: "asyncio.Queue[RowOutcome | None]" = attrs.field(init=False)
 
     async def outcomes(self) -> AsyncGenerator[RowOutcome, None]:
@@ -153,9 +153,11 @@ class _PlanWorker(SliceWorker):
             one = by_number.get(number)
             # Another process tried these rows: the slice has no open row, or it is free and not
             # due yet, or this process worked on it and did not find these rows open.
-            is_had = one is None or (one.holder is None and not one.is_due) or number in self._had
-            if is_had and number in self.left and not self.is_working_on(number):
-                self._had.discard(number)
+            is_finished = (
+                one is None or (one.holder is None and not one.is_due) or number in self._finished
+            )
+            if is_finished and number in self.left and not self.is_working_on(number):
+                self._finished.discard(number)
                 await self._settle(number)
         return not (self.left or self.is_working)
 
@@ -171,7 +173,7 @@ class _PlanWorker(SliceWorker):
     def on_slice(self, report: SliceReport) -> None:
         self.note_progress(report.number, None)
         if not report.is_fenced:
-            self._had.add(report.number)
+            self._finished.add(report.number)
         if report.problem is not None and not report.is_fenced:
             self._end(report.problem)
 

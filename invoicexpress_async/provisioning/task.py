@@ -39,7 +39,7 @@ class RowTask:
         unknown_since: When this run first saw that the outcome is unknown, on its clock.
         reads: How many times the outcome has been looked up since.
         absent_since: When a complete list first did not show the sequence, late enough to count.
-        unbelieved: How many lists in a row were late enough to count, but not complete.
+        incomplete_lists: How many lists in a row were late enough to count, but not complete.
         superseded_intent: The intent that another send replaces, until the new one is durable.
         resend_allowed: Whether the conditions of the settings for another send are met.
         tries: How many turns have failed without an unknown outcome.
@@ -58,7 +58,7 @@ class RowTask:
     unknown_since: float | None = None
     reads: int = 0
     absent_since: Timestamp | None = None
-    unbelieved: int = 0
+    incomplete_lists: int = 0
     is_of_another: bool = False
     is_created: bool = False
     token: str | None = None
@@ -157,7 +157,7 @@ class RowClaims:
 RETRY_AFTER_SECONDS: Final = (2.0, 8.0)
 # After this many incomplete lists in a row, each after the longest wait of the schedule, more
 # would not help.
-_MAX_UNBELIEVED: Final = 20
+_MAX_INCOMPLETE_LISTS: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -217,7 +217,7 @@ class ReschedulePolicy:
             return now
         if task.reads < len(self.schedule):
             return max(now, task.unknown_since + self.schedule[task.reads])
-        if task.unbelieved > _MAX_UNBELIEVED:
+        if task.incomplete_lists > _MAX_INCOMPLETE_LISTS:
             _explain_end(outcome)
             return None
         return None if resend_in is None else now + resend_in
@@ -232,9 +232,9 @@ class ReschedulePolicy:
         if since_send < needed:
             return needed - since_send
         if outcome.state is not RowState.ABSENT:
-            task.unbelieved += not self.breaker.is_open
+            task.incomplete_lists += not self.breaker.is_open
             return self.schedule[-1] if self.schedule else needed
-        task.unbelieved = 0
+        task.incomplete_lists = 0
         task.absent_since = task.absent_since or now
         since_absent = task.absent_since.seconds_until(now)
         task.resend_allowed = since_absent >= needed
@@ -244,7 +244,9 @@ class ReschedulePolicy:
 def _explain_end(outcome: RowOutcome) -> None:
     error = outcome.error
     if error is not None:
-        text = f"{_MAX_UNBELIEVED} lists in a row could not be believed: it was not sent again."
+        text = (
+            f"{_MAX_INCOMPLETE_LISTS} lists in a row could not be believed: it was not sent again."
+        )
         error.args = (f"{error.args[0]} {text}", *error.args[1:])
 
 

@@ -272,7 +272,7 @@ async def run_worker(  # noqa: PLR0913  # keyword-only options
     )
     if settings.retry_refused:
         await journal.prepare(ROWS)  # it may start before the first plan
-        await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
+        await journal.reset_to_planned(ROWS, frozenset({JournalState.REFUSED}))
     await worker.run()
 
 

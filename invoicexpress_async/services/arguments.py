@@ -45,7 +45,7 @@ class FromEnvironment(Enum):
 FROM_ENVIRONMENT: Final = FromEnvironment.API_KEY
 
 
-def hidden_key(api_key: object) -> Secret | KeyCallable | None:
+def key_as_secret(api_key: object) -> Secret | KeyCallable | None:
     """Return the key in a form that does not show it; None when it is not a key."""
     if api_key is FROM_ENVIRONMENT:
         api_key = os.environ.get(API_KEY_VARIABLE)

@@ -52,7 +52,7 @@ class DefaultFlag:
         It is unknown whether a server makes a new sequence the default by itself, and the flag in
         the response to a create was seen to be wrong.
         """
-        before = listing.default_beside(sequence)
+        before = listing.other_default(sequence)
         if before is None:
             return sequence
         if not sequence.is_default:

@@ -6,7 +6,7 @@ from typing import Literal
 from invoicexpress_async.call.context import AttemptResult, Call
 from invoicexpress_async.call.execute import Dispatcher
 from invoicexpress_async.call.reconcile import (
-    ONLY_BY_ITS_LOOK,
+    LOOKALIKE_DIFFERENCE,
     Listing,
     Reconciler,
     partial_registration_error,
@@ -151,7 +151,7 @@ class SequenceOperations:
         if call.context.check_list is not None:
             call.context.check_list(listing.sequences)
         # It is unknown whether a list can lag behind a create; what this process created exists.
-        sequence = listing.find(serie) or await self._get_made(call, serie)
+        sequence = listing.find(serie) or await self._get_created(call, serie)
         via = Via.LISTED
         if sequence is None:
             sequence, via = await self._create_absent(
@@ -174,7 +174,7 @@ class SequenceOperations:
             self._note_created(call, sequence)
         return sequence
 
-    async def _get_made(self, call: Call, serie: str) -> Sequence | None:
+    async def _get_created(self, call: Call, serie: str) -> Sequence | None:
         """Return the sequence of that name that this process created, even if no list shows it."""
         made = self._realm.recent_creates.get(call.context.account, canonical(serie))
         return None if made is None else await self.get(call, made)
@@ -185,8 +185,8 @@ class SequenceOperations:
         if similar := listing.find_similar(serie):
             raise ConfigurationError(
                 f"The account has {similar.serie!r}, which differs from {serie!r} "
-                f"{ONLY_BY_ITS_LOOK}, and a sequence can never be deleted: use that spelling or "
-                "another name, or call create() if you do want both."
+                f"{LOOKALIKE_DIFFERENCE}, and a sequence can never be deleted: use that spelling "
+                "or another name, or call create() if you do want both."
             )
         try:
             return await self.create(
@@ -196,9 +196,9 @@ class SequenceOperations:
             refusal = error
         if isinstance(refusal, SequenceAlreadyExistsError):
             # Another create was faster: return its sequence.
-            existing = (await self.list(call)).find(serie) or await self._get_made(call, serie)
+            existing = (await self.list(call)).find(serie) or await self._get_created(call, serie)
         else:
-            existing = _in_place_of(refusal, registered=registered)
+            existing = _existing_despite(refusal, registered=registered)
         if existing is None:
             raise refusal
         # A conflict means that it existed before; after another refusal, it is most likely ours.
@@ -258,12 +258,12 @@ class SequenceOperations:
             refusal = error
         if isinstance(refusal, SequenceAlreadyRegisteredError):
             return refusal.sequence or await self.get(call, sequence_id)
-        if (registered := _in_place_of(refusal, registered=True)) is None:
+        if (registered := _existing_despite(refusal, registered=True)) is None:
             raise refusal
         return registered
 
 
-def _in_place_of(refusal: StatusError, *, registered: bool) -> Sequence | None:
+def _existing_despite(refusal: StatusError, *, registered: bool) -> Sequence | None:
     """Return the sequence that exists despite the refusal, if it is the requested one.
 
     An unregistered sequence is not registered here: that may be refused for the same cause.

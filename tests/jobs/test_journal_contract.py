@@ -331,7 +331,7 @@ async def test_entries_are_looked_up_by_their_keys_in_the_order_of_these(
     await enter(journal, *map(thing, "abc"), thing("é'\\\""))
     keys = [(name, "2027") for name in ("c", "x", "é'\\\"", "a", "c")]
 
-    with stored.one_moment():
+    with stored.snapshot():
         found = [one.get("account") for one in stored.look_up(THINGS, keys)]
 
     assert found == ["c", None, "é'\\\"", "a", "c"]

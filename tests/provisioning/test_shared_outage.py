@@ -58,7 +58,7 @@ class HearingJournal(PostgresJournal):
 
 def breaker_of(journal: PostgresJournal, clock: FakeClock) -> SharedBreaker:
     breaker = SharedBreaker(clock, journal)
-    breaker.add_source(lambda: True)
+    breaker.add_item_check(lambda: True)
     return breaker
 
 

@@ -336,7 +336,7 @@ async def test_what_is_opened_again_while_its_slice_is_held_does_not_wait_with_t
 ) -> None:
     held = await journal.take(0)
     postgres.ask("UPDATE rows SET state = 'refused'", schema=journal.schema)
-    await journal.plan_again(ROWS, frozenset({JournalState.REFUSED}))
+    await journal.reset_to_planned(ROWS, frozenset({JournalState.REFUSED}))
     await journal.release(held, due_seconds=900)
 
     assert [one.is_due for one in await slices_left(journal)] == [True, True]

@@ -140,7 +140,7 @@ class Disk:
     troubles: Troubles
     storage: Storage
 
-    def submit_credentials(self, writer: "SimulatedWriter", batch: Batch) -> None:
+    def submit(self, writer: "SimulatedWriter", batch: Batch) -> None:
         """Begin to commit a batch, on behalf of the process that runs."""
         self.troubles.strike("a batch is handed to the disk")
         self.loop.call_later(self._seconds(), self._commit, writer, batch)
@@ -188,7 +188,7 @@ class SimulatedWriter(GroupCommitWriter):
         self._disk.troubles.strike("a commit is known")
 
     def _hand_over(self, batch: Batch) -> None:
-        self._disk.submit_credentials(self, batch)
+        self._disk.submit(self, batch)
 
 
 class SimulatedJournal(SqliteJournal):

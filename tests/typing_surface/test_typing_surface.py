@@ -28,7 +28,7 @@ SHOWN |= {
 MACHINERY = {"engine", "writer", "claiming", "claims", "recent_requests", *vars(Journal)}
 # What a held slice and its store say to each other.
 MACHINERY |= {"extend", "recently", "used", "note_used", "fence", "check_right", "open_entries"}
-MACHINERY |= {"job", "left", "plan_again"}
+MACHINERY |= {"job", "left", "reset_to_planned"}
 MODULES = [invoicexpress_async, events, onboarding, otel, provisioning, sandbox, testing]
 
 

@@ -120,7 +120,7 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
     first = next(iter(plan.rows))
     warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
     warn_of_spaces(plan.summary.series)
-    early = _becoming_default_early(plan, job.language, is_planned_only=job.plan_only)
+    early = _default_year_warning(plan, job.language, is_planned_only=job.plan_only)
     of = job.said(" of {count}", count=all_accounts) if chosen is not None else ""
     what = f"{describe(plan, job.language)}{of}"
     what = f"{job.said('{what} at {where}', what=what, where=base_url.template)}{early}"
@@ -278,7 +278,7 @@ def describe(plan: Plan, language: Language = "en") -> str:
     return text
 
 
-def _becoming_default_early(plan: Plan, language: Language, *, is_planned_only: bool) -> str:
+def _default_year_warning(plan: Plan, language: Language, *, is_planned_only: bool) -> str:
     """Return a warning if a default is of a coming year or of a past one, else ""."""
     series = plan.summary.default_series
     today = today_in_lisbon() if series else None

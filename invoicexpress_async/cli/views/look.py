@@ -29,7 +29,7 @@ from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.models.sequence import Registration
 from invoicexpress_async.models.sequence import Sequence as DocumentSequence
 from invoicexpress_async.provisioning import PlanRow, RolloverStep
-from invoicexpress_async.provisioning.audit import AccountAudit, look_for
+from invoicexpress_async.provisioning.audit import AccountAudit, find_serie
 from invoicexpress_async.provisioning.next_serie import is_step_backwards
 
 _INCOMPLETE: Final = frozenset({Registration.NOT_REGISTERED, Registration.PARTIAL})
@@ -127,7 +127,7 @@ class LookLine:
     def looked_at(self, seen: AccountAudit) -> "LookLine":
         """Return the line with what a read of the account showed."""
         serie, current = self.serie or "", seen.default
-        found = look_for(seen, serie)
+        found = find_serie(seen, serie)
         return attrs.evolve(
             self,
             is_read=True,

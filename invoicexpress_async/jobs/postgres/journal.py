@@ -200,7 +200,7 @@ class PostgresJournal(JournalView):
         """
         return await self._open_holds().left(table, states)
 
-    async def plan_again(
+    async def reset_to_planned(
         self,
         table: Table,
         states: frozenset[JournalState],
@@ -217,7 +217,7 @@ class PostgresJournal(JournalView):
         Raises:
             JournalError: the database cannot be reached.
         """
-        await self._opened().plan_again(table, states, keys)
+        await self._opened().reset_to_planned(table, states, keys)
 
     async def share_outage(
         self, token: str, *, is_failing: bool | None, may_probe: bool

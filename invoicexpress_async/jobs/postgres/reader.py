@@ -81,7 +81,7 @@ class JournalDatabase:
         return slices_left_of(self._rows(query))
 
     @contextlib.contextmanager
-    def one_moment(self) -> Generator[None]:
+    def snapshot(self) -> Generator[None]:
         """Make all reads inside see the journal as it is at one moment."""
         self._ask("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:

@@ -208,7 +208,7 @@ class JournalSession:
         message.add(self.statements.wake())
         await self.writer.query(message)
 
-    async def plan_again(
+    async def reset_to_planned(
         self, table: Table, states: frozenset[JournalState], keys: Sequence[Key] | None
     ) -> None:
         """Plan entries in some states again, and wake all slices."""
@@ -216,10 +216,12 @@ class JournalSession:
         # First, because a slice must be locked before its entries are written.
         message.add(self.statements.wake())
         if keys is None:
-            message.add(self.statements.plan_again(table, states))
+            message.add(self.statements.reset_to_planned(table, states))
         else:
             named = [dict(zip(table.key, key, strict=True)) for key in keys]
-            message.add(self.statements.plan_again(table, states, some=True), json.dumps(named))
+            message.add(
+                self.statements.reset_to_planned(table, states, some=True), json.dumps(named)
+            )
         await self.writer.query(message)
 
     async def _refuse_beside_workers(self) -> None:

@@ -103,7 +103,7 @@ class Statements:
         """Return the SQL that reads entries by their keys."""
         return self.select(table, f"JOIN {records(_keys(table))} AS new USING ({key_text(table)})")
 
-    def plan_again(
+    def reset_to_planned(
         self, table: Table, states: frozenset[JournalState], *, some: bool = False
     ) -> str:
         """Return the SQL that plans entries in some states again: all, or those of given keys."""

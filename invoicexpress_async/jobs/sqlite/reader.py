@@ -52,7 +52,7 @@ class JournalFile:
         return lock_holder(self._path)
 
     @contextlib.contextmanager
-    def one_moment(self) -> Generator[None]:
+    def snapshot(self) -> Generator[None]:
         """Read one snapshot inside the block: otherwise a run may write between two reads."""
         self._ask("BEGIN")
         try:
