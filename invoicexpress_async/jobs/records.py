@@ -16,6 +16,7 @@ from invoicexpress_async.models.sequence import (
     Sequence,
     configured_documents,
 )
+from invoicexpress_async.protocol.exchange import dump_values
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.protocol.strict import make_strict_converter
 
@@ -84,14 +85,12 @@ def _damaged(error: cattrs.ClassValidationError) -> list[str]:
 
 
 _DOCUMENT_TYPES: Final[dict[str, DocumentType]] = {one.value: one for one in DocumentType}
-# `json.dumps` makes one for each call.
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def dump_sequence(sequence: Sequence) -> str:
     """Return a sequence as the text that a journal keeps."""
     documents = configured_documents(sequence.documents)
-    return _ENCODER.encode([sequence.id, sequence.serie, int(sequence.is_default), documents])
+    return dump_values([sequence.id, sequence.serie, int(sequence.is_default), documents])
 
 
 def load_sequence(text: str) -> Sequence:

@@ -249,6 +249,13 @@ def dumps(value: JsonValue) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
+def dump_values(values: list[object]) -> str:
+    """Write values of structured responses as compact JSON: no integer is too long for orjson."""
+    if orjson is not None:
+        return orjson.dumps(values).decode()
+    return _ENCODER.encode(values)
+
+
 def structure_count(value: object, path: str) -> int | None:
     """Read a counter or an id: an integer, a string of digits, or null (recorded in all three)."""
     if value is None:

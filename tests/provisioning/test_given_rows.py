@@ -89,6 +89,18 @@ async def test_rows_come_one_by_one_and_reports_are_short_texts() -> None:
     assert load_sequence(dump_sequence(sequence)).id == sequence.id
 
 
+def test_a_sequence_is_written_the_same_with_and_without_the_speed_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    longest = 10**18 - 1
+    text = f'[{longest},"27é\\"\\u0001",0,[["invoice",0,{longest},"N/D"],["new_type",null,8,null]]]'
+    sequence = load_sequence(text)
+
+    assert dump_sequence(sequence) == text
+    monkeypatch.setattr("invoicexpress_async.protocol.exchange.orjson", None)
+    assert dump_sequence(sequence) == text
+
+
 def test_a_sequence_that_an_earlier_version_wrote_is_read() -> None:
     sequence = load_sequence('[7,"2027",1,{"invoice":[0,7,"ABCD1234"],"new_type":[null,8,null]}]')
 
