@@ -314,10 +314,10 @@ def main(sizes: list[int]) -> None:
 def _print(use: str, hosts: int, table: dict[str, Figures]) -> None:
     unit = "a create" if use == "service" else "an account (list and create)"
     print(f"{use}: {hosts} TLS hosts, CPU of {unit}")
-    print(f"  {'':26}{'µs':>7}{'ratio':>7}{'/s':>7}{'MiB':>6}{'handshakes':>12}{'sockets':>9}")
+    print(f"  {'':30}{'µs':>7}{'ratio':>7}{'/s':>7}{'MiB':>6}{'handshakes':>12}{'sockets':>9}")
     for kind, row in table.items():
         print(
-            f"  {kind:26}{row['us']:7.0f}{row['ratio']:7.2f}{row['rate']:7.0f}{row['memory']:6.0f}"
+            f"  {kind:30}{row['us']:7.0f}{row['ratio']:7.2f}{row['rate']:7.0f}{row['memory']:6.0f}"
             f"{row['handshakes']:12.0f}{row['sockets']:9.0f}",
             flush=True,
         )
