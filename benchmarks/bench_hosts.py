@@ -7,6 +7,11 @@ that parses nothing, and clients written in Rust, if they are installed
 and all modules are loaded before the measurement; the CPU is that of the whole process, including
 its threads.
 
+In a job, a single aiohttp session leaves a socket for each account, with asyncio's buffer of 256
+KiB; a session for each account closes its socket, as ours does. In a service, a create for an
+account that had no request in the last second makes a new connection. `handshakes` is the most of
+any round: do not compare a round that has some with a round that has none.
+
 `python benchmarks/bench_hosts.py [hosts ...]`
 """
 
@@ -24,15 +29,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from datetime import timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import uvloop
 from bench_accounts import LoopbackResolver
 from hosts_server import DOMAIN, HostsServer, hosts_server
+from rust_clients import RUST
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.provisioning import Plan, PlanRow, SqliteJournal, provision
@@ -41,11 +45,12 @@ _KEY: Final = "benchmark-key-0123456789"
 _SERIE: Final = "2023"  # the serie in the canned response
 _BODY: Final = {"sequence": {"serie": _SERIE, "default_sequence": "1"}}
 _AT_ONCE: Final = 50
-_ROUNDS: Final = 3
+_ROUNDS: Final = 5
 _BARE: Final = "aiohttp by hand"
+_SESSIONS: Final = "aiohttp, session each"
 _JOURNAL: Final = "ours, with a journal"
-_KINDS: Final = ("ours", _JOURNAL, "ours, uvloop", _BARE, "aiohttp by hand, uvloop", "raw asyncio",
-                 "ry", "pyreqwest", "wreq")  # fmt: skip
+_KINDS: Final = ("ours", _JOURNAL, "ours, uvloop", _BARE, "aiohttp by hand, uvloop", _SESSIONS,
+                 f"{_SESSIONS}, uvloop", "raw asyncio", *RUST)  # fmt: skip
 
 Call = Callable[[str], Coroutine[object, object, object]]
 Figures = dict[str, float]
@@ -64,15 +69,14 @@ async def _opened(
                 lambda name: manager.account(name, _KEY).sequences.create(_SERIE, default=True),
             )
     elif kind.startswith(_BARE):
-        connector = aiohttp.TCPConnector(ssl=trust, resolver=LoopbackResolver(), limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with _session(trust) as session:
             yield _by_hand(session, port)
     elif kind == "raw asyncio":
         raw = _Raw(port, trust)
         yield (lambda name: raw.call(name, b""), lambda name: raw.call(name, _RAW_BODY))
         raw.close()
     else:
-        client = _RUST[kind](port, names, folder)
+        client = RUST[kind](port, names, folder)
         yield (
             lambda name: client(_url(port, name), None),
             lambda name: client(_url(port, name), _BODY),
@@ -90,6 +94,11 @@ def _manager(port: int, trust: ssl.SSLContext) -> SessionManager:
 
 def _url(port: int, name: str) -> str:
     return f"https://{name}.{DOMAIN}:{port}/sequences.json?api_key={_KEY}"
+
+
+def _session(trust: ssl.SSLContext) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=trust, resolver=LoopbackResolver(), limit=0)
+    return aiohttp.ClientSession(connector=connector)
 
 
 def _by_hand(session: aiohttp.ClientSession, port: int) -> tuple[Call, Call]:
@@ -133,56 +142,6 @@ class _Raw:
             writer.transport.abort()
 
 
-def _ry(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # an untyped module
-    ry = importlib.import_module("ry")
-    client = ry.Client(
-        resolve={f"{name}.{DOMAIN}": [f"127.0.0.1:{port}"] for name in names},
-        tls_certs_only=[ry.Certificate.from_pem((folder / "ca.pem").read_bytes())],
-    )
-
-    async def call(url: str, body: object) -> object:
-        response = await (client.get(url) if body is None else client.post(url, json=body))
-        return await response.json()
-
-    return call
-
-
-def _pyreqwest(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # its builder
-    module = importlib.import_module("pyreqwest.client")
-    builder = module.ClientBuilder().add_root_certificate_pem((folder / "ca.pem").read_bytes())
-    for name in names:
-        builder = builder.resolve(f"{name}.{DOMAIN}", "127.0.0.1", port)
-    client = builder.build()
-
-    async def call(url: str, body: object) -> object:
-        request = client.get(url) if body is None else client.post(url).body_json(body)
-        response = await request.build().send()
-        return await response.json()
-
-    return call
-
-
-def _wreq(port: int, names: list[str], folder: Path) -> Any:  # noqa: ANN401  # an untyped module
-    del port
-    wreq = importlib.import_module("wreq")
-    names_of = wreq.DnsOptions()
-    for name in names:
-        names_of.add_resolve(f"{name}.{DOMAIN}", [IPv4Address("127.0.0.1")])
-    store = wreq.CertStore.from_pem_stack((folder / "ca.pem").read_bytes())
-    client = wreq.Client(
-        dns_options=names_of, tls_verify=store, pool_idle_timeout=timedelta(seconds=90)
-    )
-
-    async def call(url: str, body: object) -> object:
-        response = await (client.get(url) if body is None else client.post(url, json=body))
-        return await response.json()
-
-    return call
-
-
-_RUST: Final = {"ry": _ry, "pyreqwest": _pyreqwest, "wreq": _wreq}
-
-
 async def _all(calls: Sequence[Callable[[], Coroutine[object, object, object]]]) -> None:
     pending = iter(calls)
 
@@ -223,17 +182,34 @@ async def _job(kind: str, port: int, hosts: int, folder: Path) -> None:
             await provision(manager, plan, journal=journal)
             clock.stop()
     else:
-        async with _opened(kind, port, ["warm", *names], folder) as (listed, create):
-
-            async def row(name: str) -> None:
-                await listed(name)
-                await create(name)
-
+        async with _rows(kind, port, ["warm", *names], folder) as row:
             await row("warm")
             clock.start()
             await _all([functools.partial(row, name) for name in names])
             clock.stop()
     clock.end(calls=hosts)  # closing the connections is part of a job
+
+
+@contextlib.asynccontextmanager
+async def _rows(kind: str, port: int, names: list[str], folder: Path) -> AsyncIterator[Call]:
+    """Yield what lists and creates for an account."""
+
+    async def row(calls: tuple[Call, Call], name: str) -> None:
+        listed, create = calls
+        await listed(name)
+        await create(name)
+
+    if kind.startswith(_SESSIONS):
+        trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+        async def row_of_a_session(name: str) -> None:
+            async with _session(trust) as session:
+                await row(_by_hand(session, port), name)
+
+        yield row_of_a_session
+    else:
+        async with _opened(kind, port, names, folder) as calls:
+            yield functools.partial(row, calls)
 
 
 @contextlib.asynccontextmanager
@@ -300,24 +276,29 @@ def _contest(kind: str, use: str, hosts: int, folder: Path, server: HostsServer)
 
 
 def _is_installed(kind: str) -> bool:
-    return kind not in _RUST or importlib.util.find_spec(kind) is not None
+    return kind not in RUST or importlib.util.find_spec(kind) is not None
 
 
 def measure(use: str, hosts: int, folder: Path) -> dict[str, Figures]:
-    """Return the median figures of all contestants, run in turns."""
+    """Return the median figures of all contestants, run in turns; the ratios are of each turn."""
     kinds = [kind for kind in _KINDS if _is_installed(kind)]
     # A service with a journal sends a create of the same serie only once.
+    only_job = (_JOURNAL, _SESSIONS, f"{_SESSIONS}, uvloop")
     runs: dict[str, list[Figures]] = {
-        kind: [] for kind in kinds if (use, kind) != ("service", _JOURNAL)
+        kind: [] for kind in kinds if use == "job" or kind not in only_job
     }
     with hosts_server(folder) as server:
         for _ in range(_ROUNDS):
             for kind, figures in runs.items():
                 figures.append(_contest(kind, use, hosts, folder, server))
-    return {
-        kind: {name: statistics.median(one[name] for one in figures) for name in figures[0]}
-        for kind, figures in runs.items()
-    }
+            for figures in runs.values():
+                figures[-1]["ratio"] = figures[-1]["us"] / runs[_BARE][-1]["us"]
+    return {kind: _medians(figures) for kind, figures in runs.items()}
+
+
+def _medians(figures: list[Figures]) -> Figures:
+    medians = {name: statistics.median(one[name] for one in figures) for name in figures[0]}
+    return {**medians, "handshakes": max(one["handshakes"] for one in figures)}
 
 
 def main(sizes: list[int]) -> None:
@@ -334,11 +315,10 @@ def main(sizes: list[int]) -> None:
 def _print(use: str, hosts: int, table: dict[str, Figures]) -> None:
     unit = "a create" if use == "service" else "an account (list and create)"
     print(f"{use}: {hosts} TLS hosts, CPU of {unit}")
-    print(f"  {'':26}{'µs':>7}{'ratio':>7}{'/s':>7}{'MiB':>6}{'handshakes':>12}{'sockets':>9}")
+    print(f"  {'':30}{'µs':>7}{'ratio':>7}{'/s':>7}{'MiB':>6}{'handshakes':>12}{'sockets':>9}")
     for kind, row in table.items():
-        ratio = row["us"] / table[_BARE]["us"]
         print(
-            f"  {kind:26}{row['us']:7.0f}{ratio:7.2f}{row['rate']:7.0f}{row['memory']:6.0f}"
+            f"  {kind:30}{row['us']:7.0f}{row['ratio']:7.2f}{row['rate']:7.0f}{row['memory']:6.0f}"
             f"{row['handshakes']:12.0f}{row['sockets']:9.0f}",
             flush=True,
         )
