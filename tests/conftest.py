@@ -227,7 +227,12 @@ def _lack(why: str) -> NoReturn:
 _covered: dict[int, int] = {}
 
 
+# The files and folders of such tests.
+_REPEATED = frozenset({"simulation", "contract", "test_secrets.py", "test_architecture.py"})
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "no_cover: of pytest-cov, which is not always installed")
     config.addinivalue_line(
         "markers", "fault(*lines): the test shows what these lines of the list of faults promise"
     )
@@ -237,8 +242,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: at the end, one of them would keep one core and leave the others."""
+    """Begin with the longest: at the end, one of them would keep one core and leave the others.
+
+    Tests that repeat the same calls thousands of times are run without measuring coverage, which
+    would take as long as the tests.
+    """
     items.sort(key=lambda item: item.path.name != "test_benchmarks.py")
+    for item in items:
+        if _REPEATED & {item.path.name, item.path.parent.name}:
+            item.add_marker("no_cover")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

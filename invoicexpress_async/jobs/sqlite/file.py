@@ -15,8 +15,10 @@ from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
 _VERSION: Final = 2
-# A backup tool may hold the file for a moment. If it holds the file longer, a run cannot open it;
-# a run that has opened it already reports the lock, and tries again.
+# Processes that open the file at the same moment wait for each other's commits, and a backup tool
+# may hold the file for a moment. If the lock lasts longer, the file cannot be opened.
+_OPENING_SECONDS: Final = 5.0
+# A run that has opened the file reports the lock after this time, and tries again.
 _BUSY_SECONDS: Final = 2.0
 
 _SCHEMA: Final = """
@@ -91,8 +93,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         _make_private(path)
         has_log = _has_log(path)
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=_OPENING_SECONDS, isolation_level=None)
         problem = _prepare(connection, path, has_log=has_log)
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000:.0f}")
     except OSError as error:
         problem = f"cannot be opened: {error.strerror}"
     except sqlite3.Error as error:
@@ -138,7 +141,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         # Not "mode=ro": the log of a killed run must be merged first.
         has_log = _has_log(path)
         uri = f"{path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=_OPENING_SECONDS, isolation_level=None)
         problem = _mismatch(connection) or _lost(connection, path, has_log) or ""
     except sqlite3.Error as error:
         problem = f"cannot be read: {error}"
