@@ -17,6 +17,7 @@ from invoicexpress_async.jobs.journal import Commit, JournalError
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
+from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.decision import RetryPolicy
@@ -57,6 +58,7 @@ class RowRunner:
     async def run(self, task: RowTask) -> RowOutcome:
         """Run one turn of a row and return its outcome; the row's errors are not raised."""
         started, row = time.monotonic(), task.row
+        task.turn_at = Timestamp.now()
         account = _account(self.manager, row)
         claims = RowClaims(task, self._claims(account, task))
         check = functools.partial(_check_no_later_default, row) if self._is_rollover(row) else None

@@ -36,6 +36,7 @@ class RowTask:
         is_created: Whether a create of this run is known to have made the sequence.
         token: The token of the claim that this run won last.
         intended_at: When the last send was.
+        turn_at: The start of the last turn, before anything was read in it.
         unknown_since: When this run first saw that the outcome is unknown, on its clock.
         reads: How many times the outcome has been looked up since.
         absent_since: When a complete list first did not show the sequence, late enough to count.
@@ -55,6 +56,7 @@ class RowTask:
     intent: Intent | None = None
     last_intent: Intent | None = None
     intended_at: Timestamp | None = None
+    turn_at: Timestamp | None = None
     unknown_since: float | None = None
     reads: int = 0
     absent_since: Timestamp | None = None
@@ -227,7 +229,8 @@ class ReschedulePolicy:
         needed, intent = self.resend_absent_after, task.intent
         if needed is None or intent is None or intent["operation"] != "create":
             return None
-        now = Timestamp.now()
+        # Not the present time: the machine may have slept since the list was requested.
+        now = task.turn_at or Timestamp.now()
         since_send = task.sent_at().seconds_until(now)
         if since_send < needed:
             return needed - since_send
