@@ -87,3 +87,9 @@ def test_the_first_histories_have_every_kind_of_trouble_and_keep_the_promise() -
     moments = {f"{what} as {moment}" for moment in MOMENTS for what in ("KILLED", "FROZEN")}
     fates = {f"{kind}: {fate}" for fate in Fate for kind in ("read", "write")}
     assert seen.keys() >= moments | fates | {"CLOCK SET", "DISK FULL"}
+
+
+def test_a_list_counts_from_its_request_though_the_machine_slept_before_its_response() -> None:
+    # Found by this seed: the first list was requested 160 s after the send, and its response was
+    # read 5,800 s later.
+    assert not run_history(571_317).violations
