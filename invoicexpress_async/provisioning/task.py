@@ -140,7 +140,7 @@ class RowClaims:
             self.inner.end(intent, end)
 
     def observe(self, intent: Intent) -> None:
-        """Record that the object of an intent, whoever sent it, was seen on the server."""
+        """Record that the object of an intent, of any sender, was seen on the server."""
         if self.inner is not None:
             self.inner.observe(intent)
 

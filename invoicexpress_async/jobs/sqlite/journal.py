@@ -103,7 +103,7 @@ class SqliteJournal:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        # The writer stays, and tells a run that still goes on that the journal was closed.
+        # The writer stays: a run that still goes on gets the error that the journal was closed.
         await self.writer.close()
 
     def __reduce__(self) -> NoReturn:
