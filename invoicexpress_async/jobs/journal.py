@@ -7,6 +7,7 @@ SQLite or another, does not know the meaning of the columns.
 import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, Unpack, runtime_checkable
 
 import attrs
@@ -112,14 +113,14 @@ class Change(NamedTuple):
     Columns that a plan gives are compared, not changed: when the entry has other values by now,
     the outcome is of another request, and the state "done" is written as "planned".
 
-    With a token, nothing is written when the entry has another token: another process has taken
-    the entry over.
+    Nothing is written when the entry has other values by now than the `expected` ones: another
+    process has taken the entry over.
     """
 
     table: Table
     key: Key
     values: Entry
-    token: str | None = None
+    expected: Entry = MappingProxyType({})
 
 
 INTENTS: Final = Table(

@@ -143,7 +143,7 @@ class CompanyJournal:
         _check(companies, known.values())
         await self._journal.insert(COMPANIES, [_new(one) for one in companies])
         corrections = [
-            Change(COMPANIES, (one.fiscal_id,), _identity(one))
+            Change(COMPANIES, (one.fiscal_id,), _identity(one), _seen(known[one.fiscal_id]))
             for one in companies
             if one.fiscal_id in known and _is_correctable(known[one.fiscal_id])
         ]
@@ -170,7 +170,8 @@ class CompanyJournal:
         self, company: Company, sends: int, history: CredentialHistory
     ) -> None:
         """Make the count and history of sent credentials durable, before the next send."""
-        await self.record_step(company, CompanyStep.AT, at_sends=sends, at_mark=history.dump())
+        step = CompanyStep.AT
+        await self.record_step(company, step, step, at_sends=sends, at_mark=history.dump())
 
     async def claim_credentials(
         self, company: Company, account: str, *, known: tuple[int, str | None]
@@ -213,14 +214,25 @@ class CompanyJournal:
         commit = self._journal.settle(claim, JournalState.PLANNED)
         commit.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def record_step(self, company: Company, step: CompanyStep, **columns: Value) -> None:
-        """Write that a company has reached a step; durable on return."""
+    async def record_step(
+        self, company: Company, step: CompanyStep, before: CompanyStep, **columns: Value
+    ) -> None:
+        """Write that a company has reached a step from the one before; durable on return.
+
+        Nothing is written if another run has taken the company to another step meanwhile.
+        """
         values: dict[str, Value] = {"step": step, "state": JournalState.OPEN}
         values |= dict.fromkeys(("intent", "error", "status", "code")) | columns
-        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), values))
+        await self._journal.write(Change(COMPANIES, (company.fiscal_id,), values, {"step": before}))
 
-    def record_outcome(self, outcome: CompanyOutcome, **columns: Value) -> Commit:
-        """Write the outcome of a company. The commit is done once it is durable."""
+    def record_outcome(
+        self, outcome: CompanyOutcome, before: CompanyStep, **columns: Value
+    ) -> Commit:
+        """Write the outcome of a company that was at the step `before`.
+
+        Nothing is written if another run has taken the company to another step meanwhile. The
+        commit is done once the outcome is durable.
+        """
         values: dict[str, Value] = {
             "step": outcome.step,
             "state": outcome.state,
@@ -230,7 +242,8 @@ class CompanyJournal:
             "code": outcome.code,
             **columns,
         }
-        return self._journal.write(Change(COMPANIES, (outcome.company.fiscal_id,), values))
+        key = (outcome.company.fiscal_id,)
+        return self._journal.write(Change(COMPANIES, key, values, {"step": before}))
 
     async def _entries(self) -> dict[str, Entry]:
         return {str(one["fiscal_id"]): one for one in await self._journal.read(COMPANIES)}
@@ -268,6 +281,10 @@ def _new(company: Company) -> Entry:
 def _identity(company: Company) -> Entry:
     account = company.account
     return {"email": account.email, "organization_name": account.organization_name}
+
+
+def _seen(entry: Entry) -> Entry:
+    return {name: entry[name] for name in ("step", "state")}
 
 
 def _is_correctable(entry: Entry) -> bool:

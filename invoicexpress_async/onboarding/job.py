@@ -125,14 +125,14 @@ class CompanyJob:
         if isinstance(outcome.error, SeriesWaitingError):
             return None  # the state is in the row
         if item.is_of_another or isinstance(outcome.error, CredentialsBusyError):
-            return None  # the other run writes it; a write here could undo a step
+            return None  # the other run writes it
         columns: dict[str, Value] = {}
         if item.account is not None:
             columns = {"account_id": item.account_id, "account_name": item.account_name}
         if item.row_task is not None:
             since = item.row_task.absent_since
             columns["absent_since"] = None if since is None else since.dump()
-        return self.steps.journal.record_outcome(outcome, **columns)
+        return self.steps.journal.record_outcome(outcome, item.step, **columns)
 
     def last(self, item: CompanyTask) -> CompanyOutcome | None:
         """Return how the company's last turn ended."""

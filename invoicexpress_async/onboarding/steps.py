@@ -89,7 +89,7 @@ class OnboardingSteps:
         digests = await asyncio.to_thread(task.history.digests, credentials)
         if not task.history.has_refused(digests):
             # A claim to send credentials is granted only if the company is at this step.
-            await self.journal.record_step(task.company, CompanyStep.AT)
+            await self.journal.record_step(task.company, CompanyStep.AT, task.step)
             task.step = CompanyStep.AT
         elif not self.retry_refused:
             raise RepeatedCredentialsError(
@@ -97,7 +97,7 @@ class OnboardingSteps:
             )
 
     async def _reach(self, task: CompanyTask, step: CompanyStep, **columns: Value) -> None:
-        await self.journal.record_step(task.company, step, **columns)
+        await self.journal.record_step(task.company, step, task.step, **columns)
         task.step = step
         self.on_step(task.company, step)
 
@@ -251,7 +251,7 @@ class OnboardingSteps:
             digests = await asyncio.to_thread(task.history.digests, task.company.at)
             task.history = task.history.record_rejected(digests.own)
         await self.journal.record_step(
-            task.company, CompanyStep.SERIES, at_mark=task.history.dump()
+            task.company, task.step, task.step, at_mark=task.history.dump()
         )
 
     async def _verify(self, task: CompanyTask) -> None:

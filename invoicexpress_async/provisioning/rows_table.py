@@ -280,7 +280,8 @@ class RowJournal:
             values["sequence"] = dump_sequence(outcome.sequence)
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
-        return self._journal.write(Change(ROWS, key_of(outcome.row), values, token))
+        expected = {} if token is None else {"token": token}
+        return self._journal.write(Change(ROWS, key_of(outcome.row), values, expected))
 
     def _requested(self, row: PlanRow) -> Entry:
         given = self._given(is_default=row.is_default)

@@ -263,12 +263,27 @@ async def test_who_lost_a_claim_writes_nothing_any_more(journal: Journal) -> Non
 
     with pytest.raises(ClaimLostError, match="taken over by another process"):
         await journal.settle(first, JournalState.DONE)
-    await journal.write(Change(THINGS, ("a", "2027"), {"note": "late"}, "first"))
-    await journal.write(Change(THINGS, ("a", "2027"), {"state": "unknown"}, "second"))
+    await journal.write(Change(THINGS, ("a", "2027"), {"note": "late"}, {"token": "first"}))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": "unknown"}, {"token": "second"}))
 
     (entry,) = await journal.look_up(THINGS, [("a", "2027")])
     assert (entry["note"], entry["state"]) == (None, "unknown")
     assert await intent_state(journal) == "intent"
+
+
+async def test_a_change_that_expects_other_values_writes_nothing(journal: Journal) -> None:
+    await enter(journal, thing("a"), thing("b"))
+    a, b = ("a", "2027"), ("b", "2027")
+
+    await journal.write(
+        Change(THINGS, a, {"note": "first"}, {"note": None}),
+        Change(THINGS, b, {"note": "late"}, {"note": "first"}),
+    )
+    await journal.write(Change(THINGS, a, {"note": "late"}, {"note": None}))
+    await journal.write(Change(THINGS, a, {"token": "x"}, {"note": "first", "token": None}))
+
+    entries = await journal.look_up(THINGS, [a, b])
+    assert [(one["note"], one["token"]) for one in entries] == [("first", "x"), (None, None)]
 
 
 async def test_what_was_seen_to_be_there_is_done_whoever_sent_it(journal: Journal) -> None:

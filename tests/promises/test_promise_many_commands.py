@@ -17,10 +17,18 @@ from senders import until
 from test_cli import KEY, Ended, Start, run_process
 from test_cli_onboard import Place, states
 from test_onboarding import KEY as PARTNER_KEY
-from test_onboarding import companies, nif, only, stage
+from test_onboarding import companies, company, nif, only, stage, wrong_at
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.onboarding import CsvSink, KeySpool, onboard
+from invoicexpress_async.models import CreatedAccount
+from invoicexpress_async.onboarding import (
+    Company,
+    CompanyList,
+    CompanyState,
+    CsvSink,
+    KeySpool,
+    onboard,
+)
 from invoicexpress_async.onboarding.errors import CredentialsBusyError
 from invoicexpress_async.provisioning import SqliteJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
@@ -115,7 +123,7 @@ async def test_two_onboardings_create_each_account_once_and_send_its_credentials
     oracle = server.oracle.accounts
     made = [one for one in server.accounts.values() if one.fiscal_id in ALL]
     assert (oracle.posts(), len(made)) == (COMPANIES, COMPANIES)
-    assert {oracle.at_communications(one.name) for one in made} == {1}
+    assert {oracle.at_communications(one.name) for one in made} == {1}, texts_of(ends)
     assert {server.oracle.posts(one.name, "2027") for one in made} == {1}
     # Who loses a claim cannot read for an account: its own exit code says so, and the other has it.
     # With no account unknown, it is 1 for one whose credentials the other was sending.
@@ -192,3 +200,50 @@ async def test_a_run_leaves_a_company_whose_credentials_another_sends_as_the_oth
 
     assert isinstance(only(second).error, CredentialsBusyError)
     assert before == after == [("at", "open", None, 1)]
+
+
+async def test_a_run_that_is_behind_does_not_take_a_company_back_to_an_earlier_step(
+    tmp_path: Path,
+) -> None:
+    """The second run read the first company before its key was delivered, and has another spool."""
+    gates = {nif(number): asyncio.Event() for number in (1, 2)}
+    waiting: set[str] = set()
+    first, other = company(1, at=wrong_at(1)), company(2)
+
+    async with stage(tmp_path) as on:
+        sink = CsvSink(on.keys)
+
+        async def deliver(whom: Company, account: CreatedAccount) -> None:
+            waiting.add(whom.fiscal_id)
+            await gates[whom.fiscal_id].wait()
+            await sink(whom, account)
+
+        running = asyncio.create_task(
+            on.run(CompanyList(companies=[first]), secret_sink=deliver, keys=sink.key_of)
+        )
+        await until(lambda: waiting == {nif(1)})
+        journal = tmp_path / "onboarding.db"
+        (tmp_path / "onboarding.db-lease").unlink()
+        async with SqliteJournal(journal) as opened:
+            behind = asyncio.create_task(
+                onboard(
+                    on.manager,
+                    on.manager.account("partner", PARTNER_KEY),
+                    CompanyList(companies=[other, first]),
+                    journal=opened,
+                    key_spool=KeySpool(tmp_path / "other.spool"),
+                    secret_sink=deliver,
+                    concurrency=1,
+                )
+            )
+            await until(lambda: waiting == {nif(1), nif(2)})
+            gates[nif(1)].set()
+            ended = only(await running)
+            query = "SELECT step, state, error FROM companies WHERE fiscal_id = ?"
+            before = ask(journal, query, nif(1))
+            gates[nif(2)].set()
+            late = (await behind).outcomes[1]
+
+        assert ended.state is CompanyState.REFUSED
+        assert late.state is CompanyState.KEY_LOST
+        assert before == ask(journal, query, nif(1)) == [("at", "refused", "UnprocessableError")]

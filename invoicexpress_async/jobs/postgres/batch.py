@@ -114,14 +114,16 @@ class Transaction:
     def _update(self, changes: Iterable["_GuardedChange"]) -> None:
         statements: dict[str, list[Mapping[str, Value]]] = {}
         keys: set[tuple[str, ...]] = set()
-        for (table, key, values, token), guards in changes:
+        for (table, key, values, expected), guards in changes:
             if (table.name, *key) in keys:  # two changes of one request to one entry
                 self._add_all(statements)
                 statements, keys = {}, set()
             keys.add((table.name, *key))
             columns = {f"n_{name}": value for name, value in values.items()}
-            row = {**_named(table, key), **columns, **guards, "if_token": token}
-            statements.setdefault(self.statements.update(table, tuple(values)), []).append(row)
+            checked = {f"e_{name}": value for name, value in expected.items()}
+            row = {**_named(table, key), **columns, **checked, **guards}
+            statement = self.statements.update(table, [*values], [*expected])
+            statements.setdefault(statement, []).append(row)
         self._add_all(statements)
 
     def _add_all(self, statements: Mapping[str, list[Mapping[str, Value]]]) -> None:
@@ -139,7 +141,8 @@ def _changes(request: Request) -> Iterable[_GuardedChange]:
     claim = request.claim
     if claim is not None:
         if request.state is not None:
-            yield Change(INTENTS, claim.key, {"state": request.state}, claim.token), guards
+            state: Entry = {"state": request.state}
+            yield Change(INTENTS, claim.key, state, {"token": claim.token}), guards
         guards = {
             **guards,
             **{f"c_{name}": part for name, part in zip(INTENTS.key, claim.key, strict=True)},

@@ -27,8 +27,8 @@ NOW: Final = "extract(epoch FROM clock_timestamp())::double precision"
 CLAIM_COLUMNS: Final = ("kind", "account", "subject", "token", "replaced", "intent", "claimed_at")
 # The conditions that a change carries beside its columns: on the entry, its claim and its slice.
 _GUARDS: Final = (
-    ("if_token", "text"), ("c_kind", "text"), ("c_account", "text"), ("c_subject", "text"),
-    ("c_token", "text"), ("c_state", "text"), ("f_slice", "integer"), ("f_epoch", "bigint"),
+    ("c_kind", "text"), ("c_account", "text"), ("c_subject", "text"), ("c_token", "text"),
+    ("c_state", "text"), ("f_slice", "integer"), ("f_epoch", "bigint"),
 )  # fmt: skip
 
 
@@ -174,13 +174,18 @@ class Statements:
             "OR (old.token = excluded.token AND old.state = 'intent')"
         )
 
-    def update(self, table: Table, columns: Sequence[str]) -> str:
-        """Return the SQL that changes columns of entries, as token, claim and slice allow."""
-        return self._update(table, tuple(columns))
+    def update(self, table: Table, columns: Sequence[str], expected: Sequence[str]) -> str:
+        """Return the SQL that changes columns of entries with the expected values.
 
-    def _update(self, table: Table, columns: tuple[str, ...]) -> str:
+        It changes nothing of an entry whose claim or slice another process has.
+        """
         kinds = {column.name: KINDS[column.kind] for column in table.all_columns}
-        fields = [*_keys(table), *((f"n_{one}", kinds[one]) for one in columns), *_GUARDS]
+        fields = [
+            *_keys(table),
+            *((f"n_{one}", kinds[one]) for one in columns),
+            *((f"e_{one}", kinds[one]) for one in expected),
+            *_GUARDS,
+        ]
         wanted = {one: f"new.n_{one}" for one in columns}
         is_other = " OR ".join(
             f"old.{one.name} IS DISTINCT FROM {wanted.pop(one.name)}"
@@ -195,8 +200,7 @@ class Statements:
             )
         changes = "".join(f"{one} = {value}, " for one, value in wanted.items())
         conditions = [f"old.{name} = new.{name}" for name in table.key]
-        if "token" in kinds:
-            conditions.append("(new.if_token IS NULL OR old.token = new.if_token)")
+        conditions += [f"old.{name} IS NOT DISTINCT FROM new.e_{name}" for name in expected]
         if "state" in columns:
             # An entry that is done stays done, whatever a process that was frozen still writes.
             conditions.append("(old.state IS DISTINCT FROM 'done' OR new.n_state = 'done')")

@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 Work = Callable[[sqlite3.Connection], T]
 _Rows: TypeAlias = list[tuple[Value, ...]]
+_Shape: TypeAlias = tuple[str, tuple[str, ...], tuple[str, ...]]
+_Statements: TypeAlias = dict[_Shape, tuple[Table, _Rows]]
 
 # A statement with more rows is no cheaper for each row.
 _MAX_ROWS: Final = 64
@@ -148,7 +150,7 @@ class _Transaction:
 
     def _settle(self) -> None:
         rows = [(*claim.key, claim.token, request.state) for _, request, claim in self._ended]
-        statement = functools.partial(update, INTENTS, ("state",))
+        statement = functools.partial(update, INTENTS, ("state",), ("token",))
         there: dict[Key, Entry] | None = None
         if _execute(self._connection, statement, rows) < len(rows):
             there = _find_intents(self._connection, (claim.key for _, _, claim in self._ended))
@@ -176,26 +178,24 @@ def check_claim(there: Entry | None, claim: Claim) -> None:
 
 def write(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
     """Write changes: one statement for the same columns, and each entry's changes in order."""
-    statements: dict[tuple[str, ...], tuple[Table, _Rows]] = {}
+    statements: _Statements = {}
     keys: set[tuple[object, ...]] = set()
-    for table, key, values, token in changes:
+    for table, key, values, expected in changes:
         entry = (table.name, *key)
         if entry in keys:
             _update(connection, statements)
             keys.clear()
         keys.add(entry)
-        shape = (table.name, *values)
+        shape = (table.name, tuple(values), tuple(expected))
         if shape not in statements:
             statements[shape] = table, []
-        statements[shape][1].append((*key, token, *values.values()))
+        statements[shape][1].append((*key, *expected.values(), *values.values()))
     _update(connection, statements)
 
 
-def _update(
-    connection: sqlite3.Connection, statements: dict[tuple[str, ...], tuple[Table, _Rows]]
-) -> None:
-    for (_, *columns), (table, rows) in statements.items():
-        _execute(connection, functools.partial(update, table, tuple(columns)), rows)
+def _update(connection: sqlite3.Connection, statements: _Statements) -> None:
+    for (_, columns, expected), (table, rows) in statements.items():
+        _execute(connection, functools.partial(update, table, columns, expected), rows)
     statements.clear()
 
 

@@ -86,17 +86,17 @@ def in_states(states: frozenset[JournalState]) -> str:
 
 
 @functools.cache
-def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
-    """Return the SQL that changes columns of some entries.
+def update(table: Table, columns: tuple[str, ...], expected: tuple[str, ...], rows: int) -> str:
+    """Return the SQL that changes columns of some entries that have the expected values.
 
-    Its parameters are the time, and then the key, the token and the columns of each entry. Columns
-    that a plan gives are not changed: they are the request that the outcome belongs to. If the
-    entry has another request by now, its state becomes planned instead of done.
+    Its parameters are the time, and then the key, the expected values and the columns of each
+    entry. Columns that a plan gives are not changed: they are the request that the outcome belongs
+    to. If the entry has another request by now, its state becomes planned instead of done.
     """
     # SQLite's names for the columns of VALUES.
-    new = [f"new.column{at}" for at in range(1, len(table.key) + len(columns) + 2)]
-    *keys, token = new[: len(table.key) + 1]
-    wanted = dict(zip(columns, new[len(table.key) + 1 :], strict=True))
+    compared = (*table.key, *expected)
+    new = [f"new.column{at}" for at in range(1, len(compared) + len(columns) + 1)]
+    wanted = dict(zip(columns, new[len(compared) :], strict=True))
     is_other = " OR ".join(
         f"{table.name}.{one.name} IS NOT {wanted.pop(one.name)}"
         for one in table.requested
@@ -110,10 +110,8 @@ def update(table: Table, columns: tuple[str, ...], rows: int) -> str:
         )
     changes = "".join(f", {name} = {value}" for name, value in wanted.items())
     same = " AND ".join(
-        f"{table.name}.{name} = {value}" for name, value in zip(table.key, keys, strict=True)
+        f"{table.name}.{name} IS {value}" for name, value in zip(compared, new, strict=False)
     )
-    if any(column.name == "token" for column in table.columns):
-        same += f" AND ({token} IS NULL OR {table.name}.token IS {token})"
     if "state" in wanted:
         # A done entry stays done, whatever a process that was frozen writes later.
         same += f" AND ({table.name}.state IS NOT 'done' OR ({wanted['state']}) = 'done')"
