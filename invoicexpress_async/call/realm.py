@@ -21,6 +21,9 @@ from invoicexpress_async.models.intent import Intent
 # The number of creates to remember, in case a list lags; older ones have been listed long ago.
 _MAX_RECENT_CREATES: Final = 10_000
 
+# The number of accounts whose last requested default is remembered; it matters during calls only.
+_MAX_DEFAULT_CHOICES: Final = 10_000
+
 # Ordered, so that thousands of waiters can be cancelled together, each in constant time.
 _Queue: TypeAlias = OrderedDict["_Turn", None]
 
@@ -42,6 +45,36 @@ class RecentCreates:
     def get(self, account: str, serie: str) -> int | None:
         """Return the id of a created sequence; None when none is noted."""
         return self._ids.get((account, serie))
+
+
+class DefaultChoices:
+    """The last sequence of each account that a call of this process has made the default.
+
+    A call must not undo what another call has requested meanwhile, nor return what was true before.
+    """
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._count = 0
+        self._mutex = threading.Lock()
+
+    def add(self, account: str, sequence_id: int) -> None:
+        """Note that a call makes a sequence the default."""
+        with self._mutex:
+            self._count += 1
+            self._last[account] = self._count, sequence_id
+            self._last.move_to_end(account)
+            if len(self._last) > _MAX_DEFAULT_CHOICES:
+                self._last.popitem(last=False)
+
+    def number(self, account: str) -> int:
+        """Return a number that grows with each choice for the account."""
+        return self._last.get(account, (0, 0))[0]
+
+    def since(self, account: str, number: int) -> int | None:
+        """Return the id of the sequence that was chosen after `number`, or None."""
+        last, sequence_id = self._last.get(account, (0, 0))
+        return sequence_id if last > number else None
 
 
 class UnresolvedIntents:
@@ -183,6 +216,7 @@ class Realm:
         """Held during each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
+        self.default_choices: DefaultChoices = DefaultChoices()
         self.users: int = 0
 
     @property

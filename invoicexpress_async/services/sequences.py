@@ -209,6 +209,8 @@ class SequenceService:
                 default,
                 registered,
                 on_intent,
+                # A run that may have read the flag before it was changed has no answer for it.
+                default and self._operations.default.mark(call),
             ),
             call,
             lambda leader: self._operations.ensure(
