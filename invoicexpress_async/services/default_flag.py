@@ -2,7 +2,7 @@
 
 from invoicexpress_async.call.context import Call
 from invoicexpress_async.call.execute import Dispatcher
-from invoicexpress_async.call.reconcile import Listing, partial_registration_error
+from invoicexpress_async.call.reconcile import Listing, Reconciler, partial_registration_error
 from invoicexpress_async.errors import DefaultChangedError, InvoiceXpressError
 from invoicexpress_async.models.sequence import Registration, Sequence
 from invoicexpress_async.protocol.decision import Action
@@ -17,9 +17,12 @@ class DefaultFlag:
     read the result: none undoes what another has reported.
     """
 
-    def __init__(self, dispatcher: Dispatcher, requests: SequenceRequests) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, requests: SequenceRequests, reconciler: Reconciler
+    ) -> None:
         self._dispatcher = dispatcher
         self._requests = requests
+        self._reconciler = reconciler
         self._choices = dispatcher.realm.default_choices
         self._lock = dispatcher.realm.send_lock
 
@@ -98,6 +101,8 @@ class DefaultFlag:
             call.is_unknown = False
             if sequence.is_default:
                 return
+            if call.context.check_list is not None:  # others may have decided otherwise meanwhile
+                call.context.check_list((await self._reconciler.list(call)).sequences)
             outcome = await self._dispatcher.send(call, request)
         if outcome.error is not None:
             raise outcome.error

@@ -42,7 +42,7 @@ class SequenceOperations:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
-        self.default: DefaultFlag = DefaultFlag(dispatcher, requests)
+        self.default: DefaultFlag = DefaultFlag(dispatcher, requests, self._reconciler)
         self._realm = dispatcher.realm
 
     async def list(self, call: Call) -> Listing:

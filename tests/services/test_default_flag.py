@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from aiohttp import web
 from conftest import ACCOUNT, API_KEY
 from fakes import FakeClock
 from scripted import Scripted, row_of, serving_scripted
 
-from invoicexpress_async import AccountSession, SessionManager
+from invoicexpress_async import AccountSession, DeadlineExceededError, SessionManager
 from invoicexpress_async.sandbox import FaultServer
 
 
@@ -88,3 +89,23 @@ async def test_a_call_for_the_default_does_not_join_one_that_read_it_before_a_ch
 
     assert (await late).sequence.is_default
     assert _default(faulty) == ["A"]
+
+
+async def test_a_default_is_not_set_when_the_machine_slept_past_the_deadline(
+    faulty: FaultServer, faulty_account: AccountSession, clock: FakeClock
+) -> None:
+    sequences = faulty_account.sequences
+    await sequences.create("2026", default=True)
+    await sequences.create("2027")
+    faulty.faults.next("latency", operation="list", seconds=5.0)
+    requests = len(faulty.requests)
+    with clock.stopped():
+        ensuring = asyncio.create_task(sequences.ensure("2027", default=True))
+        await _until(lambda: len(faulty.requests) > requests)
+        clock.suspend(8 * 3600)
+
+    with pytest.raises(DeadlineExceededError, match="deadline of the call has passed") as caught:
+        await ensuring
+
+    assert not caught.value.may_have_been_processed
+    assert _default(faulty) == ["2026"]

@@ -1,0 +1,96 @@
+"""What a process decided before it was frozen, or its machine slept, is not sent afterwards."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from conftest import ACCOUNT, API_KEY
+from fakes import FakeClock
+from scripted import Scripted, row_of, serving_scripted
+
+from invoicexpress_async import AccountSession, DeadlineExceededError, SessionManager
+from invoicexpress_async.provisioning import AccountList, AccountRow, rollover
+from invoicexpress_async.sandbox import FaultServer
+
+_NIGHT_SECONDS = 8 * 3600.0
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize(
+    "wait",
+    [pytest.param(FakeClock.advance, id="frozen"), pytest.param(FakeClock.suspend, id="asleep")],
+)
+async def test_an_intent_that_its_caller_kept_a_minute_ago_is_not_sent(
+    wait: Callable[[FakeClock, float], None],
+    faulty: FaultServer,
+    faulty_account: AccountSession,
+    clock: FakeClock,
+) -> None:
+    async def keep(_: object) -> None:
+        wait(clock, 61.0)
+
+    sequences = faulty_account.sequences
+    with pytest.raises(DeadlineExceededError, match="It was not sent: 61 seconds") as withdrawn:
+        await sequences.create("2027", on_intent=keep)
+    sent = faulty.oracle.posts(ACCOUNT)
+    await sequences.create("2027")
+
+    assert not withdrawn.value.may_have_been_processed
+    assert (sent, sequences.unresolved()) == (0, ())
+    assert faulty.oracle.posts(ACCOUNT) == 1
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda one: one.sequences.create("2027"), id="create"),
+        pytest.param(lambda one: one.sequences.register(1), id="register"),
+        pytest.param(lambda one: one.sequences.set_current(1), id="set_current"),
+        pytest.param(lambda one: one.request("PUT", "/sequences/1/register.json"), id="request"),
+    ],
+)
+async def test_a_request_with_an_effect_is_not_sent_after_a_night_asleep(
+    call: Callable[[AccountSession], Awaitable[object]],
+    faulty: FaultServer,
+    faulty_manager: SessionManager,
+    clock: FakeClock,
+) -> None:
+    async def key() -> str:
+        clock.suspend(_NIGHT_SECONDS)
+        return API_KEY
+
+    faulty.add_sequence(ACCOUNT, "2026", is_registered=False)
+    account = faulty_manager.account(ACCOUNT, key)
+
+    with pytest.raises(DeadlineExceededError, match="deadline of the call has passed") as late:
+        await call(account)
+
+    assert not late.value.may_have_been_processed
+    assert faulty.requests == []
+
+
+class _SetsAnother(Scripted):
+    """The first `set_current` fails, and somebody makes a later year's serie the default."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("set_current.json") and not self.count("set_current"):
+            self.says("set_current", 503)
+            response = await super().handle(request)
+            self.says("set_current", 200, does=True)
+            for row in self.rows[ACCOUNT]:
+                row["default_sequence"] = int(row["serie"] == "2028")
+            return response
+        return await super().handle(request)
+
+
+async def test_a_roll_over_does_not_repeat_its_default_over_a_later_one() -> None:
+    async with serving_scripted(_SetsAnother) as (server, _):
+        server.rows[ACCOUNT] = [row_of(100, "2026", default=True), row_of(200, "2028")]
+        async with SessionManager(base_url=server.base_url, clock=FakeClock()) as manager:
+            accounts = AccountList(rows=[AccountRow(account=ACCOUNT, api_key=API_KEY)])
+            report = await rollover(manager, accounts, year=2027, default_now=True)
+
+    (outcome,) = report.run.outcomes
+    assert outcome.error_name == "StepBackwardsError"
+    assert [row["serie"] for row in server.rows[ACCOUNT] if row["default_sequence"]] == ["2028"]
