@@ -93,6 +93,7 @@ class Engine(Generic[Item, Outcome]):
     breaker: CircuitBreaker
     on_change: Callable[[], None] = lambda: None
     problem: InvoiceXpressError | None = None
+    _input_failure: Exception | None = attrs.field(default=None, init=False)
     _scheduler: Scheduler[Item] | None = attrs.field(default=None, init=False)
     # Outcomes, each with the future that is done when it is durable; None wakes the reader.
     _ready: asyncio.Queue[tuple[Outcome, Commit | None] | None] = attrs.field(init=False)
@@ -113,7 +114,8 @@ class Engine(Generic[Item, Outcome]):
     ) -> AsyncGenerator[Outcome, None]:
         """Yield each outcome as it comes; a slow consumer makes the run wait.
 
-        An exception of a worker, apart from the errors of its items, is a bug, and is raised here.
+        An exception of `items` is raised once the turns that have begun have ended. Any other of a
+        worker, apart from the errors of its items, is a bug, and is raised as an ExceptionGroup.
         """
         self._ready = asyncio.Queue(2 * concurrency)
         self._scheduler = Scheduler(items, clock=self.clock, stop=self.stop, breaker=self.breaker)
@@ -122,6 +124,8 @@ class Engine(Generic[Item, Outcome]):
             async for outcome, commit in stream:
                 await self._wait_until(commit)
                 yield outcome
+        if self._input_failure is not None:
+            raise self._input_failure
 
     async def _run(self, scheduler: Scheduler[Item], workers: int) -> None:
         self.breaker.add_item_check(scheduler.has_item)
@@ -151,6 +155,9 @@ class Engine(Generic[Item, Outcome]):
             return await scheduler.take()
         except InvoiceXpressError as error:  # of the journal or of the input
             self._end(error)
+        except Exception as error:  # noqa: BLE001  # of the caller's iterator
+            self._input_failure = error
+            self._cease()
         return None
 
     async def _turn(
@@ -220,6 +227,9 @@ class Engine(Generic[Item, Outcome]):
     def _end(self, problem: InvoiceXpressError) -> None:
         if self.problem is None:
             self.problem = problem.with_traceback(None)
+        self._cease()
+
+    def _cease(self) -> None:
         self.stop.request()
         if self._scheduler is not None:
             self._scheduler.end()

@@ -4,12 +4,13 @@ import codecs
 import importlib
 import io
 import os
+import re
 import stat
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import attrs
 
@@ -31,6 +32,9 @@ WINDOWS: Final = "cp1252"
 _PIECE: Final = 1 << 20
 # A spreadsheet keeps 15 digits of a number, and shows the rest as zeros or not at all.
 _FIRST_ROUNDED: Final = 10**15
+# The tags of a sheet's rows, without their "<".
+_HIDDEN: Final = re.compile(rb"\A(?:\w+:)?row\s[^>]*\bhidden\s*=\s*[\"'](?:1|true)[\"']")
+_NUMBER: Final = re.compile(rb"\sr\s*=\s*[\"'](\d+)[\"']")
 
 
 @attrs.frozen
@@ -117,19 +121,34 @@ class _Book(Protocol):
     def close(self) -> None: ...
 
 
+@attrs.frozen
+class _SavedBook:
+    """A spreadsheet, and the numbers of the rows that its open sheet hides."""
+
+    book: _Book
+    hidden: frozenset[int]
+
+
 def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of the sheet that was open when it was saved, as texts, with their numbers.
 
     Raises:
-        ConfigurationError: it cannot be read, or openpyxl is not installed.
+        ConfigurationError: it cannot be read, a row with values is hidden, or openpyxl is not
+            installed.
     """
-    book = _load(path)
+    saved = _load(path)
     try:
-        if book.active is not None:
-            for number, row in enumerate(_parsed(path, book.active), 1):
-                yield number, [_cell_text(cell) for cell in row]
+        if saved.book.active is not None:
+            for number, row in enumerate(_parsed(path, saved.book.active), 1):
+                texts = [_cell_text(cell) for cell in row]
+                if number in saved.hidden and any(texts):
+                    raise ConfigurationError(
+                        f"{path} hides row {number}, perhaps with a filter. Show all rows, or copy "
+                        "those that you want to a new file."
+                    )
+                yield number, texts
     finally:
-        book.close()
+        saved.book.close()
 
 
 def _parsed(path: Path, sheet: _Sheet) -> Iterator[tuple[_Cell, ...]]:
@@ -142,10 +161,10 @@ def _parsed(path: Path, sheet: _Sheet) -> Iterator[tuple[_Cell, ...]]:
     raise ConfigurationError(f"{path} is damaged: its rows cannot all be read.")
 
 
-def _load(path: Path) -> _Book:
+def _load(path: Path) -> _SavedBook:
     problem = ""
     try:
-        openpyxl = importlib.import_module("openpyxl")
+        excel = importlib.import_module("openpyxl.reader.excel")
     except ImportError:
         raise ConfigurationError(
             f"{path} is a spreadsheet, which needs openpyxl: "
@@ -154,14 +173,31 @@ def _load(path: Path) -> _Book:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and forms that are not kept
-            book: _Book = openpyxl.load_workbook(path, read_only=True)
+            reader = excel.ExcelReader(path, read_only=True)
+            reader.read()
+            hidden = frozenset(_hidden_rows(reader))
     except OSError as error:
         problem = f"cannot be read: {error.strerror or 'it is damaged'}"
     except Exception:  # noqa: BLE001  # a damaged file makes openpyxl's parsers raise any class
         problem = "is no spreadsheet that can be read"
     else:
-        return book
+        return _SavedBook(reader.wb, hidden)
     raise ConfigurationError(f"{path} {problem}.")
+
+
+def _hidden_rows(reader: Any) -> Iterator[int]:  # noqa: ANN401  # openpyxl is optional
+    """Yield the numbers of the hidden rows; openpyxl shows them only where it loads all cells."""
+    active = reader.wb.active
+    for sheet, relation in reader.parser.find_sheets():
+        if active is None or sheet.name != active.title:
+            continue
+        with reader.archive.open(relation.target) as file:
+            rest = b""
+            while piece := file.read(_PIECE):
+                *tags, rest = (rest + piece).split(b"<")
+                for tag in tags:
+                    if _HIDDEN.search(tag) and (number := _NUMBER.search(tag)):
+                        yield int(number[1])
 
 
 def _cell_text(cell: _Cell) -> str:

@@ -215,7 +215,8 @@ class Plan:
     def from_async(cls, rows: AsyncIterable[PlanRow]) -> "Plan":
         """Return a plan of rows that come one by one, as from a database. It can run only once.
 
-        A row that clashes with an earlier one is refused at its turn; the others continue.
+        A row that clashes with an earlier one is refused at its turn; the others continue. An
+        exception of `rows` ends the run, and is raised once the rows in flight have ended.
         """
         check_type("rows", rows, AsyncIterable)
         return cls(stream=rows)

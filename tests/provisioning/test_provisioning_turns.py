@@ -9,6 +9,7 @@ import attrs
 import pytest
 from fakes import FakeClock
 from job_process import ask
+from senders import until
 
 from invoicexpress_async import RetryPolicy, SessionManager
 from invoicexpress_async.provisioning import (
@@ -191,6 +192,26 @@ async def test_a_stream_is_run_once_and_a_row_that_clashes_is_refused_alone(
     ]
     assert ask(path, "SELECT DISTINCT state FROM rows") == [("done",)]
     assert on.oracle.posts("a0") == 1
+
+
+async def test_an_exception_of_a_stream_is_raised_once_the_rows_in_flight_have_ended(
+    on: FaultServer, manager: SessionManager, path: Path
+) -> None:
+    async def rows() -> AsyncIterator[PlanRow]:
+        yield row("a0")
+        await until(lambda: on.oracle.posts("a0") == 1)
+        raise LookupError("the database is gone")
+
+    seen: list[RowOutcome] = []
+    async with SqliteJournal(path) as journal:
+        with pytest.raises(LookupError, match="the database is gone"):
+            await provision(
+                manager, Plan.from_async(rows()), journal=journal, on_outcome=seen.append
+            )
+
+    assert [one.state for one in seen] == [RowState.DONE]
+    assert ask(path, STATES) == [("a0", "done")]
+    assert not manager.unresolved()
 
 
 async def test_a_stream_continues_what_an_earlier_run_left(

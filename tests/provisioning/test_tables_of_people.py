@@ -90,6 +90,34 @@ def test_a_spreadsheet_that_is_cut_short_gives_no_row(tmp_path: Path) -> None:
         assert caught.value.__context__ is None
 
 
+def test_a_sheet_that_hides_a_row_with_values_is_refused(tmp_path: Path) -> None:
+    rows = [(f"account-{number}", KEY, 2027) for number in range(4)]
+    path = sheet(tmp_path / "a.xlsx", ("account", "api_key", "serie"), *rows)
+    book = openpyxl.load_workbook(path)
+    assert book.active is not None
+    book.active.row_dimensions[4].hidden = True
+    book.create_sheet("others").append(["another sheet"])
+    book["others"].row_dimensions[1].hidden = True
+    book.save(path)
+
+    for read in (Plan.from_csv, AccountList.from_csv):
+        with pytest.raises(ConfigurationError, match="hides row 4, perhaps with a filter"):
+            read(path)
+
+
+def test_hidden_rows_without_values_and_of_other_sheets_do_not_matter(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "a.xlsx", ("account", "api_key", "serie"), ("acme", KEY, 2027))
+    book = openpyxl.load_workbook(path)
+    assert book.active is not None
+    book.active.row_dimensions[9].hidden = True
+    book.create_sheet("others", 0).append(["another sheet"])
+    book["others"].row_dimensions[1].hidden = True
+    book.active = 1
+    book.save(path)
+
+    assert names_of(Plan.from_csv(path)) == [("acme", "2027", 2)]
+
+
 def test_a_file_that_only_has_the_name_of_a_spreadsheet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "accounts.xlsx"
     path.write_text("account;api_key\n")
