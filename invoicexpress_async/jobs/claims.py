@@ -99,7 +99,7 @@ class JournalClaims:
 
     @property
     def token(self) -> str | None:
-        """The token of the last claim that was won."""
+        """The token of the last claim that was won, or may have been before a cancellation."""
         return self._token
 
     async def claim(self, intent: Intent) -> Intent | None:
@@ -162,6 +162,7 @@ class JournalClaims:
             return await self._journal.claim(claim, *changes)
         except asyncio.CancelledError:
             # The claim may be won by now, and nothing is sent: release it, after the claim.
+            self._token = claim.token
             self._settle(claim, ClaimEnd.NOT_SENT).add_done_callback(_report)
             raise
         except JournalError:
