@@ -235,17 +235,21 @@ class ReschedulePolicy:
         needed, intent = self.resend_absent_after, task.intent
         if needed is None or intent is None or intent["operation"] != "create":
             return None
-        # Not the present time: the machine may have slept since the list was requested.
-        now = task.turn_at or Timestamp.now()
-        since_send = task.sent_at().seconds_until(now)
+        # A list was requested between the start of the turn and now, and the machine may have slept
+        # since: each wait is measured so that it is not shorter than it was.
+        now = Timestamp.now()
+        requested = task.turn_at or now
+        since_send = task.sent_at().seconds_until(requested)
         if since_send < needed:
             return needed - since_send
         if outcome.state is not RowState.ABSENT:
             task.incomplete_lists += not self.breaker.is_open
             return self.schedule[-1] if self.schedule else needed
         task.incomplete_lists = 0
-        task.absent_since = task.absent_since or now
-        since_absent = task.absent_since.seconds_until(now)
+        if task.absent_since is None:
+            task.absent_since = now
+            return needed
+        since_absent = task.absent_since.seconds_until(requested)
         task.resend_allowed = since_absent >= needed
         return max(needed - since_absent, 0.0)
 

@@ -181,7 +181,9 @@ async def test_what_a_host_sent_before_it_was_cut_off_from_the_database_is_not_s
 
 async def test_a_host_that_is_cut_off_from_the_api_reads_for_what_it_has_sent(site: Site) -> None:
     one, _ = site.hosts
-    running = site.start(one, attempt_seconds=1.5, read_after_seconds=(0.5, 1.0, 2.0, 4.0, 8.0))
+    site.on.faults.clear()
+    site.on.faults.next("latency", operation="create", seconds=2.5, times=None)
+    running = site.start(one, attempt_seconds=3.0, read_after_seconds=(0.5, 1.0, 2.0, 4.0, 8.0))
     await senders.until(lambda: senders.posts(site.on) == {1})
     one.cut("api")
     await senders.until(lambda: all(site.on.sequences(name) for name in NAMES))

@@ -93,3 +93,9 @@ def test_a_list_counts_from_its_request_though_the_machine_slept_before_its_resp
     # Found by this seed: the first list was requested 160 s after the send, and its response was
     # read 5,800 s later.
     assert not run_history(571_317).violations
+
+
+def test_the_wait_between_two_lists_begins_when_the_first_was_read() -> None:
+    # Found by this seed: a turn began at 7,632 s, and its list was requested at 7,783 s; a list at
+    # 8,533 s, 750 s later, counted as 900 s later.
+    assert not run_history(708_855).violations
