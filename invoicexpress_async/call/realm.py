@@ -127,83 +127,107 @@ def _identity(intent: Intent) -> tuple[object, ...]:
 class KeyedLock:
     """A lock for each key: one holder at a time, first come, first served.
 
-    The holders may be tasks of event loops in several threads. No holder blocks another's loop.
+    The holders may be tasks of event loops in several threads. No holder blocks another's loop. A
+    holder whose event loop was closed while it held the lock has lost it.
     """
 
     def __init__(self) -> None:
-        # The waiters for each key that is held; None without waiters, which is the usual case.
-        self._waiting: dict[Hashable, _Queue | None] = {}
+        self._held: dict[Hashable, _Hold] = {}
         self._mutex = threading.Lock()
 
     def hold(self, key: Hashable) -> "_Guard":
         """Hold the lock of `key` for the block; yield whether another call held it before."""
         return _Guard(self, key)
 
-    def enter(self, key: Hashable) -> "_Turn | None":
+    def enter(self, key: Hashable) -> "_Hold | _Turn":
         """Take the lock, or return a place in its queue."""
+        loop = asyncio.get_running_loop()
         with self._mutex:
-            if key not in self._waiting:
-                self._waiting[key] = None
-                return None
-            queue = self._waiting[key]
-            if queue is None:
-                queue = self._waiting[key] = OrderedDict()
+            held = self._held.get(key)
+            if held is not None and held.loop.is_closed():
+                held = self._hand_over(key, held)
+            if held is None:
+                held = self._held[key] = _Hold(loop)
+                return held
+            if held.queue is None:
+                held.queue = OrderedDict()
             turn = _Turn()
-            queue[turn] = None
+            held.queue[turn] = None
             return turn
 
-    def leave(self, key: Hashable) -> None:
+    def leave(self, key: Hashable, held: "_Hold") -> None:
         """Hand the lock over to the next in the queue, or free it."""
         with self._mutex:
-            queue = self._waiting[key]
-            if not queue:
-                del self._waiting[key]
-                return
-            turn, _ = queue.popitem(last=False)
-            turn.has_come = True
-        wake(turn.waiter)
+            if self._held.get(key) is held:  # else it was lost
+                self._hand_over(key, held)
 
     def give_up(self, key: Hashable, turn: "_Turn") -> None:
         """Leave the queue; pass on a lock that was handed over at the same moment."""
         with self._mutex:
-            queue = self._waiting[key]
-            if not turn.has_come and queue is not None:
-                del queue[turn]
-                return
-        self.leave(key)
+            held = self._held.get(key)
+            if turn.held is None and held is not None and held.queue:
+                held.queue.pop(turn, None)
+        if turn.held is not None:
+            self.leave(key, turn.held)
+
+    def _hand_over(self, key: Hashable, held: "_Hold") -> "_Hold | None":
+        queue = held.queue
+        while queue:
+            turn, _ = queue.popitem(last=False)
+            loop = turn.waiter.get_loop()
+            if not loop.is_closed():
+                turn.held = self._held[key] = _Hold(loop, queue)
+                wake(turn.waiter)
+                return turn.held
+        del self._held[key]
+        return None
+
+
+class _Hold:
+    """One holder's time with a lock, and the queue behind it; None without one, as usual."""
+
+    __slots__ = ("loop", "queue")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, queue: _Queue | None = None) -> None:
+        self.loop = loop
+        self.queue = queue
 
 
 class _Turn:
     """A place in a queue. The lock is handed to it before its task runs again."""
 
-    __slots__ = ("has_come", "waiter")
+    __slots__ = ("held", "waiter")
 
     def __init__(self) -> None:
         self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_come: bool = False
+        self.held: _Hold | None = None
 
 
 class _Guard:
     # A class, because a generator of contextlib costs a hundredth of a whole call.
-    __slots__ = ("_key", "_lock")
+    __slots__ = ("_held", "_key", "_lock")
 
     def __init__(self, lock: KeyedLock, key: Hashable) -> None:
         self._lock = lock
         self._key = key
+        self._held: _Hold | None = None
 
     async def __aenter__(self) -> bool:
-        turn = self._lock.enter(self._key)
-        if turn is None:
+        entered = self._lock.enter(self._key)
+        if isinstance(entered, _Hold):
+            self._held = entered
             return False
         try:
-            await turn.waiter
+            await entered.waiter
         except asyncio.CancelledError:
-            self._lock.give_up(self._key, turn)
+            self._lock.give_up(self._key, entered)
             raise
+        self._held = entered.held
         return True
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock.leave(self._key)
+        if self._held is not None:
+            self._lock.leave(self._key, self._held)
 
 
 class Realm:
