@@ -94,3 +94,32 @@ async def test_a_roll_over_does_not_repeat_its_default_over_a_later_one() -> Non
     (outcome,) = report.run.outcomes
     assert outcome.error_name == "StepBackwardsError"
     assert [row["serie"] for row in server.rows[ACCOUNT] if row["default_sequence"]] == ["2028"]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [pytest.param(FakeClock.advance, id="slow"), pytest.param(FakeClock.suspend, id="asleep")],
+)
+async def test_a_key_is_kept_from_when_its_vault_was_called(
+    wait: Callable[[FakeClock, float], None],
+    faulty_manager: SessionManager,
+    clock: FakeClock,
+) -> None:
+    calls = 0
+
+    async def key() -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            wait(clock, 150.0)
+        return API_KEY
+
+    account = faulty_manager.account(ACCOUNT, key)
+    await account.sequences.list()
+    wait(clock, 140.0)
+    await account.sequences.list()
+    before = calls
+    wait(clock, 20.0)
+    await account.sequences.list()
+
+    assert (before, calls) == (1, 2)
