@@ -205,7 +205,7 @@ class Dispatcher:
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
         """Treat an intent as lost: its request may be sent again."""
-        self.realm.unresolved.discard(intent)
+        self.realm.unresolved.forget(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 

@@ -85,19 +85,31 @@ class UnresolvedIntents:
         self._mutex = threading.Lock()  # managers in several threads share it
 
     def add(self, intent: Intent) -> None:
-        """Add an intent, or replace one with the same request."""
+        """Add an intent, or replace an older one with the same request."""
         with self._mutex:
-            self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
+            mine = self._by_account.setdefault(intent["account"], {})
+            known = mine.setdefault(_identity(intent), intent)
+            if known["sent_at"] <= intent["sent_at"]:
+                mine[_identity(intent)] = intent
 
     def discard(self, intent: Intent) -> None:
         """Remove the intent with the same request as `intent`, if there is one."""
         with self._mutex:
-            mine = self._by_account.get(intent["account"])
-            if mine is None:
-                return
-            mine.pop(_identity(intent), None)
-            if not mine:
-                del self._by_account[intent["account"]]
+            self._remove(intent)
+
+    def forget(self, intent: Intent) -> None:
+        """Remove this intent; one with the same request that was sent since stays."""
+        with self._mutex:
+            if self.get(intent) == intent:
+                self._remove(intent)
+
+    def _remove(self, intent: Intent) -> None:
+        mine = self._by_account.get(intent["account"])
+        if mine is None:
+            return
+        mine.pop(_identity(intent), None)
+        if not mine:
+            del self._by_account[intent["account"]]
 
     def get(self, intent: Intent) -> Intent | None:
         """Return the intent with the same request, or None."""

@@ -8,7 +8,13 @@ from conftest import ACCOUNT, API_KEY
 from fakes import FakeClock
 from scripted import Scripted, row_of, serving_scripted
 
-from invoicexpress_async import AccountSession, DeadlineExceededError, SessionManager
+from invoicexpress_async import (
+    AccountSession,
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    SessionManager,
+)
 from invoicexpress_async.provisioning import AccountList, AccountRow, rollover
 from invoicexpress_async.sandbox import FaultServer
 
@@ -68,6 +74,34 @@ async def test_a_request_with_an_effect_is_not_sent_after_a_night_asleep(
 
     assert not late.value.may_have_been_processed
     assert faulty.requests == []
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_an_old_intent_that_is_forgotten_again_does_not_take_a_later_one_with_it(
+    is_resumed: bool,
+    faulty: FaultServer,
+    faulty_account: AccountSession,
+) -> None:
+    quick = RetryPolicy(read_after_seconds=())
+    sequences = faulty_account.with_options(retry=quick).sequences
+    faulty.faults.next("reset_peer", operation="create", commits=False, times=None)
+    with pytest.raises(OutcomeUnknownError) as first:
+        await sequences.create("2027")
+    assert first.value.intent is not None
+    sequences.forget(first.value.intent)
+    with pytest.raises(OutcomeUnknownError) as second:
+        await sequences.create("2027")
+
+    if is_resumed:
+        with pytest.raises(OutcomeUnknownError):
+            await sequences.resume(first.value.intent)
+    sequences.forget(first.value.intent)
+    with pytest.raises(OutcomeUnknownError) as third:
+        await sequences.create("2027")
+
+    assert faulty.oracle.posts(ACCOUNT) == 2
+    assert sequences.unresolved() == (second.value.intent,)
+    assert third.value.intent == second.value.intent
 
 
 class _SetsAnother(Scripted):
