@@ -8,7 +8,13 @@ import pytest
 from fakes import FakeClock
 from job_process import ask
 
-from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
+from invoicexpress_async import (
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    RetryPolicy,
+    SessionManager,
+)
 from invoicexpress_async.call.claims import ClaimEnd, Claims
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.claims import JournalClaims
@@ -189,3 +195,27 @@ async def until_requested(on: FaultServer, count: int) -> None:
     async with asyncio.timeout(20):
         while len(on.requests) < count:  # noqa: ASYNC110  # of the server
             await asyncio.sleep(0)
+
+
+async def test_a_lost_register_that_is_found_partial_is_not_unresolved_any_more(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    poor = SandboxAccount(name="acme", api_key=KEY, refused_document_types=("receipt",))
+    async with (
+        FaultServer(accounts=[poor], clock=clock.now, sleep=clock.sleep) as server,
+        SqliteJournal(tmp_path / "job.db") as journal,
+        SessionManager(base_url=server.base_url, clock=clock, journal=journal) as manager,
+    ):
+        sequences = manager.account("acme", KEY).sequences
+        row = server.add_sequence("acme", "2027", is_registered=False)
+        server.faults.next("reset_peer", operation="register")
+        server.faults.next("status", operation="get", status=503, times=None)
+        with pytest.raises(OutcomeUnknownError):
+            await sequences.register(row.id)
+        server.faults.clear()
+        (intent,) = await manager.read_unresolved()
+
+        with pytest.raises(PartialRegistrationError, match="no validation code for: receipt"):
+            await sequences.resume(intent)
+
+        assert (await manager.read_unresolved(), manager.unresolved()) == ((), ())
