@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 from rich.text import Text
 
+from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
 from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
 from invoicexpress_async.cli.shell import as_typed, printable, program, with_program_name
@@ -196,10 +197,13 @@ def _again_at(status: JournalStatus, one: RowInDoubt) -> dt.datetime | None:
     """Return when a run reads a row again before a possible second send; None if it does not."""
     command = status.last_command
     seconds = None if command is None else command.resend_absent_after
-    since = one.absent_since or one.sent_at
-    if seconds is None or since is None:
+    if seconds is None:
         return None
-    return since + dt.timedelta(seconds=seconds)
+    if one.absent_since is not None:
+        return one.absent_since + dt.timedelta(seconds=seconds)
+    if one.sent_at is None:
+        return None
+    return one.sent_at + dt.timedelta(seconds=seconds + MAX_SECONDS_BEFORE_SEND)
 
 
 def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
