@@ -23,7 +23,6 @@ app: App = App(
     help_epilogue=examples_of("accounts"),
 )
 
-_NO_OPTIONS: Final = PartnerOptions()
 AccountId = Annotated[str, Parameter(help="The account's id, as its create gave it.")]
 _COMMAND_LINE_ONLY: Final = frozenset(
     {"password_from", "accept_terms", "at_subuser", "at_password_from"}
@@ -62,11 +61,8 @@ class AccountChanges:
     ] = None
 
 
-_NO_CHANGES: Final = AccountChanges()
-
-
 @app.command
-def get(account_id: AccountId, /, *, options: PartnerOptions = _NO_OPTIONS) -> int:
+def get(account_id: AccountId, /, *, options: PartnerOptions = PartnerOptions()) -> int:
     """Show one account: its company, its state, whether it can communicate with AT."""
     details = run_call(options, lambda partner: partner.accounts.get(account_id))
     if options.as_json:
@@ -81,8 +77,8 @@ def update(
     account_id: AccountId,
     /,
     *,
-    changes: AccountChanges = _NO_CHANGES,
-    options: PartnerOptions = _NO_OPTIONS,
+    changes: AccountChanges = AccountChanges(),
+    options: PartnerOptions = PartnerOptions(),
 ) -> int:
     """Change what is given of one account, and nothing else.
 

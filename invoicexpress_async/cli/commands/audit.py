@@ -35,9 +35,6 @@ _INTERRUPTED: Final = (
     "Interrupted: {left} of {total} accounts not looked at. Run the same command again."
 )
 _NOT_WRITTEN: Final = "{name} cannot be written, {why}"
-_NO_OPTIONS: Final = ConnectionOptions()
-_NO_REPORT: Final = ReportOptions()
-_NO_SELECTION: Final = SelectionOptions()
 
 
 def audit(  # noqa: PLR0913  # the options of a command, each with a default
@@ -52,9 +49,9 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
         str | None, Parameter(help="Who lacks this very serie? Instead of --year.")
     ] = None,
     concurrency: Annotated[int, Parameter(help="Accounts read at a time.")] = 50,
-    reporting: ReportOptions = _NO_REPORT,
-    selection: SelectionOptions = _NO_SELECTION,
-    options: ConnectionOptions = _NO_OPTIONS,
+    reporting: ReportOptions = ReportOptions(),
+    selection: SelectionOptions = SelectionOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Look at all sequences of all accounts of a file, and show what is wrong first. Only reads.
 

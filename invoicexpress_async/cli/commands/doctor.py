@@ -30,9 +30,6 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 
-_NO_OPTIONS: Final = AccountOptions()
-
-
 _STYLES: Final = {
     CheckState.FINE: "green",
     CheckState.DOUBTFUL: "yellow",
@@ -50,7 +47,7 @@ def doctor(
             "account is named."
         ),
     ] = None,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Check versions, settings, network, TLS, clock, key, AT registration; say what to fix.
 

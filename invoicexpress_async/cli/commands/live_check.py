@@ -26,7 +26,6 @@ from invoicexpress_async.live_check.probe import Probe
 from invoicexpress_async.live_check.recording import make_record_file, write_recording
 from invoicexpress_async.live_check.writes import Ask, check_writes
 
-_NO_OPTIONS: Final = AccountOptions()
 _STYLES: Final = {
     Verdict.AS_ASSUMED: "green",
     Verdict.NEW: "yellow",
@@ -49,7 +48,7 @@ def live_check(
         Path | None,
         Parameter(help="Write what came back to this new file, with every value replaced."),
     ] = None,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Compare a real account with what this program assumes of the API: what differs, what is new.
 

@@ -52,9 +52,6 @@ from invoicexpress_async.onboarding import (
     read_standings,
 )
 
-_NO_OPTIONS: Final = PartnerOptions()
-_NO_JOB_OPTIONS: Final = OnboardOptions()
-
 _WHAT: Final = "{companies}, by {partner} at {where}"
 _WOULD: Final = "Would onboard: {what}. Nothing was looked at or sent."
 _ABOUT_TO: Final = "About to onboard: {what}."
@@ -91,8 +88,8 @@ def onboard(  # noqa: PLR0913  # the options of a command
         ),
     ],
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
-    job: OnboardOptions = _NO_JOB_OPTIONS,
-    options: PartnerOptions = _NO_OPTIONS,
+    job: OnboardOptions = OnboardOptions(),
+    options: PartnerOptions = PartnerOptions(),
 ) -> int:
     """Create an account for each company of a file, and bring it to its first invoice.
 

@@ -49,9 +49,6 @@ from invoicexpress_async.provisioning import (
 )
 from invoicexpress_async.provisioning.next_serie import coming_year, is_step_backwards
 
-_NO_OPTIONS: Final = ConnectionOptions()
-_NO_JOB_OPTIONS: Final = JobOptions()
-
 _EARLY: Final = (
     ". Invoices will use {serie} from now on, {today}, and not from {day}: leave --default out and "
     "use `rollover` to wait for that day"
@@ -89,8 +86,8 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
             "account is looked at."
         ),
     ] = False,
-    job: JobOptions = _NO_JOB_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    job: JobOptions = JobOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Ensure a serie on all accounts of a file: create what is absent, keep what is there.
 

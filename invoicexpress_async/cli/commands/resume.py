@@ -43,7 +43,6 @@ from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
 _OF_A_SEQUENCE: Final = frozenset({"create", "register"})
-_NO_OPTIONS: Final = ConnectionOptions()
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 _REPORT_STARTS: Final = ("line,account,", "line;account;")
@@ -69,7 +68,7 @@ def resume(
     api_key_file: Annotated[
         Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
     ] = None,
-    options: ConnectionOptions = _NO_OPTIONS,
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Find out the outcome of sends where it is unknown. Only reads; - is stdin.
 

@@ -51,8 +51,6 @@ _NOT_BEFORE: Final = ", not before {day} in Lisbon"
 _LEFT_OUT: Final = "; {accounts} left out, without a next serie"
 _ODD_YEAR: Final = "{year} is neither this year nor the next."
 _UNCHANGED: Final = "Nothing was changed."
-_NO_OPTIONS: Final = ConnectionOptions()
-_NO_JOB_OPTIONS: Final = JobOptions()
 _NEW: Final = ("", "")
 
 
@@ -78,8 +76,8 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     default_now: Annotated[
         bool, Parameter(help="Make the series the default at once, even before their year begins.")
     ] = False,
-    job: JobOptions = _NO_JOB_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    job: JobOptions = JobOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Create the new year's serie on all accounts, check it, and only then make it the default.
 

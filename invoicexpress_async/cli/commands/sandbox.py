@@ -64,10 +64,7 @@ class SandboxOptions(RehearsalOptions):
     ] = False
 
 
-_NO_OPTIONS: Final = SandboxOptions()
-
-
-def sandbox(*, setup: SandboxOptions = _NO_OPTIONS) -> int:
+def sandbox(*, setup: SandboxOptions = SandboxOptions()) -> int:
     """Run a local InvoiceXpress until Ctrl-C, and print its address, accounts and keys.
 
     It listens on this machine only. The keys are the sandbox's own and open nothing else.

@@ -5,7 +5,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import attrs
 from cyclopts import Parameter
@@ -33,8 +33,6 @@ from invoicexpress_async.onboarding import read_standings
 from invoicexpress_async.provisioning import JournalStatus, read_status
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
-_NO_REPORT: Final = ReportOptions()
-
 
 def status(
     journal: Annotated[
@@ -46,7 +44,7 @@ def status(
     as_json: Annotated[
         bool, Parameter(name="--json", help="JSON on stdout, errors as JSON.")
     ] = False,
-    reporting: ReportOptions = _NO_REPORT,
+    reporting: ReportOptions = ReportOptions(),
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
     is_there = journal.is_file() if isinstance(journal, Path) else is_stored(journal)

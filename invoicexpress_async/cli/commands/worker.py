@@ -38,7 +38,6 @@ from invoicexpress_async.provisioning import (
     run_worker,
 )
 
-_NO_OPTIONS: Final = ConnectionOptions()
 _UNKNOWN: Final = frozenset({"intent", RowState.UNKNOWN, RowState.ABSENT})
 _GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 
@@ -51,9 +50,6 @@ class WorkerOptions(SettingsOptions):
     retry_refused: Annotated[
         bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
     ] = False
-
-
-_NO_RUN_OPTIONS: Final = WorkerOptions()
 
 
 def worker(  # noqa: PLR0913  # the options of a command
@@ -81,8 +77,8 @@ def worker(  # noqa: PLR0913  # the options of a command
     until_done: Annotated[
         bool, Parameter(help="End when nothing is to be done now, instead of waiting for more.")
     ] = False,
-    run: WorkerOptions = _NO_RUN_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    run: WorkerOptions = WorkerOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Do the rows of a journal in PostgreSQL, beside other workers, until SIGTERM or Ctrl-C.
 
