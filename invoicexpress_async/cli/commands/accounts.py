@@ -10,7 +10,7 @@ from invoicexpress_async import AccountDetails, AccountUpdate, AtCredentials, La
 from invoicexpress_async.cli.commands import examples_of
 from invoicexpress_async.cli.connection import run_call
 from invoicexpress_async.cli.options import PartnerOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
@@ -157,10 +157,9 @@ def _object(account_id: str, details: AccountDetails) -> dict[str, object]:
 
 
 def _show(account_id: str, details: AccountDetails) -> None:
-    table = new_table("field", "value")
-    for name, value in _object(account_id, details).items():
-        if name == "extra":
-            continue
-        text = ("yes" if value else "no") if isinstance(value, bool) else value
-        table.add_row(cell(name), cell(text))
-    data_console().print(table)
+    rows = (
+        (name, ("yes" if value else "no") if isinstance(value, bool) else value)
+        for name, value in _object(account_id, details).items()
+        if name != "extra"
+    )
+    data_console().print(new_table("field", "value", rows=rows))

@@ -24,7 +24,7 @@ from invoicexpress_async.cli.commands.journal_checks import journal_checks
 from invoicexpress_async.cli.connection import base_url_of, name_of, open_manager, read_key
 from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.cli.options import DATABASE_URL, AccountOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, printable, with_program_name
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
@@ -95,10 +95,8 @@ async def _ask(options: AccountOptions, name: str, address: str, key: Secret) ->
 
 def _show(checks: Iterable[Check]) -> None:
     console = data_console()
-    table = new_table("check", "state", "found")
-    for check in checks:
-        table.add_row(cell(check.name), Text(check.state, _STYLES[check.state]), cell(check.found))
-    console.print(table)
+    rows = ((one.name, Text(one.state, _STYLES[one.state]), one.found) for one in checks)
+    console.print(new_table("check", "state", "found", rows=rows))
     cures = [(check.name, check.cure) for check in checks if check.cure is not None]
     for name, cure in cures:
         console.print(Text(printable(with_program_name(f"To fix, {name}: {cure}"))), soft_wrap=True)

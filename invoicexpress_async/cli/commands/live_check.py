@@ -16,7 +16,7 @@ from invoicexpress_async.cli.connection import (
     require_terminal,
 )
 from invoicexpress_async.cli.options import AccountOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo
 from invoicexpress_async.config import Timeouts, check_seconds, check_serie
 from invoicexpress_async.errors import ConfigurationError
@@ -125,8 +125,6 @@ def _show(findings: list[Finding], *, as_json: bool) -> None:
         write_json({"type": "live-check", "is_as_assumed": _exit_code(findings) == DONE,
                     "checks": lines})  # fmt: skip
         return
-    table = new_table("check", "verdict", "found")
-    for one in findings:
-        table.add_row(cell(one.check), Text(one.verdict, _STYLES[one.verdict]), cell(one.found))
-    data_console().print(table)
+    rows = ((one.check, Text(one.verdict, _STYLES[one.verdict]), one.found) for one in findings)
+    data_console().print(new_table("check", "verdict", "found", rows=rows))
     sys.stdout.flush()

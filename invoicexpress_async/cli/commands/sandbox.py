@@ -21,7 +21,7 @@ from invoicexpress_async.cli.commands.rehearsal import (
     describe,
     prepare,
 )
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, next_year, program
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret, check_account_name
@@ -149,10 +149,8 @@ def _announce(
         kinds = {"unlike": dict(unlike)} if unlike else {}
         write_json({"base_url": sandbox.base_url, "accounts": keys, **kinds})
         return
-    table = new_table("account", "key")
-    for one in accounts[:_MAX_ACCOUNTS_SHOWN]:
-        table.add_row(cell(one.name), cell(one.api_key))
-    console = data_console()
+    rows = ((one.name, one.api_key) for one in accounts[:_MAX_ACCOUNTS_SHOWN])
+    table, console = new_table("account", "key", rows=rows), data_console()
     console.print(f"InvoiceXpress sandbox at {sandbox.base_url}", table)
     if len(accounts) > _MAX_ACCOUNTS_SHOWN:
         where = setup.write_accounts or "--write-accounts FILE.csv"

@@ -11,12 +11,13 @@ from invoicexpress_async import DocumentType
 from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
-    cell,
+    MORE,
     data_console,
     documents_of,
     initials,
     names_of,
     new_table,
+    print_more,
     sequence_object,
 )
 from invoicexpress_async.cli.report_file import Layout
@@ -39,7 +40,6 @@ from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
 from invoicexpress_async.provisioning import AccountAudit
 
-_MORE: Final = "… {count} more: --json and --report show all"
 _TOTAL: Final = "of {total} accounts in {seconds} s"
 _OTHER_SERIE: Final = "another serie lacks codes"  # a fine account: it is not the default
 _MAX_LINES: Final = 20
@@ -221,16 +221,15 @@ def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> 
         console.print(audit_table(lines, language=language))
         if types := _short_type_names(lines):
             console.print(names_of(types, language), style="dim")
-        if left := summary.seen - len(lines):
-            console.print(word(_MORE, language, count=left), style="dim")
+        print_more(MORE, summary.seen - len(lines), language)
         console.print()
     if summary.groups:
-        headings = [word(one, language) for one in ("problem", "series", "such as", "what to do")]
-        table = new_table(*headings, numbers=headings[1:2])
-        for one, group in summary.ordered_groups():
-            said = word(one.state, language), group.count, group.example, word(one.cure, language)
-            table.add_row(*map(cell, said))
-        console.print(table)
+        rows = (
+            (word(one.state, language), group.count, group.example, word(one.cure, language))
+            for one, group in summary.ordered_groups()
+        )
+        names = ("problem", "series", "such as", "what to do")
+        console.print(new_table(*names, rows=rows, numbers=("series",), language=language))
     text = Text(counted(summary.fine, "fine", language), "green")
     style = "red" if summary.not_fine else ""
     text.append(f"  {counted(summary.not_fine, 'not fine', language)}", style)

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 
 from invoicexpress_async import StatusError
 from invoicexpress_async.cli.cures import AGAIN, WAIT, cure_of_company, cure_of_standing
 from invoicexpress_async.cli.failures import cause_text
-from invoicexpress_async.cli.output import sequence_object
+from invoicexpress_async.cli.output import MORE, data_console, print_more, sequence_object
 from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
 from invoicexpress_async.cli.views.run_view import RecordKind
@@ -26,7 +25,6 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
 )
 
-_MORE: Final = "… {count} more: --json and --report show all"
 # The maximum width of the columns before "why", together.
 _BEFORE_WHY: Final = 72
 _STYLES: Final[Mapping[str, str]] = {
@@ -199,13 +197,11 @@ def company_table(
     return table
 
 
-def _show_first(console: Console, summary: RunSummary[CompanyView], language: Language) -> None:
-    first = summary.first()
-    if not first:
-        return
-    console.print(company_table(first, width=console.width, language=language))
-    if left := summary.failed - len(first):
-        console.print(word(_MORE, language, count=left), style="dim")
+def _show_first(summary: RunSummary[CompanyView], language: Language) -> None:
+    console, first = data_console(), summary.first()
+    if first:
+        console.print(company_table(first, width=console.width, language=language))
+        print_more(MORE, summary.failed - len(first), language)
 
 
 COMPANIES: Final = RecordKind[CompanyView](

@@ -8,7 +8,7 @@ import attrs
 
 from invoicexpress_async.cli.cures import cure_of_step
 from invoicexpress_async.cli.failures import cause_text, cure_of, error_object, message_of
-from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, new_table
 from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
@@ -247,14 +247,13 @@ def _show_causes(lines: Iterable[LookLine], language: Language) -> None:
             examples.setdefault(group, line.account)
     if not causes:
         return
-    headings = [word(one, language) for one in ("problem", "accounts", "such as", "what to do")]
-    table = new_table(*headings, numbers=headings[1:2])
-    for group, count in causes.most_common():
-        cause, cure = group
-        table.add_row(*map(cell, (cause, count, examples[group], word(cure, language))))
-    console = data_console()
-    console.print()
-    console.print(table)
+    rows = (
+        (cause, count, examples[cause, cure], word(cure, language))
+        for (cause, cure), count in causes.most_common()
+    )
+    names = ("problem", "accounts", "such as", "what to do")
+    table = new_table(*names, rows=rows, numbers=("accounts",), language=language)
+    data_console().print("", table, sep="\n")
 
 
 def _is_abroad(sequences: Iterable[DocumentSequence]) -> bool:

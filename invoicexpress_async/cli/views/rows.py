@@ -4,16 +4,17 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
+    MORE,
     data_console,
     documents_of,
     initials,
     legend,
     mark,
+    print_more,
     sequence_object,
 )
 from invoicexpress_async.cli.summary import RunSummary
@@ -33,9 +34,6 @@ from invoicexpress_async.cli.words import Language, word
 
 _SERIE_WIDTH: Final = 16
 _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure its width
-_MORE: Final = "… {count} more: --json and --report show all"
-
-
 _NARROW: Final = "A wider terminal shows each document type too; --report has them all."
 _LINE_PLACES: Final = Place.CSV | Place.MARKDOWN | Place.JSON
 ROW_COLUMNS: Final[Columns[RowView]] = (
@@ -98,8 +96,8 @@ def _mark_column(name: str) -> Column[RowView]:
     )
 
 
-def _show_first(console: Console, summary: RunSummary[RowView], language: Language) -> None:
-    rows = summary.first()
+def _show_first(summary: RunSummary[RowView], language: Language) -> None:
+    console, rows = data_console(), summary.first()
     if not rows:
         return
     names = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
@@ -110,8 +108,7 @@ def _show_first(console: Console, summary: RunSummary[RowView], language: Langua
         types = list[str]()  # the FT code is more useful; --report has all marks
         table = row_table(rows, types, language=language)
     console.print(table)
-    if left := summary.ended - len(rows):
-        console.print(word(_MORE, language, count=left), style="dim")
+    print_more(MORE, summary.ended - len(rows), language)
     if names and not types:
         console.print(word(_NARROW, language), style="dim")
     if types:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final, Generic
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async.cli.failures import error_object
-from invoicexpress_async.cli.output import cell, data_console, new_table
+from invoicexpress_async.cli.output import data_console, new_table
 from invoicexpress_async.cli.report_file import Layout
 from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
@@ -53,7 +52,7 @@ class RecordKind(Generic[E]):
     styles: Mapping[str, str]
     has_step: bool = False
     has_created: bool = False
-    show_first: Callable[[Console, RunSummary[E], Language], None]
+    show_first: Callable[[RunSummary[E], Language], None]
 
     def data(self, record: E, columns: Columns[E] | None = None) -> dict[str, object]:
         return object_of("outcome", columns or self.columns, record)
@@ -92,23 +91,22 @@ class RecordKind(Generic[E]):
 
     def show(self, summary: RunSummary[E], language: Language, *, seconds: float) -> None:
         console = data_console()
-        self.show_first(console, summary, language)
+        self.show_first(summary, language)
         if summary.groups:
             console.print(self.failure_table(summary.groups, language))
         console.print(self._counts(summary, language, seconds=seconds))
 
     def failure_table(self, groups: Mapping[Group, FailureGroup], language: Language) -> Table:
         """Return a table of the groups of failures, with what to do about each."""
-        steps = ("step",) if self.has_step else ()
-        names = ("state", *steps, "code", self.noun, "such as", "what to do")
-        headings = [word(one, language) for one in names]
-        table = new_table(*headings, numbers=headings[-3:-2])
+        rows: list[tuple[object, ...]] = []
         for kind, group in self._in_order(groups):
             state = Text(label(kind.state, language), self.styles.get(kind.state, ""))
             step = [label(kind.step, language)] if self.has_step else []
             advice = group.advice(kind.cure, language)
-            table.add_row(state, *map(cell, (*step, kind.code, group.count, group.example, advice)))
-        return table
+            rows.append((state, *step, kind.code, group.count, group.example, advice))
+        steps = ("step",) if self.has_step else ()
+        names = ("state", *steps, "code", self.noun, "such as", "what to do")
+        return new_table(*names, rows=rows, numbers=(self.noun,), language=language)
 
     def count_text(self, counts: Mapping[str, int], language: Language) -> str:
         """Return the counts of the states that occurred, such as "12 done, 1 refused"."""

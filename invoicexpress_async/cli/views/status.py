@@ -13,7 +13,7 @@ import attrs
 from rich.text import Text
 
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
-from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, new_table, print_more
 from invoicexpress_async.cli.shell import as_typed, printable, program, with_program_name
 from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.holds import (
@@ -116,33 +116,32 @@ class _Shown:
         return self._said(_TITLE, path=status.path)
 
     def _show_states(self) -> None:
-        headings = [self._said(one) for one in ("state", "rows", "meaning")]
-        table = new_table(*headings, numbers=headings[1:2])
+        rows: list[tuple[object, ...]] = []
         for state, meaning in STATE_MEANINGS.items():
             if count := self.status.counts.get(state):
                 is_now = state == "intent" and is_running(self.status)
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
                 name = label(name, self.language)
-                cells = (Text(name, STATE_STYLES.get(state, "")), count, self._said(text))
-                table.add_row(*map(cell, cells))
-        if table.row_count:
+                rows.append((Text(name, STATE_STYLES.get(state, "")), count, self._said(text)))
+        if rows:
+            names = ("state", "rows", "meaning")
+            table = new_table(*names, rows=rows, numbers=("rows",), language=self.language)
             data_console().print(table)
 
     def _show_in_doubt(self, in_doubt: Sequence[RowInDoubt]) -> None:
-        names = ("unknown", "serie", "sent", "absent since", "looked at again")
-        table = new_table(*map(self._said, names))
-        table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
+        rows: list[tuple[object, ...]] = []
         for one in in_doubt[:_MAX_ROWS]:
             again = self._said("by the next run")
             if (at := _again_at(self.status, one)) is not None:
                 text = "{time}, then sent" if one.absent_since else "{time}"
                 again = self._said(text, time=short_time(at))
             times = (short_time(one.sent_at), short_time(one.absent_since), again)
-            table.add_row(*map(cell, (one.account, one.serie, *times)))
-        console = data_console()
-        console.print("", table, sep="\n")
-        if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
-            console.print(self._said("… {count} more", count=left), style="dim")
+            rows.append((one.account, one.serie, *times))
+        names = ("unknown", "serie", "sent", "absent since", "looked at again")
+        table = new_table(*names, rows=rows, language=self.language)
+        table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
+        data_console().print("", table, sep="\n")
+        print_more("… {count} more", _unknown_count(self.status) - _MAX_ROWS, self.language)
 
     def _pace(self) -> Iterator[str]:
         """Yield the share that is done; for a run under way, its rate and its expected end too."""
@@ -316,16 +315,16 @@ def company_objects(
 def show_companies(
     standings: Mapping[str, CompanyStanding], status: JournalStatus, language: Language
 ) -> None:
-    columns = ("step", "state", "companies", "such as", "error", "what to do")
-    headings = [word(one, language) for one in columns]
-    table = new_table(*headings, numbers=headings[2:3])
-    for one in company_objects(standings, language):
-        named = (label(str(one[name]), language) for name in ("step", "state"))
-        others = (one[name] for name in ("companies", "such_as", "error", "cure"))
-        table.add_row(*map(cell, (*named, *others)))
-    console = data_console()
-    console.print(
-        f"{counted(len(standings), 'companies', language, one='company')}.", "", table, "", sep="\n"
+    rows = (
+        (
+            *(label(str(one[name]), language) for name in ("step", "state")),
+            *(one[name] for name in ("companies", "such_as", "error", "cure")),
+        )
+        for one in company_objects(standings, language)
     )
+    names = ("step", "state", "companies", "such as", "error", "what to do")
+    table = new_table(*names, rows=rows, numbers=("companies",), language=language)
+    count = counted(len(standings), "companies", language, one="company")
+    data_console().print(f"{count}.", "", table, "", sep="\n")
     left = any(one.step is not CompanyStep.END for one in standings.values())
     _print_next([(_GO_ON if left else _ALL_INVOICE, {})], status if left else None, language)
