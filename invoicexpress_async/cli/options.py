@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal, TypeAlias
 import attrs
 from cyclopts import Parameter, Token
 
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import ConfigurationError
@@ -113,8 +112,8 @@ class ReportOptions:
     ] = "en"
 
     @property
-    def style(self) -> ReportStyle:
-        return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
+    def is_excel_pt(self) -> bool:
+        return self.report_format == "excel-pt"
 
     def said(self, text: str, **values: object) -> str:
         return word(text, self.language, **values)

@@ -13,7 +13,7 @@ import test_cli
 from browser import CHROMIUM, browser
 from test_cli import KEY, Run
 
-from invoicexpress_async.cli.book import BookReport
+from invoicexpress_async.cli.book import save_book
 from invoicexpress_async.cli.views.row_view import kept_view
 from invoicexpress_async.provisioning.journal_status import KeptRow
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
@@ -165,19 +165,15 @@ def test_what_does_not_fit_on_a_sheet_is_on_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("invoicexpress_async.cli.book.MAX_LINES", 4)
-    report = BookReport[int](
-        headings=("account", "lines"), rows_of=lambda one: [(one, 1), (one, 2)], order=lambda _: ()
-    )
     for count, sizes in ((0, [1]), (1, [3]), (2, [4, 2]), (3, [4, 4]), (4, [4, 4, 3])):
-        report.save(tmp_path / "book.xlsx", range(count))
+        lines = [(one, line) for one in range(count) for line in (1, 2)]
+        save_book(tmp_path / "book.xlsx", ("account", "lines"), lines)
         book = openpyxl.load_workbook(tmp_path / "book.xlsx")
         sheets = [[*one.iter_rows(values_only=True)] for one in book.worksheets]
 
         assert [*map(len, sheets)] == sizes
         assert {sheet[0] for sheet in sheets} == {("account", "lines")}
-        assert [row for sheet in sheets for row in sheet[1:]] == [
-            (one, line) for one in range(count) for line in (1, 2)
-        ]
+        assert [row for sheet in sheets for row in sheet[1:]] == lines
         assert [one.auto_filter.ref for one in book.worksheets] == [f"A1:B{one}" for one in sizes]
 
 

@@ -18,7 +18,7 @@ from invoicexpress_async.cli.options import (
     check_concurrency,
 )
 from invoicexpress_async.cli.progress import Step, open_progress
-from invoicexpress_async.cli.report_file import OutputOptions, OutputSinks, open_sinks
+from invoicexpress_async.cli.report_file import OutputSinks, open_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.cli.views.audit import (
@@ -68,16 +68,18 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
     if chosen is not None:
         listed = AccountList(rows=[row for row in listed.rows if row.account in chosen])
     interruption = Interruption()
-    output = OutputOptions(
-        as_json=options.as_json, report=reporting.report, accounts=accounts, style=reporting.style
-    )
     work = _Audit(
         accounts=listed,
         wanted=wanted,
         options=options,
         concurrency=concurrency,
         language=reporting.language,
-        sinks=open_sinks(output, audit_layout, account_object, interruption.stop.request),
+        sinks=OutputSinks(
+            as_json=options.as_json,
+            report=open_report(reporting, audit_layout, accounts=accounts),
+            as_object=account_object,
+            on_problem=interruption.stop.request,
+        ),
         interruption=interruption,
         summary=AuditSummary(total=len(listed.rows)),
     )

@@ -8,14 +8,15 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.cli.plan_run import JobSpec, run_plan
+from invoicexpress_async.cli.options import RunOptions
+from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.shell import DONE, INTERRUPTED, next_year, program
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.config import Secret
 from invoicexpress_async.provisioning import Plan
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
-_CONCURRENCY: Final = 50
+_OPTIONS: Final = RunOptions(concurrency=50)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +61,7 @@ async def _run(plan: Plan) -> int:
         Sandbox(accounts=_accounts(plan)) as sandbox,
         SessionManager(base_url=sandbox.base_url) as manager,
     ):
-        return await run_plan(manager, JobSpec(plan=plan, concurrency=_CONCURRENCY))
+        return await PlanRun(manager=manager, plan=plan, options=_OPTIONS).run()
 
 
 def _accounts(plan: Plan) -> Iterator[SandboxAccount]:

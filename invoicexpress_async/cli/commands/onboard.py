@@ -15,17 +15,19 @@ from invoicexpress_async.cli.connection import (
     confirm,
     is_this_machine,
     name_of,
+    open_manager,
     read_key,
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
+from invoicexpress_async.cli.onboarding_run import OnboardingRun
 from invoicexpress_async.cli.options import (
     DATABASE_URL,
     JournalPlace,
     OnboardOptions,
     PartnerOptions,
     check_concurrency,
+    journal_at,
     parse_place,
 )
 from invoicexpress_async.cli.output import write_json
@@ -120,18 +122,24 @@ def onboard(  # noqa: PLR0913  # the options of a command
     if not (may_begin or confirm(job.said(_ABOUT_TO, what=what), job.language)):
         return FAILED
     echo(job.said(_ONBOARDING, what=what))
-    onboarding = Onboarding(
-        companies=listed,
-        partner=partner,
-        partner_key=key,
-        journal=journal,
-        keys_out=keys_out,
-        spool=spool,
-        job=job,
-        settings=settings,
-        options=options,
-    )
-    return run_to_its_end(run_onboarding(onboarding))
+
+    async def run() -> int:
+        async with open_manager(options) as manager, journal_at(journal) as opened:
+            return await OnboardingRun(
+                manager=manager,
+                partner=manager.account(partner, key.reveal()),
+                companies=listed,
+                journal=opened,
+                opened=opened,
+                keys_out=keys_out,
+                spool=spool,
+                job=job,
+                settings=settings,
+                options=job,
+                as_json=options.as_json,
+            ).run()
+
+    return run_to_its_end(run())
 
 
 def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
@@ -162,13 +170,12 @@ def _check_paths(
     companies: Path, keys_out: Path, journal: JournalPlace, spool: Path, job: OnboardOptions
 ) -> None:
     """Refuse one file for two purposes, since keys could be written into another file."""
-    report, style = job.report, job.style
     paths = {
         "the companies": companies,
         "--keys-out": keys_out,
         "--journal": journal if isinstance(journal, Path) else None,
         "--spool": spool,
-        "--report": report,
+        "--report": job.report,
     }
     seen: dict[Path, str] = {}
     for name, path in paths.items():
@@ -177,8 +184,7 @@ def _check_paths(
         other = seen.setdefault(path.resolve(), name)
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
-    if report is not None:
-        check_report(report, COMPANIES.layout(report, style=style))
+    check_report(job, COMPANIES.layout)
 
 
 class PlannedAction(StrEnum):

@@ -27,7 +27,7 @@ from invoicexpress_async.cli.options import (
     check_job_options,
 )
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printable
 from invoicexpress_async.cli.signals import run_to_its_end
@@ -102,8 +102,7 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
         raise ConfigurationError("--offline is for a check of the file: add --dry-run.")
     settings = job.settings()
     base_url = base_url_of(options)
-    if job.report is not None:
-        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
+    check_report(job, ROWS.layout, accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     all_accounts = plan.summary.accounts
     chosen = job.choose(row.account for row in plan.rows)
@@ -178,15 +177,16 @@ class _Provision:
                 texts = question_texts(lines, self.job.language)
                 if not self._may_begin("".join(f" {one}" for one in texts)):
                     return FAILED
-            work = JobSpec(
+            run = PlanRun(
+                manager=manager,
                 plan=self.plan,
-                concurrency=self.job.concurrency,
                 journal=journal,
                 settings=self.settings,
+                options=self.job,
+                as_json=self.options.as_json,
+                accounts=self.path,
             )
-            return await run_or_plan_only(
-                manager, work, self.job, self.path, as_json=self.options.as_json
-            )
+            return await run.run_or_plan_only(self.job)
 
     def _may_begin(self, more: str = "") -> bool:
         return may_begin(self.job, base_url_of(self.options), self.what, more)

@@ -20,7 +20,7 @@ from invoicexpress_async.cli.connection import (
 from invoicexpress_async.cli.look import Estimate, Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
 from invoicexpress_async.cli.signals import run_to_its_end
@@ -90,8 +90,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     if default_now and not_before is not None:
         raise ConfigurationError("--not-before and --default-now contradict each other: give one.")
     day = default_day(year, not_before=not_before, default_now=default_now)
-    if job.report is not None:
-        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
+    check_report(job, ROWS.layout, accounts=accounts)
     listed = AccountList.from_csv(accounts)
     has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
     warn_of_file(accounts, listed.notes, has_keys=has_keys)
@@ -160,16 +159,17 @@ class _Rollover:
             settings = plan.settings(
                 self.job.settings(), not_before=self.day, default_now=self.day is None
             )
-            work = JobSpec(
+            run = PlanRun(
+                manager=manager,
                 plan=plan.plan(),
-                concurrency=self.job.concurrency,
                 journal=journal,
                 settings=settings,
                 unplanned=tuple(map(unplanned_view, plan.problems)),
+                options=self.job,
+                as_json=self.options.as_json,
+                accounts=self.path,
             )
-            return await run_or_plan_only(
-                manager, work, self.job, self.path, as_json=self.options.as_json
-            )
+            return await run.run_or_plan_only(self.job)
 
     def _open_accounts(self) -> AccountList:
         """Return the accounts to read: those whose row is not settled in the journal."""

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from invoicexpress_async.cli.cures import cure_of_recorded_row
 from invoicexpress_async.cli.options import JournalPlace, ReportOptions, journal_at, parse_place
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.report_file import OutputOptions, write_report
+from invoicexpress_async.cli.report_file import write_report
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.cli.views.companies import COMPANIES, standing_view
 from invoicexpress_async.cli.views.holds import unseen
@@ -54,17 +54,13 @@ def status(
             f"The journal {name} is not there: check its name. The first run makes it."
         )
     found, standings = read_status(journal), read_standings(journal)
-    if (path := reporting.report) is not None:
-        is_held, kept = bool(found.holder), journal if isinstance(journal, Path) else None
-        output = OutputOptions(report=path, accounts=kept, style=reporting.style)
-        if standings:
-            companies = (
-                standing_view(one, standing, is_held=is_held) for one, standing in standings.items()
-            )
-            write_report(output, path, COMPANIES.layout, companies)
-        else:
-            rows = functools.partial(ROWS.layout, is_handout=True)
-            write_report(output, path, rows, _kept_rows(journal, is_held=is_held))
+    is_held, kept = bool(found.holder), journal if isinstance(journal, Path) else None
+    if standings:
+        companies = (standing_view(*one, is_held=is_held) for one in standings.items())
+        write_report(reporting, COMPANIES.layout, companies, accounts=kept)
+    else:
+        layout = functools.partial(ROWS.layout, is_handout=True)
+        write_report(reporting, layout, _kept_rows(journal, is_held=is_held), accounts=kept)
     if as_json:
         write_json(_object(found) | {"companies": company_objects(standings)})
         return DONE

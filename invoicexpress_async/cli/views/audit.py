@@ -9,6 +9,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentType
 from invoicexpress_async.cli.failures import error_object
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
     MORE,
@@ -20,8 +21,6 @@ from invoicexpress_async.cli.output import (
     print_more,
     sequence_object,
 )
-from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import Digest
 from invoicexpress_async.cli.views.audit_lines import AuditLine, audit_lines
 from invoicexpress_async.cli.views.columns import (
@@ -35,7 +34,7 @@ from invoicexpress_async.cli.views.columns import (
     table_of,
     yes_text,
 )
-from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
+from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
 from invoicexpress_async.provisioning import AccountAudit
@@ -176,11 +175,8 @@ def account_object(seen: AccountAudit) -> dict[str, object]:
 
 
 def audit_layout(
-    path: Path,
-    columns: Columns[AuditLine] = AUDIT_COLUMNS,
-    *,
-    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
-) -> Layout[AccountAudit]:
+    path: Path, options: ReportOptions = ReportOptions()
+) -> Report[AccountAudit, AuditLine]:
     """Return the layout that the ending of the file selects.
 
     Except in Markdown, a serie has a row for each document type. A page has only the defaults,
@@ -189,7 +185,7 @@ def audit_layout(
     summary = AuditSummary(total=0, max_kept=0)
     spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
-        columns=columns,
+        columns=AUDIT_COLUMNS,
         lines_of=audit_lines,
         documents=DOCUMENT_COLUMNS,
         is_handout=True,
@@ -211,14 +207,14 @@ def audit_layout(
         ),
         end=lambda language: f"\n{summary.count_text(language)}.\n",
     )
-    return report_of(path, spec, style)
+    return report_of(path, spec, options)
 
 
 def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
     """Show the lines, the problems by kind, and the counts."""
     console, lines = data_console(), summary.to_show()
     if lines:
-        console.print(audit_table(lines, language=language))
+        console.print(audit_table(lines, language))
         if types := _short_type_names(lines):
             console.print(names_of(types, language), style="dim")
         print_more(MORE, summary.seen - len(lines), language)
@@ -240,13 +236,8 @@ def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> 
     console.print(text)
 
 
-def audit_table(
-    lines: list[AuditLine],
-    columns: Columns[AuditLine] = AUDIT_COLUMNS,
-    *,
-    language: Language = "en",
-) -> Table:
-    table = table_of(columns, lines, language)
+def audit_table(lines: list[AuditLine], language: Language = "en") -> Table:
+    table = table_of(AUDIT_COLUMNS, lines, language)
     table.padding = (0, 0)
     return table
 

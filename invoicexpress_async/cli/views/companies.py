@@ -181,15 +181,9 @@ def standing_view(fiscal_id: str, found: CompanyStanding, *, is_held: bool) -> C
     )
 
 
-def company_table(
-    companies: list[CompanyView],
-    *,
-    width: int,
-    columns: Columns[CompanyView] = COMPANY_COLUMNS,
-    language: Language = "en",
-) -> Table:
+def company_table(companies: list[CompanyView], *, width: int, language: Language = "en") -> Table:
     """Return companies as a table; the column "why" is cut to fit the width of the screen."""
-    table = table_of(columns, companies, language)
+    table = table_of(COMPANY_COLUMNS, companies, language)
     table.padding = (0, 0)
     for column in table.columns:
         if column.header == word("why", language) and column.no_wrap:

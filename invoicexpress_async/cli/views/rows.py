@@ -69,16 +69,10 @@ ROW_COLUMNS: Final[Columns[RowView]] = (
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
 
 
-def row_table(
-    rows: Sequence[RowView],
-    types: Iterable[str],
-    columns: Columns[RowView] = ROW_COLUMNS,
-    *,
-    language: Language = "en",
-) -> Table:
+def row_table(rows: Sequence[RowView], types: Iterable[str], language: Language = "en") -> Table:
     """Return rows as a table, with a mark for each document type."""
     has_series = len({row.serie for row in rows}) > 1
-    shown = [one for one in columns if has_series or one.name != "serie"]
+    shown = [one for one in ROW_COLUMNS if has_series or one.name != "serie"]
     table = table_of((*shown, *map(_mark_column, types)), rows, language)
     table.padding = (0, 0)
     if data_console().is_terminal:
@@ -102,11 +96,11 @@ def _show_first(summary: RunSummary[RowView], language: Language) -> None:
         return
     names = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
     types = names
-    table = row_table(rows, types, language=language)
+    table = row_table(rows, types, language)
     wide = console.options.update(width=_MAX_TABLE_WIDTH)
     if console.measure(table, options=wide).maximum > console.width:
         types = list[str]()  # the FT code is more useful; --report has all marks
-        table = row_table(rows, types, language=language)
+        table = row_table(rows, types, language)
     console.print(table)
     print_more(MORE, summary.ended - len(rows), language)
     if names and not types:

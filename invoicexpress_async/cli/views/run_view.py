@@ -10,12 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async.cli.failures import error_object
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import data_console, new_table
-from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
 from invoicexpress_async.cli.views.columns import Columns, Document, alone, object_of
-from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
+from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.errors import InvoiceXpressError
@@ -54,17 +53,16 @@ class RecordKind(Generic[E]):
     has_created: bool = False
     show_first: Callable[[RunSummary[E], Language], None]
 
-    def data(self, record: E, columns: Columns[E] | None = None) -> dict[str, object]:
-        return object_of("outcome", columns or self.columns, record)
+    def data(self, record: E) -> dict[str, object]:
+        return object_of("outcome", self.columns, record)
 
     def layout(
         self,
         path: Path,
-        columns: Columns[E] | None = None,
+        options: ReportOptions = ReportOptions(),
         *,
-        style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
         is_handout: bool = False,
-    ) -> Layout[E]:
+    ) -> Report[E, E]:
         """Return the layout that the ending of the file selects.
 
         CSV and a spreadsheet have a line for each document type, if the kind has such columns. In
@@ -73,7 +71,7 @@ class RecordKind(Generic[E]):
         summary = RunSummary[E](total=0)
         spec = ReportSpec[E, E](
             title=self.title,
-            columns=columns or self.columns,
+            columns=self.columns,
             lines_of=alone,
             documents=self.documents,
             is_handout=is_handout,
@@ -87,7 +85,7 @@ class RecordKind(Generic[E]):
             ),
             end=lambda language: self._end(summary, language),
         )
-        return report_of(path, spec, style)
+        return report_of(path, spec, options)
 
     def show(self, summary: RunSummary[E], language: Language, *, seconds: float) -> None:
         console = data_console()
