@@ -15,7 +15,8 @@ from test_cli import KEY, Run
 
 from invoicexpress_async.cli.book import save_book
 from invoicexpress_async.cli.views.row_view import kept_view
-from invoicexpress_async.provisioning.journal_status import KeptRow
+from invoicexpress_async.jobs.journal import JournalState
+from invoicexpress_async.provisioning.rows_table import RowRecord
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -258,19 +259,9 @@ async def test_a_page_of_an_audit_says_one_thing_of_a_serie_and_fits_a_small_scr
 def test_what_was_sent_is_shown_as_in_flight_or_as_unknown(
     is_held: bool, state: str, cure: str
 ) -> None:
-    kept = KeptRow(
-        account="alfa",
-        serie="2027",
-        state="intent",
-        is_created=None,
-        sequence=None,
-        error=None,
-        status=None,
-        code=None,
-        intent=None,
-    )
+    kept = RowRecord(state=JournalState.INTENT)
 
-    shown = kept_view(kept, is_held=is_held)
+    shown = kept_view("alfa", "2027", kept, is_held=is_held)
 
     assert shown.state == state
     assert cure in (shown.cure or "")

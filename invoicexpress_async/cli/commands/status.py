@@ -75,8 +75,8 @@ def status(
 def _kept_rows(journal: JournalPlace, *, is_held: bool) -> Iterator[RowView]:
     """Yield every row of the plan, each with its ids and codes."""
     with JournalReader(journal) as reader:
-        for kept in reader.rows():
-            yield kept_view(kept, is_held=is_held)
+        for account, serie, kept in reader.rows():
+            yield kept_view(account, serie, kept, is_held=is_held)
 
 
 def _object(status: JournalStatus) -> dict[str, object]:

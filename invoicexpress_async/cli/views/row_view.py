@@ -18,7 +18,7 @@ from invoicexpress_async.cli.summary import Ended
 from invoicexpress_async.errors import StatusError
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.provisioning import RolloverStep, RowOutcome, RowState
-from invoicexpress_async.provisioning.journal_status import KeptRow
+from invoicexpress_async.provisioning.rows_table import RowRecord
 
 _NOT_BEGUN: Final = "planned"
 _INTENT: Final = "intent"
@@ -129,10 +129,10 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
     )
 
 
-def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
+def kept_view(account: str, serie: str, kept: RowRecord, *, is_held: bool = False) -> RowView:
     """Return the view of a row in a journal."""
     error = cure = None
-    state = kept.state
+    state: str = kept.state
     if state == _INTENT:
         unknown = RowState.UNKNOWN, cure_of_unknown(RowState.UNKNOWN, has_journal=True)
         state, cure = (_IN_FLIGHT, WAIT) if is_held else unknown
@@ -141,8 +141,8 @@ def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
         cure = cure or cure_of_recorded_row(kept.error, kept.state)
     return RowView(
         line=0,
-        account=kept.account,
-        serie=kept.serie,
+        account=account,
+        serie=serie,
         state=state,
         created=kept.is_created,
         sequence=kept.sequence,
