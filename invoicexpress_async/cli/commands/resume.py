@@ -35,7 +35,7 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
+from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
 from invoicexpress_async.protocol.intents import structure_intent
@@ -100,11 +100,8 @@ async def _resume_all(
     intents: list[Intent], keys: Keys, options: ConnectionOptions, url: str | None
 ) -> int:
     room = asyncio.Semaphore(_AT_A_TIME)
-    async with contextlib.AsyncExitStack() as stack:
-        journal: Journal | None = None
-        if url is not None:
-            journal = await stack.enter_async_context(journal_at(url))
-        manager = await stack.enter_async_context(open_manager(options, journal=journal))
+    journal = contextlib.nullcontext() if url is None else journal_at(url)
+    async with journal as opened, open_manager(options, journal=opened) as manager:
 
         async def resume_one(intent: Intent) -> int:
             async with room:
