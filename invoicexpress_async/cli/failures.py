@@ -104,9 +104,9 @@ def cause_text(error: str | None, status: int | None, code: str | None) -> str:
 
 def cause_of(error: errors.InvoiceXpressError) -> str:
     """Return the `cause_text` of an error."""
-    is_refusal = isinstance(error, errors.StatusError)
-    status, code = (error.status, error.code) if is_refusal else (None, None)
-    return cause_text(type(error).__name__, status, code)
+    if isinstance(error, errors.StatusError):
+        return cause_text(None, error.status, error.code)
+    return cause_text(type(error).__name__, None, None)
 
 
 def exit_code_of(error: errors.InvoiceXpressError) -> int:

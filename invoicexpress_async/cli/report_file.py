@@ -9,7 +9,7 @@ import attrs
 
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.views.layouts import BookReport, Report
+from invoicexpress_async.cli.views.layouts import Report
 from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ LayoutOf: TypeAlias = Callable[[Path, ReportOptions], Report[T, Any]]
 class ReportFile(Generic[T]):
     """A report file. It is opened before anything is sent, and written as records come.
 
-    An earlier report is kept until the first record is written.
+    An earlier report is kept until the first record is written; a spreadsheet, until the end.
     """
 
     def __init__(self, path: Path, layout: Report[T, Any], *, accounts: Path | None = None) -> None:
@@ -46,9 +46,9 @@ class ReportFile(Generic[T]):
     def add(self, one: T) -> None:
         if not self._has_begun:
             self._has_begun = True
-            if self._file.seekable():  # a device cannot be truncated
+            if (start := self._layout.start) and self._file.seekable():  # no device
                 self._file.truncate(0)
-            self._file.write(self._layout.start)
+            self._file.write(start)
         entry = self._layout.entry(one)
         self._file.write(entry)
         if self._entries is not None:
@@ -66,26 +66,7 @@ class ReportFile(Generic[T]):
                 file.write(self._layout.start)
                 file.writelines(entry for _, entry in sorted(self._entries))
             file.write(self._layout.end())
-
-
-class BookFile(Generic[T]):
-    """A report as a spreadsheet. Like `ReportFile`, but written only when it is closed."""
-
-    def __init__(
-        self, path: Path, layout: BookReport[T, Any], *, accounts: Path | None = None
-    ) -> None:
-        # Raises before anything is sent if the file cannot be written.
-        ReportFile(path, layout, accounts=accounts).close()
-        self.path = path
-        self._layout = layout
-        self._records: list[T] = []
-
-    def add(self, one: T) -> None:
-        self._records.append(one)
-
-    def close(self) -> None:
-        if self._records:
-            self._layout.save(self.path, sorted(self._records, key=self._layout.spec.order))
+        self._layout.save(self.path)
 
 
 def check_report(
@@ -120,7 +101,7 @@ class OutputSinks(Generic[T]):
     """
 
     as_json: bool
-    report: ReportFile[T] | BookFile[T] | None
+    report: ReportFile[T] | None
     as_object: Callable[[T], object]
     on_problem: Callable[[], None]
     stdout_problem: OSError | None = None
@@ -175,14 +156,11 @@ class OutputSinks(Generic[T]):
 
 def open_report(
     options: ReportOptions, layout: LayoutOf[T], *, accounts: Path | None = None
-) -> ReportFile[T] | BookFile[T] | None:
+) -> ReportFile[T] | None:
     """Return the report that the options name, if they name one."""
     if (path := options.report) is None:
         return None
-    form = layout(path, options)
-    if isinstance(form, BookReport):
-        return BookFile(path, form, accounts=accounts)
-    return ReportFile(path, form, accounts=accounts)
+    return ReportFile(path, layout(path, options), accounts=accounts)
 
 
 def write_report(

@@ -119,6 +119,9 @@ class Report(abc.ABC, Generic[T, L]):
     def end(self) -> str:
         return ""
 
+    def save(self, path: Path) -> None:
+        """Write what is not written record by record."""
+
 
 class _CsvReport(Report[T, L]):
     """Records as CSV: a row for each line, or for each document type of its sequence."""
@@ -256,8 +259,11 @@ def data_rows(
             yield [*start, *cells]
 
 
-class BookReport(Report[T, L]):
+@attrs.frozen
+class _BookReport(Report[T, L]):
     """Records as a spreadsheet, which is written as a whole at the end."""
+
+    _records: list[T] = attrs.field(factory=list[T], init=False)
 
     def is_earlier(self, path: Path) -> bool:
         return is_book(path)
@@ -265,12 +271,14 @@ class BookReport(Report[T, L]):
     def start_in(self, language: Language) -> str:  # noqa: ARG002  # nothing before the end
         return ""
 
-    def entry(self, one: T) -> str:  # noqa: ARG002  # nothing before the end
+    def entry(self, one: T) -> str:
+        self._records.append(one)
         return ""
 
-    def save(self, path: Path, records: Iterable[T]) -> None:
+    def save(self, path: Path) -> None:
         spec, language = self.spec, self.options.language
         headings = [one.heading(language) for one in data_columns(spec)]
+        records = sorted(self._records, key=spec.order)
         rows = (row for one in records for row in data_rows(spec, one, language, for_people=True))
         save_book(path, headings, rows)
 
@@ -286,7 +294,7 @@ def report_of(path: Path, spec: ReportSpec[T, L], options: ReportOptions) -> Rep
             return _PageReport(spec, options)
         case ".xlsx":
             check_book()
-            return BookReport(spec, options)
+            return _BookReport(spec, options)
         case _:
             raise ConfigurationError(f"The report {path} ends in none of .html, .xlsx, .csv, .md.")
 
