@@ -3,7 +3,6 @@
 import abc
 import asyncio
 import contextlib
-import sys
 import time
 from pathlib import Path
 from typing import Final, Generic
@@ -127,12 +126,9 @@ class JobRun(abc.ABC, Generic[E]):
             counts = self.kind.summary_object(self.summary, self.problem, seconds=seconds)
             self.sinks.write(counts | self.extra())
         else:
-            self.sinks.render(lambda: self._show_tables(seconds))
+            show, language = self.kind.show, self.options.language
+            self.sinks.render(lambda: show(self.summary, language, seconds=seconds))
         self.show_rest()
-
-    def _show_tables(self, seconds: float) -> None:
-        self.kind.show(self.summary, self.options.language, seconds=seconds)
-        sys.stdout.flush()
 
     def _end(self) -> int:
         code, failed = self.exit_code(), self.sinks.problem

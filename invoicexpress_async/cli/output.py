@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from rich import box
@@ -14,6 +15,7 @@ from rich.text import Text
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
 from invoicexpress_async.cli.shell import printable, with_program_name
 from invoicexpress_async.cli.words import Language, label, word
+from invoicexpress_async.errors import ConfigurationError
 
 _WIDTH = 80  # without a terminal, and without COLUMNS in the environment
 ACCOUNT_WIDTH: Final = 22
@@ -70,6 +72,23 @@ def data_console() -> Console:
 def write_json(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
+
+
+def write_new(
+    path: Path, text: str, *, is_there: str, encoding: str = "utf-8", newline: str = ""
+) -> None:
+    """Write a new file that only its owner can read, since it has keys or an example of them."""
+    problem = ""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding=encoding, newline=newline) as file:
+            file.write(text)
+    except FileExistsError:
+        problem = is_there
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}.")
 
 
 def new_table(

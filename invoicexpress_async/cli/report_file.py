@@ -1,6 +1,7 @@
 """The outputs of a run while it goes on: a report in a file, and JSON lines on stdout."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -127,6 +128,7 @@ class OutputSinks(Generic[T]):
             return
         try:
             work()
+            sys.stdout.flush()
         except OSError as error:
             self.stdout_problem = error
             self.on_problem()

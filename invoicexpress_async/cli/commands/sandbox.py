@@ -4,7 +4,6 @@ import asyncio
 import csv
 import errno
 import io
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from invoicexpress_async.cli.commands.rehearsal import (
     describe,
     prepare,
 )
-from invoicexpress_async.cli.output import data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json, write_new
 from invoicexpress_async.cli.shell import DONE, next_year, program
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret, check_account_name
@@ -197,15 +196,5 @@ def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
     writer.writerows((one.name, one.api_key) for one in accounts)
     if path.is_file() and path.read_bytes() == text.getvalue().encode():
         return  # the file of an earlier start, with the same keys
-    problem = ""
-    try:
-        # Private, like a file of real keys, since users copy this example.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
-    except FileExistsError:
-        problem = "is there already, and may hold real keys: it is kept. Name another file"
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror}"
-    if problem:
-        raise ConfigurationError(f"{path} {problem}.")
+    kept = "is there already, and may hold real keys: it is kept. Name another file"
+    write_new(path, text.getvalue(), is_there=kept)
