@@ -194,8 +194,7 @@ class _Provision:
     def _new_look(self, lines: Iterable[LookLine]) -> Look:
         return Look(
             count=len({one.account for one in lines if not one.is_settled}),
-            concurrency=self.job.concurrency,
-            language=self.job.language,
+            options=self.job,
             as_json=self.options.as_json,
         )
 
@@ -208,16 +207,11 @@ class _Provision:
             if not line.is_settled:
                 places.setdefault(line.account, []).append(place)
         keys = {row.account: row.api_key for row in self.plan.rows if row.account in places}
-        accounts = AccountList(
-            rows=[AccountRow(account=name, api_key=keys[name]) for name in places]
-        )
-        seen_lines = list(lines)
+        rows = [AccountRow(account=name, api_key=keys[name]) for name in places]
+        seen_lines, stop = list(lines), look.interruption.stop
         with look.shown() as on_account:
             stream = iter_audit(
-                manager,
-                accounts,
-                concurrency=self.job.concurrency,
-                stop=look.interruption.stop,
+                manager, AccountList(rows=rows), concurrency=self.job.concurrency, stop=stop
             )
             async with contextlib.aclosing(stream):
                 async for seen in stream:

@@ -24,7 +24,7 @@ from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.compared import settled_states, settled_texts
+from invoicexpress_async.cli.views.compared import journal_reader, settled_states, settled_texts
 from invoicexpress_async.cli.views.look import LookLine, show_look
 from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.row_view import unplanned_view
@@ -34,14 +34,12 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.jobs.settings import today_in_lisbon
-from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import (
     AccountList,
     JournalDifferenceError,
     RolloverPlan,
     plan_rollover,
 )
-from invoicexpress_async.provisioning.journal_status import JournalReader
 from invoicexpress_async.provisioning.next_serie import default_day
 
 _WOULD: Final = "Would ensure {what}."
@@ -173,22 +171,19 @@ class _Rollover:
 
     def _open_accounts(self) -> AccountList:
         """Return the accounts to read: those whose row is not settled in the journal."""
-        path, settled = self.job.journal, settled_states(self.job)
-        if path is None or not is_stored(path):
-            return self.accounts
-        with JournalReader(path) as reader:
-            series = reader.series()
-        is_open = (
-            one for one in self.accounts.rows if series.get(one.account, _NEW)[1] not in settled
+        with journal_reader(self.job.journal) as reader:
+            series = reader.series() if reader else {}
+        settled = settled_states(self.job)
+        rows = self.accounts.rows
+        return AccountList(
+            rows=(one for one in rows if series.get(one.account, _NEW)[1] not in settled)
         )
-        return AccountList(rows=is_open)
 
     def _new_look(self, accounts: AccountList) -> Look:
         names = [one.account for one in accounts.rows]
         return Look(
             count=sum(self.only is None or name in self.only for name in names),
-            concurrency=self.job.concurrency,
-            language=self.job.language,
+            options=self.job,
             as_json=self.options.as_json,
         )
 
@@ -250,9 +245,9 @@ class _Rollover:
 
 def _known(job: JobOptions, year: int, day: dt.date | None) -> dict[str, tuple[str, str]]:
     path = job.journal
-    if path is None or not is_stored(path):
-        return {}
-    with JournalReader(path) as reader:
+    with journal_reader(path) as reader:
+        if reader is None:
+            return {}
         claimed = reader.rollover_year()
         if claimed not in {None, year}:
             raise JournalDifferenceError(

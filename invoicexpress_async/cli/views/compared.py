@@ -12,7 +12,7 @@ from invoicexpress_async.cli.shell import echo
 from invoicexpress_async.cli.views.look import LookLine
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.jobs.stored import is_stored
-from invoicexpress_async.provisioning import Plan, PlanRow, RowState
+from invoicexpress_async.provisioning import Plan, RowState
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
 _LEFT: Final = "Left as the journal has them: {states}."
@@ -55,15 +55,6 @@ class Compared:
         known = self.states.total()
         return (self.rows - known) + (self.rows_in_journal - known) + self.changed
 
-    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
-        self.rows += 1
-        if found is None:
-            return None
-        state, is_default = found
-        self.states[state] += 1
-        self.changed += is_default is not row.is_default
-        return state
-
 
 def compare(plan: Plan, job: JobOptions) -> Compared:
     compared, settled = Compared(), settled_states(job)
@@ -72,7 +63,11 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
             compared.has_journal, compared.rows_in_journal = True, reader.row_count()
         rows = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
         for row, found in rows:
-            state = compared.add(row, found)
+            compared.rows += 1
+            state, is_default = found or (None, row.is_default)
+            compared.changed += is_default is not row.is_default
+            if state is not None:
+                compared.states[state] += 1
             if plan.is_chosen(row):
                 line = LookLine.of_row(row, state)
                 compared.lines.append(line.settled() if state in settled else line)
