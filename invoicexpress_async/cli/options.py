@@ -86,21 +86,18 @@ class AccountOptions(ConnectionOptions):
     ] = None
 
 
-Report = Annotated[
-    Path | None,
-    Parameter(
-        help="Write every outcome to this file; its ending selects the kind: .html (a page for "
-        "people), .xlsx, .csv, .md."
-    ),
-]
-
-
 @Parameter(name="*")
 @attrs.frozen(kw_only=True, slots=False)  # a job inherits from more than one set of options
 class ReportOptions:
     """Whether to write a report, and how."""
 
-    report: Report = None
+    report: Annotated[
+        Path | None,
+        Parameter(
+            help="Write every outcome to this file; its ending selects the kind: .html (a page for "
+            "people), .xlsx, .csv, .md."
+        ),
+    ] = None
     report_format: Annotated[
         Literal["csv", "excel-pt"],
         Parameter(

@@ -1,7 +1,7 @@
 """`invoicexpress accounts`: the accounts of a partner; each command sends one request."""
 
 import sys
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import attrs
 from cyclopts import App, Parameter
@@ -24,15 +24,15 @@ app: App = App(
 )
 
 AccountId = Annotated[str, Parameter(help="The account's id, as its create gave it.")]
-_COMMAND_LINE_ONLY: Final = frozenset(
-    {"password_from", "accept_terms", "at_subuser", "at_password_from"}
-)
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class AccountChanges:
-    """The fields of an account to change. A field that is not given stays as it is."""
+    """The fields of an account to change. A field that is not given stays as it is.
+
+    Most have the name of the field of `AccountUpdate` that they fill.
+    """
 
     organization_name: Annotated[
         str | None, Parameter(help="The company, at most 100 characters.")
@@ -101,11 +101,8 @@ def update(
 
 
 def _update_of(changes: AccountChanges) -> AccountUpdate:
-    fields = {
-        field.name: getattr(changes, field.name)
-        for field in attrs.fields(AccountChanges)
-        if field.name not in _COMMAND_LINE_ONLY
-    }
+    names = (field.name for field in attrs.fields(AccountUpdate))
+    fields = {name: getattr(changes, name) for name in names if hasattr(changes, name)}
     if fields["language"] is not None:
         fields["language"] = Language(fields["language"])
     password = changes.password_from

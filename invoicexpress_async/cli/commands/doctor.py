@@ -70,7 +70,8 @@ def doctor(
 
 def _remote_checks(options: AccountOptions) -> list[Check]:
     try:
-        name, address, key = _settings(options)
+        name = name_of(options)
+        address, key = base_url_of(options).for_account(name), read_key(options.api_key_file)
     except ConfigurationError as error:
         why = "the settings are not right"
         problem = wrong(SETTINGS, message_of(error), "Correct it; nothing was sent.")
@@ -78,11 +79,6 @@ def _remote_checks(options: AccountOptions) -> list[Check]:
                 *account_skipped(why)]  # fmt: skip
     good = fine(SETTINGS, f"account {name}, its key, {address}")
     return [good, *run_until_signal(_ask(options, name, address, key))]
-
-
-def _settings(options: AccountOptions) -> tuple[str, str, Secret]:
-    name = name_of(options)
-    return name, base_url_of(options).for_account(name), read_key(options.api_key_file)
 
 
 async def _ask(options: AccountOptions, name: str, address: str, key: Secret) -> list[Check]:

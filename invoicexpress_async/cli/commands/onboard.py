@@ -214,13 +214,6 @@ class _PlannedCompany:
     would: PlannedAction
 
 
-def _in_journal(one: _PlannedCompany) -> str | None:
-    if one.standing is None:
-        return None
-    state = one.standing.state.replace("_", " ")
-    return lines_of(one.standing.step, state)
-
-
 COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("line", lambda one: one.company.line, text=line_text, is_number=True),
     Column("fiscal_id", lambda one: one.company.fiscal_id),
@@ -242,7 +235,14 @@ COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("account", lambda one: one.standing and one.standing.account_name, places=Place.JSON),
     Column("step", lambda one: one.standing and one.standing.step, places=Place.JSON),
     Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
-    Column("journal", _in_journal, places=Place.TABLE, is_text=True),
+    Column(
+        "journal",
+        lambda one: (
+            one.standing and lines_of(one.standing.step, one.standing.state.replace("_", " "))
+        ),
+        places=Place.TABLE,
+        is_text=True,
+    ),
     Column("would", lambda one: one.would, is_word=True),
 )
 
@@ -256,37 +256,30 @@ def _plan_companies(
         standing = standings.get(company.fiscal_id)
         would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
         if standing is not None:
-            # --forget counts only after a run reported the unknown: else nobody can have checked.
-            was_reported = standing.state == CompanyState.UNKNOWN
-            is_forgotten = company.fiscal_id in job.forget and was_reported
-            would = _would(
-                company, standing, is_forgotten=is_forgotten, retry_refused=job.retry_refused
-            )
+            would = _would(company, standing, job)
         return _PlannedCompany(company=company, standing=standing, would=would)
 
     return tuple(map(planned, companies.companies))
 
 
-def _would(
-    company: Company, standing: CompanyStanding, *, is_forgotten: bool, retry_refused: bool
-) -> PlannedAction:
+def _would(company: Company, standing: CompanyStanding, job: OnboardOptions) -> PlannedAction:
     state, is_at_account = standing.state, standing.step is CompanyStep.ACCOUNT
     may_change = is_at_account and state in _MAY_CHANGE
     if not may_change and standing.email.casefold() != company.account.email.casefold():
         return PlannedAction.REFUSE
     if standing.step is CompanyStep.END:
         return PlannedAction.NOTHING
-    if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
+    is_refused = state == CompanyState.REFUSED and standing.step is not CompanyStep.AT
+    if is_refused and not job.retry_refused:
         # The input may have been corrected, which only the run can check.
-        return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
+        lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
+        may_be_cured = company.known is not None or (lacks_credentials and company.at is not None)
+        return PlannedAction.GO_ON if may_be_cured else PlannedAction.NOTHING
     if not is_at_account or company.known is not None:
         return PlannedAction.GO_ON
+    # --forget counts only after a run reported the unknown: else nobody can have checked.
+    is_forgotten = company.fiscal_id in job.forget and state == CompanyState.UNKNOWN
     return PlannedAction.CREATE if may_change or is_forgotten else PlannedAction.NOTHING
-
-
-def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
-    lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
-    return company.known is not None or (lacks_credentials and company.at is not None)
 
 
 def _describe(plan: Iterable[_PlannedCompany], language: Language) -> str:

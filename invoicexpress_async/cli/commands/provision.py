@@ -279,6 +279,5 @@ def _default_year_warning(plan: Plan, language: Language, *, is_planned_only: bo
         return word(_OVER, language, serie=repr(over[0])) if over else ""
     serie, year = next(iter(early.items()))
     day = f"{year}-01-01"
-    if is_planned_only:
-        return word(_EARLY_PLANNED, language, serie=repr(serie), day=day)
-    return word(_EARLY, language, serie=repr(serie), today=today, day=day)
+    values = {"serie": repr(serie), "today": today, "day": day}
+    return word(_EARLY_PLANNED if is_planned_only else _EARLY, language, **values)

@@ -114,15 +114,14 @@ async def _resume_all(
 
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
+    name, sequence, error = intent["account"], None, None
     try:
-        name = intent["account"]
         account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
-    except InvoiceXpressError as error:
-        _show(intent, None, error, as_json=as_json)
-        return exit_code_of(error)
-    _show(intent, sequence, None, as_json=as_json)
-    return DONE
+    except InvoiceXpressError as failure:
+        error = failure
+    _show(intent, sequence, error, as_json=as_json)
+    return DONE if error is None else exit_code_of(error)
 
 
 def _show(
@@ -237,9 +236,7 @@ def _kept(value: object) -> object | None:
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, object]", value)
-    if "failure" in fields:
-        return fields.get("intent")
-    if "error" in fields:
+    if "failure" in fields or "error" in fields:
         return fields.get("intent")
     # All other JSON of the commands has a "type"; an intent has none.
     return None if "type" in fields else fields

@@ -232,10 +232,8 @@ class _Rollover:
 
     def _left_out(self, plan: RolloverPlan) -> str:
         count = len(plan.problems)
-        return self.job.said(_LEFT_OUT, accounts=self._accounts(count)) if count else ""
-
-    def _accounts(self, count: int) -> str:
-        return counted(count, "accounts", self.job.language, one="account")
+        accounts = counted(count, "accounts", self.job.language, one="account")
+        return self.job.said(_LEFT_OUT, accounts=accounts) if count else ""
 
     def _odd_year(self) -> Iterator[str]:
         this_year = today_in_lisbon().year

@@ -5,7 +5,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import attrs
 from cyclopts import Parameter
@@ -32,6 +32,8 @@ from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.onboarding import read_standings
 from invoicexpress_async.provisioning import JournalStatus, read_status
 from invoicexpress_async.provisioning.journal_status import JournalReader
+
+_SHOWN_APART: Final = frozenset({"path", "counts", "failures", "last_command", "slices"})
 
 
 def status(
@@ -81,7 +83,11 @@ def _kept_rows(journal: JournalPlace, *, is_held: bool) -> Iterator[RowView]:
 
 def _object(status: JournalStatus) -> dict[str, object]:
     """Return a status as a JSON object."""
-    fields = attrs.asdict(status, filter=_is_for_json, value_serializer=_plain)
+    fields = attrs.asdict(
+        status,
+        filter=lambda attribute, _: attribute.name not in _SHOWN_APART,
+        value_serializer=lambda _, __, one: one.isoformat() if isinstance(one, dt.date) else one,
+    )
     failures = [
         attrs.asdict(one) | {"cure": word(cure_of_recorded_row(one.error, one.state), "en")}
         for one in status.failures
@@ -108,11 +114,3 @@ def _object(status: JournalStatus) -> dict[str, object]:
         "next": [word(text, "en", **values) for text, values in next_of(status)],
         "command": command_of(status),
     }
-
-
-def _is_for_json(attribute: "attrs.Attribute[object]", _value: object) -> bool:
-    return attribute.name not in {"path", "counts", "failures", "last_command", "slices"}
-
-
-def _plain(_owner: object, _field: object, value: object) -> object:
-    return value.isoformat() if isinstance(value, dt.date) else value

@@ -215,7 +215,8 @@ def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> 
     console, lines = data_console(), summary.to_show()
     if lines:
         console.print(audit_table(lines, language))
-        if types := _short_type_names(lines):
+        short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)
+        if types := sorted({name for names in short for name in names}):
             console.print(names_of(types, language), style="dim")
         print_more(MORE, summary.seen - len(lines), language)
         console.print()
@@ -240,8 +241,3 @@ def audit_table(lines: list[AuditLine], language: Language = "en") -> Table:
     table = table_of(AUDIT_COLUMNS, lines, language)
     table.padding = (0, 0)
     return table
-
-
-def _short_type_names(lines: list[AuditLine]) -> list[str]:
-    short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)
-    return sorted({name for names in short for name in names})

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -165,11 +165,8 @@ class _PageReport(Report[T, L]):
 
     def start_in(self, language: Language) -> str:
         before, documents, after = self._columns()
-        headings = [
-            *_cells(before, lambda one: one.heading(language)),
-            *_cells(documents, lambda one: one.heading(language)),
-            *_cells(after, lambda one: one.heading(language)),
-        ]
+        columns: list[Column[Any]] = [*before, *documents, *after]
+        headings = [_cell(one, one.heading(language)) for one in columns]
         return page_start(self.spec.title, headings, language)
 
     def entry(self, one: T) -> str:
@@ -186,8 +183,8 @@ class _PageReport(Report[T, L]):
     def _rows(self, line: L) -> Iterator[list[Cell]]:
         language = self.options.language
         before, documents, after = self._columns()
-        start = _cells(before, lambda one: one.shown(line, language))
-        end = _cells(after, lambda one: one.shown(line, language))
+        start = [_cell(one, one.shown(line, language)) for one in before]
+        end = [_cell(one, one.shown(line, language)) for one in after]
         for document in _documents(line) if documents else [None]:
             yield [*start, *_document_cells(documents, document, language), *end]
 
@@ -199,10 +196,6 @@ class _PageReport(Report[T, L]):
         texts = [one for one in shown if one.is_text]
         documents = columns_at(Place.HANDOUT, self.spec.documents)
         return [one for one in shown if not one.is_text], documents, texts
-
-
-def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[Cell]:
-    return [_cell(one, text_of(one)) for one in columns]
 
 
 def _cell(column: Column[C], value: object) -> Cell:
@@ -217,7 +210,7 @@ def _document_cells(
 ) -> list[Cell]:
     if document is None:
         return [Cell("", "") for _ in columns]
-    return _cells(columns, lambda one: one.shown(document, language))
+    return [_cell(one, one.shown(document, language)) for one in columns]
 
 
 def _documents(line: HasSequence) -> list[Document | None]:

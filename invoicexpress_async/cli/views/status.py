@@ -85,12 +85,12 @@ class _Shown:
     def show(self) -> None:
         status, console = self.status, data_console()
         # Not wrapped, so that the path can be copied.
-        console.print(Text(printable(self._title())), soft_wrap=True)
+        values = {"year": status.rollover_year, "path": status.path}
+        title = self._said(_TITLE_YEAR if status.rollover_year else _TITLE, **values)
+        console.print(Text(printable(title)), soft_wrap=True)
         if status.default_not_before is not None:
             console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
-        held = (
-            self._said(_HELD, holder=status.holder) if is_running(status) else self._said(_NOT_HELD)
-        )
+        held = self._said(_HELD if is_running(status) else _NOT_HELD, holder=status.holder)
         rows = counted(status.rows, "rows", self.language, one="row")
         console.print(Text(printable(f"{rows}. {held}")))
         self._show_states()
@@ -108,12 +108,6 @@ class _Shown:
 
     def _said(self, text: str, **values: object) -> str:
         return word(text, self.language, **values)
-
-    def _title(self) -> str:
-        status = self.status
-        if status.rollover_year:
-            return self._said(_TITLE_YEAR, year=status.rollover_year, path=status.path)
-        return self._said(_TITLE, path=status.path)
 
     def _show_states(self) -> None:
         rows: list[tuple[object, ...]] = []
@@ -166,7 +160,8 @@ class _Shown:
         yield self._said("{percent} % done or prepared.", percent=percent)
 
     def _runs(self) -> Iterator[str]:
-        runs = [_local(one.started_at) for one in self.status.runs]
+        moments = (one.started_at.astimezone() for one in self.status.runs)
+        runs = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in moments]
         if runs:
             zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
             text = _RUN if count == 1 else _RUNS
@@ -258,7 +253,8 @@ def command_of(status: JournalStatus) -> str | None:
         or status.counts.get(RowState.DONE, 0) == status.rows > 0
     ):
         return None
-    if _is_for_workers(status) and not _is_refused_only(status):
+    is_refused_only = {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
+    if _is_for_workers(status) and not is_refused_only:
         place = _BASE_URL.search(command.line)
         options = f"--journal {shlex.quote(str(status.path))} --keys file:accounts.csv"
         return f"{program()} worker {options}{place[0] if place else ''} --until-done"
@@ -276,17 +272,9 @@ def _is_for_workers(status: JournalStatus) -> bool:
     return command is not None and _PLAN_ONLY.search(command.line) is not None
 
 
-def _is_refused_only(status: JournalStatus) -> bool:
-    return {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
-
-
 def _unknown_count(status: JournalStatus) -> int:
     states = _UNKNOWN_STATES[1:] if is_running(status) else _UNKNOWN_STATES
     return sum(status.counts.get(state, 0) for state in states)
-
-
-def _local(moment: dt.datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def company_objects(
