@@ -6,7 +6,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar
@@ -22,6 +22,7 @@ from invoicexpress_async.cli.options import (
     PartnerOptions,
     journal_at,
 )
+from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.signals import plain_interrupts, run_until_signal
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.config import (
@@ -124,8 +125,13 @@ def _warn_if_open(path: Path, mode: int) -> None:
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
 
 
-def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
+def warn_of_file(
+    path: Path, notes: Iterable[str], *, has_keys: bool, ignored: Sequence[str] = ()
+) -> None:
     """Print how a file was read, and warn if other users can read the keys in it."""
+    if ignored:
+        names = printable(", ".join(ignored))
+        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     for note in notes:
         sys.stderr.write(f"warning: {note}.\n")
     if has_keys and os.name == "posix" and path.is_file():

@@ -19,7 +19,6 @@ from invoicexpress_async.cli.views.companies import (
     brief_text,
     company_view,
     progress_text,
-    steps_object,
 )
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import counted
@@ -101,7 +100,8 @@ class OnboardingRun(JobRun[CompanyView]):
         )
 
     def extra(self) -> dict[str, object]:
-        return {"steps": steps_object(self.steps), "undelivered": self.undelivered}
+        steps = {str(step): self.steps[step] for step in DONE_AT.values()}
+        return {"steps": steps, "undelivered": self.undelivered}
 
     def show_rest(self) -> None:
         if count := self.undelivered:

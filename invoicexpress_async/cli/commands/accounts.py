@@ -141,16 +141,8 @@ def _password(option: str, reference: str) -> Secret:
 
 
 def _object(account_id: str, details: AccountDetails) -> dict[str, object]:
-    return {
-        "id": account_id,
-        "organization_name": details.organization_name,
-        "fiscal_id": details.fiscal_id,
-        "email": details.email,
-        "state": details.state,
-        "at_configured": details.at_configured,
-        "trial": details.trial,
-        "extra": dict(details.extra),
-    }
+    fields = attrs.asdict(details, recurse=False)
+    return {"id": account_id, **fields, "extra": dict(details.extra)}
 
 
 def _show(account_id: str, details: AccountDetails) -> None:

@@ -1,6 +1,5 @@
 """`invoicexpress onboard`: creates an account for each company of a file, ready to invoice."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -158,10 +157,7 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
     if chosen is not None:
         kept = (one for one in companies.companies if one.fiscal_id in chosen)
         companies = attrs.evolve(companies, companies=kept)
-    if companies.ignored_columns:
-        names = printable(", ".join(companies.ignored_columns))
-        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
-    warn_of_file(path, companies.notes, has_keys=True)
+    warn_of_file(path, companies.notes, has_keys=True, ignored=companies.ignored_columns)
     warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
     return companies
 

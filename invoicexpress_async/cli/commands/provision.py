@@ -1,7 +1,6 @@
 """`invoicexpress provision`: ensures a serie on all accounts of a file."""
 
 import contextlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -29,7 +28,7 @@ from invoicexpress_async.cli.options import (
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printable
+from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import show_plan
 from invoicexpress_async.cli.views.compared import Compared, compare, journal_reader, show_compared
@@ -110,11 +109,8 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
         plan = plan.only(chosen)
         if isinstance(job.journal, str):
             plan = _chosen_or_known(plan, job.journal)
-    if plan.ignored_columns:
-        names = printable(", ".join(plan.ignored_columns))
-        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
-    first = next(iter(plan.rows))
-    warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
+    has_keys = isinstance(next(iter(plan.rows)).api_key, Secret)
+    warn_of_file(accounts, plan.notes, has_keys=has_keys, ignored=plan.ignored_columns)
     warn_of_spaces(plan.summary.series)
     early = _default_year_warning(plan, job.language, is_planned_only=job.plan_only)
     of = job.said(" of {count}", count=all_accounts) if chosen is not None else ""
@@ -157,10 +153,10 @@ class _Provision:
             return look.print_interrupted()
         show_look(lines, as_json=self.options.as_json, language=job.language)
         estimate = look.estimate(lines, is_staged=False)
-        echo_all(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
+        echo(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
         more = look_counts(lines) | {"estimate": estimate.as_object()}
         code = self._show_summary(compared, more)
-        echo_all(estimate.text(job.language), job.said(_UNCHANGED))
+        echo(estimate.text(job.language), job.said(_UNCHANGED))
         return FAILED if any(line.error for line in lines) else code
 
     async def run(self) -> int:

@@ -22,7 +22,7 @@ from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
+from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.compared import journal_reader, settled_states, settled_texts
 from invoicexpress_async.cli.views.look import LookLine, show_look
@@ -143,7 +143,7 @@ class _Rollover:
         texts += self._odd_year()
         if rows.summary.rows:
             texts.append(estimate.text(self.job.language))
-        echo_all(*texts, said(_UNCHANGED))
+        echo(*texts, said(_UNCHANGED))
         return FAILED if any(line.error for line in lines) else DONE
 
     async def run(self) -> int:

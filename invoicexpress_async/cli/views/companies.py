@@ -1,7 +1,6 @@
 """The views of companies: their columns and their table, without any secret."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -233,7 +232,3 @@ def brief_text(
 
 def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language) -> str:
     return f"{text}, {counted(summary.failed, 'parked', language)}" if summary.failed else text
-
-
-def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:
-    return {str(step): steps[step] for step in _STEPS}
