@@ -42,7 +42,7 @@ from invoicexpress_async.cli.views.columns import (
     yes_text,
 )
 from invoicexpress_async.cli.views.companies import COMPANIES
-from invoicexpress_async.cli.words import Language, counted, lines_of, word
+from invoicexpress_async.cli.words import Language, counted, label, lines_of, word
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -233,9 +233,7 @@ COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
     Column(
         "journal",
-        lambda one: (
-            one.standing and lines_of(one.standing.step, one.standing.state.replace("_", " "))
-        ),
+        lambda one: one.standing and lines_of(one.standing.step, label(one.standing.state, "en")),
         places=Place.TABLE,
         is_text=True,
     ),
