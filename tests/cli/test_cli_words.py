@@ -128,7 +128,7 @@ def texts() -> Iterator[str]:
                 yield (column.name if column.title is None else column.title).replace("_", " ")
     for records in (ROWS, COMPANIES):
         yield from (records.title, records.noun, f"of {{total}} {records.noun} in {{seconds}} s")
-        states = [one.replace("_", " ") for one in records.states]
+        states = [one.replace("_", " ") for one in records.styles]
         yield from (key for one in states for key in (one, f"1 {one}", f"{{count}} {one}"))
     for names in (JournalState, CompanyStep, DocumentType, Registration, onboard.PlannedAction):
         yield from (one.replace("_", " ") for one in names)

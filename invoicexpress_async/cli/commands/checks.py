@@ -21,11 +21,8 @@ import attrs
 
 from invoicexpress_async import AccountSession, Registration, Sequence
 from invoicexpress_async.cli.failures import cure_of, message_of
-from invoicexpress_async.config import (
-    MAX_CONNECTIONS_VARIABLE,
-    OTHER_FILES,
-    open_files_limit,
-)
+from invoicexpress_async.cli.words import first_few
+from invoicexpress_async.config import MAX_CONNECTIONS_VARIABLE, OTHER_FILES, open_files_limit
 from invoicexpress_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -43,7 +40,6 @@ _MAX_SKEW_SECONDS: Final = 60.0
 _SOON_DAYS: Final = 14
 _NOT_REACHED: Final = "the server was not reached"
 _NAMES: Final = ("key", "limit", "AT registration")
-_MAX_NAMES: Final = 3
 _LACKING: Final = (Registration.PARTIAL, Registration.NOT_REGISTERED)
 _REGISTER: Final = (
     "Check the account's AT sub-user and password, then run "
@@ -260,7 +256,8 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     registered = [one for one in sequences if one.registration is Registration.REGISTERED]
     newest = max(sequences, key=lambda one: one.id)
     if lacking:
-        found = f"{_named(lacking)}: document types without a validation code"
+        names = first_few([repr(one.serie) for one in lacking], "en")
+        found = f"{names}: document types without a validation code"
         # An old sequence may stay without codes; the newest shows the present set-up.
         judge = wrong if newest in lacking else doubtful
         return judge(name, found, _REGISTER)
@@ -271,9 +268,3 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     if newest.registration is Registration.NOT_APPLICABLE:
         return fine(name, "not needed by any document type of this account")
     return skipped(name, "the responses have no validation codes")
-
-
-def _named(sequences: Ordered[Sequence]) -> str:
-    names = ", ".join(repr(one.serie) for one in sequences[:_MAX_NAMES])
-    more = len(sequences) - _MAX_NAMES
-    return f"{names} and {more} more" if more > 0 else names

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,11 +19,7 @@ from invoicexpress_async.cli.connection import (
     warn_of_spaces,
 )
 from invoicexpress_async.cli.look import Look
-from invoicexpress_async.cli.options import (
-    ConnectionOptions,
-    JobOptions,
-    check_job_options,
-)
+from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
@@ -35,17 +30,11 @@ from invoicexpress_async.cli.views.compared import Compared, compare, journal_re
 from invoicexpress_async.cli.views.look import PLAN_COLUMNS, LookLine, show_look
 from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.rows import ROWS
-from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.cli.words import Language, counted, first_few, word
 from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
-from invoicexpress_async.provisioning import (
-    AccountList,
-    AccountRow,
-    Plan,
-    RunSettings,
-    iter_audit,
-)
+from invoicexpress_async.provisioning import AccountList, AccountRow, Plan, RunSettings, iter_audit
 from invoicexpress_async.provisioning.next_serie import coming_year, is_step_backwards
 
 _EARLY: Final = (
@@ -64,7 +53,6 @@ _PLANNING: Final = "Planning {what}."
 _WOULD: Final = "Would ensure {what}."
 _WOULD_UNSEEN: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
 _UNCHANGED: Final = "Nothing was changed."
-_MAX_SERIES_NAMED = 3
 
 
 def provision(  # noqa: PLR0913  # the options of a command, each with a default
@@ -254,10 +242,7 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
 
 def describe(plan: Plan, language: Language = "en") -> str:
     accounts, series = plan.summary.accounts, plan.summary.series
-    names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
-    if len(series) > _MAX_SERIES_NAMED:
-        more = word("and {count} more", language, count=len(series) - _MAX_SERIES_NAMED)
-        names = f"{names} {more}"
+    names = first_few(list(map(repr, series)), language)
     where = counted(accounts, "accounts", language, one="account")
     text = word("serie {names} on {where}", language, names=names, where=where)
     if defaults := plan.summary.defaults:

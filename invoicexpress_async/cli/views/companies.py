@@ -33,13 +33,7 @@ _STYLES: Final[Mapping[str, str]] = {
     CompanyState.REFUSED: "red",
     CompanyState.FAILED: "red",
 }
-_STATES: Final[tuple[str, ...]] = (
-    CompanyState.DONE,
-    CompanyState.UNKNOWN,
-    CompanyState.KEY_LOST,
-    CompanyState.REFUSED,
-    CompanyState.FAILED,
-)
+_WORST: Final = tuple(_STYLES)[1:]
 # The step that is done when another step is reached and reported.
 DONE_AT: Final[Mapping[CompanyStep, CompanyStep]] = {
     CompanyStep.KEY: CompanyStep.ACCOUNT,
@@ -70,13 +64,12 @@ class CompanyView(Ended):
 
     @property
     def rank(self) -> int:
-        worst = _STATES[1:]
-        return worst.index(self.state) if self.state in worst else len(worst)
+        return _WORST.index(self.state) if self.state in _WORST else len(_WORST)
 
     @property
     def needs_person(self) -> bool:
         """Whether the company does not continue by itself."""
-        return self.state in _STATES[1:]
+        return self.state in _WORST
 
     @property
     def example(self) -> str:
@@ -202,7 +195,6 @@ COMPANIES: Final = RecordKind[CompanyView](
     title="onboarding",
     columns=COMPANY_COLUMNS,
     order=lambda one: (int(not one.needs_person), one.rank, one.fiscal_id, one.line),
-    states=_STATES,
     good=(CompanyState.DONE,),
     styles=_STYLES,
     has_step=True,

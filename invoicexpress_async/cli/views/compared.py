@@ -1,8 +1,8 @@
 """Compares the rows of a plan with a journal, for a dry run."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import attrs
@@ -80,13 +80,8 @@ def settled_states(job: JobOptions) -> frozenset[str]:
     return done if job.retry_refused else done | {RowState.REFUSED.value}
 
 
-@contextlib.contextmanager
-def journal_reader(path: JournalPlace | None) -> Generator[JournalReader | None]:
-    if path is None or not is_stored(path):
-        yield None
-        return
-    with JournalReader(path) as reader:
-        yield reader
+def journal_reader(path: JournalPlace | None) -> AbstractContextManager[JournalReader | None]:
+    return nullcontext() if path is None or not is_stored(path) else JournalReader(path)
 
 
 def show_compared(job: JobOptions, compared: Compared) -> None:

@@ -25,15 +25,6 @@ _INTENT: Final = "intent"
 _IN_FLIGHT: Final = "in flight"
 UNPLANNED: Final = "unplanned"  # an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
-STATES: Final[tuple[str, ...]] = (
-    *GOOD,
-    RowState.UNKNOWN,
-    RowState.ABSENT,
-    RowState.PARTIAL,
-    RowState.REFUSED,
-    RowState.FAILED,
-    UNPLANNED,
-)
 UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 STATE_MEANINGS: Final[dict[str, str]] = {
     RowState.DONE: "there, registered and default as requested",
@@ -49,11 +40,11 @@ STATE_MEANINGS: Final[dict[str, str]] = {
 }
 STATE_STYLES: Final[dict[str, str]] = {
     RowState.DONE: "green",
-    RowState.REFUSED: "red",
     RowState.PREPARED: "cyan",
-    RowState.PARTIAL: "yellow",
     RowState.UNKNOWN: "bold magenta",
     RowState.ABSENT: "bold magenta",
+    RowState.PARTIAL: "yellow",
+    RowState.REFUSED: "red",
     RowState.FAILED: "red",
     UNPLANNED: "yellow",
 }

@@ -28,7 +28,7 @@ from invoicexpress_async.cli.views.columns import (
     name_key,
     table_of,
 )
-from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, STATES, RowView
+from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, RowView
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, word
 
@@ -115,7 +115,6 @@ ROWS: Final = RecordKind[RowView](
     columns=ROW_COLUMNS,
     documents=_DOCUMENTS,
     order=lambda row: (row.rank, name_key(row.account), row.serie or "", row.line),
-    states=STATES,
     good=GOOD,
     styles=STATE_STYLES,
     has_created=True,

@@ -32,10 +32,9 @@ class RecordKind(Generic[E]):
         columns: The columns of a record.
         documents: The columns of a record's document types in CSV and in a spreadsheet.
         order: Returns the sort key of a record; its first item is 0 if it needs a person.
-        states: The states in the order of a line of counts: those that need no person, then the
-            worst first.
         good: The states that need no person.
-        styles: The colours of the states.
+        styles: The states with their colours, in the order of a line of counts: those that need
+            no person, then the worst first.
         has_step: Whether a failure has a step.
         has_created: Whether created records are counted.
         show_first: Shows the first records as a table.
@@ -46,7 +45,6 @@ class RecordKind(Generic[E]):
     columns: Columns[E]
     documents: Columns[Document] = ()
     order: Callable[[E], tuple[int | str, ...]]
-    states: tuple[str, ...]
     good: tuple[str, ...]
     styles: Mapping[str, str]
     has_step: bool = False
@@ -80,7 +78,7 @@ class RecordKind(Generic[E]):
             facts=lambda language: ReportFacts(
                 noun=self.noun,
                 about=summary.about,
-                counts={one: summary.counts[one] for one in (*self.states, *summary.counts)},
+                counts={one: summary.counts[one] for one in (*self.styles, *summary.counts)},
                 advice=self._advice(summary, language),
             ),
             end=lambda language: self._end(summary, language),
@@ -108,7 +106,7 @@ class RecordKind(Generic[E]):
 
     def count_text(self, counts: Mapping[str, int], language: Language) -> str:
         """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
-        known = dict.fromkeys((*self.states, *counts))
+        known = dict.fromkeys((*self.styles, *counts))
         return ", ".join(counted(counts[one], one, language) for one in known if counts.get(one))
 
     def summary_object(
@@ -118,7 +116,7 @@ class RecordKind(Generic[E]):
         return {
             "type": "summary",
             self.noun: summary.total,
-            "counts": {str(state): summary.counts[state] for state in self.states},
+            "counts": {str(state): summary.counts[state] for state in self.styles},
             "recorded": summary.recorded,
             "not_run": summary.not_started,
             "seconds": round(seconds, 3),
@@ -128,7 +126,7 @@ class RecordKind(Generic[E]):
 
     def _counts(self, summary: RunSummary[E], language: Language, *, seconds: float) -> Text:
         text, notes = Text(), self._notes(summary, language)
-        for state in self.states:
+        for state in self.styles:
             if count := summary.counts[state]:
                 text.append(counted(count, state, language), self.styles.get(state, ""))
                 text.append(" " if state in self.good and notes else "  ")
@@ -157,7 +155,7 @@ class RecordKind(Generic[E]):
         return found
 
     def _in_order(self, groups: Mapping[Group, FailureGroup]) -> list[tuple[Group, FailureGroup]]:
-        ranks = {state: rank for rank, state in enumerate(self.states)}
+        ranks = {state: rank for rank, state in enumerate(self.styles)}
         last = len(ranks)
         return sorted(groups.items(), key=lambda one: (ranks.get(one[0].state, last), one[1].line))
 
