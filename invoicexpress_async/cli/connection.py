@@ -140,7 +140,7 @@ def warn_of_file(
 
 def confirm(what: str, language: Language = "en") -> bool:
     """Ask on the terminal, and return whether the user agrees."""
-    if not _has_terminal():
+    if not has_terminal():
         raise ConfigurationError(
             f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
         )
@@ -155,12 +155,6 @@ def confirm(what: str, language: Language = "en") -> bool:
     return False
 
 
-def require_terminal(why: str) -> None:
-    """Raise if there is no terminal to ask on."""
-    if not _has_terminal():
-        raise ConfigurationError(f"{why} There is no terminal to ask on.")
-
-
 def ask_yes_or_no(question: str) -> bool:
     """Ask on the terminal; any answer except yes means no."""
     sys.stderr.write(f"{question} [y/N] ")
@@ -168,7 +162,7 @@ def ask_yes_or_no(question: str) -> bool:
     return sys.stdin.readline().strip().casefold() in _YES
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

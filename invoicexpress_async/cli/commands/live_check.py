@@ -10,10 +10,10 @@ from rich.text import Text
 from invoicexpress_async.cli.connection import (
     ask_yes_or_no,
     base_url_of,
+    has_terminal,
     is_this_machine,
     name_of,
     read_key,
-    require_terminal,
 )
 from invoicexpress_async.cli.options import AccountOptions
 from invoicexpress_async.cli.output import data_console, new_table, write_json
@@ -106,7 +106,11 @@ def _ask(probe: Probe, *, is_writing: bool, serie: str | None) -> Ask | None:
         return None
     if is_this_machine(probe.base_url):
         return lambda _: True
-    require_terminal("live-check --write asks before each step, also where --yes would be taken.")
+    if not has_terminal():
+        raise ConfigurationError(
+            "live-check --write asks before each step, also where --yes would be taken. There is "
+            "no terminal to ask on."
+        )
     return ask_yes_or_no
 
 

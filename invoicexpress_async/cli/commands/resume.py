@@ -185,24 +185,17 @@ def _read_intents(path: Path) -> list[Intent]:
 
 def _values_of(path: Path) -> list[tuple[int, object]]:
     try:
-        return [*_values(_text(path))]
-    except csv.Error:
-        pass
-    raise ConfigurationError(f"{path} is no report that can be read: it is damaged.")
-
-
-def _text(path: Path) -> str:
-    problem = ""
-    try:
         if str(path) == "-":
-            return sys.stdin.read(_MAX_CHARACTERS)
+            return [*_values(sys.stdin.read(_MAX_CHARACTERS))]
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MAX_CHARACTERS)
+            return [*_values(file.read(_MAX_CHARACTERS))]
     except OSError as error:
-        problem = str(error.strerror)
+        problem = f"cannot be read: {error.strerror}"
     except UnicodeError:
-        problem = "it is not text"
-    raise ConfigurationError(f"{path} cannot be read: {problem}.")
+        problem = "cannot be read: it is not text"
+    except csv.Error:
+        problem = "is no report that can be read: it is damaged"
+    raise ConfigurationError(f"{path} {problem}.")
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:

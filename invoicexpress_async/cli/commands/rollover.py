@@ -118,7 +118,11 @@ class _Rollover:
 
     async def look(self) -> int:
         known = _known(self.job, self.year, self.day)
-        accounts = _with_series(self.accounts, known)
+        named = (
+            attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
+            for row in self.accounts.rows
+        )
+        accounts = AccountList(rows=named)
         look = self._new_look(accounts)
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, look, journal=None)
@@ -262,15 +266,6 @@ def _known(job: JobOptions, year: int, day: dt.date | None) -> dict[str, tuple[s
 
 def _on(day: dt.date | None) -> str:
     return "at once" if day is None else f"on {day}"
-
-
-def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> AccountList:
-    return AccountList(
-        rows=[
-            attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
-            for row in accounts.rows
-        ]
-    )
 
 
 def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:

@@ -24,6 +24,7 @@ from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo, printable
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.jobs.journal import UNRESOLVED
 from invoicexpress_async.provisioning import (
     JournalError,
     JournalStatus,
@@ -36,7 +37,6 @@ from invoicexpress_async.provisioning import (
     run_worker,
 )
 
-_UNKNOWN: Final = frozenset({"intent", RowState.UNKNOWN, RowState.ABSENT})
 _GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 
 
@@ -129,7 +129,7 @@ def _end(status: JournalStatus, *, as_json: bool) -> int:
         counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
         end = "" if _GOOD.issuperset(status.counts) else " See `invoicexpress status`."
         echo(printable(f"The journal has {status.rows} rows: {counts or 'none'}.{end}"))
-    if not _UNKNOWN.isdisjoint(status.counts):
+    if not UNRESOLVED.isdisjoint(status.counts):
         return UNKNOWN
     return DONE if _GOOD.issuperset(status.counts) else FAILED
 

@@ -1,6 +1,5 @@
 """The views of companies: their columns and their table, without any secret."""
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,7 +12,7 @@ from invoicexpress_async.cli.failures import cause_text
 from invoicexpress_async.cli.output import MORE, data_console, print_more, sequence_object
 from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
-from invoicexpress_async.cli.views.run_view import RecordKind
+from invoicexpress_async.cli.views.run_view import LAST_COLUMNS, RecordKind
 from invoicexpress_async.cli.words import Language, counted, label, word
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
@@ -113,18 +112,11 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
     Column(
         "why", lambda one: f"{one.cause} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
     ),
-    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
     Column("is_recorded", lambda one: one.is_recorded, places=Place.JSON),
     Column(
         "sequence", lambda one: one.sequence and sequence_object(one.sequence), places=Place.JSON
     ),
-    Column(
-        "intent",
-        lambda one: one.intent,
-        places=Place.CSV | Place.JSON,
-        text=lambda intent: intent and json.dumps(intent),
-    ),
-    Column("failure", lambda one: one.failure, places=Place.JSON),
+    *LAST_COLUMNS,
 )
 
 

@@ -11,6 +11,7 @@ from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.shell import echo
 from invoicexpress_async.cli.views.look import LookLine
 from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.jobs.journal import UNRESOLVED
 from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import Plan, RowState
 from invoicexpress_async.provisioning.journal_status import JournalReader
@@ -25,7 +26,6 @@ _JOURNAL_DIFFERS: Final = (
     "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
 )
 _SETTLED: Final = (RowState.DONE, RowState.REFUSED)
-_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 
 
 @attrs.define(eq=False)
@@ -90,7 +90,7 @@ def show_compared(job: JobOptions, compared: Compared) -> None:
         return
     settled = [one for one in _SETTLED if one in settled_states(job)]
     counts = [counted(compared.states[state], state, job.language) for state in settled]
-    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
+    unknown = sum(compared.states[state] for state in UNRESOLVED)
     left = compared.rows - sum(compared.states[state] for state in settled) - unknown
     values = {"settled": ", ".join(counts), "unknown": unknown, "left": left}
     echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))

@@ -1,6 +1,5 @@
 """The views of rows: their columns, and their table with a mark for each document type."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -29,7 +28,7 @@ from invoicexpress_async.cli.views.columns import (
     table_of,
 )
 from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, RowView
-from invoicexpress_async.cli.views.run_view import RecordKind
+from invoicexpress_async.cli.views.run_view import LAST_COLUMNS, RecordKind
 from invoicexpress_async.cli.words import Language, word
 
 _SERIE_WIDTH: Final = 16
@@ -57,14 +56,7 @@ ROW_COLUMNS: Final[Columns[RowView]] = (
     Column("error", lambda row: row.error_name, places=Place.CSV),
     Column("code", lambda row: row.code, places=Place.CSV),
     Column("code", lambda row: row.cause.strip("-"), places=Place.MARKDOWN | Place.HANDOUT),
-    Column("cure", lambda row: row.cure, places=Place.REPORTS, title="what to do", is_text=True),
-    Column(
-        "intent",
-        lambda row: row.intent,
-        places=Place.CSV | Place.JSON,
-        text=lambda intent: json.dumps(intent) if intent else None,
-    ),
-    Column("failure", lambda row: row.failure, places=Place.JSON),
+    *LAST_COLUMNS,
 )
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
 

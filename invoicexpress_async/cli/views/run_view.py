@@ -12,14 +12,26 @@ from rich.text import Text
 from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import data_console, new_table
-from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
-from invoicexpress_async.cli.views.columns import Columns, Document, alone, object_of
+from invoicexpress_async.cli.summary import E, Ended, FailureGroup, Group, RunSummary
+from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, alone, object_of
 from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.errors import InvoiceXpressError
 
 _RESUMED: Final = "Sent, outcome not known; `sequences resume` takes this file:"
+
+# The last columns of rows and of companies.
+LAST_COLUMNS: Final[Columns[Ended]] = (
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
+    Column(
+        "intent",
+        lambda one: one.intent,
+        places=Place.CSV | Place.JSON,
+        text=lambda intent: json.dumps(intent) if intent else None,
+    ),
+    Column("failure", lambda one: one.failure, places=Place.JSON),
+)
 
 
 @attrs.frozen(kw_only=True)
