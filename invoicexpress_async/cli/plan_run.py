@@ -134,7 +134,15 @@ class PlanRun(JobRun[RowView]):
         is_stopping = self.interruption.stop.is_requested
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
-            self.sinks.write(_pause_object(one))
+            seconds = round(one.seconds, 3)
+            self.sinks.write(
+                {
+                    "type": "pause",
+                    "is_paused": one.is_paused,
+                    "waiting": one.waiting,
+                    "seconds": seconds,
+                }
+            )
         self._explain_wait(one, view)
         # From the progress, not the summary: the outcome of its last row arrives a moment later.
         unplanned = len(self.unplanned)
@@ -219,16 +227,6 @@ class PlanRun(JobRun[RowView]):
     def _unknown(self, text: str, **values: object) -> str:
         count = counted(self.summary.unknown, "unknown", self.options.language)
         return f"{count}: {self.options.said(text, **values)}"
-
-
-def _pause_object(progress: Progress) -> dict[str, object]:
-    """Return the JSON object for a run that pauses because the server fails, or that resumes."""
-    return {
-        "type": "pause",
-        "is_paused": progress.is_paused,
-        "waiting": progress.waiting,
-        "seconds": round(progress.seconds, 3),
-    }
 
 
 def _brief(counts: Mapping[RowState, int], language: Language) -> str:

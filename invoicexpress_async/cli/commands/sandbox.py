@@ -73,8 +73,10 @@ def sandbox(*, setup: SandboxOptions = SandboxOptions()) -> int:
     check(setup)
     problem = ""
     try:
-        sandbox = _sandbox(setup)
-        unlike = prepare(sandbox, _names(sandbox, setup), setup)
+        accounts = _accounts(setup)
+        requested = {_name(one) for one in accounts} - {(setup.partner or "").lower()}
+        sandbox = _sandbox(setup, accounts)
+        unlike = prepare(sandbox, [one for one in sandbox.accounts if one in requested], setup)
         run_until_signal(serve(sandbox, on_start=lambda one: _announce(one, setup, unlike)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
@@ -89,9 +91,8 @@ def sandbox(*, setup: SandboxOptions = SandboxOptions()) -> int:
     return DONE
 
 
-def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
+def _sandbox(setup: SandboxOptions, accounts: list[SandboxAccount | str]) -> Sandbox | FaultServer:
     partner = None if setup.partner is None else check_account_name(setup.partner)
-    accounts = _accounts(setup)
     if partner is not None and partner not in map(_name, accounts):
         accounts.insert(0, partner)
     server = FaultServer if setup.needs_faults else Sandbox
@@ -126,13 +127,6 @@ def _accounts(setup: SandboxOptions) -> list[SandboxAccount | str]:
 
 async def _read(account: str, key: KeyReference | AccountKeys) -> str:
     return await (key.read() if isinstance(key, KeyReference) else key(account))
-
-
-def _names(sandbox: Sandbox | FaultServer, setup: SandboxOptions) -> list[str]:
-    """Return the accounts to rehearse on: those requested, without the partner's."""
-    requested = {_name(account) for account in _accounts(setup)}
-    partner = (setup.partner or "").lower()
-    return [name for name in sandbox.accounts if name in requested - {partner}]
 
 
 def _announce(

@@ -103,11 +103,6 @@ class Column(Generic[T_contra]):
 Columns = Sequence[Column[T]]
 
 
-def alone(record: T) -> tuple[T]:
-    """Return a record as the only line that it has in a report."""
-    return (record,)
-
-
 def name_key(name: str) -> str:
     """Return the sort key of a name, which puts "sandbox-2" before "sandbox-10"."""
     return _DIGITS.sub(lambda found: found[0].zfill(_MAX_DIGITS), name)

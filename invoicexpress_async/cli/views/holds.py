@@ -1,7 +1,7 @@
 """The holders of a journal's slices, and whether they still renew their leases."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -40,12 +40,6 @@ def unseen(one: SliceLeft) -> Unseen | None:
     return Unseen(
         since=now - dt.timedelta(seconds=seconds), free_at=now + dt.timedelta(seconds=free_in)
     )
-
-
-def last_free_at(slices: Iterable[SliceLeft]) -> dt.datetime | None:
-    """Return when the last slice of an unseen holder becomes free; None when there is none."""
-    found = [gone.free_at for one in slices if (gone := unseen(one)) is not None]
-    return max(found, default=None)
 
 
 def is_running(status: JournalStatus) -> bool:

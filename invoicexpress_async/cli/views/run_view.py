@@ -13,7 +13,7 @@ from invoicexpress_async.cli.failures import error_object
 from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import data_console, new_table
 from invoicexpress_async.cli.summary import E, Ended, FailureGroup, Group, RunSummary
-from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, alone, object_of
+from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, object_of
 from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
@@ -82,7 +82,7 @@ class RecordKind(Generic[E]):
         spec = ReportSpec[E, E](
             title=self.title,
             columns=self.columns,
-            lines_of=alone,
+            lines_of=lambda record: (record,),
             documents=self.documents,
             is_handout=is_handout,
             order=self.order,

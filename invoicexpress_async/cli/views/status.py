@@ -19,9 +19,9 @@ from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.holds import (
     clock_time,
     is_running,
-    last_free_at,
     short_time,
     show_slices,
+    unseen,
 )
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
@@ -29,7 +29,7 @@ from invoicexpress_async.cli.words import Language, counted, decimal, label, wor
 from invoicexpress_async.jobs.postgres import is_url
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
-from invoicexpress_async.provisioning.journal_status import RowInDoubt
+from invoicexpress_async.provisioning.journal_status import JournalFailure, RowInDoubt
 
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
@@ -95,7 +95,7 @@ class _Shown:
         console.print(Text(printable(f"{rows}. {held}")))
         self._show_states()
         if status.failures:
-            groups = dict(_groups(status))
+            groups = dict(map(_group, status.failures))
             console.print("", ROWS.failure_table(groups, self.language), sep="\n")
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
@@ -174,11 +174,10 @@ def show_status(status: JournalStatus, language: Language) -> None:
     _Shown(status=status, language=language).show()
 
 
-def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
-    for one in status.failures:
-        code = code_text(one.state, one.error, one.status, one.code)
-        cure = cure_of_recorded_row(one.error, one.state)
-        yield Group(one.state, cure, code), FailureGroup(one.rows, 0, one.account)
+def _group(one: JournalFailure) -> tuple[Group, FailureGroup]:
+    code = code_text(one.state, one.error, one.status, one.code)
+    cure = cure_of_recorded_row(one.error, one.state)
+    return Group(one.state, cure, code), FailureGroup(one.rows, 0, one.account)
 
 
 def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
@@ -204,7 +203,8 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     if counts.get(RowState.DONE, 0) == status.rows:
         return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     found: list[tuple[str, dict[str, object]]] = []
-    if (free_at := last_free_at(status.slices)) is not None:
+    if gone := list(filter(None, map(unseen, status.slices))):
+        free_at = max(one.free_at for one in gone)
         found.append((_WAIT_FOR_SLICES, {"time": clock_time(free_at)}))
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if unknown:
