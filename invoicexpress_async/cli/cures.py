@@ -8,16 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import invoicexpress_async
-from invoicexpress_async import (
-    OutcomeUnknownError,
-    RepeatedCredentialsError,
-    errors,
-    onboarding,
-    provisioning,
-)
+from invoicexpress_async import errors, onboarding, provisioning
 from invoicexpress_async.cli.failures import CURE_WITHOUT_JOURNAL, cure_of, cure_of_kind
 from invoicexpress_async.cli.words import lines_of
-from invoicexpress_async.provisioning import KeyUnavailableError, RowCutOffError, RowState
+from invoicexpress_async.provisioning import RowState
 
 _RETRY: Final = "Then run again with --retry-refused."
 _RETRY_AFTER_ANOTHER: Final = "Then run again, after another cause with --retry-refused."
@@ -61,10 +55,10 @@ _CURES: Final[Mapping[type[errors.InvoiceXpressError], str]] = {
         f"renewed in the provider's pages, {_TAKE_UP}."
     ),
     onboarding.KeyNeededError: _MISSING_KEY,
-    KeyUnavailableError: _MISSING_KEY,
+    provisioning.KeyUnavailableError: _MISSING_KEY,
     onboarding.NameUnknownError: f"Look its name up in the provider's pages, {_TAKE_UP}.",
     onboarding.SinkError: "Fix what --keys-out names, and run again: the key is in the spool.",
-    RepeatedCredentialsError: (
+    invoicexpress_async.RepeatedCredentialsError: (
         "Correct at_subuser or at_password in its row. If it was something else that made the "
         "server refuse them and it has changed, run again with --retry-refused."
     ),
@@ -77,7 +71,7 @@ _CURES: Final[Mapping[type[errors.InvoiceXpressError], str]] = {
         "Do not use the account yet: check its set-up at the tax authority, then run again with "
         "--retry-refused."
     ),
-    RowCutOffError: AGAIN,
+    provisioning.RowCutOffError: AGAIN,
 }
 
 
@@ -111,7 +105,7 @@ def cure_of_company(outcome: onboarding.CompanyOutcome) -> str | None:
     error = outcome.error
     if error is None:
         return None
-    is_unknown = isinstance(error, OutcomeUnknownError) or outcome.intent is not None
+    is_unknown = isinstance(error, errors.OutcomeUnknownError) or outcome.intent is not None
     if is_unknown and type(error) not in _CURES:
         return _SERIES_UNKNOWN
     if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
@@ -126,7 +120,7 @@ def cure_of_standing(step: onboarding.CompanyStep, state: str, error: str | None
     kind = error_class(error)
     if kind is None:
         return AGAIN
-    if issubclass(kind, OutcomeUnknownError) and kind not in _CURES:
+    if issubclass(kind, errors.OutcomeUnknownError) and kind not in _CURES:
         return _SERIES_UNKNOWN
     return _company_cure(kind, step, state, cure_of_kind(kind))
 
@@ -143,9 +137,9 @@ def error_class(name: str) -> type[errors.InvoiceXpressError] | None:
 def _row_cure(
     kind: type[errors.InvoiceXpressError], state: str, cure: str, *, has_journal: bool
 ) -> str:
-    if issubclass(kind, OutcomeUnknownError):
+    if issubclass(kind, errors.OutcomeUnknownError):
         return cure_of_unknown(state, has_journal=has_journal)
-    if issubclass(kind, RowCutOffError):
+    if issubclass(kind, provisioning.RowCutOffError):
         return _ROW_AGAIN
     is_kept = has_journal and state == RowState.REFUSED
     return lines_of(cure, _RETRY if is_kept else "")
