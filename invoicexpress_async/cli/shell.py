@@ -191,9 +191,7 @@ def _survive_narrow_encodings() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
-
-
-def _in_ascii(character: str) -> str:
-    bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _PLAIN.get(character) or bare or "?"
+    found = error.object[error.start : error.end]
+    bare = (unicodedata.normalize("NFKD", one).encode("ascii", "ignore").decode() for one in found)
+    plain = (_PLAIN.get(one) or text or "?" for one, text in zip(found, bare, strict=True))
+    return "".join(plain), error.end

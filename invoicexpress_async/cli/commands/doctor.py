@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -59,7 +60,10 @@ def doctor(
     if journal is None or options.account is not None:
         checks += _remote_checks(options)
     if options.as_json:
-        write_json(_object(checks))
+        is_fine = not any(check.state is CheckState.WRONG for check in checks)
+        # Each check as its fields, and with the name before the state.
+        found = [{"name": one.name, **attrs.asdict(one)} for one in checks]
+        write_json({"type": "doctor", "is_fine": is_fine, "checks": found})
     else:
         _show(checks)
     broken = [check.name for check in checks if check.state is CheckState.WRONG]
@@ -99,14 +103,3 @@ def _show(checks: Iterable[Check]) -> None:
     if not cures:
         console.print("Nothing to fix.")
     sys.stdout.flush()
-
-
-def _object(checks: list[Check]) -> dict[str, object]:
-    return {
-        "type": "doctor",
-        "is_fine": not any(check.state is CheckState.WRONG for check in checks),
-        "checks": [
-            {"name": check.name, "state": check.state, "found": check.found, "cure": check.cure}
-            for check in checks
-        ],
-    }

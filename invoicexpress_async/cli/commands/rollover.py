@@ -133,9 +133,11 @@ class _Rollover:
         lines = self._lines(plan, states)
         show_look(lines, as_json=self.options.as_json, language=self.job.language)
         estimate = self._estimate(look, lines)
-        if self.options.as_json:
-            write_json(_summary(plan) | look_counts(lines) | {"estimate": estimate.as_object()})
         said, rows, left_out = self.job.said, plan.plan(), self._left_out(plan)
+        if self.options.as_json:
+            counts = {"accounts": len(plan.steps), "series": dict(rows.summary.series)}
+            more = look_counts(lines) | {"estimate": estimate.as_object()}
+            write_json({"type": "summary", "year": plan.year, **counts, **more})
         texts = [said(_NOTHING, left_out=left_out)]
         if rows.summary.rows:
             what = f"{describe(rows, self.job.language)}{self._when()}{left_out}"
@@ -275,12 +277,3 @@ def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[st
         for one in plan.steps
     ]
     return attrs.evolve(plan, steps=steps)
-
-
-def _summary(plan: RolloverPlan) -> dict[str, object]:
-    return {
-        "type": "summary",
-        "year": plan.year,
-        "accounts": len(plan.steps),
-        "series": dict(plan.plan().summary.series),
-    }

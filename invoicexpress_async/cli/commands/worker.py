@@ -135,30 +135,31 @@ def _end(status: JournalStatus, *, as_json: bool) -> int:
 
 
 def _show(report: SliceReport, *, as_json: bool) -> None:
+    counts = {state: count for state, count in report.counts.items() if count}
+    problem = report.problem and message_of(report.problem)
     if as_json:
-        write_json(_object(report))
+        no_key = [{"account": one.account, "cause": message_of(one)} for one in report.no_key]
+        write_json(
+            {
+                "type": "slice",
+                "slice": report.number,
+                "counts": counts,
+                "left": report.left,
+                "due_seconds": report.due_seconds,
+                "is_fenced": report.is_fenced,
+                "problem": problem,
+                "no_key": no_key,
+            }
+        )
         return
-    counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
-    problem = f" {message_of(report.problem)}" if report.problem else ""
+    done = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing"
+    why = f" {problem}" if problem else ""
     left = f", {report.left} left" if report.left else ""
     keys = f" {_of_keys(report.no_key)}" if report.no_key else ""
-    echo(printable(f"slice {report.number}: {counts or 'nothing'}{left}.{problem}{keys}"))
+    echo(printable(f"slice {report.number}: {done}{left}.{why}{keys}"))
 
 
 def _of_keys(errors: Sequence[KeyUnavailableError]) -> str:
     first, more = errors[0], len(errors) - 1
     others = f" {more} more rows lack a key." if more else ""
     return f"{message_of(first)}{others} What has no key here stays open for other workers."
-
-
-def _object(report: SliceReport) -> dict[str, object]:
-    return {
-        "type": "slice",
-        "slice": report.number,
-        "counts": {state: count for state, count in report.counts.items() if count},
-        "left": report.left,
-        "due_seconds": report.due_seconds,
-        "is_fenced": report.is_fenced,
-        "problem": report.problem and message_of(report.problem),
-        "no_key": [{"account": one.account, "cause": message_of(one)} for one in report.no_key],
-    }
