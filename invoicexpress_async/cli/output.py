@@ -136,17 +136,14 @@ def sequence_object(sequence: Sequence) -> dict[str, object]:
         "is_default": sequence.is_default,
         "registration": sequence.registration,
         "documents": {
-            str(name): _document_object(state) for name, state in sequence.documents.items()
+            str(name): {
+                "number": state.number,
+                "sequence_id": state.sequence_id,
+                "validation_code": state.validation_code,
+                "registration": state.registration,
+            }
+            for name, state in sequence.documents.items()
         },
-    }
-
-
-def _document_object(state: DocumentSequenceState) -> dict[str, object]:
-    return {
-        "number": state.number,
-        "sequence_id": state.sequence_id,
-        "validation_code": state.validation_code,
-        "registration": state.registration,
     }
 
 

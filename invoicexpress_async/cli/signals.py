@@ -20,7 +20,15 @@ Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 def run_until_signal(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine. SIGINT and SIGTERM cancel it, so that it can clean up."""
-    return run_to_its_end(_cancelled_by_sigterm(work))
+
+    async def cancelled_by_sigterm() -> T:
+        if (task := asyncio.current_task()) is not None:
+            # Windows has no such handlers, and only the main thread may set them.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return run_to_its_end(cancelled_by_sigterm())
 
 
 def run_to_its_end(work: Coroutine[object, object, T]) -> T:
@@ -28,15 +36,6 @@ def run_to_its_end(work: Coroutine[object, object, T]) -> T:
     with contextlib.suppress(asyncio.CancelledError):
         return asyncio.run(work)
     raise KeyboardInterrupt
-
-
-async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None:
-        # Windows has no such handlers, and only the main thread may set them.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
 
 
 def plain_interrupts() -> contextlib.AbstractContextManager[None]:

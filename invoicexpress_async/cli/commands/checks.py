@@ -92,7 +92,9 @@ def machine_checks() -> Iterator[Check]:
 
 
 def _versions() -> Check:
-    floors = _floors()
+    # Without those of extras, which have a marker after them.
+    matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
+    floors = {match[1]: match[2] for match in matches if match}
     installed = {name: _installed(name) for name in floors}
     shown = ", ".join(f"{name} {installed[name]}" for name in floors)
     found = f"{_PACKAGE} {version(_PACKAGE)}, Python {platform.python_version()}, {shown}"
@@ -101,12 +103,6 @@ def _versions() -> Check:
         wanted = " ".join(f"'{name}>={floors[name]}'" for name in old)
         return wrong("versions", found, f"Run: pip install {wanted}")
     return fine("versions", found)
-
-
-def _floors() -> dict[str, str]:
-    """Return the lowest versions of the dependencies, without those of extras."""
-    matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
-    return {match[1]: match[2] for match in matches if match}
 
 
 def _installed(name: str) -> str:

@@ -163,12 +163,6 @@ class AuditSummary(Digest[AuditLine]):
         fine = counted(self.fine, "fine", language)
         return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
-    def to_show(self) -> list[AuditLine]:
-        """Return the first lines: those with a problem, then in the order of the file."""
-        first = self.first()
-        wrong = sum(line.is_odd for line in first)
-        return first[: max(wrong, _MAX_LINES)]
-
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
     return object_of("account", ACCOUNT_COLUMNS, seen)
@@ -212,7 +206,9 @@ def audit_layout(
 
 def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
     """Show the lines, the problems by kind, and the counts."""
-    console, lines = data_console(), summary.to_show()
+    console, first = data_console(), summary.first()
+    # All that have a problem, which come first, or else the first few.
+    lines = first[: max(sum(line.is_odd for line in first), _MAX_LINES)]
     if lines:
         console.print(audit_table(lines, language))
         short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)

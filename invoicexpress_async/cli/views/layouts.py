@@ -143,7 +143,8 @@ class _MarkdownReport(Report[T, L]):
 
     def start_in(self, language: Language) -> str:
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        return self.mark_in(language) + markdown_head([one.heading(language) for one in shown])
+        headings = " | ".join(one.heading(language) for one in shown)
+        return f"{self.mark_in(language)}| {headings} |\n|{' --- |' * len(shown)}\n"
 
     def entry(self, one: T) -> str:
         self.spec.on_record(one)
@@ -186,7 +187,11 @@ class _PageReport(Report[T, L]):
         start = [_cell(one, one.shown(line, language)) for one in before]
         end = [_cell(one, one.shown(line, language)) for one in after]
         for document in _documents(line) if documents else [None]:
-            yield [*start, *_document_cells(documents, document, language), *end]
+            middle = [
+                _cell(one, one.shown(document, language)) if document else Cell("", "")
+                for one in documents
+            ]
+            yield [*start, *middle, *end]
 
     def _columns(self) -> tuple[Columns[L], Columns[Document], Columns[L]]:
         """Return the columns of a line, of its document types, and the last ones of a line."""
@@ -203,14 +208,6 @@ def _cell(column: Column[C], value: object) -> Cell:
     is_long = len(text) > _LONG_WORD and (column.width is not None or column.is_word)
     kinds = {"n": column.is_number, "t": column.is_text, "w": is_long}
     return Cell(text, next((kind for kind, is_it in kinds.items() if is_it), ""))
-
-
-def _document_cells(
-    columns: Columns[Document], document: Document | None, language: Language
-) -> list[Cell]:
-    if document is None:
-        return [Cell("", "") for _ in columns]
-    return [_cell(one, one.shown(document, language)) for one in columns]
 
 
 def _documents(line: HasSequence) -> list[Document | None]:
@@ -322,7 +319,3 @@ def markdown_row(cells: Iterable[object]) -> str:
         _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
     )
     return f"| {' | '.join(cells_text)} |\n"
-
-
-def markdown_head(columns: Sequence[str]) -> str:
-    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
