@@ -15,8 +15,7 @@ from invoicexpress_async.cli.cures import (
 from invoicexpress_async.cli.failures import cause_text, hint_of
 from invoicexpress_async.cli.output import documents_of
 from invoicexpress_async.cli.summary import Ended
-from invoicexpress_async.errors import StatusError
-from invoicexpress_async.jobs.outcomes import recorded_error
+from invoicexpress_async.jobs.outcomes import ErrorParts, recorded_error
 from invoicexpress_async.provisioning import RolloverStep, RowOutcome, RowState
 from invoicexpress_async.provisioning.rows_table import RowRecord
 
@@ -51,7 +50,7 @@ STATE_STYLES: Final[dict[str, str]] = {
 
 
 @attrs.frozen(kw_only=True)
-class RowView(Ended):
+class RowView(Ended, ErrorParts):
     """The view of a row that has ended, or of an account that got no row."""
 
     account: str
@@ -72,21 +71,11 @@ class RowView(Ended):
 
     @property
     def cause(self) -> str:
-        status = self.error.status if isinstance(self.error, StatusError) else None
-        return code_text(self.state, self.error_name, status, self.code)
+        return code_text(self.state, self.error_name, self.status, self.code)
 
     @property
     def hint(self) -> str:
         return hint_of(self.error)
-
-    @property
-    def error_name(self) -> str | None:
-        return None if self.error is None else type(self.error).__name__
-
-    @property
-    def code(self) -> str | None:
-        """The API's code of a refusal, such as "004"."""
-        return self.error.code if isinstance(self.error, StatusError) else None
 
     @property
     def invoice_code(self) -> str | None:
