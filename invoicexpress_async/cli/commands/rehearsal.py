@@ -1,16 +1,28 @@
 """The options of `invoicexpress sandbox` for its accounts and responses, to rehearse a job."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer, Sandbox, make_fault
+from invoicexpress_async.sandbox import (
+    FAULT_NAMES,
+    FaultServer,
+    Sandbox,
+    SandboxAccount,
+    make_fault,
+)
 
 Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a series unregistered"]
+# The account itself does not differ if only its series is unregistered.
+_CHANGES: Final[Mapping[Kind, Callable[[SandboxAccount], SandboxAccount]]] = {
+    "on trial": lambda one: attrs.evolve(one, is_trial=True),
+    "without AT credentials": lambda one: attrs.evolve(one, has_at_credentials=False),
+    "not Portuguese": lambda one: attrs.evolve(one, country="IE"),
+}
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2999
 _MAX_LATENCY_SECONDS: Final = 600.0
@@ -85,7 +97,8 @@ def prepare(
     """Set up the accounts and responses; return the accounts that differ, with their kinds."""
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
-        _change(sandbox, name, kind)
+        if kind in _CHANGES:
+            sandbox.update_account(_CHANGES[kind](sandbox.accounts[name]))
     for name in names:
         is_registered = unlike.get(name) != "with a series unregistered"
         # An account that is restored from a file already has its series.
@@ -116,19 +129,6 @@ def _chosen(names: Sequence[str], options: RehearsalOptions) -> Mapping[str, Kin
             "give more with --accounts."
         )
     return dict(zip(names[len(names) - len(wanted) :], wanted, strict=True))
-
-
-def _change(sandbox: Sandbox | FaultServer, name: str, kind: Kind) -> None:
-    account = sandbox.accounts[name]
-    match kind:
-        case "on trial":
-            sandbox.update_account(attrs.evolve(account, is_trial=True))
-        case "without AT credentials":
-            sandbox.update_account(attrs.evolve(account, has_at_credentials=False))
-        case "not Portuguese":
-            sandbox.update_account(attrs.evolve(account, country="IE"))
-        case "with a series unregistered":
-            pass  # the account itself does not differ
 
 
 def _plan_faults(server: FaultServer, options: RehearsalOptions) -> None:
