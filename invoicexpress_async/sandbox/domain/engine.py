@@ -122,9 +122,6 @@ class Engine:
             command = refused
         return Pending(request, command, self._commit, index)
 
-    def handle(self, request: Request) -> Response:
-        return self.receive(request).commit()
-
     def _admit(self, request: Request, *, now: float) -> Command:
         state = self.states.get(request.account)
         if state is None:

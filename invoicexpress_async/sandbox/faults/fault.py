@@ -14,25 +14,25 @@ Commits = bool | Literal["late"]
 
 
 class Arrival(Protocol):
-    """A TCP connection that was accepted and from which nothing was read."""
+    """A connection that was accepted. Every wait ends when the peer leaves."""
+
+    async def hang(self, seconds: float | None = None) -> None:
+        """Wait, and then close; None waits until the peer leaves."""
+        ...
 
     def close(self) -> None: ...
     def reset(self) -> None: ...
-    async def hang(self, seconds: float | None) -> None: ...
 
 
-class Exchange(Protocol):
-    """A request and its connection. Every wait ends when the peer leaves."""
+class Exchange(Arrival, Protocol):
+    """A request and its connection."""
 
     @property
     def head(self) -> Head: ...
     async def write(self, data: bytes) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
-    async def hang(self) -> None: ...
     async def body_arrives(self, length: int) -> None: ...
     def settle(self, commits: Commits, *, late_seconds: float | None) -> Response: ...
-    def close(self) -> None: ...
-    def reset(self) -> None: ...
 
 
 Work = Callable[..., Awaitable[None]]
@@ -53,7 +53,7 @@ class Fault:
 class ArrivalFault(Fault):
     """A fault on an accepted connection, before TLS and before any request is known."""
 
-    async def meet(self, arrival: Arrival) -> None:
+    async def play(self, arrival: Arrival) -> None:
         await self._work(arrival, **dict(self._options))
 
 

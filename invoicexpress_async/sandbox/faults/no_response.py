@@ -94,8 +94,4 @@ async def timeout(exchange: Exchange, *, seconds: float | None = None) -> None:
     Args:
         seconds: Close the connection after this time; None waits until the peer leaves.
     """
-    if seconds is None:
-        await exchange.hang()
-    else:
-        await exchange.sleep(seconds)
-        exchange.close()
+    await exchange.hang(seconds)
