@@ -71,10 +71,6 @@ class RefusedError(Exception):
         self.reason = reason
         self.field = field
 
-    def anew(self) -> "RefusedError":
-        # Raising the same exception again would make its traceback grow.
-        return RefusedError(self.status, self.code, reason=self.reason, field=self.field)
-
 
 def json_response(status: int, value: object) -> Response:
     return _response(status, _JSON, _encode(value))

@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
         if head.target.startswith(PREFIX):
             self._respond(head, self._backend.respond_to_admin(head, body, remote=self._remote()))
             return
-        self._pending = self._backend.receive(make_request(head, body), head)
+        self._pending = self._backend.receive(make_request(head, body))
         if self._fault is not None:
             self._begin(self._fault, self._fault.play(self))
         else:
