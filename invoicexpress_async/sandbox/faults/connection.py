@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._backend.oracle.note_connected()
         self._arrival = self._backend.plan.for_arrival()
         if self._arrival is not None:
-            self._begin(self._arrival, self._arrival.play(self))
+            self._begin(self._arrival)
         elif self._ssl_context is not None:
             self._transport.pause_reading()
             self._play(self._secure(self._ssl_context))
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
             while not self._is_closing and self._playing is None and self._has_head():
                 head = self.head
                 if self._fault is not None and self._fault.is_early:
-                    self._begin(self._fault, self._fault.play(self))
+                    self._begin(self._fault)
                 elif len(self._buffer) < head.content_length:
                     return
                 else:
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
             return
         self._pending = self._backend.receive(make_request(head, body))
         if self._fault is not None:
-            self._begin(self._fault, self._fault.play(self))
+            self._begin(self._fault)
         else:
             self._respond(head, self._backend.commit(self._pending))
 
@@ -209,9 +209,9 @@ class Connection(asyncio.Protocol):
         if head.is_last:
             self.close()
 
-    def _begin(self, fault: Fault, work: "Coroutine[object, object, None]") -> None:
+    def _begin(self, fault: Fault) -> None:
         self._backend.oracle.note_fault(fault.name)
-        self._play(work)
+        self._play(fault.play(self))
 
     def _play(self, work: "Coroutine[object, object, None]") -> None:
         """Run what goes before all further data of the connection."""
