@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.codes import RegisterReason
+from invoicexpress_async.sandbox.domain.codes import Reason
 
 WindowKind = Literal["sliding", "fixed", "token_bucket"]
 FlagForm = Literal["integer", "boolean", "string", "word"]
@@ -146,8 +146,8 @@ class SandboxBehaviour:
     flag_form: FlagForm = "integer"
     list_form: Literal["array", "object_when_single"] = "array"
     refused_names: Collection[str] = ()
-    register_codes: Mapping[RegisterReason, tuple[int, str]] = attrs.field(
-        factory=dict[RegisterReason, tuple[int, str]]
+    register_codes: Mapping[Reason, tuple[int, str]] = attrs.field(
+        factory=dict[Reason, tuple[int, str]]
     )
     is_name_check_atomic: bool = True
     registration_seconds: float = 0.0
