@@ -8,13 +8,7 @@ import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.sandbox import (
-    FAULT_NAMES,
-    FaultServer,
-    Sandbox,
-    SandboxAccount,
-    make_fault,
-)
+from invoicexpress_async.sandbox import FAULT_NAMES, Sandbox, SandboxAccount, make_fault
 
 Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a series unregistered"]
 # The account itself does not differ if only its series is unregistered.
@@ -70,11 +64,6 @@ class RehearsalOptions:
             ("with a series unregistered", self.unregistered),
         )
 
-    @property
-    def needs_faults(self) -> bool:
-        """Whether the options need a server that injects faults."""
-        return bool(self.fault) or self.latency > 0.0
-
 
 def check(options: RehearsalOptions) -> None:
     """Check the options, as far as possible before the accounts exist."""
@@ -92,7 +81,7 @@ def check(options: RehearsalOptions) -> None:
 
 
 def prepare(
-    sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
+    sandbox: Sandbox, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
     """Set up the accounts and responses; return the accounts that differ, with their kinds."""
     unlike = _chosen(names, options)
@@ -108,8 +97,7 @@ def prepare(
             sandbox.add_sequence(name, serie, is_default=True, is_registered=is_registered)
     if options.shapes == "older":
         sandbox.use_older_shapes()
-    if isinstance(sandbox, FaultServer):
-        _plan_faults(sandbox, options)
+    _plan_faults(sandbox, options)
     return unlike
 
 
@@ -131,7 +119,7 @@ def _chosen(names: Sequence[str], options: RehearsalOptions) -> Mapping[str, Kin
     return dict(zip(names[len(names) - len(wanted) :], wanted, strict=True))
 
 
-def _plan_faults(server: FaultServer, options: RehearsalOptions) -> None:
+def _plan_faults(server: Sandbox, options: RehearsalOptions) -> None:
     weights = {make_fault(name): share for name, share in _weights(options).items()}
     share = sum(weights.values())
     if options.latency > 0.0:

@@ -26,7 +26,7 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
-from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
 
 _DEFAULT_PORT: Final = 8780  # fixed, so that pasted settings still work after a restart
 _MAX_ACCOUNTS_SHOWN: Final = 5
@@ -91,12 +91,11 @@ def sandbox(*, setup: SandboxOptions = SandboxOptions()) -> int:
     return DONE
 
 
-def _sandbox(setup: SandboxOptions, accounts: list[SandboxAccount | str]) -> Sandbox | FaultServer:
+def _sandbox(setup: SandboxOptions, accounts: list[SandboxAccount | str]) -> Sandbox:
     partner = None if setup.partner is None else check_account_name(setup.partner)
     if partner is not None and partner not in map(_name, accounts):
         accounts.insert(0, partner)
-    server = FaultServer if setup.needs_faults else Sandbox
-    sandbox = server(
+    sandbox = Sandbox(
         accounts=accounts, port=setup.port, state_file=setup.state, language=setup.language
     )
     if partner is not None:
@@ -129,9 +128,7 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
     return await (key.read() if isinstance(key, KeyReference) else key(account))
 
 
-def _announce(
-    sandbox: Sandbox | FaultServer, setup: SandboxOptions, unlike: Mapping[str, Kind]
-) -> None:
+def _announce(sandbox: Sandbox, setup: SandboxOptions, unlike: Mapping[str, Kind]) -> None:
     # The partner first: the commands that are printed use it.
     partner = (setup.partner or "").lower()
     accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
@@ -152,9 +149,7 @@ def _announce(
     sys.stdout.flush()
 
 
-def _next_steps(
-    sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: SandboxOptions
-) -> str:
+def _next_steps(sandbox: Sandbox, account: SandboxAccount, setup: SandboxOptions) -> str:
     root = sandbox.base_url.removesuffix("/{account}")
     serie, called = next_year(), program()
     file = shlex.quote(str(setup.write_accounts))
