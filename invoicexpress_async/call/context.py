@@ -100,6 +100,8 @@ class Call:
 
     Attributes:
         deadline: The deadline on the monotonic clock; infinite until `Dispatcher.run` starts it.
+        clock_gap: How far the clock that counts the time of a suspended machine was ahead of the
+            monotonic clock when the call began.
         attempts: The number of requests begun.
         is_unknown: Whether a request with an effect may have reached the server and its outcome
             is unknown.
@@ -126,6 +128,7 @@ class Call:
     subject: str | None = None
     timeout_seconds: float | None = None
     deadline: float = float("inf")
+    clock_gap: float = 0.0
     attempts: int = 0
     is_unknown: bool = False
     has_changed: bool = False
@@ -157,6 +160,7 @@ class Call:
             subject=self.subject,
             timeout_seconds=self.timeout_seconds,
             deadline=self.deadline,
+            clock_gap=self.clock_gap,
             on_intent=self.on_intent,
             request_id=self.request_id,
             is_watched=self.is_watched,

@@ -81,6 +81,7 @@ class Dispatcher:
         total = call.timeout_seconds or call.context.total_seconds
         started = self.clock.now()
         call.deadline = started + total
+        call.clock_gap = self.clock.uptime() - started
         call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
         scope = self.clock.timeout(total)
         call.request_id = self._lifecycle.enter(scope)
@@ -150,15 +151,16 @@ class Dispatcher:
         nothing is sent, and that intent is looked up. None if this call must send and `settle` it.
         """
         claims = call.context.claims
+        # Read before the claim: a process may be frozen between the commit and its return.
+        since = self.clock.uptime()
         if claims is not None:
-            # Read before the claim: a process may be frozen between the commit and its return.
-            since = self.clock.uptime()
             call.is_claiming = True
             other = await claims.claim(intent)
             call.is_claiming = False
             if other is not None:
                 await call.persist_intent(other)
                 return other
+        if claims is not None or call.on_intent is not None:
             call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
             call.has_changed = False
         try:
@@ -178,10 +180,11 @@ class Dispatcher:
     def settle(self, call: Call) -> None:
         """End the claim of the call; keep the call's intent as unresolved, or remove it."""
         claim, call.claim = call.claim, None
-        if claim is not None and call.context.claims is not None:
+        if claim is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
             call.has_changed |= claim.had_changed
-            call.context.claims.end(claim.intent, end)
+            if call.context.claims is not None:
+                call.context.claims.end(claim.intent, end)
         if call.is_unknown:
             self._track_unresolved(call)
         else:
@@ -201,7 +204,7 @@ class Dispatcher:
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
         """Treat an intent as lost: its request may be sent again."""
-        self.realm.unresolved.discard(intent)
+        self.realm.unresolved.forget(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 
@@ -298,6 +301,9 @@ class Dispatcher:
             if claim is not None:
                 _check_not_late(self.clock.uptime() - claim.since)
                 claim.is_sent = True
+            elif operation.has_effect and self.clock.uptime() - call.clock_gap >= call.deadline:
+                # The machine slept: what the call has read is old, and others may have acted on it.
+                raise call.expired(is_closed=False)
         except InvoiceXpressError as error:
             call.refusal = error
             raise

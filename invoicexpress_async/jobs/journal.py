@@ -111,7 +111,7 @@ class Change(NamedTuple):
     """New values for columns of one entry.
 
     Columns that a plan gives are compared, not changed: when the entry has other values by now,
-    the outcome is of another request, and the state "done" is written as "planned".
+    the outcome is of another request, and the state "done" or "refused" is written as "planned".
 
     Nothing is written when the entry has other values by now than the `expected` ones: another
     process has taken the entry over.

@@ -34,7 +34,7 @@ class RowTask:
         last_intent: The intent of the last send, whatever its outcome.
         is_of_another: Whether `intent` belongs to another sender that shares the journal.
         is_created: Whether a create of this run is known to have made the sequence.
-        token: The token of the claim that this run won last.
+        token: The token of the row's claim, when it was admitted or as this run won it last.
         intended_at: When the last send was.
         turn_at: The start of the last turn, before anything was read in it.
         unknown_since: When this run first saw that the outcome is unknown, on its clock.
@@ -81,6 +81,7 @@ class RowTask:
             record=record,
             intent=record.intent,
             intended_at=record.intended_at,
+            token=record.token,
             absent_since=record.absent_since,
             is_of_another=record.intent is not None and not record.sends,
             sends=record.sends,
@@ -113,7 +114,7 @@ class RowClaims:
     async def claim(self, intent: Intent) -> Intent | None:
         """Win the right to send, or return the intent of the sender that has it."""
         task = self.task
-        if self.inner is not None and (other := await self.inner.claim(intent)) is not None:
+        if self.inner is not None and (other := await self._claim(self.inner, intent)) is not None:
             task.intent, task.is_of_another = other, True
             # The earlier reads were about an older send.
             task.absent_since = task.unknown_since = None
@@ -123,12 +124,17 @@ class RowClaims:
             task.intended_at = Timestamp.now()
             return other
         task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
-        task.token = self.token
         task.sends += 1
         task.intended_at = Timestamp.now()
         task.absent_since = task.unknown_since = None
         task.reads = 0
         return None
+
+    async def _claim(self, inner: Claims, intent: Intent) -> Intent | None:
+        try:
+            return await inner.claim(intent)
+        finally:  # a claim that is cancelled may be won
+            self.task.token = inner.token or self.task.token
 
     def end(self, intent: Intent, end: ClaimEnd) -> None:
         """Record how a claimed request ended."""

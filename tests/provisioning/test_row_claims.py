@@ -1,5 +1,6 @@
 """What the claim of another sender means for a row, and a claim that comes too late."""
 
+import asyncio
 from pathlib import Path
 
 import attrs
@@ -9,12 +10,15 @@ from job_process import ask
 
 from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
 from invoicexpress_async.call.claims import ClaimEnd, Claims
+from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.claims import JournalClaims
+from invoicexpress_async.jobs.journal import INTENTS
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
+    PostgresJournal,
     RowState,
     SqliteJournal,
     provision,
@@ -121,3 +125,67 @@ async def test_a_later_run_counts_anothers_send_from_when_it_was_first_seen(tmp_
 
     assert [one.state for one in report.outcomes] == [RowState.ABSENT]
     assert Timestamp.parse(str(text)).seconds_until(Timestamp.now()) < 60.0
+
+
+@pytest.mark.fault(63)
+async def test_a_job_with_its_own_journal_also_claims_in_that_of_its_manager(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027")])
+    accounts = [SandboxAccount(name="acme", api_key=KEY)]
+    shared = tmp_path / "service.db"
+    async with (
+        FaultServer(
+            accounts=accounts, is_name_check_atomic=False, clock=clock.now, sleep=clock.sleep
+        ) as server,
+        SqliteJournal(shared, shared=True) as first,
+        SqliteJournal(shared, shared=True) as second,
+        SqliteJournal(tmp_path / "job.db") as own,
+        SessionManager(
+            base_url=server.base_url, clock=clock, journal=first, process=Process()
+        ) as of_job,
+        SessionManager(
+            base_url=server.base_url, clock=clock, journal=second, process=Process()
+        ) as of_service,
+    ):
+        server.faults.next("latency", operation="list", seconds=5.0)
+        with clock.stopped():
+            job = asyncio.create_task(provision(of_job, plan, journal=own))
+            await until_requested(server, 1)
+            made = await of_service.account("acme", KEY).sequences.ensure("2027")
+        (outcome,) = (await job).outcomes
+
+    assert made.created
+    assert (outcome.state, outcome.created) == (RowState.DONE, False)
+    assert server.oracle.posts("acme") == 1
+
+
+@pytest.mark.parametrize("same", ["object", "file", "database"])
+async def test_a_job_may_have_the_journal_of_its_manager(
+    same: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    def opened() -> SqliteJournal | PostgresJournal:
+        return (
+            SqliteJournal(tmp_path / "job.db", shared=True) if url is None else PostgresJournal(url)
+        )
+
+    url = request.getfixturevalue("postgres").database() if same == "database" else None
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027", is_default=True)])
+    async with (
+        FaultServer(accounts=[SandboxAccount(name="acme", api_key=KEY)]) as server,
+        opened() as first,
+        opened() as second,
+        SessionManager(base_url=server.base_url, journal=first) as manager,
+    ):
+        journal = first if same == "object" else second
+        (outcome,) = (await provision(manager, plan, journal=journal)).outcomes
+        (entry,) = await first.read(INTENTS)
+
+    assert (outcome.state, outcome.created, entry["state"]) == (RowState.DONE, True, "done")
+    assert server.oracle.posts("acme") == 1
+
+
+async def until_requested(on: FaultServer, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(on.requests) < count:  # noqa: ASYNC110  # of the server
+            await asyncio.sleep(0)
