@@ -172,11 +172,10 @@ class Dispatcher:
         call.intent = intent
         return None
 
-    def resolve(self, call: Call, intent: Intent | None = None) -> None:
-        """Note that the outcome of the call's intent, or of `intent`, is known."""
-        known = intent or call.intent
-        if known is not None:
-            self.realm.unresolved.discard(known)
+    def resolve(self, call: Call) -> None:
+        """Note that the outcome of the call's intent is known."""
+        if call.intent is not None:
+            self.realm.unresolved.discard(call.intent)
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:

@@ -61,11 +61,9 @@ def _duration(seconds: float, language: Language) -> str:
     if seconds < 2 * _MINUTE:
         return f"{seconds:.0f} s"
     minutes = seconds / _MINUTE
-    return (
-        f"{minutes:.0f} min"
-        if minutes < 2 * _MINUTE
-        else f"{decimal(minutes / _MINUTE, language)} h"
-    )
+    if minutes < 2 * _MINUTE:
+        return f"{minutes:.0f} min"
+    return f"{decimal(minutes / _MINUTE, language)} h"
 
 
 @attrs.frozen(kw_only=True)

@@ -118,19 +118,14 @@ def printable(text: str) -> str:
     )
 
 
-def echo(text: str) -> None:
-    """Write a sentence to stderr: as one line for logs, wrapped between words on a terminal."""
-    text = with_program_name(text)
-    if sys.stderr.isatty():
-        width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{text}\n")
-
-
-def echo_all(*texts: str) -> None:
-    """Write sentences to stderr, each on a new line."""
-    for text in texts:
-        echo(text)
+def echo(*texts: str) -> None:
+    """Write texts to stderr: each as one line for logs, wrapped between words on a terminal."""
+    for text in map(with_program_name, texts):
+        line = text
+        if sys.stderr.isatty():
+            width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
+            line = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        sys.stderr.write(f"{line}\n")
 
 
 def filled(text: str, indent: str = "") -> str:
@@ -196,9 +191,7 @@ def _survive_narrow_encodings() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
-
-
-def _in_ascii(character: str) -> str:
-    bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _PLAIN.get(character) or bare or "?"
+    found = error.object[error.start : error.end]
+    bare = (unicodedata.normalize("NFKD", one).encode("ascii", "ignore").decode() for one in found)
+    plain = (_PLAIN.get(one) or text or "?" for one, text in zip(found, bare, strict=True))
+    return "".join(plain), error.end

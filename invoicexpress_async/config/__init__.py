@@ -33,6 +33,7 @@ from invoicexpress_async.config.settings import (
     check_seconds,
     check_serie,
     check_type,
+    has_control_characters,
     positive_int,
     positive_seconds,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "check_type",
     "default_max_connections",
     "fold",
+    "has_control_characters",
     "invisible_in",
     "open_files_limit",
     "positive_int",

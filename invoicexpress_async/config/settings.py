@@ -113,13 +113,14 @@ def _key_problem(key: Secret) -> str | None:
         return None  # the usual case
     if not value or value.isspace():
         return "is empty"
-    if _has_control_characters(value):
+    if has_control_characters(value):
         return "has a control character in it"
     invisible = invisible_in(value)
     return None if invisible is None else f"has an invisible character in it, {invisible}"
 
 
-def _has_control_characters(text: str) -> bool:
+def has_control_characters(text: str) -> bool:
+    """Return whether a text has control characters, or lone surrogates, in it."""
     if text.isprintable():  # the usual case, and fast to check
         return False
     # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
@@ -164,7 +165,7 @@ def _serie_problem(serie: str) -> str | None:
     if len(serie) > _MAX_SERIE_CHARACTERS:
         count, most = len(serie), _MAX_SERIE_CHARACTERS
         return f"{serie!r:.80} has {count} characters; the tax authority takes {most}"
-    if _has_control_characters(serie):
+    if has_control_characters(serie):
         return f"{serie!r} has a control character in it"
     if invisible := invisible_in(serie):
         return f"{serie!r} has an invisible character in it, {invisible}"

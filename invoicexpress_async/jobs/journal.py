@@ -146,6 +146,13 @@ CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, Journa
 """The states of an intent that was not sent, or that the server refused without effect."""
 
 
+def observed(key: Key) -> tuple[Change, ...]:
+    """Return the changes that end an unresolved intent whose result was seen to exist."""
+    done: Entry = {"state": JournalState.DONE}
+    unresolved = JournalState.INTENT, JournalState.UNKNOWN
+    return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
+
+
 @attrs.frozen(kw_only=True)
 class Claim:
     """The right to send one request, once.

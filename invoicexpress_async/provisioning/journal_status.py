@@ -14,10 +14,8 @@ from invoicexpress_async.jobs.last_command import LAST_COMMAND, LAST_COMMAND_KEY
 from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
-from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
+from invoicexpress_async.provisioning.rows_table import ROWS, RowRecord, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
@@ -74,33 +72,6 @@ class RowInDoubt:
     sent_at: dt.datetime | None
     absent_since: dt.datetime | None
     sends: int
-
-
-@attrs.frozen(kw_only=True)
-class KeptRow:
-    """What the journal has about a row of the plan.
-
-    Attributes:
-        account: The account's name.
-        serie: The name of the sequence.
-        state: As in `JournalStatus.counts`.
-        is_created: Whether a run created the sequence; None when that is not known.
-        sequence: The sequence with its ids and validation codes, as last seen.
-        error: The class of the error that the row ended with.
-        status: The status of the response, when there was one.
-        code: The code of the response, when it had one.
-        intent: The intent whose outcome is unknown; None when there is none.
-    """
-
-    account: str
-    serie: str
-    state: str
-    is_created: bool | None
-    sequence: Sequence | None
-    error: str | None
-    status: int | None
-    code: str | None
-    intent: Intent | None
 
 
 @attrs.frozen(kw_only=True)
@@ -210,22 +181,11 @@ class JournalReader:
             for entry in self._file.entries(ROWS)
         }
 
-    def rows(self) -> Iterator[KeptRow]:
-        """Yield the rows of the plan, ordered by account and serie."""
+    def rows(self) -> Iterator[tuple[str, str, RowRecord]]:
+        """Yield account, serie and record of the rows of the plan, ordered by account and serie."""
         reader = row_reader()
         for entry in self._file.entries(ROWS, order_by="account, serie"):
-            record, created = reader.read(entry), entry["is_created"]
-            yield KeptRow(
-                account=str(entry["account"]),
-                serie=str(entry["serie"]),
-                state=record.state,
-                is_created=None if created is None else bool(created),
-                sequence=record.sequence,
-                error=record.error,
-                status=record.status,
-                code=record.code,
-                intent=record.intent,
-            )
+            yield str(entry["account"]), str(entry["serie"]), reader.read(entry)
 
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over."""

@@ -4,7 +4,7 @@ from typing import Final
 
 import attrs
 
-from invoicexpress_async.call.claims import ClaimEnd, Claims
+from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND, ClaimEnd, Claims
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.errors import (
     InvoiceXpressError,
@@ -239,7 +239,8 @@ class ReschedulePolicy:
         # since: each wait is measured so that it is not shorter than it was.
         now = Timestamp.now()
         requested = task.turn_at or now
-        since_send = task.sent_at().seconds_until(requested)
+        # The time of the claim is known; the send came up to this much later.
+        since_send = task.sent_at().seconds_until(requested) - MAX_SECONDS_BEFORE_SEND
         if since_send < needed:
             return needed - since_send
         if outcome.state is not RowState.ABSENT:

@@ -106,7 +106,7 @@ def _header(line: str) -> tuple[str, str]:
 
 def _content_length(headers: Mapping[str, str]) -> int:
     if "transfer-encoding" in headers:
-        raise BadRequestError("a request says how long it is")
+        raise BadRequestError("a chunked body: send Content-Length")
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise BadRequestError("not a length")

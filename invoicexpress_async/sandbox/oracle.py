@@ -14,7 +14,7 @@ from invoicexpress_async.sandbox.domain.engine import Engine, Pending
 from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
-from invoicexpress_async.sandbox.routes import Command, NewSequence, read_new_sequence
+from invoicexpress_async.sandbox.routes import Command, read_new_sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -229,13 +229,14 @@ class Oracle:
             )
         )
 
-    def note_read(self, pending: Pending, head: Head) -> None:
-        self._times[head.account].append(self._engine.log.records[pending.index].received_at)
-        match head.command:
+    def note_read(self, pending: Pending) -> None:
+        account = pending.request.account
+        self._times[account].append(self._engine.log.records[pending.index].received_at)
+        match pending.route:
             case Command(operation="create"):
-                self._posts[head.account][serie_of(pending)] += 1
+                self._posts[account][serie_of(pending)] += 1
             case Command(operation="set_current" | "register" as action, id=id_):
-                self._puts[head.account, id_, action] += 1
+                self._puts[account, id_, action] += 1
             case Command(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:
@@ -247,11 +248,6 @@ class Oracle:
 
 def serie_of(pending: Pending) -> str:
     """Return the serie that a create requests, even a refused one; "" if it has none."""
-    match pending.command:
-        case Command(form=NewSequence(serie=serie)):
-            return str(serie)
-        case _:
-            pass
     try:
         return str(read_new_sequence(pending.request).serie)
     except RefusedError:

@@ -163,7 +163,9 @@ class SequenceOperations:
             if not default and via is not Via.LISTED:
                 sequence = await self.default.keep(call, sequence, listing, mark)
         else:
-            self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
+            self._dispatcher.observe(call, _intent(call, "create", serie=serie))
+            if sequence.registration in _REGISTERED:
+                self._dispatcher.observe(call, _intent(call, "register", sequence_id=sequence.id))
         if registered:
             sequence = await self._repair_registration(call, sequence)
         if default and not sequence.is_default:

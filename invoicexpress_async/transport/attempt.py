@@ -4,7 +4,7 @@ import re
 import zlib
 from collections.abc import AsyncIterable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
 import attrs
@@ -44,55 +44,31 @@ async def read_body(
     encoding = encoding.strip().lower()
     if encoding not in _ENCODINGS:
         return b"", "its Content-Encoding was not requested"
-    inflater = Inflater(encoding) if encoding not in _PLAIN else None
+    stream = None
     pieces: list[bytes] = []
     size = 0
     async for raw in pieces_of_it:
-        try:
-            piece = raw if inflater is None else inflater.inflate(raw, MAX_BODY_BYTES - size)
-        except zlib.error:
-            return b"", "its compression is broken"
+        piece = raw
+        if raw and encoding not in _PLAIN:
+            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, raw))
+            try:
+                # One byte more than allowed shows that the cap is passed.
+                piece = b"" if stream.eof else stream.decompress(raw, MAX_BODY_BYTES - size + 1)
+            except zlib.error:
+                return b"", "its compression is broken"
         size += len(piece)
         if size > MAX_BODY_BYTES:
             return b"", OVERSIZED
         pieces.append(piece)
-    if inflater is not None and not inflater.is_complete:
+    if stream is not None and not stream.eof:
         return b"", "its compressed body was cut"
     return b"".join(pieces), None
 
 
-class _ZlibStream(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
-
-
-class Inflater:
-    """Inflates a body piece by piece, never much further than requested."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._stream: _ZlibStream | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the compressed stream has reached its end; an empty body is complete too."""
-        return self._stream is None or self._stream.eof
-
-    def inflate(self, piece: bytes, most: int) -> bytes:
-        """Return at most `most` + 1 bytes more: the extra byte shows that the limit is passed."""
-        if not piece:
-            return b""
-        if self._stream is None:
-            self._stream = zlib.decompressobj(wbits=self._window_bits(piece))
-        if self._stream.eof:
-            return b""
-        return self._stream.decompress(piece, most + 1)
-
-    def _window_bits(self, piece: bytes) -> int:
-        if self._encoding != "deflate":
-            return zlib.MAX_WBITS | 16
-        return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+def _window_bits(encoding: str, piece: bytes) -> int:
+    if encoding != "deflate":
+        return zlib.MAX_WBITS | 16
+    return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
 
 
 T = TypeVar("T")

@@ -37,9 +37,7 @@ class Transport:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises only if cancelled."""
-        connection = self._pool.acquire_at_once(address.origin)
-        if connection is None:
-            connection = await self._pool.acquire(address.origin, address.account)
+        connection = await self._pool.acquire(address.origin, address.account)
         try:
             await connection.exchange(address, request, key, attempt)
         finally:
@@ -93,12 +91,6 @@ class ConnectionPool:
     def count(self) -> int:
         """The number of connections, busy or idle."""
         return self._count
-
-    def acquire_at_once(self, origin: str) -> HttpConnection | None:
-        """Lend an idle connection of the origin, if there is one and no other call waits."""
-        if not self._idle.has(origin) or not self._slots.acquire_at_once():
-            return None
-        return self._idle.pop(origin)
 
     async def acquire(self, origin: str, account: str) -> HttpConnection:
         """Lend a connection to `account`, which must return it with `release`."""
@@ -207,10 +199,6 @@ class IdleConnections:
     def __len__(self) -> int:
         return len(self._visitors) + len(self._regulars)
 
-    def has(self, origin: str) -> bool:
-        """Whether there is an idle connection of the origin."""
-        return origin in self._by_origin
-
     def pop(self, origin: str) -> HttpConnection | None:
         """Take out the origin's connection that was used last; None when there is none."""
         connections = self._by_origin.get(origin)
@@ -279,16 +267,10 @@ class FairSemaphore:
         # Ordered, so that thousands of waiters can be cancelled together, each in constant time.
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
-    def acquire_at_once(self) -> bool:
-        """Take a slot if one is free and no other call waits; return whether it was taken."""
-        if self._free and not self._queues:
-            self._free -= 1
-            return True
-        return False
-
     async def acquire(self, account: str) -> None:
         """Wait for a slot and take it. When it is cancelled, the next waiter gets the slot."""
-        if self.acquire_at_once():
+        if self._free and not self._queues:
+            self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(account, OrderedDict())[turn] = None

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -38,7 +39,8 @@ class Network:
     Attributes:
         on_send: Called with each request when its first byte leaves.
         on_refused: Called with a request when the client gets a refusal without any effect.
-        on_list: Called with account and payload when a complete list is delivered.
+        on_list: Called when a complete list is delivered, with its account, its payload and the
+            time at which the server made it.
     """
 
     loop: SimulatedLoop
@@ -47,7 +49,7 @@ class Network:
     trace: Trace
     on_send: Callable[[Message], None]
     on_refused: Callable[[Message], None]
-    on_list: Callable[[str, Any], None]
+    on_list: Callable[[str, Any, float], None]
 
     async def connect(self) -> None:
         """Open a connection, or raise ConnectionRefusedError."""
@@ -92,7 +94,8 @@ class Network:
         data, takes = response(status, payload), self.troubles.latency()
         if fate is Fate.ANSWERED:
             if request.method == "GET" and request.path == "/sequences.json":
-                self.loop.in_world(takes, self._deliver_list, connection, request, payload, data)
+                made = partial(self.on_list, request.account, payload, self.loop.now)
+                self.loop.in_world(takes, self._deliver_list, connection, made, data)
             else:
                 self.loop.in_world(takes, connection.receive, data)
         elif fate is Fate.DONE_RESET:
@@ -110,10 +113,10 @@ class Network:
             self.on_refused(request)
 
     def _deliver_list(
-        self, connection: "Connection", request: Message, payload: Any, data: bytes
+        self, connection: "Connection", on_list: Callable[[], None], data: bytes
     ) -> None:
         if connection.receive(data):
-            self.on_list(request.account, payload)
+            on_list()
 
 
 class Connection(asyncio.Transport):

@@ -14,9 +14,6 @@ from simulation.trace import Trace
 
 KEY: Final = "canary-key-0123456789"
 _AGAIN_SECONDS: Final = 900.0
-# The package counts from the intent, whose request leaves a little later, and the response to a
-# list is as old as its attempt took: the sum of both at most.
-_TOLERANCE_SECONDS: Final = 135.0
 
 Subject = tuple[str, str, str]
 """The kind of a request, its account and its serie or id, as in the journal's intents."""
@@ -65,10 +62,10 @@ class Oracle:
         if subject is not None and self.sends[subject]:
             self.sends[subject].pop()
 
-    def on_list(self, account: str, payload: Any) -> None:
-        """Note a complete list that reached a client."""
+    def on_list(self, account: str, payload: Any, made_at: float) -> None:
+        """Note a complete list that reached a client, and when the server made it."""
         names = frozenset(row["serie"] for row in payload["sequences"])
-        self._lists[account].append((self.loop.now, names))
+        self._lists[account].append((made_at, names))
 
     def on_report(self, report: ProvisioningReport) -> None:
         """Check the report of a job."""
@@ -117,7 +114,7 @@ class Oracle:
         kind, account, serie = subject
         if kind != "create" or self.loop.process.name not in self.may_resend:
             return False
-        need = _AGAIN_SECONDS - _TOLERANCE_SECONDS
+        need = _AGAIN_SECONDS
         absent = [at for at, names in self._lists[account] if serie not in names]
         first = next((at for at in absent if at >= last + need), None)
         return first is not None and absent[-1] >= first + need

@@ -99,3 +99,8 @@ def test_the_wait_between_two_lists_begins_when_the_first_was_read() -> None:
     # Found by this seed: a turn began at 7,632 s, and its list was requested at 7,783 s; a list at
     # 8,533 s, 750 s later, counted as 900 s later.
     assert not run_history(708_855).violations
+
+
+def test_a_send_counts_from_the_latest_moment_at_which_it_can_have_been() -> None:
+    # Found by this seed: a first list came 900 s after the claim, and less after the send.
+    assert not run_history(1_276).violations

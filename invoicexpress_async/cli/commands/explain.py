@@ -27,7 +27,7 @@ from invoicexpress_async.cli.shell import (
 )
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, UNPLANNED
 from invoicexpress_async.cli.words import word
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError, StatusError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.provisioning import RowState
@@ -128,21 +128,15 @@ def _meanings(what: str) -> Iterator[tuple[str, str, str | None]]:
 def _of_code(status: int, code: str | None) -> Iterator[tuple[str, str, str | None]]:
     padded = None if code is None else code.zfill(3)
     shown = f"{status}/{padded}" if padded else str(status)
-    kinds = {one: status_error_class(one, status, padded) for one in _OPERATIONS}
+    operations = Operation.CREATE, Operation.REGISTER
+    kinds = {one: status_error_class(one, status, padded) for one in operations}
     is_one = len(set(kinds.values())) == 1
     for operation, kind in kinds.items():
         where = shown if is_one else f"{shown} on {operation.value}"
-        yield where, _first_line(kind), _cure(operation, kind)
+        chosen = cure_in(operation, kind)
+        yield where, _first_line(kind), cure_of_kind(kind) if chosen == kind.cure else chosen
         if is_one:
             return
-
-
-_OPERATIONS: Final = (Operation.CREATE, Operation.REGISTER)
-
-
-def _cure(operation: Operation, kind: type[StatusError]) -> str:
-    chosen = cure_in(operation, kind)
-    return cure_of_kind(kind) if chosen == kind.cure else chosen
 
 
 def _first_line(kind: type[InvoiceXpressError]) -> str:

@@ -35,7 +35,7 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
+from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
 from invoicexpress_async.protocol.intents import structure_intent
@@ -43,7 +43,6 @@ from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
 _OF_A_SEQUENCE: Final = frozenset({"create", "register"})
-_NO_OPTIONS: Final = ConnectionOptions()
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 _REPORT_STARTS: Final = ("line,account,", "line;account;")
@@ -69,7 +68,7 @@ def resume(
     api_key_file: Annotated[
         Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
     ] = None,
-    options: ConnectionOptions = _NO_OPTIONS,
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Find out the outcome of sends where it is unknown. Only reads; - is stdin.
 
@@ -101,11 +100,8 @@ async def _resume_all(
     intents: list[Intent], keys: Keys, options: ConnectionOptions, url: str | None
 ) -> int:
     room = asyncio.Semaphore(_AT_A_TIME)
-    async with contextlib.AsyncExitStack() as stack:
-        journal: Journal | None = None
-        if url is not None:
-            journal = await stack.enter_async_context(journal_at(url))
-        manager = await stack.enter_async_context(open_manager(options, journal=journal))
+    journal = contextlib.nullcontext() if url is None else journal_at(url)
+    async with journal as opened, open_manager(options, journal=opened) as manager:
 
         async def resume_one(intent: Intent) -> int:
             async with room:
@@ -118,15 +114,14 @@ async def _resume_all(
 
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
+    name, sequence, error = intent["account"], None, None
     try:
-        name = intent["account"]
         account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
-    except InvoiceXpressError as error:
-        _show(intent, None, error, as_json=as_json)
-        return exit_code_of(error)
-    _show(intent, sequence, None, as_json=as_json)
-    return DONE
+    except InvoiceXpressError as failure:
+        error = failure
+    _show(intent, sequence, error, as_json=as_json)
+    return DONE if error is None else exit_code_of(error)
 
 
 def _show(
@@ -190,24 +185,17 @@ def _read_intents(path: Path) -> list[Intent]:
 
 def _values_of(path: Path) -> list[tuple[int, object]]:
     try:
-        return [*_values(_text(path))]
-    except csv.Error:
-        pass
-    raise ConfigurationError(f"{path} is no report that can be read: it is damaged.")
-
-
-def _text(path: Path) -> str:
-    problem = ""
-    try:
         if str(path) == "-":
-            return sys.stdin.read(_MAX_CHARACTERS)
+            return [*_values(sys.stdin.read(_MAX_CHARACTERS))]
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MAX_CHARACTERS)
+            return [*_values(file.read(_MAX_CHARACTERS))]
     except OSError as error:
-        problem = str(error.strerror)
+        problem = f"cannot be read: {error.strerror}"
     except UnicodeError:
-        problem = "it is not text"
-    raise ConfigurationError(f"{path} cannot be read: {problem}.")
+        problem = "cannot be read: it is not text"
+    except csv.Error:
+        problem = "is no report that can be read: it is damaged"
+    raise ConfigurationError(f"{path} {problem}.")
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
@@ -241,9 +229,7 @@ def _kept(value: object) -> object | None:
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, object]", value)
-    if "failure" in fields:
-        return fields.get("intent")
-    if "error" in fields:
+    if "failure" in fields or "error" in fields:
         return fields.get("intent")
     # All other JSON of the commands has a "type"; an intent has none.
     return None if "type" in fields else fields

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
     Change,
     Claim,
     Commit,
@@ -13,6 +12,7 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
     Key,
     Table,
+    observed,
 )
 from invoicexpress_async.jobs.postgres.fence import Fence
 
@@ -77,4 +77,4 @@ class JournalView(ABC):
 
     def observe(self, key: Key) -> Commit:
         """Write that the result of an intent was seen to exist, whichever process sent it."""
-        return self.write(Change(INTENTS, key, {"state": JournalState.DONE}))
+        return self.write(*observed(key))

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
     Change,
     Claim,
     Commit,
@@ -23,6 +22,7 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
     Value,
+    observed,
 )
 from invoicexpress_async.jobs.sqlite.batch import find, insert_all, rows_of
 from invoicexpress_async.jobs.sqlite.statements import (
@@ -220,7 +220,7 @@ class SqliteJournal:
 
     def observe(self, key: Key) -> Commit:
         """Write that the result of an intent was seen to exist, whichever process sent it."""
-        return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
+        return self.writer.write(observed(key))
 
 
 def _all_names(table: Table) -> frozenset[str]:
