@@ -86,6 +86,19 @@ async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_rep
     assert (task.absent_since, task.unknown_since, task.reads) == (None, None, 0)
 
 
+@pytest.mark.parametrize("end", ClaimEnd)
+async def test_a_second_send_that_is_withdrawn_leaves_the_first_one_unknown(end: ClaimEnd) -> None:
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row, superseded_intent=THEIRS)
+    again: Intent = {**THEIRS, "sent_at": 3_000.0}
+    claims = RowClaims(task, OneClaim(FakeClock()))
+
+    await claims.claim(again)
+    claims.end(again, end)
+
+    assert task.superseded_intent == (again if end is ClaimEnd.NOT_SENT else None)
+
+
 async def test_time_since_the_send_of_another_is_counted_from_when_it_was_first_seen() -> None:
     row = PlanRow(account="acme", api_key=KEY, serie="2027")
     task = RowTask(row=row)
