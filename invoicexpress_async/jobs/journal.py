@@ -141,6 +141,8 @@ INTENTS: Final = Table(
 - `at_communication`, the account, "": the claim to send AT credentials. It is not an `Intent`.
 """
 AT_COMMUNICATION: Final = "at_communication"
+OF_A_SEQUENCE: Final = frozenset({"create", "register"})
+"""The kinds of claims whose outcome can be looked up."""
 
 CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, JournalState.FAILED})
 """The states of an intent that was not sent, or that the server refused without effect."""
