@@ -153,6 +153,7 @@ class Dispatcher:
         claims = call.context.claims
         # Read before the claim: a process may be frozen between the commit and its return.
         since = self.clock.uptime()
+        intent = {**intent, "sent_at": time.time()}  # it may have waited for others
         if claims is not None:
             call.is_claiming = True
             other = await claims.claim(intent)
@@ -308,6 +309,8 @@ class Dispatcher:
             call.refusal = error
             raise
         if operation.has_effect:
+            if claim is None and call.intent is not None:  # nobody has the intent yet
+                call.intent = {**call.intent, "sent_at": time.time()}
             call.is_unknown = True
             self._track_unresolved(call)
 

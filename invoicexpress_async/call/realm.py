@@ -162,7 +162,7 @@ class KeyedLock:
                 held = self._held[key] = _Hold(loop)
                 return held
             if held.queue is None:
-                held.queue = OrderedDict()
+                held.queue = OrderedDict[_Turn, None]()
             turn = _Turn()
             held.queue[turn] = None
             return turn

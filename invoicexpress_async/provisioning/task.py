@@ -41,7 +41,8 @@ class RowTask:
         reads: How many times the outcome has been looked up since.
         absent_since: When a complete list first did not show the sequence, late enough to count.
         incomplete_lists: How many lists in a row were late enough to count, but not complete.
-        superseded_intent: The intent that another send replaces, until the new one is durable.
+        superseded_intent: The intent that another send replaces, until the new one is sent. From
+            its claim on it is the new one, which stands for both in the journal.
         resend_allowed: Whether the conditions of the settings for another send are met.
         tries: How many turns have failed without an unknown outcome.
         sends: How many times a create or register of the row was sent, in all runs.
@@ -123,7 +124,8 @@ class RowClaims:
             # most a minute later.
             task.intended_at = Timestamp.now()
             return other
-        task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
+        task.last_intent, task.is_of_another = intent, False
+        task.superseded_intent = task.superseded_intent and intent
         task.sends += 1
         task.intended_at = Timestamp.now()
         task.absent_since = task.unknown_since = None
@@ -140,6 +142,8 @@ class RowClaims:
         """Record how a claimed request ended."""
         if end is ClaimEnd.NOT_SENT:
             self.task.sends -= 1
+        else:
+            self.task.superseded_intent = None
         if end is ClaimEnd.APPLIED and intent["operation"] == "create":
             self.task.is_created = True
         if self.inner is not None:

@@ -242,8 +242,9 @@ class SequenceOperations:
                     call, sequence_id, None, immediately=True
                 )
         finally:
+            if not call.is_unknown:  # also when it is known to be partial
+                self._dispatcher.observe(call, intent)
             self._dispatcher.settle(call)
-        self._dispatcher.observe(call, intent)
         return sequence
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:

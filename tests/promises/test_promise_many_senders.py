@@ -354,6 +354,14 @@ async def test_an_intent_that_waited_for_a_minute_is_withdrawn_and_not_sent(
     assert on.oracle.posts("a0") == 1
 
 
+def test_the_tokens_of_two_copies_of_a_process_differ() -> None:
+    first, second = (new_token().rpartition("/")[2] for _ in range(2))
+
+    # Nothing that a copy of the memory has too, such as a count, makes the difference.
+    assert len(first) == len(second) >= 24
+    assert sum(one != other for one, other in zip(first, second, strict=True)) > 8
+
+
 @pytest.mark.skipif(not shutil.which("unshare"), reason="there is no unshare")
 def test_a_claimer_in_another_container_is_not_taken_for_dead() -> None:
     token = new_token()

@@ -1,5 +1,6 @@
 """What a process decided before it was frozen, or its machine slept, is not sent afterwards."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -102,6 +103,23 @@ async def test_an_old_intent_that_is_forgotten_again_does_not_take_a_later_one_w
     assert faulty.oracle.posts(ACCOUNT) == 2
     assert sequences.unresolved() == (second.value.intent,)
     assert third.value.intent == second.value.intent
+
+
+async def test_an_intent_has_the_time_of_its_send_and_not_of_its_call(
+    faulty: FaultServer, faulty_manager: SessionManager
+) -> None:
+    asked = []
+
+    async def key() -> str:
+        asked.append(time.time())
+        return API_KEY
+
+    faulty.faults.next("reset_peer", operation="create", commits=False)
+    with pytest.raises(OutcomeUnknownError) as unknown:
+        await faulty_manager.account(ACCOUNT, key).sequences.create("2027")
+
+    assert unknown.value.intent is not None
+    assert unknown.value.intent["sent_at"] >= asked[0]
 
 
 class _SetsAnother(Scripted):

@@ -8,7 +8,13 @@ import pytest
 from fakes import FakeClock
 from job_process import ask
 
-from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
+from invoicexpress_async import (
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    RetryPolicy,
+    SessionManager,
+)
 from invoicexpress_async.call.claims import ClaimEnd, Claims
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.claims import JournalClaims
@@ -78,6 +84,19 @@ async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_rep
 
     assert task.intent == THEIRS
     assert (task.absent_since, task.unknown_since, task.reads) == (None, None, 0)
+
+
+@pytest.mark.parametrize("end", ClaimEnd)
+async def test_a_second_send_that_is_withdrawn_leaves_the_first_one_unknown(end: ClaimEnd) -> None:
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row, superseded_intent=THEIRS)
+    again: Intent = {**THEIRS, "sent_at": 3_000.0}
+    claims = RowClaims(task, OneClaim(FakeClock()))
+
+    await claims.claim(again)
+    claims.end(again, end)
+
+    assert task.superseded_intent == (again if end is ClaimEnd.NOT_SENT else None)
 
 
 async def test_time_since_the_send_of_another_is_counted_from_when_it_was_first_seen() -> None:
@@ -189,3 +208,27 @@ async def until_requested(on: FaultServer, count: int) -> None:
     async with asyncio.timeout(20):
         while len(on.requests) < count:  # noqa: ASYNC110  # of the server
             await asyncio.sleep(0)
+
+
+async def test_a_lost_register_that_is_found_partial_is_not_unresolved_any_more(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    poor = SandboxAccount(name="acme", api_key=KEY, refused_document_types=("receipt",))
+    async with (
+        FaultServer(accounts=[poor], clock=clock.now, sleep=clock.sleep) as server,
+        SqliteJournal(tmp_path / "job.db") as journal,
+        SessionManager(base_url=server.base_url, clock=clock, journal=journal) as manager,
+    ):
+        sequences = manager.account("acme", KEY).sequences
+        row = server.add_sequence("acme", "2027", is_registered=False)
+        server.faults.next("reset_peer", operation="register")
+        server.faults.next("status", operation="get", status=503, times=None)
+        with pytest.raises(OutcomeUnknownError):
+            await sequences.register(row.id)
+        server.faults.clear()
+        (intent,) = await manager.read_unresolved()
+
+        with pytest.raises(PartialRegistrationError, match="no validation code for: receipt"):
+            await sequences.resume(intent)
+
+        assert (await manager.read_unresolved(), manager.unresolved()) == ((), ())
