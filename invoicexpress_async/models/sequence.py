@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TypeAlias
 
 import attrs
 
 from invoicexpress_async.errors.context import ConfigurationError
-from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.models.json_value import JsonValue, read_only
 
 
 class DocumentType(StrEnum):
@@ -192,14 +191,6 @@ def configured_documents(
     return [(name, *triple) for name, triple in triples.items() if triple[1]]
 
 
-EMPTY_EXTRA: Mapping[str, JsonValue] = MappingProxyType({})
-"""The `extra` of nearly every sequence."""
-
-
-def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return MappingProxyType(dict(extra)) if extra else EMPTY_EXTRA
-
-
 @attrs.frozen(kw_only=True)
 class Sequence:
     """A document series: a family of one counter and one validation code per document type.
@@ -222,7 +213,7 @@ class Sequence:
         converter=_as_states, hash=False
     )
     extra: Mapping[str, JsonValue] = attrs.field(
-        default=EMPTY_EXTRA, converter=_read_only_extra, hash=False
+        factory=dict[str, JsonValue], converter=read_only, hash=False
     )
 
     def __str__(self) -> str:

@@ -232,14 +232,9 @@ class SequenceRequests:
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        # Created once: it is the same each time, and requests are never changed.
-        self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
         """Build the GET of a page. The first page is requested without a number, as documented."""
-        return self._first_page if page == 1 else self._list(page)
-
-    def _list(self, page: int) -> Request[Page]:
         return Request(
             operation=Operation.LIST,
             method="GET",
