@@ -31,13 +31,13 @@ class Operation(StrEnum):
     WRITE = "request"
     """A request that the caller has built, which may have any effect."""
 
-    @property
-    def has_effect(self) -> bool:
-        """Whether the server may change something because of the request."""
-        return self not in _READS
+    has_effect: bool
+    """Whether the server may change something because of the request."""
 
 
 _READS: Final = frozenset({Operation.LIST, Operation.GET})
+for _operation in Operation:
+    _operation.has_effect = _operation not in _READS
 # Not even after a 429: a caller's own request may be a registration.
 _NEVER_RETRIED: Final = frozenset({Operation.REGISTER, Operation.WRITE})
 
