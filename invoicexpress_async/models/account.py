@@ -24,7 +24,8 @@ from invoicexpress_async.models.account_fields import (
     member_of,
     required,
 )
-from invoicexpress_async.models.json_value import JsonValue, read_only
+from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.models.sequence import read_only
 
 _DOMAIN: Final = ".app.invoicexpress.com"
 

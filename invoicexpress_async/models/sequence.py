@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeAlias
 
 import attrs
 
 from invoicexpress_async.errors.context import ConfigurationError
-from invoicexpress_async.models.json_value import JsonValue, read_only
+from invoicexpress_async.models.json_value import JsonValue
 
 
 class DocumentType(StrEnum):
@@ -189,6 +190,11 @@ def configured_documents(
     """Return name, number, id and validation code of the configured types."""
     triples = _as_states(documents).triples
     return [(name, *triple) for name, triple in triples.items() if triple[1]]
+
+
+def read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return a copy of the fields that cannot be changed."""
+    return MappingProxyType(dict(extra))
 
 
 @attrs.frozen(kw_only=True)
