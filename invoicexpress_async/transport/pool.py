@@ -10,7 +10,11 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
 from invoicexpress_async.transport.client_session import TransportOptions
-from invoicexpress_async.transport.connection import ConnectionTrust, HttpConnection
+from invoicexpress_async.transport.connection import (
+    MAX_IDLE_SECONDS,
+    ConnectionTrust,
+    HttpConnection,
+)
 from invoicexpress_async.transport.opener import ConnectionOpener
 
 T = TypeVar("T")
@@ -55,9 +59,6 @@ class Transport:
         await self._pool.close()
 
 
-IDLE_SECONDS: Final = 15.0
-"""How long an unused connection is kept, which is also aiohttp's own default."""
-
 _MAX_VISITORS: Final = 100
 
 
@@ -84,7 +85,6 @@ class ConnectionPool:
             max_visitors=min(size, _MAX_VISITORS), max_regulars=max(0, size - _MAX_VISITORS)
         )
         self._sweeper: asyncio.TimerHandle | None = None
-        self._sweeping: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
@@ -116,28 +116,22 @@ class ConnectionPool:
 
     async def close(self) -> None:
         """Close all idle connections, and the busy ones when they are released."""
-        self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        if self._sweeping is not None:
-            await self._sweeping
-        await self.close_idle(0.0)
+        self._stop()
+        while connection := self._idle.pop_oldest(self._clock.now()):
+            self._count -= 1
+            await connection.close()
 
     def abort(self) -> None:
         """Close all idle connections without waiting, as for a manager that was never closed."""
-        self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        while connection := self._idle.pop_oldest(self._clock.now()):
-            connection.abort()
-            self._count -= 1
+        self._stop()
+        self.close_idle(0.0)
 
-    async def close_idle(self, seconds: float) -> None:
-        """Close the connections that have been idle for `seconds` or more."""
+    def close_idle(self, seconds: float) -> None:
+        """Close the connections that have been idle for `seconds` or more, without waiting."""
         now = self._clock.now()
         while connection := self._idle.pop_oldest(now, idle_seconds=seconds):
             self._count -= 1
-            await connection.close()
+            connection.abort()
 
     async def _open(self, origin: str) -> HttpConnection:
         # This caller holds a slot and no connection: at least one of `size` is idle. That one
@@ -159,17 +153,18 @@ class ConnectionPool:
     def _schedule_sweep(self) -> None:
         if self._sweeper is None:
             loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(IDLE_SECONDS, self._start_sweep)
+            self._sweeper = loop.call_later(MAX_IDLE_SECONDS, self._sweep)
 
-    def _start_sweep(self) -> None:
+    def _sweep(self) -> None:
         self._sweeper = None
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
-
-    async def _sweep(self) -> None:
-        await self.close_idle(IDLE_SECONDS)
-        self._sweeping = None
+        self.close_idle(MAX_IDLE_SECONDS)
         if len(self._idle):
             self._schedule_sweep()
+
+    def _stop(self) -> None:
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
 
 # How long servers commonly keep an idle connection; later a new one is needed anyway.
