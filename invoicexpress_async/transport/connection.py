@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _TRUSTED_IDLE_SECONDS: Final = 1.0
 MAX_IDLE_SECONDS: Final = 15.0
-"""A connection that was idle for longer is not used, and closed; aiohttp's own pool does the same."""
+"""A connection that was idle for longer is closed and not used, as in aiohttp's own pool."""
 
 # A job has an origin for each account: the oldest origins are forgotten, and learned again.
 _MAX_ORIGINS: Final = 20_000
