@@ -108,7 +108,8 @@ class ConnectionPool:
             connection.abort()
             self._slots.release()
             return
-        for leaving in self._idle.add(connection, self._clock.now()):
+        leaving = self._idle.add(connection, self._clock.now())
+        if leaving is not None:
             self._count -= 1
             leaving.abort()
         self._slots.release()
@@ -143,12 +144,9 @@ class ConnectionPool:
                 await connection.close()
             finally:
                 self._count -= 1
+        connection = self._make(origin)
         self._count += 1
-        try:
-            return self._make(origin)
-        except BaseException:
-            self._count -= 1
-            raise
+        return connection
 
     def _schedule_sweep(self) -> None:
         if self._sweeper is None:
@@ -208,16 +206,16 @@ class IdleConnections:
             del self._regulars[connection]
         return connection
 
-    def add(self, connection: HttpConnection, now: float) -> list[HttpConnection]:
-        """Add a connection; return the connections that are no longer kept."""
+    def add(self, connection: HttpConnection, now: float) -> HttpConnection | None:
+        """Add a connection; return the one that is no longer kept."""
         self._by_origin.setdefault(connection.origin, []).append(connection)
         if self._is_regular(connection.origin, now):
             self._regulars[connection] = now
-            return []
+            return None
         self._visitors[connection] = now
         if len(self._visitors) <= self._max_visitors:
-            return []
-        return [self._pop(self._visitors, now)]
+            return None
+        return self._pop(self._visitors, now)
 
     def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> HttpConnection | None:
         """Take out the longest idle visitor, else regular, if idle for at least `idle_seconds`."""
