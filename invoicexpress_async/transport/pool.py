@@ -1,4 +1,4 @@
-"""The connections of one manager: counted, lent to one request at a time, kept while idle."""
+"""The connections of one manager: counted, used by one request at a time, kept while idle."""
 
 import asyncio
 from collections import OrderedDict
@@ -93,7 +93,7 @@ class ConnectionPool:
         return self._count
 
     async def acquire(self, origin: str, account: str) -> HttpConnection:
-        """Lend a connection to `account`, which must return it with `release`."""
+        """Return a connection for one request of `account`; call `release` after it."""
         await self._slots.acquire(account)
         try:
             return self._idle.pop(origin) or await self._open(origin)
