@@ -87,9 +87,9 @@ class JobRun(abc.ABC, Generic[E]):
     async def execute(self, view: ProgressView) -> None:
         """Run the job itself."""
 
+    @abc.abstractmethod
     def extra(self) -> dict[str, object]:
         """Return the fields that the JSON summary has besides the counts."""
-        return {}
 
     @abc.abstractmethod
     def end_text(self) -> str:
