@@ -89,8 +89,7 @@ class PlanRun(JobRun[RowView]):
             raise ConfigurationError("--plan-only needs a journal.")
         if rows:  # an empty plan would remove all rows of the journal's plan
             await enter_plan(journal, self.plan, settings=self.settings)
-            if (command := await keep_if_first(journal, self.settings)) is not None:
-                await command.keep(journal)
+            await (await keep_if_first(journal, self.settings)).keep(journal)
         counts = (await asyncio.to_thread(read_status, place)).counts
         for one in self.unplanned:
             if self.as_json:
