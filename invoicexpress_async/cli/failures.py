@@ -4,17 +4,16 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
 
 from invoicexpress_async import Intent, errors
 from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.jobs.journal import JournalDifferenceError
 from invoicexpress_async.jobs.problems import BadRowsError
-
-if TYPE_CHECKING:
-    from invoicexpress_async.provisioning import Difference
 
 _MAX_DIFFERENCES: Final = 5
 
@@ -154,22 +153,9 @@ def error_object(error: errors.InvoiceXpressError) -> dict[str, object]:
         found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
     if isinstance(error, errors.OutcomeUnknownError):
         found["intent"] = error.intent
-    if differences := differences_of(error):
-        found["differences"] = difference_objects(differences)
+    if isinstance(error, JournalDifferenceError) and error.differences:
+        found["differences"] = list(map(attrs.asdict, error.differences))
     return found
-
-
-def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
-    return [
-        {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
-        for one in differences
-    ]
-
-
-def differences_of(error: errors.InvoiceXpressError) -> "tuple[Difference, ...]":
-    """Return the rows in which a plan and its journal differ; empty for other errors."""
-    # By its attribute: the class of the error would be a slow import for the help of a command.
-    return getattr(error, "differences", ())
 
 
 def _block(error: errors.InvoiceXpressError) -> list[str]:
@@ -181,7 +167,7 @@ def _block(error: errors.InvoiceXpressError) -> list[str]:
         lines.append(f"  what: {what}, account {error.account}; {effect}")
     if isinstance(error, errors.OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
-    differences = differences_of(error)
+    differences = error.differences if isinstance(error, JournalDifferenceError) else ()
     for one in differences[:_MAX_DIFFERENCES]:
         state = f", {one.state}" if one.state else ""
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")

@@ -12,7 +12,7 @@ from typing import Annotated, Final, cast
 
 from cyclopts import Parameter
 
-from invoicexpress_async import Intent, Sequence, SessionManager
+from invoicexpress_async import Intent, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
 from invoicexpress_async.cli.options import (
@@ -116,45 +116,33 @@ async def _resume_all(
 
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
-    name, sequence, error = intent["account"], None, None
+    name, code = intent["account"], DONE
     try:
         account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
-    except InvoiceXpressError as failure:
-        error = failure
-    _show(intent, sequence, error, as_json=as_json)
-    return DONE if error is None else exit_code_of(error)
-
-
-def _show(
-    intent: Intent, sequence: Sequence | None, error: InvoiceXpressError | None, *, as_json: bool
-) -> None:
+        found: Mapping[str, object] = {"sequence": sequence_object(sequence), "failure": None}
+        registration = sequence.registration.replace("_", " ")
+        text = f"it is there, id {sequence.id}, {registration}"
+    except InvoiceXpressError as error:
+        code, found = exit_code_of(error), {"sequence": None, "failure": error_object(error)}
+        text = f"{message_of(error)} {word(cure_of(error), 'en')}"
     if as_json:
         write_json(
             {
                 "type": "resumed",
-                "account": intent["account"],
+                "account": name,
                 "operation": intent["operation"],
                 "serie": intent["serie"],
                 "sequence_id": intent["sequence_id"],
-                "sequence": sequence and sequence_object(sequence),
-                "failure": error and error_object(error),
+                **found,
             }
         )
-        return
-    name = intent["serie"] or intent["sequence_id"]
-    text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
-    sys.stdout.write(f"{printable(with_program_name(text))}\n")
+        return code
+    what = intent["serie"] or intent["sequence_id"]
+    line = f"{name}  {what}  {intent['operation']}: {text}"
+    sys.stdout.write(f"{printable(with_program_name(line))}\n")
     sys.stdout.flush()
-
-
-def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
-    if error is not None:
-        return f"{message_of(error)} {word(cure_of(error), 'en')}"
-    if sequence is None:
-        return ""
-    registration = sequence.registration.replace("_", " ")
-    return f"it is there, id {sequence.id}, {registration}"
+    return code
 
 
 def _is_journal(path: Path) -> bool:

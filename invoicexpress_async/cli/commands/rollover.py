@@ -129,7 +129,7 @@ class _Rollover:
         if look.interruption.has_come:
             return look.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
-        plan = _as_run(plan, states, settled_states(self.job))
+        plan = _as_run(plan, states, self.job)
         lines = self._lines(plan, states)
         show_look(lines, as_json=self.options.as_json, language=self.job.language)
         estimate = self._estimate(look, lines)
@@ -270,8 +270,9 @@ def _on(day: dt.date | None) -> str:
     return "at once" if day is None else f"on {day}"
 
 
-def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
+def _as_run(plan: RolloverPlan, states: Mapping[str, str], job: JobOptions) -> RolloverPlan:
     """Return a plan as a run sees it: an account settled in the journal is not left out."""
+    settled = settled_states(job)
     steps = [
         attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
         for one in plan.steps
