@@ -177,9 +177,9 @@ class Call:
         if self.on_intent is not None:
             await self.on_intent(intent)
 
-    def unknown_error(self, why: str) -> OutcomeUnknownError:
+    def unknown_error(self, why: str, *, was_absent: bool = False) -> OutcomeUnknownError:
         """Return the error for a call whose outcome is unknown."""
-        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
+        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent, was_absent=was_absent)
 
     def expired(self, *, is_closed: bool) -> InvoiceXpressError:
         """Return the error for a deadline that has passed, or a manager that was closed."""

@@ -86,6 +86,8 @@ def cure_of(error: InvoiceXpressError) -> str:
     """Return the cure for a user of the command line, as a text for `words`."""
     if isinstance(error, OutcomeUnknownError) and error.operation == "ensure":
         return CURE_WITHOUT_JOURNAL
+    if isinstance(error, OutcomeUnknownError):
+        return _CURES.get(type(error), error.cure)  # a new process has nothing to forget
     # A cure that was set for the operation is more precise than that of the class.
     is_of_class = error.cure == type(error).cure
     return _CURES.get(type(error), error.cure) if is_of_class else error.cure

@@ -215,7 +215,7 @@ class _Provision:
             rows=[AccountRow(account=name, api_key=keys[name]) for name in places]
         )
         seen_lines = list(lines)
-        with look.shown() as on_account:
+        with look.shown(base_url_of(self.options)) as on_account:
             stream = iter_audit(
                 manager,
                 accounts,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.connection import base_url_of, open_manager
 from invoicexpress_async.cli.failures import message_of, show_error
 from invoicexpress_async.cli.options import (
     DATABASE_URL,
@@ -125,7 +125,7 @@ class _Work:
         async with open_manager(self.options) as manager, self.journal as journal:
             with self.interruption.catching():
                 if not self.options.as_json:
-                    echo(f"Working on {journal.label}.")
+                    echo(f"Working on {journal.label}, at {base_url_of(self.options).template}.")
                 await run_worker(
                     manager,
                     journal,
