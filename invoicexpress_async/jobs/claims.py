@@ -12,6 +12,7 @@ from invoicexpress_async.config import canonical
 from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
     AT_COMMUNICATION,
+    DAMAGED,
     INTENTS,
     UNRESOLVED,
     Change,
@@ -181,7 +182,9 @@ class JournalClaims:
         except ValueError:
             pass
         key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
-        raise JournalError(f"The journal is damaged in its table intents, entry {key}: intent.")
+        raise JournalError(
+            f"The journal is damaged in its table intents, entry {key}: intent.", cure=DAMAGED
+        )
 
 
 def _keep_quiet(commit: Commit) -> None:

@@ -255,10 +255,30 @@ class RightToSend(Protocol):
         ...
 
 
+SHARE: Final = (
+    "Wait for its end. Or let both use it at the same time: each of them shares it, a command with "
+    "--shared-journal, a program with SqliteJournal(path, shared=True)."
+)
+NEWER: Final = (
+    "Use that version of this program, or a later one. This one has changed nothing in the journal."
+)
+DAMAGED: Final = (
+    'Keep the file, and see "A lost or damaged journal" in docs/bulk-job.md before you start '
+    "another one: that does not know what this one has sent."
+)
+
+
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
     cure = "Correct the named problem and run the same command again. The journal loses nothing."
+
+    def __init__(
+        self, message: str = "", *, cure: str | None = None, **context: Unpack[ErrorContext]
+    ) -> None:
+        super().__init__(message, **context)
+        if cure is not None:
+            self.cure = cure
 
 
 class ClaimLostError(JournalError):
