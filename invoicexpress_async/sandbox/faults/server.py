@@ -18,7 +18,12 @@ class FaultServer(LocalServer):
     """A local InvoiceXpress that fails on demand, and knows what truly happened.
 
     Without a fault it responds like `Sandbox`, and it has the same arguments. It may be closed and
-    started again.
+    started again. `server.faults.next("close_after_read", operation="create")` plans a fault.
+
+    Attributes:
+        faults: Plans the faults: `next`, `randomly`, `clear`. The names are in `FAULT_NAMES`.
+        oracle: What truly happened: `posts`, `commits`, `rows`, `duplicates`.
+        engine: The accounts, their sequences and the rules, without faults.
 
     Args:
         ssl_context: A server-side context, which makes the server use TLS, with a certificate for
