@@ -37,7 +37,7 @@ _MAX_DIFFERENCES: Final = 5
 
 _AS_IT_SAYS: Final = "Do as the server says."
 # Only the message of the server says what to do about these.
-_WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
+WITHOUT_CURE: Final = frozenset({StatusError, UnprocessableError, ConflictError})
 
 # Replaces cures of the library that name Python by cures that a shell user can follow.
 _CURES: Final[Mapping[type[InvoiceXpressError], str]] = {
@@ -95,7 +95,7 @@ def cure_of(error: InvoiceXpressError) -> str:
 
 def hint_of(error: InvoiceXpressError | None) -> str:
     """Return the server's message if the error has no better cure, else ""."""
-    if isinstance(error, StatusError) and error.messages and type(error) in _WITHOUT_CURE:
+    if isinstance(error, StatusError) and error.messages and type(error) in WITHOUT_CURE:
         return error.messages[0]
     return ""
 

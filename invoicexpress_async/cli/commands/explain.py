@@ -13,7 +13,7 @@ from invoicexpress_async.cli.cures import (
     cure_of_unknown,
     error_class,
 )
-from invoicexpress_async.cli.failures import cure_of_kind
+from invoicexpress_async.cli.failures import WITHOUT_CURE, cure_of_kind
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import (
     DONE,
@@ -35,6 +35,10 @@ from invoicexpress_async.provisioning import RowState
 _CODE: Final = re.compile(r"(?P<status>[45]\d\d)(?:/(?P<code>\d{1,3}))?")
 # A status at the start of a docstring: "5xx. ", or "409/006, and 409/008 of a register. ".
 _STATUS: Final = re.compile(r"^\d(\d\d|xx)\b[^.]*\. ")
+_OF_THE_SERVER: Final = (
+    "It depends on the code and the message of the server, which the output and --json show. Give "
+    "the code too, such as 422/004."
+)
 _AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
 _EXIT_CURES: Final[Mapping[int, str | None]] = {
     DONE: None,
@@ -142,6 +146,8 @@ _OPERATIONS: Final = (Operation.CREATE, Operation.REGISTER)
 
 def _cure(operation: Operation, kind: type[StatusError]) -> str:
     chosen = cure_in(operation, kind)
+    if kind in WITHOUT_CURE:
+        return _OF_THE_SERVER
     return cure_of_kind(kind) if chosen == kind.cure else chosen
 
 
