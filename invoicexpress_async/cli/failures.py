@@ -19,7 +19,7 @@ _MAX_DIFFERENCES: Final = 5
 
 _AS_IT_SAYS: Final = "Do as the server says."
 # Only the message of the server says what to do about these.
-_WITHOUT_CURE: Final = frozenset(
+WITHOUT_CURE: Final = frozenset(
     {errors.StatusError, errors.UnprocessableError, errors.ConflictError}
 )
 
@@ -72,6 +72,8 @@ def cure_of(error: errors.InvoiceXpressError) -> str:
     """Return the cure for a user of the command line, as a text for `words`."""
     if isinstance(error, errors.OutcomeUnknownError) and error.operation == "ensure":
         return CURE_WITHOUT_JOURNAL
+    if isinstance(error, errors.OutcomeUnknownError):
+        return _CURES.get(type(error), error.cure)  # a new process has nothing to forget
     # A cure that was set for the operation is more precise than that of the class.
     is_of_class = error.cure == type(error).cure
     return _CURES.get(type(error), error.cure) if is_of_class else error.cure
@@ -79,7 +81,7 @@ def cure_of(error: errors.InvoiceXpressError) -> str:
 
 def hint_of(error: errors.InvoiceXpressError | None) -> str:
     """Return the server's message if the error has no better cure, else ""."""
-    if isinstance(error, errors.StatusError) and error.messages and type(error) in _WITHOUT_CURE:
+    if isinstance(error, errors.StatusError) and error.messages and type(error) in WITHOUT_CURE:
         return error.messages[0]
     return ""
 

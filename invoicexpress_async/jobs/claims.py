@@ -12,6 +12,7 @@ from invoicexpress_async.config import canonical
 from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
     AT_COMMUNICATION,
+    DAMAGED,
     INTENTS,
     UNRESOLVED,
     Change,
@@ -232,6 +233,13 @@ class JoinedClaims:
         self._shared.check_right()
 
 
+def observed(key: Key) -> tuple[Change, ...]:
+    """Return the changes that end an unresolved intent whose result was seen to exist."""
+    done: Entry = {"state": JournalState.DONE}
+    unresolved = JournalState.INTENT, JournalState.UNKNOWN
+    return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
+
+
 def read_intent(entry: Entry) -> Intent:
     """Return the intent of an entry of `INTENTS`.
 
@@ -243,7 +251,9 @@ def read_intent(entry: Entry) -> Intent:
     except ValueError:
         pass
     key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
-    raise JournalError(f"The journal is damaged in its table intents, entry {key}: intent.")
+    raise JournalError(
+        f"The journal is damaged in its table intents, entry {key}: intent.", cure=DAMAGED
+    )
 
 
 def _keep_quiet(commit: Commit) -> None:

@@ -58,7 +58,8 @@ class Description:
             self._library = None
         if self._library is None:
             raise ConfigurationError(
-                "live-check needs an extra: pip install 'invoicexpress-async[cli,live]'."
+                "live-check needs an extra: pip install '.[cli,live]' in a checkout of this "
+                "package."
             )
         self._document = read_description()
         self._components = _object(self._document["components"])

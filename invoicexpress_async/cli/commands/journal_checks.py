@@ -113,7 +113,7 @@ def _schema(name: str, found: "Inspection") -> Check:
         return wrong(
             name,
             f"version {version}, and this program knows {found.newest_schema_version}",
-            "Update this program: pip install --upgrade invoicexpress-async.",
+            "Use the version that wrote the journal, or a later one.",
         )
     return fine(name, f"version {version}")
 
