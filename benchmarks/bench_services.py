@@ -37,7 +37,6 @@ from aiohttp.typedefs import Handler
 from service_by_hand import make_app
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.testing import SandboxThread
 
 T = TypeVar("T")
@@ -138,8 +137,8 @@ def _count_sockets() -> int:
 
 class _Measured(SessionManager):
     @classmethod
-    def from_env(cls, *, journal: Journal | None = None) -> Self:
-        return cls(max_connections=_CONNECTIONS, journal=journal)
+    def from_env(cls, **settings: Any) -> Self:  # noqa: ANN401  # as a manager takes them
+        return cls(max_connections=_CONNECTIONS, **settings)
 
 
 class _Memory:

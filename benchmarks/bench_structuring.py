@@ -28,7 +28,7 @@ from invoicexpress_async.protocol.exchange import (
     structure_serie,
 )
 from invoicexpress_async.protocol.sequences import (
-    SequenceHooks,
+    RowHook,
     make_converter,
     structure_one,
 )
@@ -45,7 +45,7 @@ def _of(structure: Callable[[object, str], object], path: str) -> Any:  # noqa: 
 
 def _nesting_converter() -> cattrs.Converter:
     converter = make_strict_converter()
-    hooks = SequenceHooks()
+    hooks = RowHook()
     state = make_dict_structure_fn(
         DocumentSequenceState,
         converter,

@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     if any(find_spec(name) is None for name in _NEEDED):
         sys.stderr.write(
-            "The command line needs an extra: pip install 'invoicexpress-async[cli]'\n"
+            "The command line needs an extra: pip install '.[cli]' in a checkout of this package\n"
         )
         return _USAGE
     from invoicexpress_async.cli.entry import run  # noqa: PLC0415  # only with the extra

@@ -4,10 +4,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from ssl import SSLContext
-from typing import Final, NoReturn, Self, TypedDict
+from typing import Final, NoReturn, Self, TypedDict, Unpack
 
 import aiohttp
-import attrs
 from aiohttp.abc import AbstractResolver
 
 from invoicexpress_async.call.context import AccountContext, CallCounters, Lifecycle
@@ -24,10 +23,9 @@ from invoicexpress_async.call.single_flight import SingleFlight
 from invoicexpress_async.clock import Clock, MonotonicClock
 from invoicexpress_async.config import (
     ACCOUNT_VARIABLE,
-    MAX_CONNECTIONS_VARIABLE,
     PROXY_VARIABLE,
-    TIMEOUT_VARIABLE,
     BaseUrl,
+    Secret,
     Timeouts,
     check_account_name,
     check_seconds,
@@ -48,10 +46,10 @@ from invoicexpress_async.services.arguments import (
     check_types,
     connections_of,
     key_as_secret,
-    number_of,
     proxy_of,
     user_agent,
 )
+from invoicexpress_async.services.manager_settings import ManagerSettings, add_environment
 from invoicexpress_async.services.sequence_flows import SequenceOperations
 from invoicexpress_async.services.sequences import SharedServices
 from invoicexpress_async.transport import Transport, TransportOptions, shield_hooks
@@ -182,32 +180,35 @@ class SessionManager:
         )
 
     @classmethod
-    def from_env(cls, *, journal: Journal | None = None) -> Self:
+    def from_env(
+        cls,
+        *,
+        base_url: str | None = None,
+        proxy: str | None = None,
+        **settings: Unpack[ManagerSettings],
+    ) -> Self:
         """Return a manager that is configured by the environment.
 
         `INVOICEXPRESS_BASE_URL` is read by every manager; this one also takes
         `INVOICEXPRESS_TIMEOUT_SECONDS`, `INVOICEXPRESS_MAX_CONNECTIONS` and `INVOICEXPRESS_PROXY`.
 
         Args:
-            journal: An open journal, as for the manager itself.
+            base_url: As for the manager itself.
+            proxy: The same, instead of `INVOICEXPRESS_PROXY`.
+            settings: The other keyword arguments of the manager. One that is not None is used
+                instead of its variable.
 
         Raises:
-            ConfigurationError: a variable is invalid.
+            ConfigurationError: an argument or a variable is invalid.
         """
-        settings = os.environ
-        timeouts = Timeouts()
-        if text := settings.get(TIMEOUT_VARIABLE):
-            timeouts = attrs.evolve(
-                timeouts, total_seconds=number_of(TIMEOUT_VARIABLE, text, float)
-            )
-        connections = None
-        if text := settings.get(MAX_CONNECTIONS_VARIABLE):
-            connections = number_of(MAX_CONNECTIONS_VARIABLE, text, int)
+        hidden_url = None if base_url is None else Secret(base_url)
+        hidden_proxy = Secret(proxy or os.environ.get(PROXY_VARIABLE, ""))
+        del base_url, proxy  # as in the constructor
+        add_environment(settings)
         return cls(
-            timeouts=timeouts,
-            max_connections=connections,
-            journal=journal,
-            proxy=settings.get(PROXY_VARIABLE) or None,
+            base_url=None if hidden_url is None else hidden_url.reveal(),
+            proxy=hidden_proxy.reveal() or None,
+            **settings,
         )
 
     def account(

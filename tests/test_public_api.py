@@ -8,6 +8,7 @@ import pytest
 
 import invoicexpress_async
 from invoicexpress_async import AccountService, SequenceService, SessionManager, errors
+from invoicexpress_async.services.manager_settings import ManagerSettings
 
 PROMISED = {
     "AccountSession", "DocumentSequenceState", "DocumentType", "Ensured", "Sequence",
@@ -114,3 +115,11 @@ def test_the_managers_settings_are_keyword_only() -> None:
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
     assert {"base_url", "timeouts", "retry", "rate_limit", "max_connections", "ssl_context",
             "proxy", "trace_configs", "app_name"} <= {one.name for one in parameters}  # fmt: skip
+
+
+def test_a_manager_from_the_environment_takes_every_setting_of_a_manager() -> None:
+    (*own, rest) = inspect.signature(SessionManager.from_env).parameters.values()
+    settings = set(ManagerSettings.__annotations__) | {one.name for one in own}
+
+    assert rest.kind is inspect.Parameter.VAR_KEYWORD
+    assert settings == set(inspect.signature(SessionManager).parameters)

@@ -1,6 +1,8 @@
 import asyncio
 import gc
+import os
 import pickle
+import traceback
 import warnings
 from typing import Any, Self
 
@@ -18,6 +20,7 @@ from invoicexpress_async import (
     ServerError,
     SessionClosedError,
     SessionManager,
+    Timeouts,
 )
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.clock import MonotonicClock
@@ -92,6 +95,43 @@ async def test_from_env_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> N
         async with SessionManager.from_env() as manager:
             with pytest.raises(DeadlineExceededError, match="deadline"):
                 await manager.account(ACCOUNT, API_KEY).sequences.list()
+
+
+async def test_an_argument_is_used_instead_of_its_variable(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TIMEOUT_SECONDS", "MAX_CONNECTIONS"):
+        monkeypatch.setenv(f"INVOICEXPRESS_{name}", "wrong")
+    monkeypatch.setenv("INVOICEXPRESS_BASE_URL", "https://nobody.example/{account}")
+    events: list[object] = []
+
+    async with SessionManager.from_env(
+        base_url=sandbox.base_url,
+        timeouts=Timeouts(total_seconds=30),
+        max_connections=7,
+        on_event=events.append,
+    ) as manager:
+        assert await manager.account(ACCOUNT, API_KEY).sequences.list() == ()
+
+    assert manager.total_seconds == 30
+    assert events
+
+
+@pytest.mark.parametrize("is_argument", [False, True])
+def test_a_refused_proxy_is_in_no_frame_of_from_env(
+    is_argument: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "password-of-a-proxy"
+    monkeypatch.setenv("INVOICEXPRESS_PROXY", f"ftp://me:{password}@proxy.example")
+    given = os.environ["INVOICEXPRESS_PROXY"] if is_argument else None
+
+    with pytest.raises(ConfigurationError, match="proxy") as caught:
+        SessionManager.from_env(proxy=given)
+
+    inside = traceback.walk_tb(caught.value.__traceback__)
+    _, *frames = traceback.StackSummary.extract(inside, capture_locals=True)
+    assert len(frames) > 1
+    assert password not in str([one.locals for one in frames])
 
 
 @pytest.mark.parametrize(

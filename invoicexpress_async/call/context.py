@@ -11,6 +11,7 @@ import attrs
 
 from invoicexpress_async.call.claims import Claims, OpenClaim
 from invoicexpress_async.call.keys import KeySource
+from invoicexpress_async.call.limiter import AccountLimiter
 from invoicexpress_async.clock import Clock
 from invoicexpress_async.config import Secret, check_callable, check_seconds
 from invoicexpress_async.errors import (
@@ -122,6 +123,8 @@ class Call:
         key: The key of the last attempt.
         has_renewed: Whether the key was requested again, after a 401.
         attempt_started: When the last attempt began, if the call is watched.
+        limiter: The limiter, while the call waits for a slot of its account.
+        limited_at: When this wait began.
     """
 
     context: AccountContext
@@ -146,6 +149,8 @@ class Call:
     key: Secret | None = attrs.field(default=None, repr=False)
     has_renewed: bool = False
     attempt_started: float = 0.0
+    limiter: AccountLimiter | None = None
+    limited_at: float = 0.0
 
     @property
     def active(self) -> "Call":
@@ -182,26 +187,32 @@ class Call:
         if self.on_intent is not None:
             await self.on_intent(intent)
 
-    def unknown_error(self, why: str) -> OutcomeUnknownError:
+    def unknown_error(self, why: str, *, was_absent: bool = False) -> OutcomeUnknownError:
         """Return the error for a call whose outcome is unknown."""
-        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent)
+        return OutcomeUnknownError(f"Sent once; {why}.", intent=self.intent, was_absent=was_absent)
 
     def expired(self, *, is_closed: bool) -> InvoiceXpressError:
         """Return the error for a deadline that has passed, or a manager that was closed."""
+        waited = "" if is_closed else self._limited_text()
         if self.active.is_unknown and self.active.intent is not None:
             end = "manager was closed" if is_closed else "deadline came"
-            why = f"the {end} before its outcome was known"
+            why = f"the {end} before its outcome was known{waited}"
             return self.attach_context(self.active.unknown_error(why))
         if is_closed:
             return self.attach_context(
                 SessionClosedError("The manager was closed during the call.")
             )
-        text = "The deadline of the call has passed"
+        text = f"The deadline of the call has passed{waited}"
         if self.active.is_claiming:
             text += " before its intent was in the journal, and nothing of that was sent"
         if self.active.has_changed:
             text += "; what it had sent by then has taken effect"
         return self.attach_context(DeadlineExceededError(f"{text}."))
+
+    def _limited_text(self) -> str:
+        """Return how long the call had waited for the limit of its account, if it was waiting."""
+        limiter, seconds = self.active.limiter, self.deadline - self.active.limited_at
+        return "" if limiter is None else f", after {seconds:.1f} s for {limiter.wait_reason()}"
 
 
 @attrs.define(kw_only=True)

@@ -269,7 +269,9 @@ class Dispatcher:
         attempt = Attempt(on_sent=functools.partial(self._begin_unknown, call, request.operation))
         requested_at = self.clock.now()
         if not limiter.acquire_at_once():
+            call.limiter, call.limited_at = limiter, requested_at
             await limiter.acquire()
+            call.limiter = None
         if call.is_watched:
             self.instrumentation.attempt_started(call, request.operation, requested_at)
         try:

@@ -100,6 +100,13 @@ class AccountLimiter:
         """Whether the account pauses after a 429."""
         return self._clock.now() < self._paused_until
 
+    def wait_reason(self) -> str:
+        """Return why a call waits for a slot, in words."""
+        now, limit = self._clock.now(), self.limit
+        if limit is None or now < self._opens_at(now):
+            return "the account's pace after a 429 of the server"
+        return f"the account's rate limit ({limit.allowed} per {limit.per_seconds:g} s)"
+
     def acquire_at_once(self) -> bool:
         """Take a slot if one is free and no other call waits; return whether it was taken."""
         with self._mutex:

@@ -151,9 +151,7 @@ class Reconciler:
         if server_error is not None:
             why = f"{why}, and all that had come was: {str(server_error.args[0]).rstrip('.')}"
         self._dispatcher.instrumentation.reconciled(call, is_found=False)
-        unknown = call.unknown_error(why)
-        unknown.was_absent = was_absent
-        raise unknown
+        raise call.unknown_error(why, was_absent=was_absent)
 
     async def after_register(
         self,

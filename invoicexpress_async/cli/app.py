@@ -125,10 +125,12 @@ def _usage_text(text: str, tokens: list[str]) -> str:
     """Return what is wrong with the arguments, the form expected, and the help to read."""
     text = _NEEDED.sub(r'"\1" needs \2.', text)
     text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
+    command = next((one for one in COMMANDS if one.name == tokens[0]), None)
+    if command is None:
+        return text
     names = itertools.takewhile(lambda one: not one.startswith("-"), tokens)
-    command = " ".join(itertools.islice(names, 2 if tokens[0] in {"sequences", "accounts"} else 1))
-    is_known = any(one.name == tokens[0] for one in COMMANDS)
-    return f"{text} See: {program()} help {command}" if is_known else text
+    typed_names = itertools.islice(names, 2 if command.is_group else 1)
+    return f"{text} See: {program()} help {' '.join(typed_names)}"
 
 
 def _refuse(tokens: list[str]) -> None:

@@ -71,5 +71,5 @@ def _openpyxl(module: str) -> Any:  # noqa: ANN401  # an extra, whose types are 
     except ImportError:
         pass
     raise ConfigurationError(
-        "A report in .xlsx needs openpyxl: pip install 'invoicexpress-async[excel]'."
+        "A report in .xlsx needs openpyxl: pip install '.[excel]' in a checkout of this package."
     )

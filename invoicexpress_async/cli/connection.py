@@ -40,6 +40,7 @@ from invoicexpress_async.jobs.journal import Journal
 
 _MAX_KEY_CHARACTERS = 4096  # a key file has one short line; a longer file is a mistake
 
+_READ_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 _YES: Final = frozenset({"y", "yes", "s", "sim"})
 _GO_ON: Final = "This cannot be undone. Go on?"
 _NOTHING_SENT: Final = "Nothing was sent."
@@ -107,8 +108,7 @@ def _from_file(path: Path) -> Secret:
     problem = ""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            if os.name == "posix":
-                _warn_if_open(path, os.fstat(file.fileno()).st_mode)
+            _warn_if_open(path)
             key = Secret(file.read(_MAX_KEY_CHARACTERS + 1).strip())
         if len(key.reveal()) <= _MAX_KEY_CHARACTERS:
             return key
@@ -120,8 +120,8 @@ def _from_file(path: Path) -> Secret:
     raise ConfigurationError(f"The key file {path} cannot be read: {problem}.")
 
 
-def _warn_if_open(path: Path, mode: int) -> None:
-    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+def _warn_if_open(path: Path) -> None:
+    if os.name == "posix" and path.is_file() and path.stat().st_mode & _READ_BY_OTHERS:
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
 
 
@@ -134,8 +134,8 @@ def warn_of_file(
         sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     for note in notes:
         sys.stderr.write(f"warning: {note}.\n")
-    if has_keys and os.name == "posix" and path.is_file():
-        _warn_if_open(path, path.stat().st_mode)
+    if has_keys:
+        _warn_if_open(path)
 
 
 def confirm(what: str, language: Language = "en") -> bool:

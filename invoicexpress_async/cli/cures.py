@@ -32,6 +32,14 @@ _MISSING_KEY: Final = (
     f"Name the --keys-out of the earlier run. If the key is no longer there, {_TAKE_UP}."
 )
 _AT_ABSENT: Final = "Put at_subuser and at_password into its row, and run again."
+_AT_ABSENT_PERHAPS: Final = (
+    "If at_subuser and at_password are not in its row, put them there, and run again. Else:"
+)
+_PARTNER: Final = (
+    "Check --partner and the partner's key, and that the provider has given it the right to create "
+    "accounts. Then run the same command again: it goes on where it is."
+)
+_OF_THE_PARTNER: Final = (errors.AuthenticationError, errors.PermissionDeniedError)
 _AT: Final = "Correct at_subuser or at_password in its row, and run again: the same are not sent."
 _AT_OF_SERIES: Final = (
     "The tax authority took its credentials and then refused them: check the sub-user's right "
@@ -108,8 +116,8 @@ def cure_of_company(outcome: onboarding.CompanyOutcome) -> str | None:
     is_unknown = isinstance(error, errors.OutcomeUnknownError) or outcome.intent is not None
     if is_unknown and type(error) not in _CURES:
         return _SERIES_UNKNOWN
-    if _is_of_series(type(error), outcome.step) and outcome.company.at is None:
-        return _AT_ABSENT
+    if _is_of_series(type(error), outcome.step):
+        return _AT_ABSENT if outcome.company.at is None else _AT_OF_SERIES
     return _company_cure(type(error), outcome.step, outcome.state, cure_of(error))
 
 
@@ -122,6 +130,8 @@ def cure_of_standing(step: onboarding.CompanyStep, state: str, error: str | None
         return AGAIN
     if issubclass(kind, errors.OutcomeUnknownError) and kind not in _CURES:
         return _SERIES_UNKNOWN
+    if _is_of_series(kind, step):
+        return lines_of(_AT_ABSENT_PERHAPS, _AT_OF_SERIES)
     return _company_cure(kind, step, state, cure_of_kind(kind))
 
 
@@ -148,12 +158,11 @@ def _row_cure(
 def _company_cure(
     kind: type[errors.InvoiceXpressError], step: onboarding.CompanyStep, state: str, cure: str
 ) -> str:
-    if _is_of_series(kind, step):
-        return _AT_OF_SERIES
     if kind in _CURES:
         return _CURES[kind]
     if state == onboarding.CompanyState.FAILED:
-        return AGAIN
+        is_create = step is onboarding.CompanyStep.ACCOUNT
+        return _PARTNER if is_create and issubclass(kind, _OF_THE_PARTNER) else AGAIN
     if step is not onboarding.CompanyStep.AT:
         return lines_of(cure, _RETRY)
     if issubclass(kind, errors.UnprocessableError):

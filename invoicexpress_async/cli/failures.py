@@ -4,8 +4,10 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
 
 from invoicexpress_async import Intent, errors
 from invoicexpress_async.cli.shell import FAILED, UNKNOWN, USAGE, echo, printable, with_program_name
@@ -13,14 +15,11 @@ from invoicexpress_async.cli.words import word
 from invoicexpress_async.jobs.journal import JournalDifferenceError
 from invoicexpress_async.jobs.problems import BadRowsError
 
-if TYPE_CHECKING:
-    from invoicexpress_async.provisioning import Difference
-
 _MAX_DIFFERENCES: Final = 5
 
 _AS_IT_SAYS: Final = "Do as the server says."
 # Only the message of the server says what to do about these.
-_WITHOUT_CURE: Final = frozenset(
+WITHOUT_CURE: Final = frozenset(
     {errors.StatusError, errors.UnprocessableError, errors.ConflictError}
 )
 
@@ -73,6 +72,8 @@ def cure_of(error: errors.InvoiceXpressError) -> str:
     """Return the cure for a user of the command line, as a text for `words`."""
     if isinstance(error, errors.OutcomeUnknownError) and error.operation == "ensure":
         return CURE_WITHOUT_JOURNAL
+    if isinstance(error, errors.OutcomeUnknownError):
+        return _CURES.get(type(error), error.cure)  # a new process has nothing to forget
     # A cure that was set for the operation is more precise than that of the class.
     is_of_class = error.cure == type(error).cure
     return _CURES.get(type(error), error.cure) if is_of_class else error.cure
@@ -80,7 +81,7 @@ def cure_of(error: errors.InvoiceXpressError) -> str:
 
 def hint_of(error: errors.InvoiceXpressError | None) -> str:
     """Return the server's message if the error has no better cure, else ""."""
-    if isinstance(error, errors.StatusError) and error.messages and type(error) in _WITHOUT_CURE:
+    if isinstance(error, errors.StatusError) and error.messages and type(error) in WITHOUT_CURE:
         return error.messages[0]
     return ""
 
@@ -154,22 +155,9 @@ def error_object(error: errors.InvoiceXpressError) -> dict[str, object]:
         found |= {"status": error.status, "code": error.code, "messages": list(error.messages)}
     if isinstance(error, errors.OutcomeUnknownError):
         found["intent"] = error.intent
-    if differences := differences_of(error):
-        found["differences"] = difference_objects(differences)
+    if isinstance(error, JournalDifferenceError) and error.differences:
+        found["differences"] = list(map(attrs.asdict, error.differences))
     return found
-
-
-def difference_objects(differences: "Iterable[Difference]") -> list[dict[str, object]]:
-    return [
-        {"kind": one.kind, "account": one.account, "serie": one.serie, "state": one.state}
-        for one in differences
-    ]
-
-
-def differences_of(error: errors.InvoiceXpressError) -> "tuple[Difference, ...]":
-    """Return the rows in which a plan and its journal differ; empty for other errors."""
-    # By its attribute: the class of the error would be a slow import for the help of a command.
-    return getattr(error, "differences", ())
 
 
 def _block(error: errors.InvoiceXpressError) -> list[str]:
@@ -181,7 +169,7 @@ def _block(error: errors.InvoiceXpressError) -> list[str]:
         lines.append(f"  what: {what}, account {error.account}; {effect}")
     if isinstance(error, errors.OutcomeUnknownError):
         lines.append(f"  keep: {json.dumps(error.intent)}")
-    differences = differences_of(error)
+    differences = error.differences if isinstance(error, JournalDifferenceError) else ()
     for one in differences[:_MAX_DIFFERENCES]:
         state = f", {one.state}" if one.state else ""
         lines.append(f"  {one.kind}: {one.account} {one.serie!r}{state}")

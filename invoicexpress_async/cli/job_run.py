@@ -87,9 +87,9 @@ class JobRun(abc.ABC, Generic[E]):
     async def execute(self, view: ProgressView) -> None:
         """Run the job itself."""
 
+    @abc.abstractmethod
     def extra(self) -> dict[str, object]:
         """Return the fields that the JSON summary has besides the counts."""
-        return {}
 
     @abc.abstractmethod
     def end_text(self) -> str:
@@ -155,12 +155,9 @@ class JobRun(abc.ABC, Generic[E]):
         print_failure(f"{why}: {self.end_text()}", as_json=self.as_json)
 
 
-async def keep_if_first(journal: Journal, settings: RunSettings) -> LastCommand | None:
-    """Write the typed command into a journal that has none yet. Return it, or None."""
-    line = typed_command()
-    if line is None:
-        return None
-    after = settings.resend_absent_after
+async def keep_if_first(journal: Journal, settings: RunSettings) -> LastCommand:
+    """Write the typed command into a journal that has none yet. Return it."""
+    line, after = typed_command(), settings.resend_absent_after
     command = LastCommand(line=line, folder=str(Path.cwd()), resend_absent_after=after)
     await command.keep_if_first(journal)
     return command

@@ -16,9 +16,10 @@ from invoicexpress_async.cli.shell import INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption
 from invoicexpress_async.cli.views.look import CREATE, DEFAULT, LookLine
 from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.config import BaseUrl
 from invoicexpress_async.provisioning import AccountAudit
 
-_LOOKING: Final = "Looking at {accounts}."
+_LOOKING: Final = "Looking at {accounts} at {where}."
 _LOOKED_AT: Final = "looked at"
 _INTERRUPTED: Final = (
     "Interrupted: {seen} of {count} accounts looked at. Nothing was changed: run the same command "
@@ -76,14 +77,13 @@ class Look:
     seconds: float = 0.0
 
     @contextlib.contextmanager
-    def shown(self) -> Generator[Callable[[AccountAudit], None]]:
+    def shown(self, where: BaseUrl) -> Generator[Callable[[AccountAudit], None]]:
         """Show the progress. The block must call the yielded function with each account."""
         if not self.count:
             yield lambda _: None
             return
         language, started = self.options.language, time.monotonic()
-        accounts = counted(self.count, "accounts", language, one="account")
-        echo(word(_LOOKING, language, accounts=accounts))
+        show_looking(self.count, where, language)
         looked_at = word(_LOOKED_AT, language)
         with (
             self.interruption.catching(),
@@ -131,6 +131,12 @@ class Look:
             return max(together, one, wait)
 
         return Estimate(shortest_seconds=duration(costs), longest_seconds=duration(slower_costs))
+
+
+def show_looking(count: int, where: BaseUrl, language: Language) -> None:
+    """Show that accounts are about to be read, and from which server."""
+    accounts = counted(count, "accounts", language, one="account")
+    echo(word(_LOOKING, language, accounts=accounts, where=where.template))
 
 
 def requests_of(line: LookLine, *, is_staged: bool) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import attrs
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.cures import cure_of_unknown
-from invoicexpress_async.cli.failures import difference_objects, message_of, show_intent
+from invoicexpress_async.cli.failures import message_of, show_intent
 from invoicexpress_async.cli.job_run import JobRun, keep_if_first
 from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.output import write_json
@@ -89,8 +89,7 @@ class PlanRun(JobRun[RowView]):
             raise ConfigurationError("--plan-only needs a journal.")
         if rows:  # an empty plan would remove all rows of the journal's plan
             await enter_plan(journal, self.plan, settings=self.settings)
-            if (command := await keep_if_first(journal, self.settings)) is not None:
-                await command.keep(journal)
+            await (await keep_if_first(journal, self.settings)).keep(journal)
         counts = (await asyncio.to_thread(read_status, place)).counts
         for one in self.unplanned:
             if self.as_json:
@@ -178,7 +177,7 @@ class PlanRun(JobRun[RowView]):
         return {
             "created": self.summary.created,
             "waiting": self.waiting,
-            "differences": difference_objects(report.differences if report else ()),
+            "differences": list(map(attrs.asdict, report.differences if report else ())),
         }
 
     def show_rest(self) -> None:

@@ -47,7 +47,8 @@ class ReportFile(Generic[T]):
     def add(self, one: T) -> None:
         if not self._has_begun:
             self._has_begun = True
-            if (start := self._layout.start) and self._file.seekable():  # no device
+            # A spreadsheet has no start, and a device cannot be truncated.
+            if (start := self._layout.start) and self._file.seekable():
                 self._file.truncate(0)
             self._file.write(start)
         entry = self._layout.entry(one)

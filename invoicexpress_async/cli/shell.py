@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ _PACKAGE: Final = "invoicexpress_async"
 _KEPT: Final = ("INVOICEXPRESS_BASE_URL", "INVOICEXPRESS_TIMEOUT_SECONDS")
 _KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
 _PROGRAM: Final = "{program} "
-_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
+_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed")
 _WIDTH: Final = 100
 _NARROW: Final = 80
 _ERRORS: Final = "invoicexpress-plain"
@@ -84,31 +84,24 @@ def typed(tokens: Iterable[str]) -> Generator[None]:
         _TYPED.reset(before)
 
 
-def typed_command() -> str | None:
-    """Return the typed command, after the environment variables that it needs, for `as_typed`.
-
-    None if no command was typed, because another program called this one.
-    """
+def typed_command() -> str:
+    """Return the typed command, after the environment variables that it needs, for `as_typed`."""
     typed_tokens = _TYPED.get()
-    if not typed_tokens:
-        return None
     names = _KEPT_OF_PARTNER if typed_tokens[0] == "onboard" else _KEPT
     given = (f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))
     # A proxy's URL may hold a password: it goes into INVOICEXPRESS_PROXY.
-    tokens = iter(typed_tokens)
-    kept = [one for one in tokens if not (one.startswith("--proxy") and _skip(one, tokens))]
+    kept: list[str] = []
+    for one in (tokens := iter(typed_tokens)):
+        if not one.startswith("--proxy"):
+            kept.append(one)
+        elif "=" not in one:
+            next(tokens, None)
     return f"{''.join(f'{one} ' for one in given)}{_PROGRAM}{shlex.join(kept)}"
 
 
 def as_typed(command: str) -> str:
     """Return the text of a `typed_command` with the program's name."""
     return command.replace(_PROGRAM, f"{program()} ", 1)
-
-
-def _skip(token: str, tokens: Iterator[str]) -> bool:
-    if "=" not in token:
-        next(tokens, None)
-    return True
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from invoicexpress_async.errors.context import ErrorContext, InvoiceXpressError
 
@@ -47,6 +47,13 @@ class DeadlineExceededError(TransportError, TimeoutError):
     cure = "Give the call more time with timeout_seconds=, or make fewer calls at once."
 
 
+_ABSENT: Final = (
+    "If error.was_absent is still true 15 minutes after the send, and again 15 minutes later, "
+    "sequences.forget(error.intent) lets the next ensure() send it again; a server that commits "
+    "even later then has it twice."
+)
+
+
 class OutcomeUnknownError(InvoiceXpressError):
     """A request that must not be sent twice was sent, and its outcome is unknown.
 
@@ -69,6 +76,8 @@ class OutcomeUnknownError(InvoiceXpressError):
         context.setdefault("may_have_been_processed", True)
         super().__init__(message, **context)
         self.was_absent = was_absent
+        if was_absent:
+            self.cure = f"{self.cure} {_ABSENT}"
         # Always given where this is raised; the default is for pickle, which restores it later.
         self.intent: Intent = intent or {
             "version": 1,

@@ -138,8 +138,9 @@ class TaxAuthorityCredentialsError(UnprocessableError):
     """
 
     cure = (
-        "Set the AT sub-user and password of the account, once; do not repeat wrong ones, "
-        "they may lock the sub-user. Then check for a sequence left unregistered."
+        "Set the AT sub-user and password of the account, once: in its settings at InvoiceXpress, "
+        "or with accounts.configure_at_communication(). Do not repeat wrong ones, they may lock "
+        "the sub-user. Then check for a sequence left unregistered."
     )
 
 

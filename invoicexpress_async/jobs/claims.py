@@ -12,6 +12,7 @@ from invoicexpress_async.config import canonical
 from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
     AT_COMMUNICATION,
+    DAMAGED,
     INTENTS,
     UNRESOLVED,
     Change,
@@ -116,7 +117,7 @@ class JournalClaims:
         there = await self._take(claim)
         self.lost_to = None if there is None else str(there["token"])
         if there is not None:
-            other = self._intent_of(there)
+            other = read_intent(there)
             if self._forgotten.get(key) != other:
                 return other
             claim = Claim(
@@ -129,7 +130,7 @@ class JournalClaims:
             there = await self._take(claim)
             self.lost_to = None if there is None else str(there["token"])
             if there is not None:
-                return self._intent_of(there)
+                return read_intent(there)
         self._forgotten.pop(key, None)
         self._open[key] = claim
         self._token = claim.token
@@ -158,7 +159,7 @@ class JournalClaims:
     async def unresolved(self) -> tuple[Intent, ...]:
         """Return the unresolved intents of all senders."""
         entries = await self._journal.read(INTENTS, states=UNRESOLVED)
-        return tuple(self._intent_of(one) for one in entries if one["kind"] != AT_COMMUNICATION)
+        return tuple(read_intent(one) for one in entries if one["kind"] != AT_COMMUNICATION)
 
     async def _take(self, claim: Claim) -> Entry | None:
         changes = self._changes_of(claim, JournalState.INTENT)
@@ -179,14 +180,6 @@ class JournalClaims:
         if claim.replaces is not None and state is JournalState.PLANNED:
             state = JournalState.UNKNOWN  # the replaced intent is still unknown
         return self._journal.settle(claim, state, *self._changes_of(claim, state))
-
-    def _intent_of(self, entry: Entry) -> Intent:
-        try:
-            return structure_intent(json.loads(str(entry["intent"])))
-        except ValueError:
-            pass
-        key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
-        raise JournalError(f"The journal is damaged in its table intents, entry {key}: intent.")
 
 
 class JoinedClaims:
@@ -238,6 +231,29 @@ class JoinedClaims:
         """Raise if this process may no longer send for the account."""
         self._own.check_right()
         self._shared.check_right()
+
+
+def observed(key: Key) -> tuple[Change, ...]:
+    """Return the changes that end an unresolved intent whose result was seen to exist."""
+    done: Entry = {"state": JournalState.DONE}
+    unresolved = JournalState.INTENT, JournalState.UNKNOWN
+    return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
+
+
+def read_intent(entry: Entry) -> Intent:
+    """Return the intent of an entry of `INTENTS`.
+
+    Raises:
+        JournalError: the entry is damaged.
+    """
+    try:
+        return structure_intent(json.loads(str(entry["intent"])))
+    except ValueError:
+        pass
+    key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
+    raise JournalError(
+        f"The journal is damaged in its table intents, entry {key}: intent.", cure=DAMAGED
+    )
 
 
 def _keep_quiet(commit: Commit) -> None:

@@ -141,16 +141,11 @@ INTENTS: Final = Table(
 - `at_communication`, the account, "": the claim to send AT credentials. It is not an `Intent`.
 """
 AT_COMMUNICATION: Final = "at_communication"
+OF_A_SEQUENCE: Final = frozenset({"create", "register"})
+"""The kinds of claims whose outcome can be looked up."""
 
 CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, JournalState.FAILED})
 """The states of an intent that was not sent, or that the server refused without effect."""
-
-
-def observed(key: Key) -> tuple[Change, ...]:
-    """Return the changes that end an unresolved intent whose result was seen to exist."""
-    done: Entry = {"state": JournalState.DONE}
-    unresolved = JournalState.INTENT, JournalState.UNKNOWN
-    return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
 
 
 @attrs.frozen(kw_only=True)
@@ -262,10 +257,30 @@ class RightToSend(Protocol):
         ...
 
 
+SHARE: Final = (
+    "Wait for its end. Or let both use it at the same time: each of them shares it, a command with "
+    "--shared-journal, a program with SqliteJournal(path, shared=True)."
+)
+NEWER: Final = (
+    "Use that version of this program, or a later one. This one has changed nothing in the journal."
+)
+DAMAGED: Final = (
+    'Keep the file, and see "A lost or damaged journal" in docs/bulk-job.md before you start '
+    "another one: that does not know what this one has sent."
+)
+
+
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
     cure = "Correct the named problem and run the same command again. The journal loses nothing."
+
+    def __init__(
+        self, message: str = "", *, cure: str | None = None, **context: Unpack[ErrorContext]
+    ) -> None:
+        super().__init__(message, **context)
+        if cure is not None:
+            self.cure = cure
 
 
 class ClaimLostError(JournalError):

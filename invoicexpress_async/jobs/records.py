@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import attrs
 import cattrs
 
-from invoicexpress_async.jobs.journal import Entry, JournalError, Table
+from invoicexpress_async.jobs.journal import DAMAGED, Entry, JournalError, Table
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import (
@@ -74,7 +74,8 @@ class RecordReader(Generic[T]):
         key = ", ".join(repr(part) for part in self._table.key_of(entry))
         raise JournalError(
             f"The journal is damaged in its table {self._table.name}, entry {key}: "
-            f"{', '.join(fields)}. Nothing was sent for it."
+            f"{', '.join(fields)}. Nothing was sent for it.",
+            cure=DAMAGED,
         )
 
 

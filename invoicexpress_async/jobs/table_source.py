@@ -168,7 +168,7 @@ def _load(path: Path) -> _SavedBook:
     except ImportError:
         raise ConfigurationError(
             f"{path} is a spreadsheet, which needs openpyxl: "
-            "pip install 'invoicexpress-async[excel]', or save it as CSV UTF-8."
+            "pip install '.[excel]' in a checkout of this package, or save it as CSV UTF-8."
         ) from None
     try:
         with warnings.catch_warnings():

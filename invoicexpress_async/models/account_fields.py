@@ -64,7 +64,7 @@ def check_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
 
 
 def check_visible_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse as `check_line`, and what nobody sees: it makes another user, or another number."""
+    """Refuse as `check_line`, and invisible characters: they make another user, or number."""
     check_line(_, field, value)
     if isinstance(value, str) and (invisible := invisible_in(value)):
         raise ConfigurationError(

@@ -192,12 +192,9 @@ def configured_documents(
     return [(name, *triple) for name, triple in triples.items() if triple[1]]
 
 
-EMPTY_EXTRA: Mapping[str, JsonValue] = MappingProxyType({})
-"""The `extra` of nearly every sequence."""
-
-
-def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return MappingProxyType(dict(extra)) if extra else EMPTY_EXTRA
+def read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return a copy of the fields that cannot be changed."""
+    return MappingProxyType(dict(extra))
 
 
 @attrs.frozen(kw_only=True)
@@ -222,7 +219,7 @@ class Sequence:
         converter=_as_states, hash=False
     )
     extra: Mapping[str, JsonValue] = attrs.field(
-        default=EMPTY_EXTRA, converter=_read_only_extra, hash=False
+        factory=dict[str, JsonValue], converter=read_only, hash=False
     )
 
     def __str__(self) -> str:

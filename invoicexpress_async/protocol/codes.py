@@ -62,8 +62,9 @@ _CURES_OF_REGISTER: Final[Mapping[type[errors.StatusError], str]] = {
         "and without spaces."
     ),
     errors.TaxAuthorityCredentialsError: (
-        "Set the AT sub-user and password of the account, once; do not repeat wrong ones, they "
-        f"may lock the sub-user. {_REGISTER_AGAIN}"
+        "Set the AT sub-user and password of the account, once: in its settings at InvoiceXpress, "
+        "or with accounts.configure_at_communication(). Do not repeat wrong ones, they may lock "
+        f"the sub-user. {_REGISTER_AGAIN}"
     ),
     errors.NoOpenActivityError: (
         f"Have the activity opened at the tax authority first. {_REGISTER_AGAIN}"

@@ -1,4 +1,4 @@
-"""The sequences resource: its requests, and the conversion between wide rows and `Sequence`s.
+"""The sequences resource: its requests, and the conversion from wide rows to `Sequence`s.
 
 All wire names and oddities of a row are in this module; the oddities of its values are in
 `exchange`.
@@ -54,8 +54,8 @@ _ENVELOPES: Final = ("sequence", "sequences")
 _TEXTS_OF_AN_ERROR: Final = frozenset({"message", "code"})
 
 
-class SequenceHooks:
-    """The cattrs hooks between one wide row and one `Sequence`.
+class RowHook:
+    """The cattrs hook from one wide row to one `Sequence`.
 
     One object per converter: it remembers how rows split, because nearly all have the same keys.
     """
@@ -98,24 +98,6 @@ class SequenceHooks:
         if len(self._layouts) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
             self._layouts[keys] = layout
         return layout
-
-    def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
-        """Return the wide row of a sequence. Values that the server did not send are left out."""
-        row: dict[str, JsonValue] = {
-            "id": sequence.id,
-            "serie": sequence.serie,
-            "default_sequence": int(sequence.is_default),
-        }
-        for name, state in sequence.documents.items():
-            triple = {
-                "number": state.number,
-                "sequence_id": state.sequence_id,
-                "validation_code": state.validation_code,
-            }
-            for field, value in triple.items():
-                if value is not None:
-                    row[f"current_{name}_{field}"] = value
-        return row | dict(sequence.extra)
 
 
 def _sequence(
@@ -177,11 +159,9 @@ def _open_envelope(payload: JsonValue) -> JsonValue:
 
 
 def make_converter() -> cattrs.Converter:
-    """Return a converter with every hook of this module; each `SessionManager` has its own."""
+    """Return a converter with the hook of this module; each `SessionManager` has its own."""
     converter = make_strict_converter()
-    hooks = SequenceHooks()
-    converter.register_structure_hook(Sequence, hooks.structure)
-    converter.register_unstructure_hook(Sequence, hooks.unstructure)
+    converter.register_structure_hook(Sequence, RowHook().structure)
     return converter
 
 
@@ -232,14 +212,9 @@ class SequenceRequests:
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        # Created once: it is the same each time, and requests are never changed.
-        self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
         """Build the GET of a page. The first page is requested without a number, as documented."""
-        return self._first_page if page == 1 else self._list(page)
-
-    def _list(self, page: int) -> Request[Page]:
         return Request(
             operation=Operation.LIST,
             method="GET",

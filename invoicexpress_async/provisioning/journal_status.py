@@ -9,11 +9,13 @@ from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
+from invoicexpress_async.jobs.claims import read_intent
+from invoicexpress_async.jobs.journal import INTENTS, OF_A_SEQUENCE, UNRESOLVED, JournalState, Value
 from invoicexpress_async.jobs.last_command import LAST_COMMAND, LAST_COMMAND_KEY, LastCommand
 from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
+from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import ROWS, RowRecord, row_reader
 
@@ -109,6 +111,8 @@ class JournalStatus:
         last_command: The command of the last run; None when another program ran it.
         slices: The slices with rows that are planned or unresolved, each with its holder; empty
             for a file.
+        calls: The unresolved creates and registers of single calls, as of a service, which no row
+            of the plan has; at most 100. `sequences resume` of the command settles them.
     """
 
     path: Path | str
@@ -125,6 +129,7 @@ class JournalStatus:
     ended_in_last_run: int = 0
     last_command: LastCommand | None = None
     slices: tuple[SliceLeft, ...] = ()
+    calls: tuple[Intent, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -220,6 +225,7 @@ class JournalReader:
                 default_not_before=self.default_not_before(),
                 last_command=LastCommand.read(*file.look_up(LAST_COMMAND, [LAST_COMMAND_KEY])),
                 slices=self._slices(),
+                calls=tuple(islice(self._calls(), _MAX_UNRESOLVED_SHOWN)),
             )
 
     def _slices(self) -> tuple[SliceLeft, ...]:
@@ -253,6 +259,12 @@ class JournalReader:
                 absent_since=_time_of(entry["absent_since"]),
                 sends=_int(entry["sends"]),
             )
+
+    def _calls(self) -> Iterator[Intent]:
+        of_rows = {entry["intent"] for entry in self._file.entries(ROWS, states=UNRESOLVED)}
+        for entry in self._file.entries(INTENTS, states=UNRESOLVED):
+            if entry["kind"] in OF_A_SEQUENCE and entry["intent"] not in of_rows:
+                yield read_intent(entry)
 
     def _runs(self) -> Iterator[JournalRun]:
         for started_at, process in self._file.runs(_MAX_RUNS_SHOWN):

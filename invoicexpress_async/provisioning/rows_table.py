@@ -159,9 +159,10 @@ class RowJournal:
         kinds = [kind for kind, count in changes.counts.items() if count]
         if not accept_changes and set(kinds) - ({"added"} if accept_added else set[str]()):
             count, first = sum(changes.counts.values()), differences[0]
+            rows = "1 row differs" if count == 1 else f"{count} rows differ"
             day = await self._day_text(changes)
             raise JournalDifferenceError(
-                f"The journal is of another plan: {count} rows differ ({', '.join(kinds)}), such "
+                f"The journal is of another plan: {rows} ({', '.join(kinds)}), such "
                 f"as {first.account} {first.serie!r}.{day} Nothing was sent.",
                 differences=differences,
                 count=count,

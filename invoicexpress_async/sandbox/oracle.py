@@ -145,9 +145,6 @@ class Oracle:
     _faults: Counter[str] = attrs.field(factory=Counter[str], init=False)
     _posts: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
     _commits: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
-    _puts: Counter[tuple[str, str, str]] = attrs.field(
-        factory=Counter[tuple[str, str, str]], init=False
-    )
     _times: defaultdict[str, list[float]] = attrs.field(
         factory=lambda: defaultdict[str, list[float]](list), init=False
     )
@@ -181,7 +178,8 @@ class Oracle:
 
     def puts(self, account: str, sequence_id: int, action: str) -> int:
         """Return how many `register` or `set_current` of a row were read to their end."""
-        return self._puts[account, str(sequence_id), action]
+        path = f"/sequences/{sequence_id}/{action}.json"
+        return self._engine.log.count("PUT", path, account=account)
 
     def duplicates(self) -> tuple[Duplicate, ...]:
         """Return every name that an account has more than once."""
@@ -235,8 +233,6 @@ class Oracle:
         match pending.route:
             case Command(operation="create"):
                 self._posts[account][serie_of(pending)] += 1
-            case Command(operation="set_current" | "register" as action, id=id_):
-                self._puts[account, id_, action] += 1
             case Command(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:

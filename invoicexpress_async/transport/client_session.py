@@ -40,7 +40,7 @@ class CleanConnector(aiohttp.TCPConnector):
 
 
 def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
-    """Refuse what aiohttp would refuse at the first call only, or take for "trust anybody"."""
+    """Check a type that aiohttp checks at the first call, or takes for "trust any server"."""
 
     def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
         values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)

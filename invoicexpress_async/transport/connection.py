@@ -28,8 +28,9 @@ from invoicexpress_async.transport.session_sender import (
 T = TypeVar("T")
 
 _TRUSTED_IDLE_SECONDS: Final = 1.0
-# As in aiohttp's own pool: a connection that was idle for longer is not used for any request.
-_MAX_IDLE_SECONDS: Final = 15.0
+MAX_IDLE_SECONDS: Final = 15.0
+"""A connection that was idle for longer is closed and not used, as in aiohttp's own pool."""
+
 # A job has an origin for each account: the oldest origins are forgotten, and learned again.
 _MAX_ORIGINS: Final = 20_000
 # A lost read costs little: after this time, a read may show that a death was an accident.
@@ -203,7 +204,7 @@ class ConnectionTrust:
 
     def _may_carry_reads(self, known: _Origin, idle_seconds: float) -> bool:
         is_forgiven = self.now() - known.died_at >= _FORGIVEN_SECONDS
-        return idle_seconds < (_MAX_IDLE_SECONDS if is_forgiven else known.died_after)
+        return idle_seconds < (MAX_IDLE_SECONDS if is_forgiven else known.died_after)
 
     def _may_carry_effects(self, known: _Origin, idle_seconds: float, *, is_probe: bool) -> bool:
         return (

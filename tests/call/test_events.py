@@ -15,9 +15,11 @@ from scripted import serving_scripted
 from invoicexpress_async import (
     AuthenticationError,
     ConfigurationError,
+    DeadlineExceededError,
     NotFoundError,
     OutcomeUnknownError,
     SessionManager,
+    StatusError,
 )
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.events import (
@@ -108,6 +110,45 @@ async def test_a_limit_and_a_429_are_reported(faulty: FaultServer, clock: FakeCl
     slowed = [event.seconds for event in events if isinstance(event, AccountSlowed)]
     assert waits[0] == pytest.approx(10.0, rel=0.01)
     assert slowed == [5.0]
+
+
+LIMITED = r"the account's rate limit \(1 per 60 s\)"
+SLOWED = "the account's pace after a 429 of the server"
+
+
+@pytest.mark.parametrize(
+    ("rate_limit", "status", "reason"), [(None, 429, SLOWED), (RateLimit(1), 404, LIMITED)]
+)
+async def test_a_deadline_that_passes_in_the_wait_for_the_limit_names_it(
+    rate_limit: RateLimit | None, status: int, reason: str, faulty: FaultServer, clock: FakeClock
+) -> None:
+    faulty.faults.next("status", status=status, retry_after="60", operation="list")
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, rate_limit=rate_limit
+    ) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+        with pytest.raises(StatusError):
+            await sequences.list(timeout_seconds=4)
+
+        until = asyncio.create_task(clock.sleep(4))  # the clock goes from one sleeper to the next
+        with pytest.raises(DeadlineExceededError, match=f"passed, after 4.0 s for {reason}"):
+            await sequences.list(timeout_seconds=4)
+        await until
+
+
+async def test_an_unknown_outcome_that_the_limit_kept_from_being_read_names_it(
+    faulty: FaultServer, clock: FakeClock
+) -> None:
+    faulty.faults.next("close_after_read", operation="create")
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, rate_limit=RateLimit(1)
+    ) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+
+        until = asyncio.create_task(clock.sleep(4))
+        with pytest.raises(OutcomeUnknownError, match=f"known, after 3.0 s for {LIMITED}"):
+            await sequences.create("2027", timeout_seconds=4)
+        await until
 
 
 async def test_an_unknown_outcome_is_reported_with_the_id_of_its_error(

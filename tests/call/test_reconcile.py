@@ -29,6 +29,7 @@ from invoicexpress_async import (
     Via,
 )
 from invoicexpress_async.call.reconcile import Listing
+from invoicexpress_async.cli.failures import cure_of
 from invoicexpress_async.sandbox import FaultServer
 
 
@@ -482,7 +483,28 @@ async def test_an_absence_is_believed_from_a_whole_list_only(
         await once.sequences.resume(intent)
 
     assert caught.value.was_absent is was_absent
+    assert ("sequences.forget(error.intent)" in str(caught.value)) is was_absent
+    assert "forget" not in cure_of(caught.value)  # a new process has nothing to forget
     assert faulty.count("GET", "/sequences.json") == 1
+
+
+async def test_a_create_that_never_took_effect_is_sent_again_only_after_it_was_forgotten(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    lost(faulty)
+    once = faulty_account.with_options(retry=RetryPolicy(attempts=1, read_after_seconds=(1.0,)))
+
+    for _ in range(3):
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await once.sequences.ensure("2027")
+        assert caught.value.was_absent
+    assert once.sequences.unresolved() == (caught.value.intent,)
+    once.sequences.forget(caught.value.intent)
+    ensured = await once.sequences.ensure("2027")
+
+    assert ensured.created
+    assert once.sequences.unresolved() == ()
+    assert faulty.count("POST", "/sequences.json") == 2
 
 
 async def test_a_list_that_fails_after_one_that_did_not_show_it_takes_the_absence_back(

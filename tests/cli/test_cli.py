@@ -250,7 +250,7 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
 
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "pip install 'invoicexpress-async[cli]'" in ended.stderr
+    assert "pip install '.[cli]' in a checkout of this package" in ended.stderr
 
 
 # Wrong usage

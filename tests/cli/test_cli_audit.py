@@ -43,6 +43,7 @@ async def test_what_is_wrong_stands_first_with_its_cure(
 
     lines = ended.out.splitlines()
     assert ended.code == 1
+    assert f"Looking at 5 accounts at {sandbox.base_url}." in ended.err.splitlines()
     assert max(map(len, lines)) <= 100
     assert [one.split()[0] for one in lines[2:9]] == [
         "bare", "half", "barred", "old", "fine", "old", "bare",

@@ -20,9 +20,17 @@ bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("422/004", ("422/004 on create", "422/004 on register: The account is not Portuguese")),
+        (
+            "422/004",
+            (
+                "422/004 on create",
+                "in its settings at InvoiceXpress",
+                "422/004 on register: The account is not Portuguese",
+            ),
+        ),
         ("422/2", ("422/002 on create", "sequences ensure", "422/002 on register", "sub-user")),
         ("401", ("401: ", "Check the account's name and its API key")),
+        ("422", ("422: ", "the message of the server", "Give the code too, such as 422/004")),
         ("503", ("503: ",)),
         ("OutcomeUnknownError", ("Do not send it again",)),
         ("OutcomeUnknown", ("OutcomeUnknownError: ",)),

@@ -141,7 +141,7 @@ async def test_the_defaults_that_would_be_replaced_are_shown_before_the_run_too(
     assert "Agora a predefinida é '2026' em 1, 'LOJA' em 1, '2090' em 1." in portuguese.err
     assert "Um passo atrás: '2027' em later." in portuguese.err
     assert looks == 8
-    assert "Looking at 3 accounts." in first.err
+    assert f"Looking at 3 accounts at {sandbox.base_url}." in first.err
     assert "The default now could not be read on 1 account." in first.err
     assert "The default now is '2026' on 1, '2090' on 1." in first.err
     assert "Looking at" not in settled.err + again.err
@@ -259,7 +259,7 @@ async def test_on_the_day_a_second_run_shows_what_it_replaces_and_refuses_a_step
     assert test_cli_rollover.default_of(sandbox, "gama") == later
     assert (done.code, reads) == (0, 0)
     assert "Looking at" not in done.err
-    assert "Looking at 1 account." in held.err
+    assert f"Looking at 1 account at {sandbox.base_url}." in held.err
     assert held.code == 1
     assert sandbox.count("POST", "/sequences.json") == 3
 

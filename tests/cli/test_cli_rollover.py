@@ -55,11 +55,12 @@ async def test_a_dry_run_names_every_next_serie_and_what_only_a_person_can_decid
 
     assert (people.code, machine.code) == (1, 1)
     _warning, looking, _, *texts = lisbon.err.splitlines()
-    assert looking == "A verificar 5 contas."
+    assert looking == f"A verificar 5 contas em {sandbox.base_url}."
     assert texts == [
         (
-            "Seria assegurada a série '2027', 'FR2027', 'A27' em 3 contas, 3 como predefinida, não "
-            "antes de 2027-01-01 em Lisboa; 2 contas de fora, sem série seguinte."
+            "Seria assegurada a série '2027', 'FR2027', 'A27' em 3 contas, 3 como predefinida em "
+            f"{sandbox.base_url}, não antes de 2027-01-01 em Lisboa; 2 contas de fora, sem série "
+            "seguinte."
         ),
         "0 já existem, 3 por criar.",
         "Agora a predefinida é '2026' em 1, 'FR2026' em 1, 'A26' em 1 e mais 1.",

@@ -14,7 +14,7 @@ from rich.table import Table
 from test_onboarding import company
 
 from invoicexpress_async import OutcomeUnknownError
-from invoicexpress_async.cli.cures import cure_of_recorded_row
+from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing
 from invoicexpress_async.cli.plan_run import wait_text
 from invoicexpress_async.cli.progress import Lines, Pace, Step
 from invoicexpress_async.cli.summary import RunSummary
@@ -152,6 +152,22 @@ def test_a_cell_of_a_report_is_never_taken_for_markdown() -> None:
 )
 def test_what_a_journal_recorded_has_its_cure(name: str, state: RowState, part: str) -> None:
     assert part in cure_of_recorded_row(name, state)
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "error", "part"),
+    [
+        (CompanyStep.ACCOUNT, "failed", "AuthenticationError", "Check --partner"),
+        (CompanyStep.ACCOUNT, "refused", "AuthenticationError", "--retry-refused"),
+        (CompanyStep.ACCOUNT, "failed", "TransportError", "Run the same command again"),
+        (CompanyStep.SERIES, "refused", "TaxAuthorityCredentialsError", "put them there"),
+        (CompanyStep.SERIES, "refused", "TaxAuthorityCredentialsError", "--retry-refused"),
+    ],
+)
+def test_what_a_journal_recorded_of_a_company_has_its_cure(
+    step: CompanyStep, state: str, error: str, part: str
+) -> None:
+    assert part in (cure_of_standing(step, state, error) or "")
 
 
 T = TypeVar("T")

@@ -39,6 +39,8 @@ NAMED = (
         "unknown",
         "sent",
         "absent since",
+        "operation",
+        "unknown call",
         "looked at again",
         "why",
         "in flight",

@@ -19,7 +19,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from conftest import ACCOUNT, API_KEY
 from fastapi import FastAPI
-from pages import BLOCKS, MACHINES, ROOT, WALKTHROUGHS, Block, block_with, blocks_in
+from pages import BLOCKS, DOCS, MACHINES, ROOT, WALKTHROUGHS, Block, block_with, blocks_in
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.__main__ import main
@@ -116,8 +116,9 @@ async def test_the_router_block_runs_a_job_over_the_rows_of_a_database(
         app.state.invoicexpress = manager
         started = [await client.post("/sequences/2027") for _ in range(2)]
         listed = await client.get(f"/companies/{ACCOUNT}/sequences")
+        unknown = await client.get("/companies/nobody/sequences")
 
-    assert [one.status_code for one in started] == [202, 202]
+    assert [one.status_code for one in (*started, unknown)] == [202, 202, 404]
     assert sandbox.count("POST", "/sequences.json", account=ACCOUNT) == 1
     (found,) = [one for one in listed.json() if one["serie"] == "2027"]
     assert found["is_default"] is True
@@ -204,6 +205,14 @@ def test_the_shell_blocks_install_what_the_project_offers() -> None:
     assert set(",".join(extras).split(",")) <= set(project["optional-dependencies"])
 
 
+def test_no_text_installs_the_package_from_an_index_that_may_have_another_of_its_name() -> None:
+    texts = {path: path.read_text() for path in (ROOT / "invoicexpress_async").rglob("*.py")}
+    texts |= {path: path.read_text() for path in (ROOT / "README.md", *DOCS.glob("*.md"))}
+    installs = re.compile(r"(?:pip|pipx|uv) install[^\n]*invoicexpress[-_]async")
+
+    assert [path.name for path, text in texts.items() if installs.search(text)] == []
+
+
 def test_no_block_is_left_out() -> None:
     kinds = {block.language for block in BLOCKS if block.page not in WALKTHROUGHS}
     walked = {block.language for block in BLOCKS if block.page in WALKTHROUGHS}
@@ -228,8 +237,8 @@ def test_the_readme_is_short() -> None:
 
 
 async def test_every_python_block_passes_the_type_checker(tmp_path: Path) -> None:
-    head = "from typing import Any\nfrom invoicexpress_async import AccountSession\n"
-    names = "account: AccountSession, api_key: str, api_keys: dict[str, str], app: Any, "
+    head = "from invoicexpress_async import AccountSession\n"
+    names = "account: AccountSession, api_key: str, api_keys: dict[str, str], "
     names += "at_password: str, user_password: str"
     blocks = [
         f"async def block_{number}({names}) -> None:\n{textwrap.indent(block.code, '    ')}"
@@ -237,8 +246,10 @@ async def test_every_python_block_passes_the_type_checker(tmp_path: Path) -> Non
     ]
     file = tmp_path / "docs_blocks.py"
     file.write_text(head + "\n".join(blocks))
-    mypy = [sys.executable, "-m", "mypy", "--config-file=", "--check-untyped-defs"]
-    mypy += ["--disable-error-code=import-untyped"]  # Celery has no types
+    mypy = [sys.executable, "-m", "mypy", "--config-file=", "--strict"]
+    mypy += [
+        f"--disable-error-code={one}" for one in ("import-untyped", "untyped-decorator")
+    ]  # of Celery
 
     process = await asyncio.to_thread(
         subprocess.run,

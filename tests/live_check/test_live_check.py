@@ -626,7 +626,7 @@ def test_without_its_extra_it_names_it(
 
     assert main(["live-check"]) == 2
 
-    assert "pip install 'invoicexpress-async[cli,live]'" in capsys.readouterr().err
+    assert "pip install '.[cli,live]' in a checkout of this package" in capsys.readouterr().err
     assert server.received == []
 
 

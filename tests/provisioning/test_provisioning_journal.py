@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from invoicexpress_async import Registration, SessionManager
+from invoicexpress_async.jobs.journal import DAMAGED, NEWER
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.provisioning import (
     JournalDifferenceError,
@@ -127,17 +128,17 @@ def another(path: Path) -> None:
 
 @pytest.mark.fault(49)
 @pytest.mark.parametrize(
-    ("harm", "reported"),
+    ("harm", "reported", "cure"),
     [
-        pytest.param(truncated, "malformed|damaged", id="truncated"),
-        pytest.param(overwritten, "not a database", id="overwritten"),
-        pytest.param(newer, "newer version", id="newer"),
-        pytest.param(older, "unknown schema", id="older"),
-        pytest.param(another, "not a journal", id="another program's"),
+        pytest.param(truncated, "malformed|damaged", DAMAGED, id="truncated"),
+        pytest.param(overwritten, "not a database", DAMAGED, id="overwritten"),
+        pytest.param(newer, "newer version", NEWER, id="newer"),
+        pytest.param(older, "unknown schema", JournalError.cure, id="older"),
+        pytest.param(another, "not a journal", JournalError.cure, id="another program's"),
     ],
 )
 async def test_a_journal_that_is_not_whole_is_refused_and_nothing_is_sent(
-    tmp_path: Path, harm: Callable[[Path], None], reported: str
+    tmp_path: Path, harm: Callable[[Path], None], reported: str, cure: str
 ) -> None:
     path = tmp_path / "job.db"
     async with (
@@ -149,11 +150,12 @@ async def test_a_journal_that_is_not_whole_is_refused_and_nothing_is_sent(
         harm(path)
         before, requests = path.read_bytes(), len(sandbox.requests)
 
-        with pytest.raises(JournalError, match=reported):
+        with pytest.raises(JournalError, match=reported) as caught:
             await provision(manager, plan("acme"), journal=await SqliteJournal(path).__aenter__())
 
         assert len(sandbox.requests) == requests
     assert path.read_bytes() == before
+    assert caught.value.cure == cure
 
 
 @pytest.mark.fault(49)
@@ -213,8 +215,9 @@ async def test_a_second_run_on_the_same_journal_is_refused_and_names_the_holder(
 ) -> None:
     path = tmp_path / "job.db"
     async with SqliteJournal(path):
-        with pytest.raises(JournalError, match=f"in use by process {os.getpid()}"):
-            await SqliteJournal(path).__aenter__()
+        with pytest.raises(JournalError, match=f"in use by process {os.getpid()}") as caught:
+            await SqliteJournal(path, shared=True).__aenter__()
+    assert "--shared-journal, a program with SqliteJournal(path, shared=True)" in str(caught.value)
 
     async with SqliteJournal(path) as again:
         assert again.writer.failure is None

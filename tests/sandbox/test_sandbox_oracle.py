@@ -359,12 +359,14 @@ def test_what_cannot_be_planned_is_refused() -> None:
 
     with pytest.raises(ValueError, match="before anything is known"):
         plan.next("close_on_accept", account="acme")
-    with pytest.raises(ValueError, match="not an operation: delete"):
+    with pytest.raises(ValueError, match="not an operation: delete; there are: create, list, get"):
         plan.next("empty", operation="delete")  # type: ignore[arg-type]  # the point of it
     with pytest.raises(ValueError, match="share"):
         plan.randomly({"empty": 1.0}, share=1.5)
     with pytest.raises(ValueError, match="not an operation"):
         plan.randomly({"empty": 1.0}, share=0.5, operations=("delete",))
+    with pytest.raises(ValueError, match=r"option of status: x; .* late_seconds, status"):
+        plan.next("status", x=1)
     with pytest.raises(ValueError, match="no fault is called"):
         plan.next("x")
     assert plan.planned == 0

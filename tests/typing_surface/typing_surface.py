@@ -32,6 +32,10 @@ async def managers(manager: ix.SessionManager, hook: Callable[[events.Event], No
     ) as entered:
         assert_type(entered, ix.SessionManager)
     assert_type(ix.SessionManager.from_env(), ix.SessionManager)
+    assert_type(
+        ix.SessionManager.from_env(base_url="", proxy="", rate_limit=None, app_name="billing/2.1"),
+        ix.SessionManager,
+    )
     assert_type(manager.account(), ix.AccountSession)
     assert_type(manager.account("acme", "key"), ix.AccountSession)
     assert_type(manager.account("acme", key), ix.AccountSession)

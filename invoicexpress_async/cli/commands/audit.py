@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.connection import open_manager, warn_of_file
+from invoicexpress_async.cli.connection import base_url_of, open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.look import show_looking
 from invoicexpress_async.cli.options import (
     ConnectionOptions,
     ReportOptions,
@@ -63,6 +64,8 @@ def audit(  # noqa: PLR0913  # the options of a command, each with a default
     has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
     warn_of_file(accounts, listed.notes, has_keys=has_keys)
     chosen = selection.choose(row.account for row in listed.rows)
+    count = len(listed.rows) if chosen is None else len(chosen)
+    show_looking(count, base_url_of(options), reporting.language)
     if chosen is not None:
         listed = AccountList(rows=[row for row in listed.rows if row.account in chosen])
     summary, interruption = AuditSummary(total=len(listed.rows)), Interruption()

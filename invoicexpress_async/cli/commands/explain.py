@@ -13,7 +13,7 @@ from invoicexpress_async.cli.cures import (
     cure_of_unknown,
     error_class,
 )
-from invoicexpress_async.cli.failures import cure_of_kind
+from invoicexpress_async.cli.failures import WITHOUT_CURE, cure_of_kind
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.shell import (
     DONE,
@@ -27,7 +27,7 @@ from invoicexpress_async.cli.shell import (
 )
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, UNPLANNED
 from invoicexpress_async.cli.words import word
-from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError, StatusError
 from invoicexpress_async.protocol.codes import cure_in, status_error_class
 from invoicexpress_async.protocol.decision import Operation
 from invoicexpress_async.provisioning import RowState
@@ -35,6 +35,10 @@ from invoicexpress_async.provisioning import RowState
 _CODE: Final = re.compile(r"(?P<status>[45]\d\d)(?:/(?P<code>\d{1,3}))?")
 # A status at the start of a docstring: "5xx. ", or "409/006, and 409/008 of a register. ".
 _STATUS: Final = re.compile(r"^\d(\d\d|xx)\b[^.]*\. ")
+_OF_THE_SERVER: Final = (
+    "It depends on the code and the message of the server, which the output and --json show. Give "
+    "the code too, such as 422/004."
+)
 _AGAIN: Final = "Run the same command again: it looks first, and creates nothing twice."
 _EXIT_CURES: Final[Mapping[int, str | None]] = {
     DONE: None,
@@ -133,10 +137,16 @@ def _of_code(status: int, code: str | None) -> Iterator[tuple[str, str, str | No
     is_one = len(set(kinds.values())) == 1
     for operation, kind in kinds.items():
         where = shown if is_one else f"{shown} on {operation.value}"
-        chosen = cure_in(operation, kind)
-        yield where, _first_line(kind), cure_of_kind(kind) if chosen == kind.cure else chosen
+        yield where, _first_line(kind), _cure(operation, kind)
         if is_one:
             return
+
+
+def _cure(operation: Operation, kind: type[StatusError]) -> str:
+    chosen = cure_in(operation, kind)
+    if kind in WITHOUT_CURE:
+        return _OF_THE_SERVER
+    return cure_of_kind(kind) if chosen == kind.cure else chosen
 
 
 def _first_line(kind: type[InvoiceXpressError]) -> str:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -123,11 +124,8 @@ def _exit_code(findings: list[Finding]) -> int:
 
 def _show(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        lines = [
-            {"check": one.check, "verdict": one.verdict, "found": one.found} for one in findings
-        ]
-        write_json({"type": "live-check", "is_as_assumed": _exit_code(findings) == DONE,
-                    "checks": lines})  # fmt: skip
+        checks, is_as_assumed = list(map(attrs.asdict, findings)), _exit_code(findings) == DONE
+        write_json({"type": "live-check", "is_as_assumed": is_as_assumed, "checks": checks})
         return
     rows = ((one.check, Text(one.verdict, _STYLES[one.verdict]), one.found) for one in findings)
     data_console().print(new_table("check", "verdict", "found", rows=rows))

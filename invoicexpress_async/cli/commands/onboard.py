@@ -1,7 +1,7 @@
 """`invoicexpress onboard`: creates an account for each company of a file, ready to invoice."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -106,7 +106,12 @@ def onboard(  # noqa: PLR0913  # the options of a command
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
     _check_paths(companies, keys_out, journal, spool, job)
     listed = _read(companies, serie, job)
-    plan = _plan_companies(listed, read_standings(journal), job)
+    standings = read_standings(journal)
+    found = ((one, standings.get(one.fiscal_id)) for one in listed.companies)
+    plan = tuple(
+        _PlannedCompany(company=one, standing=standing, would=_would(one, standing, job))
+        for one, standing in found
+    )
     what = job.said(
         _WHAT,
         companies=_describe(plan, job.language),
@@ -241,22 +246,11 @@ COLUMNS: Final[Columns[_PlannedCompany]] = (
 )
 
 
-def _plan_companies(
-    companies: CompanyList, standings: Mapping[str, CompanyStanding], job: OnboardOptions
-) -> tuple[_PlannedCompany, ...]:
-    """Return what a run would do with each company, in the order of the file."""
-
-    def planned(company: Company) -> _PlannedCompany:
-        standing = standings.get(company.fiscal_id)
-        would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
-        if standing is not None:
-            would = _would(company, standing, job)
-        return _PlannedCompany(company=company, standing=standing, would=would)
-
-    return tuple(map(planned, companies.companies))
-
-
-def _would(company: Company, standing: CompanyStanding, job: OnboardOptions) -> PlannedAction:
+def _would(
+    company: Company, standing: CompanyStanding | None, job: OnboardOptions
+) -> PlannedAction:
+    if standing is None:
+        return PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
     state, is_at_account = standing.state, standing.step is CompanyStep.ACCOUNT
     may_change = is_at_account and state in _MAY_CHANGE
     if not may_change and standing.email.casefold() != company.account.email.casefold():

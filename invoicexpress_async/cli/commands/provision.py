@@ -193,7 +193,7 @@ class _Provision:
         keys = {row.account: row.api_key for row in self.plan.rows if row.account in places}
         rows = [AccountRow(account=name, api_key=keys[name]) for name in places]
         seen_lines, stop = list(lines), look.interruption.stop
-        with look.shown() as on_account:
+        with look.shown(base_url_of(self.options)) as on_account:
             stream = iter_audit(
                 manager, AccountList(rows=rows), concurrency=self.job.concurrency, stop=stop
             )

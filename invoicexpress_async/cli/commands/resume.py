@@ -12,7 +12,7 @@ from typing import Annotated, Final, cast
 
 from cyclopts import Parameter
 
-from invoicexpress_async import Intent, Sequence, SessionManager
+from invoicexpress_async import Intent, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
 from invoicexpress_async.cli.options import (
@@ -35,14 +35,16 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED
+from invoicexpress_async.jobs.claims import read_intent
+from invoicexpress_async.jobs.journal import INTENTS, OF_A_SEQUENCE, UNRESOLVED
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
+from invoicexpress_async.jobs.table_source import is_read_once
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
-_OF_A_SEQUENCE: Final = frozenset({"create", "register"})
+_SQLITE_START: Final = b"SQLite format 3\0"
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 _REPORT_STARTS: Final = ("line,account,", "line;account;")
@@ -55,8 +57,8 @@ def resume(
         JournalPlace,
         Parameter(
             converter=parse_place,
-            help="What was kept: intents as JSON lines, a report, or output of --json; or the "
-            f"{DATABASE_URL} of a journal.",
+            help="What was kept: intents as JSON lines, a report, or output of --json; or a "
+            f"journal, its file or its {DATABASE_URL}.",
             allow_leading_hyphen=True,  # for the "-" of stdin
         ),
     ] = Path("-"),
@@ -74,9 +76,9 @@ def resume(
 
     Each intent is resumed on the account that it names.
     """
-    kept = _read_intents(intents) if isinstance(intents, Path) else _unresolved(intents)
+    journal = intents if isinstance(intents, str) or _is_journal(intents) else None
+    kept = _unresolved(intents) if journal is not None else _read_intents(Path(intents))
     keys = _keys({intent["account"] for intent in kept}, api_key_file, accounts)
-    journal = intents if isinstance(intents, str) else None
     return run_until_signal(_resume_all(kept, keys, options, journal))
 
 
@@ -97,10 +99,10 @@ def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> 
 
 
 async def _resume_all(
-    intents: list[Intent], keys: Keys, options: ConnectionOptions, url: str | None
+    intents: list[Intent], keys: Keys, options: ConnectionOptions, place: JournalPlace | None
 ) -> int:
     room = asyncio.Semaphore(_AT_A_TIME)
-    journal = contextlib.nullcontext() if url is None else journal_at(url)
+    journal = contextlib.nullcontext() if place is None else journal_at(place, shared=True)
     async with journal as opened, open_manager(options, journal=opened) as manager:
 
         async def resume_one(intent: Intent) -> int:
@@ -114,53 +116,48 @@ async def _resume_all(
 
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
-    name, sequence, error = intent["account"], None, None
+    name, code = intent["account"], DONE
     try:
         account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
-    except InvoiceXpressError as failure:
-        error = failure
-    _show(intent, sequence, error, as_json=as_json)
-    return DONE if error is None else exit_code_of(error)
-
-
-def _show(
-    intent: Intent, sequence: Sequence | None, error: InvoiceXpressError | None, *, as_json: bool
-) -> None:
+        found: Mapping[str, object] = {"sequence": sequence_object(sequence), "failure": None}
+        registration = sequence.registration.replace("_", " ")
+        text = f"it is there, id {sequence.id}, {registration}"
+    except InvoiceXpressError as error:
+        code, found = exit_code_of(error), {"sequence": None, "failure": error_object(error)}
+        text = f"{message_of(error)} {word(cure_of(error), 'en')}"
     if as_json:
         write_json(
             {
                 "type": "resumed",
-                "account": intent["account"],
+                "account": name,
                 "operation": intent["operation"],
                 "serie": intent["serie"],
                 "sequence_id": intent["sequence_id"],
-                "sequence": sequence and sequence_object(sequence),
-                "failure": error and error_object(error),
+                **found,
             }
         )
-        return
-    name = intent["serie"] or intent["sequence_id"]
-    text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
-    sys.stdout.write(f"{printable(with_program_name(text))}\n")
+        return code
+    what = intent["serie"] or intent["sequence_id"]
+    line = f"{name}  {what}  {intent['operation']}: {text}"
+    sys.stdout.write(f"{printable(with_program_name(line))}\n")
     sys.stdout.flush()
+    return code
 
 
-def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
-    if error is not None:
-        return f"{message_of(error)} {word(cure_of(error), 'en')}"
-    if sequence is None:
-        return ""
-    registration = sequence.registration.replace("_", " ")
-    return f"it is there, id {sequence.id}, {registration}"
+def _is_journal(path: Path) -> bool:
+    """Whether a path is a journal in a file, and not a text of intents."""
+    if is_read_once(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_START)) == _SQLITE_START
 
 
-def _unresolved(url: str) -> list[Intent]:
+def _unresolved(place: JournalPlace) -> list[Intent]:
     """Return the intents of a journal whose outcome is unknown."""
-    with open_stored(url) as journal:
+    with open_stored(place) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
-        texts = [str(one["intent"]) for one in entries if one["kind"] in _OF_A_SEQUENCE]
-    kept = [structure_intent(json.loads(text)) for text in texts]
+        kept = [read_intent(one) for one in entries if one["kind"] in OF_A_SEQUENCE]
     if not kept:
         raise ConfigurationError("The journal holds no unresolved intent of a sequence.")
     return kept

@@ -37,6 +37,7 @@ from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import (
     AccountList,
     JournalDifferenceError,
+    Plan,
     RolloverPlan,
     plan_rollover,
 )
@@ -129,7 +130,7 @@ class _Rollover:
         if look.interruption.has_come:
             return look.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
-        plan = _as_run(plan, states, settled_states(self.job))
+        plan = _as_run(plan, states, self.job)
         lines = self._lines(plan, states)
         show_look(lines, as_json=self.options.as_json, language=self.job.language)
         estimate = self._estimate(look, lines)
@@ -140,7 +141,7 @@ class _Rollover:
             write_json({"type": "summary", "year": plan.year, **counts, **more})
         texts = [said(_NOTHING, left_out=left_out)]
         if rows.summary.rows:
-            what = f"{describe(rows, self.job.language)}{self._when()}{left_out}"
+            what = f"{self._what(rows)}{self._when()}{left_out}"
             texts = [
                 said(_WOULD, what=what),
                 *settled_texts(lines, self.job.language),
@@ -196,7 +197,7 @@ class _Rollover:
     async def _plan(
         self, manager: SessionManager, accounts: AccountList, look: Look, *, journal: Journal | None
     ) -> RolloverPlan:
-        with look.shown() as on_account:
+        with look.shown(base_url_of(self.options)) as on_account:
             return await plan_rollover(
                 manager,
                 accounts,
@@ -227,11 +228,13 @@ class _Rollover:
         if not rows.summary.rows:
             echo(self.job.said(_NOTHING, left_out=left_out))
             return True
-        what = describe(rows, self.job.language)
-        what = self.job.said("{what} at {where}", what=what, where=base_url.template)
         notes = question_texts(self._lines(plan, {}), self.job.language)
         more = "".join(f" {one}" for one in (*notes, *self._odd_year()))
-        return may_begin(self.job, base_url, f"{what}{self._when()}{left_out}", more)
+        return may_begin(self.job, base_url, f"{self._what(rows)}{self._when()}{left_out}", more)
+
+    def _what(self, rows: Plan) -> str:
+        what, where = describe(rows, self.job.language), base_url_of(self.options).template
+        return self.job.said("{what} at {where}", what=what, where=where)
 
     def _when(self) -> str:
         return self.job.said(_AT_ONCE if self.day is None else _NOT_BEFORE, day=self.day)
@@ -270,8 +273,9 @@ def _on(day: dt.date | None) -> str:
     return "at once" if day is None else f"on {day}"
 
 
-def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
+def _as_run(plan: RolloverPlan, states: Mapping[str, str], job: JobOptions) -> RolloverPlan:
     """Return a plan as a run sees it: an account settled in the journal is not left out."""
+    settled = settled_states(job)
     steps = [
         attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
         for one in plan.steps

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter
 
-from invoicexpress_async.cli.connection import open_manager
+from invoicexpress_async.cli.connection import base_url_of, open_manager
 from invoicexpress_async.cli.failures import message_of, show_error
 from invoicexpress_async.cli.options import (
     DATABASE_URL,
@@ -102,7 +102,7 @@ def worker(  # noqa: PLR0913  # the options of a command
         async with open_manager(options) as manager, opened:
             with interruption.catching():
                 if not as_json:
-                    echo(f"Working on {opened.label}.")
+                    echo(f"Working on {opened.label}, at {base_url_of(options).template}.")
                 await run_worker(
                     manager,
                     opened,

@@ -30,7 +30,6 @@ from invoicexpress_async.cli.views.columns import (
     Place,
     line_text,
     name_key,
-    object_of,
     table_of,
     yes_text,
 )
@@ -108,23 +107,6 @@ AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
     Column("problem", lambda one: one.problem, places=Place.REPORTS, is_text=True),
     Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
 )
-# In JSON an account is one record, with its sequences inside.
-ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
-    Column("line", lambda one: one.row.line, places=Place.JSON),
-    Column("account", lambda one: one.row.account, places=Place.JSON),
-    Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
-    Column("lack", lambda one: one.lack, places=Place.JSON),
-    Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
-    Column(
-        "sequences",
-        lambda one: [
-            sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
-            for sequence in one.sequences
-        ],
-        places=Place.JSON,
-    ),
-    Column("failure", lambda one: one.error and error_object(one.error), places=Place.JSON),
-)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -165,7 +147,20 @@ class AuditSummary(Digest[AuditLine]):
 
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
-    return object_of("account", ACCOUNT_COLUMNS, seen)
+    """Return an account as a JSON object, with its sequences inside."""
+    return {
+        "type": "account",
+        "line": seen.row.line,
+        "account": seen.row.account,
+        "is_fine": seen.is_fine,
+        "lack": seen.lack,
+        "defaults": [serie.serie for serie in seen.defaults],
+        "sequences": [
+            sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
+            for sequence in seen.sequences
+        ],
+        "failure": seen.error and error_object(seen.error),
+    }
 
 
 def audit_layout(

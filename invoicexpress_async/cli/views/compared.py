@@ -25,7 +25,6 @@ _JOURNAL_HAS: Final = (
 _JOURNAL_DIFFERS: Final = (
     "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
 )
-_SETTLED: Final = (RowState.DONE, RowState.REFUSED)
 
 
 @attrs.define(eq=False)
@@ -74,10 +73,9 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
     return compared
 
 
-def settled_states(job: JobOptions) -> frozenset[str]:
+def settled_states(job: JobOptions) -> tuple[str, ...]:
     """Return the states in which the run leaves a row unchanged."""
-    done = frozenset({RowState.DONE.value})
-    return done if job.retry_refused else done | {RowState.REFUSED.value}
+    return (RowState.DONE,) if job.retry_refused else (RowState.DONE, RowState.REFUSED)
 
 
 def journal_reader(path: JournalPlace | None) -> AbstractContextManager[JournalReader | None]:
@@ -88,7 +86,7 @@ def show_compared(job: JobOptions, compared: Compared) -> None:
     if not compared.rows_in_journal:
         echo(job.said(_JOURNAL_EMPTY, journal=job.journal, count=compared.rows))
         return
-    settled = [one for one in _SETTLED if one in settled_states(job)]
+    settled = settled_states(job)
     counts = [counted(compared.states[state], state, job.language) for state in settled]
     unknown = sum(compared.states[state] for state in UNRESOLVED)
     left = compared.rows - sum(compared.states[state] for state in settled) - unknown

@@ -33,15 +33,9 @@ T = TypeVar("T")
 C = TypeVar("C")
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
 # A spreadsheet would compute a cell that begins with one of these, some also in full width.
-_COMPUTED: Final = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\N{FULLWIDTH EQUALS SIGN}",
-    "\N{FULLWIDTH PLUS SIGN}",
-    "\N{FULLWIDTH HYPHEN-MINUS}",
-    "\N{FULLWIDTH COMMERCIAL AT}",
+_COMPUTED: Final = tuple(
+    "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
+    "\N{FULLWIDTH COMMERCIAL AT}"
 )
 _LONG_WORD: Final = 22  # characters; a page wraps longer names and states
 

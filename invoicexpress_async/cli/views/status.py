@@ -28,6 +28,7 @@ from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES,
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.jobs.postgres import is_url
+from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
 from invoicexpress_async.provisioning.journal_status import JournalFailure, RowInDoubt
@@ -46,6 +47,10 @@ _IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
 _PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left, until about {end}."
 _RUN: Final = "1 run began, at {last}; times are in {zone}."
 _RUNS: Final = "{count} runs began. The latest: {last}. Times are in {zone}."
+_RESUME_CALLS: Final = (
+    "single calls, as of a service, have an unknown outcome: "
+    "`invoicexpress sequences resume {path} --accounts FILE` looks them up."
+)
 _UNDER_WAY: Final = "a run is under way; wait for its end."
 _START: Final = (
     "start workers, each with --keys that says where it finds the keys; the rows wait for them."
@@ -100,6 +105,8 @@ class _Shown:
             console.print("", ROWS.failure_table(groups, self.language), sep="\n")
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
+        if status.calls:
+            self._show_calls(status.calls)
         if taken := [one for one in status.slices if one.holder]:
             show_slices(taken, self.language)
         for line in ("", *self._pace(), *self._runs(), ""):
@@ -137,6 +144,16 @@ class _Shown:
         table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
         data_console().print("", table, sep="\n")
         print_more("… {count} more", _unknown_count(self.status) - _MAX_ROWS, self.language)
+
+    def _show_calls(self, calls: Sequence[Intent]) -> None:
+        rows: list[tuple[object, ...]] = []
+        for one in calls[:_MAX_ROWS]:
+            sent = dt.datetime.fromtimestamp(one["sent_at"], tz=dt.UTC)
+            subject = one["serie"] or one["sequence_id"]
+            rows.append((one["account"], one["operation"], subject, short_time(sent)))
+        names = ("unknown call", "operation", "serie", "sent")
+        data_console().print("", new_table(*names, rows=rows, language=self.language), sep="\n")
+        print_more("… {count} more", len(calls) - _MAX_ROWS, self.language)
 
     def _pace(self) -> Iterator[str]:
         """Yield the share that is done; for a run under way, its rate and its expected end too."""
@@ -204,9 +221,11 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     counts, unknown = status.counts, _unknown_count(status)
     if is_running(status):
         return [(_UNDER_WAY, {})]
-    if counts.get(RowState.DONE, 0) == status.rows:
-        return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     found: list[tuple[str, dict[str, object]]] = []
+    if status.calls:
+        found.append((_RESUME_CALLS, {"path": shlex.quote(str(status.path))}))
+    if counts.get(RowState.DONE, 0) == status.rows:
+        return found or [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     if gone := list(filter(None, map(unseen, status.slices))):
         free_at = max(one.free_at for one in gone)
         found.append((_WAIT_FOR_SLICES, {"time": clock_time(free_at)}))
@@ -225,12 +244,16 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     if refused := counts.get(RowState.REFUSED):
         found.append((_REFUSED, {"count": refused}))
     if prepared := counts.get(RowState.PREPARED):
-        day = status.default_not_before
-        text = _PREPARED if day else _PREPARED_SOMETIME
-        if day and _is_for_workers(status):
-            text = _PREPARED_FOR_WORKERS
-        found.append((text, {"count": prepared, "day": day}))
+        found.append(_of_prepared(status, prepared))
     return found
+
+
+def _of_prepared(status: JournalStatus, count: int) -> tuple[str, dict[str, object]]:
+    day = status.default_not_before
+    text = _PREPARED if day else _PREPARED_SOMETIME
+    if day and _is_for_workers(status):
+        text = _PREPARED_FOR_WORKERS
+    return text, {"count": count, "day": day}
 
 
 def _print_next(

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, cast
 import psycopg
 
 from invoicexpress_async.jobs.journal import (
+    NEWER,
     Entry,
     JournalError,
     JournalState,
@@ -216,7 +217,8 @@ class JournalDatabase:
         if version > VERSION:
             raise JournalError(
                 f"The journal {self.label} was written by a newer version of this program "
-                f"(schema {version}): update this one."
+                f"(schema {version}).",
+                cure=NEWER,
             )
 
 

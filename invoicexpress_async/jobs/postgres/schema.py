@@ -4,7 +4,7 @@ import os
 import socket
 from typing import Final
 
-from invoicexpress_async.jobs.journal import INTENTS, JournalError, Table
+from invoicexpress_async.jobs.journal import INTENTS, NEWER, JournalError, Table
 from invoicexpress_async.jobs.postgres.connection import Connection, Message
 from invoicexpress_async.jobs.postgres.statements import NOW, Statements, has_slice
 
@@ -36,7 +36,8 @@ async def open_schema(
     if version > VERSION:
         raise JournalError(
             f"The journal {label} was written by a newer version of this program (schema "
-            f"{version}): update this one. Nothing was sent."
+            f"{version}). Nothing was sent.",
+            cure=NEWER,
         )
     if version < VERSION:
         raise JournalError(f"The journal {label} has the unknown schema {version}.")

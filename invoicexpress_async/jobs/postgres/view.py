@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from invoicexpress_async.jobs.claims import observed
 from invoicexpress_async.jobs.journal import (
     Change,
     Claim,
@@ -12,7 +13,6 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
     Key,
     Table,
-    observed,
 )
 from invoicexpress_async.jobs.postgres.fence import Fence
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from invoicexpress_async.jobs.journal import INTENTS, JournalError
+from invoicexpress_async.jobs.journal import DAMAGED, INTENTS, NEWER, JournalError
 from invoicexpress_async.jobs.sqlite.statements import create
 
 _APPLICATION_ID: Final = 0x49584A31  # "IXJ1", so that no other database is taken for a journal
@@ -47,8 +47,19 @@ FROM companies WHERE intent IS NOT NULL AND json_valid(intent);
 # Names in the table `job`: the path under which the file is open, and where its last entries are.
 _LEFT_OPEN: Final = "left open"
 _ENTRIES: Final = "last entries"
+_NEWER: Final = "was written by a newer version of this program"
+# The first two are texts of SQLite: the writer keeps the text of the first failure.
+_DAMAGE: Final = ("malformed", "file is not a database", "is damaged")
 _TRIES: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.1
+
+
+def journal_error(path: object, problem: str) -> JournalError:
+    """Return the error for a journal that cannot be used, with the cure of its cause."""
+    cure = DAMAGED if any(one in problem for one in _DAMAGE) else None
+    if _NEWER in problem:
+        cure = NEWER
+    return JournalError(f"The journal {path} {problem}.", cure=cure)
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -104,7 +115,7 @@ def connect(path: Path) -> sqlite3.Connection:
         if connection is not None:
             _end_checkpoint(connection)
             connection.close()
-        raise JournalError(f"The journal {path} {problem}. Nothing was sent.")
+        raise journal_error(path, f"{problem}. Nothing was sent")
     return connection
 
 
@@ -148,7 +159,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     if connection is None or problem:
         if connection is not None:
             connection.close()
-        raise JournalError(f"The journal {path} {problem}.")
+        raise journal_error(path, problem)
     if has_log:
         _complete(connection)
     connection.execute("PRAGMA query_only = ON")
@@ -276,7 +287,7 @@ def _mismatch(connection: sqlite3.Connection) -> str | None:
     if application != _APPLICATION_ID:
         return "is not a journal of this program: it is kept as it is. Name another file"
     if version > _VERSION:
-        return f"was written by a newer version of this program (schema {version})"
+        return f"{_NEWER} (schema {version})"
     if version < 1:
         return f"has the unknown schema {version}"
     return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
+from invoicexpress_async.jobs.claims import observed
 from invoicexpress_async.jobs.journal import (
     Change,
     Claim,
@@ -22,7 +23,6 @@ from invoicexpress_async.jobs.journal import (
     PlanChanges,
     Table,
     Value,
-    observed,
 )
 from invoicexpress_async.jobs.sqlite.batch import find, insert_all, rows_of
 from invoicexpress_async.jobs.sqlite.statements import (

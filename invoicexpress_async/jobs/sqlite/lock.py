@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from invoicexpress_async.jobs.journal import JournalError
+from invoicexpress_async.jobs.journal import SHARE, JournalError
 
 if sys.platform != "win32":  # on Windows, the claims must be enough
     import fcntl
@@ -47,7 +47,8 @@ class RunLock:
         os.close(self._descriptor)
         raise JournalError(
             f"The journal {journal} is in use {_holder(path)}: see "
-            f"`invoicexpress status {journal}`. Nothing was sent."
+            f"`invoicexpress status {journal}`. Nothing was sent.",
+            cure=SHARE,
         )
 
     @property

@@ -16,7 +16,7 @@ from invoicexpress_async.jobs.journal import (
     Table,
     Value,
 )
-from invoicexpress_async.jobs.sqlite.file import connect_to_read, locate
+from invoicexpress_async.jobs.sqlite.file import connect_to_read, journal_error, locate
 from invoicexpress_async.jobs.sqlite.lock import lock_holder
 from invoicexpress_async.jobs.sqlite.statements import in_states, of_keys, select
 
@@ -147,4 +147,4 @@ class JournalFile:
             problem = str(error)
         else:
             return
-        raise JournalError(f"The journal {self._path} cannot be read: {problem}.")
+        raise journal_error(self._path, f"cannot be read: {problem}")

@@ -21,7 +21,7 @@ from invoicexpress_async.jobs.journal import (
     JournalState,
 )
 from invoicexpress_async.jobs.sqlite.batch import Batch, Request, Work, commit
-from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect, locate
+from invoicexpress_async.jobs.sqlite.file import checkpoint, close, connect, journal_error, locate
 from invoicexpress_async.jobs.sqlite.lock import RunLock
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class GroupCommitWriter:
         self._loop.call_at(self._handed_over_at + wait, self._flush)
 
     def _error(self, failure: str) -> JournalError:
-        return JournalError(f"The journal {self.path} cannot be written: {failure}.")
+        return journal_error(self.path, f"cannot be written: {failure}")
 
     def _run(self) -> None:
         with contextlib.ExitStack() as stack:

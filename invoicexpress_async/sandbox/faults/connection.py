@@ -7,6 +7,8 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, cast
 
+import attrs
+
 from invoicexpress_async.sandbox.admin import PREFIX
 from invoicexpress_async.sandbox.domain.responses import Response, json_response
 from invoicexpress_async.sandbox.faults.backend import Backend
@@ -23,7 +25,6 @@ from invoicexpress_async.sandbox.http import (
     BadRequestError,
     Head,
     encode_response,
-    make_request,
     parse_head,
 )
 
@@ -193,7 +194,7 @@ class Connection(asyncio.Protocol):
         if head.target.startswith(PREFIX):
             self._respond(head, self._backend.respond_to_admin(head, body, remote=self._remote()))
             return
-        self._pending = self._backend.receive(make_request(head, body))
+        self._pending = self._backend.receive(attrs.evolve(head, body=body))
         if self._fault is not None:
             self._begin(self._fault)
         else:

@@ -122,7 +122,10 @@ class Kind:
     def make(self, options: dict[str, object]) -> Fault:
         unknown = [option for option in options if option not in self.options()]
         if unknown:
-            raise ValueError(f"not an option of {self.name}: {', '.join(unknown)}")
+            known = ", ".join(self.options()) or "none"
+            raise ValueError(
+                f"not an option of {self.name}: {', '.join(unknown)}; there are: {known}"
+            )
         read = {
             name: self._readers[name](value) if name in self._readers else value
             for name, value in (self._own() | options).items()

@@ -183,4 +183,5 @@ def _is_used_up(planned: _Planned[_F]) -> bool:
 def _check_operations(operations: Collection[str]) -> None:
     unknown = [name for name in operations if name not in _OPERATIONS]
     if unknown:
-        raise ValueError(f"not an operation: {', '.join(unknown)}")
+        known = ", ".join(_OPERATIONS)
+        raise ValueError(f"not an operation: {', '.join(unknown)}; there are: {known}")
