@@ -19,8 +19,8 @@ REST = [GATE[start : start + 50] for start in range(FIRST.stop, GATE.stop, 50)]
 # Found among a million seeds: a process that froze when its machine fell asleep.
 REST.append(range(18_942, 18_943))
 # Jobs that want different defaults, some with a wrong key; machines fail as responses arrive.
-CONTENDED_GATE = range(CONTENDED, CONTENDED + 160)
-REST += [CONTENDED_GATE[start : start + 40] for start in range(0, len(CONTENDED_GATE), 40)]
+CONTENDED_GATE = range(CONTENDED, CONTENDED + 300)
+REST += [CONTENDED_GATE[start : start + 50] for start in range(0, len(CONTENDED_GATE), 50)]
 TESTS = Path(__file__).parents[1]
 MOMENTS = (
     "a batch is handed to the disk",
