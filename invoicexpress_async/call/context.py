@@ -30,7 +30,8 @@ T = TypeVar("T")
 IntentHook: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
-If the hook raises, the request is not sent, and the call raises the same error. The hook is also
+If the hook raises, the request is not sent, and the call raises the same error; nor is it sent if
+over a minute has passed since, when others may have looked the intent up. The hook is also
 awaited with an intent that an earlier call left unresolved, before that intent is looked up.
 """
 ListCheck: TypeAlias = Callable[[tuple[Sequence, ...]], None]

@@ -13,6 +13,7 @@ from invoicexpress_async import Intent, RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async.call.claims import ClaimEnd
 from invoicexpress_async.call.realm import Process
 from invoicexpress_async.provisioning import (
+    JournalError,
     Plan,
     PlanRow,
     ProvisioningReport,
@@ -22,7 +23,7 @@ from invoicexpress_async.provisioning import (
     enter_plan,
     provision,
 )
-from invoicexpress_async.provisioning.rows_table import RowJournal
+from invoicexpress_async.provisioning.rows_table import ROWS, RowJournal
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
@@ -152,3 +153,26 @@ async def test_a_send_that_is_withdrawn_leaves_the_row_to_the_run_that_has_sent_
     ((state, intent),) = ask(path, "SELECT state, intent FROM rows")
     assert state == "intent"
     assert json.loads(str(intent)) == register
+
+
+@pytest.mark.fault(63)
+async def test_a_plan_is_not_entered_over_another_that_came_between(tmp_path: Path) -> None:
+    path = tmp_path / "job.db"
+    accepted = {"accept_changes": False, "accept_added": False}
+    async with SqliteJournal(path, shared=True) as one, SqliteJournal(path, shared=True) as other:
+        first, second, same = RowJournal(one), RowJournal(other), RowJournal(other)
+        for rows, account in ((first, "a"), (second, "b")):
+            await rows.open()
+            await rows.begin_plan()
+            await rows.add_to_plan([(account, "2027", False)])
+        compared = await other.compare_plan(ROWS)
+        await first.enter_plan(**accepted)
+        with pytest.raises(JournalError, match="Another plan was entered"):
+            await other.enter_plan(ROWS)
+
+        await same.begin_plan()
+        await same.add_to_plan([("a", "2027", False)])
+        await same.enter_plan(**accepted)
+
+    assert compared.counts == {}
+    assert ask(path, "SELECT account FROM rows WHERE is_in_plan") == [("a",)]
