@@ -1,5 +1,6 @@
 """One attempt of a request: its address, its state at any moment, and its response."""
 
+import contextlib
 import re
 import zlib
 from collections.abc import AsyncIterable, Callable, Mapping
@@ -18,7 +19,6 @@ from invoicexpress_async.protocol.exchange import (
     dumps,
     loads,
 )
-from invoicexpress_async.transport.client_session import ConnectPermit
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
@@ -114,7 +114,7 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy requires a
             login: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The permit to open a connection, until the request is sent.
+        permit: The permit to open a connection, to be closed when the request is sent.
         on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
         has_secrets: Whether the body contains secrets, which no hook of a user may see.
     """
@@ -125,7 +125,7 @@ class Attempt:
     is_untrusted: bool = False
     failure: str | None = None
     response: Response | None = None
-    permit: ConnectPermit | None = None
+    permit: contextlib.ExitStack | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
 
@@ -135,7 +135,7 @@ class Attempt:
             self.on_sent()  # it may raise: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
-            self.permit.release()
+            self.permit.close()
 
     def fail(self, error: Exception) -> None:
         """Record a failure. The text of the error is dropped, because it may contain the URL."""

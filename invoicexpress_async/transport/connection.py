@@ -92,7 +92,7 @@ class HttpConnection:
             attempt.fail(error)
         finally:
             if attempt.permit is not None:
-                attempt.permit.release()
+                attempt.permit.close()
         if cancelled is not None:
             # Raised anew: the frames of the original contain the request line, and so the key.
             raise asyncio.CancelledError(*cancelled)
