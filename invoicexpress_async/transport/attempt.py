@@ -32,7 +32,7 @@ _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 
 
 async def read_body(
-    pieces_of_it: AsyncIterable[bytes], *, length: int | None, encoding: str
+    chunks: AsyncIterable[bytes], *, length: int | None, encoding: str
 ) -> tuple[bytes, str | None]:
     """Read a body in pieces, inflate it, and stop at the cap.
 
@@ -47,13 +47,13 @@ async def read_body(
     stream = None
     pieces: list[bytes] = []
     size = 0
-    async for raw in pieces_of_it:
-        piece = raw
-        if raw and encoding not in _PLAIN:
-            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, raw))
+    async for chunk in chunks:
+        piece = chunk
+        if chunk and encoding not in _PLAIN:
+            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, chunk))
             try:
                 # One byte more than allowed shows that the cap is passed.
-                piece = b"" if stream.eof else stream.decompress(raw, MAX_BODY_BYTES - size + 1)
+                piece = b"" if stream.eof else stream.decompress(chunk, MAX_BODY_BYTES - size + 1)
             except zlib.error:
                 return b"", "its compression is broken"
         size += len(piece)
@@ -65,10 +65,10 @@ async def read_body(
     return b"".join(pieces), None
 
 
-def _window_bits(encoding: str, piece: bytes) -> int:
+def _window_bits(encoding: str, chunk: bytes) -> int:
     if encoding != "deflate":
         return zlib.MAX_WBITS | 16
-    return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+    return zlib.MAX_WBITS if chunk[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
 
 
 T = TypeVar("T")

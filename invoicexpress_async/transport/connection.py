@@ -129,7 +129,8 @@ class HttpConnection:
                 return reuse
         self._close_raw()
         if self._sender is not None and self._sender.has_connection:
-            await self._sender.renew()
+            sender, self._sender = self._sender, None
+            await sender.close()
         return None
 
     async def _is_still_open(self, *, has_effect: bool) -> bool:
