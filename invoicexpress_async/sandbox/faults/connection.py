@@ -224,6 +224,8 @@ class Connection(asyncio.Protocol):
             fault = self._arrival or self._fault
             context = {"message": f"a fault went wrong: {fault}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+        elif self._arrival is not None:
+            self.close()
         elif not self._is_closing:
             self._end(self.head)
             self._serve()
