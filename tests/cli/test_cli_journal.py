@@ -233,7 +233,7 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
     accepted = await run(*job("--json", "--accept-changes"))
 
     assert (dry.code, people.code, machine.code, accepted.code) == (1, 2, 2, 0)
-    assert "2 rows differ. Without --accept-changes the run would be refused." in dry.err
+    assert "Rows that differ: 2. Without --accept-changes the run would be refused." in dry.err
     assert "  removed: account-10 '2027', done" in people.err
     assert "--accept-changes" in people.err
     assert len(cast("list[Json]", machine.failure["differences"])) == 2
