@@ -87,12 +87,15 @@ async def test_a_run_killed_in_the_middle_is_ended_by_the_same_command(
     await process.communicate()
     change(sandbox, job.names)
     before = await run("status", job.journal, "--json")
+    for_people = await run("status", job.journal)
     ended = await run(*job("--timeout", 3))
 
     (status,) = before.lines
     counts = cast("dict[str, int]", status["counts"])
     unresolved = counts.get("intent", 0) + counts.get("unknown", 0)
     assert unresolved
+    assert re.search(r"^unknown +\d", for_people.out, re.MULTILINE)
+    assert not re.search(r"^intent\b", for_people.out, re.MULTILINE)
     assert status["holder"] is None
     assert sum(counts.values()) == 12
     # Killed after the intent and before the send, a row is never sent again.
