@@ -43,6 +43,7 @@ from invoicexpress_async.services.arguments import (
     FromEnvironment,
     Given,
     base_url_of,
+    check_environment_is_of,
     check_types,
     connections_of,
     key_as_secret,
@@ -224,8 +225,9 @@ class SessionManager:
             name: The NAME in `https://NAME.app.invoicexpress.com`; upper case is lowered. By
                 default `INVOICEXPRESS_ACCOUNT`.
             api_key: The key, or an async callable that returns it, awaited at the first call of
-                this handle. By default `INVOICEXPRESS_API_KEY`. None is refused: a vault that
-                found nothing must not lead to the key of another account.
+                this handle. By default `INVOICEXPRESS_API_KEY`, which is refused for another
+                account than `INVOICEXPRESS_ACCOUNT`. None is refused: a vault that found nothing
+                must not lead to the key of another account.
             base_url: The address of this one account, without `{account}`, instead of the
                 manager's: for a mock server, which has no account in its address.
 
@@ -233,6 +235,7 @@ class SessionManager:
             ConfigurationError: the name, key or address is invalid.
         """
         own_url = None if base_url is None else Given(base_url)
+        is_key_of_environment = api_key is FROM_ENVIRONMENT
         source = key_as_secret(api_key)
         del api_key, base_url  # from here on no local variable holds a secret
         if source is None:
@@ -242,6 +245,8 @@ class SessionManager:
         if name is None:
             raise ConfigurationError(f"No account: give its name, or set {ACCOUNT_VARIABLE}.")
         checked = check_account_name(name)
+        if is_key_of_environment:
+            check_environment_is_of(checked)
         context = AccountContext(
             address=Address.of(checked, self._url_of(checked, own_url)),
             keys=self._keys.source(checked, source),

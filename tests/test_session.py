@@ -83,6 +83,21 @@ async def test_name_key_and_base_url_come_from_the_environment(
         assert await manager.account().sequences.list() == ()
 
 
+@pytest.mark.parametrize(("own", "is_refused"), [("other", True), ("ACME", False), ("", False)])
+async def test_the_key_of_the_environment_is_not_used_for_another_account(
+    own: str, is_refused: bool, manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INVOICEXPRESS_ACCOUNT", own)
+    monkeypatch.setenv("INVOICEXPRESS_API_KEY", API_KEY)
+
+    if is_refused:
+        with pytest.raises(ConfigurationError, match="and not of acme: give the key of acme"):
+            manager.account(ACCOUNT)
+    else:
+        assert await manager.account(ACCOUNT).sequences.list() == ()
+    assert manager.account(ACCOUNT, API_KEY).name == ACCOUNT
+
+
 async def test_from_env_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INVOICEXPRESS_TIMEOUT_SECONDS", "soon")
     with pytest.raises(ConfigurationError, match="INVOICEXPRESS_TIMEOUT_SECONDS is 'soon'"):

@@ -31,6 +31,18 @@ _NAMES: Final = {
     "DATE": "DAY",
 }
 _TYPES: Final = re.compile(rf"\b({'|'.join(map(re.escape, _NAMES))})\b")
+_HINTS: Final = (
+    (
+        '" needs ',
+        frozenset({"--only", "--exclude"}),
+        "--only and --exclude take every name that follows: put the file before them.",
+    ),
+    (
+        "Unknown option: --offline",
+        frozenset({"--offline"}),
+        "Only `provision` has it: its --dry-run --offline checks a file without a network.",
+    ),
+)
 # Rich wraps for ever where nothing fits beside a frame; a pseudo-terminal may have no width at all.
 _NARROWEST: Final = 20
 _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
@@ -125,6 +137,8 @@ def _usage_text(text: str, tokens: list[str]) -> str:
     """Return what is wrong with the arguments, the form expected, and the help to read."""
     text = _NEEDED.sub(r'"\1" needs \2.', text)
     text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
+    hints = (hint for part, options, hint in _HINTS if part in text and options & {*tokens})
+    text = " ".join((text, *hints))
     command = next((one for one in COMMANDS if one.name == tokens[0]), None)
     if command is None:
         return text

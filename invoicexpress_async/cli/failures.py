@@ -1,10 +1,13 @@
 """Errors on stderr: for people as one block of text, for programs as one JSON object."""
 
+import contextlib
 import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -16,6 +19,8 @@ from invoicexpress_async.jobs.journal import JournalDifferenceError
 from invoicexpress_async.jobs.problems import BadRowsError
 
 _MAX_DIFFERENCES: Final = 5
+_BAD_ROWS: Final = "invoicexpress-bad-rows-"
+_BAD_ROWS_SECONDS: Final = 86_400
 
 _AS_IT_SAYS: Final = "Do as the server says."
 # Only the message of the server says what to do about these.
@@ -182,10 +187,17 @@ def _block(error: errors.InvoiceXpressError) -> list[str]:
 
 
 def _write_bad_rows(error: BadRowsError) -> str:
-    """Write every bad row into a new file, and return its path or why it cannot be written."""
+    """Write every bad row into a new file, and return its path or why it cannot be written.
+
+    Such files of earlier days are removed.
+    """
+    for old in Path(tempfile.gettempdir()).glob(f"{_BAD_ROWS}*.csv"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > _BAD_ROWS_SECONDS:
+                old.unlink()
     rows = "".join(f"{line},{json.dumps(problem)}\n" for line, problem in error.problems)
     try:
-        descriptor, name = tempfile.mkstemp(prefix="bad-rows-", suffix=".csv")
+        descriptor, name = tempfile.mkstemp(prefix=_BAD_ROWS, suffix=".csv")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(f"line,problem\n{rows}")
     except OSError as failure:

@@ -23,6 +23,7 @@ _MISREAD: Final = (
     (re.compile(r"\d{1,2}/\d{1,2}/(\d{4}|\d\d)"), "is a date"),
     (re.compile(r"(-?\d+ days?, )?\d{1,2}:\d\d(:\d\d(\.\d+)?)?"), "is a time"),
 )
+_ROUNDED: Final = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 # The rows of a file repeat a few names of series.
 remember: Final = functools.lru_cache(maxsize=256)
 
@@ -74,6 +75,11 @@ def spreadsheet_damage(serie: str) -> str | None:
     if serie != serie.strip():
         return "has spaces around it"
     return next((what for form, what in _MISREAD if form.fullmatch(serie)), None)
+
+
+def is_rounded(key: str) -> bool:
+    """Whether a spreadsheet made a number of a key; a key of digits and an "e" has no sign."""
+    return _ROUNDED.fullmatch(key) is not None
 
 
 def form_of(serie: str) -> str:

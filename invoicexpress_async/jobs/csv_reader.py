@@ -17,6 +17,7 @@ from invoicexpress_async.jobs.table_source import (
     STDIN,
     WINDOWS,
     open_text,
+    sheet_name,
     sheet_rows,
 )
 
@@ -105,11 +106,15 @@ class CsvReader:
         """The name of the file, for people."""
         return "stdin" if self.path == STDIN else str(self.path)
 
+    @property
+    def _is_sheet(self) -> bool:
+        return self.path.suffix.lower() in SHEETS
+
     def _chunks(self) -> Iterator[tuple[list[str], list[_Row]]]:
         """Yield the names of the columns with several rows, until the file ends."""
         failure = ""
         try:
-            yield from self._sheet() if self.path.suffix.lower() in SHEETS else self._text()
+            yield from self._sheet() if self._is_sheet else self._text()
         except OSError as error:
             failure = f"cannot be read: {error.strerror}"
         except UnicodeError:
@@ -195,18 +200,23 @@ class CsvReader:
         if set(self.required) <= {*columns}:
             return
         self._refuse_misspelt(columns)
-        absent = " and ".join(name for name in self.required if name not in columns)
+        absent = [name for name in self.required if name not in columns]
+        is_or_are = "is" if len(absent) == 1 else "are"
+        sheet = sheet_name(self.path) if self._is_sheet else None
+        where = "" if sheet is None else f" (sheet {sheet!r})"
         raise ConfigurationError(
-            f"{self.label} has no header with the columns {' and '.join(self.required)}, "
-            f"separated by ; , or tabs: {self._found(cells, columns)}; {absent} is not there."
+            f"{self.label}{where} has no header with the columns {' and '.join(self.required)}"
+            f"{'' if self._is_sheet else ', separated by ; , or tabs'}: "
+            f"{self._found(cells, columns)}; {' and '.join(absent)} {is_or_are} not there."
         )
 
     def _found(self, cells: list[str], columns: list[str]) -> str:
         if not cells or not any(columns):
-            return "its first line is empty"
+            return f"its first {'row' if self._is_sheet else 'line'} is empty"
         if {*self.required, *self.optional}.isdisjoint(columns):
             # The line may be a row of data, and one of its cells an API key.
-            return f"its first line has {len(cells)} fields, and none is a known column"
+            first = "row" if self._is_sheet else "line"
+            return f"its first {first} has {_fields(len(cells))}, and none is a known column"
         return "found are " + ", ".join(repr(cell.strip()[:_MAX_NAME]) for cell in cells)
 
     def _header(self, cells: list[str]) -> list[str]:
@@ -259,7 +269,7 @@ class CsvReader:
         absent = columns[count:]
         is_header = [*map(_normal, values[:count])] == columns[:count]
         if count > len(columns) or not set(absent).isdisjoint(self.required):
-            return f"{count} fields where the header has {len(columns)}"
+            return f"{_fields(count)} where the header has {len(columns)}"
         values[count:] = [""] * len(absent)
         return "the header again: leave it out" if is_header else ""
 
@@ -295,6 +305,10 @@ def _split(header: str, delimiter: str) -> list[str]:
 def _may_lack_record(name: str, cells: list[str]) -> bool:
     # A million cells pass here: they are normalised as one text.
     return "" in cells or f"\0{name}\0" in _normal("\0".join(["", *cells, ""]))
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
 
 
 def _unless_blank(cell: str) -> str:

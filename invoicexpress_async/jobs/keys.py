@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -16,6 +17,7 @@ from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 AccountKeys: TypeAlias = Callable[[str], Awaitable[str]]
 """A vault: an async callable that takes an account's name and returns the account's key."""
 
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]*)+")
 _MAX_CHARACTERS: Final = 4096  # so that a wrong path does not fill the memory
 
 
@@ -45,7 +47,10 @@ class KeyReference:
         """Return why the key cannot be read, or None."""
         if self.kind == "env":
             is_there = bool(os.environ.get(self.name))
-            return None if is_there else "api_key names an environment variable that is not set"
+            # Shown only if it cannot be a key after the colon: keys have lower-case letters.
+            shown = f": {self.name}" if _VARIABLE.fullmatch(self.name) else ""
+            problem = f"api_key names an environment variable that is not set{shown}"
+            return None if is_there else problem
         # In this order: a folder that must not be entered makes `is_file` raise.
         is_there = os.access(self.name, os.R_OK) and Path(self.name).is_file()
         return None if is_there else "api_key names a file that cannot be read"

@@ -8,7 +8,8 @@ from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.errors.context import ErrorContext
 
 _MOST_PROBLEMS_SHOWN: Final = 20
-_MOST_LINES_NAMED: Final = 3
+_MOST_LINES_NAMED: Final = 10
+_LINES_OF_ONE_EACH: Final = 3  # more of one problem are named together
 # A million bad rows are one mistake: the first rows show what it is.
 _MOST_PROBLEMS_KEPT: Final = 2_000
 
@@ -85,7 +86,8 @@ class Problems:
 
 
 def _line_of(text: str, lines: list[int], count: int) -> str:
-    if count <= _MOST_LINES_NAMED:
+    if count <= _LINES_OF_ONE_EACH:
         return "\n".join(f"  line {line}: {text}" for line in lines)
-    named = ", ".join(map(str, lines))
-    return f"  {count} rows, lines {named}, …: {text}"
+    is_all = count <= _MOST_LINES_NAMED
+    named = ", ".join(map(str, lines if is_all else lines[:_LINES_OF_ONE_EACH]))
+    return f"  {count} rows, lines {named}{'' if is_all else ', …'}: {text}"

@@ -112,6 +112,8 @@ class _Cell(Protocol):
 
 
 class _Sheet(Protocol):
+    title: str
+
     def iter_rows(self) -> Iterator[tuple[_Cell, ...]]: ...
 
 
@@ -147,6 +149,19 @@ def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                         "those that you want to a new file."
                     )
                 yield number, texts
+    finally:
+        saved.book.close()
+
+
+def sheet_name(path: Path) -> str | None:
+    """Return the name of the sheet that is read; None when the file has none.
+
+    Raises:
+        ConfigurationError: it cannot be read, or openpyxl is not installed.
+    """
+    saved = _load(path)
+    try:
+        return None if saved.book.active is None else saved.book.active.title
     finally:
         saved.book.close()
 

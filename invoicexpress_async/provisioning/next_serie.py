@@ -137,7 +137,8 @@ def default_day(
     if not_before is not None and not_before < first:
         raise ConfigurationError(
             f"{not_before} is before {first}, when {year} begins: invoices of {year - 1} would get "
-            f"numbers of {year}. Give {first} or later; at once is default_now."
+            f"numbers of {year}. Give {first} or later. To make it the default at once: "
+            "--default-now, or default_now=True."
         )
     today_in_lisbon()
     return not_before or first

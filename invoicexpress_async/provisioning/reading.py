@@ -16,7 +16,7 @@ from invoicexpress_async.config import (
     check_new_serie,
     is_key_like,
 )
-from invoicexpress_async.config.serie_names import invisible_in, spreadsheet_damage
+from invoicexpress_async.config.serie_names import invisible_in, is_rounded, spreadsheet_damage
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.csv_reader import CsvColumns, CsvReader
 from invoicexpress_async.jobs.keys import AccountKeys, KeyReference, as_key
@@ -145,7 +145,7 @@ class PlanCells:
             return False
         # A key is invalid because of a single character, so all keys are checked as one.
         keys = "".join(cell for cell in cells if ":" not in cell)
-        if keys and key_problem(Secret(keys)):
+        if keys and (key_problem(Secret(keys)) or any(map(is_rounded, cells))):
             return False
         return not any(key_problem(self._key(cell)) for cell in cells if ":" in cell)
 
@@ -322,6 +322,8 @@ def key_problem(key: Key) -> str | None:
         return key.problem()
     if not isinstance(key, Secret):
         return None
+    if is_rounded(key.reveal()):
+        return "api_key is a rounded number: format the column as text, and paste the keys again"
     try:
         check_api_key(key)
     except ConfigurationError:

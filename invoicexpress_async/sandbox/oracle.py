@@ -31,7 +31,7 @@ class DuplicateAccount:
 
 @attrs.define(eq=False)
 class AccountOracle:
-    """Counts the accounts that partners create on a fault server."""
+    """Counts the accounts that partners create on a sandbox."""
 
     _engine: Engine
     _posts: Counter[str] = attrs.field(factory=Counter[str], init=False)
@@ -120,9 +120,9 @@ class Duplicate:
 
 @attrs.define(eq=False)
 class Oracle:
-    """The facts that a fault server knows and its client cannot know.
+    """The facts that a sandbox knows and its client cannot know.
 
-    Args:
+    Attributes:
         connections_total: How many connections TCP accepted, whatever happened to them later.
         connections_open: How many connections the server has not closed yet.
         connections_peak: The highest number of connections open at once.

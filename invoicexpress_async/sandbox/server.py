@@ -40,6 +40,8 @@ class Sandbox(SandboxBehaviour):
         ssl_context: A server-side context, which makes the server use TLS, with a certificate for
             `*.app.invoicexpress.com` or a wrong one.
         sleep: The coroutine function with which every delay waits.
+
+    Attributes:
         faults: The faults to come; none at first.
         oracle: What truly happened behind the faults.
 

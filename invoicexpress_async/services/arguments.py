@@ -10,6 +10,7 @@ import attrs
 from invoicexpress_async.call.keys import KeyCallable
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.config import (
+    ACCOUNT_VARIABLE,
     API_KEY_VARIABLE,
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
@@ -54,6 +55,16 @@ def key_as_secret(api_key: object) -> Secret | KeyCallable | None:
     if isinstance(api_key, str):
         return Secret(api_key)
     return cast("KeyCallable", api_key) if callable(api_key) else None
+
+
+def check_environment_is_of(account: str) -> None:
+    """Refuse the key of the environment for another account than that of the environment."""
+    own = os.environ.get(ACCOUNT_VARIABLE)
+    if own and own.lower() != account:
+        raise ConfigurationError(
+            f"{API_KEY_VARIABLE} is the key of the account in {ACCOUNT_VARIABLE}, and not of "
+            f"{account}: give the key of {account}."
+        )
 
 
 def check_types(timeouts: object, retry: object, rate_limit: object, on_event: object) -> None:

@@ -27,7 +27,15 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
 
     Args:
         base_url: The base URL; by default the variable `INVOICEXPRESS_BASE_URL`.
+
+    Raises:
+        RuntimeError: it is entered in a coroutine, whose loop it could not use to close.
     """
+    if _is_in_coroutine():
+        raise RuntimeError(
+            "quick_manager closes its manager outside of any coroutine: enter it in a synchronous "
+            "fixture, or write `async with SessionManager(...)` here."
+        )
     closing = _ClosingInLoop()
     manager = SessionManager(
         base_url=base_url, timeouts=_TIMEOUTS, retry=_RETRY, on_event=closing.begin
@@ -37,6 +45,14 @@ def quick_manager(base_url: str | None = None) -> Generator[SessionManager]:
         yield manager
     finally:
         closing.end()
+
+
+def _is_in_coroutine() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _ClosingInLoop:

@@ -1,5 +1,6 @@
 """One attempt of a request: its address, its state at any moment, and its response."""
 
+import contextlib
 import re
 import zlib
 from collections.abc import AsyncIterable, Callable, Mapping
@@ -18,7 +19,6 @@ from invoicexpress_async.protocol.exchange import (
     dumps,
     loads,
 )
-from invoicexpress_async.transport.client_session import ConnectPermit
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
@@ -32,7 +32,7 @@ _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 
 
 async def read_body(
-    pieces_of_it: AsyncIterable[bytes], *, length: int | None, encoding: str
+    chunks: AsyncIterable[bytes], *, length: int | None, encoding: str
 ) -> tuple[bytes, str | None]:
     """Read a body in pieces, inflate it, and stop at the cap.
 
@@ -47,13 +47,13 @@ async def read_body(
     stream = None
     pieces: list[bytes] = []
     size = 0
-    async for raw in pieces_of_it:
-        piece = raw
-        if raw and encoding not in _PLAIN:
-            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, raw))
+    async for chunk in chunks:
+        piece = chunk
+        if chunk and encoding not in _PLAIN:
+            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, chunk))
             try:
                 # One byte more than allowed shows that the cap is passed.
-                piece = b"" if stream.eof else stream.decompress(raw, MAX_BODY_BYTES - size + 1)
+                piece = b"" if stream.eof else stream.decompress(chunk, MAX_BODY_BYTES - size + 1)
             except zlib.error:
                 return b"", "its compression is broken"
         size += len(piece)
@@ -65,10 +65,10 @@ async def read_body(
     return b"".join(pieces), None
 
 
-def _window_bits(encoding: str, piece: bytes) -> int:
+def _window_bits(encoding: str, chunk: bytes) -> int:
     if encoding != "deflate":
         return zlib.MAX_WBITS | 16
-    return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+    return zlib.MAX_WBITS if chunk[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
 
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy requires a
             login: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The permit to open a connection, until the request is sent.
+        permit: The permit to open a connection, to be closed when the request is sent.
         on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
         has_secrets: Whether the body contains secrets, which no hook of a user may see.
     """
@@ -125,7 +125,7 @@ class Attempt:
     is_untrusted: bool = False
     failure: str | None = None
     response: Response | None = None
-    permit: ConnectPermit | None = None
+    permit: contextlib.ExitStack | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
 
@@ -135,7 +135,7 @@ class Attempt:
             self.on_sent()  # it may raise: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
-            self.permit.release()
+            self.permit.close()
 
     def fail(self, error: Exception) -> None:
         """Record a failure. The text of the error is dropped, because it may contain the URL."""

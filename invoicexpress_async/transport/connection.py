@@ -92,7 +92,7 @@ class HttpConnection:
             attempt.fail(error)
         finally:
             if attempt.permit is not None:
-                attempt.permit.release()
+                attempt.permit.close()
         if cancelled is not None:
             # Raised anew: the frames of the original contain the request line, and so the key.
             raise asyncio.CancelledError(*cancelled)
@@ -130,7 +130,8 @@ class HttpConnection:
                 return reuse
         self._close_raw()
         if self._sender is not None and self._sender.has_connection:
-            await self._sender.renew()
+            sender, self._sender = self._sender, None
+            await sender.close()
         return None
 
     async def _is_still_open(self, *, has_effect: bool) -> bool:

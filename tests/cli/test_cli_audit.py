@@ -53,6 +53,10 @@ async def test_what_is_wrong_stands_first_with_its_cure(
     assert re.search(r"no default +1 +bare +Make one of its series the default", ended.out)
     assert re.search(r"401 +1 +barred +Check the account's name and its API key", ended.out)
     assert "2 fine  3 not fine  of 5 accounts" in ended.out
+    not_counted = re.findall(
+        r"1 +(\w+) +It does not count: the account's default is fine", ended.out
+    )
+    assert not_counted == ["old"]
     assert {one.method for one in sandbox.requests} == {"GET"}
 
 

@@ -69,7 +69,9 @@ async def test_what_is_nothing_of_ours_is_wrong_usage(run: Run, what: str) -> No
         (("rollover", "a.csv", "--year", "MMXXVII"), "is not a whole number, such as 2027."),
         (("rollover", "a.csv", "--year", "2027", "--not-before", "1/2"), "a day, such as 2027-01-"),
         (("audit", "a.csv", "--timeout", "long"), "is not a number, such as 0.5."),
-        (("provision",), '"provision" needs ACCOUNTS.'),
+        (("provision",), '"provision" needs ACCOUNTS. See: '),
+        (("audit", "--only", "acme", "a.csv"), "ACCOUNTS. --only and --exclude take every name"),
+        (("rollover", "a.csv", "--year", "2027", "--offline"), "--offline. Only `provision` has"),
     ],
 )
 async def test_wrong_usage_says_the_expected_form_and_where_to_look(

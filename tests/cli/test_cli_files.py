@@ -6,6 +6,8 @@ import os
 import pty
 import stat
 import subprocess
+import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -198,14 +200,31 @@ def lines_of_removed(path: Path) -> list[str]:
 async def test_many_bad_rows_are_written_to_a_file(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "accounts.csv"
     path.write_text("account;api_key\n" + "".join(f"bad name {one};k\n" for one in range(50)))
+    folder = Path(tempfile.gettempdir())
+    old, new = (folder / f"invoicexpress-bad-rows-{path.parent.name}-{one}.csv" for one in range(2))
+    for one, age in ((old, 90_000), (new, 80_000)):
+        one.touch()
+        os.utime(one, (time.time() - age,) * 2)
 
     ended = await run("provision", path, "--serie", "2027")
 
+    assert [one.is_file() for one in (old, new)] == [False, True]
+    new.unlink()
     (line,) = [one for one in ended.err.splitlines() if "all of them: " in one]
     found = Path(line.partition(": ")[2])
     assert ended.code == 2
     head, *rows = await asyncio.to_thread(lines_of_removed, found)
     assert (head, len(rows)) == ("line,problem", 50)
+
+
+async def test_a_few_bad_rows_are_named_in_the_text_alone(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "accounts.csv"
+    path.write_text("account;api_key\n" + "".join(f"a{one};k\n" for one in range(10)))
+
+    ended = await run("provision", path)
+
+    assert "  10 rows, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11: no serie" in ended.err
+    assert "all of them" not in ended.err
 
 
 @pytest.mark.parametrize("place", ["--api-key-file", "the file of the accounts"])

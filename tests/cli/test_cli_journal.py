@@ -87,12 +87,15 @@ async def test_a_run_killed_in_the_middle_is_ended_by_the_same_command(
     await process.communicate()
     change(sandbox, job.names)
     before = await run("status", job.journal, "--json")
+    for_people = await run("status", job.journal)
     ended = await run(*job("--timeout", 3))
 
     (status,) = before.lines
     counts = cast("dict[str, int]", status["counts"])
     unresolved = counts.get("intent", 0) + counts.get("unknown", 0)
     assert unresolved
+    assert re.search(r"^unknown +\d", for_people.out, re.MULTILINE)
+    assert not re.search(r"^intent\b", for_people.out, re.MULTILINE)
     assert status["holder"] is None
     assert sum(counts.values()) == 12
     # Killed after the intent and before the send, a row is never sent again.
@@ -233,7 +236,7 @@ async def test_another_plan_is_refused_before_anything_is_sent_or_overwritten(
     accepted = await run(*job("--json", "--accept-changes"))
 
     assert (dry.code, people.code, machine.code, accepted.code) == (1, 2, 2, 0)
-    assert "2 rows differ. Without --accept-changes the run would be refused." in dry.err
+    assert "Rows that differ: 2. Without --accept-changes the run would be refused." in dry.err
     assert "  removed: account-10 '2027', done" in people.err
     assert "--accept-changes" in people.err
     assert len(cast("list[Json]", machine.failure["differences"])) == 2

@@ -178,7 +178,9 @@ async def test_a_name_unlike_all_others_of_its_account_is_shown_first(
         pytest.param(("--year", "2027", "--not-before", "soon"), "soon", id="day"),
         pytest.param((), "year", id="no year"),
         pytest.param(
-            ("--year", "2027", "--not-before", "2026-12-01"), "when 2027 begins", id="too early"
+            ("--year", "2027", "--not-before", "2026-12-01"),
+            "at once: --default-now",
+            id="too early",
         ),
         pytest.param(
             ("--year", "2027", "--not-before", "2027-02-01", "--default-now"),

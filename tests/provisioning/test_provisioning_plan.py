@@ -103,7 +103,7 @@ def test_every_bad_row_is_named_with_its_line_and_no_key_is_shown(tmp_path: Path
         "serie",
         "default",
     ]
-    assert reported["4"] == "1 fields where the header has 4"
+    assert reported["4"] == "1 field where the header has 4"
     assert reported["5"] == "no serie, and none was given for all rows"
     assert reported["7"] == "the same account and serie as line 6"
     assert reported["8"] == "a second default for the account of line 6"

@@ -161,7 +161,7 @@ def test_last_cells_that_are_empty_may_be_left_out(tmp_path: Path) -> None:
 
     assert names_of(Plan.from_csv(path, serie="2027")) == [("acme", "2028", 2), ("beta", "2027", 3)]
     path.write_text("account;api_key;serie\nacme\n")
-    with pytest.raises(ConfigurationError, match="line 2: 1 fields where the header has 3"):
+    with pytest.raises(ConfigurationError, match="line 2: 1 field where the header has 3"):
         Plan.from_csv(path, serie="2027")
 
 
@@ -196,6 +196,7 @@ def test_the_address_of_an_account_is_its_name(tmp_path: Path, address: str) -> 
         pytest.param("account;chave", "found are 'account', 'chave'; api_key is not", id="a name"),
         pytest.param(f"acme;{KEY}", "2 fields, and none is a known column", id="no header"),
         pytest.param("", "its first line is empty", id="nothing"),
+        pytest.param("nada", "1 field, and none .* column; account and api_key are not", id="none"),
     ],
 )
 def test_a_wrong_header_says_what_was_found_and_no_key(
@@ -203,6 +204,44 @@ def test_a_wrong_header_says_what_was_found_and_no_key(
 ) -> None:
     with pytest.raises(ConfigurationError, match=found) as caught:
         Plan.from_csv(text(tmp_path, f"{header}\nacme;{KEY}\n" if header else ""), serie="2027")
+
+    assert KEY not in str(caught.value)
+
+
+def test_a_wrong_header_of_a_spreadsheet_names_the_sheet_that_was_read(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "accounts.xlsx", ("nome", "chave"), ("acme", KEY))
+
+    with pytest.raises(ConfigurationError) as caught:
+        Plan.from_csv(path, serie="2027")
+
+    text_of_error = str(caught.value)
+    assert "accounts.xlsx (sheet 'Sheet') has no header with the columns account" in text_of_error
+    assert "its first row has 2 fields" in text_of_error
+    assert "tabs" not in text_of_error
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("1,23457E+39", "api_key is a rounded number"),
+        ("1.23457e+39", "api_key is a rounded number"),
+        ("123457e1234567890123456789012345678901234", None),
+        ("env:NOT_SET_HERE", "an environment variable that is not set: NOT_SET_HERE"),
+        (f"env:{KEY}", "an environment variable that is not set$"),
+    ],
+)
+def test_a_key_that_cannot_be_one_is_refused_by_its_line(
+    tmp_path: Path, cell: str, problem: str | None
+) -> None:
+    path = text(tmp_path, f"account;api_key\nbeta;{KEY}\nacme;{cell}\n")
+
+    if problem is None:
+        assert len(names_of(Plan.from_csv(path, serie="2027"))) == 2
+        return
+    with pytest.raises(BadRowsError, match=f"(?m)line 3: .*{problem}") as caught:
+        Plan.from_csv(path, serie="2027")
+    with pytest.raises(BadRowsError, match=f"(?m)line 3: .*{problem}"):
+        AccountList.from_csv(path)
 
     assert KEY not in str(caught.value)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from invoicexpress_async import SessionManager
-from invoicexpress_async.testing import SandboxThread
+from invoicexpress_async.testing import SandboxThread, quick_manager
 
 PROJECT = Path(__file__).parents[1] / "plugin_project"
 NO_ASYNCIO = ("-p", "no:asyncio")
@@ -104,3 +104,10 @@ async def create_one(sandbox: SandboxThread) -> bool:
     async with SessionManager(base_url=sandbox.base_url) as manager:
         account = manager.account(sandbox.account, sandbox.api_key)
         return (await account.sequences.ensure("2027")).created
+
+
+async def test_a_quick_manager_is_refused_in_a_coroutine_before_anything_is_open() -> None:
+    refused = pytest.raises(RuntimeError, match="write `async with SessionManager")
+
+    with SandboxThread() as sandbox, refused, quick_manager(sandbox.base_url):
+        pass

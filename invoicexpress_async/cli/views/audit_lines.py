@@ -27,6 +27,7 @@ _MAKE: Final = "Make it with `invoicexpress rollover`, or with `invoicexpress pr
 _REGISTER: Final = (
     "Do not use it yet: check the account's AT set-up, then `invoicexpress sequences register ID`."
 )
+_DOES_NOT_COUNT: Final = "It does not count: the account's default is fine."
 _NO_CODES: Final = "The server sent no codes: look at the serie in InvoiceXpress itself."
 
 # The ranks of lines. Wrong: the account is not fine because of it. Odd: an incomplete serie that
@@ -123,9 +124,10 @@ def _is_wanted(seen: AccountAudit, sequence: Sequence) -> bool:
 def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
     is_unknown = sequence.registration is Registration.UNKNOWN
     state = _NO_CODES_SENT if is_unknown else sequence.registration.replace("_", " ")
+    cure = _NO_CODES if is_unknown else _REGISTER
     return attrs.evolve(
         line,
         rank=_WRONG if sequence.is_default else _ODD,
         problem=state if sequence.is_default else lines_of(state, _NOT_DEFAULT_ONE),
-        cure=_NO_CODES if is_unknown else _REGISTER,
+        cure=lines_of(_DOES_NOT_COUNT, cure) if line.is_fine else cure,
     )

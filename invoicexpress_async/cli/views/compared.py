@@ -23,7 +23,8 @@ _JOURNAL_HAS: Final = (
     "would be ensured."
 )
 _JOURNAL_DIFFERS: Final = (
-    "It has another plan: {count} rows differ. Without --accept-changes the run would be refused."
+    "It has another plan. Rows that differ: {count}. Without --accept-changes the run would be "
+    "refused."
 )
 
 

@@ -123,6 +123,7 @@ class _Shown:
             if count := self.status.counts.get(state):
                 is_now = state == "intent" and is_running(self.status)
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
+                name = "unknown" if name == "intent" else name  # as in a report
                 name = label(name, self.language)
                 rows.append((Text(name, STATE_STYLES.get(state, "")), count, self._said(text)))
         if rows:

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import struct
+from asyncio.sslproto import SSLProtocol
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -29,12 +30,10 @@ from invoicexpress_async.sandbox.http import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from invoicexpress_async.sandbox.domain.engine import Pending
 
-_HANDSHAKE_SECONDS = 60.0
-_CLOSE_NOTIFY_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 60
+_CLOSE_NOTIFY_SECONDS = 1
 # SO_LINGER with a timeout of 0: a close then sends RST, and drops what was not sent yet.
 _RESETTING = struct.pack("ii", 1, 0)
 
@@ -77,14 +76,15 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self in self._connections:
+            return  # the handshake has ended: this is the transport over TLS
         self._connections.add(self)
         self._backend.oracle.note_connected()
         self._arrival = self._backend.plan.for_arrival()
         if self._arrival is not None:
             self._begin(self._arrival)
         elif self._ssl_context is not None:
-            self._transport.pause_reading()
-            self._play(self._secure(self._ssl_context))
+            self._secure(self._ssl_context)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -212,11 +212,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, fault: Fault) -> None:
         self._backend.oracle.note_fault(fault.name)
-        self._play(fault.play(self))
-
-    def _play(self, work: "Coroutine[object, object, None]") -> None:
-        """Run what goes before all further data of the connection."""
-        self._playing = self._backend.spawn(work)
+        self._playing = self._backend.spawn(fault.play(self))
         self._playing.add_done_callback(self._played)
 
     def _played(self, playing: asyncio.Task[None]) -> None:
@@ -228,30 +224,35 @@ class Connection(asyncio.Protocol):
             fault = self._arrival or self._fault
             context = {"message": f"a fault went wrong: {fault}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+        elif self._arrival is not None:
+            self.close()
         elif not self._is_closing:
-            if self._head is not None:
-                self._end(self._head)
+            self._end(self.head)
             self._serve()
 
-    async def _secure(self, context: ssl.SSLContext) -> None:
-        secured = None
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                self._transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
-            )
-        except OSError:
+    def _secure(self, context: ssl.SSLContext) -> None:
+        """Begin the handshake at once: `start_tls` is a coroutine, and uvloop reads before it."""
+        loop, raw = asyncio.get_running_loop(), self._transport
+        ended: asyncio.Future[None] = loop.create_future()
+        ended.add_done_callback(lambda _: self._secured(ended, raw))
+        handshake = SSLProtocol(
+            loop,
+            self,
+            context,
+            ended,
+            server_side=True,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
+        )
+        raw.set_protocol(handshake)
+        handshake.connection_made(raw)
+
+    def _secured(self, ended: asyncio.Future[None], raw: asyncio.Transport) -> None:
+        if ended.exception() is not None:
             self._backend.oracle.handshake_failures += 1
-        finally:
-            if secured is not None:
-                self._transport = secured
-            else:  # asyncio does not always report a connection that is lost in its handshake
-                self._is_closing = True
-                self._forget()
+        if self._transport is raw:  # it was lost before there was a transport over TLS
+            self._is_closing = True
+            self._forget()
 
     def _forget(self) -> None:
         if self in self._connections:
