@@ -281,7 +281,10 @@ async def test_a_pooler_in_between_is_seen(run: Run, pooled_url: str) -> None:
     ("spoil", "name", "cure"),
     [
         pytest.param(
-            "UPDATE {at}.journal SET version = 99", "journal schema", "upgrade", id="newer schema"
+            "UPDATE {at}.journal SET version = 99",
+            "journal schema",
+            "a later one",
+            id="newer schema",
         ),
         pytest.param("REVOKE ALL ON {at}.rows FROM poor", "journal rights", "GRANT", id="rights"),
         pytest.param(
