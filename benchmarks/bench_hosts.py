@@ -331,4 +331,7 @@ if __name__ == "__main__":
             contest = _service if use == "service" else _job
             run(contest(kind, int(port), int(hosts), Path(folder)))
         case sizes:
-            main([int(size) for size in sizes] or [250, 1_000])
+            counts = [int(size) for size in sizes] or [250, 1_000]
+            if min(counts) < 2 * _AT_ONCE:
+                sys.exit(f"Give {2 * _AT_ONCE} hosts or more: {_AT_ONCE} calls are made at a time.")
+            main(counts)

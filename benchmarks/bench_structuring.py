@@ -28,7 +28,7 @@ from invoicexpress_async.protocol.exchange import (
     structure_serie,
 )
 from invoicexpress_async.protocol.sequences import (
-    SequenceHooks,
+    RowHook,
     make_converter,
     structure_one,
 )
@@ -45,7 +45,7 @@ def _of(structure: Callable[[object, str], object], path: str) -> Any:  # noqa: 
 
 def _nesting_converter() -> cattrs.Converter:
     converter = make_strict_converter()
-    hooks = SequenceHooks()
+    hooks = RowHook()
     state = make_dict_structure_fn(
         DocumentSequenceState,
         converter,
@@ -72,14 +72,14 @@ def _nesting_converter() -> cattrs.Converter:
 
     def nest(row: dict[str, Any], _: object) -> Sequence:
         layout = hooks.layout_of(tuple(row))
-        count, get = len(layout.index), row.get
+        get = row.get
         documents = {
             name: {
-                "number": get(layout.count_keys[at]),
-                "sequence_id": get(layout.count_keys[count + at]),
-                "validation_code": get(layout.code_keys[at]),
+                "number": get(number_key),
+                "sequence_id": get(id_key),
+                "validation_code": get(code_key),
             }
-            for name, at in layout.index.items()
+            for name, number_key, id_key, code_key in layout.types
         }
         extra = {key: row[key] for key in layout.other_keys}
         fields = {

@@ -29,7 +29,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # session for the types of its settings only, and testing for mocks of it
-CLIENT_IMPORTERS = {"transport", "session", "testing", "sandbox"}
+CLIENT_IMPORTERS = {"transport", "session", "testing"}
 MAX_FOLDERS = 21
 MAX_MODULES = 20
 # Sans-I/O: what is said over the wire is the same whoever carries it.

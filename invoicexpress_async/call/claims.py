@@ -62,7 +62,7 @@ class Claims(Protocol):
 
 @attrs.define(kw_only=True)
 class OpenClaim:
-    """A claim that was won and is not settled yet.
+    """A claim that was won in a journal, or an intent that the caller keeps; not settled yet.
 
     Attributes:
         intent: The request to be sent.

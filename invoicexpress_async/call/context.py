@@ -30,7 +30,8 @@ T = TypeVar("T")
 IntentHook: TypeAlias = Callable[[Intent], Awaitable[None]]
 """Awaited with an intent before its first byte is sent, to store it where it survives a crash.
 
-If the hook raises, the request is not sent, and the call raises the same error. The hook is also
+If the hook raises, the request is not sent, and the call raises the same error; nor is it sent if
+over a minute has passed since, when others may have looked the intent up. The hook is also
 awaited with an intent that an earlier call left unresolved, before that intent is looked up.
 """
 ListCheck: TypeAlias = Callable[[tuple[Sequence, ...]], None]
@@ -101,6 +102,8 @@ class Call:
 
     Attributes:
         deadline: The deadline on the monotonic clock; infinite until `Dispatcher.run` starts it.
+        clock_gap: How far the clock that counts the time of a suspended machine was ahead of the
+            monotonic clock when the call began.
         attempts: The number of requests begun.
         is_unknown: Whether a request with an effect may have reached the server and its outcome
             is unknown.
@@ -129,6 +132,7 @@ class Call:
     subject: str | None = None
     timeout_seconds: float | None = None
     deadline: float = float("inf")
+    clock_gap: float = 0.0
     attempts: int = 0
     is_unknown: bool = False
     has_changed: bool = False
@@ -162,6 +166,7 @@ class Call:
             subject=self.subject,
             timeout_seconds=self.timeout_seconds,
             deadline=self.deadline,
+            clock_gap=self.clock_gap,
             on_intent=self.on_intent,
             request_id=self.request_id,
             is_watched=self.is_watched,

@@ -81,6 +81,7 @@ class Dispatcher:
         total = call.timeout_seconds or call.context.total_seconds
         started = self.clock.now()
         call.deadline = started + total
+        call.clock_gap = self.clock.uptime() - started
         call.is_watched = self._has_hook or _LOGGER.isEnabledFor(logging.INFO)
         scope = self.clock.timeout(total)
         call.request_id = self._lifecycle.enter(scope)
@@ -150,15 +151,17 @@ class Dispatcher:
         nothing is sent, and that intent is looked up. None if this call must send and `settle` it.
         """
         claims = call.context.claims
+        # Read before the claim: a process may be frozen between the commit and its return.
+        since = self.clock.uptime()
+        intent = {**intent, "sent_at": time.time()}  # it may have waited for others
         if claims is not None:
-            # Read before the claim: a process may be frozen between the commit and its return.
-            since = self.clock.uptime()
             call.is_claiming = True
             other = await claims.claim(intent)
             call.is_claiming = False
             if other is not None:
                 await call.persist_intent(other)
                 return other
+        if claims is not None or call.on_intent is not None:
             call.claim = OpenClaim(intent=intent, since=since, had_changed=call.has_changed)
             call.has_changed = False
         try:
@@ -169,20 +172,20 @@ class Dispatcher:
         call.intent = intent
         return None
 
-    def resolve(self, call: Call, intent: Intent | None = None) -> None:
-        """Note that the outcome of the call's intent, or of `intent`, is known."""
-        known = intent or call.intent
-        if known is not None:
-            self.realm.unresolved.discard(known)
+    def resolve(self, call: Call) -> None:
+        """Note that the outcome of the call's intent is known."""
+        if call.intent is not None:
+            self.realm.unresolved.discard(call.intent)
         call.intent, call.is_unknown = None, False
 
     def settle(self, call: Call) -> None:
         """End the claim of the call; keep the call's intent as unresolved, or remove it."""
         claim, call.claim = call.claim, None
-        if claim is not None and call.context.claims is not None:
+        if claim is not None:
             end = claim.end_of(is_unknown=call.is_unknown, has_changed=call.has_changed)
             call.has_changed |= claim.had_changed
-            call.context.claims.end(claim.intent, end)
+            if call.context.claims is not None:
+                call.context.claims.end(claim.intent, end)
         if call.is_unknown:
             self._track_unresolved(call)
         else:
@@ -202,7 +205,7 @@ class Dispatcher:
 
     def forget(self, context: AccountContext, intent: Intent) -> None:
         """Treat an intent as lost: its request may be sent again."""
-        self.realm.unresolved.discard(intent)
+        self.realm.unresolved.forget(intent)
         if context.claims is not None:
             context.claims.forget(intent)
 
@@ -301,10 +304,15 @@ class Dispatcher:
             if claim is not None:
                 _check_not_late(self.clock.uptime() - claim.since)
                 claim.is_sent = True
+            elif operation.has_effect and self.clock.uptime() - call.clock_gap >= call.deadline:
+                # The machine slept: what the call has read is old, and others may have acted on it.
+                raise call.expired(is_closed=False)
         except InvoiceXpressError as error:
             call.refusal = error
             raise
         if operation.has_effect:
+            if claim is None and call.intent is not None:  # nobody has the intent yet
+                call.intent = {**call.intent, "sent_at": time.time()}
             call.is_unknown = True
             self._track_unresolved(call)
 

@@ -54,9 +54,9 @@ class KeyProvider:
 
     async def get(self) -> Secret:
         """Return the key. Simultaneous first calls request it once."""
-        if self._key is None or self._clock.now() >= self._stale_at:
+        if self._key is None or self._clock.uptime() >= self._stale_at:
             async with self._lock:
-                if self._key is None or self._clock.now() >= self._stale_at:
+                if self._key is None or self._clock.uptime() >= self._stale_at:
                     await self._refresh()
         return self._key  # type: ignore[return-value]  # requested, or an error was raised
 
@@ -68,12 +68,13 @@ class KeyProvider:
         return self._key != refused
 
     async def _refresh(self) -> None:
+        requested_at = self._clock.uptime()  # the vault may take long, and the machine may sleep
         returned = self._source()
         if not inspect.isawaitable(returned):
             del returned  # the key itself, as likely as not
             raise ConfigurationError("The callable for the API key is not async.")
         self._key = _checked(await returned)
-        self._stale_at = self._clock.now() + self._ttl_seconds
+        self._stale_at = requested_at + self._ttl_seconds
 
 
 KeySource: TypeAlias = StaticKey | KeyProvider

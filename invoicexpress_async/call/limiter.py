@@ -110,6 +110,8 @@ class AccountLimiter:
     def acquire_at_once(self) -> bool:
         """Take a slot if one is free and no other call waits; return whether it was taken."""
         with self._mutex:
+            if self._waiting and next(iter(self._waiting)).get_loop().is_closed():
+                self._wake_first()
             if self._waiting or not self._has_room():
                 return False
             self._take()
@@ -206,13 +208,20 @@ class AccountLimiter:
 
     def _leave_queue(self, turn: "asyncio.Future[None]") -> None:
         with self._mutex:
-            waiting = self._waiting or OrderedDict()
-            del waiting[turn]
-            first = next(iter(waiting), None)
-            if first is None:
-                self._waiting = None
-        if first is not None and not first.done():
-            wake(first)
+            if self._waiting is not None:
+                self._waiting.pop(turn, None)
+            self._wake_first()
+
+    def _wake_first(self) -> None:
+        """Wake the first call in the queue. One whose event loop was closed has left it."""
+        waiting = self._waiting
+        while waiting:
+            first = next(iter(waiting))
+            if not first.get_loop().is_closed():
+                wake(first)
+                return
+            del waiting[first]
+        self._waiting = None
 
     def _has_room(self) -> bool:
         now = self._clock.now()

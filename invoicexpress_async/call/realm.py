@@ -21,6 +21,9 @@ from invoicexpress_async.models.intent import Intent
 # The number of creates to remember, in case a list lags; older ones have been listed long ago.
 _MAX_RECENT_CREATES: Final = 10_000
 
+# The number of accounts whose last requested default is remembered; it matters during calls only.
+_MAX_DEFAULT_CHOICES: Final = 10_000
+
 # Ordered, so that thousands of waiters can be cancelled together, each in constant time.
 _Queue: TypeAlias = OrderedDict["_Turn", None]
 
@@ -44,6 +47,36 @@ class RecentCreates:
         return self._ids.get((account, serie))
 
 
+class DefaultChoices:
+    """The last sequence of each account that a call of this process has made the default.
+
+    A call must not undo what another call has requested meanwhile, nor return what was true before.
+    """
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._count = 0
+        self._mutex = threading.Lock()
+
+    def add(self, account: str, sequence_id: int) -> None:
+        """Note that a call makes a sequence the default."""
+        with self._mutex:
+            self._count += 1
+            self._last[account] = self._count, sequence_id
+            self._last.move_to_end(account)
+            if len(self._last) > _MAX_DEFAULT_CHOICES:
+                self._last.popitem(last=False)
+
+    def number(self, account: str) -> int:
+        """Return a number that grows with each choice for the account."""
+        return self._last.get(account, (0, 0))[0]
+
+    def since(self, account: str, number: int) -> int | None:
+        """Return the id of the sequence that was chosen after `number`, or None."""
+        last, sequence_id = self._last.get(account, (0, 0))
+        return sequence_id if last > number else None
+
+
 class UnresolvedIntents:
     """The unresolved intents by account, at most one for each request."""
 
@@ -52,19 +85,31 @@ class UnresolvedIntents:
         self._mutex = threading.Lock()  # managers in several threads share it
 
     def add(self, intent: Intent) -> None:
-        """Add an intent, or replace one with the same request."""
+        """Add an intent, or replace an older one with the same request."""
         with self._mutex:
-            self._by_account.setdefault(intent["account"], {})[_identity(intent)] = intent
+            mine = self._by_account.setdefault(intent["account"], {})
+            known = mine.setdefault(_identity(intent), intent)
+            if known["sent_at"] <= intent["sent_at"]:
+                mine[_identity(intent)] = intent
 
     def discard(self, intent: Intent) -> None:
         """Remove the intent with the same request as `intent`, if there is one."""
         with self._mutex:
-            mine = self._by_account.get(intent["account"])
-            if mine is None:
-                return
-            mine.pop(_identity(intent), None)
-            if not mine:
-                del self._by_account[intent["account"]]
+            self._remove(intent)
+
+    def forget(self, intent: Intent) -> None:
+        """Remove this intent; one with the same request that was sent since stays."""
+        with self._mutex:
+            if self.get(intent) == intent:
+                self._remove(intent)
+
+    def _remove(self, intent: Intent) -> None:
+        mine = self._by_account.get(intent["account"])
+        if mine is None:
+            return
+        mine.pop(_identity(intent), None)
+        if not mine:
+            del self._by_account[intent["account"]]
 
     def get(self, intent: Intent) -> Intent | None:
         """Return the intent with the same request, or None."""
@@ -94,83 +139,107 @@ def _identity(intent: Intent) -> tuple[object, ...]:
 class KeyedLock:
     """A lock for each key: one holder at a time, first come, first served.
 
-    The holders may be tasks of event loops in several threads. No holder blocks another's loop.
+    The holders may be tasks of event loops in several threads. No holder blocks another's loop. A
+    holder whose event loop was closed while it held the lock has lost it.
     """
 
     def __init__(self) -> None:
-        # The waiters for each key that is held; None without waiters, which is the usual case.
-        self._waiting: dict[Hashable, _Queue | None] = {}
+        self._held: dict[Hashable, _Hold] = {}
         self._mutex = threading.Lock()
 
     def hold(self, key: Hashable) -> "_Guard":
         """Hold the lock of `key` for the block; yield whether another call held it before."""
         return _Guard(self, key)
 
-    def enter(self, key: Hashable) -> "_Turn | None":
+    def enter(self, key: Hashable) -> "_Hold | _Turn":
         """Take the lock, or return a place in its queue."""
+        loop = asyncio.get_running_loop()
         with self._mutex:
-            if key not in self._waiting:
-                self._waiting[key] = None
-                return None
-            queue = self._waiting[key]
-            if queue is None:
-                queue = self._waiting[key] = OrderedDict()
+            held = self._held.get(key)
+            if held is not None and held.loop.is_closed():
+                held = self._hand_over(key, held)
+            if held is None:
+                held = self._held[key] = _Hold(loop)
+                return held
+            if held.queue is None:
+                held.queue = OrderedDict[_Turn, None]()
             turn = _Turn()
-            queue[turn] = None
+            held.queue[turn] = None
             return turn
 
-    def leave(self, key: Hashable) -> None:
+    def leave(self, key: Hashable, held: "_Hold") -> None:
         """Hand the lock over to the next in the queue, or free it."""
         with self._mutex:
-            queue = self._waiting[key]
-            if not queue:
-                del self._waiting[key]
-                return
-            turn, _ = queue.popitem(last=False)
-            turn.has_come = True
-        wake(turn.waiter)
+            if self._held.get(key) is held:  # else it was lost
+                self._hand_over(key, held)
 
     def give_up(self, key: Hashable, turn: "_Turn") -> None:
         """Leave the queue; pass on a lock that was handed over at the same moment."""
         with self._mutex:
-            queue = self._waiting[key]
-            if not turn.has_come and queue is not None:
-                del queue[turn]
-                return
-        self.leave(key)
+            held = self._held.get(key)
+            if turn.held is None and held is not None and held.queue:
+                held.queue.pop(turn, None)
+        if turn.held is not None:
+            self.leave(key, turn.held)
+
+    def _hand_over(self, key: Hashable, held: "_Hold") -> "_Hold | None":
+        queue = held.queue
+        while queue:
+            turn, _ = queue.popitem(last=False)
+            loop = turn.waiter.get_loop()
+            if not loop.is_closed():
+                turn.held = self._held[key] = _Hold(loop, queue)
+                wake(turn.waiter)
+                return turn.held
+        del self._held[key]
+        return None
+
+
+class _Hold:
+    """One holder's time with a lock, and the queue behind it; None without one, as usual."""
+
+    __slots__ = ("loop", "queue")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, queue: _Queue | None = None) -> None:
+        self.loop = loop
+        self.queue = queue
 
 
 class _Turn:
     """A place in a queue. The lock is handed to it before its task runs again."""
 
-    __slots__ = ("has_come", "waiter")
+    __slots__ = ("held", "waiter")
 
     def __init__(self) -> None:
         self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_come: bool = False
+        self.held: _Hold | None = None
 
 
 class _Guard:
     # A class, because a generator of contextlib costs a hundredth of a whole call.
-    __slots__ = ("_key", "_lock")
+    __slots__ = ("_held", "_key", "_lock")
 
     def __init__(self, lock: KeyedLock, key: Hashable) -> None:
         self._lock = lock
         self._key = key
+        self._held: _Hold | None = None
 
     async def __aenter__(self) -> bool:
-        turn = self._lock.enter(self._key)
-        if turn is None:
+        entered = self._lock.enter(self._key)
+        if isinstance(entered, _Hold):
+            self._held = entered
             return False
         try:
-            await turn.waiter
+            await entered.waiter
         except asyncio.CancelledError:
-            self._lock.give_up(self._key, turn)
+            self._lock.give_up(self._key, entered)
             raise
+        self._held = entered.held
         return True
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock.leave(self._key)
+        if self._held is not None:
+            self._lock.leave(self._key, self._held)
 
 
 class Realm:
@@ -183,6 +252,7 @@ class Realm:
         """Held during each request that is sent at most once, by account and subject."""
         self.unresolved: UnresolvedIntents = UnresolvedIntents()
         self.recent_creates: RecentCreates = RecentCreates()
+        self.default_choices: DefaultChoices = DefaultChoices()
         self.users: int = 0
 
     @property

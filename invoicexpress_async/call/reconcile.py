@@ -27,6 +27,7 @@ from invoicexpress_async.protocol.strict import malformed_response
 
 # No paginated list of sequences was ever seen: this bounds a server that always has a next page.
 _MAX_PAGES: Final = 200
+_MAX_READINGS: Final = 4
 _AFTER_THE_SCHEDULE_SECONDS: Final = 45.0
 _SETTLED: Final = frozenset({Registration.REGISTERED, Registration.NOT_APPLICABLE})
 
@@ -88,14 +89,23 @@ class Reconciler:
 
     async def list(self, call: Call) -> Listing:
         """Read all sequences of the account; raise any error that makes the list incomplete."""
-        sequences: list[Sequence] = []
+        for _ in range(_MAX_READINGS):
+            pages = await self._read_pages(call)
+            rows = [one for page in pages for one in page]
+            once = {(one.id, one.serie): one for one in rows}
+            if len(pages) == 1 or len(once) == len(rows):
+                return Listing(sequences=tuple(once.values()))
+            # A row has moved to a later page meanwhile; another one may have moved to an earlier
+            # page, and was not read at all.
+        raise malformed_response("sequences: their order changed each time the pages were read")
+
+    async def _read_pages(self, call: Call) -> tuple[tuple[Sequence, ...], ...]:
+        pages: tuple[tuple[Sequence, ...], ...] = ()
         for number in range(1, _MAX_PAGES + 1):
             page = await self._dispatcher.fetch(call, self._requests.list(number))
-            sequences += page.sequences
+            pages += (page.sequences,)
             if page.is_last:
-                # A row that was made meanwhile moves another one to the next page as well.
-                once = {(one.id, one.serie): one for one in sequences}
-                return Listing(sequences=tuple(once.values()))
+                return pages
         raise malformed_response(f"pagination: more than {_MAX_PAGES} pages")
 
     async def after_create(

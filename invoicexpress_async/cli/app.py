@@ -50,9 +50,11 @@ _KEY_OPTIONS: Final = ("--api-key", "--api_key", "--apikey", "--key")
 
 def build() -> App:
     """Return the application; its commands are imported when they are called."""
+    console = Console()
+    console.width = max(console.width, _NARROWEST)
     app = App(
         name="invoicexpress",
-        console=_help_console(),
+        console=console,
         help=overview(),
         help_formatter=_HelpFormatter(),
         help_format="plaintext",  # the other formats import a Markdown parser
@@ -61,23 +63,16 @@ def build() -> App:
         print_error=False,
         exit_on_error=False,
         # An option is given or not: no --no-option, and no "[default: False]" in the help.
-        default_parameter=Parameter(negative=(), show_default=_shown_default),
+        default_parameter=Parameter(
+            negative=(),
+            show_default=lambda value: value if value and value is not True else None,
+        ),
     )
     for command in COMMANDS:
         # A group of commands, such as `sequences`, adds its examples itself.
         examples = {} if command.is_group else {"help_epilogue": examples_of(command.name)}
         app.command(command.import_path, name=command.name, **examples)
     return app
-
-
-def _help_console() -> Console:
-    console = Console()
-    console.width = max(console.width, _NARROWEST)
-    return console
-
-
-def _shown_default(value: object) -> object:
-    return value if value and value is not True else None
 
 
 def _in_words(name: str) -> str:
@@ -117,8 +112,7 @@ def dispatch(tokens: list[str]) -> int:
     as_json = "--json" in tokens
     error: InvoiceXpressError
     try:
-        _refuse_key(tokens)
-        _refuse_leading_option(tokens)
+        _refuse(tokens)
         # cyclopts takes a lone hyphen as an option; the path "./-" means the same.
         with typed(tokens):
             result: object = build()(["./-" if token == "-" else token for token in tokens])  # noqa: S105  # no password
@@ -145,22 +139,21 @@ def _usage_text(text: str, tokens: list[str]) -> str:
     text = _NOT_CONVERTED.sub(lambda found: f'"{found[1]}" is not {_FORMS[found[2]]}.', text)
     hints = (hint for part, options, hint in _HINTS if part in text and options & {*tokens})
     text = " ".join((text, *hints))
+    command = next((one for one in COMMANDS if one.name == tokens[0]), None)
+    if command is None:
+        return text
     names = itertools.takewhile(lambda one: not one.startswith("-"), tokens)
-    command = " ".join(itertools.islice(names, 2 if tokens[0] in {"sequences", "accounts"} else 1))
-    is_known = any(one.name == tokens[0] for one in COMMANDS)
-    return f"{text} See: {program()} help {command}" if is_known else text
+    typed_names = itertools.islice(names, 2 if command.is_group else 1)
+    return f"{text} See: {program()} help {' '.join(typed_names)}"
 
 
-def _refuse_key(tokens: list[str]) -> None:
+def _refuse(tokens: list[str]) -> None:
     # First of all, before anything prints the arguments, since this one may hold the key.
     if any(token.partition("=")[0] in _KEY_OPTIONS for token in tokens):
         raise ConfigurationError(
             "A key is never an argument: the process list would show it. Put it into "
             "INVOICEXPRESS_API_KEY, or into a file that --api-key-file names."
         )
-
-
-def _refuse_leading_option(tokens: list[str]) -> None:
     if tokens[0].startswith("-"):
         raise ConfigurationError(
             f"The command comes first, and options after it, as in: {program()} sequences list "

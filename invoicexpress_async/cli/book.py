@@ -2,67 +2,50 @@
 
 import importlib
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
-
-import attrs
+from typing import Any, Final
 
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.errors import ConfigurationError
 
-T = TypeVar("T")
 _CREATOR: Final = "invoicexpress report"
 _COLUMN_WIDTH: Final = 18
 # The limit of Excel for the lines of a sheet, including the header.
 MAX_LINES: Final = 1_048_576
 
 
-@attrs.frozen
-class BookReport(Generic[T]):
-    """The layout of a spreadsheet, which is written as a whole at the end."""
-
-    headings: Sequence[str]
-    rows_of: Callable[[T], Iterable[Sequence[object]]]
-    order: Callable[[T], tuple[int | str, ...]]
-    start: str = ""
-    starts: Sequence[str] = ()
-
-    def __attrs_post_init__(self) -> None:
-        _openpyxl("")
-
-    def entry(self, one: T) -> str:  # noqa: ARG002  # nothing is written before the end
-        return ""
-
-    def end(self) -> str:
-        return ""
-
-    def save(self, path: Path, records: Iterable[T]) -> None:
-        """Write the spreadsheet. Lines that do not fit on a sheet go to the next one."""
-        book = _openpyxl("").Workbook(write_only=True)
-        book.properties.creator = _CREATOR
-        lines = (line for one in records for line in self.rows_of(one))
-        self._add_sheet(book, islice(lines, MAX_LINES - 1))
-        for line in lines:
-            self._add_sheet(book, chain([line], islice(lines, MAX_LINES - 2)))
-        book.save(path)
-
-    def _add_sheet(self, book: Any, lines: Iterable[Sequence[object]]) -> None:  # noqa: ANN401  # as below
-        sheet = book.create_sheet("InvoiceXpress")  # openpyxl adds a number to a second one
-        sheet.freeze_panes = "A2"
-        letter_of = _openpyxl(".utils").get_column_letter
-        letters = [letter_of(at) for at in range(1, len(self.headings) + 1)]
-        for letter in letters:
-            sheet.column_dimensions[letter].width = _COLUMN_WIDTH
-        sheet.append(self.headings)
-        count = 1
-        for count, line in enumerate(lines, 2):  # noqa: B007  # the last one counts
-            sheet.append([_cell(sheet, value) for value in line])
-        sheet.auto_filter.ref = f"A1:{letters[-1]}{count}"
+def check_book() -> None:
+    """Raise if spreadsheets cannot be written here."""
+    _openpyxl("")
 
 
-def is_book_report(path: Path) -> bool:
+def save_book(path: Path, headings: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Write a spreadsheet. Lines that do not fit on a sheet go to the next one."""
+    book, left = _openpyxl("").Workbook(write_only=True), iter(lines)
+    book.properties.creator = _CREATOR
+    _add_sheet(book, headings, islice(left, MAX_LINES - 1))
+    for line in left:
+        _add_sheet(book, headings, chain([line], islice(left, MAX_LINES - 2)))
+    book.save(path)
+
+
+def _add_sheet(book: Any, headings: Sequence[str], lines: Iterable[Sequence[object]]) -> None:  # noqa: ANN401  # as below
+    sheet = book.create_sheet("InvoiceXpress")  # openpyxl adds a number to a second one
+    sheet.freeze_panes = "A2"
+    letter_of = _openpyxl(".utils").get_column_letter
+    letters = [letter_of(at) for at in range(1, len(headings) + 1)]
+    for letter in letters:
+        sheet.column_dimensions[letter].width = _COLUMN_WIDTH
+    sheet.append(headings)
+    count = 1
+    for count, line in enumerate(lines, 2):  # noqa: B007  # the last one counts
+        sheet.append([_cell(sheet, value) for value in line])
+    sheet.auto_filter.ref = f"A1:{letters[-1]}{count}"
+
+
+def is_book(path: Path) -> bool:
     if not path.stat().st_size:
         return True
     try:

@@ -1,13 +1,13 @@
 """Turns options into a manager, a key and a call; asks before a step that cannot be undone."""
 
 import asyncio
-import contextlib
 import getpass
 import math
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,6 +22,7 @@ from invoicexpress_async.cli.options import (
     PartnerOptions,
     journal_at,
 )
+from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.signals import plain_interrupts, run_until_signal
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.config import (
@@ -39,6 +40,7 @@ from invoicexpress_async.jobs.journal import Journal
 
 _MAX_KEY_CHARACTERS = 4096  # a key file has one short line; a longer file is a mistake
 
+_READ_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 _YES: Final = frozenset({"y", "yes", "s", "sim"})
 _GO_ON: Final = "This cannot be undone. Go on?"
 _NOTHING_SENT: Final = "Nothing was sent."
@@ -71,18 +73,15 @@ def open_manager(options: ConnectionOptions, *, journal: Journal | None = None) 
     )
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def open_job(
     options: ConnectionOptions, job: JobOptions
 ) -> AsyncGenerator[tuple[SessionManager, Journal | None]]:
     """Open the manager and the journal of a run."""
-    async with contextlib.AsyncExitStack() as stack:
-        manager = await stack.enter_async_context(open_manager(options))
-        journal: Journal | None = None
-        if job.journal is not None:
-            opened = journal_at(job.journal, shared=job.shared_journal)
-            journal = await stack.enter_async_context(opened)
-        yield manager, journal
+    place = job.journal
+    journal = nullcontext() if place is None else journal_at(place, shared=job.shared_journal)
+    async with open_manager(options) as manager, journal as opened:
+        yield manager, opened
 
 
 def read_key(api_key_file: Path | None) -> Secret:
@@ -92,28 +91,24 @@ def read_key(api_key_file: Path | None) -> Secret:
     if os.environ.get(API_KEY_VARIABLE):
         return check_api_key(Secret(os.environ[API_KEY_VARIABLE]))
     if sys.stdin.isatty():
-        return check_api_key(Secret(_asked_for()))
+        try:
+            typed = getpass.getpass("API key (not shown): ").strip()
+        except KeyboardInterrupt:
+            sys.stderr.write("\nNothing was sent. ")
+            raise
+        except EOFError:
+            typed = ""
+        return check_api_key(Secret(typed))
     raise ConfigurationError(
         f"No API key: set {API_KEY_VARIABLE}, or name a file that holds it with --api-key-file."
     )
-
-
-def _asked_for() -> str:
-    try:
-        return getpass.getpass("API key (not shown): ").strip()
-    except KeyboardInterrupt:
-        sys.stderr.write("\nNothing was sent. ")
-        raise
-    except EOFError:
-        return ""
 
 
 def _from_file(path: Path) -> Secret:
     problem = ""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            if os.name == "posix":
-                _warn_if_open(path, os.fstat(file.fileno()).st_mode)
+            _warn_if_open(path)
             key = Secret(file.read(_MAX_KEY_CHARACTERS + 1).strip())
         if len(key.reveal()) <= _MAX_KEY_CHARACTERS:
             return key
@@ -125,22 +120,27 @@ def _from_file(path: Path) -> Secret:
     raise ConfigurationError(f"The key file {path} cannot be read: {problem}.")
 
 
-def _warn_if_open(path: Path, mode: int) -> None:
-    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+def _warn_if_open(path: Path) -> None:
+    if os.name == "posix" and path.is_file() and path.stat().st_mode & _READ_BY_OTHERS:
         sys.stderr.write(f"warning: others can read {path}; run: chmod 600 {path}\n")
 
 
-def warn_of_file(path: Path, notes: Iterable[str], *, has_keys: bool) -> None:
+def warn_of_file(
+    path: Path, notes: Iterable[str], *, has_keys: bool, ignored: Sequence[str] = ()
+) -> None:
     """Print how a file was read, and warn if other users can read the keys in it."""
+    if ignored:
+        names = printable(", ".join(ignored))
+        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
     for note in notes:
         sys.stderr.write(f"warning: {note}.\n")
-    if has_keys and os.name == "posix" and path.is_file():
-        _warn_if_open(path, path.stat().st_mode)
+    if has_keys:
+        _warn_if_open(path)
 
 
 def confirm(what: str, language: Language = "en") -> bool:
     """Ask on the terminal, and return whether the user agrees."""
-    if not _has_terminal():
+    if not has_terminal():
         raise ConfigurationError(
             f"{what} This cannot be undone, and there is no terminal to ask on: add --yes."
         )
@@ -155,12 +155,6 @@ def confirm(what: str, language: Language = "en") -> bool:
     return False
 
 
-def require_terminal(why: str) -> None:
-    """Raise if there is no terminal to ask on."""
-    if not _has_terminal():
-        raise ConfigurationError(f"{why} There is no terminal to ask on.")
-
-
 def ask_yes_or_no(question: str) -> bool:
     """Ask on the terminal; any answer except yes means no."""
     sys.stderr.write(f"{question} [y/N] ")
@@ -168,7 +162,7 @@ def ask_yes_or_no(question: str) -> bool:
     return sys.stdin.readline().strip().casefold() in _YES
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -198,21 +192,16 @@ def run_call(
     options: AccountOptions | PartnerOptions, call: Callable[[AccountSession], Awaitable[T]]
 ) -> T:
     """Make one call with the account and key of the options, and return its result."""
-    name = name_of(options)
-    return run_until_signal(_call(options, name, read_key(options.api_key_file), call))
+    name, key = name_of(options), read_key(options.api_key_file)
 
+    async def made() -> T:
+        async with open_manager(options) as manager:
+            account = manager.account(name, key.reveal())
+            try:
+                return await call(account)
+            except asyncio.CancelledError:
+                for intent in account.sequences.unresolved():
+                    show_intent(intent)
+                raise
 
-async def _call(
-    options: ConnectionOptions,
-    name: str,
-    key: Secret,
-    call: Callable[[AccountSession], Awaitable[T]],
-) -> T:
-    async with open_manager(options) as manager:
-        account = manager.account(name, key.reveal())
-        try:
-            return await call(account)
-        except asyncio.CancelledError:
-            for intent in account.sequences.unresolved():
-                show_intent(intent)
-            raise
+    return run_until_signal(made())

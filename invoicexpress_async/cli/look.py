@@ -10,6 +10,7 @@ import attrs
 
 from invoicexpress_async import RateLimit
 from invoicexpress_async.cli.failures import print_failure
+from invoicexpress_async.cli.options import RunOptions
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.shell import INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption
@@ -61,8 +62,7 @@ class Look:
 
     Attributes:
         count: How many accounts are to be read.
-        concurrency: How many accounts are read at a time.
-        language: The language of the texts.
+        options: How many accounts are read at a time, and the language of the texts.
         as_json: Whether stdout has JSON.
         interruption: Ends the reads early.
         seen: How many accounts have been read.
@@ -70,8 +70,7 @@ class Look:
     """
 
     count: int
-    concurrency: int
-    language: Language
+    options: RunOptions
     as_json: bool
     interruption: Interruption = attrs.field(factory=Interruption)
     seen: int = 0
@@ -83,11 +82,12 @@ class Look:
         if not self.count:
             yield lambda _: None
             return
-        show_looking(self.count, where, self.language)
-        looked_at, started = word(_LOOKED_AT, self.language), time.monotonic()
+        language, started = self.options.language, time.monotonic()
+        show_looking(self.count, where, language)
+        looked_at = word(_LOOKED_AT, language)
         with (
             self.interruption.catching(),
-            open_progress(self.count, self.language, as_json=self.as_json) as progress,
+            open_progress(self.count, language, as_json=self.as_json) as progress,
         ):
 
             def on_account(_: AccountAudit) -> None:
@@ -99,7 +99,7 @@ class Look:
 
     def print_interrupted(self) -> int:
         """Print that the reads were interrupted, and return the exit code."""
-        text = word(_INTERRUPTED, self.language, seen=self.seen, count=self.count)
+        text = self.options.said(_INTERRUPTED, seen=self.seen, count=self.count)
         print_failure(text, as_json=self.as_json)
         return INTERRUPTED
 
@@ -111,7 +111,7 @@ class Look:
             is_staged: Whether a serie becomes the default only after another read of it.
             reads: How many more reads the run sends before its work.
         """
-        limit, workers = RateLimit(), min(self.concurrency, max(self.seen, 1))
+        limit, workers = RateLimit(), min(self.options.concurrency, max(self.seen, 1))
         seconds = self.seconds * workers / max(self.seen, 1)
         costs = Counter[str]()
         slower_costs = Counter[str]()

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Literal, TypeAlias
 import attrs
 from cyclopts import Parameter, Token
 
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.errors import ConfigurationError
@@ -87,21 +86,18 @@ class AccountOptions(ConnectionOptions):
     ] = None
 
 
-Report = Annotated[
-    Path | None,
-    Parameter(
-        help="Write every outcome to this file; its ending selects the kind: .html (a page for "
-        "people), .xlsx, .csv, .md."
-    ),
-]
-
-
 @Parameter(name="*")
 @attrs.frozen(kw_only=True, slots=False)  # a job inherits from more than one set of options
 class ReportOptions:
     """Whether to write a report, and how."""
 
-    report: Report = None
+    report: Annotated[
+        Path | None,
+        Parameter(
+            help="Write every outcome to this file; its ending selects the kind: .html (a page for "
+            "people), .xlsx, .csv, .md."
+        ),
+    ] = None
     report_format: Annotated[
         Literal["csv", "excel-pt"],
         Parameter(
@@ -113,8 +109,8 @@ class ReportOptions:
     ] = "en"
 
     @property
-    def style(self) -> ReportStyle:
-        return ReportStyle(is_excel_pt=self.report_format == "excel-pt", language=self.language)
+    def is_excel_pt(self) -> bool:
+        return self.report_format == "excel-pt"
 
     def said(self, text: str, **values: object) -> str:
         return word(text, self.language, **values)

@@ -3,20 +3,23 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState, DocumentType, Registration, Sequence
 from invoicexpress_async.cli.shell import printable, with_program_name
 from invoicexpress_async.cli.words import Language, label, word
+from invoicexpress_async.errors import ConfigurationError
 
 _WIDTH = 80  # without a terminal, and without COLUMNS in the environment
 ACCOUNT_WIDTH: Final = 22
+MORE: Final = "… {count} more: --json and --report show all"
 REGISTRATION_STYLES: Final = {
     Registration.REGISTERED: "green",
     Registration.PARTIAL: "yellow",
@@ -71,7 +74,29 @@ def write_json(value: object) -> None:
     sys.stdout.flush()
 
 
-def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
+def write_new(
+    path: Path, text: str, *, is_there: str, encoding: str = "utf-8", newline: str = ""
+) -> None:
+    """Write a new file that only its owner can read, since it has keys or an example of them."""
+    problem = ""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding=encoding, newline=newline) as file:
+            file.write(text)
+    except FileExistsError:
+        problem = is_there
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    if problem:
+        raise ConfigurationError(f"{path} {problem}.")
+
+
+def new_table(
+    *columns: str,
+    rows: Iterable[Iterable[object]] = (),
+    numbers: Container[str] = (),
+    language: Language = "en",
+) -> Table:
     """Return a table in the style of this program; columns in `numbers` are right-aligned."""
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -82,19 +107,26 @@ def new_table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     )
     for column in columns:
         # Folded, not cut, on a narrow terminal: a part of an id or a code would be wrong.
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in numbers else "left"
+        table.add_column(word(column, language), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(cell, row))
     return table
+
+
+def print_more(text: str, left: int, language: Language) -> None:
+    """Print how many records a table leaves out, if there are any."""
+    if left > 0:
+        data_console().print(word(text, language, count=left), style="dim")
 
 
 def cell(value: object) -> Text:
     """Return a value as a cell, safe for the terminal; None as a dash."""
     if isinstance(value, Text):
         return value
+    if isinstance(value, Registration):
+        return Text(value.replace("_", " "), REGISTRATION_STYLES[value])
     return Text("-", "dim") if value is None else Text(printable(with_program_name(str(value))))
-
-
-def registration_cell(registration: Registration) -> Text:
-    return Text(registration.replace("_", " "), REGISTRATION_STYLES[registration])
 
 
 def sequence_object(sequence: Sequence) -> dict[str, object]:
@@ -104,17 +136,14 @@ def sequence_object(sequence: Sequence) -> dict[str, object]:
         "is_default": sequence.is_default,
         "registration": sequence.registration,
         "documents": {
-            str(name): _document_object(state) for name, state in sequence.documents.items()
+            str(name): {
+                "number": state.number,
+                "sequence_id": state.sequence_id,
+                "validation_code": state.validation_code,
+                "registration": state.registration,
+            }
+            for name, state in sequence.documents.items()
         },
-    }
-
-
-def _document_object(state: DocumentSequenceState) -> dict[str, object]:
-    return {
-        "number": state.number,
-        "sequence_id": state.sequence_id,
-        "validation_code": state.validation_code,
-        "registration": state.registration,
     }
 
 
@@ -122,16 +151,12 @@ def show_sequences(sequences: Iterable[Sequence], *, as_json: bool) -> None:
     if as_json:
         write_json([sequence_object(sequence) for sequence in sequences])
         return
-    table = new_table("id", "serie", "default", "registration", numbers=("id",))
-    for one in sequences:
-        table.add_row(
-            cell(one.id),
-            cell(one.serie),
-            cell("yes" if one.is_default else None),
-            registration_cell(one.registration),
-        )
-    console = data_console()
-    console.print(table if table.row_count else "The account has no sequences.")
+    rows = [
+        (one.id, one.serie, "yes" if one.is_default else None, one.registration)
+        for one in sequences
+    ]
+    table = new_table("id", "serie", "default", "registration", rows=rows, numbers=("id",))
+    data_console().print(table if rows else "The account has no sequences.")
 
 
 def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
@@ -139,18 +164,15 @@ def show_sequence(sequence: Sequence, *, as_json: bool) -> None:
         write_json(sequence_object(sequence))
         return
     numbers = ("last number", "sequence id")
-    table = new_table("document type", *numbers, "validation code", "registration", numbers=numbers)
-    for name, state in sequence.documents.items():
-        table.add_row(
-            cell(name),
-            cell(state.number),
-            cell(state.sequence_id),
-            cell(state.validation_code),
-            registration_cell(state.registration),
-        )
+    rows = (
+        (name, one.number, one.sequence_id, one.validation_code, one.registration)
+        for name, one in sequence.documents.items()
+    )
+    names = ("document type", *numbers, "validation code", "registration")
+    table = new_table(*names, rows=rows, numbers=numbers)
     default = ", the default" if sequence.is_default else ""
     title = Text(f"{printable(sequence.serie)} (id {sequence.id}{default}): ")
-    data_console().print(title + registration_cell(sequence.registration), table)
+    data_console().print(title + cell(sequence.registration), table)
 
 
 def documents_of(sequence: Sequence | None) -> Mapping[str, DocumentSequenceState]:

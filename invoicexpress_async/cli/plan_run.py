@@ -4,22 +4,18 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import attrs
 
 from invoicexpress_async import SessionManager
 from invoicexpress_async.cli.cures import cure_of_unknown
-from invoicexpress_async.cli.failures import difference_objects, message_of, show_intent
+from invoicexpress_async.cli.failures import message_of, show_intent
 from invoicexpress_async.cli.job_run import JobRun, keep_if_first
-from invoicexpress_async.cli.options import JobOptions
+from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.progress import ProgressView, Step
-from invoicexpress_async.cli.report_file import OutputOptions, open_sinks
 from invoicexpress_async.cli.shell import DONE, FAILED, echo, printable
-from invoicexpress_async.cli.signals import Interruption
-from invoicexpress_async.cli.summary import RunSummary
 from invoicexpress_async.cli.views.row_view import (
     GOOD,
     UNKNOWN_STATES,
@@ -28,16 +24,15 @@ from invoicexpress_async.cli.views.row_view import (
     row_view,
 )
 from invoicexpress_async.cli.views.rows import ROWS
+from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.provisioning import (
     Plan,
     Progress,
     ProvisioningReport,
     RowOutcome,
     RowState,
-    RunSettings,
     enter_plan,
     provision,
     read_status,
@@ -67,92 +62,60 @@ _MAX_INTENTS_SHOWN: Final = 5
 _LONG_WAIT_SECONDS: Final = 20.0
 
 
-@attrs.frozen(kw_only=True)
-class JobSpec:
-    """The rows to run."""
-
-    plan: Plan
-    concurrency: int
-    journal: Journal | None = None
-    settings: RunSettings = attrs.field(factory=RunSettings)
-    unplanned: tuple[RowView, ...] = ()
-
-
-async def plan_only(job: JobSpec, options: JobOptions, *, as_json: bool) -> int:
-    """Enter the rows of a plan into a journal that workers share, and return the exit code."""
-    journal, rows, left_out = job.journal, job.plan.summary.rows, job.unplanned
-    if journal is None or options.journal is None:
-        raise ConfigurationError("--plan-only needs a journal.")
-    if rows:  # an empty plan would remove all rows of the journal's plan
-        await enter_plan(journal, job.plan, settings=job.settings)
-        if (command := await keep_if_first(journal, job.settings)) is not None:
-            await command.keep(journal)
-    counts = (await asyncio.to_thread(read_status, options.journal)).counts
-    for one in left_out:
-        if as_json:
-            write_json(ROWS.data(one))
-        else:
-            why = "" if one.error is None else message_of(one.error)
-            cure = options.said(one.cure or "")
-            text = options.said(_LEFT_OUT, line=one.line, account=one.account)
-            echo(printable(f"{text} {why} {cure}".rstrip()))
-    if as_json:
-        planned = {"rows": rows, "journal": journal.label, "counts": dict(counts)}
-        write_json({"type": "planned", **planned, "left_out": len(left_out)})
-    else:
-        has = ROWS.count_text(counts, options.language)
-        echo(options.said(_PLANNED, count=rows, journal=journal.label, counts=has))
-    return FAILED if left_out else DONE
-
-
-async def run_or_plan_only(
-    manager: SessionManager, work: JobSpec, job: JobOptions, accounts: Path, *, as_json: bool
-) -> int:
-    """Run a job with its options, or only enter its plan for the workers."""
-    if job.plan_only:
-        return await plan_only(work, job, as_json=as_json)
-    output = OutputOptions(as_json=as_json, report=job.report, accounts=accounts, style=job.style)
-    return await run_plan(manager, work, output)
-
-
-async def run_plan(
-    manager: SessionManager, job: JobSpec, output: OutputOptions | None = None
-) -> int:
-    output, interruption = output or OutputOptions(), Interruption()
-    run = _PlanRun(
-        kind=ROWS,
-        manager=manager,
-        job=job,
-        journal=job.journal,
-        settings=job.settings,
-        summary=RunSummary(total=job.plan.summary.rows + len(job.unplanned)),
-        sinks=open_sinks(output, ROWS.layout, ROWS.data, interruption.stop.request),
-        interruption=interruption,
-        language=output.style.language,
-    )
-    return await run.run()
-
-
 @attrs.define(eq=False, kw_only=True)
-class _PlanRun(JobRun[RowView]):
+class PlanRun(JobRun[RowView]):
+    """A run of the rows of a plan; `unplanned` are the accounts that got no row."""
+
+    kind: RecordKind[RowView] = ROWS
     manager: SessionManager
-    job: JobSpec
+    plan: Plan
+    unplanned: tuple[RowView, ...] = ()
     report: ProvisioningReport | None = None
     waiting: int = 0
     is_paused: bool = False
     is_wait_explained: bool = False
 
+    @property
+    def total(self) -> int:
+        return self.plan.summary.rows + len(self.unplanned)
+
+    async def run_or_plan_only(self, job: JobOptions) -> int:
+        """Run the plan, or only enter it for the workers."""
+        return await (self._plan_only(job.journal) if job.plan_only else self.run())
+
+    async def _plan_only(self, place: JournalPlace | None) -> int:
+        journal, rows, said = self.journal, self.plan.summary.rows, self.options.said
+        if journal is None or place is None:
+            raise ConfigurationError("--plan-only needs a journal.")
+        if rows:  # an empty plan would remove all rows of the journal's plan
+            await enter_plan(journal, self.plan, settings=self.settings)
+            await (await keep_if_first(journal, self.settings)).keep(journal)
+        counts = (await asyncio.to_thread(read_status, place)).counts
+        for one in self.unplanned:
+            if self.as_json:
+                write_json(ROWS.data(one))
+            else:
+                why = "" if one.error is None else message_of(one.error)
+                text = said(_LEFT_OUT, line=one.line, account=one.account)
+                echo(printable(f"{text} {why} {said(one.cure or '')}".rstrip()))
+        if self.as_json:
+            planned = {"rows": rows, "journal": journal.label, "counts": dict(counts)}
+            write_json({"type": "planned", **planned, "left_out": len(self.unplanned)})
+        else:
+            has = ROWS.count_text(counts, self.options.language)
+            echo(said(_PLANNED, count=rows, journal=journal.label, counts=has))
+        return FAILED if self.unplanned else DONE
+
     async def execute(self, view: ProgressView) -> None:
-        job = self.job
-        for row in job.unplanned:
+        for row in self.unplanned:
             self.add(row)
-        if not job.plan.rows:
+        if not self.plan.rows:
             return  # an empty plan would remove all rows of the journal's plan
         self.report = await provision(
             self.manager,
-            job.plan,
+            self.plan,
             journal=self.journal,
-            concurrency=job.concurrency,
+            concurrency=self.options.concurrency,
             settings=self.settings,
             on_progress=lambda one: self._on_progress(one, view),
             on_outcome=self._on_outcome,
@@ -170,16 +133,24 @@ class _PlanRun(JobRun[RowView]):
         is_stopping = self.interruption.stop.is_requested
         if one.is_paused is not self.is_paused and not is_stopping:
             self.is_paused = one.is_paused
-            self.sinks.write(_pause_object(one))
+            seconds = round(one.seconds, 3)
+            self.sinks.write(
+                {
+                    "type": "pause",
+                    "is_paused": one.is_paused,
+                    "waiting": one.waiting,
+                    "seconds": seconds,
+                }
+            )
         self._explain_wait(one, view)
         # From the progress, not the summary: the outcome of its last row arrives a moment later.
-        unplanned = len(self.job.unplanned)
+        unplanned = len(self.unplanned)
         counts = Counter[str](one.counts) + Counter({UNPLANNED: unplanned})
         view.update(
             Step(
                 ended=one.ended + unplanned,
-                text=self._with_waiting(ROWS.count_text(counts, self.language), one),
-                brief=self._with_waiting(_brief(one.counts, self.language), one),
+                text=self._with_waiting(ROWS.count_text(counts, self.options.language), one),
+                brief=self._with_waiting(_brief(one.counts, self.options.language), one),
                 skipped=self.summary.recorded + unplanned,
                 is_paused=self.is_paused,
             )
@@ -191,14 +162,14 @@ class _PlanRun(JobRun[RowView]):
         is_long = (one.next_turn_in_seconds or 0.0) >= _LONG_WAIT_SECONDS
         if is_last and is_long and not self.is_wait_explained:
             self.is_wait_explained = True
-            now = dt.datetime.now().astimezone()
-            view.print(wait_text(one, self.settings.resend_absent_after, now, self.language))
+            now, resend = dt.datetime.now().astimezone(), self.settings.resend_absent_after
+            view.print(wait_text(one, resend, now, self.options.language))
 
     def _with_waiting(self, text: str, one: Progress) -> str:
         if not one.waiting:
             return text
         until = _until(one, dt.datetime.now().astimezone())
-        waiting = self.said("{count} waiting until {time}", count=one.waiting, time=until)
+        waiting = self.options.said("{count} waiting until {time}", count=one.waiting, time=until)
         return f"{text}, {waiting}".removeprefix(", ")
 
     def extra(self) -> dict[str, object]:
@@ -206,14 +177,14 @@ class _PlanRun(JobRun[RowView]):
         return {
             "created": self.summary.created,
             "waiting": self.waiting,
-            "differences": difference_objects(report.differences if report else ()),
+            "differences": list(map(attrs.asdict, report.differences if report else ())),
         }
 
     def show_rest(self) -> None:
         summary, journal = self.summary, self.journal
         if journal is not None:
             if summary.unknown:
-                cure = self.said(cure_of_unknown(RowState.UNKNOWN, has_journal=True))
+                cure = self.options.said(cure_of_unknown(RowState.UNKNOWN, has_journal=True))
                 echo(self._unknown("kept in {where}. {cure}", where=journal.label, cure=cure))
             return
         self._show_unknown()
@@ -222,18 +193,18 @@ class _PlanRun(JobRun[RowView]):
                 show_intent(intent)
 
     def end_text(self) -> str:
-        summary = self.summary
-        counts = self.kind.count_text(summary.counts, self.language) or self.said("none done")
-        left = counted(summary.not_started, "not started", self.language)
-        total = self.said("of {total} rows", total=summary.total)
-        late = f"{self.said(_LATE)} " if summary.unknown else ""
-        go_on = self.said(_GO_ON if self.journal else _AGAIN)
+        summary, said, language = self.summary, self.options.said, self.options.language
+        counts = self.kind.count_text(summary.counts, language) or said("none done")
+        left = counted(summary.not_started, "not started", language)
+        total = said("of {total} rows", total=summary.total)
+        late = f"{said(_LATE)} " if summary.unknown else ""
+        go_on = said(_GO_ON if self.journal else _AGAIN)
         return f"{counts}, {left}, {total}. {late}{go_on}"
 
     def end_by_itself(self) -> None:
         if prepared := self.summary.counts[RowState.PREPARED]:
             day = self.settings.default_not_before
-            echo(self.said(_PREPARED, count=prepared, day=day))
+            echo(self.options.said(_PREPARED, count=prepared, day=day))
 
     def _show_unknown(self) -> None:
         """Print how many outcomes are unknown, and where their intents are, or a few of them."""
@@ -243,29 +214,18 @@ class _PlanRun(JobRun[RowView]):
         if not intents:
             echo(self._unknown("cut off, and no intent is known to be unresolved."))
         elif kept is not None:
-            echo(
-                self._unknown("their intents are {where}.", where=self.said(kept[0], path=kept[1]))
-            )
+            where = self.options.said(kept[0], path=kept[1])
+            echo(self._unknown("their intents are {where}.", where=where))
         else:
             echo(self._unknown("--journal, --report or --json keeps all intents:"))
             for intent in intents[:_MAX_INTENTS_SHOWN]:
                 show_intent(intent)
             if (left := len(intents) - _MAX_INTENTS_SHOWN) > 0:
-                echo(f"  {self.said('and {count} more', count=left)}")
+                echo(f"  {self.options.said('and {count} more', count=left)}")
 
     def _unknown(self, text: str, **values: object) -> str:
-        count = counted(self.summary.unknown, "unknown", self.language)
-        return f"{count}: {self.said(text, **values)}"
-
-
-def _pause_object(progress: Progress) -> dict[str, object]:
-    """Return the JSON object for a run that pauses because the server fails, or that resumes."""
-    return {
-        "type": "pause",
-        "is_paused": progress.is_paused,
-        "waiting": progress.waiting,
-        "seconds": round(progress.seconds, 3),
-    }
+        count = counted(self.summary.unknown, "unknown", self.options.language)
+        return f"{count}: {self.options.said(text, **values)}"
 
 
 def _brief(counts: Mapping[RowState, int], language: Language) -> str:

@@ -61,11 +61,9 @@ def _duration(seconds: float, language: Language) -> str:
     if seconds < 2 * _MINUTE:
         return f"{seconds:.0f} s"
     minutes = seconds / _MINUTE
-    return (
-        f"{minutes:.0f} min"
-        if minutes < 2 * _MINUTE
-        else f"{decimal(minutes / _MINUTE, language)} h"
-    )
+    if minutes < 2 * _MINUTE:
+        return f"{minutes:.0f} min"
+    return f"{decimal(minutes / _MINUTE, language)} h"
 
 
 @attrs.frozen(kw_only=True)
@@ -95,7 +93,7 @@ class ProgressView(abc.ABC):
     ) -> None:
         self._language: Language = language
         self._total, self._now, self._pace = total, now, Pace(now=now)
-        self._step = Step(ended=0, text="")
+        self._step, self._last_line = Step(ended=0, text=""), now()
 
     def update(self, step: Step) -> None:
         before, self._step = self._step, step
@@ -163,22 +161,16 @@ class Bar(ProgressView):
 class Lines(ProgressView):
     """Lines for logs: at most one every five seconds, and one at the end."""
 
-    def __init__(
-        self, total: int, language: Language = "en", *, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        super().__init__(total, language, now=now)
-        self._last = now()
-
     def print(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
     def _show(self) -> None:
-        if self._now() - self._last >= _SECONDS_BETWEEN_LINES:
+        if self._now() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._write()
 
     def _write(self) -> None:
-        self._last, step = self._now(), self._step
+        self._last_line, step = self._now(), self._step
         self._pace.add(step.ended - step.skipped)
         text = f"{step.ended}/{self._total} {step.text} {self._pace_text}"
         self.print(" ".join(text.split()))

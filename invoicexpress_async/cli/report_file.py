@@ -1,111 +1,35 @@
 """The outputs of a run while it goes on: a report in a file, and JSON lines on stdout."""
 
-import csv
-import io
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import attrs
 
-from invoicexpress_async.cli.book import BookReport, is_book_report
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
-from invoicexpress_async.cli.shell import printable
+from invoicexpress_async.cli.views.layouts import Report
 from invoicexpress_async.errors import ConfigurationError
 
-_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
-
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
 # A longer report stays in the order in which the rows ended, since sorting keeps all in memory.
 _MAX_SORTED: Final = 50_000
-# A spreadsheet would compute a cell that begins with one of these, some also in full width.
-_COMPUTED: Final = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\N{FULLWIDTH EQUALS SIGN}",
-    "\N{FULLWIDTH PLUS SIGN}",
-    "\N{FULLWIDTH HYPHEN-MINUS}",
-    "\N{FULLWIDTH COMMERCIAL AT}",
-)
 
 
-def csv_lines(rows: Iterable[Sequence[object]], style: ReportStyle) -> str:
-    """Return rows as CSV in which a spreadsheet computes no cell, and without control codes."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=";" if style.is_excel_pt else ",")
-    writer.writerows([_csv_cell(value, style) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _csv_cell(value: object, style: ReportStyle) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        shown = value if value.isprintable() else "".join(map(_harmless, value))
-        return f"'{shown}" if shown.startswith(_COMPUTED) else shown
-    if isinstance(value, float) and style.is_excel_pt:
-        return str(value).replace(".", ",")
-    return value
-
-
-def _harmless(character: str) -> str:
-    # A space of another width is kept: it may be part of a name that is looked for.
-    return character if unicodedata.category(character) == "Zs" else printable(character)
-
-
-def markdown_row(cells: Iterable[object]) -> str:
-    """Return a row of a Markdown table, with its cells escaped."""
-    cells_text = (
-        _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
-    )
-    return f"| {' | '.join(cells_text)} |\n"
-
-
-def markdown_head(columns: Sequence[str]) -> str:
-    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
-
-
-class Layout(Protocol[T_contra]):
-    """The layout of a report: the text at its start, for each record, and at its end."""
-
-    @property
-    def start(self) -> str: ...
-
-    @property
-    def starts(self) -> Sequence[str]:
-        """The starts of such reports in every language, to recognise an earlier report."""
-        ...
-
-    def entry(self, one: T_contra, /) -> str: ...
-
-    def end(self) -> str: ...
-
-    def order(self, one: T_contra, /) -> tuple[int | str, ...]:
-        """Return the sort key: records that need a person first, then by account."""
-        ...
-
-
-class LayoutOf(Protocol[T_contra]):
-    """Returns the layout for a file."""
-
-    def __call__(self, path: Path, /, *, style: ReportStyle = ...) -> Layout[T_contra]: ...
+LayoutOf: TypeAlias = Callable[[Path, ReportOptions], Report[T, Any]]
+"""Returns the layout for a file."""
 
 
 class ReportFile(Generic[T]):
     """A report file. It is opened before anything is sent, and written as records come.
 
-    An earlier report is kept until the first record is written.
+    An earlier report is kept until the first record is written; a spreadsheet, until the end.
     """
 
-    def __init__(self, path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
-        check_report(path, layout, accounts=accounts)
+    def __init__(self, path: Path, layout: Report[T, Any], *, accounts: Path | None = None) -> None:
+        _check(path, layout, accounts)
         problem = ""
         try:
             # The report holds no key, but the names of customers are private.
@@ -123,13 +47,14 @@ class ReportFile(Generic[T]):
     def add(self, one: T) -> None:
         if not self._has_begun:
             self._has_begun = True
-            if self._file.seekable():  # a device cannot be truncated
+            # A spreadsheet has no start, and a device cannot be truncated.
+            if (start := self._layout.start) and self._file.seekable():
                 self._file.truncate(0)
-            self._file.write(self._layout.start)
+            self._file.write(start)
         entry = self._layout.entry(one)
         self._file.write(entry)
         if self._entries is not None:
-            self._entries.append((self._layout.order(one), entry))
+            self._entries.append((self._layout.spec.order(one), entry))
             if len(self._entries) > _MAX_SORTED:
                 self._entries = None
 
@@ -143,48 +68,31 @@ class ReportFile(Generic[T]):
                 file.write(self._layout.start)
                 file.writelines(entry for _, entry in sorted(self._entries))
             file.write(self._layout.end())
+        self._layout.save(self.path)
 
 
-class BookFile(Generic[T]):
-    """A report as a spreadsheet. Like `ReportFile`, but written only when it is closed."""
-
-    def __init__(self, path: Path, layout: BookReport[T], *, accounts: Path | None = None) -> None:
-        # Raises before anything is sent if the file cannot be written.
-        ReportFile(path, layout, accounts=accounts).close()
-        self.path = path
-        self._layout = layout
-        self._records: list[T] = []
-
-    def add(self, one: T) -> None:
-        self._records.append(one)
-
-    def close(self) -> None:
-        if self._records:
-            self._layout.save(self.path, sorted(self._records, key=self._layout.order))
+def check_report(
+    options: ReportOptions, layout: LayoutOf[T], *, accounts: Path | None = None
+) -> None:
+    """Raise if the file of the report exists and is not an earlier report."""
+    if options.report is not None:
+        _check(options.report, layout(options.report, options), accounts)
 
 
-def check_report(path: Path, layout: Layout[T], *, accounts: Path | None = None) -> None:
-    """Raise if the file exists and is not an earlier report."""
+def _check(path: Path, layout: Report[T, Any], accounts: Path | None) -> None:
     if not path.is_file():
         return  # new, or a device
     if accounts is not None and accounts.exists() and path.samefile(accounts):
         raise ConfigurationError(f"The report {path} is the file of the accounts: name another.")
-    is_book = kind_of(path) is ReportKind.BOOK
-    if not (is_book_report(path) if is_book else _is_report(path, layout.starts)):
+    try:
+        is_earlier = layout.is_earlier(path)
+    except OSError:
+        is_earlier = False
+    if not is_earlier:
         raise ConfigurationError(
             f"{path} is there already and is not a report of this command: it is kept. "
             "Name another file."
         )
-
-
-def _is_report(path: Path, starts: Sequence[str]) -> bool:
-    beginnings = [start.encode() for start in starts]
-    try:
-        with path.open("rb") as file:
-            found = file.read(max(map(len, beginnings)))
-    except OSError:
-        return False
-    return not found or found.startswith(tuple(beginnings))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -195,7 +103,7 @@ class OutputSinks(Generic[T]):
     """
 
     as_json: bool
-    report: ReportFile[T] | BookFile[T] | None
+    report: ReportFile[T] | None
     as_object: Callable[[T], object]
     on_problem: Callable[[], None]
     stdout_problem: OSError | None = None
@@ -221,6 +129,7 @@ class OutputSinks(Generic[T]):
             return
         try:
             work()
+            sys.stdout.flush()
         except OSError as error:
             self.stdout_problem = error
             self.on_problem()
@@ -248,48 +157,31 @@ class OutputSinks(Generic[T]):
             self.report_problem = error
 
 
-@attrs.frozen(kw_only=True)
-class OutputOptions:
-    """The options for the output of a run."""
-
-    as_json: bool = False
-    report: Path | None = None
-    accounts: Path | None = None
-    style: ReportStyle = attrs.field(factory=ReportStyle)
-
-
 def open_report(
-    output: OutputOptions, path: Path, layout: LayoutOf[T]
-) -> ReportFile[T] | BookFile[T]:
-    form = layout(path, style=output.style)
-    if isinstance(form, BookReport):
-        return BookFile(path, form, accounts=output.accounts)
-    return ReportFile(path, form, accounts=output.accounts)
+    options: ReportOptions, layout: LayoutOf[T], *, accounts: Path | None = None
+) -> ReportFile[T] | None:
+    """Return the report that the options name, if they name one."""
+    if (path := options.report) is None:
+        return None
+    return ReportFile(path, layout(path, options), accounts=accounts)
 
 
 def write_report(
-    output: OutputOptions, path: Path, layout: LayoutOf[T], records: Iterable[T]
+    options: ReportOptions,
+    layout: LayoutOf[T],
+    records: Iterable[T],
+    *,
+    accounts: Path | None = None,
 ) -> None:
-    """Write a report of records that are all known already."""
-    report, problem = open_report(output, path, layout), ""
+    """Write the report that the options name, if any, of records that are all known already."""
+    report, problem = open_report(options, layout, accounts=accounts), ""
+    if report is None:
+        return
     try:
         for one in records:
             report.add(one)
         report.close()
     except OSError as error:
-        problem = f"The report {path} cannot be written: {error.strerror}."
+        problem = f"The report {report.path} cannot be written: {error.strerror}."
     if problem:
         raise ConfigurationError(problem)
-
-
-def open_sinks(
-    output: OutputOptions,
-    layout: LayoutOf[T],
-    as_object: Callable[[T], object],
-    on_problem: Callable[[], None],
-) -> OutputSinks[T]:
-    """Return the outputs of a run; `on_problem` is called when one of them fails."""
-    report = None if output.report is None else open_report(output, output.report, layout)
-    return OutputSinks(
-        as_json=output.as_json, report=report, as_object=as_object, on_problem=on_problem
-    )

@@ -9,7 +9,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ _PACKAGE: Final = "invoicexpress_async"
 _KEPT: Final = ("INVOICEXPRESS_BASE_URL", "INVOICEXPRESS_TIMEOUT_SECONDS")
 _KEPT_OF_PARTNER: Final = ("INVOICEXPRESS_ACCOUNT", *_KEPT)
 _PROGRAM: Final = "{program} "
-_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed", default=())
+_TYPED: Final[ContextVar[tuple[str, ...]]] = ContextVar("typed")
 _WIDTH: Final = 100
 _NARROW: Final = 80
 _ERRORS: Final = "invoicexpress-plain"
@@ -84,31 +84,24 @@ def typed(tokens: Iterable[str]) -> Generator[None]:
         _TYPED.reset(before)
 
 
-def typed_command() -> str | None:
-    """Return the typed command, after the environment variables that it needs, for `as_typed`.
-
-    None if no command was typed, because another program called this one.
-    """
+def typed_command() -> str:
+    """Return the typed command, after the environment variables that it needs, for `as_typed`."""
     typed_tokens = _TYPED.get()
-    if not typed_tokens:
-        return None
     names = _KEPT_OF_PARTNER if typed_tokens[0] == "onboard" else _KEPT
     given = (f"{name}={shlex.quote(os.environ[name])}" for name in names if os.environ.get(name))
     # A proxy's URL may hold a password: it goes into INVOICEXPRESS_PROXY.
-    tokens = iter(typed_tokens)
-    kept = [one for one in tokens if not (one.startswith("--proxy") and _skip(one, tokens))]
+    kept: list[str] = []
+    for one in (tokens := iter(typed_tokens)):
+        if not one.startswith("--proxy"):
+            kept.append(one)
+        elif "=" not in one:
+            next(tokens, None)
     return f"{''.join(f'{one} ' for one in given)}{_PROGRAM}{shlex.join(kept)}"
 
 
 def as_typed(command: str) -> str:
     """Return the text of a `typed_command` with the program's name."""
     return command.replace(_PROGRAM, f"{program()} ", 1)
-
-
-def _skip(token: str, tokens: Iterator[str]) -> bool:
-    if "=" not in token:
-        next(tokens, None)
-    return True
 
 
 def printable(text: str) -> str:
@@ -118,19 +111,14 @@ def printable(text: str) -> str:
     )
 
 
-def echo(text: str) -> None:
-    """Write a sentence to stderr: as one line for logs, wrapped between words on a terminal."""
-    text = with_program_name(text)
-    if sys.stderr.isatty():
-        width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
-    sys.stderr.write(f"{text}\n")
-
-
-def echo_all(*texts: str) -> None:
-    """Write sentences to stderr, each on a new line."""
-    for text in texts:
-        echo(text)
+def echo(*texts: str) -> None:
+    """Write texts to stderr: each as one line for logs, wrapped between words on a terminal."""
+    for text in map(with_program_name, texts):
+        line = text
+        if sys.stderr.isatty():
+            width = min(_WIDTH, os.get_terminal_size(sys.stderr.fileno()).columns or _WIDTH)
+            line = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        sys.stderr.write(f"{line}\n")
 
 
 def filled(text: str, indent: str = "") -> str:
@@ -196,9 +184,7 @@ def _survive_narrow_encodings() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
-
-
-def _in_ascii(character: str) -> str:
-    bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _PLAIN.get(character) or bare or "?"
+    found = error.object[error.start : error.end]
+    bare = (unicodedata.normalize("NFKD", one).encode("ascii", "ignore").decode() for one in found)
+    plain = (_PLAIN.get(one) or text or "?" for one, text in zip(found, bare, strict=True))
+    return "".join(plain), error.end

@@ -6,7 +6,7 @@ import itertools
 import signal
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
-from typing import Final, TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
 
@@ -15,12 +15,20 @@ from invoicexpress_async.provisioning import RunStop
 
 T = TypeVar("T")
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
 def run_until_signal(work: Coroutine[object, object, T]) -> T:
     """Run a coroutine. SIGINT and SIGTERM cancel it, so that it can clean up."""
-    return run_to_its_end(_cancelled_by_sigterm(work))
+
+    async def cancelled_by_sigterm() -> T:
+        if (task := asyncio.current_task()) is not None:
+            # Windows has no such handlers, and only the main thread may set them.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return run_to_its_end(cancelled_by_sigterm())
 
 
 def run_to_its_end(work: Coroutine[object, object, T]) -> T:
@@ -30,26 +38,22 @@ def run_to_its_end(work: Coroutine[object, object, T]) -> T:
     raise KeyboardInterrupt
 
 
-async def _cancelled_by_sigterm(work: Coroutine[object, object, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None:
-        # Windows has no such handlers, and only the main thread may set them.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+def plain_interrupts() -> contextlib.AbstractContextManager[None]:
+    """Let Ctrl-C end a question inside a running event loop, which otherwise delays it."""
+    return _handled(signal.default_int_handler, signal.SIGINT)
 
 
 @contextlib.contextmanager
-def plain_interrupts() -> Generator[None]:
-    """Let Ctrl-C end a question inside a running event loop, which otherwise delays it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before in {None, signal.SIG_IGN}:
-        yield
-        return
+def _handled(handler: Handler, *numbers: signal.Signals) -> Generator[None]:
+    """Handle signals; only in the main thread. An ignored one, as by `nohup`, stays ignored."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ValueError):  # not the main thread
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            stack.callback(signal.signal, signal.SIGINT, before)
+        for number in numbers:
+            before = signal.getsignal(number)
+            if before not in {None, signal.SIG_IGN}:
+                with contextlib.suppress(ValueError):  # not the main thread
+                    # Not the handlers of the loop, which Windows does not have.
+                    signal.signal(number, handler)
+                    stack.callback(signal.signal, number, before)
         yield
 
 
@@ -72,8 +76,7 @@ class Interruption:
         if self.on_request is not None:
             self.on_request()
 
-    @contextlib.contextmanager
-    def catching(self) -> Generator[None]:
+    def catching(self) -> contextlib.AbstractContextManager[None]:
         """Handle the two signals inside a running event loop; only in the main thread."""
         loop = asyncio.get_running_loop()
         count = itertools.count()
@@ -84,14 +87,4 @@ class Interruption:
                 raise KeyboardInterrupt
             loop.call_soon_threadsafe(self)
 
-        with contextlib.ExitStack() as stack:
-            for number in _SIGNALS:
-                before = signal.getsignal(number)
-                # A process started to ignore a signal, as by `nohup` or `&`, keeps ignoring it.
-                if before is signal.SIG_IGN:
-                    continue
-                with contextlib.suppress(ValueError):  # not the main thread
-                    # Not the handlers of the loop, which Windows does not have.
-                    signal.signal(number, note)
-                    stack.callback(signal.signal, number, before)
-            yield
+        return _handled(note, signal.SIGINT, signal.SIGTERM)

@@ -4,12 +4,13 @@ A text is written in English where it is used; `data/texts_pt.json` has its tran
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, cast
 
 Language = Literal["en", "pt"]
+_FEW: Final = 3
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "pt")
 
 
@@ -36,6 +37,12 @@ def counted(count: int, text: str, language: Language, *, one: str | None = None
     if count == 1:
         return label(f"1 {one or text}", language)
     return label(f"{{count}} {text}", language).format(count=count)
+
+
+def first_few(texts: Sequence[str], language: Language) -> str:
+    """Return the first texts, and how many more there are."""
+    shown, more = ", ".join(texts[:_FEW]), len(texts) - _FEW
+    return f"{shown} {word('and {count} more', language, count=more)}" if more > 0 else shown
 
 
 def decimal(value: float, language: Language) -> str:

@@ -25,6 +25,9 @@ MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
 
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# An API key that was given as another value, as from exchanged columns.
+_KEY: Final = re.compile(r"[0-9a-f]{32,}", re.IGNORECASE)
+LOOKS_LIKE_A_KEY: Final = "looks like an API key: are two values or columns exchanged?"
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
@@ -113,29 +116,37 @@ def _key_problem(key: Secret) -> str | None:
         return None  # the usual case
     if not value or value.isspace():
         return "is empty"
-    if _has_control_characters(value):
+    if has_control_characters(value):
         return "has a control character in it"
     invisible = invisible_in(value)
     return None if invisible is None else f"has an invisible character in it, {invisible}"
 
 
-def _has_control_characters(text: str) -> bool:
+def has_control_characters(text: str) -> bool:
+    """Return whether a text has control characters, or lone surrogates, in it."""
     if text.isprintable():  # the usual case, and fast to check
         return False
     # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
     return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
 
 
-def check_account_name(name: object) -> str:
-    """Return the account's name in lower case; refuse what is not one DNS label.
+def is_key_like(value: str) -> bool:
+    """Whether a name has the form of an API key, and must not be shown."""
+    return _KEY.fullmatch(value) is not None
 
-    Anything else could leave the domain or mean another account.
+
+def check_account_name(name: object) -> str:
+    """Return the account's name in lower case; refuse what is not one DNS label, or is a key.
+
+    Anything else could leave the domain or mean another account; a key would be in host names.
     """
     if not isinstance(name, str) or not name.isascii():
         invisible = invisible_in(name) if isinstance(name, str) else None
         why = "" if invisible is None else f": it has an invisible character in it, {invisible}"
         raise ConfigurationError(f"The account name {name!r:.80} is not an ASCII str{why}.")
     lowered = name.lower()
+    if is_key_like(lowered):
+        raise ConfigurationError(f"The account name {LOOKS_LIKE_A_KEY}")
     if not _ACCOUNT_NAME.fullmatch(lowered) or lowered.startswith("xn--"):
         raise ConfigurationError(
             f"The account name {name!r:.80} is not one DNS label: letters, digits and hyphens, "
@@ -161,10 +172,12 @@ def check_serie(serie: object) -> str:
 def _serie_problem(serie: str) -> str | None:
     if not serie or serie.isspace():
         return "is empty"
+    if is_key_like(serie):
+        return LOOKS_LIKE_A_KEY
     if len(serie) > _MAX_SERIE_CHARACTERS:
         count, most = len(serie), _MAX_SERIE_CHARACTERS
         return f"{serie!r:.80} has {count} characters; the tax authority takes {most}"
-    if _has_control_characters(serie):
+    if has_control_characters(serie):
         return f"{serie!r} has a control character in it"
     if invisible := invisible_in(serie):
         return f"{serie!r} has an invisible character in it, {invisible}"

@@ -1,15 +1,13 @@
 """Claim tokens. A token names its process, so that other processes can see whether it has ended."""
 
 import os
-import uuid
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Final
 
 from invoicexpress_async.jobs.timestamps import BOOT_ID
 
-_NUMBERS: Final = count(1)
+_RANDOM_BYTES: Final = 12
 
 
 def _process_space() -> str:
@@ -26,9 +24,9 @@ _SPACE: Final = _process_space()
 
 def new_token() -> str:
     """Return a unique token."""
-    # The random part distinguishes processes where the system does not; a UUID for each token
-    # would be expensive.
-    return f"{_process_of(os.getpid())}/{next(_NUMBERS)}"
+    # Random each time: a snapshot of a machine may be started several times, and all its copies
+    # have the same process, the same number of tokens, and whatever was random before.
+    return f"{_process_of(os.getpid())}/{os.urandom(_RANDOM_BYTES).hex()}"
 
 
 def is_dead(token: str) -> bool:
@@ -57,7 +55,7 @@ def is_from_earlier_boot(token: str) -> bool:
 
 @cache
 def _process_of(pid: int) -> str:
-    return f"{_SPACE}:{pid}:{_started_at(pid)}/{uuid.uuid4().hex[:16]}"
+    return f"{_SPACE}:{pid}:{_started_at(pid)}"
 
 
 def _started_at(pid: int) -> str:

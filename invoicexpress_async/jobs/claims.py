@@ -97,10 +97,12 @@ class JournalClaims:
         self._open: dict[Key, Claim] = {}
         self._forgotten: dict[Key, Intent] = {}
         self._token: str | None = None
+        self.lost_to: str | None = None
+        """The token of the claim to which the last one was lost; None when it was won."""
 
     @property
     def token(self) -> str | None:
-        """The token of the last claim that was won."""
+        """The token of the last claim that was won, or may have been before a cancellation."""
         return self._token
 
     async def claim(self, intent: Intent) -> Intent | None:
@@ -113,8 +115,9 @@ class JournalClaims:
             claimed_at=Timestamp.now().dump(),
         )
         there = await self._take(claim)
+        self.lost_to = None if there is None else str(there["token"])
         if there is not None:
-            other = self._intent_of(there)
+            other = read_intent(there)
             if self._forgotten.get(key) != other:
                 return other
             claim = Claim(
@@ -125,8 +128,9 @@ class JournalClaims:
                 replaces=str(there["token"]),
             )
             there = await self._take(claim)
+            self.lost_to = None if there is None else str(there["token"])
             if there is not None:
-                return self._intent_of(there)
+                return read_intent(there)
         self._forgotten.pop(key, None)
         self._open[key] = claim
         self._token = claim.token
@@ -155,7 +159,7 @@ class JournalClaims:
     async def unresolved(self) -> tuple[Intent, ...]:
         """Return the unresolved intents of all senders."""
         entries = await self._journal.read(INTENTS, states=UNRESOLVED)
-        return tuple(self._intent_of(one) for one in entries if one["kind"] != AT_COMMUNICATION)
+        return tuple(read_intent(one) for one in entries if one["kind"] != AT_COMMUNICATION)
 
     async def _take(self, claim: Claim) -> Entry | None:
         changes = self._changes_of(claim, JournalState.INTENT)
@@ -163,6 +167,7 @@ class JournalClaims:
             return await self._journal.claim(claim, *changes)
         except asyncio.CancelledError:
             # The claim may be won by now, and nothing is sent: release it, after the claim.
+            self._token = claim.token
             self._settle(claim, ClaimEnd.NOT_SENT).add_done_callback(_report)
             raise
         except JournalError:
@@ -176,15 +181,79 @@ class JournalClaims:
             state = JournalState.UNKNOWN  # the replaced intent is still unknown
         return self._journal.settle(claim, state, *self._changes_of(claim, state))
 
-    def _intent_of(self, entry: Entry) -> Intent:
+
+class JoinedClaims:
+    """Claims each intent in the journal of a job and in that of its manager, which others share.
+
+    Both may be one journal: the second claim is then lost to the first.
+    """
+
+    def __init__(self, own: JournalClaims, shared: JournalClaims) -> None:
+        self._own = own
+        self._shared = shared
+
+    @property
+    def token(self) -> str | None:
+        """The token of the last claim that was won in the job's own journal."""
+        return self._own.token
+
+    async def claim(self, intent: Intent) -> Intent | None:
+        """Win both claims, or neither: then return the intent of the owner."""
+        other = await self._own.claim(intent)
+        if other is not None:
+            return other
         try:
-            return structure_intent(json.loads(str(entry["intent"])))
-        except ValueError:
-            pass
-        key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
-        raise JournalError(
-            f"The journal is damaged in its table intents, entry {key}: intent.", cure=DAMAGED
-        )
+            other = await self._shared.claim(intent)
+        except BaseException:
+            self._own.end(intent, ClaimEnd.NOT_SENT)
+            raise
+        if other is None or self._shared.lost_to == self._own.token:
+            return None
+        self._own.end(intent, ClaimEnd.NOT_SENT)
+        return other
+
+    def end(self, intent: Intent, end: ClaimEnd) -> None:
+        """Write the outcome of a claimed request."""
+        self._own.end(intent, end)
+        self._shared.end(intent, end)
+
+    def observe(self, intent: Intent) -> None:
+        """Write that the result of an intent was found, even if another process sent it."""
+        self._own.observe(intent)
+        self._shared.observe(intent)
+
+    def forget(self, intent: Intent) -> None:
+        """Let the next claim replace this intent."""
+        self._own.forget(intent)
+        self._shared.forget(intent)
+
+    def check_right(self) -> None:
+        """Raise if this process may no longer send for the account."""
+        self._own.check_right()
+        self._shared.check_right()
+
+
+def observed(key: Key) -> tuple[Change, ...]:
+    """Return the changes that end an unresolved intent whose result was seen to exist."""
+    done: Entry = {"state": JournalState.DONE}
+    unresolved = JournalState.INTENT, JournalState.UNKNOWN
+    return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
+
+
+def read_intent(entry: Entry) -> Intent:
+    """Return the intent of an entry of `INTENTS`.
+
+    Raises:
+        JournalError: the entry is damaged.
+    """
+    try:
+        return structure_intent(json.loads(str(entry["intent"])))
+    except ValueError:
+        pass
+    key = ", ".join(repr(part) for part in INTENTS.key_of(entry))
+    raise JournalError(
+        f"The journal is damaged in its table intents, entry {key}: intent.", cure=DAMAGED
+    )
 
 
 def _keep_quiet(commit: Commit) -> None:

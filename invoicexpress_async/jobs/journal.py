@@ -111,7 +111,7 @@ class Change(NamedTuple):
     """New values for columns of one entry.
 
     Columns that a plan gives are compared, not changed: when the entry has other values by now,
-    the outcome is of another request, and the state "done" is written as "planned".
+    the outcome is of another request, and the state "done" or "refused" is written as "planned".
 
     Nothing is written when the entry has other values by now than the `expected` ones: another
     process has taken the entry over.
@@ -141,6 +141,8 @@ INTENTS: Final = Table(
 - `at_communication`, the account, "": the claim to send AT credentials. It is not an `Intent`.
 """
 AT_COMMUNICATION: Final = "at_communication"
+OF_A_SEQUENCE: Final = frozenset({"create", "register"})
+"""The kinds of claims whose outcome can be looked up."""
 
 CLAIMABLE: Final = frozenset({JournalState.PLANNED, JournalState.REFUSED, JournalState.FAILED})
 """The states of an intent that was not sent, or that the server refused without effect."""

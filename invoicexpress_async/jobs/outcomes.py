@@ -22,8 +22,8 @@ def recorded_error(
     return InvoiceXpressError(text)
 
 
-class ErrorDetails:
-    """The parts of `error` that reports show."""
+class ErrorParts:
+    """The name, the status and the code of `error`."""
 
     __slots__ = ()
     error: InvoiceXpressError | None
@@ -42,6 +42,12 @@ class ErrorDetails:
     def code(self) -> str | None:
         """The API's code of a refusal, such as "004"."""
         return self.error.code if isinstance(self.error, StatusError) else None
+
+
+class ErrorDetails(ErrorParts):
+    """The parts of `error` that reports show."""
+
+    __slots__ = ()
 
     @property
     def cure(self) -> str | None:

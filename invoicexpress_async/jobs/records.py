@@ -11,9 +11,10 @@ from invoicexpress_async.jobs.journal import DAMAGED, Entry, JournalError, Table
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import (
-    DocumentColumns,
+    DocumentStates,
     DocumentType,
     Sequence,
+    Triple,
     configured_documents,
 )
 from invoicexpress_async.protocol.intents import structure_intent
@@ -124,22 +125,14 @@ def _states(documents: Any) -> list[object]:  # noqa: ANN401  # as it was read
     return list(documents)
 
 
-def _documents(found: list[object]) -> DocumentColumns:
-    names: list[DocumentType | str] = []
-    numbers: list[int | None] = []
-    ids: list[int] = []
-    codes: list[str | None] = []
+def _documents(found: list[object]) -> DocumentStates:
+    triples: dict[DocumentType | str, Triple] = {}
     for one in found:
         match one:
             case [str(name), int() | None as number, int(identity), str() | None as code]:
-                names.append(_DOCUMENT_TYPES.get(name, name))
-                numbers.append(number)
-                ids.append(identity)
-                codes.append(code)
+                triples[_DOCUMENT_TYPES.get(name, name)] = number, identity, code
             case _:
                 raise ValueError("no state of a document type")
-    # No state object for each document: a million rows are read, and few rows need their states.
-    index = {name: place for place, name in enumerate(names)}
-    if len(index) < len(names):
+    if len(triples) < len(found):
         raise ValueError("a document type is there twice")
-    return DocumentColumns(index, (*numbers, *ids), tuple(codes))
+    return DocumentStates(triples)

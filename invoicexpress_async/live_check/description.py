@@ -120,9 +120,6 @@ class Description:
         whole = {**schema, "components": self._components}
         return self._library.Draft202012Validator(whole)
 
-    def _is_valid(self, schema: JsonObject, value: JsonValue) -> bool:
-        return bool(self._validator(schema).is_valid(value))
-
     def _problem(self, schema: JsonObject, value: JsonValue) -> str:
         errors = self._validator(schema).iter_errors(value)
         error = self._library.exceptions.best_match(errors)
@@ -134,17 +131,21 @@ class Description:
 
     def _form(self, schema: JsonObject, value: JsonValue) -> str:
         part = self._resolve(schema)
-        for alternative in map(_object, _list(part.get(_ALTERNATIVES, []))):
-            if self._is_valid(alternative, value):
-                return self._form(alternative, value)
+        alternative = self._alternative(part, value)
+        if alternative is not None:
+            return self._form(alternative, value)
         return str(part.get("title", ""))
+
+    def _alternative(self, part: JsonObject, value: JsonValue) -> JsonObject | None:
+        alternatives = map(_object, _list(part.get(_ALTERNATIVES, [])))
+        return next((one for one in alternatives if self._validator(one).is_valid(value)), None)
 
     def _new_names(self, schema: JsonObject, value: JsonValue) -> Iterator[str]:
         part = self._resolve(schema)
-        for alternative in map(_object, _list(part.get(_ALTERNATIVES, []))):
-            if self._is_valid(alternative, value):
-                yield from self._new_names(alternative, value)
-                return
+        alternative = self._alternative(part, value)
+        if alternative is not None:
+            yield from self._new_names(alternative, value)
+            return
         if isinstance(value, list):
             items = _object(part.get("items", {}))
             for item in value:

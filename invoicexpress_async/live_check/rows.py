@@ -8,7 +8,8 @@ from typing import Final
 from invoicexpress_async.live_check.description import shown_name
 from invoicexpress_async.live_check.inspection import Inspection, Verdict
 from invoicexpress_async.live_check.probe import Reply
-from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.models import DocumentSequenceState, JsonValue, Registration
+from invoicexpress_async.protocol.exchange import flag_in
 
 Row = dict[str, JsonValue]
 
@@ -19,7 +20,6 @@ CHECKS_OF_ROWS: Final = (
 _FLAG: Final = "default_sequence"
 _CODE_FIELD: Final = re.compile(r"current_(.+)_validation_code")
 _TYPE_FIELD: Final = re.compile(r"current_(.+?)_(?:number|sequence_id|validation_code)")
-_CODE: Final = re.compile(r"(?=.*[A-Za-z1-9])[A-Za-z0-9]+")
 _NOT_REGISTERED: Final = "N/D"
 _NOT_APPLICABLE: Final = "N/A"
 
@@ -46,7 +46,7 @@ def serie_of(row: Row) -> str:
 
 def is_default(row: Row) -> bool:
     """Whether the row's default flag is set, in any form that was seen."""
-    return row.get(_FLAG) in (1, "1", "true")  # True equals 1; a set refuses a list
+    return flag_in(row.get(_FLAG)) is True
 
 
 def is_registered(row: Row) -> bool:
@@ -111,7 +111,8 @@ def _kind(value: JsonValue) -> str:
         return "null" if value is None else "no text"
     if value in {_NOT_REGISTERED, _NOT_APPLICABLE}:
         return value
-    if _CODE.fullmatch(value):
+    state = DocumentSequenceState(validation_code=value)
+    if state.registration is Registration.REGISTERED:
         return "code"
     if not value.strip():
         return "blank"

@@ -1,9 +1,9 @@
 """The steps that write. Each needs a yes, is sent once, and is followed by reads only."""
 
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 
+from invoicexpress_async.config import fold
 from invoicexpress_async.live_check.inspection import Inspection, Verdict
 from invoicexpress_async.live_check.probe import Reply
 from invoicexpress_async.live_check.rows import (
@@ -74,7 +74,7 @@ def _register_again(inspection: Inspection, rows: tuple[Row, ...], ask: Ask) -> 
 def _create(inspection: Inspection, rows: tuple[Row, ...], serie: str | None, ask: Ask) -> None:
     if serie is None:
         inspection.skip([_CREATE], "no --serie was given")
-    elif any(_folded(serie_of(row)) == _folded(serie) for row in rows):
+    elif _named(serie, rows) is not None:
         inspection.skip([_CREATE], "the account has a series of that name")
     elif not ask(f"Create the series {serie!r}, which can never be deleted or renamed?"):
         inspection.skip([_CREATE], _NOT_AGREED)
@@ -94,9 +94,9 @@ def _look_after_create(
 ) -> None:
     listing = inspection.send("list after create", inspection.description.request("list_sequences"))
     after = () if listing is None else rows_of(listing)
-    row = next((one for one in after if _folded(serie_of(one)) == _folded(serie)), None)
+    row = _named(serie, after)
     if reply is not None and reply.status == _CREATED:
-        _check_created(inspection, before, serie, after)
+        _check_created(inspection, before, after, row, serie)
     elif row is not None:
         text = "a row is there, although no success was reported"
         inspection.note("row after create", Verdict.NEW, text)
@@ -105,9 +105,12 @@ def _look_after_create(
 
 
 def _check_created(
-    inspection: Inspection, before: tuple[Row, ...], serie: str, after: tuple[Row, ...]
+    inspection: Inspection,
+    before: tuple[Row, ...],
+    after: tuple[Row, ...],
+    row: Row | None,
+    serie: str,
 ) -> None:
-    row = next((one for one in after if _folded(serie_of(one)) == _folded(serie)), None)
     if row is None:
         inspection.note("listed at once", Verdict.NEW, "no: the list lags behind the create")
         return
@@ -121,6 +124,11 @@ def _check_created(
     inspection.agree("default after create", found, is_as_assumed=is_kept)
 
 
+def _named(serie: str, rows: tuple[Row, ...]) -> Row | None:
+    """Return the row of that name, or of one that looks like it: the client would not create it."""
+    return next((row for row in rows if fold(serie_of(row)) == fold(serie)), None)
+
+
 def _code(reply: Reply) -> int | None:
     """Return the code of a refusal; a nested code takes precedence."""
     document = reply.document
@@ -128,8 +136,3 @@ def _code(reply: Reply) -> int | None:
     inner = outer.get("errors")
     found = (inner if isinstance(inner, dict) else outer).get("code", outer.get("code"))
     return int(found) if str(found).isascii() and str(found).isdecimal() else None  # type: ignore[arg-type]  # digits
-
-
-def _folded(serie: str) -> str:
-    # Names are compared as in the client: a look-alike of an existing name must not be created.
-    return "".join(unicodedata.normalize("NFKC", serie).casefold().split())

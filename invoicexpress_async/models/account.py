@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from invoicexpress_async.models.account_fields import (
     required,
 )
 from invoicexpress_async.models.json_value import JsonValue
+from invoicexpress_async.models.sequence import read_only
 
 _DOMAIN: Final = ".app.invoicexpress.com"
 
@@ -125,10 +125,6 @@ class CreatedAccount:
         return name
 
 
-def _read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return MappingProxyType(dict(extra))
-
-
 @attrs.frozen(kw_only=True)
 class AccountDetails:
     """An account as its partner reads it. The response has no id and no key.
@@ -151,7 +147,7 @@ class AccountDetails:
     at_configured: bool | None = None
     trial: bool | None = None
     extra: Mapping[str, JsonValue] = attrs.field(
-        factory=dict[str, JsonValue], converter=_read_only, hash=False
+        factory=dict[str, JsonValue], converter=read_only, hash=False
     )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -6,12 +6,11 @@ shows a secret.
 
 import functools
 import re
-import unicodedata
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from invoicexpress_async.config import Secret, invisible_in
+from invoicexpress_async.config import Secret, has_control_characters, invisible_in
 from invoicexpress_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -58,19 +57,14 @@ def is_nif(text: str) -> bool:
     return int(text[-1]) == (0 if rest < 2 else _NIF_MODULUS - rest)  # noqa: PLR2004  # the rule of the check digit
 
 
-def _has_controls(text: str) -> bool:
-    # Lone surrogates (Cs) have no UTF-8 form and cannot be sent at all.
-    return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
-
-
 def check_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
     """Refuse a value that is not one line of text; None means a field that is not sent."""
-    if value is not None and (not isinstance(value, str) or _has_controls(value)):
+    if value is not None and (not isinstance(value, str) or has_control_characters(value)):
         raise ConfigurationError(f"{field.name} {value!r:.80} is not one line of text.")
 
 
 def check_visible_line(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
-    """Refuse as `check_line`, and what nobody sees: it makes another user, or another number."""
+    """Refuse as `check_line`, and invisible characters: they make another user, or number."""
     check_line(_, field, value)
     if isinstance(value, str) and (invisible := invisible_in(value)):
         raise ConfigurationError(
@@ -82,7 +76,7 @@ def check_lines(_: object, field: "attrs.Attribute[Any]", value: object) -> None
     """Refuse a value that is not text; any number of lines is allowed."""
     if value is None:
         return
-    if not isinstance(value, str) or _has_controls("".join(set(value) - _LINE_BREAKS)):
+    if not isinstance(value, str) or has_control_characters("".join(set(value) - _LINE_BREAKS)):
         raise ConfigurationError(f"{field.name} {value!r:.80} is not text.")
 
 
@@ -153,5 +147,5 @@ def check_password(_: object, field: "attrs.Attribute[Any]", value: Secret) -> N
     """Refuse an empty password, and one with a line break, such as a file leaves at the end."""
     if not value.reveal() or value.reveal().isspace():
         raise ConfigurationError(f"{field.name} is empty.")
-    if _has_controls(value.reveal()):
+    if has_control_characters(value.reveal()):
         raise ConfigurationError(f"{field.name} has a line break or a control character in it.")

@@ -1,8 +1,9 @@
 """Sequences, and the state of each document type in a sequence."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TypeAlias
 
 import attrs
 
@@ -133,98 +134,67 @@ def _is_validation_code(text: str) -> bool:
     return bool(text.strip("0"))
 
 
-class DocumentColumns(Mapping[DocumentType | str, DocumentSequenceState]):
-    """The states of a sequence as the server sent them, in columns.
+Triple: TypeAlias = tuple[int | None, int | None, str | None]
+"""The number, the id and the validation code of a document type."""
 
-    A row has about 15 types, of which a caller reads one or two. Creating a state is expensive,
-    because it is frozen, so each is created when it is first read. The values in the columns have
-    been checked before.
+
+class DocumentStates(Mapping[DocumentType | str, DocumentSequenceState]):
+    """The states of a sequence, each created when it is first read.
+
+    A row has about 15 types, of which a caller reads one or two, and a frozen state is expensive to
+    create.
 
     Args:
-        index: The position of each document type in a column.
-        counts: All numbers, and then all ids; digit strings are converted when they are read.
-        codes: All validation codes.
+        triples: The values of each document type, which have been checked.
     """
 
-    __slots__ = ("_codes", "_counts", "_index", "_made")
+    __slots__ = ("_made", "triples")
 
-    def __init__(
-        self,
-        index: Mapping[DocumentType | str, int],
-        counts: tuple[int | str | None, ...],
-        codes: tuple[str | None, ...],
-    ) -> None:
-        self._index = index
-        self._counts = counts
-        self._codes = codes
+    def __init__(self, triples: Mapping[DocumentType | str, Triple]) -> None:
+        self.triples = triples
         self._made: dict[DocumentType | str, DocumentSequenceState] = {}
 
     def __getitem__(self, name: DocumentType | str) -> DocumentSequenceState:
         state = self._made.get(name)
         if state is None:
-            at = self._index[name]
+            number, sequence_id, code = self.triples[name]
             state = self._made[name] = DocumentSequenceState(
-                number=_whole(self._counts[at]),
-                sequence_id=_whole(self._counts[len(self._index) + at]),
-                validation_code=self._codes[at],
+                number=number, sequence_id=sequence_id, validation_code=code
             )
         return state
 
-    def configured(self) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
-        """Return name, number, id and code of the configured types, without their states."""
-        ids = self._counts[len(self._index) :]
-        columns = zip(self._index, self._counts, ids, self._codes, strict=False)
-        return [
-            # Nearly all values are numbers already, and a call for each would double the cost.
-            (name, number if type(number) is int else _whole(number), _whole(id_), code)
-            for name, number, id_, code in columns
-            if id_ and id_ != "0"
-        ]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._index
-
     def __iter__(self) -> Iterator[DocumentType | str]:
-        return iter(self._index)
+        return iter(self.triples)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.triples)
 
     def __repr__(self) -> str:
         return repr(dict(self))
 
 
-def _whole(count: int | str | None) -> int | None:
-    return int(count) if type(count) is str else count  # type: ignore[return-value]
+def _as_states(documents: Mapping[DocumentType | str, DocumentSequenceState]) -> DocumentStates:
+    if isinstance(documents, DocumentStates):
+        return documents
+    return DocumentStates(
+        {
+            name: (state.number, state.sequence_id, state.validation_code)
+            for name, state in documents.items()
+        }
+    )
 
 
 def configured_documents(
     documents: Mapping[DocumentType | str, DocumentSequenceState],
-) -> Iterable[tuple[DocumentType | str, int | None, int | None, str | None]]:
+) -> list[tuple[DocumentType | str, int | None, int | None, str | None]]:
     """Return name, number, id and validation code of the configured types."""
-    if type(documents) is DocumentColumns:
-        return documents.configured()
-    return [
-        (name, state.number, state.sequence_id, state.validation_code)
-        for name, state in documents.items()
-        if state.is_configured
-    ]
+    triples = _as_states(documents).triples
+    return [(name, *triple) for name, triple in triples.items() if triple[1]]
 
 
-def _read_only_documents(
-    documents: Mapping[DocumentType | str, DocumentSequenceState],
-) -> Mapping[DocumentType | str, DocumentSequenceState]:
-    if type(documents) is DocumentColumns:
-        return documents
-    return MappingProxyType(dict(documents))
-
-
-EMPTY_EXTRA: Mapping[str, JsonValue] = MappingProxyType({})
-"""The `extra` of nearly every sequence."""
-
-
-def _read_only_extra(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return MappingProxyType(dict(extra)) if extra else EMPTY_EXTRA
+def read_only(extra: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Return a copy of the fields that cannot be changed."""
+    return MappingProxyType(dict(extra))
 
 
 @attrs.frozen(kw_only=True)
@@ -246,10 +216,10 @@ class Sequence:
     serie: str
     is_default: bool
     documents: Mapping[DocumentType | str, DocumentSequenceState] = attrs.field(
-        converter=_read_only_documents, hash=False
+        converter=_as_states, hash=False
     )
     extra: Mapping[str, JsonValue] = attrs.field(
-        default=EMPTY_EXTRA, converter=_read_only_extra, hash=False
+        factory=dict[str, JsonValue], converter=read_only, hash=False
     )
 
     def __str__(self) -> str:

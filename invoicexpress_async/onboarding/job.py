@@ -72,15 +72,11 @@ class CompanyJob:
         item.last = self._outcome(item, failure)
         return item.last
 
-    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:  # noqa: ARG002  # as the engine requires
+    def failure(self, item: CompanyTask, outcome: CompanyOutcome) -> InvoiceXpressError | None:
         """Return an error of the journal, the spool or the partner: every company would fail."""
         error = outcome.error
-        is_the_partners = (
-            outcome.step is CompanyStep.ACCOUNT
-            and not outcome.company.has_existing_user
-            and isinstance(error, _OF_THE_PARTNER)
-        )
-        return error if isinstance(error, _ENDS_RUN) or is_the_partners else None
+        ends_run = isinstance(error, _ENDS_RUN) or _is_the_partners(item, error)
+        return error if ends_run else None
 
     def verdict(self, item: CompanyTask, outcome: CompanyOutcome) -> Verdict:
         """Return what an outcome shows about the server as a whole."""
@@ -148,10 +144,13 @@ class CompanyJob:
             failure = AccountUnknownError(str(failure.args[0]), intent=failure.intent)
         # A company whose create got a response is never created again, whatever happened later.
         is_created = item.step is CompanyStep.ACCOUNT and item.account is not None
+        state = state_of(failure, intent)
+        if state is CompanyState.REFUSED and _is_the_partners(item, failure):
+            state = CompanyState.FAILED  # not of this company: the next run goes on with it
         return CompanyOutcome(
             company=item.company,
             step=CompanyStep.KEY if is_created else item.step,
-            state=state_of(failure, intent),
+            state=state,
             account_name=item.account_name,
             account_id=item.account_id,
             sequence=item.sequence,
@@ -194,6 +193,12 @@ def _recorded_outcome(task: CompanyTask, *, retry_refused: bool) -> CompanyOutco
             recorded_error(record.error, status=record.status, code=record.code),
         )
     return None
+
+
+def _is_the_partners(task: CompanyTask, error: InvoiceXpressError | None) -> bool:
+    """Whether the partner's key or right was refused, and so every create would be."""
+    is_create = task.step is CompanyStep.ACCOUNT and not task.company.has_existing_user
+    return is_create and isinstance(error, _OF_THE_PARTNER)
 
 
 def _says_nothing(task: CompanyTask, error: InvoiceXpressError | None) -> bool:

@@ -23,13 +23,12 @@ from invoicexpress_async.protocol.strict import ProblemError, malformed_response
 
 # No response to a read is known to contain these; they are dropped so that nothing can show them.
 _NEVER_KEPT: Final = frozenset({"api_key", "password"})
-FIELDS_BESIDE_CREDENTIALS: Final = frozenset(
-    {
-        "organization_name", "email", "terms", "first_name", "last_name", "phone", "fax",
-        "website", "address", "city", "postal_code", "tax_country", "language", "marketing",
-        "fiscal_id",
-    }
+# The fields whose names are the same in the models and on the wire.
+_SAME_FIELDS: Final = (
+    "organization_name", "email", "first_name", "last_name", "phone", "fax", "website",
+    "address", "city", "postal_code", "fiscal_id", "tax_country", "language",
 )  # fmt: skip
+FIELDS_BESIDE_CREDENTIALS: Final = frozenset({*_SAME_FIELDS, "terms", "marketing"})
 """The fields that a refused update can name and that do not belong to its AT credentials.
 
 `password` may belong to either, so it is absent.
@@ -109,48 +108,15 @@ def _secrets(credentials: AtCredentials | None) -> tuple[Secret, ...]:
 
 
 def _account_body(account: NewAccount) -> dict[str, JsonValue]:
-    """Return the body of an account create. Flags are strings, and the password is sent twice."""
-    password = account.password.reveal()
-    fields: dict[str, JsonValue] = {
-        "organization_name": account.organization_name,
-        "email": account.email,
-        "password": password,
-        "password_confirmation": password,
-        "terms": "1",
+    """Return the body of an account create: the password is sent twice."""
+    return {
+        "account": _fields(account) | {"password_confirmation": account.password.reveal()},
     }
-    optional = {
-        "first_name": account.first_name,
-        "last_name": account.last_name,
-        "phone": account.phone,
-        "fiscal_id": account.fiscal_id,
-        "tax_country": account.tax_country,
-        "language": account.language,
-        "marketing": _wire_flag(account.accepts_marketing),
-    }
-    return {"account": fields | _set_only(optional)}
 
 
 def _update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
-    """Return the body of an update: only the fields that are set."""
-    fields = _set_only(
-        {
-            "organization_name": changes.organization_name,
-            "email": changes.email,
-            "password": None if changes.password is None else changes.password.reveal(),
-            "terms": _wire_flag(changes.accepts_terms),
-            "first_name": changes.first_name,
-            "last_name": changes.last_name,
-            "phone": changes.phone,
-            "fax": changes.fax,
-            "website": changes.website,
-            "address": changes.address,
-            "city": changes.city,
-            "postal_code": changes.postal_code,
-            "tax_country": changes.tax_country,
-            "language": changes.language,
-            "marketing": _wire_flag(changes.accepts_marketing),
-        }
-    )
+    """Return the body of an update."""
+    fields = _fields(changes)
     if changes.credentials is not None:
         fields["credentials"] = {
             "username": changes.credentials.subuser,
@@ -159,6 +125,15 @@ def _update_body(changes: AccountUpdate) -> dict[str, JsonValue]:
             "password": _wire_password(changes.credentials).reveal(),
         }
     return {"account": fields}
+
+
+def _fields(values: NewAccount | AccountUpdate) -> dict[str, JsonValue]:
+    """Return the fields that are set, without AT credentials. Flags are strings."""
+    fields: dict[str, str | None] = {name: getattr(values, name, None) for name in _SAME_FIELDS}
+    fields["password"] = None if values.password is None else values.password.reveal()
+    fields["terms"] = _wire_flag(values.accepts_terms)
+    fields["marketing"] = _wire_flag(values.accepts_marketing)
+    return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def _at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
@@ -175,10 +150,6 @@ def _at_communication_body(credentials: AtCredentials) -> dict[str, JsonValue]:
 def _wire_password(credentials: AtCredentials) -> Secret:
     """Return the password as it is sent: in base64, which does not hide it."""
     return Secret(base64.b64encode(credentials.password.reveal().encode()).decode())
-
-
-def _set_only(fields: Mapping[str, str | None]) -> dict[str, JsonValue]:
-    return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def _wire_flag(value: bool | None) -> str | None:  # noqa: FBT001  # a value of the wire, not a switch

@@ -1,4 +1,4 @@
-"""The sequences resource: its requests, and the conversion between wide rows and `Sequence`s.
+"""The sequences resource: its requests, and the conversion from wide rows to `Sequence`s.
 
 All wire names and oddities of a row are in this module; the oddities of its values are in
 `exchange`.
@@ -20,8 +20,8 @@ import cattrs
 from invoicexpress_async.config.serie_names import canonical
 from invoicexpress_async.models.json_value import JsonValue
 from invoicexpress_async.models.sequence import (
-    DocumentColumns,
     DocumentSequenceState,
+    DocumentStates,
     DocumentType,
     Sequence,
 )
@@ -54,8 +54,8 @@ _ENVELOPES: Final = ("sequence", "sequences")
 _TEXTS_OF_AN_ERROR: Final = frozenset({"message", "code"})
 
 
-class SequenceHooks:
-    """The cattrs hooks between one wide row and one `Sequence`.
+class RowHook:
+    """The cattrs hook from one wide row to one `Sequence`.
 
     One object per converter: it remembers how rows split, because nearly all have the same keys.
     """
@@ -71,18 +71,22 @@ class SequenceHooks:
         problems = ResponseProblems()
         collect, get = problems.collect, row.get
         # The usual types are checked inline: a call for each value would double the cost.
-        counts = [
-            count
-            if type(count := get(key)) is int and 0 <= count < END_OF_COUNTS
-            else collect(structure_count, count, key)
-            for key in layout.count_keys
-        ]
-        codes = [
-            code if type(code := get(key)) is str else collect(structure_code, code, key)
-            for key in layout.code_keys
-        ]
-        documents = DocumentColumns(layout.index, tuple(counts), tuple(codes))
-        return _sequence({key: row[key] for key in layout.other_keys}, documents, problems)
+        triples = {
+            name: (
+                number
+                if type(number := get(number_key)) is int and 0 <= number < END_OF_COUNTS
+                else collect(structure_count, number, number_key),
+                id_
+                if type(id_ := get(id_key)) is int and 0 <= id_ < END_OF_COUNTS
+                else collect(structure_count, id_, id_key),
+                code
+                if type(code := get(code_key)) is str
+                else collect(structure_code, code, code_key),
+            )
+            for name, number_key, id_key, code_key in layout.types
+        }
+        fields = {key: row[key] for key in layout.other_keys}
+        return _sequence(fields, DocumentStates(triples), problems)
 
     def layout_of(self, keys: tuple[str, ...]) -> "RowLayout":
         """Return the layout of a row with these keys."""
@@ -94,24 +98,6 @@ class SequenceHooks:
         if len(self._layouts) < _MAX_REMEMBERED and sum(map(len, keys)) < _MAX_CHARACTERS_OF_ONE:
             self._layouts[keys] = layout
         return layout
-
-    def unstructure(self, sequence: Sequence) -> dict[str, JsonValue]:
-        """Return the wide row of a sequence. Values that the server did not send are left out."""
-        row: dict[str, JsonValue] = {
-            "id": sequence.id,
-            "serie": sequence.serie,
-            "default_sequence": int(sequence.is_default),
-        }
-        for name, state in sequence.documents.items():
-            triple = {
-                "number": state.number,
-                "sequence_id": state.sequence_id,
-                "validation_code": state.validation_code,
-            }
-            for field, value in triple.items():
-                if value is not None:
-                    row[f"current_{name}_{field}"] = value
-        return row | dict(sequence.extra)
 
 
 def _sequence(
@@ -173,43 +159,39 @@ def _open_envelope(payload: JsonValue) -> JsonValue:
 
 
 def make_converter() -> cattrs.Converter:
-    """Return a converter with every hook of this module; each `SessionManager` has its own."""
+    """Return a converter with the hook of this module; each `SessionManager` has its own."""
     converter = make_strict_converter()
-    hooks = SequenceHooks()
-    converter.register_structure_hook(Sequence, hooks.structure)
-    converter.register_unstructure_hook(Sequence, hooks.unstructure)
+    converter.register_structure_hook(Sequence, RowHook().structure)
     return converter
 
 
 @attrs.define(kw_only=True)
 class RowLayout:
-    """How a row with certain keys, in a certain order, is split into columns.
+    """How a row with certain keys is split.
 
     Attributes:
-        index: The document types, and the position of each in a column.
-        count_keys: The keys of all numbers, and then the keys of all ids.
-        code_keys: The keys of all validation codes.
+        types: The document types, each with the keys of its number, its id and its validation code.
         other_keys: The keys that belong to no document type.
     """
 
-    index: Mapping[DocumentType | str, int]
-    count_keys: tuple[str, ...]
-    code_keys: tuple[str, ...]
+    types: tuple[tuple[DocumentType | str, str, str, str], ...]
     other_keys: tuple[str, ...]
 
     @classmethod
     def of(cls, keys: tuple[str, ...]) -> "RowLayout":
         """Split the keys. The set of types is open: an unknown type keeps its own name."""
         matches = {key: match for key in keys if (match := _COLUMN.fullmatch(key))}
-        names = list(dict.fromkeys(match[1] for match in matches.values()))
-        numbers, ids, codes = (
-            tuple(f"current_{name}_{column}" for name in names)
-            for column in ("number", "sequence_id", "validation_code")
-        )
+        names = dict.fromkeys(match[1] for match in matches.values())
         return cls(
-            index={_KNOWN_TYPES.get(name, name): at for at, name in enumerate(names)},
-            count_keys=numbers + ids,
-            code_keys=codes,
+            types=tuple(
+                (
+                    _KNOWN_TYPES.get(name, name),
+                    f"current_{name}_number",
+                    f"current_{name}_sequence_id",
+                    f"current_{name}_validation_code",
+                )
+                for name in names
+            ),
             other_keys=tuple(key for key in keys if key not in matches),
         )
 
@@ -230,14 +212,9 @@ class SequenceRequests:
 
     def __init__(self, converter: cattrs.Converter) -> None:
         self._converter = converter
-        # Created once: it is the same each time, and requests are never changed.
-        self._first_page = self._list(1)
 
     def list(self, page: int = 1) -> Request[Page]:
         """Build the GET of a page. The first page is requested without a number, as documented."""
-        return self._first_page if page == 1 else self._list(page)
-
-    def _list(self, page: int) -> Request[Page]:
         return Request(
             operation=Operation.LIST,
             method="GET",

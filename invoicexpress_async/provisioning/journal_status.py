@@ -9,15 +9,15 @@ from typing import Final, Self
 
 import attrs
 
-from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState, Value
+from invoicexpress_async.jobs.claims import read_intent
+from invoicexpress_async.jobs.journal import INTENTS, OF_A_SEQUENCE, UNRESOLVED, JournalState, Value
 from invoicexpress_async.jobs.last_command import LAST_COMMAND, LAST_COMMAND_KEY, LastCommand
 from invoicexpress_async.jobs.postgres import SliceLeft, is_url
 from invoicexpress_async.jobs.stored import Place, SlicedJournal, open_stored
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
-from invoicexpress_async.models.sequence import Sequence
 from invoicexpress_async.provisioning.row import PlanRow
-from invoicexpress_async.provisioning.rows_table import ROWS, row_reader
+from invoicexpress_async.provisioning.rows_table import ROWS, RowRecord, row_reader
 
 _MAX_UNRESOLVED_SHOWN: Final = 100
 _MAX_RUNS_SHOWN: Final = 5
@@ -77,33 +77,6 @@ class RowInDoubt:
 
 
 @attrs.frozen(kw_only=True)
-class KeptRow:
-    """What the journal has about a row of the plan.
-
-    Attributes:
-        account: The account's name.
-        serie: The name of the sequence.
-        state: As in `JournalStatus.counts`.
-        is_created: Whether a run created the sequence; None when that is not known.
-        sequence: The sequence with its ids and validation codes, as last seen.
-        error: The class of the error that the row ended with.
-        status: The status of the response, when there was one.
-        code: The code of the response, when it had one.
-        intent: The intent whose outcome is unknown; None when there is none.
-    """
-
-    account: str
-    serie: str
-    state: str
-    is_created: bool | None
-    sequence: Sequence | None
-    error: str | None
-    status: int | None
-    code: str | None
-    intent: Intent | None
-
-
-@attrs.frozen(kw_only=True)
 class JournalRun:
     """A run, as noted in the journal when it began.
 
@@ -138,6 +111,8 @@ class JournalStatus:
         last_command: The command of the last run; None when another program ran it.
         slices: The slices with rows that are planned or unresolved, each with its holder; empty
             for a file.
+        calls: The unresolved creates and registers of single calls, as of a service, which no row
+            of the plan has; at most 100. `sequences resume` of the command settles them.
     """
 
     path: Path | str
@@ -154,6 +129,7 @@ class JournalStatus:
     ended_in_last_run: int = 0
     last_command: LastCommand | None = None
     slices: tuple[SliceLeft, ...] = ()
+    calls: tuple[Intent, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -210,22 +186,11 @@ class JournalReader:
             for entry in self._file.entries(ROWS)
         }
 
-    def rows(self) -> Iterator[KeptRow]:
-        """Yield the rows of the plan, ordered by account and serie."""
+    def rows(self) -> Iterator[tuple[str, str, RowRecord]]:
+        """Yield account, serie and record of the rows of the plan, ordered by account and serie."""
         reader = row_reader()
         for entry in self._file.entries(ROWS, order_by="account, serie"):
-            record, created = reader.read(entry), entry["is_created"]
-            yield KeptRow(
-                account=str(entry["account"]),
-                serie=str(entry["serie"]),
-                state=record.state,
-                is_created=None if created is None else bool(created),
-                sequence=record.sequence,
-                error=record.error,
-                status=record.status,
-                code=record.code,
-                intent=record.intent,
-            )
+            yield str(entry["account"]), str(entry["serie"]), reader.read(entry)
 
     def rollover_year(self) -> int | None:
         """Return the year, when it is the journal of a roll-over."""
@@ -260,6 +225,7 @@ class JournalReader:
                 default_not_before=self.default_not_before(),
                 last_command=LastCommand.read(*file.look_up(LAST_COMMAND, [LAST_COMMAND_KEY])),
                 slices=self._slices(),
+                calls=tuple(islice(self._calls(), _MAX_UNRESOLVED_SHOWN)),
             )
 
     def _slices(self) -> tuple[SliceLeft, ...]:
@@ -293,6 +259,12 @@ class JournalReader:
                 absent_since=_time_of(entry["absent_since"]),
                 sends=_int(entry["sends"]),
             )
+
+    def _calls(self) -> Iterator[Intent]:
+        of_rows = {entry["intent"] for entry in self._file.entries(ROWS, states=UNRESOLVED)}
+        for entry in self._file.entries(INTENTS, states=UNRESOLVED):
+            if entry["kind"] in OF_A_SEQUENCE and entry["intent"] not in of_rows:
+                yield read_intent(entry)
 
     def _runs(self) -> Iterator[JournalRun]:
         for started_at, process in self._file.runs(_MAX_RUNS_SHOWN):

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 import attrs
 
 from invoicexpress_async.config import (
+    LOOKS_LIKE_A_KEY,
     Secret,
     account_name_in,
     boolean,
     check_account_name,
     check_api_key,
     check_new_serie,
+    is_key_like,
 )
 from invoicexpress_async.config.serie_names import invisible_in, is_rounded, spreadsheet_damage
 from invoicexpress_async.errors import ConfigurationError
@@ -340,6 +342,8 @@ def _problem(check: Callable[[object], object], value: str, text: str) -> str | 
 
 
 def _reason(column: str, value: str) -> str | None:
+    if column != "api_key" and is_key_like(value):
+        return f"{column} {LOOKS_LIKE_A_KEY}"
     if invisible := invisible_in(value):
         return f"{column} has an invisible character in it, {invisible}"
     misread = spreadsheet_damage(value) if column == "serie" else None

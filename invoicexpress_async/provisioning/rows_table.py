@@ -241,7 +241,8 @@ class RowJournal:
             if state is JournalState.INTENT:
                 return (Change(ROWS, key_of(row), _intended(claim, sends() + 1)),)
             if state is JournalState.PLANNED:
-                return (Change(ROWS, key_of(row), _withdrawn(sends())),)
+                withdrawn = _withdrawn(sends())
+                return (Change(ROWS, key_of(row), withdrawn, {"token": claim.token}),)
             return ()  # the outcome of the row includes the outcome of its intent
 
         return JournalClaims(self._journal, changes_of)
@@ -262,7 +263,9 @@ class RowJournal:
             intent: The intent of the send whose outcome is unknown, if there is one.
             intended_at: When that send was; of another sender's, when it was first seen.
             absent_since: When the sequence was first found absent, late enough to count.
-            token: The token of the claim that this run won last; None when it has won none.
+            token: The token of the row's claim, when it was admitted or as this run won it last. An
+                error is written only while the row has it: another run has sent since, and knows
+                more.
         """
         error = outcome.error_name
         values: dict[str, Value] = {
@@ -281,7 +284,8 @@ class RowJournal:
             values["sequence"] = dump_sequence(outcome.sequence)
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
-        expected = {} if token is None else {"token": token}
+        is_seen = error is None and token is None  # the sequence is there, whoever has made it
+        expected: Entry = {} if is_seen else {"token": token}
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, expected))
 
     def _requested(self, row: PlanRow) -> Entry:
@@ -307,7 +311,7 @@ class RowJournal:
         # When a job begins nearly all rows are new, and have nothing to read.
         return (
             _NEW
-            if entry["state"] == JournalState.PLANNED and not entry["sends"]
+            if entry["state"] == JournalState.PLANNED and not (entry["sends"] or entry["token"])
             else row_reader().read(entry)
         )
 

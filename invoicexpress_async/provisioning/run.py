@@ -46,7 +46,9 @@ async def provision(  # noqa: PLR0913  # keyword-only options
     Args:
         manager: The session manager that sends the requests; it is not closed.
         plan: The plan.
-        journal: The journal that records intents and outcomes; open.
+        journal: The journal that records intents and outcomes; open. Requests are also claimed in
+            the manager's own journal, if it has one, so that a service that shares that one does
+            not send them too.
         concurrency: How many rows are in flight at a time.
         settings: The settings of the run.
         on_progress: Called after each outcome, and when the run pauses or resumes; an exception

@@ -13,7 +13,8 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     PartialRegistrationError,
 )
-from invoicexpress_async.jobs.journal import Commit, JournalError
+from invoicexpress_async.jobs.claims import JoinedClaims, JournalClaims
+from invoicexpress_async.jobs.journal import Commit, JournalError, JournalState
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
 from invoicexpress_async.jobs.stop import RowCutOffError, RunStop
@@ -22,7 +23,7 @@ from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.models.sequence import Ensured, Sequence
 from invoicexpress_async.protocol.decision import RetryPolicy
 from invoicexpress_async.provisioning.next_serie import is_step_backwards, step_backwards
-from invoicexpress_async.provisioning.report import RowOutcome
+from invoicexpress_async.provisioning.report import RowOutcome, RowState
 from invoicexpress_async.provisioning.row import PlanRow
 from invoicexpress_async.provisioning.rows_table import RowJournal
 from invoicexpress_async.provisioning.task import RowClaims, RowTask
@@ -90,9 +91,11 @@ class RowRunner:
         return row.is_default and self.settings.is_staged
 
     def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:
+        shared = account.claims
         if self.journal is None:
-            return account.claims
-        return self.journal.claims(task.row, lambda: task.sends)
+            return shared
+        own = self.journal.claims(task.row, lambda: task.sends)
+        return JoinedClaims(own, shared) if isinstance(shared, JournalClaims) else own
 
     def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
         """Write the outcome of a turn to the journal; None when there is nothing to write.
@@ -104,6 +107,10 @@ class RowRunner:
         # If the journal did not accept the intent, nothing was sent, and there is no outcome.
         if self.journal is None or isinstance(outcome.error, JournalError):
             return None
+        has_claimed = task.token != task.record.token
+        was_prepared = task.record.state is JournalState.PREPARED and not has_claimed
+        if was_prepared and outcome.state is RowState.FAILED:
+            return None  # it is prepared still: a read that failed has not changed that
         return self.journal.record_outcome(
             _with_created(outcome, is_known=task.record.is_created),
             intent=task.intent,

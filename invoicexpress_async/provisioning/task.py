@@ -34,14 +34,15 @@ class RowTask:
         last_intent: The intent of the last send, whatever its outcome.
         is_of_another: Whether `intent` belongs to another sender that shares the journal.
         is_created: Whether a create of this run is known to have made the sequence.
-        token: The token of the claim that this run won last.
+        token: The token of the row's claim, when it was admitted or as this run won it last.
         intended_at: When the last send was.
         turn_at: The start of the last turn, before anything was read in it.
         unknown_since: When this run first saw that the outcome is unknown, on its clock.
         reads: How many times the outcome has been looked up since.
         absent_since: When a complete list first did not show the sequence, late enough to count.
         incomplete_lists: How many lists in a row were late enough to count, but not complete.
-        superseded_intent: The intent that another send replaces, until the new one is durable.
+        superseded_intent: The intent that another send replaces, until the new one is sent. From
+            its claim on it is the new one, which stands for both in the journal.
         resend_allowed: Whether the conditions of the settings for another send are met.
         tries: How many turns have failed without an unknown outcome.
         sends: How many times a create or register of the row was sent, in all runs.
@@ -81,6 +82,7 @@ class RowTask:
             record=record,
             intent=record.intent,
             intended_at=record.intended_at,
+            token=record.token,
             absent_since=record.absent_since,
             is_of_another=record.intent is not None and not record.sends,
             sends=record.sends,
@@ -113,7 +115,7 @@ class RowClaims:
     async def claim(self, intent: Intent) -> Intent | None:
         """Win the right to send, or return the intent of the sender that has it."""
         task = self.task
-        if self.inner is not None and (other := await self.inner.claim(intent)) is not None:
+        if self.inner is not None and (other := await self._claim(self.inner, intent)) is not None:
             task.intent, task.is_of_another = other, True
             # The earlier reads were about an older send.
             task.absent_since = task.unknown_since = None
@@ -122,18 +124,26 @@ class RowClaims:
             # most a minute later.
             task.intended_at = Timestamp.now()
             return other
-        task.last_intent, task.superseded_intent, task.is_of_another = intent, None, False
-        task.token = self.token
+        task.last_intent, task.is_of_another = intent, False
+        task.superseded_intent = task.superseded_intent and intent
         task.sends += 1
         task.intended_at = Timestamp.now()
         task.absent_since = task.unknown_since = None
         task.reads = 0
         return None
 
+    async def _claim(self, inner: Claims, intent: Intent) -> Intent | None:
+        try:
+            return await inner.claim(intent)
+        finally:  # a claim that is cancelled may be won
+            self.task.token = inner.token or self.task.token
+
     def end(self, intent: Intent, end: ClaimEnd) -> None:
         """Record how a claimed request ended."""
         if end is ClaimEnd.NOT_SENT:
             self.task.sends -= 1
+        else:
+            self.task.superseded_intent = None
         if end is ClaimEnd.APPLIED and intent["operation"] == "create":
             self.task.is_created = True
         if self.inner is not None:

@@ -10,7 +10,6 @@ from invoicexpress_async.sandbox.domain.rows import SandboxSequence
 from invoicexpress_async.sandbox.faults.fault import Fault
 from invoicexpress_async.sandbox.faults.plan import FaultPlan
 from invoicexpress_async.sandbox.faults.registry import FAULT_NAMES, describe_fault, make_fault
-from invoicexpress_async.sandbox.faults.server import FaultServer
 from invoicexpress_async.sandbox.oracle import (
     AccountOracle,
     Duplicate,
@@ -19,7 +18,7 @@ from invoicexpress_async.sandbox.oracle import (
     PartialRequest,
 )
 from invoicexpress_async.sandbox.requests import RecordedRequest
-from invoicexpress_async.sandbox.server import Sandbox, serve
+from invoicexpress_async.sandbox.server import FaultServer, Sandbox, serve
 
 __all__ = [
     "FAULT_NAMES",

@@ -24,17 +24,13 @@ class BadRequestError(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class Head:
-    """The head of a request. `path` lacks the account, and `command` lacks the form of the body."""
+class Head(Request):
+    """A request whose body has not arrived; `command` lacks the form that is in the body."""
 
-    method: str
     target: str
-    query: str = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
     content_length: int
     is_last: bool
-    account: str
-    path: str
     command: Command | None
 
 
@@ -57,18 +53,8 @@ def parse_head(data: bytes) -> Head:
         account=account,
         path=path,
         command=find_command(parts[0], path),
-    )
-
-
-def make_request(head: Head, body: bytes) -> Request:
-    return Request(
-        method=head.method,
-        path=head.path,
-        account=head.account,
-        query=head.query,
-        body=body,
-        content_type=head.headers.get("content-type", ""),
-        has_cookie="cookie" in head.headers,
+        content_type=headers.get("content-type", ""),
+        has_cookie="cookie" in headers,
     )
 
 
@@ -106,7 +92,7 @@ def _header(line: str) -> tuple[str, str]:
 
 def _content_length(headers: Mapping[str, str]) -> int:
     if "transfer-encoding" in headers:
-        raise BadRequestError("a request says how long it is")
+        raise BadRequestError("a chunked body: send Content-Length")
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise BadRequestError("not a length")

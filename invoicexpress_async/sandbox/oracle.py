@@ -14,7 +14,7 @@ from invoicexpress_async.sandbox.domain.engine import Engine, Pending
 from invoicexpress_async.sandbox.domain.responses import RefusedError
 from invoicexpress_async.sandbox.http import Head
 from invoicexpress_async.sandbox.requests import read_envelope
-from invoicexpress_async.sandbox.routes import Command, NewSequence, read_new_sequence
+from invoicexpress_async.sandbox.routes import Command, read_new_sequence
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,7 @@ class DuplicateAccount:
 
 @attrs.define(eq=False)
 class AccountOracle:
-    """Counts the accounts that partners create on a fault server."""
+    """Counts the accounts that partners create on a sandbox."""
 
     _engine: Engine
     _posts: Counter[str] = attrs.field(factory=Counter[str], init=False)
@@ -120,9 +120,9 @@ class Duplicate:
 
 @attrs.define(eq=False)
 class Oracle:
-    """The facts that a fault server knows and its client cannot know.
+    """The facts that a sandbox knows and its client cannot know.
 
-    Args:
+    Attributes:
         connections_total: How many connections TCP accepted, whatever happened to them later.
         connections_open: How many connections the server has not closed yet.
         connections_peak: The highest number of connections open at once.
@@ -145,9 +145,6 @@ class Oracle:
     _faults: Counter[str] = attrs.field(factory=Counter[str], init=False)
     _posts: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
     _commits: defaultdict[str, Counter[str]] = attrs.field(factory=_counters, init=False)
-    _puts: Counter[tuple[str, str, str]] = attrs.field(
-        factory=Counter[tuple[str, str, str]], init=False
-    )
     _times: defaultdict[str, list[float]] = attrs.field(
         factory=lambda: defaultdict[str, list[float]](list), init=False
     )
@@ -181,7 +178,8 @@ class Oracle:
 
     def puts(self, account: str, sequence_id: int, action: str) -> int:
         """Return how many `register` or `set_current` of a row were read to their end."""
-        return self._puts[account, str(sequence_id), action]
+        path = f"/sequences/{sequence_id}/{action}.json"
+        return self._engine.log.count("PUT", path, account=account)
 
     def duplicates(self) -> tuple[Duplicate, ...]:
         """Return every name that an account has more than once."""
@@ -229,13 +227,12 @@ class Oracle:
             )
         )
 
-    def note_read(self, pending: Pending, head: Head) -> None:
-        self._times[head.account].append(self._engine.log.records[pending.index].received_at)
-        match head.command:
+    def note_read(self, pending: Pending) -> None:
+        account = pending.request.account
+        self._times[account].append(self._engine.log.records[pending.index].received_at)
+        match pending.route:
             case Command(operation="create"):
-                self._posts[head.account][serie_of(pending)] += 1
-            case Command(operation="set_current" | "register" as action, id=id_):
-                self._puts[head.account, id_, action] += 1
+                self._posts[account][serie_of(pending)] += 1
             case Command(operation="account_create" | "account_create_already_user"):
                 self.accounts.note_read(pending)
             case _:
@@ -247,11 +244,6 @@ class Oracle:
 
 def serie_of(pending: Pending) -> str:
     """Return the serie that a create requests, even a refused one; "" if it has none."""
-    match pending.command:
-        case Command(form=NewSequence(serie=serie)):
-            return str(serie)
-        case _:
-            pass
     try:
         return str(read_new_sequence(pending.request).serie)
     except RefusedError:

@@ -7,7 +7,7 @@ import attrs
 
 from invoicexpress_async.sandbox.domain.account_forms import AccountForm
 from invoicexpress_async.sandbox.domain.accounts import Operation
-from invoicexpress_async.sandbox.domain.responses import RefusedError, create_refused
+from invoicexpress_async.sandbox.domain.responses import create_refused
 from invoicexpress_async.sandbox.requests import Request, read_envelope
 
 MAX_SERIE_LENGTH = 35  # the limit of the tax authority
@@ -53,13 +53,6 @@ def find_command(method: str, path: str) -> Command | None:
         if match is not None:
             return Command(operation=operation, id=match.groupdict().get("id", ""))
     return None
-
-
-def read_command(request: Request) -> Command:
-    command = find_command(request.method, request.path)
-    if command is None:
-        raise RefusedError(302)
-    return command
 
 
 def query_key(query: str) -> bytes:

@@ -42,7 +42,7 @@ class SequenceOperations:
         self._dispatcher = dispatcher
         self._requests = requests
         self._reconciler = Reconciler(dispatcher, requests)
-        self.default: DefaultFlag = DefaultFlag(dispatcher, requests)
+        self.default: DefaultFlag = DefaultFlag(dispatcher, requests, self._reconciler)
         self._realm = dispatcher.realm
 
     async def list(self, call: Call) -> Listing:
@@ -78,6 +78,8 @@ class SequenceOperations:
                     await self._check_still_absent(call, serie)
                 sequence, via = await self._send_create(call, intent, serie, default=default)
         self._note_created(call, sequence)
+        if default:
+            self._realm.default_choices.add(call.context.account, sequence.id)
         if default and not sequence.is_default:
             sequence = await self.default.repair(call, sequence)
         if sequence.is_default and not default:
@@ -147,6 +149,7 @@ class SequenceOperations:
 
     async def ensure(self, call: Call, serie: str, *, default: bool, registered: bool) -> Ensured:
         """Make sure that the sequence exists, and is registered and the default if requested."""
+        mark = self.default.mark(call)
         listing = await self.list(call)
         if call.context.check_list is not None:
             call.context.check_list(listing.sequences)
@@ -158,9 +161,11 @@ class SequenceOperations:
                 call, serie, listing, default=default, registered=registered
             )
             if not default and via is not Via.LISTED:
-                sequence = await self.default.keep(call, sequence, listing)
+                sequence = await self.default.keep(call, sequence, listing, mark)
         else:
-            self._dispatcher.resolve(call, _intent(call, "create", serie=serie))
+            self._dispatcher.observe(call, _intent(call, "create", serie=serie))
+            if sequence.registration in _REGISTERED:
+                self._dispatcher.observe(call, _intent(call, "register", sequence_id=sequence.id))
         if registered:
             sequence = await self._repair_registration(call, sequence)
         if default and not sequence.is_default:
@@ -237,8 +242,9 @@ class SequenceOperations:
                     call, sequence_id, None, immediately=True
                 )
         finally:
+            if not call.is_unknown:  # also when it is known to be partial
+                self._dispatcher.observe(call, intent)
             self._dispatcher.settle(call)
-        self._dispatcher.observe(call, intent)
         return sequence
 
     async def _repair_registration(self, call: Call, sequence: Sequence) -> Sequence:

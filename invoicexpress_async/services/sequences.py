@@ -209,6 +209,8 @@ class SequenceService:
                 default,
                 registered,
                 on_intent,
+                # A run that may have read the flag before it was changed has no answer for it.
+                default and self._operations.default.mark(call),
             ),
             call,
             lambda leader: self._operations.ensure(
@@ -240,7 +242,7 @@ class SequenceService:
         Only call this after you have checked that the sequence is absent, in at least two complete
         lists far apart and long after the send (`OutcomeUnknownError.was_absent`). If the server
         commits even later, the sequence exists twice, or the second create is refused; a sequence
-        can never be deleted.
+        can never be deleted. A later send for the same sequence is not forgotten with this one.
 
         Raises:
             ConfigurationError: it is not an intent, or belongs to another account.

@@ -3,12 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from concurrent.futures import Future
 from typing import Final, Self, TypeVar
 
 from invoicexpress_async.call.realm import THIS_PROCESS
 from invoicexpress_async.config import ACCOUNT_VARIABLE, API_KEY_VARIABLE, BASE_URL_VARIABLE
-from invoicexpress_async.sandbox import Duplicate, Fault, FaultServer, RecordedRequest
+from invoicexpress_async.sandbox import Duplicate, Fault, RecordedRequest, Sandbox
 from invoicexpress_async.sandbox import SandboxAccount as Account
 from invoicexpress_async.sandbox import SandboxSequence as Row
 from invoicexpress_async.sandbox.domain.accounts import Operation
@@ -32,8 +31,7 @@ class SandboxThread:
 
     def __init__(self, *, account: str = "acme", seed: int = 0) -> None:
         self._account = Account(name=account, is_partner=True)
-        self._server = FaultServer(accounts=[self._account], seed=seed)
-        self._ended: asyncio.Event | None = None
+        self._server = Sandbox(accounts=[self._account], seed=seed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,26 +39,27 @@ class SandboxThread:
         return f"SandboxThread(account={self.account!r})"
 
     def __enter__(self) -> Self:
-        started: Future[None] = Future()
+        loop = asyncio.new_event_loop()
         # A daemon, so that a test run that is ended half-way does not wait for it.
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(started,),
-            name="invoicexpress-sandbox",
-            daemon=True,
+        thread = threading.Thread(
+            target=loop.run_forever, name="invoicexpress-sandbox", daemon=True
         )
-        self._thread.start()
-        started.result(_ANSWER_SECONDS)
+        thread.start()
+        self._loop, self._thread = loop, thread
+        try:
+            self.run(lambda server: server.start())
+        except BaseException:
+            self._end_loop()
+            raise
         # An earlier test may have used this port: what was known of its sequences must go.
         THIS_PROCESS.forget_server(self.base_url)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._loop is not None and self._ended is not None:
-            self._loop.call_soon_threadsafe(self._ended.set)
-        if self._thread is not None:
-            self._thread.join()
-        self._loop = self._thread = None
+        try:
+            self.run(lambda server: server.close())
+        finally:
+            self._end_loop()
 
     @property
     def account(self) -> str:
@@ -177,19 +176,19 @@ class SandboxThread:
         """Return every name that an account has more than once, which must never happen."""
         return self.call(lambda server: server.oracle.duplicates())
 
-    def call(self, work: Callable[[FaultServer], T]) -> T:
+    def call(self, work: Callable[[Sandbox], T]) -> T:
         """Call `work` with the server, in the server's thread, and return its result.
 
         Raises:
             RuntimeError: outside `with`.
         """
 
-        async def called(server: FaultServer) -> T:
+        async def called(server: Sandbox) -> T:
             return work(server)
 
         return self.run(called)
 
-    def run(self, work: Callable[[FaultServer], Coroutine[object, object, T]]) -> T:
+    def run(self, work: Callable[[Sandbox], Coroutine[object, object, T]]) -> T:
         """Run the coroutine of `work` in the server's thread, and return its result.
 
         Raises:
@@ -200,21 +199,10 @@ class SandboxThread:
         coroutine = work(self._server)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_ANSWER_SECONDS)
 
-    def _run(self, started: Future[None]) -> None:
-        try:
-            asyncio.run(self._serve(started))
-        except BaseException as error:
-            if started.done():
-                raise
-            # No port is free, or a plugin forbids sockets, even to a loop, with its own error.
-            started.set_exception(error)
-
-    async def _serve(self, started: Future[None]) -> None:
-        self._ended = asyncio.Event()
-        await self._server.start()
-        self._loop = asyncio.get_running_loop()
-        started.set_result(None)
-        try:
-            await self._ended.wait()
-        finally:
-            await self._server.close()
+    def _end_loop(self) -> None:
+        loop, self._loop = self._loop, None
+        thread, self._thread = self._thread, None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

@@ -1,10 +1,11 @@
 """One attempt of a request: its address, its state at any moment, and its response."""
 
+import contextlib
 import re
 import zlib
 from collections.abc import AsyncIterable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
 import attrs
@@ -18,7 +19,6 @@ from invoicexpress_async.protocol.exchange import (
     dumps,
     loads,
 )
-from invoicexpress_async.transport.client_session import ConnectPermit
 
 # The first byte of a zlib stream names the method "deflate" (8) in its low half; raw streams,
 # which some servers send under the same name, do not.
@@ -32,7 +32,7 @@ _ENCODINGS: Final = _PLAIN | {"gzip", "x-gzip", "deflate"}
 
 
 async def read_body(
-    pieces_of_it: AsyncIterable[bytes], *, length: int | None, encoding: str
+    chunks: AsyncIterable[bytes], *, length: int | None, encoding: str
 ) -> tuple[bytes, str | None]:
     """Read a body in pieces, inflate it, and stop at the cap.
 
@@ -44,55 +44,31 @@ async def read_body(
     encoding = encoding.strip().lower()
     if encoding not in _ENCODINGS:
         return b"", "its Content-Encoding was not requested"
-    inflater = Inflater(encoding) if encoding not in _PLAIN else None
+    stream = None
     pieces: list[bytes] = []
     size = 0
-    async for raw in pieces_of_it:
-        try:
-            piece = raw if inflater is None else inflater.inflate(raw, MAX_BODY_BYTES - size)
-        except zlib.error:
-            return b"", "its compression is broken"
+    async for chunk in chunks:
+        piece = chunk
+        if chunk and encoding not in _PLAIN:
+            stream = stream or zlib.decompressobj(wbits=_window_bits(encoding, chunk))
+            try:
+                # One byte more than allowed shows that the cap is passed.
+                piece = b"" if stream.eof else stream.decompress(chunk, MAX_BODY_BYTES - size + 1)
+            except zlib.error:
+                return b"", "its compression is broken"
         size += len(piece)
         if size > MAX_BODY_BYTES:
             return b"", OVERSIZED
         pieces.append(piece)
-    if inflater is not None and not inflater.is_complete:
+    if stream is not None and not stream.eof:
         return b"", "its compressed body was cut"
     return b"".join(pieces), None
 
 
-class _ZlibStream(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
-
-
-class Inflater:
-    """Inflates a body piece by piece, never much further than requested."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._stream: _ZlibStream | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the compressed stream has reached its end; an empty body is complete too."""
-        return self._stream is None or self._stream.eof
-
-    def inflate(self, piece: bytes, most: int) -> bytes:
-        """Return at most `most` + 1 bytes more: the extra byte shows that the limit is passed."""
-        if not piece:
-            return b""
-        if self._stream is None:
-            self._stream = zlib.decompressobj(wbits=self._window_bits(piece))
-        if self._stream.eof:
-            return b""
-        return self._stream.decompress(piece, most + 1)
-
-    def _window_bits(self, piece: bytes) -> int:
-        if self._encoding != "deflate":
-            return zlib.MAX_WBITS | 16
-        return zlib.MAX_WBITS if piece[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
+def _window_bits(encoding: str, chunk: bytes) -> int:
+    if encoding != "deflate":
+        return zlib.MAX_WBITS | 16
+    return zlib.MAX_WBITS if chunk[0] & _LOW_HALF == _ZLIB_METHOD else -zlib.MAX_WBITS
 
 
 T = TypeVar("T")
@@ -138,7 +114,7 @@ class Attempt:
         is_untrusted: Whether the server's certificate or TLS was wrong, or a proxy requires a
             login: trying again cannot help.
         failure: Why there is no complete response, without a URL; None when there is one.
-        permit: The permit to open a connection, until the request is sent.
+        permit: The permit to open a connection, to be closed when the request is sent.
         on_sent: Called before `is_sent` becomes true; if it raises, nothing is sent.
         has_secrets: Whether the body contains secrets, which no hook of a user may see.
     """
@@ -149,7 +125,7 @@ class Attempt:
     is_untrusted: bool = False
     failure: str | None = None
     response: Response | None = None
-    permit: ConnectPermit | None = None
+    permit: contextlib.ExitStack | None = None
     on_sent: Callable[[], None] | None = None
     has_secrets: bool = False
 
@@ -159,7 +135,7 @@ class Attempt:
             self.on_sent()  # it may raise: then nothing is sent
         self.is_sent = True
         if self.permit is not None:
-            self.permit.release()
+            self.permit.close()
 
     def fail(self, error: Exception) -> None:
         """Record a failure. The text of the error is dropped, because it may contain the URL."""

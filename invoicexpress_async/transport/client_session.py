@@ -1,6 +1,7 @@
 """aiohttp's client session as this package needs it: no hidden features, no limits of its own."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any, Final, cast
@@ -40,7 +41,7 @@ class CleanConnector(aiohttp.TCPConnector):
 
 
 def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
-    """Refuse what aiohttp would refuse at the first call only, or take for "trust anybody"."""
+    """Check a type that aiohttp checks at the first call, or takes for "trust any server"."""
 
     def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
         values = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
@@ -132,28 +133,11 @@ class ConnectLimiter:
     def __init__(self) -> None:
         self._permits = asyncio.Semaphore(_OPENED_AT_ONCE)
 
-    async def acquire(self) -> "ConnectPermit":
-        """Wait for a permit."""
+    async def acquire(self) -> contextlib.ExitStack:
+        """Wait for a permit. It ends when it is closed, or by a timer, once."""
         await self._permits.acquire()
-        loop = asyncio.get_running_loop()
-        permit = ConnectPermit(self._permits)
-        permit.limit = loop.call_later(_MAX_HELD_SECONDS, permit.release)
+        permit = contextlib.ExitStack()
+        permit.callback(self._permits.release)
+        limit = asyncio.get_running_loop().call_later(_MAX_HELD_SECONDS, permit.close)
+        permit.callback(limit.cancel)
         return permit
-
-
-class ConnectPermit:
-    """A permit, released once: by the connection, by its failure, or by a timer."""
-
-    __slots__ = ("_permits", "limit")
-
-    def __init__(self, permits: asyncio.Semaphore) -> None:
-        self._permits: asyncio.Semaphore | None = permits
-        self.limit: asyncio.TimerHandle | None = None
-
-    def release(self) -> None:
-        """Release the permit, so that the next waiter gets it."""
-        if self.limit is not None:
-            self.limit.cancel()
-        if self._permits is not None:
-            self._permits.release()
-            self._permits = None

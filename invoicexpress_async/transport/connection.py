@@ -28,8 +28,9 @@ from invoicexpress_async.transport.session_sender import (
 T = TypeVar("T")
 
 _TRUSTED_IDLE_SECONDS: Final = 1.0
-# As in aiohttp's own pool: a connection that was idle for longer is not used for any request.
-_MAX_IDLE_SECONDS: Final = 15.0
+MAX_IDLE_SECONDS: Final = 15.0
+"""A connection that was idle for longer is closed and not used, as in aiohttp's own pool."""
+
 # A job has an origin for each account: the oldest origins are forgotten, and learned again.
 _MAX_ORIGINS: Final = 20_000
 # A lost read costs little: after this time, a read may show that a death was an accident.
@@ -91,7 +92,7 @@ class HttpConnection:
             attempt.fail(error)
         finally:
             if attempt.permit is not None:
-                attempt.permit.release()
+                attempt.permit.close()
         if cancelled is not None:
             # Raised anew: the frames of the original contain the request line, and so the key.
             raise asyncio.CancelledError(*cancelled)
@@ -103,9 +104,10 @@ class HttpConnection:
             self._raw = await self._opener.open(URL(self.origin), attempt)
             if attempt.failure is not None:
                 return
+        gap = self._trust.clock_gap()
         if self._raw is not None and is_client_genuine():
             await self._raw.exchange(request, address.request_target(request, key), key, attempt)
-            self._used_at = self._trust.now()
+            self._used_at = self._trust.used_at(gap)
             return
         self._close_raw()  # the session opens its own connection
         if self._sender is None:
@@ -116,7 +118,7 @@ class HttpConnection:
             await self._sender.exchange(address, request, key, attempt)
         except AttemptFailedError:
             return  # the sender has recorded the failure
-        self._used_at = self._trust.now()
+        self._used_at = self._trust.used_at(gap)
 
     async def _reuse(self, *, has_effect: bool) -> "Reuse | None":
         """Return the record of a reuse; close an open connection that is not trusted with it."""
@@ -128,7 +130,8 @@ class HttpConnection:
                 return reuse
         self._close_raw()
         if self._sender is not None and self._sender.has_connection:
-            await self._sender.renew()
+            sender, self._sender = self._sender, None
+            await sender.close()
         return None
 
     async def _is_still_open(self, *, has_effect: bool) -> bool:
@@ -164,7 +167,10 @@ class _Origin:
 
 
 class ConnectionTrust:
-    """Learns which idle connections of a manager can be reused, from the result of each reuse."""
+    """Learns which idle connections of a manager can be reused, from the result of each reuse.
+
+    A machine does not see what is closed while it is suspended: that time counts as idle.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -178,7 +184,7 @@ class ConnectionTrust:
         The caller must call `end` of the record. `used_at` is when the connection's last response
         was complete. A lost request with an effect would leave an unknown outcome.
         """
-        known, idle_seconds = self._origin(origin), self._clock.now() - used_at
+        known, idle_seconds = self._origin(origin), self.now() - used_at
         is_probe = has_effect and idle_seconds > known.answered_after
         if has_effect:
             is_trusted = self._may_carry_effects(known, idle_seconds, is_probe=is_probe)
@@ -198,8 +204,8 @@ class ConnectionTrust:
         return known
 
     def _may_carry_reads(self, known: _Origin, idle_seconds: float) -> bool:
-        is_forgiven = self._clock.now() - known.died_at >= _FORGIVEN_SECONDS
-        return idle_seconds < (_MAX_IDLE_SECONDS if is_forgiven else known.died_after)
+        is_forgiven = self.now() - known.died_at >= _FORGIVEN_SECONDS
+        return idle_seconds < (MAX_IDLE_SECONDS if is_forgiven else known.died_after)
 
     def _may_carry_effects(self, known: _Origin, idle_seconds: float, *, is_probe: bool) -> bool:
         return (
@@ -214,8 +220,16 @@ class ConnectionTrust:
         return self.died >= _MIN_DEATHS and self.died * 100 >= total * _DEATHS_PER_CENT
 
     def now(self) -> float:
-        """Return the present time on the clock of `used_at`."""
-        return self._clock.now()
+        """Return the present time, on the clock that counts the time of a suspended machine."""
+        return self._clock.uptime()
+
+    def clock_gap(self) -> float:
+        """Return how far that clock is ahead of the monotonic clock, before an exchange."""
+        return self._clock.uptime() - self._clock.now()
+
+    def used_at(self, gap: float) -> float:
+        """Return the end of an exchange that ends now, less the time asleep since `clock_gap`."""
+        return self._clock.now() + gap
 
 
 @attrs.define

@@ -1,4 +1,4 @@
-"""The connections of one manager: counted, lent to one request at a time, kept while idle."""
+"""The connections of one manager: counted, used by one request at a time, kept while idle."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,7 +10,11 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.protocol.exchange import Request
 from invoicexpress_async.transport.attempt import Address, Attempt
 from invoicexpress_async.transport.client_session import TransportOptions
-from invoicexpress_async.transport.connection import ConnectionTrust, HttpConnection
+from invoicexpress_async.transport.connection import (
+    MAX_IDLE_SECONDS,
+    ConnectionTrust,
+    HttpConnection,
+)
 from invoicexpress_async.transport.opener import ConnectionOpener
 
 T = TypeVar("T")
@@ -37,9 +41,7 @@ class Transport:
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:
         """Make one attempt, recorded in `attempt`. Raises only if cancelled."""
-        connection = self._pool.acquire_at_once(address.origin)
-        if connection is None:
-            connection = await self._pool.acquire(address.origin, address.account)
+        connection = await self._pool.acquire(address.origin, address.account)
         try:
             await connection.exchange(address, request, key, attempt)
         finally:
@@ -56,9 +58,6 @@ class Transport:
         await self._opener.close()
         await self._pool.close()
 
-
-IDLE_SECONDS: Final = 15.0
-"""How long an unused connection is kept, which is also aiohttp's own default."""
 
 _MAX_VISITORS: Final = 100
 
@@ -86,7 +85,6 @@ class ConnectionPool:
             max_visitors=min(size, _MAX_VISITORS), max_regulars=max(0, size - _MAX_VISITORS)
         )
         self._sweeper: asyncio.TimerHandle | None = None
-        self._sweeping: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
@@ -94,14 +92,8 @@ class ConnectionPool:
         """The number of connections, busy or idle."""
         return self._count
 
-    def acquire_at_once(self, origin: str) -> HttpConnection | None:
-        """Lend an idle connection of the origin, if there is one and no other call waits."""
-        if not self._idle.has(origin) or not self._slots.acquire_at_once():
-            return None
-        return self._idle.pop(origin)
-
     async def acquire(self, origin: str, account: str) -> HttpConnection:
-        """Lend a connection to `account`, which must return it with `release`."""
+        """Return a connection for one request of `account`; call `release` after it."""
         await self._slots.acquire(account)
         try:
             return self._idle.pop(origin) or await self._open(origin)
@@ -116,7 +108,8 @@ class ConnectionPool:
             connection.abort()
             self._slots.release()
             return
-        for leaving in self._idle.add(connection, self._clock.now()):
+        leaving = self._idle.add(connection, self._clock.now())
+        if leaving is not None:
             self._count -= 1
             leaving.abort()
         self._slots.release()
@@ -124,28 +117,22 @@ class ConnectionPool:
 
     async def close(self) -> None:
         """Close all idle connections, and the busy ones when they are released."""
-        self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        if self._sweeping is not None:
-            await self._sweeping
-        await self.close_idle(0.0)
+        self._stop()
+        while connection := self._idle.pop_oldest(self._clock.now()):
+            self._count -= 1
+            await connection.close()
 
     def abort(self) -> None:
         """Close all idle connections without waiting, as for a manager that was never closed."""
-        self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        while connection := self._idle.pop_oldest(self._clock.now()):
-            connection.abort()
-            self._count -= 1
+        self._stop()
+        self.close_idle(0.0)
 
-    async def close_idle(self, seconds: float) -> None:
-        """Close the connections that have been idle for `seconds` or more."""
+    def close_idle(self, seconds: float) -> None:
+        """Close the connections that have been idle for `seconds` or more, without waiting."""
         now = self._clock.now()
         while connection := self._idle.pop_oldest(now, idle_seconds=seconds):
             self._count -= 1
-            await connection.close()
+            connection.abort()
 
     async def _open(self, origin: str) -> HttpConnection:
         # This caller holds a slot and no connection: at least one of `size` is idle. That one
@@ -157,27 +144,25 @@ class ConnectionPool:
                 await connection.close()
             finally:
                 self._count -= 1
+        connection = self._make(origin)
         self._count += 1
-        try:
-            return self._make(origin)
-        except BaseException:
-            self._count -= 1
-            raise
+        return connection
 
     def _schedule_sweep(self) -> None:
         if self._sweeper is None:
             loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(IDLE_SECONDS, self._start_sweep)
+            self._sweeper = loop.call_later(MAX_IDLE_SECONDS, self._sweep)
 
-    def _start_sweep(self) -> None:
+    def _sweep(self) -> None:
         self._sweeper = None
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
-
-    async def _sweep(self) -> None:
-        await self.close_idle(IDLE_SECONDS)
-        self._sweeping = None
+        self.close_idle(MAX_IDLE_SECONDS)
         if len(self._idle):
             self._schedule_sweep()
+
+    def _stop(self) -> None:
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
 
 # How long servers commonly keep an idle connection; later a new one is needed anyway.
@@ -207,10 +192,6 @@ class IdleConnections:
     def __len__(self) -> int:
         return len(self._visitors) + len(self._regulars)
 
-    def has(self, origin: str) -> bool:
-        """Whether there is an idle connection of the origin."""
-        return origin in self._by_origin
-
     def pop(self, origin: str) -> HttpConnection | None:
         """Take out the origin's connection that was used last; None when there is none."""
         connections = self._by_origin.get(origin)
@@ -225,16 +206,16 @@ class IdleConnections:
             del self._regulars[connection]
         return connection
 
-    def add(self, connection: HttpConnection, now: float) -> list[HttpConnection]:
-        """Add a connection; return the connections that are no longer kept."""
+    def add(self, connection: HttpConnection, now: float) -> HttpConnection | None:
+        """Add a connection; return the one that is no longer kept."""
         self._by_origin.setdefault(connection.origin, []).append(connection)
         if self._is_regular(connection.origin, now):
             self._regulars[connection] = now
-            return []
+            return None
         self._visitors[connection] = now
         if len(self._visitors) <= self._max_visitors:
-            return []
-        return [self._pop(self._visitors, now)]
+            return None
+        return self._pop(self._visitors, now)
 
     def pop_oldest(self, now: float, idle_seconds: float = 0.0) -> HttpConnection | None:
         """Take out the longest idle visitor, else regular, if idle for at least `idle_seconds`."""
@@ -279,16 +260,10 @@ class FairSemaphore:
         # Ordered, so that thousands of waiters can be cancelled together, each in constant time.
         self._queues: OrderedDict[str, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
-    def acquire_at_once(self) -> bool:
-        """Take a slot if one is free and no other call waits; return whether it was taken."""
-        if self._free and not self._queues:
-            self._free -= 1
-            return True
-        return False
-
     async def acquire(self, account: str) -> None:
         """Wait for a slot and take it. When it is cancelled, the next waiter gets the slot."""
-        if self.acquire_at_once():
+        if self._free and not self._queues:
+            self._free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(account, OrderedDict())[turn] = None

@@ -119,12 +119,6 @@ class SessionSender:
         """Close the session without waiting."""
         abort_session(self._session)
 
-    async def renew(self) -> None:
-        """Close the connection, so that the next request is sent on a fresh one."""
-        await self._session.close()
-        self._session = make_session(self._options, self._send, limit=1)
-        self.has_connection = False
-
     async def exchange(
         self, address: Address, request: Request[T], key: Secret, attempt: Attempt
     ) -> None:

@@ -14,6 +14,7 @@ from test_cli import KEY, Run, Start
 
 from invoicexpress_async import Registration, SessionManager
 from invoicexpress_async.cli.look import Look, requests_of
+from invoicexpress_async.cli.options import RunOptions
 from invoicexpress_async.cli.views.look import LookLine
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import (
@@ -302,7 +303,7 @@ async def test_the_requests_of_a_row_are_counted_as_they_are_sent(
 def test_an_estimate_is_of_requests_their_pace_and_the_limit(
     accounts: int, rows_each: int, seconds: float, text: str
 ) -> None:
-    look = Look(count=accounts, concurrency=50, language="en", as_json=False)
+    look = Look(count=accounts, options=RunOptions(concurrency=50), as_json=False)
     look.seen, look.seconds = accounts, seconds
     lines = [
         LookLine(line=0, account=f"a{account}", serie=f"S{row}", is_default=False, is_read=True)

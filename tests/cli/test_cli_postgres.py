@@ -14,7 +14,12 @@ from test_cli_onboard import Place, states
 
 from invoicexpress_async import OutcomeUnknownError, RetryPolicy, SessionManager
 from invoicexpress_async.jobs.journal import Claim
-from invoicexpress_async.provisioning import PostgresJournal, slices_left, work_slice
+from invoicexpress_async.provisioning import (
+    PostgresJournal,
+    SqliteJournal,
+    slices_left,
+    work_slice,
+)
 from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -180,13 +185,16 @@ async def test_a_holder_that_is_not_seen_is_no_run_that_is_under_way(
         assert "under way" not in text
 
 
-async def test_what_is_unresolved_in_a_database_is_resumed(
-    run: Run, partner: FaultServer, url: str
+@pytest.mark.parametrize("is_file", [False, True])
+async def test_what_a_service_left_unresolved_is_shown_and_resumed(
+    run: Run, partner: FaultServer, url: str, tmp_path: Path, *, is_file: bool
 ) -> None:
+    place = str(tmp_path / "service.db") if is_file else url
+    made = SqliteJournal(place, shared=True) if is_file else PostgresJournal(url)
     partner.faults.next("reset_peer", operation="create", commits=False)
     quick = RetryPolicy(read_after_seconds=(0.01,))
     async with (
-        PostgresJournal(url) as journal,
+        made as journal,
         SessionManager(base_url=partner.base_url, retry=quick, journal=journal) as manager,
     ):
         with pytest.raises(OutcomeUnknownError):
@@ -198,10 +206,17 @@ async def test_what_is_unresolved_in_a_database_is_resumed(
     partner.add_sequence("partner", "2027", is_registered=True)  # it commits late
     variables = {"INVOICEXPRESS_API_KEY": KEY, "INVOICEXPRESS_BASE_URL": partner.base_url}
 
-    resumed = await run("sequences", "resume", url, **variables)
-    again = await run("sequences", "resume", url, **variables)
+    before = await run("status", place)
+    resumed = await run("sequences", "resume", place, **variables)
+    again = await run("sequences", "resume", place, **variables)
+    after = await run("status", place, "--json")
 
     assert (resumed.code, again.code) == (0, 2), resumed
+    assert re.search(r"\npartner +create +2027 ", before.out), before.out
+    assert f"sequences resume {shlex.quote(place)} --accounts FILE` looks them up" in " ".join(
+        before.out.split()
+    )
+    assert (after.lines[0]["calls"], after.lines[0]["in_doubt"]) == ([], [])
     assert [one["account"] for one in unresolved] == ["partner"]
     assert "partner  2027  create: it is there" in resumed.out
     assert "no unresolved intent" in again.err

@@ -13,9 +13,10 @@ import test_cli
 from browser import CHROMIUM, browser
 from test_cli import KEY, Run
 
-from invoicexpress_async.cli.book import BookReport
+from invoicexpress_async.cli.book import save_book
 from invoicexpress_async.cli.views.row_view import kept_view
-from invoicexpress_async.provisioning.journal_status import KeptRow
+from invoicexpress_async.jobs.journal import JournalState
+from invoicexpress_async.provisioning.rows_table import RowRecord
 from invoicexpress_async.sandbox import Sandbox, SandboxAccount
 
 bytecode, run, sandbox = test_cli.bytecode, test_cli.run, test_cli.sandbox
@@ -165,19 +166,15 @@ def test_what_does_not_fit_on_a_sheet_is_on_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("invoicexpress_async.cli.book.MAX_LINES", 4)
-    report = BookReport[int](
-        headings=("account", "lines"), rows_of=lambda one: [(one, 1), (one, 2)], order=lambda _: ()
-    )
     for count, sizes in ((0, [1]), (1, [3]), (2, [4, 2]), (3, [4, 4]), (4, [4, 4, 3])):
-        report.save(tmp_path / "book.xlsx", range(count))
+        lines = [(one, line) for one in range(count) for line in (1, 2)]
+        save_book(tmp_path / "book.xlsx", ("account", "lines"), lines)
         book = openpyxl.load_workbook(tmp_path / "book.xlsx")
         sheets = [[*one.iter_rows(values_only=True)] for one in book.worksheets]
 
         assert [*map(len, sheets)] == sizes
         assert {sheet[0] for sheet in sheets} == {("account", "lines")}
-        assert [row for sheet in sheets for row in sheet[1:]] == [
-            (one, line) for one in range(count) for line in (1, 2)
-        ]
+        assert [row for sheet in sheets for row in sheet[1:]] == lines
         assert [one.auto_filter.ref for one in book.worksheets] == [f"A1:B{one}" for one in sizes]
 
 
@@ -262,19 +259,9 @@ async def test_a_page_of_an_audit_says_one_thing_of_a_serie_and_fits_a_small_scr
 def test_what_was_sent_is_shown_as_in_flight_or_as_unknown(
     is_held: bool, state: str, cure: str
 ) -> None:
-    kept = KeptRow(
-        account="alfa",
-        serie="2027",
-        state="intent",
-        is_created=None,
-        sequence=None,
-        error=None,
-        status=None,
-        code=None,
-        intent=None,
-    )
+    kept = RowRecord(state=JournalState.INTENT)
 
-    shown = kept_view(kept, is_held=is_held)
+    shown = kept_view("alfa", "2027", kept, is_held=is_held)
 
     assert shown.state == state
     assert cure in (shown.cure or "")

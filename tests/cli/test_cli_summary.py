@@ -5,19 +5,20 @@ import datetime as dt
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import attrs
 import pytest
 from rich.console import Console
 from rich.table import Table
 from test_onboarding import company
 
 from invoicexpress_async import OutcomeUnknownError
-from invoicexpress_async.cli.cures import cure_of_recorded_row
+from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing
 from invoicexpress_async.cli.plan_run import wait_text
 from invoicexpress_async.cli.progress import Lines, Pace, Step
-from invoicexpress_async.cli.report_file import Layout, markdown_row
 from invoicexpress_async.cli.summary import RunSummary
+from invoicexpress_async.cli.views import audit, companies, rows
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS, audit_layout, audit_table
 from invoicexpress_async.cli.views.audit_lines import AuditLine
 from invoicexpress_async.cli.views.columns import Column, Place, columns_at, object_of, table_of
@@ -28,6 +29,7 @@ from invoicexpress_async.cli.views.companies import (
     company_table,
     company_view,
 )
+from invoicexpress_async.cli.views.layouts import Report, markdown_row
 from invoicexpress_async.cli.views.row_view import RowView
 from invoicexpress_async.cli.views.rows import ROW_COLUMNS, ROWS, row_table
 from invoicexpress_async.errors import NoOpenActivityError, NotFoundError
@@ -152,6 +154,22 @@ def test_what_a_journal_recorded_has_its_cure(name: str, state: RowState, part: 
     assert part in cure_of_recorded_row(name, state)
 
 
+@pytest.mark.parametrize(
+    ("step", "state", "error", "part"),
+    [
+        (CompanyStep.ACCOUNT, "failed", "AuthenticationError", "Check --partner"),
+        (CompanyStep.ACCOUNT, "refused", "AuthenticationError", "--retry-refused"),
+        (CompanyStep.ACCOUNT, "failed", "TransportError", "Run the same command again"),
+        (CompanyStep.SERIES, "refused", "TaxAuthorityCredentialsError", "put them there"),
+        (CompanyStep.SERIES, "refused", "TaxAuthorityCredentialsError", "--retry-refused"),
+    ],
+)
+def test_what_a_journal_recorded_of_a_company_has_its_cure(
+    step: CompanyStep, state: str, error: str, part: str
+) -> None:
+    assert part in (cure_of_standing(step, state, error) or "")
+
+
 T = TypeVar("T")
 CSV, MARKDOWN = Path("report.csv"), Path("report.md")
 
@@ -162,7 +180,7 @@ def printed(table: Table) -> str:
     return text.getvalue()
 
 
-def in_reports(layouts: Callable[[Path], Layout[T]], one: T) -> dict[Place, str]:
+def in_reports(layouts: Callable[[Path], Report[T, Any]], one: T) -> dict[Place, str]:
     csv_report, markdown = layouts(CSV), layouts(MARKDOWN)
     (row,) = csv.DictReader(io.StringIO(csv_report.start + csv_report.entry(one)))
     return {
@@ -171,21 +189,27 @@ def in_reports(layouts: Callable[[Path], Layout[T]], one: T) -> dict[Place, str]
     }
 
 
-def test_a_column_added_to_the_rows_shows_in_all_four_places() -> None:
+def test_a_column_added_to_the_rows_shows_in_all_four_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     columns = (*ROW_COLUMNS, Column[RowView]("shelf", lambda row: f"s-{row.line}"))
+    monkeypatch.setattr(rows, "ROW_COLUMNS", columns)
+    kind = attrs.evolve(ROWS, columns=columns)
     row = RowView(line=7, account="acme", serie="2027", state="done")
 
-    shown = in_reports(lambda path: ROWS.layout(path, columns), row)
+    shown = in_reports(kind.layout, row)
 
     assert shown[Place.CSV] == "s-7"
     assert " shelf |" in shown[Place.MARKDOWN]
     assert "| s-7 |" in shown[Place.MARKDOWN]
-    assert "shelf" in printed(row_table([row], (), columns))
-    assert "s-7" in printed(row_table([row], (), columns))
-    assert ROWS.data(row, columns)["shelf"] == "s-7"
+    assert "shelf" in printed(row_table([row], ()))
+    assert "s-7" in printed(row_table([row], ()))
+    assert kind.data(row)["shelf"] == "s-7"
 
 
-def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
+def test_a_column_added_to_the_companies_shows_in_all_four_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     columns = (*COMPANY_COLUMNS, Column[CompanyView]("shelf", lambda one: f"s-{one.line}"))
     outcome = CompanyOutcome(
         company=company(7),
@@ -195,29 +219,34 @@ def test_a_column_added_to_the_companies_shows_in_all_four_places() -> None:
     )
     view = company_view(outcome)
 
-    shown = in_reports(lambda path: COMPANIES.layout(path, columns), view)
+    monkeypatch.setattr(companies, "COMPANY_COLUMNS", columns)
+    kind = attrs.evolve(COMPANIES, columns=columns)
+    shown = in_reports(kind.layout, view)
 
     assert shown[Place.CSV] == "s-7"
     assert " shelf |" in shown[Place.MARKDOWN]
     assert "| s-7 |" in shown[Place.MARKDOWN]
-    assert "shelf" in printed(company_table([view], width=300, columns=columns))
-    assert "s-7" in printed(company_table([view], width=300, columns=columns))
-    assert COMPANIES.data(view, columns)["shelf"] == "s-7"
+    assert "shelf" in printed(company_table([view], width=300))
+    assert "s-7" in printed(company_table([view], width=300))
+    assert kind.data(view)["shelf"] == "s-7"
 
 
-def test_a_column_added_to_the_lines_of_an_audit_shows_in_the_table_and_both_reports() -> None:
+def test_a_column_added_to_the_lines_of_an_audit_shows_in_the_table_and_both_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     columns = (*AUDIT_COLUMNS, Column[AuditLine]("shelf", lambda one: f"s-{one.line}"))
     row = AccountRow(account="acme", api_key="a-key-of-a-test", line=7)
     seen = AccountAudit(row=row, error=NotFoundError("no", status=404))
     line = AuditLine(line=7, account="acme", is_fine=False, rank=0, problem="404")
 
-    shown = in_reports(lambda path: audit_layout(path, columns), seen)
+    monkeypatch.setattr(audit, "AUDIT_COLUMNS", columns)
+    shown = in_reports(audit_layout, seen)
 
     assert shown[Place.CSV] == "s-7"
     assert " shelf |" in shown[Place.MARKDOWN]
     assert "| s-7 |" in shown[Place.MARKDOWN]
-    assert "shelf" in printed(audit_table([line], columns))
-    assert "s-7" in printed(audit_table([line], columns))
+    assert "shelf" in printed(audit_table([line]))
+    assert "s-7" in printed(audit_table([line]))
 
 
 @pytest.mark.parametrize("place", [Place.CSV, Place.MARKDOWN, Place.TABLE, Place.JSON])

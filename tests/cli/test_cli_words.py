@@ -9,7 +9,7 @@ from typing import cast
 
 import invoicexpress_async
 from invoicexpress_async import DocumentType, InvoiceXpressError, Registration, cli
-from invoicexpress_async.cli import cures, failures
+from invoicexpress_async.cli import cures, failures, output
 from invoicexpress_async.cli.commands import onboard
 from invoicexpress_async.cli.views import audit, audit_lines, look, look_texts, row_view, status
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS
@@ -25,7 +25,7 @@ from invoicexpress_async.provisioning import next_serie
 from invoicexpress_async.services import account_errors
 
 PACKAGE = Path(invoicexpress_async.__file__).parent
-SAYING = frozenset({"word", "said", "_said", "label", "lines_of", "_unknown"})
+SAYING = frozenset({"word", "said", "_said", "label", "lines_of", "_unknown", "print_more"})
 COUNTED = (
     *("another serie lacks codes", "in flight", "not done"),
     *("planned", "open", "created", "fine", "not fine", "parked", "not started"),
@@ -39,6 +39,8 @@ NAMED = (
         "unknown",
         "sent",
         "absent since",
+        "operation",
+        "unknown call",
         "looked at again",
         "why",
         "in flight",
@@ -54,6 +56,7 @@ NAMED = (
         "intent",
         "no codes sent",
     ),
+    output.MORE,
     *("in {path}", "on stdout", "The report", "stdout", "{time}", "{time}, then sent"),
     *(f"{count} {one}" for count in ("1", "{count}") for one in COUNTED),
     "1 row",
@@ -127,7 +130,7 @@ def texts() -> Iterator[str]:
                 yield (column.name if column.title is None else column.title).replace("_", " ")
     for records in (ROWS, COMPANIES):
         yield from (records.title, records.noun, f"of {{total}} {records.noun} in {{seconds}} s")
-        states = [one.replace("_", " ") for one in records.states]
+        states = [one.replace("_", " ") for one in records.styles]
         yield from (key for one in states for key in (one, f"1 {one}", f"{{count}} {one}"))
     for names in (JournalState, CompanyStep, DocumentType, Registration, onboard.PlannedAction):
         yield from (one.replace("_", " ") for one in names)

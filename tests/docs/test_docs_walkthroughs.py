@@ -101,7 +101,7 @@ class Person:
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Person]:
     (tmp_path / "service.py").write_text(block_with("FastAPI("))
-    (tmp_path / "test_sequences.py").write_text(block_with("invoicexpress_sandbox: "))
+    (tmp_path / "test_sequences.py").write_text(block_with("invoicexpress_sandbox: SandboxThread"))
     (tmp_path / "pytest.ini").write_text(PYTEST_INI)
     with contextlib.ExitStack() as running:
         yield Person(tmp_path, running)

@@ -159,7 +159,7 @@ async def test_a_changed_request_is_planned_anew_unless_it_is_unresolved(
 
 @pytest.mark.parametrize(
     ("outcome", "now"),
-    [("done", "planned"), ("refused", "refused"), ("unknown", "unknown")],
+    [("done", "planned"), ("refused", "planned"), ("unknown", "unknown")],
 )
 async def test_what_was_done_for_another_request_is_planned(
     journal: Journal, outcome: str, now: str
@@ -171,11 +171,25 @@ async def test_what_was_done_for_another_request_is_planned(
 
     for account in "ab":
         values: Entry = {"is_default": 0, "state": outcome, "note": "of 0"}
-        await journal.write(Change(THINGS, (account, "2027"), values))
+        await journal.write(Change(THINGS, (account, "2027"), values, {"token": None}))
 
     entries = await journal.look_up(THINGS, [("a", "2027"), ("b", "2027")])
     found = {one["account"]: (one["state"], one["is_default"], one["note"]) for one in entries}
     assert found == {"a": (now, 1, "of 0"), "b": (outcome, 0, "of 0")}
+
+
+@pytest.mark.parametrize("state", sorted(UNRESOLVED))
+async def test_what_was_done_for_another_request_is_not_written_over_a_send(
+    journal: Journal, state: JournalState
+) -> None:
+    await enter(journal, thing("a", is_default=1))
+    await journal.write(Change(THINGS, ("a", "2027"), {"state": state, "note": "sent"}))
+
+    values: Entry = {"is_default": 0, "state": JournalState.DONE, "note": "of 0"}
+    await journal.write(Change(THINGS, ("a", "2027"), values))
+
+    (entry,) = await journal.look_up(THINGS, [("a", "2027")])
+    assert (entry["state"], entry["note"]) == (state, "sent")
 
 
 async def test_changes_of_one_entry_are_written_in_their_order(journal: Journal) -> None:

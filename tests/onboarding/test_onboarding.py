@@ -279,10 +279,14 @@ async def test_a_partner_without_rights_ends_the_run_before_many_are_refused(
         on.server.not_partner_status = 403
         on.server.update_account(SandboxAccount(name="partner", api_key=KEY, is_partner=False))
         report = await on.run(companies(30), concurrency=1)
+        on.server.update_account(SandboxAccount(name="partner", api_key=KEY, is_partner=True))
+        again = await on.run(companies(30))
 
     assert report.problem is not None
     assert "partner" in report.problem.cure
     assert (len(report.outcomes), report.not_started) == (1, 29)
+    assert only(report).state is CompanyState.FAILED
+    assert again.is_complete
 
 
 async def test_a_used_e_mail_is_refused_and_corrected_input_goes_on(tmp_path: Path) -> None:

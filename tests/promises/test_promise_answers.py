@@ -96,18 +96,36 @@ async def test_a_pagination_that_does_not_advance_ends_at_once(
     assert len(faulty.requests) <= 4
 
 
-async def test_a_row_that_has_moved_to_the_next_page_meanwhile_is_one(
+def _page(number: int, *ids: int) -> str:
+    rows = [{"id": one, "serie": f"S{one}"} for one in ids]
+    pagination = {"current_page": number, "total_pages": 2}
+    return json.dumps({"sequences": rows, "pagination": pagination})
+
+
+async def test_pages_between_which_rows_have_moved_are_read_again(
     faulty: FaultServer, faulty_account: AccountSession
 ) -> None:
-    rows = [{"id": 1, "serie": "2026"}, {"id": 2, "serie": "2027"}, {"id": 3, "serie": "X"}]
-    for number, shown in ((1, rows[:2]), (2, rows[1:])):
-        pagination = {"current_page": number, "total_pages": 2}
-        body = json.dumps({"sequences": shown, "pagination": pagination})
+    # Row 3 has moved from the second page to the first, after that had been read.
+    for page in (_page(1, 1, 2), _page(2, 2, 4), _page(1, 3, 1), _page(2, 2, 4)):
+        faulty.faults.next("status", status=200, operation="list", body=page)
+
+    ensured = await faulty_account.sequences.ensure("S3", registered=False)
+
+    assert (ensured.sequence.id, ensured.created) == (3, False)
+    assert faulty.oracle.posts(ACCOUNT) == 0
+
+
+async def test_pages_between_which_rows_move_each_time_show_nothing_as_absent(
+    faulty: FaultServer, faulty_account: AccountSession
+) -> None:
+    for number in (1, 2) * 4:
+        body = _page(number, number, number + 1)
         faulty.faults.next("status", status=200, operation="list", body=body)
 
-    ensured = await faulty_account.sequences.ensure("2027", registered=False)
+    with pytest.raises(MalformedResponseError, match="changed each time"):
+        await faulty_account.sequences.ensure("S4", registered=False)
 
-    assert (ensured.sequence.id, ensured.created) == (2, False)
+    assert len(faulty.requests) == 8
     assert faulty.oracle.posts(ACCOUNT) == 0
 
 

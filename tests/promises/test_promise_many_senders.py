@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
@@ -305,6 +306,30 @@ async def test_a_send_that_was_lost_is_read_for_by_another_manager(
     assert on.oracle.posts("a0") == 1
 
 
+@pytest.mark.fault(63)
+@pytest.mark.parametrize("operation", ["create", "register"])
+async def test_an_ensure_that_finds_what_was_sent_ends_its_intent_in_the_journal(
+    on: FaultServer, tmp_path: Path, operation: Literal["create", "register"]
+) -> None:
+    on.faults.clear()
+    on.faults.next("reset_peer", operation=operation, account="a0", commits="late")
+    if operation == "register":
+        on.add_sequence("a0", "2027", is_registered=False)
+    async with SqliteJournal(tmp_path / "job.db") as journal:
+        async with SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as manager:
+            with pytest.raises(OutcomeUnknownError):
+                await manager.account("a0", KEY).sequences.ensure("2027")
+            unknown = await manager.read_unresolved()
+        await on.commit_late()
+        async with SessionManager(base_url=on.base_url, retry=QUICK, journal=journal) as another:
+            ensured = await another.account("a0", KEY).sequences.ensure("2027")
+            left = await another.read_unresolved()
+
+    assert [one["operation"] for one in unknown] == [operation]
+    assert (ensured.created, left) == (False, ())
+    assert on.oracle.posts("a0") == (operation == "create")
+
+
 @pytest.mark.fault(64)
 async def test_an_intent_that_waited_for_a_minute_is_withdrawn_and_not_sent(
     on: FaultServer, tmp_path: Path, clock: FakeClock
@@ -327,6 +352,14 @@ async def test_an_intent_that_waited_for_a_minute_is_withdrawn_and_not_sent(
     assert not withdrawn.value.may_have_been_processed
     assert (left, states, sent) == ((), [("planned",)], 0)
     assert on.oracle.posts("a0") == 1
+
+
+def test_the_tokens_of_two_copies_of_a_process_differ() -> None:
+    first, second = (new_token().rpartition("/")[2] for _ in range(2))
+
+    # Nothing that a copy of the memory has too, such as a count, makes the difference.
+    assert len(first) == len(second) >= 24
+    assert sum(one != other for one, other in zip(first, second, strict=True)) > 8
 
 
 @pytest.mark.skipif(not shutil.which("unshare"), reason="there is no unshare")

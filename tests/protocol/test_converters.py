@@ -45,6 +45,19 @@ def read(converter: cattrs.Converter, **changes: Any) -> Sequence:
     return structure_one({"sequence": ROW | changes}, converter)
 
 
+def wide_row(sequence: Sequence) -> dict[str, Any]:
+    """Return the row that a server would send for a sequence; what it did not send is left out."""
+    row: dict[str, Any] = {
+        "id": sequence.id,
+        "serie": sequence.serie,
+        "default_sequence": int(sequence.is_default),
+    }
+    for name, state in sequence.documents.items():
+        fields = {f"current_{name}_{field}": value for field, value in attrs.asdict(state).items()}
+        row |= {field: value for field, value in fields.items() if value is not None}
+    return row | dict(sequence.extra)
+
+
 def test_the_official_samples_are_nested_and_come_back_as_they_were(
     sample: dict[str, Any], converter: cattrs.Converter
 ) -> None:
@@ -54,7 +67,7 @@ def test_the_official_samples_are_nested_and_come_back_as_they_were(
 
     assert sequence.id == row["id"]
     assert len(sequence.documents) == (15 if "2023" in str(row["serie"]) else 16)
-    assert converter.unstructure(sequence) == row | {"serie": str(row["serie"])}
+    assert wide_row(sequence) == row | {"serie": str(row["serie"])}
 
 
 def test_a_wide_row_becomes_states_keyed_by_document_type(converter: cattrs.Converter) -> None:
@@ -330,7 +343,7 @@ sequences = st.builds(
 def test_every_sequence_survives_the_way_to_the_wire_and_back(sequence: Sequence) -> None:
     converter = make_converter()
 
-    row = json.loads(json.dumps(converter.unstructure(sequence)))
+    row = json.loads(json.dumps(wide_row(sequence)))
 
     assert structure_one({"sequence": row}, converter) == sequence
 

@@ -18,7 +18,6 @@ from invoicexpress_async.provisioning import RunSettings
 from invoicexpress_async.sandbox import FaultServer, SandboxAccount, make_fault
 from invoicexpress_async.sandbox.domain.responses import Response
 from invoicexpress_async.sandbox.faults.fault import (
-    Arrival,
     Exchange,
     early,
     on_arrival,
@@ -80,9 +79,9 @@ class Killer:
 
 def at_accept(on: FaultServer, killer: Killer) -> None:
     @on_arrival()
-    async def kill(arrival: Arrival) -> None:
+    async def kill(exchange: Exchange) -> None:
         killer.kill()
-        arrival.close()
+        exchange.close()
 
     @responding()
     async def last_of_its_connection(exchange: Exchange, response: Response) -> None:

@@ -2,6 +2,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from fakes import FakeClock
 from postgres_server import PostgresServer
 
 from invoicexpress_async import ConfigurationError, SessionManager, StepBackwardsError
@@ -11,6 +12,8 @@ from invoicexpress_async.provisioning import (
     AccountList,
     AccountRow,
     JournalDifferenceError,
+    Plan,
+    PlanRow,
     RowState,
     RunSettings,
     SqliteJournal,
@@ -30,7 +33,7 @@ from invoicexpress_async.provisioning.next_serie import (
     serie_of_pattern,
 )
 from invoicexpress_async.provisioning.rows_table import ROWS
-from invoicexpress_async.sandbox import Sandbox, SandboxAccount
+from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
 
@@ -266,6 +269,29 @@ async def test_before_the_day_it_is_prepared_and_after_it_becomes_the_default(
     assert [one.state for one in after.run.outcomes] == [RowState.DONE]
     assert {one.serie: one.is_default for one in finally_} == {old: False, new: True}
     assert sandbox.count("POST", "/sequences.json") == 2
+
+
+async def test_a_prepared_row_that_cannot_be_read_again_stays_prepared_in_the_journal(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027", is_default=True)])
+    day = today_in_lisbon() + dt.timedelta(days=2)
+    settings = RunSettings(default_not_before=day, outage_patience_seconds=60.0)
+    async with (
+        FaultServer(accounts=[account("acme")]) as server,
+        SessionManager(base_url=server.base_url, clock=clock) as manager,
+        SqliteJournal(tmp_path / "job.db") as journal,
+    ):
+        first = await provision(manager, plan, journal=journal, settings=settings)
+        server.faults.next("status", operation="list", status=503, times=None)
+        failed = await provision(manager, plan, journal=journal, settings=settings)
+        between = read_status(tmp_path / "job.db")
+        server.faults.clear()
+        last = await provision(manager, plan, journal=journal, settings=settings)
+
+    states = [report.outcomes[0].state for report in (first, failed, last)]
+    assert states == [RowState.PREPARED, RowState.FAILED, RowState.PREPARED]
+    assert between.counts == {"prepared": 1}
 
 
 async def test_a_row_waits_while_its_account_has_a_default_of_a_later_year(tmp_path: Path) -> None:

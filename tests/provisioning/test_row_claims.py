@@ -1,5 +1,6 @@
 """What the claim of another sender means for a row, and a claim that comes too late."""
 
+import asyncio
 from pathlib import Path
 
 import attrs
@@ -7,14 +8,23 @@ import pytest
 from fakes import FakeClock
 from job_process import ask
 
-from invoicexpress_async import DeadlineExceededError, RetryPolicy, SessionManager
+from invoicexpress_async import (
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    PartialRegistrationError,
+    RetryPolicy,
+    SessionManager,
+)
 from invoicexpress_async.call.claims import ClaimEnd, Claims
+from invoicexpress_async.call.realm import Process
 from invoicexpress_async.jobs.claims import JournalClaims
+from invoicexpress_async.jobs.journal import INTENTS
 from invoicexpress_async.jobs.timestamps import Timestamp
 from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.provisioning import (
     Plan,
     PlanRow,
+    PostgresJournal,
     RowState,
     SqliteJournal,
     provision,
@@ -76,6 +86,19 @@ async def test_the_absence_of_an_older_send_says_nothing_of_the_one_that_has_rep
     assert (task.absent_since, task.unknown_since, task.reads) == (None, None, 0)
 
 
+@pytest.mark.parametrize("end", ClaimEnd)
+async def test_a_second_send_that_is_withdrawn_leaves_the_first_one_unknown(end: ClaimEnd) -> None:
+    row = PlanRow(account="acme", api_key=KEY, serie="2027")
+    task = RowTask(row=row, superseded_intent=THEIRS)
+    again: Intent = {**THEIRS, "sent_at": 3_000.0}
+    claims = RowClaims(task, OneClaim(FakeClock()))
+
+    await claims.claim(again)
+    claims.end(again, end)
+
+    assert task.superseded_intent == (again if end is ClaimEnd.NOT_SENT else None)
+
+
 async def test_time_since_the_send_of_another_is_counted_from_when_it_was_first_seen() -> None:
     row = PlanRow(account="acme", api_key=KEY, serie="2027")
     task = RowTask(row=row)
@@ -121,3 +144,91 @@ async def test_a_later_run_counts_anothers_send_from_when_it_was_first_seen(tmp_
 
     assert [one.state for one in report.outcomes] == [RowState.ABSENT]
     assert Timestamp.parse(str(text)).seconds_until(Timestamp.now()) < 60.0
+
+
+@pytest.mark.fault(63)
+async def test_a_job_with_its_own_journal_also_claims_in_that_of_its_manager(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027")])
+    accounts = [SandboxAccount(name="acme", api_key=KEY)]
+    shared = tmp_path / "service.db"
+    async with (
+        FaultServer(
+            accounts=accounts, is_name_check_atomic=False, clock=clock.now, sleep=clock.sleep
+        ) as server,
+        SqliteJournal(shared, shared=True) as first,
+        SqliteJournal(shared, shared=True) as second,
+        SqliteJournal(tmp_path / "job.db") as own,
+        SessionManager(
+            base_url=server.base_url, clock=clock, journal=first, process=Process()
+        ) as of_job,
+        SessionManager(
+            base_url=server.base_url, clock=clock, journal=second, process=Process()
+        ) as of_service,
+    ):
+        server.faults.next("latency", operation="list", seconds=5.0)
+        with clock.stopped():
+            job = asyncio.create_task(provision(of_job, plan, journal=own))
+            await until_requested(server, 1)
+            made = await of_service.account("acme", KEY).sequences.ensure("2027")
+        (outcome,) = (await job).outcomes
+
+    assert made.created
+    assert (outcome.state, outcome.created) == (RowState.DONE, False)
+    assert server.oracle.posts("acme") == 1
+
+
+@pytest.mark.parametrize("same", ["object", "file", "database"])
+async def test_a_job_may_have_the_journal_of_its_manager(
+    same: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    def opened() -> SqliteJournal | PostgresJournal:
+        return (
+            SqliteJournal(tmp_path / "job.db", shared=True) if url is None else PostgresJournal(url)
+        )
+
+    url = request.getfixturevalue("postgres").database() if same == "database" else None
+    plan = Plan(rows=[PlanRow(account="acme", api_key=KEY, serie="2027", is_default=True)])
+    async with (
+        FaultServer(accounts=[SandboxAccount(name="acme", api_key=KEY)]) as server,
+        opened() as first,
+        opened() as second,
+        SessionManager(base_url=server.base_url, journal=first) as manager,
+    ):
+        journal = first if same == "object" else second
+        (outcome,) = (await provision(manager, plan, journal=journal)).outcomes
+        (entry,) = await first.read(INTENTS)
+
+    assert (outcome.state, outcome.created, entry["state"]) == (RowState.DONE, True, "done")
+    assert server.oracle.posts("acme") == 1
+
+
+async def until_requested(on: FaultServer, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(on.requests) < count:  # noqa: ASYNC110  # of the server
+            await asyncio.sleep(0)
+
+
+async def test_a_lost_register_that_is_found_partial_is_not_unresolved_any_more(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    poor = SandboxAccount(name="acme", api_key=KEY, refused_document_types=("receipt",))
+    async with (
+        FaultServer(accounts=[poor], clock=clock.now, sleep=clock.sleep) as server,
+        SqliteJournal(tmp_path / "job.db") as journal,
+        SessionManager(base_url=server.base_url, clock=clock, journal=journal) as manager,
+    ):
+        sequences = manager.account("acme", KEY).sequences
+        row = server.add_sequence("acme", "2027", is_registered=False)
+        server.faults.next("reset_peer", operation="register")
+        server.faults.next("status", operation="get", status=503, times=None)
+        with pytest.raises(OutcomeUnknownError):
+            await sequences.register(row.id)
+        server.faults.clear()
+        (intent,) = await manager.read_unresolved()
+
+        with pytest.raises(PartialRegistrationError, match="no validation code for: receipt"):
+            await sequences.resume(intent)
+
+        assert (await manager.read_unresolved(), manager.unresolved()) == ((), ())

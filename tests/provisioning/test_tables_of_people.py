@@ -13,7 +13,7 @@ import pytest
 from invoicexpress_async import ConfigurationError
 from invoicexpress_async.jobs.problems import BadRowsError
 from invoicexpress_async.onboarding import CompanyList
-from invoicexpress_async.provisioning import AccountList, Plan
+from invoicexpress_async.provisioning import AccountList, Plan, PlanRow
 
 KEY = "canary-key-7f3a9c"
 
@@ -88,6 +88,20 @@ def test_a_spreadsheet_that_is_cut_short_gives_no_row(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="is damaged") as caught:
             read(path)
         assert caught.value.__context__ is None
+
+
+def test_exchanged_columns_are_refused_and_the_key_is_not_shown(tmp_path: Path) -> None:
+    key = "0123456789ABCDEF0123456789abcdef01234567"
+    by_account = text(tmp_path, f"account;api_key;serie\n{key};acme;2027\n")
+    with pytest.raises(ConfigurationError, match="line 2: account looks like an API key") as first:
+        Plan.from_csv(by_account)
+    by_serie = text(tmp_path, f"account;api_key;serie\nacme;2027;{key[:32]}\n")
+    with pytest.raises(ConfigurationError, match="line 2: serie looks like an API key") as second:
+        Plan.from_csv(by_serie)
+    with pytest.raises(ConfigurationError, match="account name looks like an API key") as third:
+        PlanRow(account=key, api_key=KEY, serie="2027")
+
+    assert not any(key[:8] in str(one.value) for one in (first, second, third))
 
 
 def test_a_sheet_that_hides_a_row_with_values_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_request_that_never_commits_has_no_effect_and_is_counted() -> None:
 def test_a_request_takes_effect_when_it_commits() -> None:
     server = engine()
     pending = server.receive(new("2027"))
-    before = server.handle(LIST)
+    before = server.receive(LIST).commit()
 
     answer = pending.commit()
 
@@ -66,7 +66,7 @@ def test_overlapping_creates_make_a_duplicate_unless_the_check_is_atomic(
     overlapping = [server.receive(new("2027")), server.receive(new("2027"))]
 
     answers = [pending.commit() for pending in overlapping]
-    later = server.handle(new("2027"))
+    later = server.receive(new("2027")).commit()
 
     assert [answer.status for answer in answers] == statuses
     assert [row.serie for row in server.sequences("acme")] == ["2027"] * statuses.count(201)

@@ -348,6 +348,32 @@ async def test_an_arrival_fault_comes_before_the_handshake(
     assert (server.oracle.connections_total, server.oracle.bytes_received) == (1, 0)
 
 
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
+def test_it_runs_on_uvloop(contexts: Contexts, *, is_secure: bool) -> None:
+    server_context, client_context = contexts if is_secure else (None, None)
+    uvloop = pytest.importorskip("uvloop")
+    host = f"Host: {HOST}\r\n".encode() if is_secure else b"Host: x\r\n"
+    path = b"/sequences.json" if is_secure else b"/acme/sequences.json"
+    get = b"GET " + path + b"?api_key=canary HTTP/1.1\r\n" + host + LAST
+
+    async def answers() -> list[bytes]:
+        async with FaultServer(accounts=[ACME], ssl_context=server_context) as server:
+            first = await talk(server, get, context=client_context)
+            server.faults.next("reset_on_accept")
+            with pytest.raises(ConnectionResetError):
+                await talk(server, get, context=client_context)
+            await server.go_down()
+            with pytest.raises(ConnectionRefusedError):
+                await talk(server, get, context=client_context)
+            await server.go_up()
+            return [first, await talk(server, get, context=client_context)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(answers())
+
+    assert [answer.partition(b"\r\n")[0] for answer in found] == [b"HTTP/1.1 200 OK"] * 2
+
+
 @pytest.mark.parametrize("name", ["reset_peer", "reset_unread", "reset_half_body"])
 async def test_a_reset_over_tls_is_a_reset(contexts: Contexts, name: str) -> None:
     server_context, client_context = contexts

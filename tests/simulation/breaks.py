@@ -10,12 +10,13 @@ import attrs
 
 from invoicexpress_async.call import execute
 from invoicexpress_async.call.claims import OpenClaim
+from invoicexpress_async.jobs.journal import Change
 from invoicexpress_async.jobs.sqlite import SqliteJournal, batch
 from invoicexpress_async.jobs.sqlite.statements import win as genuine_win
 from invoicexpress_async.protocol.decision import Action, Decision, Evidence, Operation
 from invoicexpress_async.protocol.decision import decide as genuine_decide
-from invoicexpress_async.provisioning import task
-from invoicexpress_async.provisioning.task import ReschedulePolicy
+from invoicexpress_async.provisioning import rows_table, task
+from invoicexpress_async.provisioning.task import ReschedulePolicy, RowClaims
 
 Break = Callable[[], contextlib.AbstractContextManager[object]]
 
@@ -91,6 +92,26 @@ def _retry_blindly() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(execute, "decide", decide)
 
 
+def _write_when_behind() -> contextlib.AbstractContextManager[object]:
+    """An outcome is written, whatever the row has become meanwhile."""
+
+    def change(table: Any, key: Any, values: Any, *_: object) -> Change:
+        return Change(table, key, values)
+
+    return mock.patch.object(rows_table, "Change", change)
+
+
+def _forget_the_first_send() -> contextlib.AbstractContextManager[object]:
+    """A second send that was withdrawn leaves nothing unknown."""
+    genuine = RowClaims.end
+
+    def end(claims: RowClaims, *rest: Any) -> None:
+        genuine(claims, *rest)
+        claims.task.superseded_intent = None
+
+    return mock.patch.object(RowClaims, "end", end)
+
+
 BREAKS: Final[dict[str, Break]] = {
     "a claim is taken for won before it is durable": _claim_before_durable,
     "whoever claims wins": _ignore_the_token,
@@ -100,12 +121,17 @@ BREAKS: Final[dict[str, Break]] = {
     "two lists a few minutes apart are enough": _resend_soon,
     "a lost answer is tried again": _retry_blindly,
 }
+CONTENDED_BREAKS: Final[dict[str, Break]] = {
+    "a run that is behind writes all the same": _write_when_behind,
+    "a withdrawn second send leaves nothing unknown": _forget_the_first_send,
+}
 
 
 @contextlib.contextmanager
 def broken(name: str | None) -> Generator[None]:
     """Break one promise for the block, or none for None."""
-    with BREAKS[name]() if name is not None else contextlib.nullcontext():
+    breaks = BREAKS | CONTENDED_BREAKS
+    with breaks[name]() if name is not None else contextlib.nullcontext():
         yield
 
 

@@ -34,6 +34,9 @@ _FREEZES_EVERY: Final = 4
 _MOST_RUNS: Final = 4
 _IN_FILE_EVERY: Final = 20
 _AGAIN_SECONDS: Final = 900.0
+CONTENDED: Final = 1_000_000_000
+"""From this seed on, the jobs of a history have other wishes and wrong keys, and machines fail as
+responses arrive."""
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +99,7 @@ class World:
         self.machines = [Machine(f"b{at}") for at in range(self.scenario.machines)]
         self.loop = loop = SimulatedLoop(chance)  # type: ignore[abstract]  # the rest is not used here
         self.trace = Trace(loop)
+        is_contended = seed >= CONTENDED
         self.server = Server(
             chance=chance,
             trace=self.trace,
@@ -106,6 +110,7 @@ class World:
             loop=loop,
             trace=self.trace,
             rates=rates,
+            strikes_responses=is_contended,
         )
         self.oracle = Oracle(loop=loop, server=self.server, trace=self.trace, storage=storage)
         network = Network(
@@ -129,6 +134,7 @@ class World:
             wanted=self.scenario.wanted,
             is_default=self.scenario.is_default,
             concurrency=self.scenario.concurrency,
+            is_contended=is_contended,
         )
         self.trace.note(f"{self.scenario} {self.troubles.rates}")
 
@@ -145,17 +151,17 @@ class World:
         self.troubles.is_calm = True
         self.trace.note("CALM")
         for name in ("last", "again"):
-            main = partial(self._job(_AGAIN_SECONDS), name)
+            main = partial(self._job(_AGAIN_SECONDS, is_last=True), name)
             await self.loop.run_process(name, self.machines[0], main)
             # A late effect may come after the run has ended its reads for it.
             await asyncio.sleep(MAX_LATE_SECONDS)
         self.oracle.at_the_end(self.scenario.wanted)
 
-    def _job(self, resend: float | None) -> Program:
+    def _job(self, resend: float | None, *, is_last: bool = False) -> Program:
         def main(name: str) -> Coroutine[object, object, None]:
             if resend is not None:
                 self.oracle.may_resend.add(name)
-            return self.programs.job(name, resend)
+            return self.programs.job(name, resend, is_last=is_last)
 
         return main
 

@@ -10,7 +10,7 @@ import attrs
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from simulation.loop import Process, SimulatedLoop
-from simulation.server import Message, Server, response
+from simulation.server import KEY, Message, Server, response
 from simulation.trace import Trace
 from simulation.troubles import LATE, LOST, Fate, Troubles
 
@@ -78,7 +78,9 @@ class Network:
 
     def _arrive(self, connection: "Connection", request: Message, fate: Fate) -> None:
         takes = self.troubles.latency()
-        if fate is Fate.FAILED_5XX:
+        if request.key != KEY:
+            self.loop.in_world(takes, connection.receive, response(401, " "))
+        elif fate is Fate.FAILED_5XX:
             self.loop.in_world(takes, connection.receive, response(503, " "))
         elif fate is Fate.REFUSED_429:
             self.loop.in_world(takes, self._refuse, connection, request)
@@ -142,9 +144,14 @@ class Connection(asyncio.Transport):
         """Deliver data to the client; return whether the client still receives it."""
         if self._is_closing or not self._process.is_alive:
             return False
-        self._call(self._protocol.data_received, data)
+        self._call(self._arrive, data)
         self._loop.in_world(self._idle_seconds, self._end_idle, self._used)
         return True
+
+    def _arrive(self, data: bytes) -> None:
+        if self._network.troubles.strikes_responses:
+            self._network.troubles.strike("a response arrives")
+        self._protocol.data_received(data)
 
     def reset(self) -> None:
         """Reset the connection."""

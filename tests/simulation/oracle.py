@@ -9,10 +9,9 @@ from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.provisioning import ProvisioningReport, RowState
 from simulation.disk import Storage
 from simulation.loop import SimulatedLoop
-from simulation.server import Message, Server
+from simulation.server import KEY, Message, Server
 from simulation.trace import Trace
 
-KEY: Final = "canary-key-0123456789"
 _AGAIN_SECONDS: Final = 900.0
 
 Subject = tuple[str, str, str]
@@ -78,6 +77,7 @@ class Oracle:
         if report.problem is not None:
             self.on_error(report.problem)
         self.on_text(repr(report))
+        self._check_rows()
 
     def on_done(self, account: str, serie: str) -> None:
         """Check a series that was reported as done."""
@@ -118,6 +118,17 @@ class Oracle:
         absent = [at for at, names in self._lists[account] if serie not in names]
         first = next((at for at in absent if at >= last + need), None)
         return first is not None and absent[-1] >= first + need
+
+    def _check_rows(self) -> None:
+        """Check that no row was ended over its own send, whose outcome is unknown."""
+        query = (
+            "SELECT rows.account, rows.serie, rows.state FROM rows JOIN intents "
+            "ON intents.account = rows.account AND intents.token = rows.token "
+            "WHERE intents.state IN ('intent', 'unknown') "
+            "AND rows.state IN ('planned', 'refused', 'failed')"
+        )
+        for account, serie, state in self._read(query, ()):
+            self.complain(f"{account} {serie} is {state}, and its send is unknown")
 
     def _check_durable(self, subject: Subject) -> None:
         query = (

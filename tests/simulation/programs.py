@@ -21,10 +21,12 @@ from invoicexpress_async.provisioning import (
 from simulation.disk import Disk, SimulatedJournal
 from simulation.loop import SimulatedLoop
 from simulation.network import Resolver
-from simulation.oracle import KEY, Oracle
+from simulation.oracle import Oracle
+from simulation.server import KEY
 from simulation.sources import SimulatedClock
 from simulation.trace import Trace
 
+_WRONG_KEY: Final = "canary-key-that-is-wrong"
 _DEADLINES: Final = (3.0, 30.0, 180.0, 400.0)
 
 
@@ -36,6 +38,7 @@ class Programs:
         wanted: The accounts and their series.
         is_default: Whether the first serie is to be the default.
         concurrency: The concurrency of a job.
+        is_contended: Whether each job has a wish of its own, and some a wrong key.
     """
 
     loop: SimulatedLoop
@@ -46,16 +49,24 @@ class Programs:
     wanted: list[tuple[str, str]]
     is_default: bool
     concurrency: int
+    is_contended: bool
 
-    async def job(self, name: str, resend_absent_after: float | None) -> None:
+    async def job(self, name: str, resend_absent_after: float | None, *, is_last: bool) -> None:
         """Ensure every wanted serie."""
         self.trace.note("begins")
         settings = RunSettings(resend_absent_after=resend_absent_after)
+        key, is_default = KEY, self.is_default
+        if self.is_contended:
+            settings = attrs.evolve(settings, accept_changes=True, retry_refused=is_last)
+            if not is_last:
+                key = self.chance.choice((KEY, KEY, _WRONG_KEY))
+                is_default = self.chance.random() < 0.5
+            self.trace.note(f"wants default={is_default}, {'right' if key == KEY else 'wrong'} key")
         try:
             async with self._journal() as journal, self._manager() as manager:
                 report = await provision(
                     manager,
-                    _plan(tuple(self.wanted), is_default=self.is_default),
+                    _plan(tuple(self.wanted), key, is_default=is_default),
                     journal=journal,
                     concurrency=self.concurrency,
                     settings=settings,
@@ -140,13 +151,13 @@ def _brief(report: ProvisioningReport) -> str:
 
 
 @functools.cache
-def _plan(wanted: tuple[tuple[str, str], ...], *, is_default: bool) -> Plan:
+def _plan(wanted: tuple[tuple[str, str], ...], key: str, *, is_default: bool) -> Plan:
     first = wanted[0][1]
     return Plan(
         rows=[
             PlanRow(
                 account=account,
-                api_key=KEY,
+                api_key=key,
                 serie=serie,
                 is_default=is_default and serie == first,
             )

@@ -10,6 +10,7 @@ import attrs
 
 from simulation.trace import Trace
 
+KEY: Final = "canary-key-0123456789"
 _MEMBER: Final = re.compile(r"/sequences/(\d+)(?:/(register|set_current))?\.json")
 _TYPES: Final = ("invoice", "receipt")
 
@@ -63,6 +64,11 @@ class Message:
     def path(self) -> str:
         """The path of a request, without the key."""
         return self.start.split(" ")[1].partition("?")[0]
+
+    @property
+    def key(self) -> str:
+        """The key of a request."""
+        return self.start.split(" ")[1].partition("api_key=")[2].partition("&")[0]
 
     @property
     def method(self) -> str:

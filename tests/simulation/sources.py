@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import random
 import time
@@ -13,10 +14,11 @@ import aiohappyeyeballs
 import cattrs
 
 from invoicexpress_async import session
-from invoicexpress_async.jobs import timestamps
+from invoicexpress_async.jobs import claims, timestamps
 from invoicexpress_async.protocol.sequences import make_converter
 from simulation.loop import SimulatedLoop
 
+_TOKENS: Final = itertools.count()
 _EPOCH: Final = 1_798_700_000.0  # in the last days of 2026
 
 
@@ -62,6 +64,8 @@ def simulated(loop: SimulatedLoop, chance: random.Random) -> Generator[None]:
         (os, "urandom", chance.randbytes),
         (random, "_urandom", chance.randbytes),
         (random, "Random", Seeded),
+        # A token of each claim, without a draw of the seed's randomness.
+        (claims, "new_token", lambda: f"token-{next(_TOKENS)}"),
         # The loop sets it to the boot of the simulated machine that runs.
         (timestamps, "BOOT_ID", ""),
         # A converter never changes, and making one takes a tenth of a history.

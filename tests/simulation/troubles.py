@@ -89,6 +89,7 @@ class Troubles:
         is_calm: Whether nothing goes wrong any more.
         kills_left: How many processes may still be killed.
         disk_full_until: Until when the disk is full, on the loop's clock.
+        strikes_responses: Whether it also strikes as a response arrives.
     """
 
     chance: random.Random
@@ -98,6 +99,7 @@ class Troubles:
     is_calm: bool = False
     kills_left: int = 6
     disk_full_until: float = 0.0
+    strikes_responses: bool = False
 
     def _happens(self, rate: float) -> bool:
         return not self.is_calm and rate > 0 and self.chance.random() < rate

@@ -22,12 +22,17 @@ class FakeClock:
         self._stops = 0
         self._goes_on = asyncio.Event()
         self._goes_on.set()
+        self._asleep_seconds = 0.0
 
     def now(self) -> float:
         return self._now
 
     def uptime(self) -> float:
-        return self._now
+        return self._now + self._asleep_seconds
+
+    def suspend(self, seconds: float) -> None:
+        """Let the machine be suspended for some time, which its monotonic clock does not count."""
+        self._asleep_seconds += seconds
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

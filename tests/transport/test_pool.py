@@ -71,7 +71,7 @@ async def test_idle_connections_are_closed_after_a_while_and_busy_ones_are_not()
     clock.advance(15.0)
     one.release(await one.acquire("c", "c"))
 
-    await one.close_idle(15.0)
+    one.close_idle(15.0)
 
     assert [connection.origin for connection in made if connection.is_closed] == ["b"]
     one.release(busy)

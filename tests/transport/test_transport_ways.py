@@ -174,7 +174,7 @@ async def test_nothing_follows_a_body_that_was_not_read_and_nothing_more_of_it_i
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         base_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/{{account}}"
-        timeouts = Timeouts(attempt_seconds=0.5)
+        timeouts = Timeouts(attempt_seconds=5.0 if status else 0.5)
         async with SessionManager(
             base_url=base_url, timeouts=timeouts, trace_configs=trace_configs
         ) as manager:

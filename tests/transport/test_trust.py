@@ -121,3 +121,34 @@ def test_an_origin_that_let_a_connection_die_is_never_trusted_with_an_effect_aga
     clock.advance(60.0)
     assert trust.reuse("a", clock.now(), has_effect=True) is None
     assert trust.reuse("a", clock.now() - 0.5, has_effect=False) is not None
+
+
+@pytest.mark.fault(66)
+@pytest.mark.parametrize("asleep_seconds", [0.0, 3_600.0])
+async def test_a_connection_is_not_trusted_with_a_create_after_the_machine_slept(
+    asleep_seconds: float, clock: FakeClock
+) -> None:
+    async with (
+        ClosingServer(60.0, 0.0, clock) as server,
+        SessionManager(base_url=server.base_url, clock=clock) as manager,
+    ):
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+        await sequences.list()
+        clock.suspend(asleep_seconds)
+        await sequences.create("2027")
+
+        assert server.connections == (2 if asleep_seconds else 1)
+
+
+@pytest.mark.parametrize("asleep_seconds", [0.0, 3_600.0])
+def test_a_response_that_was_read_after_a_sleep_is_no_sign_of_an_open_connection(
+    asleep_seconds: float,
+) -> None:
+    clock = FakeClock()
+    trust = ConnectionTrust(clock)
+    gap = trust.clock_gap()
+    clock.suspend(asleep_seconds)
+
+    reuse = trust.reuse("origin", trust.used_at(gap), has_effect=True)
+
+    assert (reuse is None) is bool(asleep_seconds)

@@ -85,13 +85,11 @@ _EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 def examples_of(name: str) -> str:
     """Return examples of a command for its help; "" if it has none."""
-    lines = "".join(f"\n  {_in_lines(one)}" for one in _EXAMPLES.get(name, ()))
+    lines = ""
+    for example in _EXAMPLES.get(name, ()):
+        wrapped = textwrap.wrap(f"{program()} {example}", 74, break_on_hyphens=False)
+        lines += "\n  " + " \\\n    ".join(wrapped)  # each line can be copied
     return lines and f"Examples:{lines}\n"
-
-
-def _in_lines(example: str) -> str:
-    """Return a command wrapped into lines that can be copied."""
-    return " \\\n    ".join(textwrap.wrap(f"{program()} {example}", 74, break_on_hyphens=False))
 
 
 def overview() -> str:

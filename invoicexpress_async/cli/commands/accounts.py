@@ -1,7 +1,7 @@
 """`invoicexpress accounts`: the accounts of a partner; each command sends one request."""
 
 import sys
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import attrs
 from cyclopts import App, Parameter
@@ -10,7 +10,7 @@ from invoicexpress_async import AccountDetails, AccountUpdate, AtCredentials, La
 from invoicexpress_async.cli.commands import examples_of
 from invoicexpress_async.cli.connection import run_call
 from invoicexpress_async.cli.options import PartnerOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
@@ -23,17 +23,16 @@ app: App = App(
     help_epilogue=examples_of("accounts"),
 )
 
-_NO_OPTIONS: Final = PartnerOptions()
 AccountId = Annotated[str, Parameter(help="The account's id, as its create gave it.")]
-_COMMAND_LINE_ONLY: Final = frozenset(
-    {"password_from", "accept_terms", "at_subuser", "at_password_from"}
-)
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class AccountChanges:
-    """The fields of an account to change. A field that is not given stays as it is."""
+    """The fields of an account to change. A field that is not given stays as it is.
+
+    Most have the name of the field of `AccountUpdate` that they fill.
+    """
 
     organization_name: Annotated[
         str | None, Parameter(help="The company, at most 100 characters.")
@@ -62,11 +61,8 @@ class AccountChanges:
     ] = None
 
 
-_NO_CHANGES: Final = AccountChanges()
-
-
 @app.command
-def get(account_id: AccountId, /, *, options: PartnerOptions = _NO_OPTIONS) -> int:
+def get(account_id: AccountId, /, *, options: PartnerOptions = PartnerOptions()) -> int:
     """Show one account: its company, its state, whether it can communicate with AT."""
     details = run_call(options, lambda partner: partner.accounts.get(account_id))
     if options.as_json:
@@ -81,8 +77,8 @@ def update(
     account_id: AccountId,
     /,
     *,
-    changes: AccountChanges = _NO_CHANGES,
-    options: PartnerOptions = _NO_OPTIONS,
+    changes: AccountChanges = AccountChanges(),
+    options: PartnerOptions = PartnerOptions(),
 ) -> int:
     """Change what is given of one account, and nothing else.
 
@@ -105,11 +101,8 @@ def update(
 
 
 def _update_of(changes: AccountChanges) -> AccountUpdate:
-    fields = {
-        field.name: getattr(changes, field.name)
-        for field in attrs.fields(AccountChanges)
-        if field.name not in _COMMAND_LINE_ONLY
-    }
+    names = (field.name for field in attrs.fields(AccountUpdate))
+    fields = {name: getattr(changes, name) for name in names if hasattr(changes, name)}
     if fields["language"] is not None:
         fields["language"] = Language(fields["language"])
     password = changes.password_from
@@ -148,23 +141,14 @@ def _password(option: str, reference: str) -> Secret:
 
 
 def _object(account_id: str, details: AccountDetails) -> dict[str, object]:
-    return {
-        "id": account_id,
-        "organization_name": details.organization_name,
-        "fiscal_id": details.fiscal_id,
-        "email": details.email,
-        "state": details.state,
-        "at_configured": details.at_configured,
-        "trial": details.trial,
-        "extra": dict(details.extra),
-    }
+    fields = attrs.asdict(details, recurse=False)
+    return {"id": account_id, **fields, "extra": dict(details.extra)}
 
 
 def _show(account_id: str, details: AccountDetails) -> None:
-    table = new_table("field", "value")
-    for name, value in _object(account_id, details).items():
-        if name == "extra":
-            continue
-        text = ("yes" if value else "no") if isinstance(value, bool) else value
-        table.add_row(cell(name), cell(text))
-    data_console().print(table)
+    rows = (
+        (name, ("yes" if value else "no") if isinstance(value, bool) else value)
+        for name, value in _object(account_id, details).items()
+        if name != "extra"
+    )
+    data_console().print(new_table("field", "value", rows=rows))

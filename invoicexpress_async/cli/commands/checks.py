@@ -21,11 +21,8 @@ import attrs
 
 from invoicexpress_async import AccountSession, Registration, Sequence
 from invoicexpress_async.cli.failures import cure_of, message_of
-from invoicexpress_async.config import (
-    MAX_CONNECTIONS_VARIABLE,
-    OTHER_FILES,
-    open_files_limit,
-)
+from invoicexpress_async.cli.words import first_few
+from invoicexpress_async.config import MAX_CONNECTIONS_VARIABLE, OTHER_FILES, open_files_limit
 from invoicexpress_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -43,7 +40,6 @@ _MAX_SKEW_SECONDS: Final = 60.0
 _SOON_DAYS: Final = 14
 _NOT_REACHED: Final = "the server was not reached"
 _NAMES: Final = ("key", "limit", "AT registration")
-_MAX_NAMES: Final = 3
 _LACKING: Final = (Registration.PARTIAL, Registration.NOT_REGISTERED)
 _REGISTER: Final = (
     "Check the account's AT sub-user and password, then run "
@@ -96,7 +92,9 @@ def machine_checks() -> Iterator[Check]:
 
 
 def _versions() -> Check:
-    floors = _floors()
+    # Without those of extras, which have a marker after them.
+    matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
+    floors = {match[1]: match[2] for match in matches if match}
     installed = {name: _installed(name) for name in floors}
     shown = ", ".join(f"{name} {installed[name]}" for name in floors)
     found = f"{_PACKAGE} {version(_PACKAGE)}, Python {platform.python_version()}, {shown}"
@@ -105,12 +103,6 @@ def _versions() -> Check:
         wanted = " ".join(f"'{name}>={floors[name]}'" for name in old)
         return wrong("versions", found, f"Run: pip install {wanted}")
     return fine("versions", found)
-
-
-def _floors() -> dict[str, str]:
-    """Return the lowest versions of the dependencies, without those of extras."""
-    matches = (_REQUIREMENT.fullmatch(one) for one in requires(_PACKAGE) or ())
-    return {match[1]: match[2] for match in matches if match}
 
 
 def _installed(name: str) -> str:
@@ -124,18 +116,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
-def _max_connections() -> int:
-    text = os.environ.get(MAX_CONNECTIONS_VARIABLE)
-    return connections_of(number_of(MAX_CONNECTIONS_VARIABLE, text, int) if text else None)
-
-
 def _open_files() -> Check:
-    limit = open_files_limit()
+    limit, text = open_files_limit(), os.environ.get(MAX_CONNECTIONS_VARIABLE)
     try:
-        connections = _max_connections()
+        given = number_of(MAX_CONNECTIONS_VARIABLE, text, int) if text else None
+        needed = connections_of(given) + OTHER_FILES
     except ConfigurationError as error:
         return wrong("open files", str(error.args[0]), "Give an integer of 1 or more, or none.")
-    needed = connections + OTHER_FILES
     if limit is None:
         return fine("open files", f"this system sets no limit for them; {needed} may be needed")
     if limit < needed:
@@ -152,11 +139,8 @@ def server_checks(address: str) -> Iterator[Check]:
     parts = urlsplit(address)
     host = parts.hostname or ""
     is_tls = parts.scheme == "https"
-    connection = (
-        http.client.HTTPSConnection(host, parts.port, timeout=_SECONDS)
-        if is_tls
-        else http.client.HTTPConnection(host, parts.port, timeout=_SECONDS)
-    )
+    scheme = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+    connection = scheme(host, parts.port, timeout=_SECONDS)
     try:
         reached = _connect(connection, host)
         yield reached
@@ -164,7 +148,8 @@ def server_checks(address: str) -> Iterator[Check]:
             yield skipped("TLS", _NOT_REACHED)
             yield skipped("clock", _NOT_REACHED)
             return
-        yield _certificate(connection.sock) if is_tls else _plain(host)
+        plain, sock = fine("TLS", f"none: {host} is this machine"), connection.sock
+        yield _certificate(sock) if isinstance(sock, ssl.SSLSocket) else plain
         yield _clock(connection)
     finally:
         connection.close()
@@ -198,13 +183,7 @@ def _connect(connection: http.client.HTTPConnection, host: str) -> Check:
     return fine("server", f"{host} at {connection.sock.getpeername()[0]}")
 
 
-def _plain(host: str) -> Check:
-    return fine("TLS", f"none: {host} is this machine")
-
-
-def _certificate(sock: object) -> Check:
-    if not isinstance(sock, ssl.SSLSocket):
-        return skipped("TLS", _NOT_REACHED)
+def _certificate(sock: ssl.SSLSocket) -> Check:
     certificate = sock.getpeercert() or {}
     ends = ssl.cert_time_to_seconds(str(certificate.get("notAfter")))
     days = int((ends - time.time()) / 86_400)
@@ -255,21 +234,13 @@ async def account_checks(account: AccountSession) -> list[Check]:
             fine("limit", "780 requests a minute for the account; not reached"),
             _registration(sequences),
         ]
-    return [_key(error), _limit(error), skipped("AT registration", "nothing could be read")]
-
-
-def _key(error: InvoiceXpressError) -> Check:
+    found, cure, unread = message_of(error), cure_of(error), "nothing could be read"
+    key, limit = wrong("key", found, cure), skipped("limit", unread)
     if isinstance(error, RateLimitedError):
-        return skipped("key", "the account's limit is reached")
-    if isinstance(error, AuthenticationError | PermissionDeniedError):
-        return wrong("key", message_of(error), cure_of(error))
-    return wrong("key", f"could not be tried: {message_of(error)}", cure_of(error))
-
-
-def _limit(error: InvoiceXpressError) -> Check:
-    if isinstance(error, RateLimitedError):
-        return wrong("limit", message_of(error), cure_of(error))
-    return skipped("limit", "nothing could be read")
+        key, limit = skipped("key", "the account's limit is reached"), wrong("limit", found, cure)
+    elif not isinstance(error, AuthenticationError | PermissionDeniedError):
+        key = wrong("key", f"could not be tried: {found}", cure)
+    return [key, limit, skipped("AT registration", unread)]
 
 
 def _registration(sequences: Ordered[Sequence]) -> Check:
@@ -281,7 +252,8 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     registered = [one for one in sequences if one.registration is Registration.REGISTERED]
     newest = max(sequences, key=lambda one: one.id)
     if lacking:
-        found = f"{_named(lacking)}: document types without a validation code"
+        names = first_few([repr(one.serie) for one in lacking], "en")
+        found = f"{names}: document types without a validation code"
         # An old sequence may stay without codes; the newest shows the present set-up.
         judge = wrong if newest in lacking else doubtful
         return judge(name, found, _REGISTER)
@@ -292,9 +264,3 @@ def _registration(sequences: Ordered[Sequence]) -> Check:
     if newest.registration is Registration.NOT_APPLICABLE:
         return fine(name, "not needed by any document type of this account")
     return skipped(name, "the responses have no validation codes")
-
-
-def _named(sequences: Ordered[Sequence]) -> str:
-    names = ", ".join(repr(one.serie) for one in sequences[:_MAX_NAMES])
-    more = len(sequences) - _MAX_NAMES
-    return f"{names} and {more} more" if more > 0 else names

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -24,14 +25,11 @@ from invoicexpress_async.cli.commands.journal_checks import journal_checks
 from invoicexpress_async.cli.connection import base_url_of, name_of, open_manager, read_key
 from invoicexpress_async.cli.failures import message_of
 from invoicexpress_async.cli.options import DATABASE_URL, AccountOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, USAGE, printable, with_program_name
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
-
-_NO_OPTIONS: Final = AccountOptions()
-
 
 _STYLES: Final = {
     CheckState.FINE: "green",
@@ -50,7 +48,7 @@ def doctor(
             "account is named."
         ),
     ] = None,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Check versions, settings, network, TLS, clock, key, AT registration; say what to fix.
 
@@ -62,7 +60,10 @@ def doctor(
     if journal is None or options.account is not None:
         checks += _remote_checks(options)
     if options.as_json:
-        write_json(_object(checks))
+        is_fine = not any(check.state is CheckState.WRONG for check in checks)
+        # Each check as its fields, and with the name before the state.
+        found = [{"name": one.name, **attrs.asdict(one)} for one in checks]
+        write_json({"type": "doctor", "is_fine": is_fine, "checks": found})
     else:
         _show(checks)
     broken = [check.name for check in checks if check.state is CheckState.WRONG]
@@ -73,7 +74,8 @@ def doctor(
 
 def _remote_checks(options: AccountOptions) -> list[Check]:
     try:
-        name, address, key = _settings(options)
+        name = name_of(options)
+        address, key = base_url_of(options).for_account(name), read_key(options.api_key_file)
     except ConfigurationError as error:
         why = "the settings are not right"
         problem = wrong(SETTINGS, message_of(error), "Correct it; nothing was sent.")
@@ -81,11 +83,6 @@ def _remote_checks(options: AccountOptions) -> list[Check]:
                 *account_skipped(why)]  # fmt: skip
     good = fine(SETTINGS, f"account {name}, its key, {address}")
     return [good, *run_until_signal(_ask(options, name, address, key))]
-
-
-def _settings(options: AccountOptions) -> tuple[str, str, Secret]:
-    name = name_of(options)
-    return name, base_url_of(options).for_account(name), read_key(options.api_key_file)
 
 
 async def _ask(options: AccountOptions, name: str, address: str, key: Secret) -> list[Check]:
@@ -98,24 +95,11 @@ async def _ask(options: AccountOptions, name: str, address: str, key: Secret) ->
 
 def _show(checks: Iterable[Check]) -> None:
     console = data_console()
-    table = new_table("check", "state", "found")
-    for check in checks:
-        table.add_row(cell(check.name), Text(check.state, _STYLES[check.state]), cell(check.found))
-    console.print(table)
+    rows = ((one.name, Text(one.state, _STYLES[one.state]), one.found) for one in checks)
+    console.print(new_table("check", "state", "found", rows=rows))
     cures = [(check.name, check.cure) for check in checks if check.cure is not None]
     for name, cure in cures:
         console.print(Text(printable(with_program_name(f"To fix, {name}: {cure}"))), soft_wrap=True)
     if not cures:
         console.print("Nothing to fix.")
     sys.stdout.flush()
-
-
-def _object(checks: list[Check]) -> dict[str, object]:
-    return {
-        "type": "doctor",
-        "is_fine": not any(check.state is CheckState.WRONG for check in checks),
-        "checks": [
-            {"name": check.name, "state": check.state, "found": check.found, "cure": check.cure}
-            for check in checks
-        ],
-    }

@@ -132,16 +132,14 @@ def _meanings(what: str) -> Iterator[tuple[str, str, str | None]]:
 def _of_code(status: int, code: str | None) -> Iterator[tuple[str, str, str | None]]:
     padded = None if code is None else code.zfill(3)
     shown = f"{status}/{padded}" if padded else str(status)
-    kinds = {one: status_error_class(one, status, padded) for one in _OPERATIONS}
+    operations = Operation.CREATE, Operation.REGISTER
+    kinds = {one: status_error_class(one, status, padded) for one in operations}
     is_one = len(set(kinds.values())) == 1
     for operation, kind in kinds.items():
         where = shown if is_one else f"{shown} on {operation.value}"
         yield where, _first_line(kind), _cure(operation, kind)
         if is_one:
             return
-
-
-_OPERATIONS: Final = (Operation.CREATE, Operation.REGISTER)
 
 
 def _cure(operation: Operation, kind: type[StatusError]) -> str:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 _MIN_VERSION: Final = 130000
 _MAX_CLOCK_SECONDS: Final = 60.0
 _DOUBTFUL_CLOCK_SECONDS: Final = 5.0
-_NAMES: Final = (
-    "PostgreSQL", "durability", "journal clock", "pooler", "journal rights", "journal schema",
-)  # fmt: skip
 
 
 def journal_checks(url: str) -> Iterator[Check]:
@@ -29,7 +26,7 @@ def journal_checks(url: str) -> Iterator[Check]:
         found = inspect(url, schema=DEFAULT_SCHEMA)
     except ConfigurationError as error:
         yield wrong(SETTINGS, message_of(error), "Do what it says; nothing was sent.")
-        yield from (skipped(name, "the settings are not right") for name in _NAMES)
+        yield from (skipped(name, "the settings are not right") for name in _CHECKS)
         return
     except JournalError as error:
         problem = message_of(error)
@@ -38,19 +35,15 @@ def journal_checks(url: str) -> Iterator[Check]:
             "machine and user in, and that the password is in the file that PGPASSFILE names."
         )
     else:
-        yield _server(found)
-        yield _durability(found)
-        yield _clock(found)
-        yield _pooler(found)
-        yield _rights(found)
-        yield _schema(found)
+        yield from (check(name, found) for name, check in _CHECKS.items())
         return
-    yield wrong(_NAMES[0], problem, cure)
-    yield from (skipped(name, "the database was not reached") for name in _NAMES[1:])
+    first, *others = _CHECKS
+    yield wrong(first, problem, cure)
+    yield from (skipped(name, "the database was not reached") for name in others)
 
 
-def _server(found: "Inspection") -> Check:
-    name, text = _NAMES[0], f"{found.version_text} at {found.label}"
+def _server(name: str, found: "Inspection") -> Check:
+    text = f"{found.version_text} at {found.label}"
     if found.version < _MIN_VERSION:
         return wrong(name, text, "Update the server to PostgreSQL 13 or later.")
     if found.is_replica:
@@ -60,8 +53,8 @@ def _server(found: "Inspection") -> Check:
     return fine(name, f"{text}; at most {found.max_connections} connections, two for each worker")
 
 
-def _durability(found: "Inspection") -> Check:
-    name, off = _NAMES[1], [one for one, value in found.settings.items() if value == "off"]
+def _durability(name: str, found: "Inspection") -> Check:
+    off = [one for one, value in found.settings.items() if value == "off"]
     text = ", ".join(f"{one} {value}" for one, value in found.settings.items())
     needed = [one for one in off if one != "synchronous_commit"]
     if needed:
@@ -77,8 +70,8 @@ def _durability(found: "Inspection") -> Check:
     return fine(name, text)
 
 
-def _clock(found: "Inspection") -> Check:
-    name, seconds = _NAMES[2], abs(found.clock_seconds)
+def _clock(name: str, found: "Inspection") -> Check:
+    seconds = abs(found.clock_seconds)
     ahead = "ahead of" if found.clock_seconds > 0 else "behind"
     text, cure = f"{seconds:.1f} s {ahead} the server's", "Let NTP set both clocks."
     if seconds > _MAX_CLOCK_SECONDS:
@@ -86,8 +79,7 @@ def _clock(found: "Inspection") -> Check:
     return doubtful(name, text, cure) if seconds > _DOUBTFUL_CLOCK_SECONDS else fine(name, text)
 
 
-def _pooler(found: "Inspection") -> Check:
-    name = _NAMES[3]
+def _pooler(name: str, found: "Inspection") -> Check:
     if not found.is_pooled:
         return fine(name, "none: connected to the server itself")
     if not found.has_transactions:
@@ -99,8 +91,7 @@ def _pooler(found: "Inspection") -> Check:
     return fine(name, "one is in between, and passes transactions")
 
 
-def _rights(found: "Inspection") -> Check:
-    name = _NAMES[4]
+def _rights(name: str, found: "Inspection") -> Check:
     if found.may_write:
         return fine(name, f"{found.role} may use it")
     if found.schema_version is None:
@@ -114,8 +105,8 @@ def _rights(found: "Inspection") -> Check:
     return wrong(name, f"{found.role} may not use its tables", cure)
 
 
-def _schema(found: "Inspection") -> Check:
-    name, version = _NAMES[5], found.schema_version
+def _schema(name: str, found: "Inspection") -> Check:
+    version = found.schema_version
     if version is None:
         return fine(name, "not there yet: the first job or worker makes it")
     if version > found.newest_schema_version:
@@ -125,3 +116,13 @@ def _schema(found: "Inspection") -> Check:
             "Use the version that wrote the journal, or a later one.",
         )
     return fine(name, f"version {version}")
+
+
+_CHECKS: Final = {
+    "PostgreSQL": _server,
+    "durability": _durability,
+    "journal clock": _clock,
+    "pooler": _pooler,
+    "journal rights": _rights,
+    "journal schema": _schema,
+}

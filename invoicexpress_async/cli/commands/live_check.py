@@ -4,19 +4,20 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import attrs
 from cyclopts import Parameter
 from rich.text import Text
 
 from invoicexpress_async.cli.connection import (
     ask_yes_or_no,
     base_url_of,
+    has_terminal,
     is_this_machine,
     name_of,
     read_key,
-    require_terminal,
 )
 from invoicexpress_async.cli.options import AccountOptions
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json
 from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo
 from invoicexpress_async.config import Timeouts, check_seconds, check_serie
 from invoicexpress_async.errors import ConfigurationError
@@ -26,7 +27,6 @@ from invoicexpress_async.live_check.probe import Probe
 from invoicexpress_async.live_check.recording import make_record_file, write_recording
 from invoicexpress_async.live_check.writes import Ask, check_writes
 
-_NO_OPTIONS: Final = AccountOptions()
 _STYLES: Final = {
     Verdict.AS_ASSUMED: "green",
     Verdict.NEW: "yellow",
@@ -49,7 +49,7 @@ def live_check(
         Path | None,
         Parameter(help="Write what came back to this new file, with every value replaced."),
     ] = None,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Compare a real account with what this program assumes of the API: what differs, what is new.
 
@@ -107,7 +107,11 @@ def _ask(probe: Probe, *, is_writing: bool, serie: str | None) -> Ask | None:
         return None
     if is_this_machine(probe.base_url):
         return lambda _: True
-    require_terminal("live-check --write asks before each step, also where --yes would be taken.")
+    if not has_terminal():
+        raise ConfigurationError(
+            "live-check --write asks before each step, also where --yes would be taken. There is "
+            "no terminal to ask on."
+        )
     return ask_yes_or_no
 
 
@@ -120,14 +124,9 @@ def _exit_code(findings: list[Finding]) -> int:
 
 def _show(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        lines = [
-            {"check": one.check, "verdict": one.verdict, "found": one.found} for one in findings
-        ]
-        write_json({"type": "live-check", "is_as_assumed": _exit_code(findings) == DONE,
-                    "checks": lines})  # fmt: skip
+        checks, is_as_assumed = list(map(attrs.asdict, findings)), _exit_code(findings) == DONE
+        write_json({"type": "live-check", "is_as_assumed": is_as_assumed, "checks": checks})
         return
-    table = new_table("check", "verdict", "found")
-    for one in findings:
-        table.add_row(cell(one.check), Text(one.verdict, _STYLES[one.verdict]), cell(one.found))
-    data_console().print(table)
+    rows = ((one.check, Text(one.verdict, _STYLES[one.verdict]), one.found) for one in findings)
+    data_console().print(new_table("check", "verdict", "found", rows=rows))
     sys.stdout.flush()

@@ -1,8 +1,7 @@
 """`invoicexpress onboard`: creates an account for each company of a file, ready to invoice."""
 
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,17 +14,19 @@ from invoicexpress_async.cli.connection import (
     confirm,
     is_this_machine,
     name_of,
+    open_manager,
     read_key,
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.onboarding_run import Onboarding, run_onboarding
+from invoicexpress_async.cli.onboarding_run import OnboardingRun
 from invoicexpress_async.cli.options import (
     DATABASE_URL,
     JournalPlace,
     OnboardOptions,
     PartnerOptions,
     check_concurrency,
+    journal_at,
     parse_place,
 )
 from invoicexpress_async.cli.output import write_json
@@ -41,7 +42,7 @@ from invoicexpress_async.cli.views.columns import (
     yes_text,
 )
 from invoicexpress_async.cli.views.companies import COMPANIES
-from invoicexpress_async.cli.words import Language, counted, lines_of, word
+from invoicexpress_async.cli.words import Language, counted, label, lines_of, word
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.onboarding import (
     Company,
@@ -51,9 +52,6 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
     read_standings,
 )
-
-_NO_OPTIONS: Final = PartnerOptions()
-_NO_JOB_OPTIONS: Final = OnboardOptions()
 
 _WHAT: Final = "{companies}, by {partner} at {where}"
 _WOULD: Final = "Would onboard: {what}. Nothing was looked at or sent."
@@ -91,8 +89,8 @@ def onboard(  # noqa: PLR0913  # the options of a command
         ),
     ],
     serie: Annotated[str | None, Parameter(help="For the rows that name none.")] = None,
-    job: OnboardOptions = _NO_JOB_OPTIONS,
-    options: PartnerOptions = _NO_OPTIONS,
+    job: OnboardOptions = OnboardOptions(),
+    options: PartnerOptions = PartnerOptions(),
 ) -> int:
     """Create an account for each company of a file, and bring it to its first invoice.
 
@@ -108,7 +106,12 @@ def onboard(  # noqa: PLR0913  # the options of a command
     spool = job.spool or keys_out.with_name(f"{keys_out.name}.spool")
     _check_paths(companies, keys_out, journal, spool, job)
     listed = _read(companies, serie, job)
-    plan = _plan_companies(listed, read_standings(journal), job)
+    standings = read_standings(journal)
+    found = ((one, standings.get(one.fiscal_id)) for one in listed.companies)
+    plan = tuple(
+        _PlannedCompany(company=one, standing=standing, would=_would(one, standing, job))
+        for one, standing in found
+    )
     what = job.said(
         _WHAT,
         companies=_describe(plan, job.language),
@@ -123,18 +126,24 @@ def onboard(  # noqa: PLR0913  # the options of a command
     if not (may_begin or confirm(job.said(_ABOUT_TO, what=what), job.language)):
         return FAILED
     echo(job.said(_ONBOARDING, what=what))
-    onboarding = Onboarding(
-        companies=listed,
-        partner=partner,
-        partner_key=key,
-        journal=journal,
-        keys_out=keys_out,
-        spool=spool,
-        job=job,
-        settings=settings,
-        options=options,
-    )
-    return run_to_its_end(run_onboarding(onboarding))
+
+    async def run() -> int:
+        async with open_manager(options) as manager, journal_at(journal) as opened:
+            return await OnboardingRun(
+                manager=manager,
+                partner=manager.account(partner, key.reveal()),
+                companies=listed,
+                journal=opened,
+                opened=opened,
+                keys_out=keys_out,
+                spool=spool,
+                job=job,
+                settings=settings,
+                options=job,
+                as_json=options.as_json,
+            ).run()
+
+    return run_to_its_end(run())
 
 
 def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
@@ -153,10 +162,7 @@ def _read(path: Path, serie: str | None, job: OnboardOptions) -> CompanyList:
     if chosen is not None:
         kept = (one for one in companies.companies if one.fiscal_id in chosen)
         companies = attrs.evolve(companies, companies=kept)
-    if companies.ignored_columns:
-        names = printable(", ".join(companies.ignored_columns))
-        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
-    warn_of_file(path, companies.notes, has_keys=True)
+    warn_of_file(path, companies.notes, has_keys=True, ignored=companies.ignored_columns)
     warn_of_spaces(dict.fromkeys(one.serie for one in companies.companies))
     return companies
 
@@ -165,13 +171,12 @@ def _check_paths(
     companies: Path, keys_out: Path, journal: JournalPlace, spool: Path, job: OnboardOptions
 ) -> None:
     """Refuse one file for two purposes, since keys could be written into another file."""
-    report, style = job.report, job.style
     paths = {
         "the companies": companies,
         "--keys-out": keys_out,
         "--journal": journal if isinstance(journal, Path) else None,
         "--spool": spool,
-        "--report": report,
+        "--report": job.report,
     }
     seen: dict[Path, str] = {}
     for name, path in paths.items():
@@ -180,8 +185,7 @@ def _check_paths(
         other = seen.setdefault(path.resolve(), name)
         if other != name:
             raise ConfigurationError(f"{name} and {other} are one file, {path}: name another.")
-    if report is not None:
-        check_report(report, COMPANIES.layout(report, style=style))
+    check_report(job, COMPANIES.layout)
 
 
 class PlannedAction(StrEnum):
@@ -211,13 +215,6 @@ class _PlannedCompany:
     would: PlannedAction
 
 
-def _in_journal(one: _PlannedCompany) -> str | None:
-    if one.standing is None:
-        return None
-    state = one.standing.state.replace("_", " ")
-    return lines_of(one.standing.step, state)
-
-
 COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("line", lambda one: one.company.line, text=line_text, is_number=True),
     Column("fiscal_id", lambda one: one.company.fiscal_id),
@@ -239,51 +236,38 @@ COLUMNS: Final[Columns[_PlannedCompany]] = (
     Column("account", lambda one: one.standing and one.standing.account_name, places=Place.JSON),
     Column("step", lambda one: one.standing and one.standing.step, places=Place.JSON),
     Column("state", lambda one: one.standing and one.standing.state, places=Place.JSON),
-    Column("journal", _in_journal, places=Place.TABLE, is_text=True),
+    Column(
+        "journal",
+        lambda one: one.standing and lines_of(one.standing.step, label(one.standing.state, "en")),
+        places=Place.TABLE,
+        is_text=True,
+    ),
     Column("would", lambda one: one.would, is_word=True),
 )
 
 
-def _plan_companies(
-    companies: CompanyList, standings: Mapping[str, CompanyStanding], job: OnboardOptions
-) -> tuple[_PlannedCompany, ...]:
-    """Return what a run would do with each company, in the order of the file."""
-
-    def planned(company: Company) -> _PlannedCompany:
-        standing = standings.get(company.fiscal_id)
-        would = PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
-        if standing is not None:
-            # --forget counts only after a run reported the unknown: else nobody can have checked.
-            was_reported = standing.state == CompanyState.UNKNOWN
-            is_forgotten = company.fiscal_id in job.forget and was_reported
-            would = _would(
-                company, standing, is_forgotten=is_forgotten, retry_refused=job.retry_refused
-            )
-        return _PlannedCompany(company=company, standing=standing, would=would)
-
-    return tuple(map(planned, companies.companies))
-
-
 def _would(
-    company: Company, standing: CompanyStanding, *, is_forgotten: bool, retry_refused: bool
+    company: Company, standing: CompanyStanding | None, job: OnboardOptions
 ) -> PlannedAction:
+    if standing is None:
+        return PlannedAction.CREATE if company.known is None else PlannedAction.GO_ON
     state, is_at_account = standing.state, standing.step is CompanyStep.ACCOUNT
     may_change = is_at_account and state in _MAY_CHANGE
     if not may_change and standing.email.casefold() != company.account.email.casefold():
         return PlannedAction.REFUSE
     if standing.step is CompanyStep.END:
         return PlannedAction.NOTHING
-    if state == CompanyState.REFUSED and standing.step is not CompanyStep.AT and not retry_refused:
+    is_refused = state == CompanyState.REFUSED and standing.step is not CompanyStep.AT
+    if is_refused and not job.retry_refused:
         # The input may have been corrected, which only the run can check.
-        return PlannedAction.GO_ON if _may_be_cured(company, standing) else PlannedAction.NOTHING
+        lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
+        may_be_cured = company.known is not None or (lacks_credentials and company.at is not None)
+        return PlannedAction.GO_ON if may_be_cured else PlannedAction.NOTHING
     if not is_at_account or company.known is not None:
         return PlannedAction.GO_ON
+    # --forget counts only after a run reported the unknown: else nobody can have checked.
+    is_forgotten = company.fiscal_id in job.forget and state == CompanyState.UNKNOWN
     return PlannedAction.CREATE if may_change or is_forgotten else PlannedAction.NOTHING
-
-
-def _may_be_cured(company: Company, standing: CompanyStanding) -> bool:
-    lacks_credentials = standing.error == "TaxAuthorityCredentialsError"
-    return company.known is not None or (lacks_credentials and company.at is not None)
 
 
 def _describe(plan: Iterable[_PlannedCompany], language: Language) -> str:

@@ -1,9 +1,7 @@
 """`invoicexpress provision`: ensures a serie on all accounts of a file."""
 
 import contextlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,36 +19,23 @@ from invoicexpress_async.cli.connection import (
     warn_of_spaces,
 )
 from invoicexpress_async.cli.look import Look
-from invoicexpress_async.cli.options import (
-    ConnectionOptions,
-    JobOptions,
-    check_job_options,
-)
+from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all, printable
+from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import show_plan
 from invoicexpress_async.cli.views.compared import Compared, compare, journal_reader, show_compared
 from invoicexpress_async.cli.views.look import PLAN_COLUMNS, LookLine, show_look
 from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.rows import ROWS
-from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.cli.words import Language, counted, first_few, word
 from invoicexpress_async.config import BaseUrl, Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.settings import today_in_lisbon
-from invoicexpress_async.provisioning import (
-    AccountList,
-    AccountRow,
-    Plan,
-    RunSettings,
-    iter_audit,
-)
+from invoicexpress_async.provisioning import AccountList, AccountRow, Plan, RunSettings, iter_audit
 from invoicexpress_async.provisioning.next_serie import coming_year, is_step_backwards
-
-_NO_OPTIONS: Final = ConnectionOptions()
-_NO_JOB_OPTIONS: Final = JobOptions()
 
 _EARLY: Final = (
     ". Invoices will use {serie} from now on, {today}, and not from {day}: leave --default out and "
@@ -68,7 +53,6 @@ _PLANNING: Final = "Planning {what}."
 _WOULD: Final = "Would ensure {what}."
 _WOULD_UNSEEN: Final = "Would ensure {what}. What exists was not looked at; nothing was sent."
 _UNCHANGED: Final = "Nothing was changed."
-_MAX_SERIES_NAMED = 3
 
 
 def provision(  # noqa: PLR0913  # the options of a command, each with a default
@@ -89,8 +73,8 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
             "account is looked at."
         ),
     ] = False,
-    job: JobOptions = _NO_JOB_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    job: JobOptions = JobOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Ensure a serie on all accounts of a file: create what is absent, keep what is there.
 
@@ -105,8 +89,7 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
         raise ConfigurationError("--offline is for a check of the file: add --dry-run.")
     settings = job.settings()
     base_url = base_url_of(options)
-    if job.report is not None:
-        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
+    check_report(job, ROWS.layout, accounts=accounts)
     plan = Plan.from_csv(accounts, serie=serie, default=default)
     all_accounts = plan.summary.accounts
     chosen = job.choose(row.account for row in plan.rows)
@@ -114,11 +97,8 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
         plan = plan.only(chosen)
         if isinstance(job.journal, str):
             plan = _chosen_or_known(plan, job.journal)
-    if plan.ignored_columns:
-        names = printable(", ".join(plan.ignored_columns))
-        sys.stderr.write(f"warning: columns that mean nothing here: {names}\n")
-    first = next(iter(plan.rows))
-    warn_of_file(accounts, plan.notes, has_keys=isinstance(first.api_key, Secret))
+    has_keys = isinstance(next(iter(plan.rows)).api_key, Secret)
+    warn_of_file(accounts, plan.notes, has_keys=has_keys, ignored=plan.ignored_columns)
     warn_of_spaces(plan.summary.series)
     early = _default_year_warning(plan, job.language, is_planned_only=job.plan_only)
     of = job.said(" of {count}", count=all_accounts) if chosen is not None else ""
@@ -161,10 +141,10 @@ class _Provision:
             return look.print_interrupted()
         show_look(lines, as_json=self.options.as_json, language=job.language)
         estimate = look.estimate(lines, is_staged=False)
-        echo_all(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
+        echo(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
         more = look_counts(lines) | {"estimate": estimate.as_object()}
         code = self._show_summary(compared, more)
-        echo_all(estimate.text(job.language), job.said(_UNCHANGED))
+        echo(estimate.text(job.language), job.said(_UNCHANGED))
         return FAILED if any(line.error for line in lines) else code
 
     async def run(self) -> int:
@@ -181,15 +161,16 @@ class _Provision:
                 texts = question_texts(lines, self.job.language)
                 if not self._may_begin("".join(f" {one}" for one in texts)):
                     return FAILED
-            work = JobSpec(
+            run = PlanRun(
+                manager=manager,
                 plan=self.plan,
-                concurrency=self.job.concurrency,
                 journal=journal,
                 settings=self.settings,
+                options=self.job,
+                as_json=self.options.as_json,
+                accounts=self.path,
             )
-            return await run_or_plan_only(
-                manager, work, self.job, self.path, as_json=self.options.as_json
-            )
+            return await run.run_or_plan_only(self.job)
 
     def _may_begin(self, more: str = "") -> bool:
         return may_begin(self.job, base_url_of(self.options), self.what, more)
@@ -197,8 +178,7 @@ class _Provision:
     def _new_look(self, lines: Iterable[LookLine]) -> Look:
         return Look(
             count=len({one.account for one in lines if not one.is_settled}),
-            concurrency=self.job.concurrency,
-            language=self.job.language,
+            options=self.job,
             as_json=self.options.as_json,
         )
 
@@ -211,16 +191,11 @@ class _Provision:
             if not line.is_settled:
                 places.setdefault(line.account, []).append(place)
         keys = {row.account: row.api_key for row in self.plan.rows if row.account in places}
-        accounts = AccountList(
-            rows=[AccountRow(account=name, api_key=keys[name]) for name in places]
-        )
-        seen_lines = list(lines)
+        rows = [AccountRow(account=name, api_key=keys[name]) for name in places]
+        seen_lines, stop = list(lines), look.interruption.stop
         with look.shown(base_url_of(self.options)) as on_account:
             stream = iter_audit(
-                manager,
-                accounts,
-                concurrency=self.job.concurrency,
-                stop=look.interruption.stop,
+                manager, AccountList(rows=rows), concurrency=self.job.concurrency, stop=stop
             )
             async with contextlib.aclosing(stream):
                 async for seen in stream:
@@ -267,10 +242,7 @@ def may_begin(job: JobOptions, base_url: BaseUrl, what: str, more: str = "") -> 
 
 def describe(plan: Plan, language: Language = "en") -> str:
     accounts, series = plan.summary.accounts, plan.summary.series
-    names = ", ".join(repr(name) for name in islice(series, _MAX_SERIES_NAMED))
-    if len(series) > _MAX_SERIES_NAMED:
-        more = word("and {count} more", language, count=len(series) - _MAX_SERIES_NAMED)
-        names = f"{names} {more}"
+    names = first_few(list(map(repr, series)), language)
     where = counted(accounts, "accounts", language, one="account")
     text = word("serie {names} on {where}", language, names=names, where=where)
     if defaults := plan.summary.defaults:
@@ -288,6 +260,5 @@ def _default_year_warning(plan: Plan, language: Language, *, is_planned_only: bo
         return word(_OVER, language, serie=repr(over[0])) if over else ""
     serie, year = next(iter(early.items()))
     day = f"{year}-01-01"
-    if is_planned_only:
-        return word(_EARLY_PLANNED, language, serie=repr(serie), day=day)
-    return word(_EARLY, language, serie=repr(serie), today=today, day=day)
+    values = {"serie": repr(serie), "today": today, "day": day}
+    return word(_EARLY_PLANNED if is_planned_only else _EARLY, language, **values)

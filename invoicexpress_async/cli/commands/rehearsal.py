@@ -1,16 +1,22 @@
 """The options of `invoicexpress sandbox` for its accounts and responses, to rehearse a job."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 import attrs
 from cyclopts import Parameter
 
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.sandbox import FAULT_NAMES, FaultServer, Sandbox, make_fault
+from invoicexpress_async.sandbox import FAULT_NAMES, Sandbox, SandboxAccount, make_fault
 
 Kind = Literal["on trial", "without AT credentials", "not Portuguese", "with a series unregistered"]
+# The account itself does not differ if only its series is unregistered.
+_CHANGES: Final[Mapping[Kind, Callable[[SandboxAccount], SandboxAccount]]] = {
+    "on trial": lambda one: attrs.evolve(one, is_trial=True),
+    "without AT credentials": lambda one: attrs.evolve(one, has_at_credentials=False),
+    "not Portuguese": lambda one: attrs.evolve(one, country="IE"),
+}
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2999
 _MAX_LATENCY_SECONDS: Final = 600.0
@@ -58,11 +64,6 @@ class RehearsalOptions:
             ("with a series unregistered", self.unregistered),
         )
 
-    @property
-    def needs_faults(self) -> bool:
-        """Whether the options need a server that injects faults."""
-        return bool(self.fault) or self.latency > 0.0
-
 
 def check(options: RehearsalOptions) -> None:
     """Check the options, as far as possible before the accounts exist."""
@@ -80,12 +81,13 @@ def check(options: RehearsalOptions) -> None:
 
 
 def prepare(
-    sandbox: Sandbox | FaultServer, names: Sequence[str], options: RehearsalOptions
+    sandbox: Sandbox, names: Sequence[str], options: RehearsalOptions
 ) -> Mapping[str, Kind]:
     """Set up the accounts and responses; return the accounts that differ, with their kinds."""
     unlike = _chosen(names, options)
     for name, kind in unlike.items():
-        _change(sandbox, name, kind)
+        if kind in _CHANGES:
+            sandbox.update_account(_CHANGES[kind](sandbox.accounts[name]))
     for name in names:
         is_registered = unlike.get(name) != "with a series unregistered"
         # An account that is restored from a file already has its series.
@@ -95,8 +97,7 @@ def prepare(
             sandbox.add_sequence(name, serie, is_default=True, is_registered=is_registered)
     if options.shapes == "older":
         sandbox.use_older_shapes()
-    if isinstance(sandbox, FaultServer):
-        _plan_faults(sandbox, options)
+    _plan_faults(sandbox, options)
     return unlike
 
 
@@ -118,20 +119,7 @@ def _chosen(names: Sequence[str], options: RehearsalOptions) -> Mapping[str, Kin
     return dict(zip(names[len(names) - len(wanted) :], wanted, strict=True))
 
 
-def _change(sandbox: Sandbox | FaultServer, name: str, kind: Kind) -> None:
-    account = sandbox.accounts[name]
-    match kind:
-        case "on trial":
-            sandbox.update_account(attrs.evolve(account, is_trial=True))
-        case "without AT credentials":
-            sandbox.update_account(attrs.evolve(account, has_at_credentials=False))
-        case "not Portuguese":
-            sandbox.update_account(attrs.evolve(account, country="IE"))
-        case "with a series unregistered":
-            pass  # the account itself does not differ
-
-
-def _plan_faults(server: FaultServer, options: RehearsalOptions) -> None:
+def _plan_faults(server: Sandbox, options: RehearsalOptions) -> None:
     weights = {make_fault(name): share for name, share in _weights(options).items()}
     share = sum(weights.values())
     if options.latency > 0.0:

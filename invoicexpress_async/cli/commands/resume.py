@@ -12,7 +12,7 @@ from typing import Annotated, Final, cast
 
 from cyclopts import Parameter
 
-from invoicexpress_async import Intent, Sequence, SessionManager
+from invoicexpress_async import Intent, SessionManager
 from invoicexpress_async.cli.connection import open_manager, read_key
 from invoicexpress_async.cli.failures import cure_of, error_object, exit_code_of, message_of
 from invoicexpress_async.cli.options import (
@@ -35,15 +35,16 @@ from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.cli.words import word
 from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
-from invoicexpress_async.jobs.journal import INTENTS, UNRESOLVED, Journal
+from invoicexpress_async.jobs.claims import read_intent
+from invoicexpress_async.jobs.journal import INTENTS, OF_A_SEQUENCE, UNRESOLVED
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.stored import open_stored
+from invoicexpress_async.jobs.table_source import is_read_once
 from invoicexpress_async.protocol.intents import structure_intent
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
 
 _AT_A_TIME: Final = 50
-_OF_A_SEQUENCE: Final = frozenset({"create", "register"})
-_NO_OPTIONS: Final = ConnectionOptions()
+_SQLITE_START: Final = b"SQLite format 3\0"
 Keys = Mapping[str, Secret | KeyReference | AccountKeys]
 
 _REPORT_STARTS: Final = ("line,account,", "line;account;")
@@ -56,8 +57,8 @@ def resume(
         JournalPlace,
         Parameter(
             converter=parse_place,
-            help="What was kept: intents as JSON lines, a report, or output of --json; or the "
-            f"{DATABASE_URL} of a journal.",
+            help="What was kept: intents as JSON lines, a report, or output of --json; or a "
+            f"journal, its file or its {DATABASE_URL}.",
             allow_leading_hyphen=True,  # for the "-" of stdin
         ),
     ] = Path("-"),
@@ -69,15 +70,15 @@ def resume(
     api_key_file: Annotated[
         Path | None, Parameter(help="A file that holds the one key. Else INVOICEXPRESS_API_KEY.")
     ] = None,
-    options: ConnectionOptions = _NO_OPTIONS,
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Find out the outcome of sends where it is unknown. Only reads; - is stdin.
 
     Each intent is resumed on the account that it names.
     """
-    kept = _read_intents(intents) if isinstance(intents, Path) else _unresolved(intents)
+    journal = intents if isinstance(intents, str) or _is_journal(intents) else None
+    kept = _unresolved(intents) if journal is not None else _read_intents(Path(intents))
     keys = _keys({intent["account"] for intent in kept}, api_key_file, accounts)
-    journal = intents if isinstance(intents, str) else None
     return run_until_signal(_resume_all(kept, keys, options, journal))
 
 
@@ -98,14 +99,11 @@ def _keys(names: set[str], api_key_file: Path | None, accounts: Path | None) -> 
 
 
 async def _resume_all(
-    intents: list[Intent], keys: Keys, options: ConnectionOptions, url: str | None
+    intents: list[Intent], keys: Keys, options: ConnectionOptions, place: JournalPlace | None
 ) -> int:
     room = asyncio.Semaphore(_AT_A_TIME)
-    async with contextlib.AsyncExitStack() as stack:
-        journal: Journal | None = None
-        if url is not None:
-            journal = await stack.enter_async_context(journal_at(url))
-        manager = await stack.enter_async_context(open_manager(options, journal=journal))
+    journal = contextlib.nullcontext() if place is None else journal_at(place, shared=True)
+    async with journal as opened, open_manager(options, journal=opened) as manager:
 
         async def resume_one(intent: Intent) -> int:
             async with room:
@@ -118,54 +116,48 @@ async def _resume_all(
 
 
 async def _resume(manager: SessionManager, intent: Intent, keys: Keys, *, as_json: bool) -> int:
+    name, code = intent["account"], DONE
     try:
-        name = intent["account"]
         account = manager.account(name, source_of(keys[name], name))
         sequence = await account.sequences.resume(intent)
+        found: Mapping[str, object] = {"sequence": sequence_object(sequence), "failure": None}
+        registration = sequence.registration.replace("_", " ")
+        text = f"it is there, id {sequence.id}, {registration}"
     except InvoiceXpressError as error:
-        _show(intent, None, error, as_json=as_json)
-        return exit_code_of(error)
-    _show(intent, sequence, None, as_json=as_json)
-    return DONE
-
-
-def _show(
-    intent: Intent, sequence: Sequence | None, error: InvoiceXpressError | None, *, as_json: bool
-) -> None:
+        code, found = exit_code_of(error), {"sequence": None, "failure": error_object(error)}
+        text = f"{message_of(error)} {word(cure_of(error), 'en')}"
     if as_json:
         write_json(
             {
                 "type": "resumed",
-                "account": intent["account"],
+                "account": name,
                 "operation": intent["operation"],
                 "serie": intent["serie"],
                 "sequence_id": intent["sequence_id"],
-                "sequence": sequence and sequence_object(sequence),
-                "failure": error and error_object(error),
+                **found,
             }
         )
-        return
-    name = intent["serie"] or intent["sequence_id"]
-    text = f"{intent['account']}  {name}  {intent['operation']}: {_result_text(sequence, error)}"
-    sys.stdout.write(f"{printable(with_program_name(text))}\n")
+        return code
+    what = intent["serie"] or intent["sequence_id"]
+    line = f"{name}  {what}  {intent['operation']}: {text}"
+    sys.stdout.write(f"{printable(with_program_name(line))}\n")
     sys.stdout.flush()
+    return code
 
 
-def _result_text(sequence: Sequence | None, error: InvoiceXpressError | None) -> str:
-    if error is not None:
-        return f"{message_of(error)} {word(cure_of(error), 'en')}"
-    if sequence is None:
-        return ""
-    registration = sequence.registration.replace("_", " ")
-    return f"it is there, id {sequence.id}, {registration}"
+def _is_journal(path: Path) -> bool:
+    """Whether a path is a journal in a file, and not a text of intents."""
+    if is_read_once(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_START)) == _SQLITE_START
 
 
-def _unresolved(url: str) -> list[Intent]:
+def _unresolved(place: JournalPlace) -> list[Intent]:
     """Return the intents of a journal whose outcome is unknown."""
-    with open_stored(url) as journal:
+    with open_stored(place) as journal:
         entries = journal.entries(INTENTS, states=UNRESOLVED)
-        texts = [str(one["intent"]) for one in entries if one["kind"] in _OF_A_SEQUENCE]
-    kept = [structure_intent(json.loads(text)) for text in texts]
+        kept = [read_intent(one) for one in entries if one["kind"] in OF_A_SEQUENCE]
     if not kept:
         raise ConfigurationError("The journal holds no unresolved intent of a sequence.")
     return kept
@@ -190,24 +182,17 @@ def _read_intents(path: Path) -> list[Intent]:
 
 def _values_of(path: Path) -> list[tuple[int, object]]:
     try:
-        return [*_values(_text(path))]
-    except csv.Error:
-        pass
-    raise ConfigurationError(f"{path} is no report that can be read: it is damaged.")
-
-
-def _text(path: Path) -> str:
-    problem = ""
-    try:
         if str(path) == "-":
-            return sys.stdin.read(_MAX_CHARACTERS)
+            return [*_values(sys.stdin.read(_MAX_CHARACTERS))]
         with path.open(encoding="utf-8-sig") as file:
-            return file.read(_MAX_CHARACTERS)
+            return [*_values(file.read(_MAX_CHARACTERS))]
     except OSError as error:
-        problem = str(error.strerror)
+        problem = f"cannot be read: {error.strerror}"
     except UnicodeError:
-        problem = "it is not text"
-    raise ConfigurationError(f"{path} cannot be read: {problem}.")
+        problem = "cannot be read: it is not text"
+    except csv.Error:
+        problem = "is no report that can be read: it is damaged"
+    raise ConfigurationError(f"{path} {problem}.")
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
@@ -241,9 +226,7 @@ def _kept(value: object) -> object | None:
     if not isinstance(value, dict):
         return value
     fields = cast("dict[str, object]", value)
-    if "failure" in fields:
-        return fields.get("intent")
-    if "error" in fields:
+    if "failure" in fields or "error" in fields:
         return fields.get("intent")
     # All other JSON of the commands has a "type"; an intent has none.
     return None if "type" in fields else fields

@@ -20,11 +20,11 @@ from invoicexpress_async.cli.connection import (
 from invoicexpress_async.cli.look import Estimate, Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.plan_run import JobSpec, run_or_plan_only
+from invoicexpress_async.cli.plan_run import PlanRun
 from invoicexpress_async.cli.report_file import check_report
-from invoicexpress_async.cli.shell import DONE, FAILED, echo, echo_all
+from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
-from invoicexpress_async.cli.views.compared import settled_states, settled_texts
+from invoicexpress_async.cli.views.compared import journal_reader, settled_states, settled_texts
 from invoicexpress_async.cli.views.look import LookLine, show_look
 from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
 from invoicexpress_async.cli.views.row_view import unplanned_view
@@ -34,7 +34,6 @@ from invoicexpress_async.config import Secret
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.jobs.journal import Journal
 from invoicexpress_async.jobs.settings import today_in_lisbon
-from invoicexpress_async.jobs.stored import is_stored
 from invoicexpress_async.provisioning import (
     AccountList,
     JournalDifferenceError,
@@ -42,7 +41,6 @@ from invoicexpress_async.provisioning import (
     RolloverPlan,
     plan_rollover,
 )
-from invoicexpress_async.provisioning.journal_status import JournalReader
 from invoicexpress_async.provisioning.next_serie import default_day
 
 _WOULD: Final = "Would ensure {what}."
@@ -52,8 +50,6 @@ _NOT_BEFORE: Final = ", not before {day} in Lisbon"
 _LEFT_OUT: Final = "; {accounts} left out, without a next serie"
 _ODD_YEAR: Final = "{year} is neither this year nor the next."
 _UNCHANGED: Final = "Nothing was changed."
-_NO_OPTIONS: Final = ConnectionOptions()
-_NO_JOB_OPTIONS: Final = JobOptions()
 _NEW: Final = ("", "")
 
 
@@ -79,8 +75,8 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     default_now: Annotated[
         bool, Parameter(help="Make the series the default at once, even before their year begins.")
     ] = False,
-    job: JobOptions = _NO_JOB_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    job: JobOptions = JobOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Create the new year's serie on all accounts, check it, and only then make it the default.
 
@@ -93,8 +89,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
     if default_now and not_before is not None:
         raise ConfigurationError("--not-before and --default-now contradict each other: give one.")
     day = default_day(year, not_before=not_before, default_now=default_now)
-    if job.report is not None:
-        check_report(job.report, ROWS.layout(job.report, style=job.style), accounts=accounts)
+    check_report(job, ROWS.layout, accounts=accounts)
     listed = AccountList.from_csv(accounts)
     has_keys = any(isinstance(row.api_key, Secret) for row in listed.rows)
     warn_of_file(accounts, listed.notes, has_keys=has_keys)
@@ -124,20 +119,26 @@ class _Rollover:
 
     async def look(self) -> int:
         known = _known(self.job, self.year, self.day)
-        accounts = _with_series(self.accounts, known)
+        named = (
+            attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
+            for row in self.accounts.rows
+        )
+        accounts = AccountList(rows=named)
         look = self._new_look(accounts)
         async with open_manager(self.options) as manager:
             plan = await self._plan(manager, accounts, look, journal=None)
         if look.interruption.has_come:
             return look.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
-        plan = _as_run(plan, states, settled_states(self.job))
+        plan = _as_run(plan, states, self.job)
         lines = self._lines(plan, states)
         show_look(lines, as_json=self.options.as_json, language=self.job.language)
         estimate = self._estimate(look, lines)
-        if self.options.as_json:
-            write_json(_summary(plan) | look_counts(lines) | {"estimate": estimate.as_object()})
         said, rows, left_out = self.job.said, plan.plan(), self._left_out(plan)
+        if self.options.as_json:
+            counts = {"accounts": len(plan.steps), "series": dict(rows.summary.series)}
+            more = look_counts(lines) | {"estimate": estimate.as_object()}
+            write_json({"type": "summary", "year": plan.year, **counts, **more})
         texts = [said(_NOTHING, left_out=left_out)]
         if rows.summary.rows:
             what = f"{self._what(rows)}{self._when()}{left_out}"
@@ -149,7 +150,7 @@ class _Rollover:
         texts += self._odd_year()
         if rows.summary.rows:
             texts.append(estimate.text(self.job.language))
-        echo_all(*texts, said(_UNCHANGED))
+        echo(*texts, said(_UNCHANGED))
         return FAILED if any(line.error for line in lines) else DONE
 
     async def run(self) -> int:
@@ -163,35 +164,33 @@ class _Rollover:
             settings = plan.settings(
                 self.job.settings(), not_before=self.day, default_now=self.day is None
             )
-            work = JobSpec(
+            run = PlanRun(
+                manager=manager,
                 plan=plan.plan(),
-                concurrency=self.job.concurrency,
                 journal=journal,
                 settings=settings,
                 unplanned=tuple(map(unplanned_view, plan.problems)),
+                options=self.job,
+                as_json=self.options.as_json,
+                accounts=self.path,
             )
-            return await run_or_plan_only(
-                manager, work, self.job, self.path, as_json=self.options.as_json
-            )
+            return await run.run_or_plan_only(self.job)
 
     def _open_accounts(self) -> AccountList:
         """Return the accounts to read: those whose row is not settled in the journal."""
-        path, settled = self.job.journal, settled_states(self.job)
-        if path is None or not is_stored(path):
-            return self.accounts
-        with JournalReader(path) as reader:
-            series = reader.series()
-        is_open = (
-            one for one in self.accounts.rows if series.get(one.account, _NEW)[1] not in settled
+        with journal_reader(self.job.journal) as reader:
+            series = reader.series() if reader else {}
+        settled = settled_states(self.job)
+        rows = self.accounts.rows
+        return AccountList(
+            rows=(one for one in rows if series.get(one.account, _NEW)[1] not in settled)
         )
-        return AccountList(rows=is_open)
 
     def _new_look(self, accounts: AccountList) -> Look:
         names = [one.account for one in accounts.rows]
         return Look(
             count=sum(self.only is None or name in self.only for name in names),
-            concurrency=self.job.concurrency,
-            language=self.job.language,
+            options=self.job,
             as_json=self.options.as_json,
         )
 
@@ -242,10 +241,8 @@ class _Rollover:
 
     def _left_out(self, plan: RolloverPlan) -> str:
         count = len(plan.problems)
-        return self.job.said(_LEFT_OUT, accounts=self._accounts(count)) if count else ""
-
-    def _accounts(self, count: int) -> str:
-        return counted(count, "accounts", self.job.language, one="account")
+        accounts = counted(count, "accounts", self.job.language, one="account")
+        return self.job.said(_LEFT_OUT, accounts=accounts) if count else ""
 
     def _odd_year(self) -> Iterator[str]:
         this_year = today_in_lisbon().year
@@ -255,9 +252,9 @@ class _Rollover:
 
 def _known(job: JobOptions, year: int, day: dt.date | None) -> dict[str, tuple[str, str]]:
     path = job.journal
-    if path is None or not is_stored(path):
-        return {}
-    with JournalReader(path) as reader:
+    with journal_reader(path) as reader:
+        if reader is None:
+            return {}
         claimed = reader.rollover_year()
         if claimed not in {None, year}:
             raise JournalDifferenceError(
@@ -276,28 +273,11 @@ def _on(day: dt.date | None) -> str:
     return "at once" if day is None else f"on {day}"
 
 
-def _with_series(accounts: AccountList, known: dict[str, tuple[str, str]]) -> AccountList:
-    return AccountList(
-        rows=[
-            attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
-            for row in accounts.rows
-        ]
-    )
-
-
-def _as_run(plan: RolloverPlan, states: Mapping[str, str], settled: frozenset[str]) -> RolloverPlan:
+def _as_run(plan: RolloverPlan, states: Mapping[str, str], job: JobOptions) -> RolloverPlan:
     """Return a plan as a run sees it: an account settled in the journal is not left out."""
+    settled = settled_states(job)
     steps = [
         attrs.evolve(one, problem=None) if states.get(one.row.account) in settled else one
         for one in plan.steps
     ]
     return attrs.evolve(plan, steps=steps)
-
-
-def _summary(plan: RolloverPlan) -> dict[str, object]:
-    return {
-        "type": "summary",
-        "year": plan.year,
-        "accounts": len(plan.steps),
-        "series": dict(plan.plan().summary.series),
-    }

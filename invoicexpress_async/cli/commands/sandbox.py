@@ -4,7 +4,6 @@ import asyncio
 import csv
 import errno
 import io
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -21,13 +20,13 @@ from invoicexpress_async.cli.commands.rehearsal import (
     describe,
     prepare,
 )
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import data_console, new_table, write_json, write_new
 from invoicexpress_async.cli.shell import DONE, next_year, program
 from invoicexpress_async.cli.signals import run_until_signal
 from invoicexpress_async.config import Secret, check_account_name
 from invoicexpress_async.errors import ConfigurationError
 from invoicexpress_async.provisioning import AccountKeys, KeyReference, Plan
-from invoicexpress_async.sandbox import FaultServer, Sandbox, SandboxAccount, serve
+from invoicexpress_async.sandbox import Sandbox, SandboxAccount, serve
 
 _DEFAULT_PORT: Final = 8780  # fixed, so that pasted settings still work after a restart
 _MAX_ACCOUNTS_SHOWN: Final = 5
@@ -64,10 +63,7 @@ class SandboxOptions(RehearsalOptions):
     ] = False
 
 
-_NO_OPTIONS: Final = SandboxOptions()
-
-
-def sandbox(*, setup: SandboxOptions = _NO_OPTIONS) -> int:
+def sandbox(*, setup: SandboxOptions = SandboxOptions()) -> int:
     """Run a local InvoiceXpress until Ctrl-C, and print its address, accounts and keys.
 
     It listens on this machine only. The keys are the sandbox's own and open nothing else.
@@ -77,8 +73,10 @@ def sandbox(*, setup: SandboxOptions = _NO_OPTIONS) -> int:
     check(setup)
     problem = ""
     try:
-        sandbox = _sandbox(setup)
-        unlike = prepare(sandbox, _names(sandbox, setup), setup)
+        accounts = _accounts(setup)
+        requested = {_name(one) for one in accounts} - {(setup.partner or "").lower()}
+        sandbox = _sandbox(setup, accounts)
+        unlike = prepare(sandbox, [one for one in sandbox.accounts if one in requested], setup)
         run_until_signal(serve(sandbox, on_start=lambda one: _announce(one, setup, unlike)))
     except KeyboardInterrupt:
         sys.stderr.write("The sandbox has ended.\n")
@@ -93,13 +91,11 @@ def sandbox(*, setup: SandboxOptions = _NO_OPTIONS) -> int:
     return DONE
 
 
-def _sandbox(setup: SandboxOptions) -> Sandbox | FaultServer:
+def _sandbox(setup: SandboxOptions, accounts: list[SandboxAccount | str]) -> Sandbox:
     partner = None if setup.partner is None else check_account_name(setup.partner)
-    accounts = _accounts(setup)
     if partner is not None and partner not in map(_name, accounts):
         accounts.insert(0, partner)
-    server = FaultServer if setup.needs_faults else Sandbox
-    sandbox = server(
+    sandbox = Sandbox(
         accounts=accounts, port=setup.port, state_file=setup.state, language=setup.language
     )
     if partner is not None:
@@ -132,16 +128,7 @@ async def _read(account: str, key: KeyReference | AccountKeys) -> str:
     return await (key.read() if isinstance(key, KeyReference) else key(account))
 
 
-def _names(sandbox: Sandbox | FaultServer, setup: SandboxOptions) -> list[str]:
-    """Return the accounts to rehearse on: those requested, without the partner's."""
-    requested = {_name(account) for account in _accounts(setup)}
-    partner = (setup.partner or "").lower()
-    return [name for name in sandbox.accounts if name in requested - {partner}]
-
-
-def _announce(
-    sandbox: Sandbox | FaultServer, setup: SandboxOptions, unlike: Mapping[str, Kind]
-) -> None:
+def _announce(sandbox: Sandbox, setup: SandboxOptions, unlike: Mapping[str, Kind]) -> None:
     # The partner first: the commands that are printed use it.
     partner = (setup.partner or "").lower()
     accounts = sorted(sandbox.accounts.values(), key=lambda one: one.name != partner)
@@ -152,10 +139,8 @@ def _announce(
         kinds = {"unlike": dict(unlike)} if unlike else {}
         write_json({"base_url": sandbox.base_url, "accounts": keys, **kinds})
         return
-    table = new_table("account", "key")
-    for one in accounts[:_MAX_ACCOUNTS_SHOWN]:
-        table.add_row(cell(one.name), cell(one.api_key))
-    console = data_console()
+    rows = ((one.name, one.api_key) for one in accounts[:_MAX_ACCOUNTS_SHOWN])
+    table, console = new_table("account", "key", rows=rows), data_console()
     console.print(f"InvoiceXpress sandbox at {sandbox.base_url}", table)
     if len(accounts) > _MAX_ACCOUNTS_SHOWN:
         where = setup.write_accounts or "--write-accounts FILE.csv"
@@ -164,9 +149,7 @@ def _announce(
     sys.stdout.flush()
 
 
-def _next_steps(
-    sandbox: Sandbox | FaultServer, account: SandboxAccount, setup: SandboxOptions
-) -> str:
+def _next_steps(sandbox: Sandbox, account: SandboxAccount, setup: SandboxOptions) -> str:
     root = sandbox.base_url.removesuffix("/{account}")
     serie, called = next_year(), program()
     file = shlex.quote(str(setup.write_accounts))
@@ -202,15 +185,5 @@ def _write_accounts(path: Path, accounts: list[SandboxAccount]) -> None:
     writer.writerows((one.name, one.api_key) for one in accounts)
     if path.is_file() and path.read_bytes() == text.getvalue().encode():
         return  # the file of an earlier start, with the same keys
-    problem = ""
-    try:
-        # Private, like a file of real keys, since users copy this example.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
-    except FileExistsError:
-        problem = "is there already, and may hold real keys: it is kept. Name another file"
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror}"
-    if problem:
-        raise ConfigurationError(f"{path} {problem}.")
+    kept = "is there already, and may hold real keys: it is kept. Name another file"
+    write_new(path, text.getvalue(), is_there=kept)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -36,7 +36,6 @@ app: App = App(
     help_epilogue=examples_of("sequences"),
 )
 
-_NO_OPTIONS: Final = AccountOptions()
 Default = Annotated[bool, Parameter(help="Make it the account's default.")]
 SequenceId = Annotated[int, Parameter(help="The sequence's id, as `sequences list` shows it.")]
 NameOrId = Annotated[
@@ -49,14 +48,14 @@ Serie = Annotated[
 
 
 @app.command(name="list")
-def show_all(*, options: AccountOptions = _NO_OPTIONS) -> int:
+def show_all(*, options: AccountOptions = AccountOptions()) -> int:
     """List the sequences of the account."""
     show_sequences(_run(options, lambda service: service.list()), as_json=options.as_json)
     return DONE
 
 
 @app.command
-def get(sequence: NameOrId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
+def get(sequence: NameOrId, /, *, options: AccountOptions = AccountOptions()) -> int:
     """Show one sequence: last number, id and validation code of each document type."""
     found = _run(options, lambda service: _find(service, sequence))
     show_sequence(found, as_json=options.as_json)
@@ -70,7 +69,7 @@ def create(
     *,
     default: Default = False,
     yes: Yes = False,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Create a sequence and register it with the tax authority. It can never be deleted.
 
@@ -90,7 +89,7 @@ def ensure(
     *,
     default: Default = False,
     yes: Yes = False,
-    options: AccountOptions = _NO_OPTIONS,
+    options: AccountOptions = AccountOptions(),
 ) -> int:
     """Create a sequence unless it is there; register it and make it the default as needed."""
     warn_of_spaces([check_new_serie(serie)])
@@ -108,7 +107,7 @@ def ensure(
 
 @app.command
 def register(
-    sequence_id: SequenceId, /, *, yes: Yes = False, options: AccountOptions = _NO_OPTIONS
+    sequence_id: SequenceId, /, *, yes: Yes = False, options: AccountOptions = AccountOptions()
 ) -> int:
     """Register a sequence with the tax authority. It cannot be taken back."""
     check_id(sequence_id)
@@ -119,7 +118,7 @@ def register(
 
 
 @app.command
-def set_current(sequence: NameOrId, /, *, options: AccountOptions = _NO_OPTIONS) -> int:
+def set_current(sequence: NameOrId, /, *, options: AccountOptions = AccountOptions()) -> int:
     """Make a sequence the default of the account."""
     found = _run(options, lambda service: _set_current(service, sequence))
     if options.as_json:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from invoicexpress_async.cli.cures import cure_of_recorded_row
 from invoicexpress_async.cli.options import JournalPlace, ReportOptions, journal_at, parse_place
 from invoicexpress_async.cli.output import write_json
-from invoicexpress_async.cli.report_file import OutputOptions, write_report
+from invoicexpress_async.cli.report_file import write_report
 from invoicexpress_async.cli.shell import DONE
 from invoicexpress_async.cli.views.companies import COMPANIES, standing_view
 from invoicexpress_async.cli.views.holds import unseen
@@ -33,7 +33,7 @@ from invoicexpress_async.onboarding import read_standings
 from invoicexpress_async.provisioning import JournalStatus, read_status
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
-_NO_REPORT: Final = ReportOptions()
+_SHOWN_APART: Final = frozenset({"path", "counts", "failures", "last_command", "slices"})
 
 
 def status(
@@ -46,7 +46,7 @@ def status(
     as_json: Annotated[
         bool, Parameter(name="--json", help="JSON on stdout, errors as JSON.")
     ] = False,
-    reporting: ReportOptions = _NO_REPORT,
+    reporting: ReportOptions = ReportOptions(),
 ) -> int:
     """Show how far a job is and what to do next, while it runs or not. Nothing is sent."""
     is_there = journal.is_file() if isinstance(journal, Path) else is_stored(journal)
@@ -56,17 +56,13 @@ def status(
             f"The journal {name} is not there: check its name. The first run makes it."
         )
     found, standings = read_status(journal), read_standings(journal)
-    if (path := reporting.report) is not None:
-        is_held, kept = bool(found.holder), journal if isinstance(journal, Path) else None
-        output = OutputOptions(report=path, accounts=kept, style=reporting.style)
-        if standings:
-            companies = (
-                standing_view(one, standing, is_held=is_held) for one, standing in standings.items()
-            )
-            write_report(output, path, COMPANIES.layout, companies)
-        else:
-            rows = functools.partial(ROWS.layout, is_handout=True)
-            write_report(output, path, rows, _kept_rows(journal, is_held=is_held))
+    is_held, kept = bool(found.holder), journal if isinstance(journal, Path) else None
+    if standings:
+        companies = (standing_view(*one, is_held=is_held) for one in standings.items())
+        write_report(reporting, COMPANIES.layout, companies, accounts=kept)
+    else:
+        layout = functools.partial(ROWS.layout, is_handout=True)
+        write_report(reporting, layout, _kept_rows(journal, is_held=is_held), accounts=kept)
     if as_json:
         write_json(_object(found) | {"companies": company_objects(standings)})
         return DONE
@@ -81,13 +77,17 @@ def status(
 def _kept_rows(journal: JournalPlace, *, is_held: bool) -> Iterator[RowView]:
     """Yield every row of the plan, each with its ids and codes."""
     with JournalReader(journal) as reader:
-        for kept in reader.rows():
-            yield kept_view(kept, is_held=is_held)
+        for account, serie, kept in reader.rows():
+            yield kept_view(account, serie, kept, is_held=is_held)
 
 
 def _object(status: JournalStatus) -> dict[str, object]:
     """Return a status as a JSON object."""
-    fields = attrs.asdict(status, filter=_is_for_json, value_serializer=_plain)
+    fields = attrs.asdict(
+        status,
+        filter=lambda attribute, _: attribute.name not in _SHOWN_APART,
+        value_serializer=lambda _, __, one: one.isoformat() if isinstance(one, dt.date) else one,
+    )
     failures = [
         attrs.asdict(one) | {"cure": word(cure_of_recorded_row(one.error, one.state), "en")}
         for one in status.failures
@@ -114,11 +114,3 @@ def _object(status: JournalStatus) -> dict[str, object]:
         "next": [word(text, "en", **values) for text, values in next_of(status)],
         "command": command_of(status),
     }
-
-
-def _is_for_json(attribute: "attrs.Attribute[object]", _value: object) -> bool:
-    return attribute.name not in {"path", "counts", "failures", "last_command", "slices"}
-
-
-def _plain(_owner: object, _field: object, value: object) -> object:
-    return value.isoformat() if isinstance(value, dt.date) else value

@@ -1,14 +1,13 @@
 """`invoicexpress template`: writes a file of accounts or companies to fill in."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
+from invoicexpress_async.cli.output import write_new
 from invoicexpress_async.cli.shell import DONE, echo, program
-from invoicexpress_async.errors import ConfigurationError
 
 _STDOUT: Final = Path("-")
 _FILES: Final = {
@@ -46,16 +45,7 @@ def template(
     if path == _STDOUT:
         sys.stdout.write(_FILES[kind])
         return DONE
-    problem = ""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="\r\n") as file:
-            file.write(_FILES[kind])
-    except FileExistsError:
-        problem = "is there already, and is kept: name another with --out"
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror}"
-    if problem:
-        raise ConfigurationError(f"{path} {problem}.")
+    kept = "is there already, and is kept: name another with --out"
+    write_new(path, _FILES[kind], is_there=kept, encoding="utf-8-sig", newline="\r\n")
     echo(f"Wrote {path}. Fill it in, then: {program()} {_NEXT[kind].format(path=path)}")
     return DONE

@@ -24,22 +24,19 @@ from invoicexpress_async.cli.shell import DONE, FAILED, UNKNOWN, echo, printable
 from invoicexpress_async.cli.signals import Interruption, run_to_its_end
 from invoicexpress_async.config import check_seconds
 from invoicexpress_async.errors import ConfigurationError
-from invoicexpress_async.jobs.keys import AccountKeys
+from invoicexpress_async.jobs.journal import UNRESOLVED
 from invoicexpress_async.provisioning import (
     JournalError,
     JournalStatus,
     KeyUnavailableError,
     PostgresJournal,
     RowState,
-    RunSettings,
     SliceReport,
     load_keys,
     read_status,
     run_worker,
 )
 
-_NO_OPTIONS: Final = ConnectionOptions()
-_UNKNOWN: Final = frozenset({"intent", RowState.UNKNOWN, RowState.ABSENT})
 _GOOD: Final = frozenset({RowState.DONE, RowState.PREPARED})
 
 
@@ -51,9 +48,6 @@ class WorkerOptions(SettingsOptions):
     retry_refused: Annotated[
         bool, Parameter(help="Try again, once, what is refused when it starts, of all plans.")
     ] = False
-
-
-_NO_RUN_OPTIONS: Final = WorkerOptions()
 
 
 def worker(  # noqa: PLR0913  # the options of a command
@@ -81,8 +75,8 @@ def worker(  # noqa: PLR0913  # the options of a command
     until_done: Annotated[
         bool, Parameter(help="End when nothing is to be done now, instead of waiting for more.")
     ] = False,
-    run: WorkerOptions = _NO_RUN_OPTIONS,
-    options: ConnectionOptions = _NO_OPTIONS,
+    run: WorkerOptions = WorkerOptions(),
+    options: ConnectionOptions = ConnectionOptions(),
 ) -> int:
     """Do the rows of a journal in PostgreSQL, beside other workers, until SIGTERM or Ctrl-C.
 
@@ -97,90 +91,75 @@ def worker(  # noqa: PLR0913  # the options of a command
     check_concurrency(concurrency)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # module:callable, as `python -m` finds it
-    work = _Work(
-        place=journal,
-        journal=PostgresJournal(journal),
-        keys=load_keys(keys),
-        concurrency=concurrency,
-        settings=run.settings(),
-        until_done=until_done,
-        interruption=Interruption(drain_seconds=check_seconds("--drain", drain)),
-        options=options,
-    )
-    return run_to_its_end(work.run())
+    opened, source, settings = PostgresJournal(journal), load_keys(keys), run.settings()
+    interruption = Interruption(drain_seconds=check_seconds("--drain", drain))
+    as_json = options.as_json
 
+    def show_problem(error: JournalError) -> None:
+        show_error(error, as_json=as_json)
 
-@attrs.define(kw_only=True, eq=False)
-class _Work:
-    place: str
-    journal: PostgresJournal
-    keys: AccountKeys
-    concurrency: int
-    settings: RunSettings
-    until_done: bool
-    interruption: Interruption
-    options: ConnectionOptions
-
-    async def run(self) -> int:
-        async with open_manager(self.options) as manager, self.journal as journal:
-            with self.interruption.catching():
-                if not self.options.as_json:
-                    echo(f"Working on {journal.label}, at {base_url_of(self.options).template}.")
+    async def work() -> int:
+        async with open_manager(options) as manager, opened:
+            with interruption.catching():
+                if not as_json:
+                    echo(f"Working on {opened.label}, at {base_url_of(options).template}.")
                 await run_worker(
                     manager,
-                    journal,
-                    self.keys,
-                    concurrency=self.concurrency,
-                    settings=self.settings,
-                    until_done=self.until_done,
-                    stop=self.interruption.stop,
-                    on_slice=self._show,
-                    on_problem=self._show_problem,
+                    opened,
+                    source,
+                    concurrency=concurrency,
+                    settings=settings,
+                    until_done=until_done,
+                    stop=interruption.stop,
+                    on_slice=lambda report: _show(report, as_json=as_json),
+                    on_problem=show_problem,
                 )
-        if not self.until_done or self.interruption.has_come:
+        if not until_done or interruption.has_come:
             return DONE  # a service manager treats anything else as a failure
-        return self._end(await asyncio.to_thread(read_status, self.place))
+        return _end(await asyncio.to_thread(read_status, journal), as_json=as_json)
 
-    def _end(self, status: JournalStatus) -> int:
-        """Show how far the whole journal is, and return the exit code for it."""
-        if self.options.as_json:
-            write_json({"type": "summary", "rows": status.rows, "counts": dict(status.counts)})
-        else:
-            counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
-            end = "" if _GOOD.issuperset(status.counts) else " See `invoicexpress status`."
-            echo(printable(f"The journal has {status.rows} rows: {counts or 'none'}.{end}"))
-        if not _UNKNOWN.isdisjoint(status.counts):
-            return UNKNOWN
-        return DONE if _GOOD.issuperset(status.counts) else FAILED
+    return run_to_its_end(work())
 
-    def _show(self, report: SliceReport) -> None:
-        if self.options.as_json:
-            write_json(_object(report))
-            return
-        counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
-        problem = f" {message_of(report.problem)}" if report.problem else ""
-        left = f", {report.left} left" if report.left else ""
-        keys = f" {_of_keys(report.no_key)}" if report.no_key else ""
-        echo(printable(f"slice {report.number}: {counts or 'nothing'}{left}.{problem}{keys}"))
 
-    def _show_problem(self, error: JournalError) -> None:
-        show_error(error, as_json=self.options.as_json)
+def _end(status: JournalStatus, *, as_json: bool) -> int:
+    """Show how far the whole journal is, and return the exit code for it."""
+    if as_json:
+        write_json({"type": "summary", "rows": status.rows, "counts": dict(status.counts)})
+    else:
+        counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
+        end = "" if _GOOD.issuperset(status.counts) else " See `invoicexpress status`."
+        echo(printable(f"The journal has {status.rows} rows: {counts or 'none'}.{end}"))
+    if not UNRESOLVED.isdisjoint(status.counts):
+        return UNKNOWN
+    return DONE if _GOOD.issuperset(status.counts) else FAILED
+
+
+def _show(report: SliceReport, *, as_json: bool) -> None:
+    counts = {state: count for state, count in report.counts.items() if count}
+    problem = report.problem and message_of(report.problem)
+    if as_json:
+        no_key = [{"account": one.account, "cause": message_of(one)} for one in report.no_key]
+        write_json(
+            {
+                "type": "slice",
+                "slice": report.number,
+                "counts": counts,
+                "left": report.left,
+                "due_seconds": report.due_seconds,
+                "is_fenced": report.is_fenced,
+                "problem": problem,
+                "no_key": no_key,
+            }
+        )
+        return
+    done = ", ".join(f"{count} {state}" for state, count in counts.items()) or "nothing"
+    why = f" {problem}" if problem else ""
+    left = f", {report.left} left" if report.left else ""
+    keys = f" {_of_keys(report.no_key)}" if report.no_key else ""
+    echo(printable(f"slice {report.number}: {done}{left}.{why}{keys}"))
 
 
 def _of_keys(errors: Sequence[KeyUnavailableError]) -> str:
     first, more = errors[0], len(errors) - 1
     others = f" {more} more rows lack a key." if more else ""
     return f"{message_of(first)}{others} What has no key here stays open for other workers."
-
-
-def _object(report: SliceReport) -> dict[str, object]:
-    return {
-        "type": "slice",
-        "slice": report.number,
-        "counts": {state: count for state, count in report.counts.items() if count},
-        "left": report.left,
-        "due_seconds": report.due_seconds,
-        "is_fenced": report.is_fenced,
-        "problem": report.problem and message_of(report.problem),
-        "no_key": [{"account": one.account, "cause": message_of(one)} for one in report.no_key],
-    }

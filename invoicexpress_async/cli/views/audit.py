@@ -9,18 +9,18 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentType
 from invoicexpress_async.cli.failures import error_object
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
-    cell,
+    MORE,
     data_console,
     documents_of,
     initials,
     names_of,
     new_table,
+    print_more,
     sequence_object,
 )
-from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.report_style import ReportStyle
 from invoicexpress_async.cli.summary import Digest
 from invoicexpress_async.cli.views.audit_lines import AuditLine, audit_lines
 from invoicexpress_async.cli.views.columns import (
@@ -30,16 +30,14 @@ from invoicexpress_async.cli.views.columns import (
     Place,
     line_text,
     name_key,
-    object_of,
     table_of,
     yes_text,
 )
-from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
+from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, lines_of, word
 from invoicexpress_async.provisioning import AccountAudit
 
-_MORE: Final = "… {count} more: --json and --report show all"
 _TOTAL: Final = "of {total} accounts in {seconds} s"
 _OTHER_SERIE: Final = "another serie lacks codes"  # a fine account: it is not the default
 _MAX_LINES: Final = 20
@@ -109,23 +107,6 @@ AUDIT_COLUMNS: Final[Columns[AuditLine]] = (
     Column("problem", lambda one: one.problem, places=Place.REPORTS, is_text=True),
     Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
 )
-# In JSON an account is one record, with its sequences inside.
-ACCOUNT_COLUMNS: Final[Columns[AccountAudit]] = (
-    Column("line", lambda one: one.row.line, places=Place.JSON),
-    Column("account", lambda one: one.row.account, places=Place.JSON),
-    Column("is_fine", lambda one: one.is_fine, places=Place.JSON),
-    Column("lack", lambda one: one.lack, places=Place.JSON),
-    Column("defaults", lambda one: [serie.serie for serie in one.defaults], places=Place.JSON),
-    Column(
-        "sequences",
-        lambda one: [
-            sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
-            for sequence in one.sequences
-        ],
-        places=Place.JSON,
-    ),
-    Column("failure", lambda one: one.error and error_object(one.error), places=Place.JSON),
-)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -164,23 +145,27 @@ class AuditSummary(Digest[AuditLine]):
         fine = counted(self.fine, "fine", language)
         return f"{fine}, {counted(self.not_fine, 'not fine', language)}"
 
-    def to_show(self) -> list[AuditLine]:
-        """Return the first lines: those with a problem, then in the order of the file."""
-        first = self.first()
-        wrong = sum(line.is_odd for line in first)
-        return first[: max(wrong, _MAX_LINES)]
-
 
 def account_object(seen: AccountAudit) -> dict[str, object]:
-    return object_of("account", ACCOUNT_COLUMNS, seen)
+    """Return an account as a JSON object, with its sequences inside."""
+    return {
+        "type": "account",
+        "line": seen.row.line,
+        "account": seen.row.account,
+        "is_fine": seen.is_fine,
+        "lack": seen.lack,
+        "defaults": [serie.serie for serie in seen.defaults],
+        "sequences": [
+            sequence_object(sequence) | {"unregistered": list(map(str, sequence.unregistered))}
+            for sequence in seen.sequences
+        ],
+        "failure": seen.error and error_object(seen.error),
+    }
 
 
 def audit_layout(
-    path: Path,
-    columns: Columns[AuditLine] = AUDIT_COLUMNS,
-    *,
-    style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
-) -> Layout[AccountAudit]:
+    path: Path, options: ReportOptions = ReportOptions()
+) -> Report[AccountAudit, AuditLine]:
     """Return the layout that the ending of the file selects.
 
     Except in Markdown, a serie has a row for each document type. A page has only the defaults,
@@ -189,7 +174,7 @@ def audit_layout(
     summary = AuditSummary(total=0, max_kept=0)
     spec = ReportSpec[AccountAudit, AuditLine](
         title="audit",
-        columns=columns,
+        columns=AUDIT_COLUMNS,
         lines_of=audit_lines,
         documents=DOCUMENT_COLUMNS,
         is_handout=True,
@@ -211,26 +196,28 @@ def audit_layout(
         ),
         end=lambda language: f"\n{summary.count_text(language)}.\n",
     )
-    return report_of(path, spec, style)
+    return report_of(path, spec, options)
 
 
 def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> None:
     """Show the lines, the problems by kind, and the counts."""
-    console, lines = data_console(), summary.to_show()
+    console, first = data_console(), summary.first()
+    # All that have a problem, which come first, or else the first few.
+    lines = first[: max(sum(line.is_odd for line in first), _MAX_LINES)]
     if lines:
-        console.print(audit_table(lines, language=language))
-        if types := _short_type_names(lines):
+        console.print(audit_table(lines, language))
+        short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)
+        if types := sorted({name for names in short for name in names}):
             console.print(names_of(types, language), style="dim")
-        if left := summary.seen - len(lines):
-            console.print(word(_MORE, language, count=left), style="dim")
+        print_more(MORE, summary.seen - len(lines), language)
         console.print()
     if summary.groups:
-        headings = [word(one, language) for one in ("problem", "series", "such as", "what to do")]
-        table = new_table(*headings, numbers=headings[1:2])
-        for one, group in summary.ordered_groups():
-            said = word(one.state, language), group.count, group.example, word(one.cure, language)
-            table.add_row(*map(cell, said))
-        console.print(table)
+        rows = (
+            (word(one.state, language), group.count, group.example, word(one.cure, language))
+            for one, group in summary.ordered_groups()
+        )
+        names = ("problem", "series", "such as", "what to do")
+        console.print(new_table(*names, rows=rows, numbers=("series",), language=language))
     text = Text(counted(summary.fine, "fine", language), "green")
     style = "red" if summary.not_fine else ""
     text.append(f"  {counted(summary.not_fine, 'not fine', language)}", style)
@@ -241,17 +228,7 @@ def show_audit(summary: AuditSummary, language: Language, *, seconds: float) -> 
     console.print(text)
 
 
-def audit_table(
-    lines: list[AuditLine],
-    columns: Columns[AuditLine] = AUDIT_COLUMNS,
-    *,
-    language: Language = "en",
-) -> Table:
-    table = table_of(columns, lines, language)
+def audit_table(lines: list[AuditLine], language: Language = "en") -> Table:
+    table = table_of(AUDIT_COLUMNS, lines, language)
     table.padding = (0, 0)
     return table
-
-
-def _short_type_names(lines: list[AuditLine]) -> list[str]:
-    short = (one.unregistered for one in lines if len(one.unregistered) <= _MAX_TYPES_NAMED)
-    return sorted({name for names in short for name in names})

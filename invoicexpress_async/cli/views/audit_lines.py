@@ -6,11 +6,10 @@ from typing import Final
 import attrs
 
 from invoicexpress_async import Registration, Sequence
-from invoicexpress_async.cli.failures import cause_text, cure_of
+from invoicexpress_async.cli.failures import cause_of, cure_of
 from invoicexpress_async.cli.output import REGISTRATION_STYLES
 from invoicexpress_async.cli.summary import Group
 from invoicexpress_async.cli.words import lines_of
-from invoicexpress_async.errors import InvoiceXpressError, StatusError
 from invoicexpress_async.provisioning import AccountAudit, Lack
 from invoicexpress_async.provisioning.audit import is_incomplete
 
@@ -93,7 +92,7 @@ def audit_lines(seen: AccountAudit) -> Iterator[AuditLine]:
         line=seen.row.line, account=seen.row.account, is_fine=seen.is_fine, rank=_WRONG
     )
     if seen.error is not None:
-        yield attrs.evolve(start, problem=_name(seen.error), cure=cure_of(seen.error))
+        yield attrs.evolve(start, problem=cause_of(seen.error), cure=cure_of(seen.error))
         return
     # In quotes, so that a name is never translated as a text of this program.
     wanted = repr(seen.wanted.serie) if seen.wanted and seen.wanted.serie else str(seen.wanted)
@@ -132,8 +131,3 @@ def _incomplete(line: AuditLine, sequence: Sequence) -> AuditLine:
         problem=state if sequence.is_default else lines_of(state, _NOT_DEFAULT_ONE),
         cure=lines_of(_DOES_NOT_COUNT, cure) if line.is_fine else cure,
     )
-
-
-def _name(error: InvoiceXpressError) -> str:
-    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
-    return cause_text(type(error).__name__, status, code)

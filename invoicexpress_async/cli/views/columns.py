@@ -15,7 +15,7 @@ from rich.text import Text
 
 from invoicexpress_async import DocumentSequenceState
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.output import cell, data_console, new_table, write_json
+from invoicexpress_async.cli.output import cell, data_console, new_table, print_more, write_json
 from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.words import Language, label, word
 
@@ -103,11 +103,6 @@ class Column(Generic[T_contra]):
 Columns = Sequence[Column[T]]
 
 
-def alone(record: T) -> tuple[T]:
-    """Return a record as the only line that it has in a report."""
-    return (record,)
-
-
 def name_key(name: str) -> str:
     """Return the sort key of a name, which puts "sandbox-2" before "sandbox-10"."""
     return _DIGITS.sub(lambda found: found[0].zfill(_MAX_DIGITS), name)
@@ -161,10 +156,8 @@ def show_plan(
         for record in records:
             write_json(object_of("plan", columns, record))
         return
-    console = data_console()
-    console.print(table_of(columns, records[:most], language))
-    if (left := len(records) - most) > 0:
-        console.print(word(_MORE, language, count=left), style="dim")
+    data_console().print(table_of(columns, records[:most], language))
+    print_more(_MORE, len(records) - most, language)
 
 
 @attrs.frozen

@@ -1,21 +1,18 @@
 """The views of companies: their columns and their table, without any secret."""
 
-import json
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 
 from invoicexpress_async import StatusError
 from invoicexpress_async.cli.cures import AGAIN, WAIT, cure_of_company, cure_of_standing
 from invoicexpress_async.cli.failures import cause_text
-from invoicexpress_async.cli.output import sequence_object
+from invoicexpress_async.cli.output import MORE, data_console, print_more, sequence_object
 from invoicexpress_async.cli.summary import Ended, RunSummary
 from invoicexpress_async.cli.views.columns import Column, Columns, Place, line_text, table_of
-from invoicexpress_async.cli.views.run_view import RecordKind
+from invoicexpress_async.cli.views.run_view import LAST_COLUMNS, RecordKind
 from invoicexpress_async.cli.words import Language, counted, label, word
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
@@ -26,7 +23,6 @@ from invoicexpress_async.onboarding import (
     CompanyStep,
 )
 
-_MORE: Final = "… {count} more: --json and --report show all"
 # The maximum width of the columns before "why", together.
 _BEFORE_WHY: Final = 72
 _STYLES: Final[Mapping[str, str]] = {
@@ -36,13 +32,7 @@ _STYLES: Final[Mapping[str, str]] = {
     CompanyState.REFUSED: "red",
     CompanyState.FAILED: "red",
 }
-_STATES: Final[tuple[str, ...]] = (
-    CompanyState.DONE,
-    CompanyState.UNKNOWN,
-    CompanyState.KEY_LOST,
-    CompanyState.REFUSED,
-    CompanyState.FAILED,
-)
+_WORST: Final = tuple(_STYLES)[1:]
 # The step that is done when another step is reached and reported.
 DONE_AT: Final[Mapping[CompanyStep, CompanyStep]] = {
     CompanyStep.KEY: CompanyStep.ACCOUNT,
@@ -73,13 +63,12 @@ class CompanyView(Ended):
 
     @property
     def rank(self) -> int:
-        worst = _STATES[1:]
-        return worst.index(self.state) if self.state in worst else len(worst)
+        return _WORST.index(self.state) if self.state in _WORST else len(_WORST)
 
     @property
     def needs_person(self) -> bool:
         """Whether the company does not continue by itself."""
-        return self.state in _STATES[1:]
+        return self.state in _WORST
 
     @property
     def example(self) -> str:
@@ -123,18 +112,11 @@ COMPANY_COLUMNS: Final[Columns[CompanyView]] = (
     Column(
         "why", lambda one: f"{one.cause} {one.message}".strip(), places=Place.PEOPLE, is_cut=True
     ),
-    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
     Column("is_recorded", lambda one: one.is_recorded, places=Place.JSON),
     Column(
         "sequence", lambda one: one.sequence and sequence_object(one.sequence), places=Place.JSON
     ),
-    Column(
-        "intent",
-        lambda one: one.intent,
-        places=Place.CSV | Place.JSON,
-        text=lambda intent: intent and json.dumps(intent),
-    ),
-    Column("failure", lambda one: one.failure, places=Place.JSON),
+    *LAST_COLUMNS,
 )
 
 
@@ -183,15 +165,9 @@ def standing_view(fiscal_id: str, found: CompanyStanding, *, is_held: bool) -> C
     )
 
 
-def company_table(
-    companies: list[CompanyView],
-    *,
-    width: int,
-    columns: Columns[CompanyView] = COMPANY_COLUMNS,
-    language: Language = "en",
-) -> Table:
+def company_table(companies: list[CompanyView], *, width: int, language: Language = "en") -> Table:
     """Return companies as a table; the column "why" is cut to fit the width of the screen."""
-    table = table_of(columns, companies, language)
+    table = table_of(COMPANY_COLUMNS, companies, language)
     table.padding = (0, 0)
     for column in table.columns:
         if column.header == word("why", language) and column.no_wrap:
@@ -199,13 +175,11 @@ def company_table(
     return table
 
 
-def _show_first(console: Console, summary: RunSummary[CompanyView], language: Language) -> None:
-    first = summary.first()
-    if not first:
-        return
-    console.print(company_table(first, width=console.width, language=language))
-    if left := summary.failed - len(first):
-        console.print(word(_MORE, language, count=left), style="dim")
+def _show_first(summary: RunSummary[CompanyView], language: Language) -> None:
+    console, first = data_console(), summary.first()
+    if first:
+        console.print(company_table(first, width=console.width, language=language))
+        print_more(MORE, summary.failed - len(first), language)
 
 
 COMPANIES: Final = RecordKind[CompanyView](
@@ -213,7 +187,6 @@ COMPANIES: Final = RecordKind[CompanyView](
     title="onboarding",
     columns=COMPANY_COLUMNS,
     order=lambda one: (int(not one.needs_person), one.rank, one.fiscal_id, one.line),
-    states=_STATES,
     good=(CompanyState.DONE,),
     styles=_STYLES,
     has_step=True,
@@ -243,7 +216,3 @@ def brief_text(
 
 def _with_parked(text: str, summary: RunSummary[CompanyView], language: Language) -> str:
     return f"{text}, {counted(summary.failed, 'parked', language)}" if summary.failed else text
-
-
-def steps_object(steps: Counter[CompanyStep]) -> dict[str, int]:
-    return {str(step): steps[step] for step in _STEPS}

@@ -1,8 +1,8 @@
 """Compares the rows of a plan with a journal, for a dry run."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import attrs
@@ -11,8 +11,9 @@ from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.shell import echo
 from invoicexpress_async.cli.views.look import LookLine
 from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.jobs.journal import UNRESOLVED
 from invoicexpress_async.jobs.stored import is_stored
-from invoicexpress_async.provisioning import Plan, PlanRow, RowState
+from invoicexpress_async.provisioning import Plan, RowState
 from invoicexpress_async.provisioning.journal_status import JournalReader
 
 _LEFT: Final = "Left as the journal has them: {states}."
@@ -25,8 +26,6 @@ _JOURNAL_DIFFERS: Final = (
     "It has another plan. Rows that differ: {count}. Without --accept-changes the run would be "
     "refused."
 )
-_SETTLED: Final = (RowState.DONE, RowState.REFUSED)
-_UNKNOWN_STATES: Final = ("intent", RowState.UNKNOWN, RowState.ABSENT)
 
 
 @attrs.define(eq=False)
@@ -56,15 +55,6 @@ class Compared:
         known = self.states.total()
         return (self.rows - known) + (self.rows_in_journal - known) + self.changed
 
-    def add(self, row: PlanRow, found: tuple[str, bool] | None) -> str | None:
-        self.rows += 1
-        if found is None:
-            return None
-        state, is_default = found
-        self.states[state] += 1
-        self.changed += is_default is not row.is_default
-        return state
-
 
 def compare(plan: Plan, job: JobOptions) -> Compared:
     compared, settled = Compared(), settled_states(job)
@@ -73,35 +63,33 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
             compared.has_journal, compared.rows_in_journal = True, reader.row_count()
         rows = reader.compare(plan.rows) if reader else ((row, None) for row in plan.rows)
         for row, found in rows:
-            state = compared.add(row, found)
+            compared.rows += 1
+            state, is_default = found or (None, row.is_default)
+            compared.changed += is_default is not row.is_default
+            if state is not None:
+                compared.states[state] += 1
             if plan.is_chosen(row):
                 line = LookLine.of_row(row, state)
                 compared.lines.append(line.settled() if state in settled else line)
     return compared
 
 
-def settled_states(job: JobOptions) -> frozenset[str]:
+def settled_states(job: JobOptions) -> tuple[str, ...]:
     """Return the states in which the run leaves a row unchanged."""
-    done = frozenset({RowState.DONE.value})
-    return done if job.retry_refused else done | {RowState.REFUSED.value}
+    return (RowState.DONE,) if job.retry_refused else (RowState.DONE, RowState.REFUSED)
 
 
-@contextlib.contextmanager
-def journal_reader(path: JournalPlace | None) -> Generator[JournalReader | None]:
-    if path is None or not is_stored(path):
-        yield None
-        return
-    with JournalReader(path) as reader:
-        yield reader
+def journal_reader(path: JournalPlace | None) -> AbstractContextManager[JournalReader | None]:
+    return nullcontext() if path is None or not is_stored(path) else JournalReader(path)
 
 
 def show_compared(job: JobOptions, compared: Compared) -> None:
     if not compared.rows_in_journal:
         echo(job.said(_JOURNAL_EMPTY, journal=job.journal, count=compared.rows))
         return
-    settled = [one for one in _SETTLED if one in settled_states(job)]
+    settled = settled_states(job)
     counts = [counted(compared.states[state], state, job.language) for state in settled]
-    unknown = sum(compared.states[state] for state in _UNKNOWN_STATES)
+    unknown = sum(compared.states[state] for state in UNRESOLVED)
     left = compared.rows - sum(compared.states[state] for state in settled) - unknown
     values = {"settled": ", ".join(counts), "unknown": unknown, "left": left}
     echo(job.said(_JOURNAL_HAS, journal=job.journal, **values))

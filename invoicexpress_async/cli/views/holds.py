@@ -1,12 +1,12 @@
 """The holders of a journal's slices, and whether they still renew their leases."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
-from invoicexpress_async.cli.output import cell, data_console, new_table
+from invoicexpress_async.cli.output import data_console, new_table, print_more
 from invoicexpress_async.cli.words import Language, word
 from invoicexpress_async.jobs.postgres import LEASE_SECONDS, WINDOW_SECONDS, SliceLeft
 from invoicexpress_async.provisioning import JournalStatus
@@ -42,12 +42,6 @@ def unseen(one: SliceLeft) -> Unseen | None:
     )
 
 
-def last_free_at(slices: Iterable[SliceLeft]) -> dt.datetime | None:
-    """Return when the last slice of an unseen holder becomes free; None when there is none."""
-    found = [gone.free_at for one in slices if (gone := unseen(one)) is not None]
-    return max(found, default=None)
-
-
 def is_running(status: JournalStatus) -> bool:
     """Whether a process holds the journal and still renews its lease."""
     held = [one for one in status.slices if one.holder is not None]
@@ -56,18 +50,21 @@ def is_running(status: JournalStatus) -> bool:
 
 def show_slices(held: Sequence[SliceLeft], language: Language) -> None:
     """Show the held slices with their holders."""
-    names = [word(one, language) for one in ("slice", "rows left", "held by", "since")]
-    table = new_table(*names, numbers=names[:2])
-    for one in held[:_MAX_ROWS]:
-        holder, gone = one.holder, unseen(one)
-        if gone is not None:
-            since, free_at = clock_time(gone.since), clock_time(gone.free_at)
-            holder = word(_UNSEEN, language, holder=holder, since=since, free_at=free_at)
-        table.add_row(*map(cell, (one.number, one.rows, holder, short_time(one.since))))
-    console = data_console()
-    console.print("", table, sep="\n")
-    if (left := len(held) - _MAX_ROWS) > 0:
-        console.print(word("… {count} more", language, count=left), style="dim")
+    rows = (
+        (one.number, one.rows, _holder(one, language), short_time(one.since))
+        for one in held[:_MAX_ROWS]
+    )
+    names = ("slice", "rows left", "held by", "since")
+    table = new_table(*names, rows=rows, numbers=names[:2], language=language)
+    data_console().print("", table, sep="\n")
+    print_more("… {count} more", len(held) - _MAX_ROWS, language)
+
+
+def _holder(one: SliceLeft, language: Language) -> str | None:
+    if (gone := unseen(one)) is None:
+        return one.holder
+    since, free_at = clock_time(gone.since), clock_time(gone.free_at)
+    return word(_UNSEEN, language, holder=one.holder, since=since, free_at=free_at)
 
 
 def clock_time(moment: dt.datetime) -> str:

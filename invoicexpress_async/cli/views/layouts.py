@@ -1,18 +1,22 @@
 """The layouts of reports of any kind, made from the columns of the records."""
 
 import abc
-from collections.abc import Callable, Iterable, Iterator
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
 from invoicexpress_async import DocumentSequenceState, Registration
 from invoicexpress_async import Sequence as DocumentSequence
-from invoicexpress_async.cli.book import BookReport
+from invoicexpress_async.cli.book import check_book, is_book, save_book
+from invoicexpress_async.cli.options import ReportOptions
 from invoicexpress_async.cli.output import documents_of
-from invoicexpress_async.cli.report_file import Layout, csv_lines, markdown_head, markdown_row
-from invoicexpress_async.cli.report_style import ReportKind, ReportStyle, kind_of
+from invoicexpress_async.cli.shell import printable
 from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, columns_at
 from invoicexpress_async.cli.views.page import (
     Cell,
@@ -23,9 +27,16 @@ from invoicexpress_async.cli.views.page import (
     page_start,
 )
 from invoicexpress_async.cli.words import LANGUAGES, Language, word
+from invoicexpress_async.errors import ConfigurationError
 
 T = TypeVar("T")
 C = TypeVar("C")
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#])")
+# A spreadsheet would compute a cell that begins with one of these, some also in full width.
+_COMPUTED: Final = tuple(
+    "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
+    "\N{FULLWIDTH COMMERCIAL AT}"
+)
 _LONG_WORD: Final = 22  # characters; a page wraps longer names and states
 
 
@@ -70,17 +81,22 @@ class ReportSpec(Generic[T, L]):
 
 
 @attrs.frozen
-class _Report(abc.ABC, Generic[T, L]):
+class Report(abc.ABC, Generic[T, L]):
+    """The layout of a report: the text at its start, for each record, and at its end."""
+
     spec: ReportSpec[T, L]
-    style: ReportStyle
+    options: ReportOptions
 
     @property
     def start(self) -> str:
-        return self.start_in(self.style.language)
+        return self.start_in(self.options.language)
 
-    @property
-    def starts(self) -> list[str]:
-        return list(map(self.mark_in, LANGUAGES))
+    def is_earlier(self, path: Path) -> bool:
+        """Whether a file is empty, or an earlier report of any language."""
+        marks = tuple(self.mark_in(language).encode() for language in LANGUAGES)
+        with path.open("rb") as file:
+            found = file.read(max(map(len, marks)))
+        return not found or found.startswith(marks)
 
     def mark_in(self, language: Language) -> str:
         """Return the part of the start that every version writes, in a language."""
@@ -90,26 +106,30 @@ class _Report(abc.ABC, Generic[T, L]):
     def start_in(self, language: Language) -> str:
         """Return the text before the first record, in a language."""
 
-    def order(self, one: T) -> tuple[int | str, ...]:
-        return self.spec.order(one)
-
-
-class _CsvReport(_Report[T, L]):
-    """Records as CSV: a row for each line, or for each document type of its sequence."""
-
-    def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
-        mark = "\ufeff" if self.style.is_excel_pt else ""
-        return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.style)
-
+    @abc.abstractmethod
     def entry(self, one: T) -> str:
-        rows = data_rows(self.spec, one, self.style.language, for_people=False)
-        return csv_lines(rows, self.style)
+        """Return the text of a record."""
 
     def end(self) -> str:
         return ""
 
+    def save(self, path: Path) -> None:
+        """Write what is not written record by record."""
 
-class _MarkdownReport(_Report[T, L]):
+
+class _CsvReport(Report[T, L]):
+    """Records as CSV: a row for each line, or for each document type of its sequence."""
+
+    def start_in(self, language: Language) -> str:  # noqa: ARG002  # the names are for programs
+        mark = "\ufeff" if self.options.is_excel_pt else ""
+        return mark + csv_lines([[one.name for one in data_columns(self.spec)]], self.options)
+
+    def entry(self, one: T) -> str:
+        rows = data_rows(self.spec, one, self.options.language, for_people=False)
+        return csv_lines(rows, self.options)
+
+
+class _MarkdownReport(Report[T, L]):
     """Records as a Markdown table, with a text after it."""
 
     def mark_in(self, language: Language) -> str:
@@ -117,21 +137,22 @@ class _MarkdownReport(_Report[T, L]):
 
     def start_in(self, language: Language) -> str:
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
-        return self.mark_in(language) + markdown_head([one.heading(language) for one in shown])
+        headings = " | ".join(one.heading(language) for one in shown)
+        return f"{self.mark_in(language)}| {headings} |\n|{' --- |' * len(shown)}\n"
 
     def entry(self, one: T) -> str:
         self.spec.on_record(one)
         shown = columns_at(Place.MARKDOWN, self.spec.columns)
         return "".join(
-            markdown_row(column.shown(line, self.style.language) for column in shown)
+            markdown_row(column.shown(line, self.options.language) for column in shown)
             for line in self.spec.lines_of(one)
         )
 
     def end(self) -> str:
-        return self.spec.end(self.style.language)
+        return self.spec.end(self.options.language)
 
 
-class _PageReport(_Report[T, L]):
+class _PageReport(Report[T, L]):
     """Records as a page: a row for each line, or for each document type that needs a code."""
 
     def mark_in(self, language: Language) -> str:
@@ -139,11 +160,8 @@ class _PageReport(_Report[T, L]):
 
     def start_in(self, language: Language) -> str:
         before, documents, after = self._columns()
-        headings = [
-            *_cells(before, lambda one: one.heading(language)),
-            *_cells(documents, lambda one: one.heading(language)),
-            *_cells(after, lambda one: one.heading(language)),
-        ]
+        columns: list[Column[Any]] = [*before, *documents, *after]
+        headings = [_cell(one, one.heading(language)) for one in columns]
         return page_start(self.spec.title, headings, language)
 
     def entry(self, one: T) -> str:
@@ -154,16 +172,20 @@ class _PageReport(_Report[T, L]):
         return "".join(page_row(row, needs_person=needs_person) for row in rows)
 
     def end(self) -> str:
-        language = self.style.language
+        language = self.options.language
         return page_end(self.spec.title, self.spec.facts(language), language)
 
     def _rows(self, line: L) -> Iterator[list[Cell]]:
-        language = self.style.language
+        language = self.options.language
         before, documents, after = self._columns()
-        start = _cells(before, lambda one: one.shown(line, language))
-        end = _cells(after, lambda one: one.shown(line, language))
+        start = [_cell(one, one.shown(line, language)) for one in before]
+        end = [_cell(one, one.shown(line, language)) for one in after]
         for document in _documents(line) if documents else [None]:
-            yield [*start, *_document_cells(documents, document, language), *end]
+            middle = [
+                _cell(one, one.shown(document, language)) if document else Cell("", "")
+                for one in documents
+            ]
+            yield [*start, *middle, *end]
 
     def _columns(self) -> tuple[Columns[L], Columns[Document], Columns[L]]:
         """Return the columns of a line, of its document types, and the last ones of a line."""
@@ -175,23 +197,11 @@ class _PageReport(_Report[T, L]):
         return [one for one in shown if not one.is_text], documents, texts
 
 
-def _cells(columns: Columns[C], text_of: Callable[[Column[C]], object]) -> list[Cell]:
-    return [_cell(one, text_of(one)) for one in columns]
-
-
 def _cell(column: Column[C], value: object) -> Cell:
     text = "" if value is None else str(value)
     is_long = len(text) > _LONG_WORD and (column.width is not None or column.is_word)
     kinds = {"n": column.is_number, "t": column.is_text, "w": is_long}
     return Cell(text, next((kind for kind, is_it in kinds.items() if is_it), ""))
-
-
-def _document_cells(
-    columns: Columns[Document], document: Document | None, language: Language
-) -> list[Cell]:
-    if document is None:
-        return [Cell("", "") for _ in columns]
-    return _cells(columns, lambda one: one.shown(document, language))
 
 
 def _documents(line: HasSequence) -> list[Document | None]:
@@ -233,18 +243,73 @@ def data_rows(
             yield [*start, *cells]
 
 
-def report_of(path: Path, spec: ReportSpec[T, L], style: ReportStyle) -> Layout[T]:
+@attrs.frozen
+class _BookReport(Report[T, L]):
+    """Records as a spreadsheet, which is written as a whole at the end."""
+
+    _records: list[T] = attrs.field(factory=list[T], init=False)
+
+    def is_earlier(self, path: Path) -> bool:
+        return is_book(path)
+
+    def start_in(self, language: Language) -> str:  # noqa: ARG002  # nothing before the end
+        return ""
+
+    def entry(self, one: T) -> str:
+        self._records.append(one)
+        return ""
+
+    def save(self, path: Path) -> None:
+        spec, language = self.spec, self.options.language
+        headings = [one.heading(language) for one in data_columns(spec)]
+        records = sorted(self._records, key=spec.order)
+        rows = (row for one in records for row in data_rows(spec, one, language, for_people=True))
+        save_book(path, headings, rows)
+
+
+def report_of(path: Path, spec: ReportSpec[T, L], options: ReportOptions) -> Report[T, L]:
     """Return the layout that the ending of a file selects."""
-    kind = kind_of(path)
-    if kind is ReportKind.MARKDOWN:
-        return _MarkdownReport(spec, style)
-    if kind is ReportKind.PAGE:
-        return _PageReport(spec, style)
-    if kind is ReportKind.BOOK:
-        language = style.language
-        return BookReport(
-            [one.heading(language) for one in data_columns(spec)],
-            lambda one: data_rows(spec, one, language, for_people=True),
-            spec.order,
-        )
-    return _CsvReport(spec, style)
+    match path.suffix.lower():
+        case ".csv" | "":  # a device has no ending
+            return _CsvReport(spec, options)
+        case ".md" | ".markdown":
+            return _MarkdownReport(spec, options)
+        case ".html" | ".htm":
+            return _PageReport(spec, options)
+        case ".xlsx":
+            check_book()
+            return _BookReport(spec, options)
+        case _:
+            raise ConfigurationError(f"The report {path} ends in none of .html, .xlsx, .csv, .md.")
+
+
+def csv_lines(rows: Iterable[Sequence[object]], options: ReportOptions) -> str:
+    """Return rows as CSV in which a spreadsheet computes no cell, and without control codes."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=";" if options.is_excel_pt else ",")
+    writer.writerows([_csv_cell(value, options) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _csv_cell(value: object, options: ReportOptions) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        shown = value if value.isprintable() else "".join(map(_harmless, value))
+        return f"'{shown}" if shown.startswith(_COMPUTED) else shown
+    if isinstance(value, float) and options.is_excel_pt:
+        return str(value).replace(".", ",")
+    return value
+
+
+def _harmless(character: str) -> str:
+    # A space of another width is kept: it may be part of a name that is looked for.
+    return character if unicodedata.category(character) == "Zs" else printable(character)
+
+
+def markdown_row(cells: Iterable[object]) -> str:
+    """Return a row of a Markdown table, with its cells escaped."""
+    cells_text = (
+        _SPECIAL.sub(r"\\\1", printable("" if one is None else str(one))) for one in cells
+    )
+    return f"| {' | '.join(cells_text)} |\n"

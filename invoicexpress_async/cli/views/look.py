@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 
 from invoicexpress_async.cli.cures import cure_of_step
-from invoicexpress_async.cli.failures import cause_text, cure_of, error_object, message_of
-from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
+from invoicexpress_async.cli.failures import cause_of, cure_of, error_object, message_of
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, new_table
 from invoicexpress_async.cli.views.columns import (
     Column,
     Columns,
@@ -23,7 +23,6 @@ from invoicexpress_async.errors import (
     ConfigurationError,
     InvoiceXpressError,
     PartialRegistrationError,
-    StatusError,
 )
 from invoicexpress_async.jobs.journal import JournalState
 from invoicexpress_async.models.sequence import Registration
@@ -168,7 +167,8 @@ class LookLine:
     @property
     def is_unread(self) -> bool:
         """Whether the account could not be read."""
-        return self.error is not None and _is_of_account(self.error)
+        is_of_serie = isinstance(self.error, ConfigurationError | PartialRegistrationError)
+        return self.error is not None and not is_of_serie
 
     @property
     def failure(self) -> dict[str, object] | None:
@@ -241,20 +241,19 @@ def _show_causes(lines: Iterable[LookLine], language: Language) -> None:
     causes = Counter[tuple[str, str]]()
     examples: dict[tuple[str, str], str] = {}
     for line in lines:
-        if line.error is not None and not _says_its_cure(line.error):
-            group = _cause(line.error), cure_of(line.error)
+        if line.error is not None and not isinstance(line.error, ConfigurationError):
+            group = cause_of(line.error), cure_of(line.error)
             causes[group] += 1
             examples.setdefault(group, line.account)
     if not causes:
         return
-    headings = [word(one, language) for one in ("problem", "accounts", "such as", "what to do")]
-    table = new_table(*headings, numbers=headings[1:2])
-    for group, count in causes.most_common():
-        cause, cure = group
-        table.add_row(*map(cell, (cause, count, examples[group], word(cure, language))))
-    console = data_console()
-    console.print()
-    console.print(table)
+    rows = (
+        (cause, count, examples[cause, cure], word(cure, language))
+        for (cause, cure), count in causes.most_common()
+    )
+    names = ("problem", "accounts", "such as", "what to do")
+    table = new_table(*names, rows=rows, numbers=("accounts",), language=language)
+    data_console().print("", table, sep="\n")
 
 
 def _is_abroad(sequences: Iterable[DocumentSequence]) -> bool:
@@ -265,24 +264,11 @@ def _lacks_codes(current: DocumentSequence | None) -> bool:
     return current is not None and current.registration in _INCOMPLETE
 
 
-def _is_of_account(error: InvoiceXpressError) -> bool:
-    return not isinstance(error, ConfigurationError | PartialRegistrationError)
-
-
-def _says_its_cure(error: InvoiceXpressError) -> bool:
-    return isinstance(error, ConfigurationError)
-
-
-def _cause(error: InvoiceXpressError) -> str:
-    status, code = (error.status, error.code) if isinstance(error, StatusError) else (None, None)
-    return cause_text(type(error).__name__, status, code)
-
-
 def _problem_text(error: InvoiceXpressError, account: str) -> str:
     if isinstance(error, PartialRegistrationError):
         return _UNUSABLE
-    if _says_its_cure(error):
+    if isinstance(error, ConfigurationError):
         what = message_of(error).removeprefix(f"Account {account}: ")
         own_cure = error.cure if error.cure != ConfigurationError.cure else ""
         return lines_of(what, own_cure)
-    return lines_of(_NOT_READ, _cause(error))
+    return lines_of(_NOT_READ, cause_of(error))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from invoicexpress_async.cli.views.look import CREATE, DEFAULT, REGISTER, LookLine
-from invoicexpress_async.cli.words import Language, counted, word
+from invoicexpress_async.cli.words import Language, counted, first_few, word
 
 _THERE: Final = "{there} there already, {created} to be created."
 _UNREGISTERED: Final = "{count} of those there to be registered."
@@ -23,7 +23,6 @@ _LACKS_CODES: Final = (
     "The default now lacks validation codes, and so may the new serie: {names}. Check their AT "
     "set-up first."
 )
-_MAX_NAMED: Final = 3
 
 
 def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
@@ -79,19 +78,14 @@ def _default_texts(lines: Sequence[LookLine], language: Language) -> Iterator[st
         (_LACKS_CODES, [line.account for line in lines if line.lacks_codes]),
     ):
         if accounts:
-            yield word(text, language, names=_first([*dict.fromkeys(accounts)], language))
+            yield word(text, language, names=first_few([*dict.fromkeys(accounts)], language))
 
 
 def _named(text: str, found: Iterable[tuple[str, str]], language: Language) -> str:
     shown = [
         word("{name} on {count}", language, name=repr(name), count=count) for name, count in found
     ]
-    return word(text, language, names=_first(shown, language))
-
-
-def _first(texts: Sequence[str], language: Language) -> str:
-    shown, more = ", ".join(texts[:_MAX_NAMED]), len(texts) - _MAX_NAMED
-    return f"{shown} {word('and {count} more', language, count=more)}" if more > 0 else shown
+    return word(text, language, names=first_few(shown, language))
 
 
 def _accounts(count: int, language: Language) -> str:

@@ -3,7 +3,7 @@
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -151,9 +151,7 @@ def page_row(cells: Iterable[Cell], *, needs_person: bool) -> str:
     return f"<tr{' class=a' if needs_person else ''}>{shown}</tr>\n"
 
 
-def page_end(
-    title: str, facts: ReportFacts, language: Language, now: Callable[[], datetime] = datetime.now
-) -> str:
+def page_end(title: str, facts: ReportFacts, language: Language) -> str:
     """Return the rest of a page, including its header, which the script moves to the top."""
     counts = {state: count for state, count in facts.counts.items() if count}
     total = sum(counts.values())
@@ -169,7 +167,7 @@ def page_end(
     )
     nothing = word("Nothing needs a person.", language)
     advice = "".join(f"<li>{_text(one)}</li>" for one in facts.advice) or f"<li>{nothing}</li>"
-    when = f"{now().astimezone():%Y-%m-%d %H:%M %Z}"
+    when = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
     about = [facts.about, when, f"{total} {word(facts.noun, language)}"]
     return (
         f"</tbody></table></main><header><h1>InvoiceXpress: {_escape(word(title, language))}</h1>"

@@ -15,25 +15,15 @@ from invoicexpress_async.cli.cures import (
 from invoicexpress_async.cli.failures import cause_text, hint_of
 from invoicexpress_async.cli.output import documents_of
 from invoicexpress_async.cli.summary import Ended
-from invoicexpress_async.errors import StatusError
-from invoicexpress_async.jobs.outcomes import recorded_error
+from invoicexpress_async.jobs.outcomes import ErrorParts, recorded_error
 from invoicexpress_async.provisioning import RolloverStep, RowOutcome, RowState
-from invoicexpress_async.provisioning.journal_status import KeptRow
+from invoicexpress_async.provisioning.rows_table import RowRecord
 
 _NOT_BEGUN: Final = "planned"
 _INTENT: Final = "intent"
 _IN_FLIGHT: Final = "in flight"
 UNPLANNED: Final = "unplanned"  # an account whose next serie is not known
 GOOD: Final = (RowState.DONE, RowState.PREPARED)
-STATES: Final[tuple[str, ...]] = (
-    *GOOD,
-    RowState.UNKNOWN,
-    RowState.ABSENT,
-    RowState.PARTIAL,
-    RowState.REFUSED,
-    RowState.FAILED,
-    UNPLANNED,
-)
 UNKNOWN_STATES: Final = frozenset({RowState.UNKNOWN, RowState.ABSENT})
 STATE_MEANINGS: Final[dict[str, str]] = {
     RowState.DONE: "there, registered and default as requested",
@@ -49,18 +39,18 @@ STATE_MEANINGS: Final[dict[str, str]] = {
 }
 STATE_STYLES: Final[dict[str, str]] = {
     RowState.DONE: "green",
-    RowState.REFUSED: "red",
     RowState.PREPARED: "cyan",
-    RowState.PARTIAL: "yellow",
     RowState.UNKNOWN: "bold magenta",
     RowState.ABSENT: "bold magenta",
+    RowState.PARTIAL: "yellow",
+    RowState.REFUSED: "red",
     RowState.FAILED: "red",
     UNPLANNED: "yellow",
 }
 
 
 @attrs.frozen(kw_only=True)
-class RowView(Ended):
+class RowView(Ended, ErrorParts):
     """The view of a row that has ended, or of an account that got no row."""
 
     account: str
@@ -81,21 +71,11 @@ class RowView(Ended):
 
     @property
     def cause(self) -> str:
-        status = self.error.status if isinstance(self.error, StatusError) else None
-        return code_text(self.state, self.error_name, status, self.code)
+        return code_text(self.state, self.error_name, self.status, self.code)
 
     @property
     def hint(self) -> str:
         return hint_of(self.error)
-
-    @property
-    def error_name(self) -> str | None:
-        return None if self.error is None else type(self.error).__name__
-
-    @property
-    def code(self) -> str | None:
-        """The API's code of a refusal, such as "004"."""
-        return self.error.code if isinstance(self.error, StatusError) else None
 
     @property
     def invoice_code(self) -> str | None:
@@ -129,10 +109,10 @@ def row_view(outcome: RowOutcome, *, has_journal: bool) -> RowView:
     )
 
 
-def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
+def kept_view(account: str, serie: str, kept: RowRecord, *, is_held: bool = False) -> RowView:
     """Return the view of a row in a journal."""
     error = cure = None
-    state = kept.state
+    state: str = kept.state
     if state == _INTENT:
         unknown = RowState.UNKNOWN, cure_of_unknown(RowState.UNKNOWN, has_journal=True)
         state, cure = (_IN_FLIGHT, WAIT) if is_held else unknown
@@ -141,8 +121,8 @@ def kept_view(kept: KeptRow, *, is_held: bool = False) -> RowView:
         cure = cure or cure_of_recorded_row(kept.error, kept.state)
     return RowView(
         line=0,
-        account=kept.account,
-        serie=kept.serie,
+        account=account,
+        serie=serie,
         state=state,
         created=kept.is_created,
         sequence=kept.sequence,

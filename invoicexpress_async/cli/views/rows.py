@@ -1,19 +1,19 @@
 """The views of rows: their columns, and their table with a mark for each document type."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from invoicexpress_async.cli.output import (
     ACCOUNT_WIDTH,
+    MORE,
     data_console,
     documents_of,
     initials,
     legend,
     mark,
+    print_more,
     sequence_object,
 )
 from invoicexpress_async.cli.summary import RunSummary
@@ -27,15 +27,12 @@ from invoicexpress_async.cli.views.columns import (
     name_key,
     table_of,
 )
-from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, STATES, RowView
-from invoicexpress_async.cli.views.run_view import RecordKind
+from invoicexpress_async.cli.views.row_view import GOOD, STATE_STYLES, RowView
+from invoicexpress_async.cli.views.run_view import LAST_COLUMNS, RecordKind
 from invoicexpress_async.cli.words import Language, word
 
 _SERIE_WIDTH: Final = 16
 _MAX_TABLE_WIDTH: Final = 1_000  # more than any table needs, to measure its width
-_MORE: Final = "… {count} more: --json and --report show all"
-
-
 _NARROW: Final = "A wider terminal shows each document type too; --report has them all."
 _LINE_PLACES: Final = Place.CSV | Place.MARKDOWN | Place.JSON
 ROW_COLUMNS: Final[Columns[RowView]] = (
@@ -59,28 +56,15 @@ ROW_COLUMNS: Final[Columns[RowView]] = (
     Column("error", lambda row: row.error_name, places=Place.CSV),
     Column("code", lambda row: row.code, places=Place.CSV),
     Column("code", lambda row: row.cause.strip("-"), places=Place.MARKDOWN | Place.HANDOUT),
-    Column("cure", lambda row: row.cure, places=Place.REPORTS, title="what to do", is_text=True),
-    Column(
-        "intent",
-        lambda row: row.intent,
-        places=Place.CSV | Place.JSON,
-        text=lambda intent: json.dumps(intent) if intent else None,
-    ),
-    Column("failure", lambda row: row.failure, places=Place.JSON),
+    *LAST_COLUMNS,
 )
 _DOCUMENTS: Final = tuple(one for one in DOCUMENT_COLUMNS if one is not NUMBER)
 
 
-def row_table(
-    rows: Sequence[RowView],
-    types: Iterable[str],
-    columns: Columns[RowView] = ROW_COLUMNS,
-    *,
-    language: Language = "en",
-) -> Table:
+def row_table(rows: Sequence[RowView], types: Iterable[str], language: Language = "en") -> Table:
     """Return rows as a table, with a mark for each document type."""
     has_series = len({row.serie for row in rows}) > 1
-    shown = [one for one in columns if has_series or one.name != "serie"]
+    shown = [one for one in ROW_COLUMNS if has_series or one.name != "serie"]
     table = table_of((*shown, *map(_mark_column, types)), rows, language)
     table.padding = (0, 0)
     if data_console().is_terminal:
@@ -98,20 +82,19 @@ def _mark_column(name: str) -> Column[RowView]:
     )
 
 
-def _show_first(console: Console, summary: RunSummary[RowView], language: Language) -> None:
-    rows = summary.first()
+def _show_first(summary: RunSummary[RowView], language: Language) -> None:
+    console, rows = data_console(), summary.first()
     if not rows:
         return
     names = list(dict.fromkeys(name for one in rows for name in documents_of(one.sequence)))
     types = names
-    table = row_table(rows, types, language=language)
+    table = row_table(rows, types, language)
     wide = console.options.update(width=_MAX_TABLE_WIDTH)
     if console.measure(table, options=wide).maximum > console.width:
         types = list[str]()  # the FT code is more useful; --report has all marks
-        table = row_table(rows, types, language=language)
+        table = row_table(rows, types, language)
     console.print(table)
-    if left := summary.ended - len(rows):
-        console.print(word(_MORE, language, count=left), style="dim")
+    print_more(MORE, summary.ended - len(rows), language)
     if names and not types:
         console.print(word(_NARROW, language), style="dim")
     if types:
@@ -124,7 +107,6 @@ ROWS: Final = RecordKind[RowView](
     columns=ROW_COLUMNS,
     documents=_DOCUMENTS,
     order=lambda row: (row.rank, name_key(row.account), row.serie or "", row.line),
-    states=STATES,
     good=GOOD,
     styles=STATE_STYLES,
     has_created=True,

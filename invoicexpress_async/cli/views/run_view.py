@@ -6,23 +6,33 @@ from pathlib import Path
 from typing import Final, Generic
 
 import attrs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from invoicexpress_async.cli.failures import error_object
-from invoicexpress_async.cli.output import cell, data_console, new_table
-from invoicexpress_async.cli.report_file import Layout
-from invoicexpress_async.cli.report_style import ReportStyle
-from invoicexpress_async.cli.summary import E, FailureGroup, Group, RunSummary
-from invoicexpress_async.cli.views.columns import Columns, Document, alone, object_of
-from invoicexpress_async.cli.views.layouts import ReportSpec, report_of
+from invoicexpress_async.cli.options import ReportOptions
+from invoicexpress_async.cli.output import data_console, new_table
+from invoicexpress_async.cli.summary import E, Ended, FailureGroup, Group, RunSummary
+from invoicexpress_async.cli.views.columns import Column, Columns, Document, Place, object_of
+from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.errors import InvoiceXpressError
 from invoicexpress_async.jobs.journal import JournalState
 
 _RESUMED: Final = "Sent, outcome not known; `sequences resume` takes this file:"
+
+# The last columns of rows and of companies.
+LAST_COLUMNS: Final[Columns[Ended]] = (
+    Column("cure", lambda one: one.cure, places=Place.REPORTS, title="what to do", is_text=True),
+    Column(
+        "intent",
+        lambda one: one.intent,
+        places=Place.CSV | Place.JSON,
+        text=lambda intent: json.dumps(intent) if intent else None,
+    ),
+    Column("failure", lambda one: one.failure, places=Place.JSON),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -35,10 +45,9 @@ class RecordKind(Generic[E]):
         columns: The columns of a record.
         documents: The columns of a record's document types in CSV and in a spreadsheet.
         order: Returns the sort key of a record; its first item is 0 if it needs a person.
-        states: The states in the order of a line of counts: those that need no person, then the
-            worst first.
         good: The states that need no person.
-        styles: The colours of the states.
+        styles: The states with their colours, in the order of a line of counts: those that need
+            no person, then the worst first.
         has_step: Whether a failure has a step.
         has_created: Whether created records are counted.
         show_first: Shows the first records as a table.
@@ -49,24 +58,22 @@ class RecordKind(Generic[E]):
     columns: Columns[E]
     documents: Columns[Document] = ()
     order: Callable[[E], tuple[int | str, ...]]
-    states: tuple[str, ...]
     good: tuple[str, ...]
     styles: Mapping[str, str]
     has_step: bool = False
     has_created: bool = False
-    show_first: Callable[[Console, RunSummary[E], Language], None]
+    show_first: Callable[[RunSummary[E], Language], None]
 
-    def data(self, record: E, columns: Columns[E] | None = None) -> dict[str, object]:
-        return object_of("outcome", columns or self.columns, record)
+    def data(self, record: E) -> dict[str, object]:
+        return object_of("outcome", self.columns, record)
 
     def layout(
         self,
         path: Path,
-        columns: Columns[E] | None = None,
+        options: ReportOptions = ReportOptions(),
         *,
-        style: ReportStyle = ReportStyle(),  # noqa: B008  # frozen
         is_handout: bool = False,
-    ) -> Layout[E]:
+    ) -> Report[E, E]:
         """Return the layout that the ending of the file selects.
 
         CSV and a spreadsheet have a line for each document type, if the kind has such columns. In
@@ -75,8 +82,8 @@ class RecordKind(Generic[E]):
         summary = RunSummary[E](total=0)
         spec = ReportSpec[E, E](
             title=self.title,
-            columns=columns or self.columns,
-            lines_of=alone,
+            columns=self.columns,
+            lines_of=lambda record: (record,),
             documents=self.documents,
             is_handout=is_handout,
             order=self.order,
@@ -84,36 +91,35 @@ class RecordKind(Generic[E]):
             facts=lambda language: ReportFacts(
                 noun=self.noun,
                 about=summary.about,
-                counts={one: summary.counts[one] for one in (*self.states, *summary.counts)},
+                counts={one: summary.counts[one] for one in (*self.styles, *summary.counts)},
                 advice=self._advice(summary, language),
             ),
             end=lambda language: self._end(summary, language),
         )
-        return report_of(path, spec, style)
+        return report_of(path, spec, options)
 
     def show(self, summary: RunSummary[E], language: Language, *, seconds: float) -> None:
         console = data_console()
-        self.show_first(console, summary, language)
+        self.show_first(summary, language)
         if summary.groups:
             console.print(self.failure_table(summary.groups, language))
         console.print(self._counts(summary, language, seconds=seconds))
 
     def failure_table(self, groups: Mapping[Group, FailureGroup], language: Language) -> Table:
         """Return a table of the groups of failures, with what to do about each."""
-        steps = ("step",) if self.has_step else ()
-        names = ("state", *steps, "code", self.noun, "such as", "what to do")
-        headings = [word(one, language) for one in names]
-        table = new_table(*headings, numbers=headings[-3:-2])
+        rows: list[tuple[object, ...]] = []
         for kind, group in self._in_order(groups):
             state = Text(label(kind.state, language), self.styles.get(kind.state, ""))
             step = [label(kind.step, language)] if self.has_step else []
             advice = group.advice(kind.cure, language)
-            table.add_row(state, *map(cell, (*step, kind.code, group.count, group.example, advice)))
-        return table
+            rows.append((state, *step, kind.code, group.count, group.example, advice))
+        steps = ("step",) if self.has_step else ()
+        names = ("state", *steps, "code", self.noun, "such as", "what to do")
+        return new_table(*names, rows=rows, numbers=(self.noun,), language=language)
 
     def count_text(self, counts: Mapping[str, int], language: Language) -> str:
         """Return the counts of the states that occurred, such as "12 done, 1 refused"."""
-        known = dict.fromkeys((*self.states, *counts))
+        known = dict.fromkeys((*self.styles, *counts))
         return ", ".join(counted(counts[one], one, language) for one in known if counts.get(one))
 
     def summary_object(
@@ -123,7 +129,7 @@ class RecordKind(Generic[E]):
         return {
             "type": "summary",
             self.noun: summary.total,
-            "counts": {str(state): summary.counts[state] for state in self.states},
+            "counts": {str(state): summary.counts[state] for state in self.styles},
             "recorded": summary.recorded,
             "not_run": summary.not_started,
             "seconds": round(seconds, 3),
@@ -133,7 +139,7 @@ class RecordKind(Generic[E]):
 
     def _counts(self, summary: RunSummary[E], language: Language, *, seconds: float) -> Text:
         text, notes = Text(), self._notes(summary, language)
-        for state in self.states:
+        for state in self.styles:
             if count := summary.counts[state]:
                 text.append(counted(count, state, language), self.styles.get(state, ""))
                 text.append(" " if state in self.good and notes else "  ")
@@ -166,7 +172,7 @@ class RecordKind(Generic[E]):
         return found
 
     def _in_order(self, groups: Mapping[Group, FailureGroup]) -> list[tuple[Group, FailureGroup]]:
-        ranks = {state: rank for rank, state in enumerate(self.states)}
+        ranks = {state: rank for rank, state in enumerate(self.styles)}
         last = len(ranks)
         return sorted(groups.items(), key=lambda one: (ranks.get(one[0].state, last), one[1].line))
 

@@ -14,23 +14,24 @@ from rich.text import Text
 
 from invoicexpress_async.call.claims import MAX_SECONDS_BEFORE_SEND
 from invoicexpress_async.cli.cures import cure_of_recorded_row, cure_of_standing, cure_of_unknown
-from invoicexpress_async.cli.output import ACCOUNT_WIDTH, cell, data_console, new_table
+from invoicexpress_async.cli.output import ACCOUNT_WIDTH, data_console, new_table, print_more
 from invoicexpress_async.cli.shell import as_typed, printable, program, with_program_name
 from invoicexpress_async.cli.summary import FailureGroup, Group
 from invoicexpress_async.cli.views.holds import (
     clock_time,
     is_running,
-    last_free_at,
     short_time,
     show_slices,
+    unseen,
 )
 from invoicexpress_async.cli.views.row_view import STATE_MEANINGS, STATE_STYLES, code_text
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.jobs.postgres import is_url
+from invoicexpress_async.models.intent import Intent
 from invoicexpress_async.onboarding import CompanyStanding, CompanyStep
 from invoicexpress_async.provisioning import JournalStatus, RowState
-from invoicexpress_async.provisioning.journal_status import RowInDoubt
+from invoicexpress_async.provisioning.journal_status import JournalFailure, RowInDoubt
 
 _MAX_ROWS: Final = 20
 _SERIE_WIDTH: Final = 18
@@ -46,6 +47,10 @@ _IN_FLIGHT: Final = "sent a moment ago by the run that is under way"
 _PACE: Final = "{percent} % done or prepared, {rate} rows a second: {left} left, until about {end}."
 _RUN: Final = "1 run began, at {last}; times are in {zone}."
 _RUNS: Final = "{count} runs began. The latest: {last}. Times are in {zone}."
+_RESUME_CALLS: Final = (
+    "single calls, as of a service, have an unknown outcome: "
+    "`invoicexpress sequences resume {path} --accounts FILE` looks them up."
+)
 _UNDER_WAY: Final = "a run is under way; wait for its end."
 _START: Final = (
     "start workers, each with --keys that says where it finds the keys; the rows wait for them."
@@ -86,20 +91,22 @@ class _Shown:
     def show(self) -> None:
         status, console = self.status, data_console()
         # Not wrapped, so that the path can be copied.
-        console.print(Text(printable(self._title())), soft_wrap=True)
+        values = {"year": status.rollover_year, "path": status.path}
+        title = self._said(_TITLE_YEAR if status.rollover_year else _TITLE, **values)
+        console.print(Text(printable(title)), soft_wrap=True)
         if status.default_not_before is not None:
             console.print(self._said(_NOT_BEFORE, day=status.default_not_before))
-        held = (
-            self._said(_HELD, holder=status.holder) if is_running(status) else self._said(_NOT_HELD)
-        )
+        held = self._said(_HELD if is_running(status) else _NOT_HELD, holder=status.holder)
         rows = counted(status.rows, "rows", self.language, one="row")
         console.print(Text(printable(f"{rows}. {held}")))
         self._show_states()
         if status.failures:
-            groups = dict(_groups(status))
+            groups = dict(map(_group, status.failures))
             console.print("", ROWS.failure_table(groups, self.language), sep="\n")
         if in_doubt := _in_doubt(status):
             self._show_in_doubt(in_doubt)
+        if status.calls:
+            self._show_calls(status.calls)
         if taken := [one for one in status.slices if one.holder]:
             show_slices(taken, self.language)
         for line in ("", *self._pace(), *self._runs(), ""):
@@ -110,41 +117,44 @@ class _Shown:
     def _said(self, text: str, **values: object) -> str:
         return word(text, self.language, **values)
 
-    def _title(self) -> str:
-        status = self.status
-        if status.rollover_year:
-            return self._said(_TITLE_YEAR, year=status.rollover_year, path=status.path)
-        return self._said(_TITLE, path=status.path)
-
     def _show_states(self) -> None:
-        headings = [self._said(one) for one in ("state", "rows", "meaning")]
-        table = new_table(*headings, numbers=headings[1:2])
+        rows: list[tuple[object, ...]] = []
         for state, meaning in STATE_MEANINGS.items():
             if count := self.status.counts.get(state):
                 is_now = state == "intent" and is_running(self.status)
                 name, text = ("in flight", _IN_FLIGHT) if is_now else (state, meaning)
                 name = "unknown" if name == "intent" else name  # as in a report
                 name = label(name, self.language)
-                cells = (Text(name, STATE_STYLES.get(state, "")), count, self._said(text))
-                table.add_row(*map(cell, cells))
-        if table.row_count:
+                rows.append((Text(name, STATE_STYLES.get(state, "")), count, self._said(text)))
+        if rows:
+            names = ("state", "rows", "meaning")
+            table = new_table(*names, rows=rows, numbers=("rows",), language=self.language)
             data_console().print(table)
 
     def _show_in_doubt(self, in_doubt: Sequence[RowInDoubt]) -> None:
-        names = ("unknown", "serie", "sent", "absent since", "looked at again")
-        table = new_table(*map(self._said, names))
-        table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
+        rows: list[tuple[object, ...]] = []
         for one in in_doubt[:_MAX_ROWS]:
             again = self._said("by the next run")
             if (at := _again_at(self.status, one)) is not None:
                 text = "{time}, then sent" if one.absent_since else "{time}"
                 again = self._said(text, time=short_time(at))
             times = (short_time(one.sent_at), short_time(one.absent_since), again)
-            table.add_row(*map(cell, (one.account, one.serie, *times)))
-        console = data_console()
-        console.print("", table, sep="\n")
-        if (left := _unknown_count(self.status) - _MAX_ROWS) > 0:
-            console.print(self._said("… {count} more", count=left), style="dim")
+            rows.append((one.account, one.serie, *times))
+        names = ("unknown", "serie", "sent", "absent since", "looked at again")
+        table = new_table(*names, rows=rows, language=self.language)
+        table.columns[0].max_width, table.columns[1].max_width = ACCOUNT_WIDTH, _SERIE_WIDTH
+        data_console().print("", table, sep="\n")
+        print_more("… {count} more", _unknown_count(self.status) - _MAX_ROWS, self.language)
+
+    def _show_calls(self, calls: Sequence[Intent]) -> None:
+        rows: list[tuple[object, ...]] = []
+        for one in calls[:_MAX_ROWS]:
+            sent = dt.datetime.fromtimestamp(one["sent_at"], tz=dt.UTC)
+            subject = one["serie"] or one["sequence_id"]
+            rows.append((one["account"], one["operation"], subject, short_time(sent)))
+        names = ("unknown call", "operation", "serie", "sent")
+        data_console().print("", new_table(*names, rows=rows, language=self.language), sep="\n")
+        print_more("… {count} more", len(calls) - _MAX_ROWS, self.language)
 
     def _pace(self) -> Iterator[str]:
         """Yield the share that is done; for a run under way, its rate and its expected end too."""
@@ -169,7 +179,8 @@ class _Shown:
         yield self._said("{percent} % done or prepared.", percent=percent)
 
     def _runs(self) -> Iterator[str]:
-        runs = [_local(one.started_at) for one in self.status.runs]
+        moments = (one.started_at.astimezone() for one in self.status.runs)
+        runs = [f"{moment:%Y-%m-%d %H:%M:%S}" for moment in moments]
         if runs:
             zone, count = f"{dt.datetime.now().astimezone():%Z}", self.status.run_count
             text = _RUN if count == 1 else _RUNS
@@ -182,11 +193,10 @@ def show_status(status: JournalStatus, language: Language) -> None:
     _Shown(status=status, language=language).show()
 
 
-def _groups(status: JournalStatus) -> Iterator[tuple[Group, FailureGroup]]:
-    for one in status.failures:
-        code = code_text(one.state, one.error, one.status, one.code)
-        cure = cure_of_recorded_row(one.error, one.state)
-        yield Group(one.state, cure, code), FailureGroup(one.rows, 0, one.account)
+def _group(one: JournalFailure) -> tuple[Group, FailureGroup]:
+    code = code_text(one.state, one.error, one.status, one.code)
+    cure = cure_of_recorded_row(one.error, one.state)
+    return Group(one.state, cure, code), FailureGroup(one.rows, 0, one.account)
 
 
 def _in_doubt(status: JournalStatus) -> list[RowInDoubt]:
@@ -212,10 +222,13 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     counts, unknown = status.counts, _unknown_count(status)
     if is_running(status):
         return [(_UNDER_WAY, {})]
-    if counts.get(RowState.DONE, 0) == status.rows:
-        return [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
     found: list[tuple[str, dict[str, object]]] = []
-    if (free_at := last_free_at(status.slices)) is not None:
+    if status.calls:
+        found.append((_RESUME_CALLS, {"path": shlex.quote(str(status.path))}))
+    if counts.get(RowState.DONE, 0) == status.rows:
+        return found or [(_ALL_DONE if status.rows else _NOTHING_YET, {})]
+    if gone := list(filter(None, map(unseen, status.slices))):
+        free_at = max(one.free_at for one in gone)
         found.append((_WAIT_FOR_SLICES, {"time": clock_time(free_at)}))
     again = sum(counts.get(one, 0) for one in ("planned", RowState.FAILED, RowState.PARTIAL))
     if unknown:
@@ -232,12 +245,16 @@ def next_of(status: JournalStatus) -> list[tuple[str, dict[str, object]]]:
     if refused := counts.get(RowState.REFUSED):
         found.append((_REFUSED, {"count": refused}))
     if prepared := counts.get(RowState.PREPARED):
-        day = status.default_not_before
-        text = _PREPARED if day else _PREPARED_SOMETIME
-        if day and _is_for_workers(status):
-            text = _PREPARED_FOR_WORKERS
-        found.append((text, {"count": prepared, "day": day}))
+        found.append(_of_prepared(status, prepared))
     return found
+
+
+def _of_prepared(status: JournalStatus, count: int) -> tuple[str, dict[str, object]]:
+    day = status.default_not_before
+    text = _PREPARED if day else _PREPARED_SOMETIME
+    if day and _is_for_workers(status):
+        text = _PREPARED_FOR_WORKERS
+    return text, {"count": count, "day": day}
 
 
 def _print_next(
@@ -264,7 +281,8 @@ def command_of(status: JournalStatus) -> str | None:
         or status.counts.get(RowState.DONE, 0) == status.rows > 0
     ):
         return None
-    if _is_for_workers(status) and not _is_refused_only(status):
+    is_refused_only = {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
+    if _is_for_workers(status) and not is_refused_only:
         place = _BASE_URL.search(command.line)
         options = f"--journal {shlex.quote(str(status.path))} --keys file:accounts.csv"
         return f"{program()} worker {options}{place[0] if place else ''} --until-done"
@@ -282,17 +300,9 @@ def _is_for_workers(status: JournalStatus) -> bool:
     return command is not None and _PLAN_ONLY.search(command.line) is not None
 
 
-def _is_refused_only(status: JournalStatus) -> bool:
-    return {RowState.DONE, RowState.REFUSED}.issuperset(status.counts)
-
-
 def _unknown_count(status: JournalStatus) -> int:
     states = _UNKNOWN_STATES[1:] if is_running(status) else _UNKNOWN_STATES
     return sum(status.counts.get(state, 0) for state in states)
-
-
-def _local(moment: dt.datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def company_objects(
@@ -321,16 +331,16 @@ def company_objects(
 def show_companies(
     standings: Mapping[str, CompanyStanding], status: JournalStatus, language: Language
 ) -> None:
-    columns = ("step", "state", "companies", "such as", "error", "what to do")
-    headings = [word(one, language) for one in columns]
-    table = new_table(*headings, numbers=headings[2:3])
-    for one in company_objects(standings, language):
-        named = (label(str(one[name]), language) for name in ("step", "state"))
-        others = (one[name] for name in ("companies", "such_as", "error", "cure"))
-        table.add_row(*map(cell, (*named, *others)))
-    console = data_console()
-    console.print(
-        f"{counted(len(standings), 'companies', language, one='company')}.", "", table, "", sep="\n"
+    rows = (
+        (
+            *(label(str(one[name]), language) for name in ("step", "state")),
+            *(one[name] for name in ("companies", "such_as", "error", "cure")),
+        )
+        for one in company_objects(standings, language)
     )
+    names = ("step", "state", "companies", "such as", "error", "what to do")
+    table = new_table(*names, rows=rows, numbers=("companies",), language=language)
+    count = counted(len(standings), "companies", language, one="company")
+    data_console().print(f"{count}.", "", table, "", sep="\n")
     left = any(one.step is not CompanyStep.END for one in standings.values())
     _print_next([(_GO_ON if left else _ALL_INVOICE, {})], status if left else None, language)

@@ -12,6 +12,7 @@ import attrs
 from invoicexpress_async.jobs.journal import (
     CLAIMABLE,
     INTENTS,
+    UNRESOLVED,
     Column,
     JournalState,
     Table,
@@ -177,7 +178,9 @@ class Statements:
     def update(self, table: Table, columns: Sequence[str], expected: Sequence[str]) -> str:
         """Return the SQL that changes columns of entries with the expected values.
 
-        It changes nothing of an entry whose claim or slice another process has.
+        It changes nothing of an entry whose claim or slice another process has. If the entry has
+        another request by now, its state becomes planned instead of done or refused, and without
+        an expected token nothing is written over an unresolved send.
         """
         kinds = {column.name: KINDS[column.kind] for column in table.all_columns}
         fields = [
@@ -193,14 +196,17 @@ class Statements:
             if one.name in wanted
         )
         if is_other:
-            # An entry that was done for another request is planned again.
             wanted["state"] = (
-                "CASE WHEN new.n_state = 'done' AND old.state IS DISTINCT FROM 'done' "
+                "CASE WHEN new.n_state IN ('done', 'refused') "
+                "AND old.state IS DISTINCT FROM 'done' "
                 f"AND ({is_other}) THEN 'planned' ELSE new.n_state END"
             )
         changes = "".join(f"{one} = {value}, " for one, value in wanted.items())
         conditions = [f"old.{name} = new.{name}" for name in table.key]
         conditions += [f"old.{name} IS NOT DISTINCT FROM new.e_{name}" for name in expected]
+        if is_other and "token" not in expected:
+            unresolved = f"old.state IN ({states_text(UNRESOLVED)})"
+            conditions.append(f"NOT (({is_other}) AND {unresolved})")
         if "state" in columns:
             # An entry that is done stays done, whatever a process that was frozen still writes.
             conditions.append("(old.state IS DISTINCT FROM 'done' OR new.n_state = 'done')")

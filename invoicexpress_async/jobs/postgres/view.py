@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from invoicexpress_async.jobs.claims import observed
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
     Change,
     Claim,
     Commit,
@@ -77,4 +77,4 @@ class JournalView(ABC):
 
     def observe(self, key: Key) -> Commit:
         """Write that the result of an intent was seen to exist, whichever process sent it."""
-        return self.write(Change(INTENTS, key, {"state": JournalState.DONE}))
+        return self.write(*observed(key))

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
+from invoicexpress_async.jobs.claims import observed
 from invoicexpress_async.jobs.journal import (
-    INTENTS,
     Change,
     Claim,
     Commit,
@@ -59,6 +59,8 @@ class SqliteJournal:
         self._is_shared = shared
         self._is_open = False
         self._writer: GroupCommitWriter | None = None
+        # By table: the differences that the last comparison has found.
+        self._compared: dict[str, PlanChanges] = {}
 
     @property
     def label(self) -> str:
@@ -152,13 +154,27 @@ class SqliteJournal:
 
     async def compare_plan(self, table: Table) -> PlanChanges:
         """Return the differences between the plan and the entries; change nothing yet."""
-        return await self.writer.run(lambda connection: _compare(connection, table))
+        changes = await self.writer.run(lambda connection: _compare(connection, table))
+        self._compared[table.name] = changes
+        return changes
 
     async def enter_plan(self, table: Table) -> None:
-        """Apply the plan: new entries are planned, and missing entries leave the plan."""
+        """Apply the plan: new entries are planned, and missing entries leave the plan.
+
+        Raises:
+            JournalError: another plan was applied since the comparison.
+        """
+        compared = self._compared.pop(table.name, None)
 
         def work(connection: sqlite3.Connection) -> None:
-            if not _is_used(connection, table) or any(_counts(connection, table).values()):
+            now = _compare(connection, table)
+            has_changes = any(now.counts.values())
+            if has_changes and compared is not None and _rows_of(now) != _rows_of(compared):
+                raise JournalError(
+                    f"Another plan was entered into the journal {self.label} at the same time. "
+                    "Nothing was sent."
+                )
+            if has_changes or not _is_used(connection, table):
                 connection.execute(plan(table).leave)
                 connection.execute(plan(table).enter, (time.time(),))
             connection.execute(plan(table).empty)
@@ -220,7 +236,7 @@ class SqliteJournal:
 
     def observe(self, key: Key) -> Commit:
         """Write that the result of an intent was seen to exist, whichever process sent it."""
-        return self.writer.write((Change(INTENTS, key, {"state": JournalState.DONE}),))
+        return self.writer.write(observed(key))
 
 
 def _all_names(table: Table) -> frozenset[str]:
@@ -243,6 +259,10 @@ def _is_used(connection: sqlite3.Connection, table: Table) -> bool:
 def _counts(connection: sqlite3.Connection, table: Table) -> dict[str, int]:
     counts = connection.execute(plan(table).counts).fetchone()
     return dict(zip(plan(table).changes, counts, strict=True))
+
+
+def _rows_of(changes: PlanChanges) -> tuple[object, ...]:
+    return changes.counts, [(one.kind, one.key) for one in changes.first]
 
 
 def _compare(connection: sqlite3.Connection, table: Table) -> PlanChanges:

@@ -91,7 +91,8 @@ def update(table: Table, columns: tuple[str, ...], expected: tuple[str, ...], ro
 
     Its parameters are the time, and then the key, the expected values and the columns of each
     entry. Columns that a plan gives are not changed: they are the request that the outcome belongs
-    to. If the entry has another request by now, its state becomes planned instead of done.
+    to. If the entry has another request by now, its state becomes planned instead of done or
+    refused, and without an expected token nothing is written over an unresolved send.
     """
     # SQLite's names for the columns of VALUES.
     compared = (*table.key, *expected)
@@ -105,13 +106,15 @@ def update(table: Table, columns: tuple[str, ...], expected: tuple[str, ...], ro
     if is_other:
         state = wanted["state"]
         wanted["state"] = (
-            f"CASE WHEN {state} = 'done' AND {table.name}.state IS NOT 'done' "
+            f"CASE WHEN {state} IN ('done', 'refused') AND {table.name}.state IS NOT 'done' "
             f"AND ({is_other}) THEN 'planned' ELSE {state} END"
         )
     changes = "".join(f", {name} = {value}" for name, value in wanted.items())
     same = " AND ".join(
         f"{table.name}.{name} IS {value}" for name, value in zip(compared, new, strict=False)
     )
+    if is_other and "token" not in expected:
+        same += f" AND NOT (({is_other}) AND {table.name}.{_IS_UNRESOLVED})"
     if "state" in wanted:
         # A done entry stays done, whatever a process that was frozen writes later.
         same += f" AND ({table.name}.state IS NOT 'done' OR ({wanted['state']}) = 'done')"

@@ -1,7 +1,8 @@
 """The state of one account: its rows, its default, its request window, its AT attempts."""
 
 from collections import Counter, deque
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 
@@ -11,10 +12,6 @@ from invoicexpress_async.sandbox.domain.responses import coded_refusal
 from invoicexpress_async.sandbox.domain.rows import IdGenerator, SandboxSequence, SequenceRow
 
 _WINDOW_SECONDS = 60.0
-
-
-class Window(Protocol):
-    def admit(self, now: float) -> bool: ...
 
 
 @attrs.define(eq=False)
@@ -70,15 +67,13 @@ class TokenBucket:
         return True
 
 
-def make_window(kind: WindowKind, limit: int) -> Window:
-    match kind:
-        case "sliding":
-            return SlidingWindow(limit)
-        case "fixed":
-            return FixedWindow(limit)
-        case "token_bucket":
-            return TokenBucket(limit)
+Window = SlidingWindow | FixedWindow | TokenBucket
 
+_WINDOWS: Mapping[WindowKind, type[Window]] = {
+    "sliding": SlidingWindow,
+    "fixed": FixedWindow,
+    "token_bucket": TokenBucket,
+}
 
 AtOutcome = Literal["right", "wrong", "locked"]
 
@@ -92,7 +87,6 @@ class AccountState:
     _default: SequenceRow | None = attrs.field(default=None, init=False)
     _registering: list[SequenceRow] = attrs.field(factory=list[SequenceRow], init=False)
     _window: Window | None = attrs.field(default=None, init=False)
-    _window_key: tuple[WindowKind, int] | None = attrs.field(default=None, init=False)
 
     @property
     def rows(self) -> tuple[SequenceRow, ...]:
@@ -142,9 +136,10 @@ class AccountState:
             raise coded_refusal(operation, *refusal)
 
     def admits(self, behaviour: SandboxBehaviour, *, now: float) -> bool:
-        if behaviour.requests_per_minute is None:
+        limit = behaviour.requests_per_minute
+        if limit is None:
             return True
-        key = (behaviour.window, behaviour.requests_per_minute)
-        if self._window is None or key != self._window_key:
-            self._window, self._window_key = make_window(*key), key
-        return self._window.admit(now)
+        kind, window = _WINDOWS[behaviour.window], self._window
+        if window is None or type(window) is not kind or window.limit != limit:
+            window = self._window = kind(limit)
+        return window.admit(now)

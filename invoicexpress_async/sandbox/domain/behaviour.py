@@ -6,20 +6,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
-from invoicexpress_async.sandbox.domain.codes import RegisterReason
+from invoicexpress_async.sandbox.domain.codes import Reason
 
-Language = Literal["pt", "en"]
 WindowKind = Literal["sliding", "fixed", "token_bucket"]
-CodeForm = Literal["padded", "bare", "integer"]
-Envelope = Literal["sequence", "sequences"]
-EmptyBody = Literal["space", "empty"]
-NotFoundBody = Literal["space", "empty", "html"]
-UnauthorizedBody = Literal["object", "list", "empty"]
-NumberForm = Literal["integer", "string"]
 FlagForm = Literal["integer", "boolean", "string", "word"]
-ListForm = Literal["array", "object_when_single"]
-AtCommunicationBody = Literal["success", "empty"]
-NewAccountSerie = Literal["company", "year", "none"]
 
 
 class ErrorShape(StrEnum):
@@ -134,7 +124,7 @@ class SandboxBehaviour:
             account they have: create gets 422/005.
     """
 
-    language: Language = "pt"
+    language: Literal["pt", "en"] = "pt"
     requests_per_minute: int | None = attrs.field(default=780, validator=_check_limit)
     window: WindowKind = "sliding"
     retry_after: str | None = None
@@ -147,17 +137,17 @@ class SandboxBehaviour:
     update_error_shape: ErrorShape = attrs.field(
         default=ErrorShape.FIELD_TEXT, converter=ErrorShape
     )
-    code_form: CodeForm = "padded"
-    envelope: Envelope = "sequences"
-    empty_body: EmptyBody = "space"
-    not_found_body: NotFoundBody = "space"
-    unauthorized_body: UnauthorizedBody = "object"
-    number_form: NumberForm = "integer"
+    code_form: Literal["padded", "bare", "integer"] = "padded"
+    envelope: Literal["sequence", "sequences"] = "sequences"
+    empty_body: Literal["space", "empty"] = "space"
+    not_found_body: Literal["space", "empty", "html"] = "space"
+    unauthorized_body: Literal["object", "list", "empty"] = "object"
+    number_form: Literal["integer", "string"] = "integer"
     flag_form: FlagForm = "integer"
-    list_form: ListForm = "array"
+    list_form: Literal["array", "object_when_single"] = "array"
     refused_names: Collection[str] = ()
-    register_codes: Mapping[RegisterReason, tuple[int, str]] = attrs.field(
-        factory=dict[RegisterReason, tuple[int, str]]
+    register_codes: Mapping[Reason, tuple[int, str]] = attrs.field(
+        factory=dict[Reason, tuple[int, str]]
     )
     is_name_check_atomic: bool = True
     registration_seconds: float = 0.0
@@ -171,11 +161,11 @@ class SandboxBehaviour:
     wrong_user_status: Literal[400, 422] = 400
     not_partner_status: Literal[403, 422] = 422
     required_update_fields: Collection[str] = ()
-    new_account_serie: NewAccountSerie = "company"
+    new_account_serie: Literal["company", "year", "none"] = "company"
     is_every_account_new: bool = False
     is_email_shown: bool = True
     is_new_account_trial: bool = False
-    at_communication_body: AtCommunicationBody = "success"
+    at_communication_body: Literal["success", "empty"] = "success"
     at_passwords: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     at_attempts: int = 3
     inactive_fiscal_ids: Collection[str] = ()

@@ -5,12 +5,13 @@ the provider's OpenAPI description, 2.0.0).
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 from invoicexpress_async.sandbox.domain.accounts import Operation
 
-CreateReason = Literal[
+Reason = Literal[
+    "missing",
+    "all_registered",
     "being_registered",
     "unknown",
     "name",
@@ -18,20 +19,11 @@ CreateReason = Literal[
     "invalid_series",
     "at_credentials",
     "no_activity",
-]
-RegisterReason = Literal[
-    "missing",
-    "all_registered",
-    "being_registered",
-    "unknown",
-    "name",
-    "at_credentials",
-    "no_activity",
     "not_portuguese",
 ]
 
-CREATE_CODES: Mapping[CreateReason, tuple[int, str]] = MappingProxyType(
-    {
+CODES: Mapping[Operation, Mapping[Reason, tuple[int, str]]] = {
+    "create": {
         "being_registered": (409, "006"),
         "unknown": (422, "000"),
         "name": (422, "001"),
@@ -39,10 +31,8 @@ CREATE_CODES: Mapping[CreateReason, tuple[int, str]] = MappingProxyType(
         "invalid_series": (422, "003"),
         "at_credentials": (422, "004"),
         "no_activity": (422, "005"),
-    }
-)
-REGISTER_CODES: Mapping[RegisterReason, tuple[int, str]] = MappingProxyType(
-    {
+    },
+    "register": {
         "missing": (404, "006"),
         "all_registered": (409, "005"),
         "being_registered": (409, "008"),
@@ -51,26 +41,21 @@ REGISTER_CODES: Mapping[RegisterReason, tuple[int, str]] = MappingProxyType(
         "at_credentials": (422, "002"),
         "no_activity": (422, "003"),
         "not_portuguese": (422, "004"),
-    }
-)
+    },
+}
 
 # Codes that older clients assume on both operations, and the second form in the description for
 # "all are registered".
-_ALSO_SEEN: Mapping[tuple[int, str], str] = MappingProxyType(
-    {
-        (409, "006"): "being_registered",
-        (409, "007"): "all_registered",
-        (422, "007"): "all_registered",
-    }
-)
-_REASONS: Mapping[str, Mapping[tuple[int, str], str]] = MappingProxyType(
-    {
-        "create": {**_ALSO_SEEN, **{pair: reason for reason, pair in CREATE_CODES.items()}},
-        "register": {**_ALSO_SEEN, **{pair: reason for reason, pair in REGISTER_CODES.items()}},
-    }
-)
+_ALSO_SEEN: Mapping[tuple[int, str], Reason] = {
+    (409, "006"): "being_registered",
+    (409, "007"): "all_registered",
+    (422, "007"): "all_registered",
+}
 
 
 def reason_of(operation: Operation, status: int, code: str) -> str:
     """Return the reason that a code stands for on an operation; "" if it has none there."""
-    return _REASONS.get(operation, {}).get((status, code), "")
+    if operation not in CODES:
+        return ""
+    known = {pair: reason for reason, pair in CODES[operation].items()}
+    return {**_ALSO_SEEN, **known}.get((status, code), "")

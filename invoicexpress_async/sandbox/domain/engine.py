@@ -23,7 +23,6 @@ from invoicexpress_async.sandbox.routes import (
     NewSequence,
     find_command,
     query_key,
-    read_command,
 )
 
 
@@ -32,10 +31,12 @@ class Pending:
     """A request that was received and checked and has had no effect yet.
 
     Each `commit` applies it: once normally, never for a lost request, twice for a request that was
-    replayed on the network. `command` is the error if the request was refused on arrival.
+    replayed on the network. `command` is the error if the request was refused on arrival, and
+    `route` its operation and id even then.
     """
 
     request: Request
+    route: Command | None
     command: Command | RefusedError
     _commit: Callable[["Pending"], Response] = attrs.field(repr=False)
     index: int
@@ -116,16 +117,14 @@ class Engine:
         """
         now = self.clock()
         index = self.log.add(request, received_at=now)
+        route = find_command(request.method, request.path)
         try:
-            command: Command | RefusedError = self._admit(request, now=now)
+            command: Command | RefusedError = self._admit(request, route, now=now)
         except RefusedError as refused:
             command = refused
-        return Pending(request, command, self._commit, index)
+        return Pending(request, route, command, self._commit, index)
 
-    def handle(self, request: Request) -> Response:
-        return self.receive(request).commit()
-
-    def _admit(self, request: Request, *, now: float) -> Command:
+    def _admit(self, request: Request, route: Command | None, *, now: float) -> Command:
         state = self.states.get(request.account)
         if state is None:
             # The host name exists for every account name, so the response is that for a bad key.
@@ -133,11 +132,11 @@ class Engine:
         # Whether a request with a bad key counts towards the limit is unknown: here it does.
         if not state.admits(self.behaviour, now=now):
             raise RefusedError(429)
-        command = read_command(request)
+        if route is None:
+            raise RefusedError(302)
         if query_key(request.query) != state.account.api_key.encode():
             raise RefusedError(401)
-        handlers = self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences
-        return handlers.receive(state, command, request)
+        return self._handlers(route).receive(state, route, request)
 
     def _commit(self, pending: Pending) -> Response:
         try:
@@ -145,12 +144,9 @@ class Engine:
         except RefusedError as refused:
             state = self.states.get(pending.request.account)
             language = (state and state.account.language) or self.behaviour.language
-            command = find_command(pending.request.method, pending.request.path)
+            operation = pending.route.operation if pending.route is not None else None
             response = refusal_response(
-                self.behaviour,
-                refused,
-                operation=command.operation if command is not None else None,
-                language=language,
+                self.behaviour, refused, operation=operation, language=language
             )
         self.log.settle(pending.index, status=response.status)
         # One session cookie for the domain that all accounts share.
@@ -161,10 +157,12 @@ class Engine:
     def _apply(self, pending: Pending) -> Response:
         command = pending.command
         if isinstance(command, RefusedError):
-            raise command.anew()
+            raise command.with_traceback(None)  # else it would grow with each commit
         state = self.states[pending.request.account]
         if command.operation not in READ_OPERATIONS:
             # A refused create may leave a row behind, so a refusal counts too.
             self.revision += 1
-        handlers = self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences
-        return handlers.commit(state, command)
+        return self._handlers(command).commit(state, command)
+
+    def _handlers(self, command: Command) -> AccountHandlers | SequenceHandlers:
+        return self._accounts if command.operation in ACCOUNT_OPERATIONS else self._sequences

@@ -11,13 +11,7 @@ from invoicexpress_async.sandbox.domain.accounts import (
     SandboxAccount,
 )
 from invoicexpress_async.sandbox.domain.behaviour import ErrorShape, FlagForm, SandboxBehaviour
-from invoicexpress_async.sandbox.domain.codes import (
-    CREATE_CODES,
-    REGISTER_CODES,
-    CreateReason,
-    RegisterReason,
-    reason_of,
-)
+from invoicexpress_async.sandbox.domain.codes import CODES, Reason, reason_of
 from invoicexpress_async.sandbox.domain.messages import message
 from invoicexpress_async.sandbox.domain.rows import SequenceRow
 
@@ -70,10 +64,6 @@ class RefusedError(Exception):
         self.code = code
         self.reason = reason
         self.field = field
-
-    def anew(self) -> "RefusedError":
-        # Raising the same exception again would make its traceback grow.
-        return RefusedError(self.status, self.code, reason=self.reason, field=self.field)
 
 
 def json_response(status: int, value: object) -> Response:
@@ -220,12 +210,12 @@ def _error_value(
     return values[shape]
 
 
-def create_refused(reason: CreateReason) -> RefusedError:
-    return RefusedError(*CREATE_CODES[reason], reason=reason)
+def create_refused(reason: Reason) -> RefusedError:
+    return RefusedError(*CODES["create"][reason], reason=reason)
 
 
-def register_refused(behaviour: SandboxBehaviour, reason: RegisterReason) -> RefusedError:
-    pair = behaviour.register_codes.get(reason, REGISTER_CODES[reason])
+def register_refused(behaviour: SandboxBehaviour, reason: Reason) -> RefusedError:
+    pair = behaviour.register_codes.get(reason, CODES["register"][reason])
     return RefusedError(*pair, reason=reason)
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
 
 import attrs
 
 from invoicexpress_async.sandbox.domain.account_state import AccountState
 from invoicexpress_async.sandbox.domain.behaviour import SandboxBehaviour
-from invoicexpress_async.sandbox.domain.codes import RegisterReason
+from invoicexpress_async.sandbox.domain.codes import Reason
 from invoicexpress_async.sandbox.domain.responses import (
     RefusedError,
     Response,
@@ -126,13 +125,13 @@ class SequenceHandlers:
         _check_trial(state)
         row = state.by_id(command.id)
         if row is None:
-            raise self._register_refused("missing")
+            raise self._refused(command, "missing")
         if not state.account.is_portuguese:
-            raise self._register_refused("not_portuguese")
+            raise self._refused(command, "not_portuguese")
         if row.registering_until is not None:
-            raise self._register_refused("being_registered")
+            raise self._refused(command, "being_registered")
         if row.is_registered:
-            raise self._register_refused("all_registered")
+            raise self._refused(command, "all_registered")
         # Whether a partial series can be registered again is unknown for the real server. Here
         # it can, and the refused types are requested again.
         self._check_tax_authority(state, command)
@@ -167,15 +166,10 @@ class SequenceHandlers:
         if is_waiting and not self._behaviour.may_answer_before_registered:
             raise self._refused(command, "being_registered")
 
-    def _refused(
-        self, command: Command, reason: Literal["at_credentials", "no_activity", "being_registered"]
-    ) -> RefusedError:
+    def _refused(self, command: Command, reason: Reason) -> RefusedError:
         if command.operation == "register":
-            return self._register_refused(reason)
+            return register_refused(self._behaviour, reason)
         return create_refused(reason)
-
-    def _register_refused(self, reason: RegisterReason) -> RefusedError:
-        return register_refused(self._behaviour, reason)
 
     def _is_listed(self, row: SequenceRow, now: float) -> bool:
         # A row that is registered again was listed before, and stays listed.

@@ -38,9 +38,9 @@ class Backend:
     _late: dict[int, Pending] = attrs.field(factory=dict[int, Pending], init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
 
-    def receive(self, request: Request, head: Head) -> Pending:
+    def receive(self, request: Request) -> Pending:
         pending = self.engine.receive(request)
-        self.oracle.note_read(pending, head)
+        self.oracle.note_read(pending)
         return pending
 
     def respond_to_admin(self, head: Head, body: bytes, *, remote: str) -> Response:

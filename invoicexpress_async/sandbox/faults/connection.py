@@ -3,13 +3,22 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
+from asyncio.sslproto import SSLProtocol
 from typing import TYPE_CHECKING, cast
+
+import attrs
 
 from invoicexpress_async.sandbox.admin import PREFIX
 from invoicexpress_async.sandbox.domain.responses import Response, json_response
 from invoicexpress_async.sandbox.faults.backend import Backend
-from invoicexpress_async.sandbox.faults.fault import Commits, ExchangeFault
+from invoicexpress_async.sandbox.faults.fault import (
+    ArrivalFault,
+    Commits,
+    ExchangeFault,
+    Fault,
+)
 from invoicexpress_async.sandbox.http import (
     CONTINUE,
     END_OF_HEAD,
@@ -17,13 +26,14 @@ from invoicexpress_async.sandbox.http import (
     BadRequestError,
     Head,
     encode_response,
-    make_request,
     parse_head,
 )
 
 if TYPE_CHECKING:
     from invoicexpress_async.sandbox.domain.engine import Pending
 
+_HANDSHAKE_SECONDS = 60
+_CLOSE_NOTIFY_SECONDS = 1
 # SO_LINGER with a timeout of 0: a close then sends RST, and drops what was not sent yet.
 _RESETTING = struct.pack("ii", 1, 0)
 
@@ -35,22 +45,28 @@ class Connection(asyncio.Protocol):
     since a soak test sends a hundred thousand of them.
     """
 
-    def __init__(self, backend: Backend, connections: set["Connection"]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        connections: set["Connection"],
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
         self._backend = backend
         self._connections = connections
+        self._ssl_context = ssl_context
         self._buffer = bytearray()
         self._head: Head | None = None
         self._head_size = 0
         self._head_at = 0.0
         self._pending: Pending | None = None
         self._served = 0
+        self._arrival: ArrivalFault | None = None
         self._fault: ExchangeFault | None = None
         self._playing: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._expected: tuple[int, asyncio.Future[None]] | None = None
         self._is_closing = False
         self._is_noted = False
-        self.is_made: bool = False
 
     @property
     def head(self) -> Head:
@@ -60,17 +76,23 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self in self._connections:
+            return  # the handshake has ended: this is the transport over TLS
         self._connections.add(self)
-        self.is_made = True
+        self._backend.oracle.note_connected()
+        self._arrival = self._backend.plan.for_arrival()
+        if self._arrival is not None:
+            self._begin(self._arrival)
+        elif self._ssl_context is not None:
+            self._secure(self._ssl_context)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._note_unread()
         self._is_closing = True
-        self._connections.discard(self)
         if self._playing is not None:
             self._playing.cancel()
-        self._backend.oracle.note_disconnected()
+        self._forget()
 
     def pause_writing(self) -> None:
         self._writable = asyncio.get_running_loop().create_future()
@@ -81,6 +103,8 @@ class Connection(asyncio.Protocol):
             writable.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        if self._arrival is not None:
+            return
         self._backend.oracle.bytes_received += len(data)
         self._buffer += data
         if self._playing is None:
@@ -98,7 +122,11 @@ class Connection(asyncio.Protocol):
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
 
-    async def hang(self) -> None:
+    async def hang(self, seconds: float | None = None) -> None:
+        if seconds is not None:
+            await self.sleep(seconds)
+            self.close()
+            return
         self._note_unread()
         # `connection_lost` cancels the tasks that wait here.
         await asyncio.get_running_loop().create_future()
@@ -166,7 +194,7 @@ class Connection(asyncio.Protocol):
         if head.target.startswith(PREFIX):
             self._respond(head, self._backend.respond_to_admin(head, body, remote=self._remote()))
             return
-        self._pending = self._backend.receive(make_request(head, body), head)
+        self._pending = self._backend.receive(attrs.evolve(head, body=body))
         if self._fault is not None:
             self._begin(self._fault)
         else:
@@ -182,7 +210,7 @@ class Connection(asyncio.Protocol):
         if head.is_last:
             self.close()
 
-    def _begin(self, fault: ExchangeFault) -> None:
+    def _begin(self, fault: Fault) -> None:
         self._backend.oracle.note_fault(fault.name)
         self._playing = self._backend.spawn(fault.play(self))
         self._playing.add_done_callback(self._played)
@@ -193,11 +221,43 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif (error := playing.exception()) is not None:
             self.abort()
-            context = {"message": f"a fault went wrong: {self._fault}", "exception": error}
+            fault = self._arrival or self._fault
+            context = {"message": f"a fault went wrong: {fault}", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
+        elif self._arrival is not None:
+            self.close()
         elif not self._is_closing:
             self._end(self.head)
             self._serve()
+
+    def _secure(self, context: ssl.SSLContext) -> None:
+        """Begin the handshake at once: `start_tls` is a coroutine, and uvloop reads before it."""
+        loop, raw = asyncio.get_running_loop(), self._transport
+        ended: asyncio.Future[None] = loop.create_future()
+        ended.add_done_callback(lambda _: self._secured(ended, raw))
+        handshake = SSLProtocol(
+            loop,
+            self,
+            context,
+            ended,
+            server_side=True,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=_CLOSE_NOTIFY_SECONDS,
+        )
+        raw.set_protocol(handshake)
+        handshake.connection_made(raw)
+
+    def _secured(self, ended: asyncio.Future[None], raw: asyncio.Transport) -> None:
+        if ended.exception() is not None:
+            self._backend.oracle.handshake_failures += 1
+        if self._transport is raw:  # it was lost before there was a transport over TLS
+            self._is_closing = True
+            self._forget()
+
+    def _forget(self) -> None:
+        if self in self._connections:
+            self._connections.discard(self)
+            self._backend.oracle.note_disconnected()
 
     def _take(self, length: int) -> bytes:
         taken = bytes(self._buffer[:length])

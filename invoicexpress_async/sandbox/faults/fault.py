@@ -13,26 +13,24 @@ from invoicexpress_async.sandbox.http import Head, encode_response
 Commits = bool | Literal["late"]
 
 
-class Arrival(Protocol):
-    """A TCP connection that was accepted and from which nothing was read."""
+class Exchange(Protocol):
+    """A connection and its request. Every wait ends when the peer leaves.
+
+    A fault on arrival has the connection only: no byte of it was read.
+    """
+
+    async def hang(self, seconds: float | None = None) -> None:
+        """Wait, and then close; None waits until the peer leaves."""
+        ...
 
     def close(self) -> None: ...
     def reset(self) -> None: ...
-    async def hang(self, seconds: float | None) -> None: ...
-
-
-class Exchange(Protocol):
-    """A request and its connection. Every wait ends when the peer leaves."""
-
     @property
     def head(self) -> Head: ...
     async def write(self, data: bytes) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
-    async def hang(self) -> None: ...
     async def body_arrives(self, length: int) -> None: ...
     def settle(self, commits: Commits, *, late_seconds: float | None) -> Response: ...
-    def close(self) -> None: ...
-    def reset(self) -> None: ...
 
 
 Work = Callable[..., Awaitable[None]]
@@ -48,13 +46,13 @@ class Fault:
     _work: Work = attrs.field(repr=False)
     _options: Options
 
+    async def play(self, exchange: Exchange) -> None:
+        await self._work(exchange, **dict(self._options))
+
 
 @attrs.frozen(kw_only=True)
 class ArrivalFault(Fault):
     """A fault on an accepted connection, before TLS and before any request is known."""
-
-    async def meet(self, arrival: Arrival) -> None:
-        await self._work(arrival, **dict(self._options))
 
 
 @attrs.frozen(kw_only=True)
@@ -64,9 +62,6 @@ class ExchangeFault(Fault):
     is_early: ClassVar[bool] = True
     needs_reuse: ClassVar[bool] = False
     """Whether the fault waits for a connection that has already served a request."""
-
-    async def play(self, exchange: Exchange) -> None:
-        await self._work(exchange, **dict(self._options))
 
 
 @attrs.frozen(kw_only=True)

@@ -53,11 +53,7 @@ async def stall(
         seconds: Close after this time; None waits until the peer leaves.
     """
     await exchange.write(_short(response, size))
-    if seconds is None:
-        await exchange.hang()
-    else:
-        await exchange.sleep(seconds)
-        exchange.close()
+    await exchange.hang(seconds)
 
 
 @responding()

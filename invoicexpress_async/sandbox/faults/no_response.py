@@ -1,28 +1,28 @@
 """Faults that leave a request without a response."""
 
-from invoicexpress_async.sandbox.faults.fault import Arrival, Exchange, early, on_arrival, silent
+from invoicexpress_async.sandbox.faults.fault import Exchange, early, on_arrival, silent
 
 
 @on_arrival()
-async def close_on_accept(arrival: Arrival) -> None:
+async def close_on_accept(exchange: Exchange) -> None:
     """Accept a connection and close it, before TLS and without reading."""
-    arrival.close()
+    exchange.close()
 
 
 @on_arrival()
-async def reset_on_accept(arrival: Arrival) -> None:
+async def reset_on_accept(exchange: Exchange) -> None:
     """Accept a connection and reset it (RST), before TLS and without reading."""
-    arrival.reset()
+    exchange.reset()
 
 
 @on_arrival()
-async def hang_on_accept(arrival: Arrival, *, seconds: float | None = None) -> None:
+async def hang_on_accept(exchange: Exchange, *, seconds: float | None = None) -> None:
     """Accept a connection and send nothing: over TLS, the handshake never ends.
 
     Args:
         seconds: Close it after this time; None waits until the peer leaves.
     """
-    await arrival.hang(seconds)
+    await exchange.hang(seconds)
 
 
 @early()
@@ -94,8 +94,4 @@ async def timeout(exchange: Exchange, *, seconds: float | None = None) -> None:
     Args:
         seconds: Close the connection after this time; None waits until the peer leaves.
     """
-    if seconds is None:
-        await exchange.hang()
-    else:
-        await exchange.sleep(seconds)
-        exchange.close()
+    await exchange.hang(seconds)
