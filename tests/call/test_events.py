@@ -20,6 +20,7 @@ from invoicexpress_async import (
     OutcomeUnknownError,
     SessionManager,
     StatusError,
+    TransportError,
 )
 from invoicexpress_async.call.limiter import RateLimit
 from invoicexpress_async.events import (
@@ -134,6 +135,20 @@ async def test_a_deadline_that_passes_in_the_wait_for_the_limit_names_it(
         with pytest.raises(DeadlineExceededError, match=f"passed, after 4.0 s for {reason}"):
             await sequences.list(timeout_seconds=4)
         await until
+
+
+async def test_a_deadline_that_passes_after_the_wait_for_the_limit_does_not_name_it(
+    faulty: FaultServer, clock: FakeClock
+) -> None:
+    async with SessionManager(
+        base_url=faulty.base_url, clock=clock, rate_limit=RateLimit(1, per_seconds=1.0)
+    ) as manager:
+        sequences = manager.account(ACCOUNT, API_KEY).sequences
+        await sequences.list()
+        faulty.faults.next("slow_close", operation="list", seconds=1_000.0)
+
+        with pytest.raises(TransportError, match=r"deadline of the call has passed\. \["):
+            await sequences.list(timeout_seconds=4)
 
 
 async def test_an_unknown_outcome_that_the_limit_kept_from_being_read_names_it(

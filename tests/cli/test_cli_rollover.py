@@ -97,12 +97,14 @@ async def test_until_the_day_all_is_prepared_and_the_same_command_ends_it(
     looked = await run(*command, *day, "--dry-run")
     other = await run(*command, "--dry-run")
     refused = await run(*command)
+    prepared_again = await run(*command, *day)
     ended = await run(*command, "--default-now", "--accept-changes", "--report", report)
     again = await run(*command, "--default-now")
 
     assert (prepared.code, ended.code, again.code) == (0, 0, 0)
     assert before == "2026"
     assert "5 prepared (5 created)  of 5 rows" in prepared.out
+    assert "5 prepared (0 created, 5 there already)  of 5 rows" in prepared_again.out
     assert "same command again on 2090-01-01 in Lisbon, or later" in prepared.err.splitlines()[-1]
     assert status.out.startswith(
         f"Journal of the roll-over to 2027: {journal}\n"

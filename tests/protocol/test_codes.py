@@ -64,7 +64,7 @@ OF_CREATE = [
     Meaning(422, 1, SequenceNameNotAllowedError, NEVER, "Choose another name"),
     Meaning(422, 2, SequenceAlreadyExistsError, NEVER, "or choose another name"),
     Meaning(422, 3, InvalidSequenceError, NEVER, "Correct the name"),
-    Meaning(422, 4, TaxAuthorityCredentialsError, ONCE, "do not repeat wrong ones"),
+    Meaning(422, 4, TaxAuthorityCredentialsError, ONCE, "Do not repeat wrong ones"),
     Meaning(422, 5, NoOpenActivityError, ONCE, "Have the activity opened"),
 ]
 OF_REGISTER = [
@@ -75,7 +75,7 @@ OF_REGISTER = [
     Meaning(409, 8, SequenceBeingRegisteredError, EACH, "Do not send it again"),
     Meaning(422, 0, UNKNOWN, EACH, r"sequences\.resume\(\) later"),
     Meaning(422, 1, SequenceNameNotAllowedError, NEVER, "cannot be renamed: create another"),
-    Meaning(422, 2, TaxAuthorityCredentialsError, NEVER, "do not repeat .* register the sequence"),
+    Meaning(422, 2, TaxAuthorityCredentialsError, NEVER, "Do not repeat .* register the sequence"),
     Meaning(422, 3, NoOpenActivityError, NEVER, "Have the activity .* register the sequence"),
     Meaning(422, 4, AccountNotPortugueseError, NEVER, "registered=False"),
     Meaning(422, 7, SequenceAlreadyRegisteredError, ONCE, "read the sequence"),

@@ -18,6 +18,7 @@ from invoicexpress_async.cli.views.layouts import Report, ReportSpec, report_of
 from invoicexpress_async.cli.views.page import ReportFacts
 from invoicexpress_async.cli.words import Language, counted, decimal, label, word
 from invoicexpress_async.errors import InvoiceXpressError
+from invoicexpress_async.jobs.journal import JournalState
 
 _RESUMED: Final = "Sent, outcome not known; `sequences resume` takes this file:"
 
@@ -154,7 +155,11 @@ class RecordKind(Generic[E]):
         created = counted(summary.good_created, "created", language) if self.has_created else ""
         earlier = summary.recorded_done
         recorded = word("{count} by an earlier run", language, count=earlier) if earlier else ""
-        return ", ".join(filter(None, (created, recorded)))
+        # A second run before the day looks at the rows that the first one prepared.
+        was_there = summary.good - summary.good_created - earlier
+        there = word("{count} there already", language, count=was_there) if was_there else ""
+        is_shown = self.has_created and summary.counts[JournalState.PREPARED]
+        return ", ".join(filter(None, (created, recorded, there if is_shown else "")))
 
     def _advice(self, summary: RunSummary[E], language: Language) -> list[str]:
         found: list[str] = []
