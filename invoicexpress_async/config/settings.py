@@ -26,8 +26,8 @@ MAX_CONNECTIONS_VARIABLE: Final = "INVOICEXPRESS_MAX_CONNECTIONS"
 # One DNS label in lower-case ASCII: anything else could leave the domain or mean another account.
 _ACCOUNT_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # An API key that was given as another value, as from exchanged columns.
-_KEY: Final = re.compile(r"[0-9a-f]{32,}", re.IGNORECASE)
-LOOKS_LIKE_A_KEY: Final = "looks like an API key: are two values or columns exchanged?"
+_KEY: Final = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{32,}", re.IGNORECASE)
+LOOKS_LIKE_A_KEY: Final = "looks like an API key; two values or columns may be exchanged"
 # Each character has one way to match: no input makes it backtrack.
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
 _SAME_IN_EVERY_ESCAPE: Final = re.compile(r"[A-Za-z0-9_.~-]+")  # as most keys are
@@ -146,7 +146,7 @@ def check_account_name(name: object) -> str:
         raise ConfigurationError(f"The account name {name!r:.80} is not an ASCII str{why}.")
     lowered = name.lower()
     if is_key_like(lowered):
-        raise ConfigurationError(f"The account name {LOOKS_LIKE_A_KEY}")
+        raise ConfigurationError(f"The account name {LOOKS_LIKE_A_KEY}.")
     if not _ACCOUNT_NAME.fullmatch(lowered) or lowered.startswith("xn--"):
         raise ConfigurationError(
             f"The account name {name!r:.80} is not one DNS label: letters, digits and hyphens, "
