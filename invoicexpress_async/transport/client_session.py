@@ -40,7 +40,7 @@ class CleanConnector(aiohttp.TCPConnector):
         return connection
 
 
-def _of(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
+def _of_type(kind: type[object]) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
     """Check a type that aiohttp checks at the first call, or takes for "trust any server"."""
 
     def check(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
@@ -58,12 +58,14 @@ class TransportOptions:
 
     timeouts: Timeouts
     user_agent: str
-    ssl_context: SSLContext | None = attrs.field(default=None, validator=_of(SSLContext))
+    ssl_context: SSLContext | None = attrs.field(default=None, validator=_of_type(SSLContext))
     proxy: Secret | None = None
     trace_configs: tuple[aiohttp.TraceConfig, ...] = attrs.field(
-        default=(), validator=_of(aiohttp.TraceConfig)
+        default=(), validator=_of_type(aiohttp.TraceConfig)
     )
-    resolver: AbstractResolver | None = attrs.field(default=None, validator=_of(AbstractResolver))
+    resolver: AbstractResolver | None = attrs.field(
+        default=None, validator=_of_type(AbstractResolver)
+    )
 
     @property
     def proxy_url(self) -> str | None:

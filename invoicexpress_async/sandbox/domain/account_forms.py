@@ -73,24 +73,12 @@ AccountForm = NewAccount | AccountChange | AtCredentials
 
 
 def read_new_account(request: Request, *, is_user_known: bool) -> NewAccount:
-    fields = _fields(request, "account")
-    for name in _REQUIRED:
-        _required(fields, name)
-    texts = _texts(fields, (*_CHANGEABLE, *_NOT_KEPT))
-    _check_agreement(texts)
-    return NewAccount(
-        is_user_known=is_user_known,
-        password=texts["password"],
-        texts=_kept(texts),
-    )
+    _, texts = _read_account(request, _REQUIRED)
+    return NewAccount(is_user_known=is_user_known, password=texts["password"], texts=_kept(texts))
 
 
 def read_change(request: Request, *, required: Collection[str]) -> AccountChange:
-    fields = _fields(request, "account")
-    for name in required:
-        _required(fields, name)
-    texts = _texts(fields, (*_CHANGEABLE, *_NOT_KEPT))
-    _check_agreement(texts)
+    fields, texts = _read_account(request, required)
     credentials = None
     if fields.get("credentials") is not None:
         inner = as_object(fields["credentials"])
@@ -115,6 +103,19 @@ def read_at_communication(request: Request) -> AtCredentials:
 def details_of(texts: Mapping[str, str]) -> dict[str, str]:
     """Return the texts of a form that an account only stores."""
     return {name: texts[name] for name in _DETAILS if name in texts}
+
+
+def _read_account(request: Request, required: Collection[str]) -> tuple[Fields, dict[str, str]]:
+    fields = _fields(request, "account")
+    for name in required:
+        _required(fields, name)
+    texts = _texts(fields, (*_CHANGEABLE, *_NOT_KEPT))
+    if texts.get("terms", "1") != "1":
+        raise _refused("terms", "terms")
+    password = texts.get("password", "")
+    if texts.get("password_confirmation", password) != password:
+        raise _refused("confirmation", "password_confirmation")
+    return fields, texts
 
 
 def _fields(request: Request, envelope: Literal["account", "at_communication"]) -> Fields:
@@ -147,14 +148,6 @@ def _text(fields: Fields, name: str) -> str:
     if name == "organization_name" and len(value) > _MAX_NAME_CHARACTERS:
         raise _refused("too_long", name)
     return value
-
-
-def _check_agreement(texts: Mapping[str, str]) -> None:
-    if texts.get("terms", "1") != "1":
-        raise _refused("terms", "terms")
-    password = texts.get("password", "")
-    if texts.get("password_confirmation", password) != password:
-        raise _refused("confirmation", "password_confirmation")
 
 
 def _kept(texts: Mapping[str, str]) -> dict[str, str]:
