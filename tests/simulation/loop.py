@@ -64,6 +64,28 @@ class _Handle(asyncio.Handle):
             self._loop.call_exception_handler({"message": message, "exception": error})
 
 
+class _Future(asyncio.Future[Any]):
+    """A future whose place in a set follows from the history, and not from its address."""
+
+    def __init__(self, number: int, **settings: Any) -> None:
+        self._number = number
+        super().__init__(**settings)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Task(asyncio.Task[T]):
+    """A task of that kind: a TaskGroup cancels its tasks in the order of a set."""
+
+    def __init__(self, number: int, *args: Any, **settings: Any) -> None:
+        self._number = number
+        super().__init__(*args, **settings)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 @attrs.define(eq=False)
 class Process:
     """One simulated process: its callbacks, its tasks, and its clocks.
@@ -319,7 +341,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.process if context is None else context.get(_PROCESS, self.world)
 
     def create_future(self) -> "asyncio.Future[Any]":
-        return asyncio.Future(loop=self)
+        return _Future(next(self._order), loop=self)
 
     def create_task(
         self,
@@ -329,7 +351,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
         **_: object,
     ) -> "asyncio.Task[T]":
-        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=name, context=context)
+        number = next(self._order)
+        task: asyncio.Task[T] = _Task(number, coro, loop=self, name=name, context=context)
         tasks = self._process_of(context).tasks
         tasks[task] = None
         task.add_done_callback(lambda one: tasks.pop(one, None))
