@@ -11,11 +11,18 @@ import invoicexpress_async
 from invoicexpress_async import DocumentType, InvoiceXpressError, Registration, cli
 from invoicexpress_async.cli import cures, failures, output
 from invoicexpress_async.cli.commands import onboard
-from invoicexpress_async.cli.views import audit, audit_lines, look, look_texts, row_view, status
+from invoicexpress_async.cli.views import (
+    audit,
+    audit_lines,
+    preview,
+    preview_texts,
+    row_view,
+    status,
+)
 from invoicexpress_async.cli.views.audit import AUDIT_COLUMNS
 from invoicexpress_async.cli.views.columns import DOCUMENT_COLUMNS, Place
 from invoicexpress_async.cli.views.companies import BRIEF_STEPS, COMPANIES, COMPANY_COLUMNS
-from invoicexpress_async.cli.views.look import LOOK_COLUMNS, PLAN_COLUMNS
+from invoicexpress_async.cli.views.preview import PLAN_COLUMNS, PREVIEW_COLUMNS
 from invoicexpress_async.cli.views.rows import ROW_COLUMNS, ROWS
 from invoicexpress_async.cli.words import LANGUAGES, portuguese
 from invoicexpress_async.jobs.journal import JournalState
@@ -118,12 +125,12 @@ def texts() -> Iterator[str]:
     yield from texts_in_calls()
     for kind in errors_below(InvoiceXpressError):
         yield failures.cure_of_kind(kind)
-    modules = (cures, account_errors, codes, audit, audit_lines, look, look_texts, next_serie)
+    modules = (cures, account_errors, codes, audit, audit_lines, preview, preview_texts, next_serie)
     for module in (*modules, row_view, status):
         yield from constants_of(module)
     yield from NAMED
     yield from (*onboard.COUNTS.values(), *BRIEF_STEPS)
-    planned = (LOOK_COLUMNS, onboard.COLUMNS, PLAN_COLUMNS)
+    planned = (PREVIEW_COLUMNS, onboard.COLUMNS, PLAN_COLUMNS)
     for columns in (ROW_COLUMNS, COMPANY_COLUMNS, AUDIT_COLUMNS, DOCUMENT_COLUMNS, *planned):
         for column in columns:
             if column.places & (Place.PEOPLE | Place.CSV):

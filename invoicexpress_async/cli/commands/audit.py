@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from invoicexpress_async.cli.connection import base_url_of, open_manager, warn_of_file
 from invoicexpress_async.cli.failures import print_failure
-from invoicexpress_async.cli.look import show_looking
 from invoicexpress_async.cli.options import (
     ConnectionOptions,
     ReportOptions,
     SelectionOptions,
     check_concurrency,
 )
+from invoicexpress_async.cli.preview import show_looking
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.report_file import OutputSinks, open_report
 from invoicexpress_async.cli.shell import DONE, FAILED, INTERRUPTED, silence_broken

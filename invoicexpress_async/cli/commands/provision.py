@@ -18,17 +18,21 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.look import Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import PlanRun
+from invoicexpress_async.cli.preview import Preview
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.columns import show_plan
 from invoicexpress_async.cli.views.compared import Compared, compare, journal_reader, show_compared
-from invoicexpress_async.cli.views.look import PLAN_COLUMNS, LookLine, show_look
-from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
+from invoicexpress_async.cli.views.preview import PLAN_COLUMNS, PreviewLine, show_preview
+from invoicexpress_async.cli.views.preview_texts import (
+    preview_counts,
+    preview_texts,
+    question_texts,
+)
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import Language, counted, first_few, word
 from invoicexpress_async.config import BaseUrl, Secret
@@ -108,7 +112,7 @@ def provision(  # noqa: PLR0913  # the options of a command, each with a default
         path=accounts, plan=plan, job=job, settings=settings, options=options, what=what
     )
     if job.dry_run:
-        return work.check() if offline else run_to_its_end(work.look())
+        return work.check() if offline else run_to_its_end(work.preview())
     return run_to_its_end(work.run())
 
 
@@ -131,18 +135,18 @@ class _Provision:
         show_plan(columns, lines, as_json=self.options.as_json, language=job.language)
         return self._show_summary(compared, {})
 
-    async def look(self) -> int:
+    async def preview(self) -> int:
         """Read the accounts, show what a run would do, and return the exit code."""
         job, compared = self.job, compare(self.plan, self.job)
-        look = self._new_look(compared.lines)
+        preview = self._new_preview(compared.lines)
         async with open_manager(self.options) as manager:
-            lines = await self._look(look, compared.lines, manager)
-        if look.interruption.has_come:
-            return look.print_interrupted()
-        show_look(lines, as_json=self.options.as_json, language=job.language)
-        estimate = look.estimate(lines, is_staged=False)
-        echo(job.said(_WOULD, what=self.what), *look_texts(lines, job.language))
-        more = look_counts(lines) | {"estimate": estimate.as_object()}
+            lines = await self._preview(preview, compared.lines, manager)
+        if preview.interruption.has_come:
+            return preview.print_interrupted()
+        show_preview(lines, as_json=self.options.as_json, language=job.language)
+        estimate = preview.estimate(lines, is_staged=False)
+        echo(job.said(_WOULD, what=self.what), *preview_texts(lines, job.language))
+        more = preview_counts(lines) | {"estimate": estimate.as_object()}
         code = self._show_summary(compared, more)
         echo(estimate.text(job.language), job.said(_UNCHANGED))
         return FAILED if any(line.error for line in lines) else code
@@ -154,10 +158,10 @@ class _Provision:
         async with open_job(self.options, self.job) as (manager, journal):
             if is_shown:
                 lines = [one for one in compare(self.plan, self.job).lines if one.is_default]
-                look = self._new_look(lines)
-                lines = await self._look(look, lines, manager)
-                if look.interruption.has_come:
-                    return look.print_interrupted()
+                preview = self._new_preview(lines)
+                lines = await self._preview(preview, lines, manager)
+                if preview.interruption.has_come:
+                    return preview.print_interrupted()
                 texts = question_texts(lines, self.job.language)
                 if not self._may_begin("".join(f" {one}" for one in texts)):
                     return FAILED
@@ -175,16 +179,16 @@ class _Provision:
     def _may_begin(self, more: str = "") -> bool:
         return may_begin(self.job, base_url_of(self.options), self.what, more)
 
-    def _new_look(self, lines: Iterable[LookLine]) -> Look:
-        return Look(
+    def _new_preview(self, lines: Iterable[PreviewLine]) -> Preview:
+        return Preview(
             count=len({one.account for one in lines if not one.is_settled}),
             options=self.job,
             as_json=self.options.as_json,
         )
 
-    async def _look(
-        self, look: Look, lines: Sequence[LookLine], manager: SessionManager
-    ) -> list[LookLine]:
+    async def _preview(
+        self, preview: Preview, lines: Sequence[PreviewLine], manager: SessionManager
+    ) -> list[PreviewLine]:
         """Return the lines with the state of their accounts; each account is read once."""
         places: dict[str, list[int]] = {}
         for place, line in enumerate(lines):
@@ -192,8 +196,8 @@ class _Provision:
                 places.setdefault(line.account, []).append(place)
         keys = {row.account: row.api_key for row in self.plan.rows if row.account in places}
         rows = [AccountRow(account=name, api_key=keys[name]) for name in places]
-        seen_lines, stop = list(lines), look.interruption.stop
-        with look.shown(base_url_of(self.options)) as on_account:
+        seen_lines, stop = list(lines), preview.interruption.stop
+        with preview.shown(base_url_of(self.options)) as on_account:
             stream = iter_audit(
                 manager, AccountList(rows=rows), concurrency=self.job.concurrency, stop=stop
             )

@@ -17,16 +17,20 @@ from invoicexpress_async.cli.connection import (
     warn_of_file,
     warn_of_spaces,
 )
-from invoicexpress_async.cli.look import Estimate, Look
 from invoicexpress_async.cli.options import ConnectionOptions, JobOptions, check_job_options
 from invoicexpress_async.cli.output import write_json
 from invoicexpress_async.cli.plan_run import PlanRun
+from invoicexpress_async.cli.preview import Estimate, Preview
 from invoicexpress_async.cli.report_file import check_report
 from invoicexpress_async.cli.shell import DONE, FAILED, echo
 from invoicexpress_async.cli.signals import run_to_its_end
 from invoicexpress_async.cli.views.compared import journal_reader, settled_states, settled_texts
-from invoicexpress_async.cli.views.look import LookLine, show_look
-from invoicexpress_async.cli.views.look_texts import look_counts, look_texts, question_texts
+from invoicexpress_async.cli.views.preview import PreviewLine, show_preview
+from invoicexpress_async.cli.views.preview_texts import (
+    preview_counts,
+    preview_texts,
+    question_texts,
+)
 from invoicexpress_async.cli.views.row_view import unplanned_view
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.words import counted
@@ -103,7 +107,7 @@ def rollover(  # noqa: PLR0913  # the options of a command, each with a default
         day=day,
         options=options,
     )
-    return run_to_its_end(run.look() if job.dry_run else run.run())
+    return run_to_its_end(run.preview() if job.dry_run else run.run())
 
 
 @attrs.frozen(kw_only=True)
@@ -117,27 +121,27 @@ class _Rollover:
     day: dt.date | None
     options: ConnectionOptions
 
-    async def look(self) -> int:
+    async def preview(self) -> int:
         known = _known(self.job, self.year, self.day)
         named = (
             attrs.evolve(row, serie=known[row.account][0]) if row.account in known else row
             for row in self.accounts.rows
         )
         accounts = AccountList(rows=named)
-        look = self._new_look(accounts)
+        preview = self._new_preview(accounts)
         async with open_manager(self.options) as manager:
-            plan = await self._plan(manager, accounts, look, journal=None)
-        if look.interruption.has_come:
-            return look.print_interrupted()
+            plan = await self._plan(manager, accounts, preview, journal=None)
+        if preview.interruption.has_come:
+            return preview.print_interrupted()
         states = {account: state for account, (_, state) in known.items()}
         plan = _as_run(plan, states, self.job)
         lines = self._lines(plan, states)
-        show_look(lines, as_json=self.options.as_json, language=self.job.language)
-        estimate = self._estimate(look, lines)
+        show_preview(lines, as_json=self.options.as_json, language=self.job.language)
+        estimate = self._estimate(preview, lines)
         said, rows, left_out = self.job.said, plan.plan(), self._left_out(plan)
         if self.options.as_json:
             counts = {"accounts": len(plan.steps), "series": dict(rows.summary.series)}
-            more = look_counts(lines) | {"estimate": estimate.as_object()}
+            more = preview_counts(lines) | {"estimate": estimate.as_object()}
             write_json({"type": "summary", "year": plan.year, **counts, **more})
         texts = [said(_NOTHING, left_out=left_out)]
         if rows.summary.rows:
@@ -145,7 +149,7 @@ class _Rollover:
             texts = [
                 said(_WOULD, what=what),
                 *settled_texts(lines, self.job.language),
-                *look_texts(lines, self.job.language),
+                *preview_texts(lines, self.job.language),
             ]
         texts += self._odd_year()
         if rows.summary.rows:
@@ -155,10 +159,10 @@ class _Rollover:
 
     async def run(self) -> int:
         async with open_job(self.options, self.job) as (manager, journal):
-            look = self._new_look(self._open_accounts())
-            plan = await self._plan(manager, self.accounts, look, journal=journal)
-            if look.interruption.has_come:
-                return look.print_interrupted()
+            preview = self._new_preview(self._open_accounts())
+            plan = await self._plan(manager, self.accounts, preview, journal=journal)
+            if preview.interruption.has_come:
+                return preview.print_interrupted()
             if not self._may(plan):
                 return FAILED
             settings = plan.settings(
@@ -186,18 +190,23 @@ class _Rollover:
             rows=(one for one in rows if series.get(one.account, _NEW)[1] not in settled)
         )
 
-    def _new_look(self, accounts: AccountList) -> Look:
+    def _new_preview(self, accounts: AccountList) -> Preview:
         names = [one.account for one in accounts.rows]
-        return Look(
+        return Preview(
             count=sum(self.only is None or name in self.only for name in names),
             options=self.job,
             as_json=self.options.as_json,
         )
 
     async def _plan(
-        self, manager: SessionManager, accounts: AccountList, look: Look, *, journal: Journal | None
+        self,
+        manager: SessionManager,
+        accounts: AccountList,
+        preview: Preview,
+        *,
+        journal: Journal | None,
     ) -> RolloverPlan:
-        with look.shown(base_url_of(self.options)) as on_account:
+        with preview.shown(base_url_of(self.options)) as on_account:
             return await plan_rollover(
                 manager,
                 accounts,
@@ -206,21 +215,21 @@ class _Rollover:
                 journal=journal,
                 concurrency=self.job.concurrency,
                 on_account=on_account,
-                stop=look.interruption.stop,
+                stop=preview.interruption.stop,
                 only=self.only,
                 retry_refused=self.job.retry_refused,
             )
 
-    def _lines(self, plan: RolloverPlan, states: Mapping[str, str]) -> list[LookLine]:
+    def _lines(self, plan: RolloverPlan, states: Mapping[str, str]) -> list[PreviewLine]:
         settled = settled_states(self.job)
-        lines = [LookLine.of_step(step, states.get(step.row.account)) for step in plan.steps]
+        lines = [PreviewLine.of_step(step, states.get(step.row.account)) for step in plan.steps]
         return [line.settled() if line.journal in settled else line for line in lines]
 
-    def _estimate(self, look: Look, lines: list[LookLine]) -> Estimate:
+    def _estimate(self, preview: Preview, lines: list[PreviewLine]) -> Estimate:
         if self.day is not None and today_in_lisbon() < self.day:
             lines = [attrs.evolve(line, is_default=False) for line in lines]
         reads = sum(not line.is_settled for line in lines)
-        return look.estimate(lines, is_staged=True, reads=reads)
+        return preview.estimate(lines, is_staged=True, reads=reads)
 
     def _may(self, plan: RolloverPlan) -> bool:
         rows, left_out, base_url = plan.plan(), self._left_out(plan), base_url_of(self.options)

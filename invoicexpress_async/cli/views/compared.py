@@ -9,7 +9,7 @@ import attrs
 
 from invoicexpress_async.cli.options import JobOptions, JournalPlace
 from invoicexpress_async.cli.shell import echo
-from invoicexpress_async.cli.views.look import LookLine
+from invoicexpress_async.cli.views.preview import PreviewLine
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.jobs.journal import UNRESOLVED
 from invoicexpress_async.jobs.stored import is_stored
@@ -46,7 +46,7 @@ class Compared:
     rows_in_journal: int = 0
     states: Counter[str] = attrs.field(factory=Counter[str])
     changed: int = 0
-    lines: list[LookLine] = attrs.field(factory=list[LookLine])
+    lines: list[PreviewLine] = attrs.field(factory=list[PreviewLine])
 
     @property
     def differences(self) -> int:
@@ -69,7 +69,7 @@ def compare(plan: Plan, job: JobOptions) -> Compared:
             if state is not None:
                 compared.states[state] += 1
             if plan.is_chosen(row):
-                line = LookLine.of_row(row, state)
+                line = PreviewLine.of_row(row, state)
                 compared.lines.append(line.settled() if state in settled else line)
     return compared
 
@@ -97,7 +97,7 @@ def show_compared(job: JobOptions, compared: Compared) -> None:
         echo(job.said(_JOURNAL_DIFFERS, count=compared.differences))
 
 
-def settled_texts(lines: Iterable[LookLine], language: Language) -> Iterator[str]:
+def settled_texts(lines: Iterable[PreviewLine], language: Language) -> Iterator[str]:
     """Yield a text on how many lines the run leaves unchanged, if there are any."""
     found = Counter(line.journal for line in lines if line.is_settled and line.journal is not None)
     states = [counted(count, state, language) for state, count in sorted(found.items())]

@@ -14,7 +14,7 @@ from invoicexpress_async.cli.options import RunOptions
 from invoicexpress_async.cli.progress import Step, open_progress
 from invoicexpress_async.cli.shell import INTERRUPTED, echo
 from invoicexpress_async.cli.signals import Interruption
-from invoicexpress_async.cli.views.look import CREATE, DEFAULT, LookLine
+from invoicexpress_async.cli.views.preview import CREATE, DEFAULT, PreviewLine
 from invoicexpress_async.cli.words import Language, counted, word
 from invoicexpress_async.config import BaseUrl
 from invoicexpress_async.provisioning import AccountAudit
@@ -57,7 +57,7 @@ class Estimate:
 
 
 @attrs.define(eq=False, kw_only=True)
-class Look:
+class Preview:
     """The reads of a command before its run, one per account.
 
     Attributes:
@@ -103,7 +103,9 @@ class Look:
         print_failure(text, as_json=self.as_json)
         return INTERRUPTED
 
-    def estimate(self, lines: Iterable[LookLine], *, is_staged: bool, reads: int = 0) -> Estimate:
+    def estimate(
+        self, lines: Iterable[PreviewLine], *, is_staged: bool, reads: int = 0
+    ) -> Estimate:
         """Return the estimated time of a run of these lines.
 
         Args:
@@ -139,7 +141,7 @@ def show_looking(count: int, where: BaseUrl, language: Language) -> None:
     echo(word(_LOOKING, language, accounts=accounts, where=where.template))
 
 
-def requests_of(line: LookLine, *, is_staged: bool) -> tuple[int, int]:
+def requests_of(line: PreviewLine, *, is_staged: bool) -> tuple[int, int]:
     """Return how many requests a row needs, and how many of them change something."""
     if line.is_settled or line.error is not None:
         return 0, 0

@@ -13,9 +13,9 @@ import test_cli_rollover
 from test_cli import KEY, Run, Start
 
 from invoicexpress_async import Registration, SessionManager
-from invoicexpress_async.cli.look import Look, requests_of
 from invoicexpress_async.cli.options import RunOptions
-from invoicexpress_async.cli.views.look import LookLine
+from invoicexpress_async.cli.preview import Preview, requests_of
+from invoicexpress_async.cli.views.preview import PreviewLine
 from invoicexpress_async.jobs.settings import today_in_lisbon
 from invoicexpress_async.provisioning import (
     AccountList,
@@ -281,13 +281,13 @@ async def test_the_requests_of_a_row_are_counted_as_they_are_sent(
     listed = AccountList(rows=[AccountRow(account="alfa", api_key=KEY)])
     async with SessionManager(base_url=sandbox.base_url) as manager:
         async for seen in iter_audit(manager, listed):
-            look = LookLine.of_row(row).looked_at(seen)
+            preview = PreviewLine.of_row(row).looked_at(seen)
         sandbox.requests.clear()
         report = await provision(manager, plan, settings=RunSettings(is_staged=is_staged))
     sent = [one.method for one in sandbox.requests]
 
     assert report.is_complete
-    assert requests_of(look, is_staged=is_staged) == (len(sent), len(sent) - sent.count("GET"))
+    assert requests_of(preview, is_staged=is_staged) == (len(sent), len(sent) - sent.count("GET"))
 
 
 @pytest.mark.parametrize(
@@ -303,18 +303,18 @@ async def test_the_requests_of_a_row_are_counted_as_they_are_sent(
 def test_an_estimate_is_of_requests_their_pace_and_the_limit(
     accounts: int, rows_each: int, seconds: float, text: str
 ) -> None:
-    look = Look(count=accounts, options=RunOptions(concurrency=50), as_json=False)
-    look.seen, look.seconds = accounts, seconds
+    preview = Preview(count=accounts, options=RunOptions(concurrency=50), as_json=False)
+    preview.seen, preview.seconds = accounts, seconds
     lines = [
-        LookLine(line=0, account=f"a{account}", serie=f"S{row}", is_default=False, is_read=True)
+        PreviewLine(line=0, account=f"a{account}", serie=f"S{row}", is_default=False, is_read=True)
         for account in range(accounts)
         for row in range(rows_each)
     ]
 
-    assert text in look.estimate(lines, is_staged=False).text("en")
+    assert text in preview.estimate(lines, is_staged=False).text("en")
     done = [one.settled() for one in lines]
-    assert look.estimate(done, is_staged=False).longest_seconds == 0
+    assert preview.estimate(done, is_staged=False).longest_seconds == 0
     assert requests_of(
-        LookLine(line=0, account="a", serie="S", registration=Registration.REGISTERED),
+        PreviewLine(line=0, account="a", serie="S", registration=Registration.REGISTERED),
         is_staged=False,
     ) == (1, 0)

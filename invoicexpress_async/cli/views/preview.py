@@ -55,7 +55,7 @@ _NOTHING: Final = "nothing: it is the default"
 
 
 @attrs.frozen(kw_only=True)
-class LookLine:
+class PreviewLine:
     """A row of a plan, with the present state of its account and of the row in the journal.
 
     Attributes:
@@ -91,7 +91,7 @@ class LookLine:
     error: InvoiceXpressError | None = None
 
     @classmethod
-    def of_step(cls, step: RolloverStep, journal: str | None = None) -> "LookLine":
+    def of_step(cls, step: RolloverStep, journal: str | None = None) -> "PreviewLine":
         """Return the line of an account of a roll-over."""
         return cls(
             line=step.row.line,
@@ -109,7 +109,7 @@ class LookLine:
         )
 
     @classmethod
-    def of_row(cls, row: PlanRow, journal: str | None = None) -> "LookLine":
+    def of_row(cls, row: PlanRow, journal: str | None = None) -> "PreviewLine":
         """Return the line of a plan's row whose account was not read."""
         return cls(
             line=row.line,
@@ -119,11 +119,11 @@ class LookLine:
             journal=journal,
         )
 
-    def settled(self) -> "LookLine":
+    def settled(self) -> "PreviewLine":
         """Return the line as that of a row which the run leaves unchanged."""
         return attrs.evolve(self, is_settled=True, is_unlike=False, error=None)
 
-    def looked_at(self, seen: AccountAudit) -> "LookLine":
+    def looked_at(self, seen: AccountAudit) -> "PreviewLine":
         """Return the line with what a read of the account showed."""
         serie, current = self.serie or "", seen.default
         found = find_serie(seen, serie)
@@ -193,7 +193,7 @@ class LookLine:
         return self.current is not None and canonical(self.current) == canonical(self.serie or "")
 
 
-LOOK_COLUMNS: Final[Columns[LookLine]] = (
+PREVIEW_COLUMNS: Final[Columns[PreviewLine]] = (
     Column("line", lambda one: one.line, text=line_text, is_number=True),
     Column("account", lambda one: one.account, width=ACCOUNT_WIDTH),
     Column("current", lambda one: one.current, title="default now", width=_SERIE_WIDTH),
@@ -215,7 +215,7 @@ LOOK_COLUMNS: Final[Columns[LookLine]] = (
     Column("journal", lambda one: one.journal, places=Place.JSON),
 )
 # Columns for a plan of which no account was read.
-PLAN_COLUMNS: Final[Columns[LookLine]] = (
+PLAN_COLUMNS: Final[Columns[PreviewLine]] = (
     Column("line", lambda one: one.line, is_number=True),
     Column("account", lambda one: one.account),
     Column("serie", lambda one: one.serie),
@@ -224,19 +224,19 @@ PLAN_COLUMNS: Final[Columns[LookLine]] = (
 )
 
 
-def show_look(lines: Sequence[LookLine], *, as_json: bool, language: Language) -> None:
+def show_preview(lines: Sequence[PreviewLine], *, as_json: bool, language: Language) -> None:
     """Show all lines as JSON, or the first ones as a table, those that need a person first."""
     if as_json:
-        show_plan(LOOK_COLUMNS, lines, as_json=True, language=language)
+        show_plan(PREVIEW_COLUMNS, lines, as_json=True, language=language)
         return
     ordered = sorted(lines, key=lambda line: (line.error is None, not line.is_odd))
     odd = sum(line.is_odd for line in lines)
     most = max(_MAX_ROWS, min(odd, _MAX_PROBLEMS))
-    show_plan(LOOK_COLUMNS, ordered, as_json=False, language=language, most=most)
+    show_plan(PREVIEW_COLUMNS, ordered, as_json=False, language=language, most=most)
     _show_causes(ordered, language)
 
 
-def _show_causes(lines: Iterable[LookLine], language: Language) -> None:
+def _show_causes(lines: Iterable[PreviewLine], language: Language) -> None:
     """Show each cause for which the run would fail on accounts, once, with its cure."""
     causes = Counter[tuple[str, str]]()
     examples: dict[tuple[str, str], str] = {}

@@ -1,10 +1,10 @@
-"""Sums up the lines of `look` in sentences and counts."""
+"""Sums up the lines of `preview` in sentences and counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from invoicexpress_async.cli.views.look import CREATE, DEFAULT, REGISTER, LookLine
+from invoicexpress_async.cli.views.preview import CREATE, DEFAULT, REGISTER, PreviewLine
 from invoicexpress_async.cli.words import Language, counted, first_few, word
 
 _THERE: Final = "{there} there already, {created} to be created."
@@ -25,7 +25,7 @@ _LACKS_CODES: Final = (
 )
 
 
-def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
+def preview_counts(lines: Iterable[PreviewLine]) -> dict[str, int]:
     """Return the counts of the lines for the summary in JSON."""
     lines = list(lines)
     done = [line for line in lines if line.is_read and line.error is None]
@@ -38,9 +38,9 @@ def look_counts(lines: Iterable[LookLine]) -> dict[str, int]:
     }
 
 
-def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
+def preview_texts(lines: Sequence[PreviewLine], language: Language) -> Iterator[str]:
     """Yield sentences on the state of the accounts, and on what to check before the run."""
-    counts = look_counts(lines)
+    counts = preview_counts(lines)
     yield word(_THERE, language, there=counts["there"], created=counts["to_create"])
     if registered := counts["to_register"]:
         yield word(_UNREGISTERED, language, count=registered)
@@ -50,7 +50,7 @@ def look_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
     yield from _default_texts(lines, language)
 
 
-def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
+def question_texts(lines: Sequence[PreviewLine], language: Language) -> Iterator[str]:
     """Yield sentences that a person needs for the question whether to begin the run."""
     defaults = [line for line in lines if line.is_default]
     if defaults and not any(line.is_read for line in defaults):
@@ -60,7 +60,7 @@ def question_texts(lines: Sequence[LookLine], language: Language) -> Iterator[st
     yield from _default_texts(lines, language)
 
 
-def _default_texts(lines: Sequence[LookLine], language: Language) -> Iterator[str]:
+def _default_texts(lines: Sequence[PreviewLine], language: Language) -> Iterator[str]:
     """Yield sentences on the present defaults, the most frequent first, and on what is odd."""
     names = Counter(line.current for line in lines if line.is_default and line.current is not None)
     if names:
