@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from invoicexpress_async.call.claims import ClaimEnd
+from invoicexpress_async.call.claims import ClaimEnd, Claims
 from invoicexpress_async.config import canonical
 from invoicexpress_async.jobs.claimers import new_token
 from invoicexpress_async.jobs.journal import (
@@ -238,6 +238,11 @@ def observed(key: Key) -> tuple[Change, ...]:
     done: Entry = {"state": JournalState.DONE}
     unresolved = JournalState.INTENT, JournalState.UNKNOWN
     return tuple(Change(INTENTS, key, done, {"state": state}) for state in unresolved)
+
+
+def joined(own: JournalClaims, shared: Claims | None) -> JournalClaims | JoinedClaims:
+    """Return the claims of a job for an account whose manager may have a journal too."""
+    return JoinedClaims(own, shared) if isinstance(shared, JournalClaims) else own
 
 
 def read_intent(entry: Entry) -> Intent:

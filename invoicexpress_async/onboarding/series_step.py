@@ -6,6 +6,7 @@ import attrs
 
 from invoicexpress_async.call.claims import Claims
 from invoicexpress_async.errors import InvoiceXpressError, OutcomeUnknownError
+from invoicexpress_async.jobs.claims import joined
 from invoicexpress_async.jobs.journal import UNRESOLVED, JournalState
 from invoicexpress_async.jobs.outcomes import recorded_error
 from invoicexpress_async.jobs.postgres import PostgresJournal, slice_of
@@ -35,8 +36,8 @@ class _CompanyRowRunner(RowRunner):
     company_journal: CompanyJournal
     company: Company
 
-    def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:  # noqa: ARG002  # of the company, whatever the account
-        return self.company_journal.claims(self.company)
+    def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:  # noqa: ARG002  # of the company
+        return joined(self.company_journal.claims(self.company), account.claims)
 
 
 async def ensure_series(

@@ -14,6 +14,7 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     TaxAuthorityCredentialsError,
 )
+from invoicexpress_async.jobs.claims import joined
 from invoicexpress_async.jobs.journal import JournalState, Value
 from invoicexpress_async.jobs.keys import AccountKeys, KeyUnavailableError
 from invoicexpress_async.models.account import CreatedAccount
@@ -104,7 +105,7 @@ class OnboardingSteps:
     async def _create(self, task: CompanyTask) -> None:
         company = task.company
         if self._find_account(task) is None:
-            claims = self.journal.claims(company)
+            claims = joined(self.journal.claims(company), self.partner.claims)
             accounts = self.partner.claiming(claims).accounts
             self._check_may_send(task, accounts)
             create = (

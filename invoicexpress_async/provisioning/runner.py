@@ -13,7 +13,7 @@ from invoicexpress_async.errors import (
     OutcomeUnknownError,
     PartialRegistrationError,
 )
-from invoicexpress_async.jobs.claims import JoinedClaims, JournalClaims
+from invoicexpress_async.jobs.claims import joined
 from invoicexpress_async.jobs.journal import Commit, JournalError, JournalState
 from invoicexpress_async.jobs.keys import source_of
 from invoicexpress_async.jobs.settings import RunSettings
@@ -91,11 +91,9 @@ class RowRunner:
         return row.is_default and self.settings.is_staged
 
     def _claims(self, account: AccountSession, task: RowTask) -> Claims | None:
-        shared = account.claims
         if self.journal is None:
-            return shared
-        own = self.journal.claims(task.row, lambda: task.sends)
-        return JoinedClaims(own, shared) if isinstance(shared, JournalClaims) else own
+            return account.claims
+        return joined(self.journal.claims(task.row, lambda: task.sends), account.claims)
 
     def record(self, task: RowTask, outcome: RowOutcome) -> Commit | None:
         """Write the outcome of a turn to the journal; None when there is nothing to write.

@@ -19,12 +19,14 @@ from test_cli_onboard import Place, states
 from test_onboarding import KEY as PARTNER_KEY
 from test_onboarding import companies, company, nif, only, stage, wrong_at
 
-from invoicexpress_async import SessionManager
+from invoicexpress_async import OutcomeUnknownError, SessionManager
 from invoicexpress_async.models import CreatedAccount
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
+    CompanyOutcome,
     CompanyState,
+    CompanyStep,
     CsvSink,
     KeySpool,
     onboard,
@@ -247,3 +249,60 @@ async def test_a_run_that_is_behind_does_not_take_a_company_back_to_an_earlier_s
         assert ended.state is CompanyState.REFUSED
         assert late.state is CompanyState.KEY_LOST
         assert before == ask(journal, query, nif(1)) == [("at", "refused", "UnprocessableError")]
+
+
+async def test_an_onboarding_with_its_own_journal_claims_in_that_of_its_manager_too(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with (
+        stage(tmp_path) as on,
+        SqliteJournal(tmp_path / "service.db") as shared,
+        # Another clock, so that it shares the journal only, as another process does.
+        SessionManager(base_url=on.server.base_url, journal=shared, clock=clock) as service,
+        SessionManager(base_url=on.server.base_url, journal=shared) as manager,
+        SqliteJournal(tmp_path / "onboarding.db") as own,
+    ):
+        partner = manager.account("partner", PARTNER_KEY)
+        on.server.faults.next("reset_peer", operation="account_create", commits="late")
+        with pytest.raises(OutcomeUnknownError):
+            await service.account("partner", PARTNER_KEY).accounts.create(company(1).account)
+
+        async def run(journal: SqliteJournal) -> CompanyOutcome:
+            return only(
+                await onboard(
+                    manager,
+                    partner,
+                    companies(1),
+                    journal=journal,
+                    key_spool=KeySpool(tmp_path / "keys.spool"),
+                    secret_sink=CsvSink(on.keys),
+                )
+            )
+
+        ended = await run(own)
+        posts = on.server.oracle.accounts.posts()
+        second = await run(shared)
+
+    assert (ended.state, ended.step, posts) == (CompanyState.UNKNOWN, CompanyStep.ACCOUNT, 1)
+    assert (second.state, on.server.oracle.accounts.posts()) == (CompanyState.UNKNOWN, 1)
+
+
+async def test_an_onboarding_with_the_journal_of_its_manager_creates_each_account_once(
+    tmp_path: Path,
+) -> None:
+    async with (
+        stage(tmp_path) as on,
+        SqliteJournal(tmp_path / "service.db") as shared,
+        SessionManager(base_url=on.server.base_url, journal=shared) as manager,
+    ):
+        report = await onboard(
+            manager,
+            manager.account("partner", PARTNER_KEY),
+            companies(3),
+            journal=shared,
+            key_spool=KeySpool(tmp_path / "keys.spool"),
+            secret_sink=CsvSink(on.keys),
+        )
+
+    assert report.is_complete
+    assert on.server.oracle.accounts.posts() == 3
