@@ -6,7 +6,7 @@ violation.
 
 `python benchmarks/soak_simulation.py SEEDS [FIRST] [PROCESSES]` exits 1 on a violation.
 `python benchmarks/soak_simulation.py breaks [SEEDS]` breaks each promise on purpose, and prints
-which seeds catch it.
+how many of these seeds catch it, and how many it takes.
 """
 
 import multiprocessing
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from simulation.breaks import BREAKS, broken
-from simulation.history import run_history
+from simulation.breaks import BREAKS, CONTENDED_BREAKS, broken
+from simulation.history import CONTENDED, run_history
 
 if TYPE_CHECKING:
     from simulation.history import History
@@ -57,14 +57,16 @@ def soak(seeds: int, first: int, processes: int) -> int:
 def show_breaks(seeds: int, processes: int) -> int:
     """Break each promise; return how many breaks no seed has caught."""
     missed = 0
-    print(f"of {seeds} seeds  first  caught by   broken on purpose")
+    print(f"caught by of {seeds}  first  broken on purpose")
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for name in BREAKS:
-            run = partial(_brief, promise=name)
-            caught = [seed for seed, _, _, bad in pool.imap(run, range(seeds), chunksize=5) if bad]
-            missed += not caught
-            first = caught[0] + 1 if caught else "-"
-            print(f"{len(caught):13}  {first:>5}  {str(caught[:4])[1:-1]:24}  {name}", flush=True)
+        for start, breaks in ((0, BREAKS), (CONTENDED, CONTENDED_BREAKS)):
+            for name in breaks:
+                run = partial(_brief, promise=name)
+                histories = pool.imap(run, range(start, start + seeds), chunksize=5)
+                caught = [seed - start + 1 for seed, _, _, violations in histories if violations]
+                missed += not caught
+                first = caught[0] if caught else "-"
+                print(f"{len(caught):{len(str(seeds)) + 13}}  {first:>5}  {name}", flush=True)
     return missed
 
 

@@ -113,16 +113,16 @@ def _forget_the_first_send() -> contextlib.AbstractContextManager[object]:
 
 
 BREAKS: Final[dict[str, Break]] = {
-    "a claim is taken for won before it is durable": _claim_before_durable,
-    "whoever claims wins": _ignore_the_token,
-    "what has waited for long is sent all the same": _forget_the_withdrawal,
-    "the time of the claim itself is not counted": _measure_the_wait_late,
-    "one list without it is enough": _resend_on_absence,
-    "two lists a few minutes apart are enough": _resend_soon,
-    "a lost answer is tried again": _retry_blindly,
+    "a claim counts as won before it is durable": _claim_before_durable,
+    "every claim wins": _ignore_the_token,
+    "an intent is sent however long it has waited": _forget_the_withdrawal,
+    "the time until a claim is durable does not count": _measure_the_wait_late,
+    "one list without the sequence is enough to send again": _resend_on_absence,
+    "two lists a few minutes apart are enough to send again": _resend_soon,
+    "a create whose response was lost is sent again at once": _retry_blindly,
 }
 CONTENDED_BREAKS: Final[dict[str, Break]] = {
-    "a run that is behind writes all the same": _write_when_behind,
+    "a run that is behind still writes its outcome": _write_when_behind,
     "a withdrawn second send leaves nothing unknown": _forget_the_first_send,
 }
 
