@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from simulation.breaks import BREAKS, CONTENDED_BREAKS, broken
+from simulation.breaks import BREAKS, CONTENDED_BREAKS, RARE_BREAKS, broken
 from simulation.history import CONTENDED, run_history
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def show_breaks(seeds: int, processes: int) -> int:
     missed = 0
     print(f"caught by of {seeds}  first  broken on purpose")
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for start, breaks in ((0, BREAKS), (CONTENDED, CONTENDED_BREAKS)):
+        for start, breaks in ((0, BREAKS), (CONTENDED, CONTENDED_BREAKS | RARE_BREAKS)):
             for name in breaks:
                 run = partial(_brief, promise=name)
                 histories = pool.imap(run, range(start, start + seeds), chunksize=5)

@@ -123,6 +123,9 @@ BREAKS: Final[dict[str, Break]] = {
 }
 CONTENDED_BREAKS: Final[dict[str, Break]] = {
     "a run that is behind still writes its outcome": _write_when_behind,
+}
+# Two of 900 contended histories catch it on Python 3.11, and none of these on a later version.
+RARE_BREAKS: Final[dict[str, Break]] = {
     "a withdrawn second send leaves nothing unknown": _forget_the_first_send,
 }
 
@@ -130,7 +133,7 @@ CONTENDED_BREAKS: Final[dict[str, Break]] = {
 @contextlib.contextmanager
 def broken(name: str | None) -> Generator[None]:
     """Break one promise for the block, or none for None."""
-    breaks = BREAKS | CONTENDED_BREAKS
+    breaks = BREAKS | CONTENDED_BREAKS | RARE_BREAKS
     with breaks[name]() if name is not None else contextlib.nullcontext():
         yield
 
