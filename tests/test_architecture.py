@@ -32,7 +32,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 CLIENT_IMPORTERS = {"transport", "session", "testing"}
 MAX_FOLDERS = 21
 MAX_MODULES = 20
-# Sans-I/O: what is said over the wire is the same whoever carries it.
+# Sans-I/O: the protocol is the same over every transport.
 PURE_ROOMS = {"errors", "config", "models", "protocol"}
 
 MODULES = {

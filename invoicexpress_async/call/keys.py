@@ -71,7 +71,7 @@ class KeyProvider:
         requested_at = self._clock.uptime()  # the vault may take long, and the machine may sleep
         returned = self._source()
         if not inspect.isawaitable(returned):
-            del returned  # the key itself, as likely as not
+            del returned  # it may be the key itself
             raise ConfigurationError("The callable for the API key is not async.")
         self._key = _checked(await returned)
         self._stale_at = requested_at + self._ttl_seconds

@@ -1,4 +1,4 @@
-"""Calls that fail in many ways, each reported to whoever tracks errors.
+"""Calls that fail in many ways, each reported to an error tracker.
 
 As a program it prints the events of sentry-sdk, which changes aiohttp's client for as long as its
 process lives.

@@ -1,4 +1,4 @@
-"""One POST for each intent, whoever sends: processes, threads and managers that share a journal.
+"""One POST for each intent, from any of the processes, threads and managers of a journal.
 
 The server accepts every create that it is sent: what keeps a second one away is the journal alone.
 """

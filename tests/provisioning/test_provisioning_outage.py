@@ -22,7 +22,7 @@ FIVE = NAMES[:5]  # as many as are taken for the server as a whole
 
 
 class StillClock:
-    """Time stands still: whoever sleeps at all sleeps for ever."""
+    """Time stands still: a sleep never ends."""
 
     def __init__(self) -> None:
         self.sleeps = 0

@@ -145,7 +145,7 @@ def shared_offset() -> "Synchronized[float]":
 
 
 def ask(path: Path, query: str, *values: object) -> list[tuple[object, ...]]:
-    """Run a query on the journal's file, whoever holds the journal."""
+    """Run a query on the journal's file, even while a process holds it."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)
     try:
         rows = connection.execute(query, values).fetchall()

@@ -98,7 +98,7 @@ class PostgresServer:
     def ask(
         self, query: str, *values: object, schema: str = "public", at: str | None = None
     ) -> list[tuple[Any, ...]]:
-        """Run a query in a schema, whoever uses the journal in it."""
+        """Run a query in a schema, even while its journal is in use."""
         path = f"-c search_path={schema}"
         with psycopg.connect(at or self.url, autocommit=True, options=path) as connection:
             cursor = connection.execute(query.encode(), values or None)
