@@ -284,7 +284,8 @@ class RowJournal:
             values["sequence"] = dump_sequence(outcome.sequence)
         if outcome.created is not None:
             values["is_created"] = int(outcome.created)
-        is_seen = error is None and token is None  # the sequence exists, no matter which process created it
+        # The sequence exists, no matter which process created it.
+        is_seen = error is None and token is None
         expected: Entry = {} if is_seen else {"token": token}
         return self._journal.write(Change(ROWS, key_of(outcome.row), values, expected))
 
