@@ -201,8 +201,8 @@ class _Hold:
     __slots__ = ("loop", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, queue: _Queue | None = None) -> None:
-        self.loop = loop
-        self.queue = queue
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.queue: _Queue | None = queue
 
 
 class _Turn:

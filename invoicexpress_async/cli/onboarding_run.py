@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -33,6 +33,9 @@ from invoicexpress_async.onboarding import (
     onboard,
 )
 from invoicexpress_async.onboarding.sinks import file_sink
+
+if TYPE_CHECKING:
+    from invoicexpress_async.errors import InvoiceXpressError
 
 _UNDELIVERED: Final = (
     "{count} new keys are not delivered, and are in {spool} only. Keep that file, and let no one "
@@ -78,7 +81,8 @@ class OnboardingRun(JobRun[CompanyView]):
             stop=self.interruption.stop,
             series_by_workers=self.job.series_by_workers,
         )
-        self.undelivered, self.problem = report.undelivered, report.problem
+        self.undelivered = report.undelivered
+        self.problem: InvoiceXpressError | None = report.problem
 
     def _on_step(self, _company: Company, step: CompanyStep, view: ProgressView) -> None:
         self.steps[DONE_AT[step]] += 1

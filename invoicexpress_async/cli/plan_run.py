@@ -26,7 +26,7 @@ from invoicexpress_async.cli.views.row_view import (
 from invoicexpress_async.cli.views.rows import ROWS
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import Language, counted, word
-from invoicexpress_async.errors import ConfigurationError
+from invoicexpress_async.errors import ConfigurationError, InvoiceXpressError
 from invoicexpress_async.provisioning import (
     Plan,
     Progress,
@@ -122,7 +122,7 @@ class PlanRun(JobRun[RowView]):
             keep_done=False,
             stop=self.interruption.stop,
         )
-        self.problem = self.report.problem
+        self.problem: InvoiceXpressError | None = self.report.problem
 
     def _on_outcome(self, outcome: RowOutcome) -> None:
         self.end(row_view(outcome, has_journal=self.journal is not None))

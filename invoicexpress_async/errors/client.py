@@ -63,7 +63,7 @@ class OutcomeUnknownError(InvoiceXpressError):
             come: a server can commit minutes after a lost response.
     """
 
-    cure = "Do not send it again: keep error.intent and give it to sequences.resume() later."
+    cure: str = "Do not send it again: keep error.intent and give it to sequences.resume() later."
 
     def __init__(
         self,

@@ -113,8 +113,7 @@ class Change(NamedTuple):
     Columns that a plan gives are compared, not changed: when the entry has other values by now,
     the outcome is of another request, and the state "done" or "refused" is written as "planned".
 
-    Nothing is written when the entry has other values by now than the `expected` ones: another
-    process has taken the entry over.
+    Nothing is written when the entry has lost its `expected` values: another process has changed it.
     """
 
     table: Table
@@ -273,14 +272,15 @@ DAMAGED: Final = (
 class JournalError(InvoiceXpressError):
     """The journal cannot be read or written: nothing is sent without it."""
 
-    cure = "Correct the named problem and run the same command again. The journal loses nothing."
+    cure: str = (
+        "Correct the named problem and run the same command again. The journal loses nothing."
+    )
 
     def __init__(
         self, message: str = "", *, cure: str | None = None, **context: Unpack[ErrorContext]
     ) -> None:
         super().__init__(message, **context)
-        if cure is not None:
-            self.cure = cure
+        self.cure = cure or self.cure
 
 
 class ClaimLostError(JournalError):

@@ -151,7 +151,7 @@ class DocumentStates(Mapping[DocumentType | str, DocumentSequenceState]):
     __slots__ = ("_made", "triples")
 
     def __init__(self, triples: Mapping[DocumentType | str, Triple]) -> None:
-        self.triples = triples
+        self.triples: Mapping[DocumentType | str, Triple] = triples
         self._made: dict[DocumentType | str, DocumentSequenceState] = {}
 
     def __getitem__(self, name: DocumentType | str) -> DocumentSequenceState:
