@@ -113,7 +113,7 @@ class Change(NamedTuple):
     Columns that a plan gives are compared, not changed: when the entry has other values by now,
     the outcome is of another request, and the state "done" or "refused" is written as "planned".
 
-    Nothing is written when the entry has lost its `expected` values: another process has changed it.
+    Nothing is written when the entry has lost its `expected` values: another process changed it.
     """
 
     table: Table
