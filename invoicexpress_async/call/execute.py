@@ -311,7 +311,7 @@ class Dispatcher:
             call.refusal = error
             raise
         if operation.has_effect:
-            if claim is None and call.intent is not None:  # nobody has the intent yet
+            if claim is None and call.intent is not None:  # no caller has it yet
                 call.intent = {**call.intent, "sent_at": time.time()}
             call.is_unknown = True
             self._track_unresolved(call)

@@ -133,7 +133,7 @@ class OnboardingSteps:
         intent, company = task.record.intent, task.company
         if intent is None or task.has_begun:
             return
-        # Only a reported outcome may be forgotten: before, nobody can have checked the accounts.
+        # Only a reported outcome may be forgotten: before, no person can have checked.
         if company.fiscal_id in self.forget and task.record.state is JournalState.UNKNOWN:
             accounts.forget(intent)
         else:

@@ -99,7 +99,7 @@ async def show_error(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except OutcomeUnknownError as error:
-        # It was sent, nobody knows yet, and here is where to ask.
+        # It was sent, its outcome is unknown, and here is where to ask.
         link = resume_path(error.intent["account"], token_of(error.intent))
         return web.json_response({"resume": link}, status=202, headers={"Location": link})
     except InvoiceXpressError as error:

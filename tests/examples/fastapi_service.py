@@ -162,7 +162,7 @@ async def health(request: Request) -> JSONResponse:
 
 @app.exception_handler(OutcomeUnknownError)
 async def report_unknown(_: Request, error: OutcomeUnknownError) -> JSONResponse:
-    """Answer 202: it was sent, nobody knows yet, and here is where to ask."""
+    """Answer 202: it was sent, its outcome is unknown, and here is where to ask."""
     link = resume_path(error.intent["account"], token_of(error.intent))
     return JSONResponse({"resume": link}, status_code=202, headers={"Location": link})
 

@@ -265,7 +265,7 @@ def _would(
         return PlannedAction.GO_ON if may_be_cured else PlannedAction.NOTHING
     if not is_at_account or company.known is not None:
         return PlannedAction.GO_ON
-    # --forget counts only after a run reported the unknown: else nobody can have checked.
+    # --forget counts only after a run reported the unknown: else no person can have checked.
     is_forgotten = company.fiscal_id in job.forget and state == CompanyState.UNKNOWN
     return PlannedAction.CREATE if may_change or is_forgotten else PlannedAction.NOTHING
 

@@ -252,7 +252,7 @@ async def _limited(
         _cut(connection)
         await asyncio.wait({work})
         if not work.cancelled():
-            work.exception()  # nobody waits for it any more
+            work.exception()  # no caller waits for it any more
         raise
     return await work
 

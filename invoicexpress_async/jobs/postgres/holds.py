@@ -36,8 +36,8 @@ class Holds:
         session: An open session.
         clock: The clock by which this process stops sending.
         lease_seconds: How long a hold lasts without renewal.
-        window_seconds: How long nobody sends for a slice after the lease of a vanished holder, so
-            that no window of the server's limit has requests of two holders.
+        window_seconds: How long no process sends for a slice after the lease of a vanished holder,
+            so that no window of the server's limit has requests of two holders.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Holds:
         return held
 
     async def take(self, number: int) -> HeldSlice:
-        """Take a slice, as soon as nobody else holds it or may still send for it."""
+        """Take a slice, as soon as no other process holds it or may still send for it."""
         while (held := await self.try_take(number)) is None:
             left = await self._seconds_left(number)
             await self._clock.sleep(min(max(left, _MIN_POLL_SECONDS), _MAX_POLL_SECONDS))
@@ -180,7 +180,7 @@ class Holds:
                     await self._renew_all()
             except JournalError:
                 pass  # a lease that is not renewed ends by itself, and nothing is sent then
-            except Exception:  # nobody waits for this task
+            except Exception:  # no caller waits for this task
                 _LOGGER.exception("The slices that are held were not renewed.")
 
     async def _renew_all(self) -> None:

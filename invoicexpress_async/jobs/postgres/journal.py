@@ -53,7 +53,7 @@ class PostgresJournal(JournalView):
             the journal is created.
         patience_seconds: How long to wait for a database that cannot be reached.
         lease_seconds: How long a hold on a slice lasts without renewal. When a holder vanishes,
-            nobody sends for its accounts for this time and `window_seconds` more.
+            no process sends for its accounts for this time and `window_seconds` more.
         window_seconds: The window of the server's limit.
         clock: A clock that replaces the monotonic clock, in tests.
 
@@ -152,7 +152,7 @@ class PostgresJournal(JournalView):
         await holds.session.close()
 
     async def take(self, number: int) -> HeldSlice:
-        """Take a slice, as soon as nobody else holds it or may still send for it.
+        """Take a slice, as soon as no other process holds it or may still send for it.
 
         The hold is renewed until the slice is released, or this process stops.
 

@@ -47,7 +47,7 @@ class SliceLeft:
         since: When the holder took it.
         until: When the holder's lease ends, unless it is renewed.
         over_seconds: The seconds since the lease ended, by the database's clock; below 0 before
-            its end, None when nobody holds the slice.
+            its end, None when no process holds the slice.
         due_seconds: The seconds since the slice became due, by the database's clock; below 0
             before that, None when `due` is None.
     """

@@ -207,7 +207,7 @@ class GroupCommitWriter:
 
 
 def _is_locked(errors: list[Exception | None]) -> bool:
-    # At the beginning of the transaction: once it has begun, nobody else can lock the file.
+    # At the beginning of the transaction: once it has begun, no other process can lock the file.
     code: int = getattr(errors[0], "sqlite_errorcode", 0)
     return code & 0xFF == sqlite3.SQLITE_BUSY
 

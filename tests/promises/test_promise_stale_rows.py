@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 from job_process import ask
+from test_row_claims import THEIRS
 
 from invoicexpress_async import Intent, RetryPolicy, SessionManager, Timeouts
 from invoicexpress_async.call.claims import ClaimEnd
@@ -28,16 +29,6 @@ from invoicexpress_async.sandbox import FaultServer, SandboxAccount
 
 KEY = "canary-key-7f3a9c"
 _LATE_SECONDS = 1_000.0
-INTENT: Intent = {
-    "version": 1,
-    "operation": "create",
-    "account": "acme",
-    "serie": "2027",
-    "sequence_id": None,
-    "is_default": False,
-    "had_sequences": False,
-    "sent_at": 2_000.0,
-}
 
 
 @pytest.fixture
@@ -128,8 +119,8 @@ async def test_a_run_records_what_a_row_is_refused_after_an_earlier_send_was_wit
         await enter_plan(journal, of)
         (row,) = of.rows
         claims = RowJournal(journal).claims(row, lambda: 0)
-        await claims.claim(INTENT)
-        claims.end(INTENT, ClaimEnd.NOT_SENT)
+        await claims.claim(THEIRS)
+        claims.end(THEIRS, ClaimEnd.NOT_SENT)
 
     await run(on, clock, path, of)
 
@@ -140,15 +131,15 @@ async def test_a_send_that_is_withdrawn_leaves_the_row_to_the_run_that_has_sent_
     tmp_path: Path,
 ) -> None:
     path, of = tmp_path / "job.db", plan()
-    register: Intent = {**INTENT, "operation": "register", "serie": None, "sequence_id": 100}
+    register: Intent = {**THEIRS, "operation": "register", "serie": None, "sequence_id": 100}
     async with SqliteJournal(path) as journal:
         await enter_plan(journal, of)
         rows = RowJournal(journal)
         (row,) = of.rows
         first, second = (rows.claims(row, lambda: 0) for _ in range(2))
-        await first.claim(INTENT)
+        await first.claim(THEIRS)
         await second.claim(register)
-        first.end(INTENT, ClaimEnd.NOT_SENT)
+        first.end(THEIRS, ClaimEnd.NOT_SENT)
 
     ((state, intent),) = ask(path, "SELECT state, intent FROM rows")
     assert state == "intent"
