@@ -22,7 +22,7 @@ from invoicexpress_async.cli.views.companies import (
 )
 from invoicexpress_async.cli.views.run_view import RecordKind
 from invoicexpress_async.cli.words import counted
-from invoicexpress_async.jobs.journal import Journal
+from invoicexpress_async.jobs.journal import check_journal
 from invoicexpress_async.onboarding import (
     Company,
     CompanyList,
@@ -54,7 +54,6 @@ class OnboardingRun(JobRun[CompanyView]):
     manager: SessionManager
     partner: AccountSession
     companies: CompanyList
-    opened: Journal
     spool: Path
     keys_out: Path
     job: OnboardOptions
@@ -70,7 +69,7 @@ class OnboardingRun(JobRun[CompanyView]):
             self.manager,
             self.partner,
             self.companies,
-            journal=self.opened,
+            journal=check_journal(self.journal),
             key_spool=KeySpool(self.spool),
             secret_sink=file_sink(self.keys_out),
             forget=self.job.forget,

@@ -134,7 +134,6 @@ def onboard(  # noqa: PLR0913  # the options of a command
                 partner=manager.account(partner, key.reveal()),
                 companies=listed,
                 journal=opened,
-                opened=opened,
                 keys_out=keys_out,
                 spool=spool,
                 job=job,
